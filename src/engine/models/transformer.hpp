@@ -1,0 +1,88 @@
+/// The Transformer: forward, backward and incremental decoding over weights that the caller owns. It holds a
+/// description, the layout of its parameters and constant tables (rotary angles, ALiBi slopes); nothing that changes.
+#pragma once
+
+#include "engine/models/description.hpp"
+#include "engine/models/parameters.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/base/aligned.hpp"
+#include "kernels/base/context.hpp"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace troupe::engine {
+
+/// Packed sequences: N tokens end to end, no pads.
+struct token_batch {
+  std::span<const int32_t> token_N;
+  std::span<const int64_t> offset_B1;
+  std::span<const int32_t> position_N;  ///< empty: each sequence counts from 0
+
+  int64_t tokens() const { return static_cast<int64_t>(token_N.size()); }
+  int64_t sequences() const { return static_cast<int64_t>(offset_B1.size()) - 1; }
+};
+
+/// New tokens of sequences whose past is in a paged cache.
+struct paged_batch {
+  std::span<const int32_t> token_N;
+  std::span<const int32_t> position_N;
+  std::span<const kernels::paged_sequence> sequences;
+  std::span<const kernels::kv_pages> pages_L;  ///< one per layer
+};
+
+/// What backward needs of a forward. With checkpointing only each block's input is kept, and the rest recomputed.
+/// Reused from batch to batch: it grows to the largest and stays.
+class saved_activations;
+
+class transformer {
+ public:
+  explicit transformer(const model_description& description);
+  ~transformer();
+  transformer(transformer&&) noexcept;
+
+  const model_description& description() const;
+  const parameter_layout& layout() const;
+
+  /// Hidden states at the head's input, after the final norm: hidden_ND is [N, D], D = description().embedding_width.
+  /// Errors  bad_argument: token id out of vocabulary, position past max_positions (learned).
+  void forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND) const;
+
+  /// The same, keeping what backward needs. The bits of hidden_ND are those of the plain forward.
+  void forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND,
+               saved_activations& saved) const;
+
+  /// Accumulates the gradient of every parameter (but the head's own product) onto the arena `gradients`.
+  /// dhidden_ND is used up.
+  void backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
+                float* dhidden_ND, float* gradients) const;
+
+  /// Runs the new tokens, writing their keys and values into the pages; hidden_ND as in forward, bit for bit.
+  void extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const;
+
+  /// The head's matrix within an arena (weights or gradients): [V, D] of the language model (the embedding's own
+  /// where tied), or [1, D] of the scalar head. A bias exists for no supported family.
+  const float* head(const float* arena) const;
+  float* head(float* arena) const;
+
+ private:
+  struct parts;
+  std::unique_ptr<parts> parts_;
+};
+
+class saved_activations {
+ public:
+  /// With `checkpointing` the blocks keep their inputs only.
+  explicit saved_activations(bool checkpointing = false);
+  ~saved_activations();
+  saved_activations(saved_activations&&) noexcept;
+  int64_t bytes() const;
+
+ private:
+  friend class transformer;
+  struct storage;
+  std::unique_ptr<storage> storage_;
+};
+
+}  // namespace troupe::engine

@@ -1,0 +1,62 @@
+/// Owned storage aligned for SIMD and for streaming.
+#pragma once
+
+#include "kernels/base/error.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <span>
+#include <utility>
+
+namespace troupe {
+
+/// `size` values of a trivial type, 64-byte aligned and zeroed; movable, not copyable. The allocation is rounded up
+/// to whole cache lines, so that a full vector load of the last values stays inside.
+template <class T> class aligned_buffer {
+ public:
+  aligned_buffer() = default;
+  explicit aligned_buffer(int64_t size) : size_(size) {
+    const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
+    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+    if (data_ == nullptr) {
+      throw error(errc::out_of_memory, "cannot allocate {} bytes", bytes);
+    }
+    std::memset(static_cast<void*>(data_), 0, bytes);
+  }
+  aligned_buffer(aligned_buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  aligned_buffer& operator=(aligned_buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~aligned_buffer() { std::free(data_); }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  int64_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  T& operator[](int64_t i) { return data_[i]; }
+  const T& operator[](int64_t i) const { return data_[i]; }
+  std::span<T> span() { return {data_, static_cast<size_t>(size_)}; }
+  std::span<const T> span() const { return {data_, static_cast<size_t>(size_)}; }
+  T* begin() { return data_; }
+  T* end() { return data_ + size_; }
+  const T* begin() const { return data_; }
+  const T* end() const { return data_ + size_; }
+
+  /// Grows to at least `size` values (contents are lost); never shrinks.
+  void reserve(int64_t size) {
+    if (size > size_) {
+      *this = aligned_buffer(0);
+      *this = aligned_buffer(size);
+    }
+  }
+
+ private:
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace troupe

@@ -1,0 +1,33 @@
+/// AdamW and the global norm, over flat arenas.
+#pragma once
+
+#include "kernels/base/context.hpp"
+
+#include <cstdint>
+
+namespace troupe::kernels {
+
+struct adamw_args {
+  float* weight = nullptr;
+  float* first_moment = nullptr;
+  float* second_moment = nullptr;
+  const float* gradient = nullptr;
+  int64_t count = 0;
+  float learning_rate = 0, beta1 = 0.9F, beta2 = 0.95F, epsilon = 1e-8F, weight_decay = 0;
+  float gradient_scale = 1.0F;  ///< multiplies the gradient first: clipping
+  int64_t step = 1;             ///< 1 for the first update: bias correction
+};
+
+///   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+///   w = w - lr wd w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+/// Source  Loshchilov & Hutter, arXiv:1711.05101.
+void adamw_update(context& ctx, const adamw_args& args);
+
+/// Sum of squares in double: blocks of 4096 floats in 16 virtual lanes, blocks joined in rising order; the same
+/// bits for any number of threads.
+double sum_of_squares(context& ctx, const float* values, int64_t count);
+
+/// average = decay * average + (1 - decay) * values.
+void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay);
+
+}  // namespace troupe::kernels

@@ -1,0 +1,35 @@
+/// Choosing the next token from one row of logits.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace troupe::kernels {
+
+struct sampling_settings {
+  float temperature = 1.0F;        ///< 0: greedy
+  int64_t top_k = 0;               ///< 0: off
+  float top_p = 1.0F;              ///< 1: off.  Holtzman et al., arXiv:1904.09751
+  float min_p = 0.0F;              ///< 0: off.  Keeps p >= min_p * max p (arXiv:2407.01082)
+  float repetition_penalty = 1.0F; ///< 1: off.  Keskar et al., arXiv:1909.05858
+};
+
+struct sampled_token {
+  int32_t token = 0;
+  float logprob = 0;  ///< log softmax(logits / temperature), before top-k, top-p, min-p and penalty; greedy: temperature 1
+};
+
+/// Scratch that a caller keeps between calls.
+struct sampling_scratch {
+  std::vector<float> logits;
+  std::vector<int32_t> order;
+};
+
+/// Draws by inverse transform from `uniform` in [0, 1): tokens in falling order of probability, ties by id.
+/// Greedy takes the lowest id among the largest logits. `context` are the ids that the repetition penalty looks at.
+/// Bits    logits_V is divided by the temperature in place by log_softmax_row (log_prob.hpp).
+sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
+                           std::span<const int32_t> context, double uniform, sampling_scratch& scratch);
+
+}  // namespace troupe::kernels
