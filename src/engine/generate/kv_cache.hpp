@@ -1,0 +1,54 @@
+/// Pages of keys and values for all layers of a model, reference-counted. A page number is good for every layer.
+/// Memory is taken on first use and touched page by page as pages are handed out; `release_memory` gives it back.
+#pragma once
+
+#include "engine/models/description.hpp"
+#include "kernels/attention.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace troupe::engine {
+
+class kv_cache {
+ public:
+  /// Room for `pages` pages of kernels::attention_tile positions.   Errors  bad_argument: pages < 1.
+  kv_cache(const model_description& model, int64_t pages);
+
+  /// Bytes of a page in all layers, keys and values.
+  static int64_t page_bytes(const model_description& model);
+  /// Pages that `positions` of one sequence take.
+  static int64_t pages_for(int64_t positions);
+
+  /// A zeroed page with one owner; empty when all are in use.   Errors  out_of_memory.
+  std::optional<int32_t> acquire();
+  /// One more owner, and one fewer.
+  void share(int32_t page);
+  void release(int32_t page);
+  int64_t owners(int32_t page) const { return owners_[static_cast<size_t>(page)]; }
+  /// Copies the first `positions` positions' page in every layer: for an owner that wants to write into a shared page.
+  void copy(int32_t from, int32_t to);
+
+  int64_t pages() const { return static_cast<int64_t>(owners_.size()); }
+  int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
+
+  /// The layers' page arrays, for paged_batch. Valid until release_memory.
+  std::span<const kernels::kv_pages> layers() const { return layers_; }
+
+  /// Frees the memory; no page may be in use.
+  void release_memory();
+
+ private:
+  void allocate();
+
+  int64_t page_floats_ = 0;               ///< of keys, or of values, in one layer
+  std::vector<kernels::kv_pages> layers_; ///< null until allocated
+  std::vector<int32_t> owners_;           ///< per page
+  std::vector<int32_t> free_;             ///< a stack
+  std::unique_ptr<float, void (*)(void*)> memory_;
+};
+
+}  // namespace troupe::engine
