@@ -1,11 +1,16 @@
-/// Generation with continuous batching over a paged cache: each step is one model call that mixes chunks of prompts
-/// with single tokens of running sequences. Finished sequences leave, waiting ones enter, nothing is padded.
+/// Generation with continuous batching over a paged cache: each step is one model call that mixes
+/// chunks of prompts with single tokens of running sequences. Finished sequences leave, waiting
+/// ones enter, nothing is padded.
 ///
-/// Bits    A sequence's tokens and log-probabilities are a function of (weights, prompt, settings, seed, sequence id):
-///         not of the batch, the page budget, the chunk size or the thread count. Token i of a sequence (prompt
-///         included, from 0) is drawn with random_uniform({seed, sequence_id, sampling}, i).
-/// Pages   The samples of one request share the prompt's pages; the prompt is computed once. When pages run out, the
-///         sequences that entered last give theirs back, wait and are computed again, to the same bits.
+/// Bits    A sequence's tokens and log-probabilities are a function of (weights, prompt, settings,
+/// seed, sequence id):
+///         not of the batch, the page budget, the chunk size or the thread count. Token i of a
+///         sequence (prompt included, from 0) is drawn with random_uniform({seed, sequence_id,
+///         sampling}, i).
+/// Pages   The samples of one request share the prompt's pages; the prompt is computed once. When
+/// pages run out, the
+///         sequences that entered last give theirs back, wait and are computed again, to the same
+///         bits.
 #pragma once
 
 #include "engine/generate/kv_cache.hpp"
@@ -24,31 +29,34 @@
 
 namespace troupe::engine {
 
-/// Called with the whole answer so far after each token (stop strings, streaming): true ends the answer.
+/// Called with the whole answer so far after each token (stop strings, streaming): true ends the
+/// answer.
 using stop_check = std::function<bool(std::span<const int32_t> answer)>;
 
 struct generation_request {
-  std::vector<uint64_t> sequence_ids;   ///< one sample for each; ids are unique among unfinished sequences
+  std::vector<uint64_t>
+      sequence_ids; ///< one sample for each; ids are unique among unfinished sequences
   std::vector<int32_t> prompt;
-  int64_t max_new_tokens = 0;           ///< cut to what the model's positions allow
+  int64_t max_new_tokens = 0; ///< cut to what the model's positions allow
   kernels::sampling_settings sampling;
   uint64_t seed = 0;
-  std::vector<int32_t> stop_tokens;     ///< any of them ends the answer, and is part of it; empty: ignore ends
-  stop_check stop;                      ///< may be empty
+  std::vector<int32_t>
+      stop_tokens; ///< any of them ends the answer, and is part of it; empty: ignore ends
+  stop_check stop; ///< may be empty
 };
 
 enum class finish_reason { stop, length };
 
 struct generated_sequence {
   uint64_t sequence_id = 0;
-  std::vector<int32_t> ids;             ///< the answer, stop token included
-  std::vector<float> logprobs;          ///< nats; as kernels::log_prob_forward computes them, bit for bit
+  std::vector<int32_t> ids;    ///< the answer, stop token included
+  std::vector<float> logprobs; ///< nats; as kernels::log_prob_forward computes them, bit for bit
   finish_reason finish = finish_reason::length;
 };
 
 struct generator_settings {
-  int64_t cache_pages = 64;             ///< budget; see kv_cache::page_bytes
-  int64_t step_tokens = 256;            ///< rows of one model call, at most
+  int64_t cache_pages = 64;  ///< budget; see kv_cache::page_bytes
+  int64_t step_tokens = 256; ///< rows of one model call, at most
 };
 
 struct generator_counters {
@@ -57,21 +65,23 @@ struct generator_counters {
 };
 
 class generator {
- public:
+public:
   /// `net` and `weights` outlive the generator; the weights change only while it is idle.
   /// Errors  bad_argument.
   generator(const transformer& net, const float* weights, const generator_settings& settings);
   ~generator();
 
-  /// Errors  bad_argument: an empty prompt, a token out of vocabulary, a prompt that fills the model's positions,
-  ///         a repeated id, no ids, bad sampling settings, a page budget too small for one such sequence.
+  /// Errors  bad_argument: an empty prompt, a token out of vocabulary, a prompt that fills the
+  /// model's positions,
+  ///         a repeated id, no ids, bad sampling settings, a page budget too small for one such
+  ///         sequence.
   void submit(generation_request request);
 
   /// One model call; nothing when idle. Errors  not_finite: a row of logits is NaN.
   void step(context& ctx);
 
-  bool idle() const;                    ///< no sequence is waiting or running
-  int64_t unfinished() const;           ///< sequences waiting or running
+  bool idle() const;          ///< no sequence is waiting or running
+  int64_t unfinished() const; ///< sequences waiting or running
 
   /// What finished since the last call, in order of sequence id.
   std::vector<generated_sequence> take_finished();
@@ -85,7 +95,7 @@ class generator {
 
   const generator_counters& counters() const;
 
- private:
+private:
   struct state;
   std::unique_ptr<state> state_;
 };
@@ -94,4 +104,4 @@ class generator {
 std::vector<generated_sequence> generate_all(context& ctx, generator& from,
                                              std::vector<generation_request> requests);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

@@ -1,5 +1,6 @@
-/// Pages of keys and values for all layers of a model, reference-counted. A page number is good for every layer.
-/// Memory is taken on first use and touched page by page as pages are handed out; `release_memory` gives it back.
+/// Pages of keys and values for all layers of a model, reference-counted. A page number is good for
+/// every layer. Memory is taken on first use and touched page by page as pages are handed out;
+/// `release_memory` gives it back.
 #pragma once
 
 #include "engine/models/description.hpp"
@@ -14,8 +15,9 @@
 namespace troupe::engine {
 
 class kv_cache {
- public:
-  /// Room for `pages` pages of kernels::attention_tile positions.   Errors  bad_argument: pages < 1.
+public:
+  /// Room for `pages` pages of kernels::attention_tile positions.   Errors  bad_argument: pages
+  /// < 1.
   kv_cache(const model_description& model, int64_t pages);
 
   /// Bytes of a page in all layers, keys and values.
@@ -29,7 +31,8 @@ class kv_cache {
   void share(int32_t page);
   void release(int32_t page);
   int64_t owners(int32_t page) const { return owners_[static_cast<size_t>(page)]; }
-  /// Copies the first `positions` positions' page in every layer: for an owner that wants to write into a shared page.
+  /// Copies the first `positions` positions' page in every layer: for an owner that wants to write
+  /// into a shared page.
   void copy(int32_t from, int32_t to);
 
   int64_t pages() const { return static_cast<int64_t>(owners_.size()); }
@@ -41,7 +44,7 @@ class kv_cache {
   /// Frees the memory; no page may be in use.
   void release_memory();
 
- private:
+private:
   void allocate();
 
   int64_t page_floats_ = 0;               ///< of keys, or of values, in one layer
@@ -51,4 +54,4 @@ class kv_cache {
   std::unique_ptr<float, void (*)(void*)> memory_;
 };
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

@@ -1,9 +1,9 @@
 /// Estimators of the KL divergence from samples, and the controller of its coefficient.
 /// With x = log pi - log pi_ref of a sampled token (nats):
 ///   k1 = x,  k2 = x^2 / 2,  k3 = exp(-x) - 1 + x;   d/dlogpi:  1,  x,  1 - exp(-x)
-/// k1 and k3 are unbiased, k2 and k3 never negative. As a term of the loss, k2's gradient is the unbiased one of
-/// KL(pi || pi_ref) and k1's is zero on average: k1 belongs into the reward.
-/// Source  Schulman, "Approximating KL divergence" (2020).
+/// k1 and k3 are unbiased, k2 and k3 never negative. As a term of the loss, k2's gradient is the
+/// unbiased one of KL(pi || pi_ref) and k1's is zero on average: k1 belongs into the reward. Source
+/// Schulman, "Approximating KL divergence" (2020).
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ double kl_estimate(kl_estimator kind, double log_ratio);
 double kl_gradient(kl_estimator kind, double log_ratio);
 
 struct kl_controller_settings {
-  double initial = 0.1;      ///< DeepSpeed-Chat's fixed value
+  double initial = 0.1; ///< DeepSpeed-Chat's fixed value
   bool adaptive = false;
-  double target_nats = 6.0;  ///< per sequence
-  double horizon = 10000;    ///< sequences over which a full error doubles or halves, roughly
+  double target_nats = 6.0; ///< per sequence
+  double horizon = 10000;   ///< sequences over which a full error doubles or halves, roughly
 };
 
 /// What a checkpoint keeps of the controller.
@@ -28,10 +28,10 @@ struct kl_controller_state {
   double coefficient = 0.1;
 };
 
-/// After an iteration:  coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * sequences / horizon  where adaptive.
-/// Units  kl_nats: mean per sequence of the summed k1.   Errors  not_finite.
-/// Source  Ziegler et al., arXiv:1909.08593, section 2.2.
+/// After an iteration:  coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * sequences / horizon
+/// where adaptive. Units  kl_nats: mean per sequence of the summed k1.   Errors  not_finite. Source
+/// Ziegler et al., arXiv:1909.08593, section 2.2.
 void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state,
                           double kl_nats, int64_t sequences);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

@@ -1,14 +1,18 @@
-/// Losses of a reward model on pairs: sequence 2p of the packed batch is the chosen one of pair p, 2p + 1 the rejected.
+/// Losses of a reward model on pairs: sequence 2p of the packed batch is the chosen one of pair p,
+/// 2p + 1 the rejected.
 ///
-///   end_token   - log sigmoid(c - r),  c, r the scores at the two last tokens          (Bradley-Terry)
-///   span        mean over t in [d, E) of - log sigmoid(c_t - r_t)                      (DeepSpeed-Chat)
-///               d: first index where the ids differ; E: the longer one's end. Past its last row a sequence counts
-///               with that row's score. DeepSpeed-Chat scores its pads there: pass them as tokens, with `end_B`.
-///               Identical pair: d is the last row, E the end of the rows.
-///   centring    + centring * (c + r)^2 at the end scores, which keeps them near 0      (arXiv:2312.09244)
+///   end_token   - log sigmoid(c - r),  c, r the scores at the two last tokens (Bradley-Terry) span
+///   mean over t in [d, E) of - log sigmoid(c_t - r_t)                      (DeepSpeed-Chat)
+///               d: first index where the ids differ; E: the longer one's end. Past its last row a
+///               sequence counts with that row's score. DeepSpeed-Chat scores its pads there: pass
+///               them as tokens, with `end_B`. Identical pair: d is the last row, E the end of the
+///               rows.
+///   centring    + centring * (c + r)^2 at the end scores, which keeps them near 0
+///   (arXiv:2312.09244)
 /// The loss of an update is the sum over its pairs divided by `pairs`, the global count.
 /// Units   scores are the model's own; accuracy compares end scores (strictly greater is right).
-/// Source  Bradley-Terry: Ouyang et al., arXiv:2203.02155, eq. 1; span: docs of DeepSpeed-Chat's reward_model.py.
+/// Source  Bradley-Terry: Ouyang et al., arXiv:2203.02155, eq. 1; span: docs of DeepSpeed-Chat's
+/// reward_model.py.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +29,8 @@ struct pair_settings {
 
 struct pair_statistics {
   int64_t pairs = 0, right = 0;
-  double loss = 0;           ///< sum over pairs, centring included
-  double margin = 0;         ///< sums of c - r, c, r
+  double loss = 0;   ///< sum over pairs, centring included
+  double margin = 0; ///< sums of c - r, c, r
   double chosen_score = 0, rejected_score = 0;
 
   void add(const pair_statistics& other);
@@ -36,20 +40,20 @@ struct pair_statistics {
   double mean_chosen() const { return mean(chosen_score); }
   double mean_rejected() const { return mean(rejected_score); }
 
- private:
+private:
   double mean(double sum) const { return pairs > 0 ? sum / static_cast<double>(pairs) : 0.0; }
 };
 
 struct pair_loss_args {
-  std::span<float> dscore_N;             ///< overwritten; empty: statistics only
-  std::span<const float> score_N;        ///< at every row
-  std::span<const int32_t> token_N;      ///< for `span` only
-  std::span<const int64_t> offset_B1;    ///< B even
-  std::span<const int64_t> end_B;        ///< tokens of each sequence that are not pads; empty: all
-  double pairs = 0;                      ///< global count of pairs; needed where dscore_N is
+  std::span<float> dscore_N;          ///< overwritten; empty: statistics only
+  std::span<const float> score_N;     ///< at every row
+  std::span<const int32_t> token_N;   ///< for `span` only
+  std::span<const int64_t> offset_B1; ///< B even
+  std::span<const int64_t> end_B;     ///< tokens of each sequence that are not pads; empty: all
+  double pairs = 0;                   ///< global count of pairs; needed where dscore_N is
 };
 
 /// Errors  shape_mismatch; bad_argument: an odd number of sequences, an empty sequence; not_finite.
 pair_statistics pairwise_loss(const pair_settings& settings, const pair_loss_args& args);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

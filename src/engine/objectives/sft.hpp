@@ -1,11 +1,11 @@
 /// Language-model loss: supervised fine-tuning, perplexity, and the mixture term (PTX) of PPO.
 ///   loss = coefficient * (- sum_a logprob_a) / tokens,   perplexity = exp(- mean logprob)
-/// `tokens` is the global count of predicted tokens in the update (all micro-batches, all ranks), so micro-batches
-/// add up to the mean exactly.
-/// Mixture (PTX): the update's loss is  ppo_loss + coefficient * mean_lm_loss,  each term its own mean over its own
-/// tokens: a coefficient of 1 weighs a batch of pre-training text as much as one PPO minibatch, whatever their sizes.
-/// (DeepSpeed-Chat multiplies by 27.8 a mean likewise taken over its own tokens, in a step of its own.)
-/// Source  Ouyang et al., arXiv:2203.02155, section 3.5.
+/// `tokens` is the global count of predicted tokens in the update (all micro-batches, all ranks),
+/// so micro-batches add up to the mean exactly. Mixture (PTX): the update's loss is  ppo_loss +
+/// coefficient * mean_lm_loss,  each term its own mean over its own tokens: a coefficient of 1
+/// weighs a batch of pre-training text as much as one PPO minibatch, whatever their sizes.
+/// (DeepSpeed-Chat multiplies by 27.8 a mean likewise taken over its own tokens, in a step of its
+/// own.) Source  Ouyang et al., arXiv:2203.02155, section 3.5.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 namespace troupe::engine {
 
 struct lm_statistics {
-  double nll_nats = 0;   ///< sum of - logprob
+  double nll_nats = 0; ///< sum of - logprob
   int64_t tokens = 0;
-  double weighted_loss = 0;  ///< this piece's share of the update's loss; shares add up to it
+  double weighted_loss = 0; ///< this piece's share of the update's loss; shares add up to it
 
   void add(const lm_statistics& other);
   double mean_nll_nats() const { return tokens > 0 ? nll_nats / static_cast<double>(tokens) : 0.0; }
@@ -24,13 +24,14 @@ struct lm_statistics {
 };
 
 struct lm_scale {
-  double tokens = 0;       ///< global count of predicted tokens; > 0 where there are any
+  double tokens = 0; ///< global count of predicted tokens; > 0 where there are any
   double coefficient = 1;
 };
 
 /// dlogprob_a = - coefficient / tokens for each; adds to the statistics.
-/// Errors  bad_argument: no tokens in the scale; shape_mismatch; not_finite: a log-probability is NaN.
+/// Errors  bad_argument: no tokens in the scale; shape_mismatch; not_finite: a log-probability is
+/// NaN.
 void lm_loss(const lm_scale& scale, std::span<const float> logprob_A, std::span<float> dlogprob_A,
              lm_statistics& statistics);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

@@ -9,13 +9,14 @@
 
 namespace troupe::engine {
 
-/// B sequences end to end. prompt_length_B tells where each answer starts (1: every token but the first is answer).
+/// B sequences end to end. prompt_length_B tells where each answer starts (1: every token but the
+/// first is answer).
 struct packed_batch {
   std::vector<int32_t> token_N;
   std::vector<int64_t> offset_B1 = {0};
   std::vector<int64_t> prompt_length_B;
-  std::vector<int32_t> position_N;      ///< empty: each sequence counts from 0
-  std::vector<uint8_t> counts_N;        ///< SFT only: tokens to learn; empty: the answers
+  std::vector<int32_t> position_N; ///< empty: each sequence counts from 0
+  std::vector<uint8_t> counts_N;   ///< SFT only: tokens to learn; empty: the answers
 
   void add(std::span<const int32_t> tokens, int64_t prompt_length);
   int64_t tokens() const { return static_cast<int64_t>(token_N.size()); }
@@ -23,12 +24,13 @@ struct packed_batch {
   token_batch view() const { return {token_N, offset_B1, position_N}; }
 };
 
-/// Cuts items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last): in order, as many as fit into
-/// `token_budget`, at least one each. A function of the lengths and the budget alone, so of the job and not of the
-/// number of ranks.   Errors  bad_argument: token_budget < 1.
+/// Cuts items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last): in order, as
+/// many as fit into `token_budget`, at least one each. A function of the lengths and the budget
+/// alone, so of the job and not of the number of ranks.   Errors  bad_argument: token_budget < 1.
 struct item_run {
   int64_t first = 0, last = 0;
 };
-std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget);
+std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens,
+                                         int64_t token_budget);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine

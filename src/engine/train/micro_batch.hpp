@@ -1,6 +1,6 @@
-/// Model + head + objective for one micro-batch: forward, loss, backward. Gradients are accumulated onto an arena of
-/// the model's layout; losses and gradients are shares of the update's (global counts in the arguments), so the
-/// micro-batches of an update, on any rank, add up to it.
+/// Model + head + objective for one micro-batch: forward, loss, backward. Gradients are accumulated
+/// onto an arena of the model's layout; losses and gradients are shares of the update's (global
+/// counts in the arguments), so the micro-batches of an update, on any rank, add up to it.
 #pragma once
 
 #include "engine/objectives/pairwise.hpp"
@@ -20,7 +20,7 @@ struct train_workspace {
 
   saved_activations saved;
   aligned_buffer<float> hidden_ND, dhidden_ND;
-  aligned_buffer<float> rows_AD, drows_AD;   ///< those rows that predict something
+  aligned_buffer<float> rows_AD, drows_AD; ///< those rows that predict something
 
   int64_t bytes() const;
 };
@@ -33,12 +33,13 @@ struct trainee {
   train_workspace& workspace;
 };
 
-/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the answers.
-/// A micro-batch without a token to learn adds nothing.
+/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the
+/// answers. A micro-batch without a token to learn adds nothing.
 lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
                               const lm_scale& scale);
 
-/// Reward model: sequences 2p, 2p + 1 are pair p. `pairs` is the update's count. end_B as in pairwise.hpp.
+/// Reward model: sequences 2p, 2p + 1 are pair p. `pairs` is the update's count. end_B as in
+/// pairwise.hpp.
 pair_statistics reward_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
                                    const pair_settings& settings, double pairs,
                                    std::span<const int64_t> end_B = {});
@@ -46,12 +47,13 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
 /// What PPO knows of the batch's answer tokens, packed as answer_rows has them.
 struct policy_targets {
   std::span<const float> logprob_old_A, logprob_ref_A, advantage_A;
-  std::span<const double> weight_A;    ///< answer_weights
-  float temperature = 1.0F;            ///< of the rollout
+  std::span<const double> weight_A; ///< answer_weights
+  float temperature = 1.0F;         ///< of the rollout
 };
 
 policy_statistics policy_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                                     const policy_settings& settings, const policy_targets& targets);
+                                     const policy_settings& settings,
+                                     const policy_targets& targets);
 
 struct critic_targets {
   std::span<const float> value_old_A, return_A;
@@ -61,4 +63,4 @@ struct critic_targets {
 value_statistics critic_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
                                     const value_settings& settings, const critic_targets& targets);
 
-}  // namespace troupe::engine
+} // namespace troupe::engine
