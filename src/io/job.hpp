@@ -64,7 +64,7 @@ struct model_section {
   std::string policy;    ///< folder; required
   std::string reference; ///< empty: the policy as PPO starts from it
   std::string reward;    ///< trunk that the reward phase starts from, or, without that phase, the
-                      ///< trained reward model; empty: the reward phase starts from `policy`
+                         ///< trained reward model; empty: the reward phase starts from `policy`
   std::string
       critic; ///< empty: starts as the reward model; without one, as the policy with a new head
   initial_weights initial = initial_weights::stored;
@@ -150,6 +150,7 @@ struct reward_section {
   training_options training = {.batch = 64,
                                .optimizer = {.learning_rate = 5e-5, .weight_decay = 0.1}};
   reward_loss loss = reward_loss::end;
+  double centring = 0.0; ///< times (chosen + rejected score)^2
   bool operator==(const reward_section&) const = default;
 };
 
@@ -173,6 +174,7 @@ struct ppo_section {
   kl_place kl_in = kl_place::reward;
   double reward_clip = 5.0; ///< 0: off
   io::reward_scaling reward_scaling = io::reward_scaling::none;
+  bool reward_centre = false; ///< scaling subtracts the mean too
   bool whiten_advantages = true;
   loss_mean loss = loss_mean::token;
   double entropy_coef = 0.0;
@@ -213,7 +215,8 @@ struct generation_section {
   int64_t top_k = 0;
   double top_p = 1.0, min_p = 0.0, repetition_penalty = 1.0;
   std::vector<std::string> stop;
-  int64_t max_sequences = 64; ///< decoded at once; never changes an answer
+  int64_t cache_mib = 512;   ///< keys and values of the sequences in flight
+  int64_t step_tokens = 256; ///< rows of one model call, at most; neither changes an answer
   bool operator==(const generation_section&) const = default;
 };
 

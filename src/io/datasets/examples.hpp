@@ -16,6 +16,7 @@ struct example {
   std::vector<int32_t> prompt; ///< start tokens included
   std::vector<int32_t> chosen; ///< or the only answer; end token included
   std::vector<int32_t> rejected;
+  std::string reference; ///< pairs, ppo: the record's own answer, for rule rewards; may be empty
   int64_t source = 0;
   int64_t line = 0;
   uint64_t prompt_digest = 0;
