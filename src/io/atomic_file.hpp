@@ -9,13 +9,15 @@
 
 namespace troupe::io {
 
-/// A file in the making: written to `<target>.tmp`, which commit() makes durable and renames to `target`.
+/// A file in the making: written to `<target>.tmp`, which commit() makes durable and renames to
+/// `target`.
 ///   write -> fsync -> rename -> fsync of the folder
-/// A reader sees the old file or the whole new one. Without commit() the temporary file is removed; one that a killed
-/// process left is overwritten by the next writer. Two writers of one target: the second is refused.
-/// Errors  io_failure, naming the path, the bytes and the system's reason (disk full among them).
+/// A reader sees the old file or the whole new one. Without commit() the temporary file is removed;
+/// one that a killed process left is overwritten by the next writer. Two writers of one target: the
+/// second is refused. Errors  io_failure, naming the path, the bytes and the system's reason (disk
+/// full among them).
 class atomic_file {
- public:
+public:
   explicit atomic_file(std::filesystem::path target);
   ~atomic_file();
   atomic_file(atomic_file&& other) noexcept;
@@ -34,7 +36,7 @@ class atomic_file {
 
   void commit();
 
- private:
+private:
   std::filesystem::path target_;
   int descriptor_ = -1;
   int64_t written_ = 0;
@@ -43,13 +45,13 @@ class atomic_file {
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& target, std::string_view text);
 
-/// A folder in the making: its files are written below staging() (`<target>.tmp`, empty at the start), and commit()
-/// makes all of them durable and puts the folder in `target`'s place. An older `target` is exchanged in one step where
-/// the file system can (RENAME_EXCHANGE), else moved to `<target>.old` first; the next atomic_folder, or
-/// recover_folder(), puts that back if the writer died between. Without commit() the staging folder is removed.
-/// Errors  io_failure.
+/// A folder in the making: its files are written below staging() (`<target>.tmp`, empty at the
+/// start), and commit() makes all of them durable and puts the folder in `target`'s place. An older
+/// `target` is exchanged in one step where the file system can (RENAME_EXCHANGE), else moved to
+/// `<target>.old` first; the next atomic_folder, or recover_folder(), puts that back if the writer
+/// died between. Without commit() the staging folder is removed. Errors  io_failure.
 class atomic_folder {
- public:
+public:
   explicit atomic_folder(std::filesystem::path target);
   ~atomic_folder();
   atomic_folder(const atomic_folder&) = delete;
@@ -58,16 +60,17 @@ class atomic_folder {
   const std::filesystem::path& staging() const { return staging_; }
   void commit();
 
- private:
+private:
   std::filesystem::path target_, staging_;
   bool committed_ = false;
 };
 
-/// Undoes what a writer killed inside atomic_folder::commit() may have left: where `target` is missing and
+/// Undoes what a writer killed inside atomic_folder::commit() may have left: where `target` is
+/// missing and
 /// `<target>.old` is there, it becomes `target` again.
 void recover_folder(const std::filesystem::path& target);
 
 /// Makes renames and removals in `folder` durable.
 void sync_folder(const std::filesystem::path& folder);
 
-}  // namespace troupe::io
+} // namespace troupe::io

@@ -1,8 +1,10 @@
-/// Strict JSON parsing with bounded nesting, for the sources of io only (other layers see key maps and structs).
+/// Strict JSON parsing with bounded nesting, for the sources of io only (other layers see key maps
+/// and structs).
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
+
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -11,8 +13,9 @@ namespace troupe::io {
 inline constexpr int json_depth_limit = 64;
 
 /// `where` names the source in errors. Object keys keep their order in an ordered_json.
-/// Errors  bad_file: malformed (with byte position), nested deeper than json_depth_limit, a key twice in an object.
+/// Errors  bad_file: malformed (with byte position), nested deeper than json_depth_limit, a key
+/// twice in an object.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where);
 
-}  // namespace troupe::io
+} // namespace troupe::io

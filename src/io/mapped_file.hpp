@@ -9,11 +9,11 @@
 
 namespace troupe::io {
 
-/// Shared by everything that points into it: give the pointer as `owner` of a host_array. The bytes are those of the
-/// file as it was opened; a file that another process truncates in place meanwhile is beyond help (SIGBUS), which is
-/// why Troupe only ever replaces files by rename.
+/// Shared by everything that points into it: give the pointer as `owner` of a host_array. The bytes
+/// are those of the file as it was opened; a file that another process truncates in place meanwhile
+/// is beyond help (SIGBUS), which is why Troupe only ever replaces files by rename.
 class mapped_file {
- public:
+public:
   /// Errors  not_found (no such file), io_failure (not readable, a folder).
   static std::shared_ptr<const mapped_file> open(const std::filesystem::path& path);
   ~mapped_file();
@@ -23,7 +23,7 @@ class mapped_file {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::filesystem::path& path() const { return path_; }
 
- private:
+private:
   mapped_file() = default;
   std::filesystem::path path_;
   std::span<const std::byte> bytes_;
@@ -32,4 +32,4 @@ class mapped_file {
 /// The whole of a small text file. Errors  as mapped_file::open.
 std::string read_text_file(const std::filesystem::path& path);
 
-}  // namespace troupe::io
+} // namespace troupe::io

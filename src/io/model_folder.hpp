@@ -1,12 +1,14 @@
 /// Hugging Face model folders, in and out.
 #pragma once
 
+#include "io/model_config.hpp" // for callers that also turn heads
 #include "io/safetensors.hpp"
 #include "kernels/base/host_array.hpp"
 #include "kernels/base/keys.hpp"
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,14 +17,15 @@
 
 namespace troupe::io {
 
-/// A model on disk. Weights are the first of: model.safetensors; model.safetensors.index.json with its shards;
-/// pytorch_model.bin; pytorch_model.bin.index.json with its shards. No other file is globbed. v_head.safetensors
-/// beside them is read too (a scalar head). Copies share the mapped files.
+/// A model on disk. Weights are the first of: model.safetensors; model.safetensors.index.json with
+/// its shards; pytorch_model.bin; pytorch_model.bin.index.json with its shards. No other file is
+/// globbed. v_head.safetensors beside them is read too (a scalar head). Copies share the mapped
+/// files.
 class model_folder {
- public:
+public:
   /// Errors  not_found (folder, config.json or weights: names what was looked for), io_failure,
-  /// bad_file (malformed; an index that names a missing shard or a tensor that its shard lacks; a tensor twice),
-  /// unsupported.
+  /// bad_file (malformed; an index that names a missing shard or a tensor that its shard lacks; a
+  /// tensor twice), unsupported.
   static model_folder open(const std::filesystem::path& folder);
 
   const std::filesystem::path& path() const { return path_; }
@@ -41,7 +44,7 @@ class model_folder {
   /// find() as the engine asks for it; keeps the files alive.
   array_finder finder() const;
 
- private:
+private:
   struct weights;
   std::filesystem::path path_;
   key_map config_, generation_config_;
@@ -57,10 +60,12 @@ std::vector<tensor_shape> shapes_of(const tensor_producer& producer);
 
 struct model_folder_contents {
   std::string config_json;
-  std::string generation_config_json;      ///< empty: none is written
-  std::vector<tensor_shape> tensors;       ///< types as they are to be stored; the producer's values are converted
+  std::string generation_config_json; ///< empty: none is written
+  std::vector<tensor_shape>
+      tensors; ///< types as they are to be stored; the producer's values are converted
   tensor_producer producer;
-  std::filesystem::path tokenizer_source;  ///< folder to copy tokenizer files from; empty: none
+  std::filesystem::path tokenizer_source; ///< folder to copy tokenizer files from; empty: none
+  std::map<std::string, std::string> further_files; ///< name to text
   /// Above this the weights are sharded, with an index.
   int64_t shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 };
@@ -69,17 +74,9 @@ struct model_folder_contents {
 /// Errors  io_failure, bad_argument, shape_mismatch, bad_file (config_json is no object).
 void write_model_folder(const std::filesystem::path& target, const model_folder_contents& contents);
 
-/// config.json of the same model with a language-model head turned into that of its scalar-head twin: architectures =
-/// the family's *ForSequenceClassification, one label, pad_token_id set (to `pad_token_id`, or kept where negative).
-/// Errors  unsupported: a model_type that has no such class; bad_argument: no pad id is known.
-std::string scalar_head_config(const std::string& config_json, int64_t pad_token_id = -1);
-
-/// The way back: architectures = the family's *ForCausalLM, the labels removed.
-std::string language_model_config(const std::string& config_json);
-
-/// Copies what a tokenizer is made of (tokenizer.json, tokenizer_config.json, special_tokens_map.json, vocab.json,
-/// merges.txt, tokenizer.model, added_tokens.json, chat_template.jinja), as far as it is there.
-/// Errors  io_failure.
+/// Copies what a tokenizer is made of (tokenizer.json, tokenizer_config.json,
+/// special_tokens_map.json, vocab.json, merges.txt, tokenizer.model, added_tokens.json,
+/// chat_template.jinja), as far as it is there. Errors  io_failure.
 void copy_tokenizer_files(const std::filesystem::path& source, const std::filesystem::path& target);
 
-}  // namespace troupe::io
+} // namespace troupe::io
