@@ -1,10 +1,10 @@
 /// The shared vector functions against the C library in double, for every target that this CPU has.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector_math_test.cpp"
+#include "kernels/cpu/vector_math-inl.hpp"
+
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-
-#include "kernels/cpu/vector_math-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::HWY_NAMESPACE {
@@ -40,16 +40,17 @@ float RunMax(const float* x, int64_t n) {
                     }));
 }
 
-}  // namespace troupe::HWY_NAMESPACE
+} // namespace troupe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 
 #include "support/simd_targets.hpp"
 
+#include <gtest/gtest.h>
+
 #include <bit>
 #include <cmath>
-#include <gtest/gtest.h>
 #include <vector>
 
 namespace troupe {
@@ -102,7 +103,7 @@ double worst_ulps(function run, double (*oracle)(double), const std::vector<floa
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 class VectorMathTest : public testing::TestWithParam<int64_t> {
- protected:
+protected:
   const test::simd_target_scope scope{GetParam()};
 };
 
@@ -173,7 +174,7 @@ TEST_P(VectorMathTest, SumsHaveSixteenLanesWhateverTheVectorWidth) {
 INSTANTIATE_TEST_SUITE_P(Targets, VectorMathTest, testing::ValuesIn(test::simd_targets()),
                          test::simd_target_name);
 
-}  // namespace
-}  // namespace troupe
+} // namespace
+} // namespace troupe
 
-#endif  // HWY_ONCE
+#endif // HWY_ONCE

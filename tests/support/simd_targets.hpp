@@ -1,9 +1,10 @@
 /// Running one test body for each instruction set that kernels are compiled for and this CPU has.
 #pragma once
 
-#include <cstdint>
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ inline std::vector<int64_t> fused_simd_targets() {
 
 /// While it lives, kernels run as compiled for `target`.
 class simd_target_scope {
- public:
+public:
   explicit simd_target_scope(int64_t target) { hwy::SetSupportedTargetsForTest(target); }
   ~simd_target_scope() { hwy::SetSupportedTargetsForTest(0); }
   simd_target_scope(const simd_target_scope&) = delete;
@@ -40,4 +41,4 @@ inline std::string simd_target_name(const testing::TestParamInfo<int64_t>& info)
   return hwy::TargetName(info.param);
 }
 
-}  // namespace troupe::test
+} // namespace troupe::test

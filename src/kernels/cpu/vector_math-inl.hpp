@@ -1,11 +1,13 @@
 /// Elementary functions and fixed-order sums on Highway vectors, for every kernel of this folder.
 ///
-/// Bits    A function applies the same operations to every lane, and a sum has 16 virtual lanes whatever the
-///         width of the CPU's vectors. So results depend neither on an element's position nor on the vector
-///         width, among targets that fuse multiply-add (AVX2, AVX-512). HWY_SCALAR, the fallback for older
-///         CPUs, rounds the product too: its last bits differ.
-/// Use     Include after hwy/foreach_target.h and hwy/highway.h; everything is in troupe::HWY_NAMESPACE.
-/// Source  Minimax polynomials fitted for this file (Lawson's iteration; coefficients rounded to float32 one
+/// Bits    A function applies the same operations to every lane, and a sum has 16 virtual lanes
+/// whatever the
+///         width of the CPU's vectors. So results depend neither on an element's position nor on
+///         the vector width, among targets that fuse multiply-add (AVX2, AVX-512). HWY_SCALAR, the
+///         fallback for older CPUs, rounds the product too: its last bits differ.
+/// Use     Include after hwy/foreach_target.h and hwy/highway.h; everything is in
+/// troupe::HWY_NAMESPACE. Source  Minimax polynomials fitted for this file (Lawson's iteration;
+/// coefficients rounded to float32 one
 ///         by one with the rest refitted). Errors below are measured over all of the range by
 ///         tests/kernels/vector_math_test.cpp.
 
@@ -17,9 +19,10 @@
 #define TROUPE_VECTOR_MATH_INL
 #endif
 
+#include <hwy/highway.h>
+
 #include <cstdint>
 #include <cstring>
-#include <hwy/highway.h>
 #include <limits>
 
 HWY_BEFORE_NAMESPACE();
@@ -99,13 +102,12 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Erf(D d, V v) {
   const V q =
       Polynomial(d, bounded, 0x1.074e9ap-3F, 0x1.456702p-1F, 0x1.afbc36p-4F, -0x1.75e81ep-6F,
                  0x1.8bdcacp-9F, -0x1.574a6ep-14F, -0x1.49bc32p-15F, 0x1.29202cp-18F);
-  const V large =
-      hn::Sub(hn::Set(d, 1.0F), Exp(d, hn::Neg(hn::MulAdd(bounded, q, bounded))));
+  const V large = hn::Sub(hn::Set(d, 1.0F), Exp(d, hn::Neg(hn::MulAdd(bounded, q, bounded))));
   return hn::IfThenElse(hn::Lt(a, hn::Set(d, 1.0F)), small, hn::CopySign(large, v));
 }
 
-/// Natural logarithm within 2 ulp, for positive normal and subnormal numbers. 0 gives -inf, inf inf; a negative
-/// number or NaN gives NaN.
+/// Natural logarithm within 2 ulp, for positive normal and subnormal numbers. 0 gives -inf, inf
+/// inf; a negative number or NaN gives NaN.
 template <class D, class V = hn::Vec<D>> HWY_INLINE V Log(D d, V v) {
   const hn::RebindToSigned<D> di;
   const V infinity = hn::Set(d, std::numeric_limits<float>::infinity());
@@ -117,22 +119,23 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Log(D d, V v) {
                             hn::IfThenElseZero(subnormal, hn::Set(d, 24.0F)));
   const auto mantissa = hn::And(bits, hn::Set(di, 0x007fffff));
   const V f = hn::Sub(hn::BitCast(d, hn::Add(mantissa, hn::Set(di, 0x3f3504f3))), hn::Set(d, 1.0F));
-  const V p = Polynomial(d, f, 0x1.555548p-2F, -0x1.000006p-2F, 0x1.99a476p-3F, -0x1.555c46p-3F,
-                         0x1.233ba8p-3F, -0x1.fc2886p-4F, 0x1.e6bf3ap-4F, -0x1.de02bep-4F,
-                         0x1.147610p-4F);
+  const V p =
+      Polynomial(d, f, 0x1.555548p-2F, -0x1.000006p-2F, 0x1.99a476p-3F, -0x1.555c46p-3F,
+                 0x1.233ba8p-3F, -0x1.fc2886p-4F, 0x1.e6bf3ap-4F, -0x1.de02bep-4F, 0x1.147610p-4F);
   const V ff = hn::Mul(f, f);
   V low = hn::Mul(n_float, hn::Set(d, -2.12194440e-4F));
   low = hn::MulAdd(hn::Mul(ff, f), p, low);
   low = hn::MulAdd(ff, hn::Set(d, -0.5F), low);
   const V finite = hn::MulAdd(n_float, hn::Set(d, 0.693359375F), hn::Add(f, low));
-  const V upper = hn::IfThenElse(hn::Lt(v, infinity), finite, v);  // inf and NaN pass
+  const V upper = hn::IfThenElse(hn::Lt(v, infinity), finite, v); // inf and NaN pass
   const V zero = hn::IfThenElse(hn::Eq(v, hn::Zero(d)), hn::Neg(infinity), upper);
   const V nan = hn::Set(d, std::numeric_limits<float>::quiet_NaN());
   return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), nan, zero);
 }
 
 /// The first `count` values at p, the other lanes `fill`. Reads nothing past them.
-template <class D> HWY_INLINE hn::Vec<D> PartialLoad(D d, const float* p, int64_t count, float fill = 0) {
+template <class D>
+HWY_INLINE hn::Vec<D> PartialLoad(D d, const float* p, int64_t count, float fill = 0) {
   if (count >= static_cast<int64_t>(hn::Lanes(d))) {
     return hn::LoadU(d, p);
   }
@@ -157,7 +160,8 @@ template <class D> HWY_INLINE void PartialStore(hn::Vec<D> v, D d, float* p, int
   }
 }
 
-/// Calls step(i, count) for the vectors of [0, n): `count` is the number of elements from i on, at most the lanes.
+/// Calls step(i, count) for the vectors of [0, n): `count` is the number of elements from i on, at
+/// most the lanes.
 template <class D, class Step> HWY_INLINE void ForEachVector(D d, int64_t n, Step step) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   int64_t i = 0;
@@ -177,7 +181,8 @@ template <class D> struct virtual_lanes {
 
 /// Folds elements 0..n into 16 virtual lanes that start as `start`:
 ///   acc = step(acc, i, count)   with the elements [i, i + count), count at most the lanes of D.
-/// For a count below the lanes, step must leave the other lanes of acc as they are (PartialLoad's fill does it).
+/// For a count below the lanes, step must leave the other lanes of acc as they are (PartialLoad's
+/// fill does it).
 template <class D, class Step>
 HWY_INLINE virtual_lanes<D> FoldLanes(D d, int64_t n, float start, Step step) {
   constexpr auto width = static_cast<int64_t>(hn::MaxLanes(d));
@@ -207,7 +212,8 @@ template <class T, class Join> HWY_INLINE T JoinSixteen(T* lanes, Join join) {
   return lanes[0];
 }
 
-template <class D, class Join> HWY_INLINE float JoinLanes(D d, const virtual_lanes<D>& acc, Join join) {
+template <class D, class Join>
+HWY_INLINE float JoinLanes(D d, const virtual_lanes<D>& acc, Join join) {
   HWY_ALIGN float lanes[16];
   for (size_t p = 0; p < acc.parts; ++p) {
     hn::Store(acc.part[p], d, lanes + p * hn::MaxLanes(d));
@@ -231,7 +237,7 @@ template <class D> HWY_INLINE float Dot(D d, const float* x, const float* y, int
   return SumLanes(d, FoldLanes(d, n, 0.0F, step));
 }
 
-}  // namespace troupe::HWY_NAMESPACE
+} // namespace troupe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // TROUPE_VECTOR_MATH_INL
+#endif // TROUPE_VECTOR_MATH_INL

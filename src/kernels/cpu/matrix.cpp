@@ -1,0 +1,258 @@
+#include "kernels/cpu/matrix.hpp"
+
+#include "kernels/base/aligned.hpp"
+#include "kernels/cpu/matrix_plan.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/matrix.cpp"
+// clang-format off
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include "kernels/cpu/matrix_tile-inl.hpp"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace troupe::kernels::HWY_NAMESPACE {
+
+using cpu::a_layout;
+using cpu::b_layout;
+using cpu::packed_span;
+using cpu::product_args;
+using cpu::product_task;
+
+int64_t largest_tile() { return max_tile_rows; }
+
+/// Packs one tile of rows over one block of k.
+void pack_tile(const product_args& args, const packed_span& span, int64_t block, int64_t tile,
+               float* packed) {
+  const int64_t row = span.row_begin + span.tile_begin(tile);
+  const int64_t k = span.k_begin + block * span.k_block;
+  const int64_t rows = span.tile_rows(tile);
+  const int64_t k_size = span.block_size(block);
+  float* to = packed + span.tile_offset(block, tile);
+  if (args.a_kind == a_layout::rows) {
+    pack_rows(args.a + row * args.a_stride + k, args.a_stride, rows, k_size, to);
+  } else {
+    pack_columns(args.a + k * args.a_stride + row, args.a_stride, rows, k_size, to);
+  }
+}
+
+/// Block [k, k + k_size) of panel `panel` of B, packed into `scratch` unless B lies in panels.
+static const float* panel_block(const product_args& args, int64_t panel, int64_t k, int64_t k_size,
+                                float* scratch) {
+  const int64_t column = panel * panel_width;
+  const int64_t columns = std::min(panel_width, args.n - column);
+  switch (args.b_kind) {
+  case b_layout::panels:
+    return args.b + panel * args.k * panel_width + k * panel_width;
+  case b_layout::rows:
+    pack_panel_rows(args.b + k * args.b_stride + column, args.b_stride, columns, k_size, scratch);
+    return scratch;
+  case b_layout::transposed_panels:
+    pack_panel_transposed(args.b + k * args.n + column * panel_width, args.n * panel_width, columns,
+                          k_size, scratch);
+    return scratch;
+  }
+  return nullptr;
+}
+
+/// Where the chains of one panel start in the first block of k.
+struct chain_start {
+  HWY_ALIGN float values[panel_width] = {};
+
+  chain_start(const product_args& args, int64_t panel) {
+    if (args.bias != nullptr) {
+      const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
+      std::memcpy(values, args.bias + panel * panel_width,
+                  static_cast<size_t>(columns) * sizeof(float));
+    }
+  }
+};
+
+static void copy_tile(const float* from, int64_t from_stride, float* to, int64_t to_stride,
+                      int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(to + r * to_stride, from + r * from_stride,
+                static_cast<size_t>(columns) * sizeof(float));
+  }
+}
+
+/// A tile of which only `columns` columns exist in C goes through a copy.
+static void multiply_narrow_tile(const tile_args& args, int64_t rows, int64_t columns) {
+  HWY_ALIGN float c[max_tile_rows * panel_width] = {};
+  tile_args copy = args;
+  copy.c = c;
+  copy.c_stride = panel_width;
+  if (args.start == args.c) {
+    copy_tile(args.c, args.c_stride, c, panel_width, rows, columns);
+    copy.start = c;
+    copy.start_stride = panel_width;
+  }
+  multiply_tile_of_rows[static_cast<size_t>(rows - 1)](copy);
+  copy_tile(c, panel_width, args.c, args.c_stride, rows, columns);
+}
+
+/// All tiles of the task in one panel and one block of k.
+static void multiply_panel(const product_args& args, const packed_span& span,
+                           const product_task& task, int64_t panel, int64_t block, const float* b) {
+  const bool from_c = args.accumulate || span.k_begin + block > 0;
+  const chain_start start(args, panel);
+  const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
+  for (int64_t tile = task.tile_begin; tile < task.tile_end; ++tile) {
+    const int64_t row = span.row_begin + span.tile_begin(tile);
+    const int64_t rows = span.tile_rows(tile);
+    float* c = args.c + row * args.c_stride + panel * args.c_panel_stride;
+    const tile_args arguments{.a = span.packed + span.tile_offset(block, tile),
+                              .b = b,
+                              .k = span.block_size(block),
+                              .start = from_c ? c : start.values,
+                              .start_stride = from_c ? args.c_stride : 0,
+                              .c = c,
+                              .c_stride = args.c_stride};
+    if (columns == panel_width) {
+      multiply_tile_of_rows[static_cast<size_t>(rows - 1)](arguments);
+    } else {
+      multiply_narrow_tile(arguments, rows, columns);
+    }
+  }
+}
+
+/// `scratch` holds one block of a panel.
+void run_task(const product_args& args, const packed_span& span, const product_task& task,
+              float* scratch) {
+  for (int64_t block = 0; block < span.k_blocks(); ++block) {
+    const int64_t k = span.k_begin + block * span.k_block;
+    for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
+      const float* b = panel_block(args, panel, k, span.block_size(block), scratch);
+      multiply_panel(args, span, task, panel, block, b);
+    }
+  }
+}
+
+void add_rows(float* sums, const float* x, int64_t stride, int64_t m, int64_t n) {
+  const math::float_tag d;
+  for (int64_t row = 0; row < m; ++row) {
+    math::ForEachVector(d, n, [&](int64_t j, int64_t count) HWY_ATTR {
+      const auto values = math::PartialLoad(d, x + row * stride + j, count);
+      math::PartialStore(hn::Add(math::PartialLoad(d, sums + j, count), values), d, sums + j,
+                         count);
+    });
+  }
+}
+
+} // namespace troupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace troupe::kernels {
+
+HWY_EXPORT(largest_tile);
+HWY_EXPORT(pack_tile);
+HWY_EXPORT(run_task);
+HWY_EXPORT(add_rows);
+
+namespace cpu {
+
+/// Floats of A packed at once (16 MiB), k of a block at most, and rows of A in a task: a block of
+/// them stays in the second-level cache while panels stream past.
+static constexpr int64_t packed_floats = int64_t{1} << 22;
+static constexpr int64_t longest_block = 640;
+static constexpr int64_t rows_in_task = 256;
+
+/// Grows to what the largest product of this thread needs, at most packed_floats (or one block of
+/// one panel).
+static float* packing_scratch(int64_t size) {
+  static thread_local aligned_buffer<float> buffer;
+  buffer.reserve(size);
+  return buffer.data();
+}
+
+static float* panel_scratch() {
+  static thread_local aligned_buffer<float> buffer;
+  buffer.reserve(longest_block * panel_width);
+  return buffer.data();
+}
+
+/// Few rows need no blocks of k where B lies ready: a panel is streamed once, with the tile in
+/// registers.
+static int64_t block_of(const product_args& args, int64_t tile_rows) {
+  if (args.m <= tile_rows && args.b_kind == b_layout::panels) {
+    return divide_up(args.k, panel_width) * panel_width;
+  }
+  const int64_t blocks = divide_up(args.k, longest_block);
+  return divide_up(divide_up(args.k, blocks), panel_width) * panel_width;
+}
+
+static void pack_span(context& ctx, const product_args& args, packed_span& span) {
+  if (args.m == 1 && args.a_kind == a_layout::rows) { // a row is its own packed tile
+    span.packed = args.a + span.k_begin;
+    return;
+  }
+  float* packed = packing_scratch(span.rows * span.k_size);
+  span.packed = packed;
+  // A few thousand values are packed sooner than another thread is woken.
+  const int64_t jobs = span.tiles * span.k_blocks();
+  const int64_t parts =
+      span.rows * span.k_size < 16384 ? 1 : std::min(jobs, 8 * int64_t{ctx.pool.threads()});
+  ctx.pool.parallel_for(parts, [&](int64_t part) {
+    for (int64_t job = part_begin(jobs, parts, part); job < part_begin(jobs, parts, part + 1);
+         ++job) {
+      HWY_DYNAMIC_DISPATCH(pack_tile)(args, span, job / span.tiles, job % span.tiles, packed);
+    }
+  });
+}
+
+static void multiply_span(context& ctx, const product_args& args, const packed_span& span) {
+  const int64_t panels = divide_up(args.n, panel_width);
+  const int64_t groups = divide_up(span.rows, rows_in_task);
+  // Enough tasks that threads finish together, yet several panels for each block of A read from
+  // memory.
+  const int64_t wanted = divide_up(16 * int64_t{ctx.pool.threads()}, groups);
+  const int64_t most = groups > 1 ? divide_up(panels, 2) : panels;
+  const int64_t parts = std::clamp(wanted, int64_t{1}, most);
+  ctx.pool.parallel_for(parts * groups, [&](int64_t index) {
+    const int64_t part = index / groups;
+    const int64_t group = index % groups;
+    const product_task task{.tile_begin = part_begin(span.tiles, groups, group),
+                            .tile_end = part_begin(span.tiles, groups, group + 1),
+                            .panel_begin = part_begin(panels, parts, part),
+                            .panel_end = part_begin(panels, parts, part + 1)};
+    float* scratch = args.b_kind == b_layout::panels ? nullptr : panel_scratch();
+    HWY_DYNAMIC_DISPATCH(run_task)(args, span, task, scratch);
+  });
+}
+
+void product(context& ctx, const product_args& args) {
+  const int64_t tile_rows = HWY_DYNAMIC_DISPATCH(largest_tile)();
+  const int64_t k_block = block_of(args, tile_rows);
+  const int64_t row_chunks = divide_up(args.m * k_block, packed_floats);
+  const int64_t rows_at_once = divide_up(args.m, row_chunks);
+  const int64_t k_at_once =
+      std::max(int64_t{1}, packed_floats / (rows_at_once * k_block)) * k_block;
+  for (int64_t row = 0; row < args.m; row += rows_at_once) {
+    for (int64_t k = 0; k < args.k; k += k_at_once) {
+      packed_span span{.row_begin = row,
+                       .rows = std::min(rows_at_once, args.m - row),
+                       .k_begin = k,
+                       .k_size = std::min(k_at_once, args.k - k),
+                       .k_block = k_block};
+      span.tiles = divide_up(span.rows, tile_rows);
+      pack_span(ctx, args, span);
+      multiply_span(ctx, args, span);
+    }
+  }
+}
+
+void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t stride, int64_t m,
+                     int64_t n) {
+  constexpr int64_t columns = 256;
+  ctx.pool.parallel_for(divide_up(n, columns), [&](int64_t part) {
+    const int64_t first = part * columns;
+    HWY_DYNAMIC_DISPATCH(add_rows)
+    (sums_N + first, x_MN + first, stride, m, std::min(columns, n - first));
+  });
+}
+
+} // namespace cpu
+} // namespace troupe::kernels
+#endif // HWY_ONCE
