@@ -186,10 +186,10 @@ struct ppo_section {
   int64_t ptx_batch = 0; ///< sequences per update; 0: as many as the training batch
   int64_t min_answer_tokens =
       1; ///< shorter answers (end token counted) take no part in updates; counted
-  int64_t critic_warm_up = 0;      ///< first iterations that train the critic alone
-  int64_t evaluate_every = 0;      ///< iterations; 0: before and after the phase only
-  int64_t log_rollouts = 2;        ///< rollouts shown in full ...
-  int64_t log_rollouts_every = 10; ///< ... in every so many iterations
+  int64_t critic_only_iterations = 0; ///< the first ones, which train the critic alone
+  int64_t evaluate_every = 0;         ///< iterations; 0: before and after the phase only
+  int64_t log_rollouts = 2;           ///< rollouts shown in full ...
+  int64_t log_rollouts_every = 10;    ///< ... in every so many iterations
   io::on_divergence on_divergence = io::on_divergence::stop;
   double max_kl = 0.0; ///< nats per sequence that count as divergence; 0: only NaN does
   int64_t max_rollbacks = 3;
