@@ -1,5 +1,6 @@
-/// Checkpoints: folders <root>/<phase>/<unit>-NNNNNN with one HDF5 file per rank, checkpoint.h5 (virtual data sets that
-/// show whole arrays to any HDF5 tool) and manifest.json. The manifest is written last: a checkpoint exists when it does.
+/// Checkpoints: folders <root>/<phase>/<unit>-NNNNNN with one HDF5 file per rank, checkpoint.h5
+/// (virtual data sets that show whole arrays to any HDF5 tool) and manifest.json. The manifest is
+/// written last: a checkpoint exists when it does.
 #pragma once
 
 #include "kernels/base/aligned.hpp"
@@ -18,19 +19,21 @@
 
 namespace troupe::io {
 
-/// One array, or the part of it that this rank holds: the flat range [begin, end) of the row-major whole.
+/// One array, or the part of it that this rank holds: the flat range [begin, end) of the row-major
+/// whole.
 struct checkpoint_array {
-  std::string name;           ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
+  std::string name; ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
   std::vector<int64_t> shape; ///< of the whole
   int64_t begin = 0;
-  int64_t end = -1; ///< negative: to the end of the whole
+  int64_t end = -1;              ///< negative: to the end of the whole
   std::span<const float> values; ///< the range; empty where `fill` gives it
-  /// Writes the values [offset, offset + out.size()) of the whole to `out`; called in order, a piece at a time.
+  /// Writes the values [offset, offset + out.size()) of the whole to `out`; called in order, a
+  /// piece at a time.
   std::function<void(int64_t offset, std::span<float> out)> fill;
 };
 
-/// All that a rank puts into its file. A name is that of one thing: an array, an integer, a real or a text; it must not
-/// be a folder of another ("a" beside "a/b").
+/// All that a rank puts into its file. A name is that of one thing: an array, an integer, a real or
+/// a text; it must not be a folder of another ("a" beside "a/b").
 struct checkpoint_content {
   std::vector<checkpoint_array> arrays;
   std::map<std::string, int64_t> integers;
@@ -38,14 +41,14 @@ struct checkpoint_content {
   std::map<std::string, std::string> texts; ///< UTF-8 without NUL
 };
 
-/// A copy in memory, so that training goes on while it is written. Reuse one object: the second copy of the same size
-/// allocates nothing.
+/// A copy in memory, so that training goes on while it is written. Reuse one object: the second
+/// copy of the same size allocates nothing.
 class checkpoint_snapshot {
- public:
+public:
   void take(const checkpoint_content& live);
   const checkpoint_content& content() const { return content_; }
 
- private:
+private:
   checkpoint_content content_;
   aligned_buffer<float> storage_;
 };
@@ -56,14 +59,17 @@ struct checkpoint_file {
   std::string digest; ///< XXH3-64, sixteen hexadecimal digits
 };
 
-/// Throws (errc::interrupted) when this process must not commit any more: run_directory::require_attempt.
+/// Throws (errc::interrupted) when this process must not commit any more:
+/// run_directory::require_attempt.
 using commit_check = std::function<void()>;
 
-/// Writes rank's file, complete or not at all; a manifest that lies in the folder is removed first, since what it says
-/// is about to become untrue. Any rank writes at any time; the returned entry goes to who commits.
-/// Errors  bad_argument (content), io_failure, whatever still_allowed throws (nothing has its final name then).
-checkpoint_file write_checkpoint(const std::filesystem::path& folder, const checkpoint_content& content,
-                                 int rank, int ranks, const commit_check& still_allowed);
+/// Writes rank's file, complete or not at all; a manifest that lies in the folder is removed first,
+/// since what it says is about to become untrue. Any rank writes at any time; the returned entry
+/// goes to who commits. Errors  bad_argument (content), io_failure, whatever still_allowed throws
+/// (nothing has its final name then).
+checkpoint_file write_checkpoint(const std::filesystem::path& folder,
+                                 const checkpoint_content& content, int rank, int ranks,
+                                 const commit_check& still_allowed);
 
 struct checkpoint_manifest {
   int64_t attempt = 0;
@@ -71,31 +77,33 @@ struct checkpoint_manifest {
   std::string unit; ///< "update" or "iteration": what `counter` counts
   int64_t counter = 0;
   int ranks = 1;
-  key_map counters;                           ///< further counters and scores of the caller's; shown by inspect
+  key_map counters; ///< further counters and scores of the caller's; shown by inspect
   std::map<std::string, std::string> digests; ///< of "job", of models by name, of data by name
-  std::vector<checkpoint_file> files;         ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
+  std::vector<checkpoint_file>
+      files; ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
 };
 
 /// Writes checkpoint.h5 and then the manifest. After it returns the checkpoint is durable.
-/// Errors  bad_argument (files do not match ranks), bad_file (a rank's file is not what its entry says, or the ranks'
-/// arrays do not cover a whole), io_failure, whatever still_allowed throws.
+/// Errors  bad_argument (files do not match ranks), bad_file (a rank's file is not what its entry
+/// says, or the ranks' arrays do not cover a whole), io_failure, whatever still_allowed throws.
 void commit_checkpoint(const std::filesystem::path& folder, checkpoint_manifest manifest,
                        const commit_check& still_allowed);
 
-/// Manifest bytes, checked against themselves (the last key digests the rest). `where` names them in errors.
-/// Errors  bad_file, unsupported (a newer format).
+/// Manifest bytes, checked against themselves (the last key digests the rest). `where` names them
+/// in errors. Errors  bad_file, unsupported (a newer format).
 checkpoint_manifest parse_manifest(std::string_view bytes, const std::string& where);
 std::string manifest_text(const checkpoint_manifest& manifest);
 checkpoint_manifest read_manifest(const std::filesystem::path& folder);
 
-/// Reads sizes and digests of all files. Errors  not_found, bad_file (names the file and both values).
+/// Reads sizes and digests of all files. Errors  not_found, bad_file (names the file and both
+/// values).
 void verify_checkpoint(const std::filesystem::path& folder, const checkpoint_manifest& manifest);
 
-/// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening; a rank's file is
-/// digested when something of it is first read (unless `verified`: the caller ran verify_checkpoint), so a rank reads
-/// only what it needs. Not thread-safe.
+/// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening;
+/// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
+/// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
 class checkpoint_reader {
- public:
+public:
   explicit checkpoint_reader(std::filesystem::path folder, bool verified = false);
   ~checkpoint_reader();
   checkpoint_reader(checkpoint_reader&&) noexcept;
@@ -121,22 +129,23 @@ class checkpoint_reader {
   /// Names of everything of a rank's that is no array: integers, reals and texts.
   std::vector<std::string> scalar_names(int rank = 0) const;
 
- private:
+private:
   struct state;
   std::unique_ptr<state> state_;
 };
 
 /// checkpoints_root/phase/unit-NNNNNN.
-std::filesystem::path checkpoint_folder(const std::filesystem::path& checkpoints_root, const std::string& phase,
-                                        const std::string& unit, int64_t counter);
+std::filesystem::path checkpoint_folder(const std::filesystem::path& checkpoints_root,
+                                        const std::string& phase, const std::string& unit,
+                                        int64_t counter);
 
 struct found_checkpoint {
   std::filesystem::path folder;
   checkpoint_manifest manifest;
 };
 
-/// Those with a manifest of the right files and sizes, by counter, ascending; contents are not digested. What is wrong
-/// with others that have a manifest is appended to `problems`, where given.
+/// Those with a manifest of the right files and sizes, by counter, ascending; contents are not
+/// digested. What is wrong with others that have a manifest is appended to `problems`, where given.
 std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& checkpoints_root,
                                                const std::string& phase,
                                                std::vector<std::string>* problems = nullptr);
@@ -146,17 +155,20 @@ struct latest_checkpoint {
   std::vector<std::string> problems; ///< why newer ones were passed over: for the ledger
 };
 
-/// The newest one that passes verify_checkpoint. An unfinished one (without manifest) is no problem, but absent.
-latest_checkpoint find_latest_checkpoint(const std::filesystem::path& checkpoints_root, const std::string& phase);
+/// The newest one that passes verify_checkpoint. An unfinished one (without manifest) is no
+/// problem, but absent.
+latest_checkpoint find_latest_checkpoint(const std::filesystem::path& checkpoints_root,
+                                         const std::string& phase);
 
-/// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other committed ones, older
-/// unfinished ones and what an interrupted removal left. A removed folder is renamed to ".deleted-..." first, so that
-/// no half of a checkpoint is ever taken for one.
-void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
+/// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
+/// committed ones, older unfinished ones and what an interrupted removal left. A removed folder is
+/// renamed to ".deleted-..." first, so that no half of a checkpoint is ever taken for one.
+void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase,
+                       int64_t keep,
                        const std::optional<std::filesystem::path>& best = std::nullopt);
 
 /// Removes all, finished or not, of a phase beyond `counter`: on resume from an earlier one.
-void remove_checkpoints_after(const std::filesystem::path& checkpoints_root, const std::string& phase,
-                              int64_t counter);
+void remove_checkpoints_after(const std::filesystem::path& checkpoints_root,
+                              const std::string& phase, int64_t counter);
 
 } // namespace troupe::io

@@ -1,5 +1,5 @@
-/// A small wrapper over the serial HDF5 C API. Every call in the process passes one mutex; a call blocks on the disk,
-/// so it belongs in a detached actor.
+/// A small wrapper over the serial HDF5 C API. Every call in the process passes one mutex; a call
+/// blocks on the disk, so it belongs in a detached actor.
 #pragma once
 
 #include "kernels/base/host_array.hpp"
@@ -36,25 +36,30 @@ struct hdf5_shape {
   int64_t elements() const;
 };
 
-/// A regular block of an array, [start, start + extent) in each dimension, that a flat piece of another file fills.
+/// A regular block of an array, [start, start + extent) in each dimension, that another file's data
+/// set fills: with its values from `source_begin` on where it has one dimension, else with all of
+/// them.
 struct hdf5_virtual_piece {
-  std::string file;    ///< beside the file that refers to it: a name without folder
+  std::string file; ///< beside the file that refers to it: a name without folder
   std::string data_set;
-  std::vector<int64_t> source_shape; ///< of that data set
+  std::vector<int64_t> source_shape;  ///< of that data set
   std::vector<int64_t> start, extent; ///< the block of the virtual array
-  int64_t source_begin = 0; ///< where the block's values begin in the flattened source
+  int64_t source_begin = 0;           ///< where the block's values begin in the flattened source
 };
 
-/// An open HDF5 file. Object names are paths ("policy/weights/x"); missing groups on the way are created. Data sets are
-/// contiguous, without time stamps and fill values, so the same values give the same bytes.
-/// Errors of every member  io_failure or bad_file, naming file and object, with HDF5's own reason; not_found for an
-/// object that is not there; shape_mismatch where sizes or types disagree.
+/// An open HDF5 file. Object names are paths ("policy/weights/x"); missing groups on the way are
+/// created. Data sets are contiguous, without time stamps and fill values, so the same values give
+/// the same bytes. Errors of every member  io_failure or bad_file, naming file and object, with
+/// HDF5's own reason; not_found for an object that is not there; shape_mismatch where sizes or
+/// types disagree.
 class hdf5_file {
- public:
-  /// Creates or empties the file. `user_block_bytes` (0, or a power of two from 512) are left free at its start.
+public:
+  /// Creates or empties the file. `user_block_bytes` (0, or a power of two from 512) are left free
+  /// at its start.
   static hdf5_file create(const std::filesystem::path& path, int64_t user_block_bytes = 0);
 
-  /// Opens for reading. Give it only files whose digest was verified: HDF5 1.10 itself can crash on malformed bytes.
+  /// Opens for reading. Give it only files whose digest was verified: HDF5 1.10 itself can crash on
+  /// malformed bytes.
   static hdf5_file open(const std::filesystem::path& path);
 
   ~hdf5_file();
@@ -78,22 +83,28 @@ class hdf5_file {
              std::span<const std::byte> bytes);
   void read(const std::string& name, dtype type, std::span<std::byte> bytes) const;
   template <class T>
-  void write(const std::string& name, const std::vector<int64_t>& shape, std::span<const T> values) {
+  void write(const std::string& name, const std::vector<int64_t>& shape,
+             std::span<const T> values) {
     write(name, hdf5_detail::dtype_of<T>::value, shape, std::as_bytes(values));
   }
   template <class T> std::vector<T> read(const std::string& name) const {
-    std::vector<T> values(static_cast<size_t>(readable_elements(name, hdf5_detail::dtype_of<T>::value)));
+    std::vector<T> values(
+        static_cast<size_t>(readable_elements(name, hdf5_detail::dtype_of<T>::value)));
     read(name, hdf5_detail::dtype_of<T>::value, std::as_writable_bytes(std::span(values)));
     return values;
   }
 
-  /// A data set to be written in pieces: `bytes` are the elements from `begin` on of the flattened whole. Every element
-  /// must be written once. Pieces of a multi-dimensional data set are split into blocks.
+  /// A data set to be written in pieces: `bytes` are the elements from `begin` on of the flattened
+  /// whole. Every element must be written once. Pieces of a multi-dimensional data set are split
+  /// into blocks.
   void create(const std::string& name, dtype type, const std::vector<int64_t>& shape);
-  void write_range(const std::string& name, dtype type, int64_t begin, std::span<const std::byte> bytes);
-  void read_range(const std::string& name, dtype type, int64_t begin, std::span<std::byte> bytes) const;
+  void write_range(const std::string& name, dtype type, int64_t begin,
+                   std::span<const std::byte> bytes);
+  void read_range(const std::string& name, dtype type, int64_t begin,
+                  std::span<std::byte> bytes) const;
 
-  /// Variable-length UTF-8 strings, one-dimensional; or one string as a scalar. Errors  bad_argument: a NUL inside.
+  /// Variable-length UTF-8 strings, one-dimensional; or one string as a scalar. Errors
+  /// bad_argument: a NUL inside.
   void write_texts(const std::string& name, std::span<const std::string> texts);
   std::vector<std::string> read_texts(const std::string& name) const;
   void write_text(const std::string& name, const std::string& text);
@@ -108,7 +119,8 @@ class hdf5_file {
   void write_attribute(const std::string& object, const std::string& name, int64_t value);
   void write_attribute(const std::string& object, const std::string& name, uint64_t value);
   void write_attribute(const std::string& object, const std::string& name, double value);
-  void write_attribute(const std::string& object, const std::string& name, const std::string& value);
+  void write_attribute(const std::string& object, const std::string& name,
+                       const std::string& value);
   void write_attribute(const std::string& object, const std::string& name,
                        std::span<const std::string> values);
   void write_attribute(const std::string& object, const std::string& name,
@@ -117,21 +129,27 @@ class hdf5_file {
   uint64_t read_unsigned_attribute(const std::string& object, const std::string& name) const;
   double read_double_attribute(const std::string& object, const std::string& name) const;
   std::string read_text_attribute(const std::string& object, const std::string& name) const;
-  std::vector<std::string> read_texts_attribute(const std::string& object, const std::string& name) const;
-  std::vector<int64_t> read_ints_attribute(const std::string& object, const std::string& name) const;
+  std::vector<std::string> read_texts_attribute(const std::string& object,
+                                                const std::string& name) const;
+  std::vector<int64_t> read_ints_attribute(const std::string& object,
+                                           const std::string& name) const;
 
- private:
-  hdf5_file(std::filesystem::path path, int64_t id) : path_(std::move(path)), id_(id) {}
+private:
+  hdf5_file(std::filesystem::path path, int64_t id, bool writable)
+      : path_(std::move(path)), id_(id), writable_(writable) {}
   int64_t readable_elements(const std::string& name, dtype type) const;
 
   std::filesystem::path path_;
   int64_t id_ = -1;
+  bool writable_ = false;
 };
 
-/// The flat range [begin, end) of a row-major array as at most 2 * rank - 1 regular blocks, in order.
+/// The flat range [begin, end) of a row-major array as at most 2 * rank - 1 regular blocks, in
+/// order.
 struct array_block {
   std::vector<int64_t> start, extent;
 };
-std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin, int64_t end);
+std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin,
+                                         int64_t end);
 
 } // namespace troupe::io

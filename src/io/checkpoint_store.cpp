@@ -1,0 +1,182 @@
+#include "io/atomic_file.hpp"
+#include "io/checkpoint.hpp"
+#include "io/checkpoint_files.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace troupe::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view deleted_prefix = ".deleted-";
+
+/// A folder named like a checkpoint, finished or not.
+struct candidate {
+  fs::path folder;
+  std::string unit;
+  int64_t counter = 0;
+
+  bool has_manifest() const { return fs::exists(folder / manifest_name); }
+};
+
+std::optional<candidate> parse_name(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  const size_t dash = name.find('-');
+  if (dash == std::string::npos) {
+    return std::nullopt;
+  }
+  candidate result{folder, name.substr(0, dash), 0};
+  const char* const begin = name.data() + dash + 1;
+  const char* const end = name.data() + name.size();
+  const auto [stop, failure] = std::from_chars(begin, end, result.counter);
+  const bool known = result.unit == "update" || result.unit == "iteration";
+  if (!known || failure != std::errc() || stop != end || end - begin < 6 || result.counter < 0) {
+    return std::nullopt;
+  }
+  return result;
+}
+
+/// Folders of a phase that are named like checkpoints, by counter, ascending.
+std::vector<candidate> candidates(const fs::path& root, const std::string& phase) {
+  std::vector<candidate> found;
+  std::error_code failure;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root / phase, failure)) {
+    if (std::optional<candidate> one = parse_name(entry.path()); one && entry.is_directory()) {
+      found.push_back(std::move(*one));
+    }
+  }
+  std::sort(found.begin(), found.end(),
+            [](const candidate& a, const candidate& b) { return a.counter < b.counter; });
+  return found;
+}
+
+checkpoint_manifest checked_manifest(const candidate& one, const std::string& phase) {
+  checkpoint_manifest manifest = read_manifest(one.folder);
+  if (manifest.phase != phase || manifest.unit != one.unit || manifest.counter != one.counter) {
+    throw error(errc::bad_file, "{}: its manifest is that of {}/{}-{:06}", one.folder.string(),
+                manifest.phase, manifest.unit, manifest.counter);
+  }
+  for (const checkpoint_file& entry : manifest.files) {
+    check_size(one.folder, entry);
+  }
+  return manifest;
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code failure;
+  fs::remove_all(path, failure);
+  if (failure) {
+    throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
+  }
+}
+
+/// Under its new name it is no checkpoint, however much of it a crash leaves.
+void remove_checkpoint(const fs::path& folder) {
+  const fs::path deleted =
+      folder.parent_path() / (std::string(deleted_prefix) + folder.filename().string());
+  remove_tree(deleted);
+  std::error_code failure;
+  fs::rename(folder, deleted, failure);
+  if (failure) {
+    throw error(errc::io_failure, "cannot rename {} to {}: {}", folder.string(), deleted.string(),
+                failure.message());
+  }
+  sync_folder(folder.parent_path());
+  remove_tree(deleted);
+}
+
+void finish_removals(const fs::path& phase_folder) {
+  std::error_code failure;
+  std::vector<fs::path> left;
+  for (const fs::directory_entry& entry : fs::directory_iterator(phase_folder, failure)) {
+    if (entry.path().filename().string().rfind(deleted_prefix, 0) == 0) {
+      left.push_back(entry.path());
+    }
+  }
+  std::for_each(left.begin(), left.end(), remove_tree);
+}
+
+} // namespace
+
+fs::path checkpoint_folder(const fs::path& checkpoints_root, const std::string& phase,
+                           const std::string& unit, int64_t counter) {
+  return checkpoints_root / phase / fmt::format("{}-{:06}", unit, counter);
+}
+
+std::vector<found_checkpoint> list_checkpoints(const fs::path& checkpoints_root,
+                                               const std::string& phase,
+                                               std::vector<std::string>* problems) {
+  std::vector<found_checkpoint> result;
+  for (const candidate& one : candidates(checkpoints_root, phase)) {
+    if (!one.has_manifest()) {
+      continue;
+    }
+    try {
+      result.push_back({one.folder, checked_manifest(one, phase)});
+    } catch (const error& failure) {
+      if (problems != nullptr) {
+        problems->emplace_back(failure.what());
+      }
+    }
+  }
+  return result;
+}
+
+latest_checkpoint find_latest_checkpoint(const fs::path& checkpoints_root,
+                                         const std::string& phase) {
+  latest_checkpoint result;
+  std::vector<candidate> all = candidates(checkpoints_root, phase);
+  for (auto one = all.rbegin(); one != all.rend(); ++one) {
+    if (!one->has_manifest()) {
+      continue;
+    }
+    try {
+      checkpoint_manifest manifest = checked_manifest(*one, phase);
+      verify_checkpoint(one->folder, manifest);
+      result.found = found_checkpoint{one->folder, std::move(manifest)};
+      return result;
+    } catch (const error& failure) {
+      result.problems.emplace_back(failure.what());
+    }
+  }
+  return result;
+}
+
+void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phase, int64_t keep,
+                       const std::optional<fs::path>& best) {
+  if (keep < 1) {
+    throw error(errc::bad_argument, "cannot keep {} checkpoints: at least 1 is needed to resume",
+                keep);
+  }
+  finish_removals(checkpoints_root / phase);
+  const std::vector<found_checkpoint> good = list_checkpoints(checkpoints_root, phase);
+  if (good.empty()) {
+    return;
+  }
+  const size_t first_kept = good.size() - std::min(good.size(), static_cast<size_t>(keep));
+  const auto kept = [&](const fs::path& folder) {
+    const auto same = [&](const found_checkpoint& one) { return one.folder == folder; };
+    return std::any_of(good.begin() + static_cast<ptrdiff_t>(first_kept), good.end(), same) ||
+           (best && best->filename() == folder.filename());
+  };
+  for (const candidate& one : candidates(checkpoints_root, phase)) {
+    if (one.counter < good.back().manifest.counter && !kept(one.folder)) {
+      remove_checkpoint(one.folder);
+    }
+  }
+}
+
+void remove_checkpoints_after(const fs::path& checkpoints_root, const std::string& phase,
+                              int64_t counter) {
+  finish_removals(checkpoints_root / phase);
+  for (const candidate& one : candidates(checkpoints_root, phase)) {
+    if (one.counter > counter) {
+      remove_checkpoint(one.folder);
+    }
+  }
+}
+
+} // namespace troupe::io
