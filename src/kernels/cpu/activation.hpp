@@ -1,0 +1,14 @@
+/// CPU twins of activation.hpp; arguments have been checked.
+#pragma once
+
+#include "kernels/activation.hpp"
+
+namespace troupe::kernels::cpu {
+
+void activation_forward(context& ctx, const activation_args& args);
+void activation_backward(context& ctx, const activation_backward_args& args);
+void gated_activation_forward(context& ctx, const gated_activation_args& args);
+void gated_activation_backward(context& ctx, const gated_activation_backward_args& args);
+void add_in_place(context& ctx, float* y, const float* x, int64_t count);
+
+} // namespace troupe::kernels::cpu

@@ -1,0 +1,162 @@
+#include "kernels/cpu/optimizer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
+// clang-format off
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include "kernels/cpu/vector_math-inl.hpp"
+// clang-format on
+
+namespace troupe::kernels {
+#ifndef TROUPE_ADAMW_FACTORS
+#define TROUPE_ADAMW_FACTORS
+/// What of the update does not depend on the element; computed in double.
+struct adamw_factors {
+  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2;
+  float keep;       ///< 1 - lr wd
+  float step_size;  ///< lr / (1 - b1^t)
+  float root_scale; ///< 1 / sqrt(1 - b2^t)
+  float epsilon;
+};
+#endif
+} // namespace troupe::kernels
+
+HWY_BEFORE_NAMESPACE();
+namespace troupe::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+namespace math = troupe::HWY_NAMESPACE;
+
+using math::float_tag;
+using vec = hn::Vec<float_tag>;
+
+void adamw(float* weight, float* first, float* second, const float* gradient, int64_t count,
+           const adamw_factors& f) {
+  const float_tag d;
+  math::ForEachVector(d, count, [&](int64_t i, int64_t c) HWY_ATTR {
+    const vec g = hn::Mul(math::PartialLoad(d, gradient + i, c), hn::Set(d, f.gradient_scale));
+    const vec m = hn::MulAdd(hn::Set(d, f.beta1), math::PartialLoad(d, first + i, c),
+                             hn::Mul(hn::Set(d, f.one_minus_beta1), g));
+    const vec v = hn::MulAdd(hn::Set(d, f.beta2), math::PartialLoad(d, second + i, c),
+                             hn::Mul(hn::Mul(hn::Set(d, f.one_minus_beta2), g), g));
+    const vec root = hn::MulAdd(hn::Sqrt(v), hn::Set(d, f.root_scale), hn::Set(d, f.epsilon));
+    const vec step = hn::Div(hn::Mul(hn::Set(d, f.step_size), m), root);
+    const vec w = hn::MulSub(hn::Set(d, f.keep), math::PartialLoad(d, weight + i, c), step);
+    math::PartialStore(m, d, first + i, c);
+    math::PartialStore(v, d, second + i, c);
+    math::PartialStore(w, d, weight + i, c);
+  });
+}
+
+/// One block: lane i % 16 sums the squares of its elements in double. A float's square is exact in
+/// double, so fused or not is the same.
+double block_sum_of_squares(const float* x, int64_t count) {
+  const hn::CappedTag<double, 8> d;
+  const hn::Rebind<float, decltype(d)> narrow;
+  constexpr int64_t lanes = hn::MaxLanes(d);
+  constexpr int64_t parts = 16 / lanes;
+  hn::Vec<decltype(d)> sums[parts];
+  for (auto& sum : sums) {
+    sum = hn::Zero(d);
+  }
+  for (int64_t i = 0; i < count; i += 16) {
+    for (int64_t p = 0; p < parts; ++p) {
+      const int64_t first = i + p * lanes;
+      const auto values =
+          hn::PromoteTo(d, math::PartialLoad(narrow, x + std::min(first, count), count - first));
+      sums[p] = hn::MulAdd(values, values, sums[p]);
+    }
+  }
+  HWY_ALIGN double joined[16];
+  for (int64_t p = 0; p < parts; ++p) {
+    hn::Store(sums[p], d, joined + p * lanes);
+  }
+  return math::JoinSixteen(joined, [](double a, double b) { return a + b; });
+}
+
+void average(float* average, const float* values, int64_t count, float decay, float rest) {
+  const float_tag d;
+  math::ForEachVector(d, count, [&](int64_t i, int64_t c) HWY_ATTR {
+    const vec kept = hn::Mul(hn::Set(d, decay), math::PartialLoad(d, average + i, c));
+    const vec folded = hn::MulAdd(hn::Set(d, rest), math::PartialLoad(d, values + i, c), kept);
+    math::PartialStore(folded, d, average + i, c);
+  });
+}
+
+} // namespace troupe::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace troupe::kernels {
+
+HWY_EXPORT(adamw);
+HWY_EXPORT(block_sum_of_squares);
+HWY_EXPORT(average);
+
+static adamw_factors factors_of(const adamw_args& args) {
+  const auto t = static_cast<double>(args.step);
+  const double beta1 = args.beta1;
+  const double beta2 = args.beta2;
+  const double rate = args.learning_rate;
+  return {.gradient_scale = args.gradient_scale,
+          .beta1 = args.beta1,
+          .beta2 = args.beta2,
+          .one_minus_beta1 = static_cast<float>(1.0 - beta1),
+          .one_minus_beta2 = static_cast<float>(1.0 - beta2),
+          .keep = static_cast<float>(1.0 - rate * static_cast<double>(args.weight_decay)),
+          .step_size = static_cast<float>(rate / (1.0 - std::pow(beta1, t))),
+          .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, t))),
+          .epsilon = args.epsilon};
+}
+
+namespace cpu {
+
+static constexpr int64_t task_floats = 16384;
+static constexpr int64_t norm_block = 4096;
+
+void adamw_update(context& ctx, const adamw_args& args) {
+  const adamw_factors factors = factors_of(args);
+  ctx.pool.parallel_for((args.count + task_floats - 1) / task_floats, [&](int64_t task) {
+    const int64_t i = task * task_floats;
+    HWY_DYNAMIC_DISPATCH(adamw)
+    (args.weight + i, args.first_moment + i, args.second_moment + i, args.gradient + i,
+     std::min(task_floats, args.count - i), factors);
+  });
+}
+
+double sum_of_squares(context& ctx, const float* values, int64_t count) {
+  const int64_t blocks = (count + norm_block - 1) / norm_block;
+  std::vector<double> sums(static_cast<size_t>(blocks));
+  constexpr int64_t blocks_in_task = 16;
+  ctx.pool.parallel_for((blocks + blocks_in_task - 1) / blocks_in_task, [&](int64_t task) {
+    const int64_t end = std::min((task + 1) * blocks_in_task, blocks);
+    for (int64_t block = task * blocks_in_task; block < end; ++block) {
+      const int64_t first = block * norm_block;
+      sums[static_cast<size_t>(block)] = HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(
+          values + first, std::min(norm_block, count - first));
+    }
+  });
+  double total = 0;
+  for (const double sum : sums) {
+    total += sum;
+  }
+  return total;
+}
+
+void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {
+  const auto rest = static_cast<float>(1.0 - static_cast<double>(decay));
+  ctx.pool.parallel_for((count + task_floats - 1) / task_floats, [&](int64_t task) {
+    const int64_t i = task * task_floats;
+    HWY_DYNAMIC_DISPATCH(average)
+    (average + i, values + i, std::min(task_floats, count - i), decay, rest);
+  });
+}
+
+} // namespace cpu
+} // namespace troupe::kernels
+#endif // HWY_ONCE

@@ -1,0 +1,12 @@
+/// CPU twins of optimizer.hpp; arguments have been checked.
+#pragma once
+
+#include "kernels/optimizer.hpp"
+
+namespace troupe::kernels::cpu {
+
+void adamw_update(context& ctx, const adamw_args& args);
+double sum_of_squares(context& ctx, const float* values, int64_t count);
+void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay);
+
+} // namespace troupe::kernels::cpu

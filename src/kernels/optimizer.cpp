@@ -1,0 +1,45 @@
+#include "kernels/optimizer.hpp"
+
+#include "kernels/base/error.hpp"
+#include "kernels/cpu/optimizer.hpp"
+
+namespace troupe::kernels {
+
+static void check_count(const char* operation, int64_t count) {
+  if (count < 0) {
+    throw error(errc::shape_mismatch, "{}: {} values", operation, count);
+  }
+}
+
+static bool in_unit(float value) { return value >= 0.0F && value < 1.0F; }
+
+void adamw_update(context& ctx, const adamw_args& args) {
+  check_count("adamw_update", args.count);
+  if (args.step < 1) {
+    throw error(errc::bad_argument, "adamw_update: step {}; the first update is step 1", args.step);
+  }
+  if (!in_unit(args.beta1) || !in_unit(args.beta2)) {
+    throw error(errc::bad_argument, "adamw_update: beta1 {} and beta2 {} must lie in [0, 1)",
+                args.beta1, args.beta2);
+  }
+  if (!(args.epsilon > 0.0F)) {
+    throw error(errc::bad_argument,
+                "adamw_update: epsilon {} must be positive: padding has no gradient", args.epsilon);
+  }
+  cpu::adamw_update(ctx, args);
+}
+
+double sum_of_squares(context& ctx, const float* values, int64_t count) {
+  check_count("sum_of_squares", count);
+  return cpu::sum_of_squares(ctx, values, count);
+}
+
+void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {
+  check_count("fold_average", count);
+  if (!(decay >= 0.0F && decay <= 1.0F)) {
+    throw error(errc::bad_argument, "fold_average: decay {} must lie in [0, 1]", decay);
+  }
+  cpu::fold_average(ctx, average, values, count, decay);
+}
+
+} // namespace troupe::kernels
