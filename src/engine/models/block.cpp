@@ -1,0 +1,177 @@
+#include "engine/models/block.hpp"
+
+#include "kernels/activation.hpp"
+#include "kernels/matrix.hpp"
+#include "kernels/norm.hpp"
+#include "kernels/rotary.hpp"
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, float* x_ND,
+                const float* add_ND) {
+  const model_description& d = call.description;
+  const kernels::norm_args args{.y_ND = y_ND,
+                                .rstd_N = room(call.scratch.rstd_N, call.n),
+                                .mean_N = room(call.scratch.mean_N, call.n),
+                                .x_ND = x_ND,
+                                .add_ND = add_ND,
+                                .gamma_D = at(call.weights, slot.gamma),
+                                .beta_D = at(call.weights, slot.beta),
+                                .n = call.n,
+                                .d = d.width,
+                                .epsilon = d.norm_epsilon};
+  if (d.norm == norm_kind::rms) {
+    kernels::rms_norm_forward(call.ctx, args);
+  } else {
+    kernels::layer_norm_forward(call.ctx, args);
+  }
+}
+
+void apply_linear(const block_call& call, const linear_slot& slot, const float* x_NI, float* y_NO) {
+  kernels::linear_forward(call.ctx, {.y_NO = y_NO,
+                                     .x_NI = x_NI,
+                                     .weight = at(call.weights, slot.weight),
+                                     .bias_O = at(call.weights, slot.bias),
+                                     .n = call.n,
+                                     .outputs = slot.outputs,
+                                     .inputs = slot.inputs});
+}
+
+namespace {
+
+void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
+  const kernels::attention_shape& shape = call.attention;
+  kernels::rotary_forward(call.ctx, {.x_NE = qkv_NE,
+                                     .row_stride = shape.row_width(),
+                                     .n = call.n,
+                                     .heads = shape.heads + shape.kv_heads,
+                                     .head_width = shape.head_width,
+                                     .rotated = call.description.rotary.rotated,
+                                     .position_N = call.position_N,
+                                     .cos_PR2 = call.cos_PR2,
+                                     .sin_PR2 = call.sin_PR2});
+}
+
+/// out = attention(in), up to the residual addition.
+void attend(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
+            const block_buffers& b, const float* in_ND, float* out_ND) {
+  apply_linear(call, slots.qkv, in_ND, b.qkv_NE); // [N, D] -> [N, (H + 2G) K]
+  if (call.cos_PR2 != nullptr) {
+    rotate_queries_and_keys(call, b.qkv_NE);
+  }
+  if (call.sequences.empty()) {
+    kernels::attention_forward(call.ctx, {.shape = call.attention,
+                                          .out_NHK = b.attention_NHK,
+                                          .lse_NH = b.lse_NH,
+                                          .qkv_NE = b.qkv_NE,
+                                          .offset_B1 = call.offset_B1});
+  } else {
+    kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
+                                                .out_NHK = b.attention_NHK,
+                                                .qkv_NE = b.qkv_NE,
+                                                .pages = pages,
+                                                .sequences = call.sequences});
+  }
+  apply_linear(call, slots.out, b.attention_NHK, out_ND); // [N, H K] -> [N, D]
+}
+
+/// out = activation(up) W_down^T + b.
+void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b,
+                float* out_ND) {
+  float* activated_NF = room(call.scratch.activated_NF, call.n * call.description.feed_forward);
+  activate(call, b.up_NU, activated_NF);
+  apply_linear(call, slots.down, activated_NF, out_ND); // [N, F] -> [N, D]
+}
+
+void copy_rows(const block_call& call, const float* from_ND, float* to_ND) {
+  if (from_ND != to_ND) {
+    std::copy_n(from_ND, call.n * call.description.width, to_ND);
+  }
+}
+
+void add_rows(const block_call& call, float* y_ND, const float* x_ND) {
+  kernels::add_in_place(call.ctx, y_ND, x_ND, call.n * call.description.width);
+}
+
+void pre_norm_forward(const block_call& call, const block_slots& slots,
+                      const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
+  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
+  attend(call, slots, pages, b, normed_ND, delta_ND);
+  copy_rows(call, b.input_ND, b.middle_ND);
+  apply_norm(call, slots.feed_forward_norm, normed_ND, b.middle_ND, delta_ND);
+  apply_linear(call, slots.up, normed_ND, b.up_NU); // [N, D] -> [N, U]
+  if (output_ND != nullptr) {
+    apply_down(call, slots, b, delta_ND);
+    copy_rows(call, b.middle_ND, output_ND);
+    add_rows(call, output_ND, delta_ND);
+  }
+}
+
+void parallel_forward(const block_call& call, const block_slots& slots,
+                      const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
+  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
+  attend(call, slots, pages, b, normed_ND, delta_ND);
+  apply_norm(call, slots.feed_forward_norm, normed_ND, b.input_ND);
+  apply_linear(call, slots.up, normed_ND, b.up_NU);
+  if (output_ND != nullptr) {
+    float* second_delta_ND = normed_ND;
+    apply_down(call, slots, b, second_delta_ND);
+    add_rows(call, delta_ND, second_delta_ND);
+    copy_rows(call, b.input_ND, output_ND);
+    add_rows(call, output_ND, delta_ND);
+  }
+}
+
+void post_norm_forward(const block_call& call, const block_slots& slots,
+                       const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
+  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  attend(call, slots, pages, b, b.input_ND, delta_ND);
+  copy_rows(call, b.input_ND, b.middle_ND);
+  apply_norm(call, slots.attention_norm, normed_ND, b.middle_ND, delta_ND);
+  apply_linear(call, slots.up, normed_ND, b.up_NU);
+  apply_down(call, slots, b, delta_ND);
+  copy_rows(call, normed_ND, b.sum_ND);
+  add_rows(call, b.sum_ND, delta_ND);
+  if (output_ND != nullptr) {
+    apply_norm(call, slots.feed_forward_norm, output_ND, b.sum_ND);
+  }
+}
+
+} // namespace
+
+void activate(const block_call& call, const float* up_NU, float* activated_NF) {
+  const model_description& d = call.description;
+  if (d.gated) {
+    kernels::gated_activation_forward(call.ctx, {.y_NF = activated_NF,
+                                                 .gate_up_N2F = up_NU,
+                                                 .n = call.n,
+                                                 .f = d.feed_forward,
+                                                 .kind = d.activation});
+  } else {
+    kernels::activation_forward(call.ctx, {.y_NF = activated_NF,
+                                           .x_NF = up_NU,
+                                           .n = call.n,
+                                           .f = d.feed_forward,
+                                           .kind = d.activation});
+  }
+}
+
+void block_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
+                   const block_buffers& buffers, float* output_ND) {
+  if (!call.description.norm_first) {
+    post_norm_forward(call, slots, pages, buffers, output_ND);
+  } else if (call.description.parallel_residual) {
+    parallel_forward(call, slots, pages, buffers, output_ND);
+  } else {
+    pre_norm_forward(call, slots, pages, buffers, output_ND);
+  }
+}
+
+} // namespace troupe::engine

@@ -1,0 +1,35 @@
+/// Constant tables of the position encodings.
+#pragma once
+
+#include "engine/models/description.hpp"
+#include "kernels/base/aligned.hpp"
+
+#include <vector>
+
+namespace troupe::engine {
+
+/// Angles of every position: cos and sin, each [P, R/2].
+struct rotary_tables {
+  aligned_buffer<float> cos_PR2;
+  aligned_buffer<float> sin_PR2;
+};
+
+/// Turns per position of each pair of dimensions, in radians: theta^(-2i/R), then scaled.
+///   linear: f / factor.
+///   llama3: wave length w = 2 pi / f, P0 = original_positions; f / factor where w > P0 /
+///   low_frequency_factor, f where w < P0 / high_frequency_factor, and between them s f + (1 - s) f
+///   / factor, s = (P0 / w - low_frequency_factor) / (high_frequency_factor -
+///   low_frequency_factor).
+/// Source  Su et al., arXiv:2104.09864; Chen et al., arXiv:2306.15595 (linear); Llama 3.1's model
+/// code (llama3).
+std::vector<double> rotary_frequencies(const rotary_description& rotary);
+
+/// cos and sin of position * frequency, computed in double.
+rotary_tables make_rotary_tables(const rotary_description& rotary, int64_t positions);
+
+/// Slope of head h = 1..H: 2^(-8 h / H) where H is a power of two. Otherwise the slopes of the
+/// power of two m below it come first, then every second one of 2m: 2^(-8 (2 i - 1) / 2m), i
+/// = 1..H-m. Source  Press et al., arXiv:2108.12409 (the authors' code for other head counts).
+std::vector<float> alibi_slopes(int64_t heads);
+
+} // namespace troupe::engine

@@ -1,0 +1,92 @@
+#include "engine/models/slots.hpp"
+
+#include <fmt/format.h>
+
+#include <string>
+
+namespace troupe::engine {
+
+namespace {
+
+linear_slot add_linear(parameter_layout& layout, const std::string& name, int64_t outputs,
+                       int64_t inputs, bool bias) {
+  linear_slot slot{.outputs = outputs, .inputs = inputs};
+  slot.weight = layout[layout.add_matrix(name + ".weight", outputs, inputs)].offset;
+  if (bias) {
+    slot.bias = layout[layout.add_vector(name + ".bias", outputs)].offset;
+  }
+  return slot;
+}
+
+norm_slot add_norm(parameter_layout& layout, const std::string& name, int64_t width,
+                   norm_kind kind) {
+  norm_slot slot;
+  slot.gamma = layout[layout.add_vector(name + ".weight", width)].offset;
+  if (kind == norm_kind::layer) {
+    slot.beta = layout[layout.add_vector(name + ".bias", width)].offset;
+  }
+  return slot;
+}
+
+table_slot add_table(parameter_layout& layout, const std::string& name, int64_t rows,
+                     int64_t width) {
+  return {.weight = layout[layout.add_matrix(name + ".weight", rows, width)].offset,
+          .rows = rows,
+          .width = width};
+}
+
+block_slots add_block(parameter_layout& layout, const model_description& d, int64_t layer) {
+  const std::string prefix = fmt::format("layers.{}.", layer);
+  const int64_t query_width = d.heads * d.head_width;
+  const int64_t qkv_width = (d.heads + 2 * d.kv_heads) * d.head_width;
+  const char* up = d.gated ? "feed_forward.gate_up" : "feed_forward.up";
+  const int64_t up_width = d.gated ? 2 * d.feed_forward : d.feed_forward;
+  block_slots block;
+  block.attention_norm = add_norm(layout, prefix + "attention_norm", d.width, d.norm);
+  block.qkv = add_linear(layout, prefix + "attention.qkv", qkv_width, d.width, d.qkv_bias);
+  block.out =
+      add_linear(layout, prefix + "attention.out", d.width, query_width, d.attention_out_bias);
+  block.feed_forward_norm = add_norm(layout, prefix + "feed_forward_norm", d.width, d.norm);
+  block.up = add_linear(layout, prefix + up, up_width, d.width, d.feed_forward_bias);
+  block.down = add_linear(layout, prefix + "feed_forward.down", d.width, d.feed_forward,
+                          d.feed_forward_bias);
+  return block;
+}
+
+} // namespace
+
+model_slots lay_out(const model_description& d, parameter_layout& layout) {
+  model_slots slots;
+  slots.token_table = add_table(layout, "embedding.token", d.vocabulary, d.embedding_width);
+  if (d.position == position_kind::learned) {
+    slots.position_table =
+        add_table(layout, "embedding.position", d.max_positions + d.position_offset, d.width);
+  }
+  if (d.embedding_norm) {
+    slots.embedding_norm = add_norm(layout, "embedding.norm", d.width, d.norm);
+  }
+  if (d.embedding_width != d.width) {
+    slots.project_in =
+        add_linear(layout, "embedding.project_in", d.width, d.embedding_width, false);
+  }
+  for (int64_t layer = 0; layer < d.layers; ++layer) {
+    slots.blocks.push_back(add_block(layout, d, layer));
+  }
+  if (d.final_norm) {
+    slots.final_norm = add_norm(layout, "final_norm", d.width, d.norm);
+  }
+  if (d.embedding_width != d.width) {
+    slots.project_out = add_linear(layout, "project_out", d.embedding_width, d.width, false);
+  }
+  if (d.scalar_head) {
+    slots.head = add_linear(layout, "score", 1, d.embedding_width, false);
+  } else if (d.tied_head) {
+    slots.head = {
+        .weight = slots.token_table.weight, .outputs = d.vocabulary, .inputs = d.embedding_width};
+  } else {
+    slots.head = add_linear(layout, "head", d.vocabulary, d.embedding_width, false);
+  }
+  return slots;
+}
+
+} // namespace troupe::engine
