@@ -117,7 +117,7 @@ void write_content(hdf5_file& file, const checkpoint_content& content) {
 
 /// Removes its file unless it was renamed.
 class temporary_file {
-public:
+ public:
   explicit temporary_file(fs::path path) : path_(std::move(path)) {}
   temporary_file(const temporary_file&) = delete;
   temporary_file& operator=(const temporary_file&) = delete;
@@ -148,7 +148,7 @@ public:
     sync_folder(target.parent_path());
   }
 
-private:
+ private:
   fs::path path_;
 };
 
@@ -228,7 +228,7 @@ struct whole_array {
 void add_pieces(std::map<std::string, whole_array>& arrays, const hdf5_file& file, int rank) {
   for (const std::string& name : file.data_sets()) {
     if (!file.has_attribute(name, global_shape_attribute)) {
-      continue; // an integer, a real or a text
+      continue;  // an integer, a real or a text
     }
     const std::vector<int64_t> shape = file.read_ints_attribute(name, global_shape_attribute);
     const auto [found, added] = arrays.try_emplace(name, whole_array{shape, {}});
@@ -296,7 +296,7 @@ void write_whole(hdf5_file& file, const std::string& name, const whole_array& ar
   file.write_attribute(name, piece_begin_attribute, std::span<const int64_t>(begins));
 }
 
-} // namespace
+}  // namespace
 
 void checkpoint_snapshot::take(const checkpoint_content& live) {
   int64_t total = 0;
@@ -367,11 +367,11 @@ void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest,
       still_allowed));
   const std::string text = manifest_text(manifest);
   parse_manifest(text,
-                 (folder / manifest_name).string()); // what is not readable must not be written
+                 (folder / manifest_name).string());  // what is not readable must not be written
   atomic_file file(folder / manifest_name);
   file.write(text);
   still_allowed();
   file.commit();
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

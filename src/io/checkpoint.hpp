@@ -22,11 +22,11 @@ namespace troupe::io {
 /// One array, or the part of it that this rank holds: the flat range [begin, end) of the row-major
 /// whole.
 struct checkpoint_array {
-  std::string name; ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
-  std::vector<int64_t> shape; ///< of the whole
+  std::string name;  ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
+  std::vector<int64_t> shape;  ///< of the whole
   int64_t begin = 0;
-  int64_t end = -1;              ///< negative: to the end of the whole
-  std::span<const float> values; ///< the range; empty where `fill` gives it
+  int64_t end = -1;               ///< negative: to the end of the whole
+  std::span<const float> values;  ///< the range; empty where `fill` gives it
   /// Writes the values [offset, offset + out.size()) of the whole to `out`; called in order, a
   /// piece at a time.
   std::function<void(int64_t offset, std::span<float> out)> fill;
@@ -38,25 +38,25 @@ struct checkpoint_content {
   std::vector<checkpoint_array> arrays;
   std::map<std::string, int64_t> integers;
   std::map<std::string, double> reals;
-  std::map<std::string, std::string> texts; ///< UTF-8 without NUL
+  std::map<std::string, std::string> texts;  ///< UTF-8 without NUL
 };
 
 /// A copy in memory, so that training goes on while it is written. Reuse one object: the second
 /// copy of the same size allocates nothing.
 class checkpoint_snapshot {
-public:
+ public:
   void take(const checkpoint_content& live);
   const checkpoint_content& content() const { return content_; }
 
-private:
+ private:
   checkpoint_content content_;
   aligned_buffer<float> storage_;
 };
 
 struct checkpoint_file {
-  std::string name; ///< within the checkpoint's folder
+  std::string name;  ///< within the checkpoint's folder
   int64_t bytes = 0;
-  std::string digest; ///< XXH3-64, sixteen hexadecimal digits
+  std::string digest;  ///< XXH3-64, sixteen hexadecimal digits
 };
 
 /// Throws (errc::interrupted) when this process must not commit any more:
@@ -65,8 +65,9 @@ using commit_check = std::function<void()>;
 
 /// Writes rank's file, complete or not at all; a manifest that lies in the folder is removed first,
 /// since what it says is about to become untrue. Any rank writes at any time; the returned entry
-/// goes to who commits. Errors  bad_argument (content), io_failure, whatever still_allowed throws
-/// (nothing has its final name then).
+/// goes to who commits.
+/// Errors  bad_argument (content), io_failure, whatever still_allowed throws (nothing has its final
+/// name then).
 checkpoint_file write_checkpoint(const std::filesystem::path& folder,
                                  const checkpoint_content& content, int rank, int ranks,
                                  const commit_check& still_allowed);
@@ -74,13 +75,13 @@ checkpoint_file write_checkpoint(const std::filesystem::path& folder,
 struct checkpoint_manifest {
   int64_t attempt = 0;
   std::string phase;
-  std::string unit; ///< "update" or "iteration": what `counter` counts
+  std::string unit;  ///< "update" or "iteration": what `counter` counts
   int64_t counter = 0;
   int ranks = 1;
-  key_map counters; ///< further counters and scores of the caller's; shown by inspect
-  std::map<std::string, std::string> digests; ///< of "job", of models by name, of data by name
+  key_map counters;  ///< further counters and scores of the caller's; shown by inspect
+  std::map<std::string, std::string> digests;  ///< of "job", of models by name, of data by name
   std::vector<checkpoint_file>
-      files; ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
+      files;  ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
 };
 
 /// Writes checkpoint.h5 and then the manifest. After it returns the checkpoint is durable.
@@ -90,20 +91,21 @@ void commit_checkpoint(const std::filesystem::path& folder, checkpoint_manifest 
                        const commit_check& still_allowed);
 
 /// Manifest bytes, checked against themselves (the last key digests the rest). `where` names them
-/// in errors. Errors  bad_file, unsupported (a newer format).
+/// in errors.
+/// Errors  bad_file, unsupported (a newer format).
 checkpoint_manifest parse_manifest(std::string_view bytes, const std::string& where);
 std::string manifest_text(const checkpoint_manifest& manifest);
 checkpoint_manifest read_manifest(const std::filesystem::path& folder);
 
-/// Reads sizes and digests of all files. Errors  not_found, bad_file (names the file and both
-/// values).
+/// Reads sizes and digests of all files.
+/// Errors  not_found, bad_file (names the file and both values).
 void verify_checkpoint(const std::filesystem::path& folder, const checkpoint_manifest& manifest);
 
 /// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening;
 /// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
 /// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
 class checkpoint_reader {
-public:
+ public:
   explicit checkpoint_reader(std::filesystem::path folder, bool verified = false);
   ~checkpoint_reader();
   checkpoint_reader(checkpoint_reader&&) noexcept;
@@ -120,7 +122,8 @@ public:
   void read(const std::string& name, int64_t begin, std::span<float> out) const;
   std::vector<float> read(const std::string& name) const;
 
-  /// What rank `rank` wrote. Errors  not_found.
+  /// What rank `rank` wrote.
+  /// Errors  not_found.
   int64_t integer(const std::string& name, int rank = 0) const;
   double real(const std::string& name, int rank = 0) const;
   std::string text(const std::string& name, int rank = 0) const;
@@ -129,7 +132,7 @@ public:
   /// Names of everything of a rank's that is no array: integers, reals and texts.
   std::vector<std::string> scalar_names(int rank = 0) const;
 
-private:
+ private:
   struct state;
   std::unique_ptr<state> state_;
 };
@@ -152,7 +155,7 @@ std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& chec
 
 struct latest_checkpoint {
   std::optional<found_checkpoint> found;
-  std::vector<std::string> problems; ///< why newer ones were passed over: for the ledger
+  std::vector<std::string> problems;  ///< why newer ones were passed over: for the ledger
 };
 
 /// The newest one that passes verify_checkpoint. An unfinished one (without manifest) is no
@@ -171,4 +174,4 @@ void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std:
 void remove_checkpoints_after(const std::filesystem::path& checkpoints_root,
                               const std::string& phase, int64_t counter);
 
-} // namespace troupe::io
+}  // namespace troupe::io

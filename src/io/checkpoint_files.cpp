@@ -76,4 +76,4 @@ void verify_checkpoint(const fs::path& folder, const checkpoint_manifest& manife
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

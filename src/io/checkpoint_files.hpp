@@ -13,7 +13,8 @@ std::string rank_file_name(int64_t rank);
 inline constexpr const char* whole_file_name = "checkpoint.h5";
 inline constexpr const char* manifest_name = "manifest.json";
 
-/// Size and digest of a file as it is on disk. Errors  not_found, io_failure.
+/// Size and digest of a file as it is on disk.
+/// Errors  not_found, io_failure.
 checkpoint_file measure_file(const std::filesystem::path& folder, const std::string& name);
 
 /// Errors  not_found, bad_file: the size differs from the entry's.
@@ -32,4 +33,4 @@ inline constexpr const char* end_attribute = "end";
 inline constexpr const char* piece_rank_attribute = "piece_rank";
 inline constexpr const char* piece_begin_attribute = "piece_begin";
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -14,7 +14,7 @@ namespace {
 using json = nlohmann::ordered_json;
 
 constexpr int64_t manifest_format = 1;
-constexpr int64_t most_ranks = 100000; // five digits in rank-NNNNN.h5
+constexpr int64_t most_ranks = 100000;  // five digits in rank-NNNNN.h5
 
 /// Indented text whose last member is the digest of the text without it.
 std::string sealed(json body) {
@@ -76,7 +76,7 @@ void check_head(const checkpoint_manifest& manifest, const std::string& where) {
   }
 }
 
-} // namespace
+}  // namespace
 
 std::string manifest_text(const checkpoint_manifest& manifest) {
   json body;
@@ -139,4 +139,4 @@ checkpoint_manifest read_manifest(const std::filesystem::path& folder) {
   return parse_manifest(read_text_file(path), path.string());
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

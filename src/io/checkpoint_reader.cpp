@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 struct array_entry {
   std::vector<int64_t> shape;
-  std::vector<int64_t> ranks, begins; ///< of the pieces, in order
+  std::vector<int64_t> ranks, begins;  ///< of the pieces, in order
 
   int64_t elements() const { return hdf5_shape{.shape = shape}.elements(); }
   int64_t end(size_t piece) const {
@@ -20,7 +20,7 @@ struct array_entry {
   }
 };
 
-} // namespace
+}  // namespace
 
 struct checkpoint_reader::state {
   fs::path folder;
@@ -160,4 +160,4 @@ std::vector<std::string> checkpoint_reader::scalar_names(int rank) const {
   return names;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -99,7 +99,7 @@ void finish_removals(const fs::path& phase_folder) {
   std::for_each(left.begin(), left.end(), remove_tree);
 }
 
-} // namespace
+}  // namespace
 
 fs::path checkpoint_folder(const fs::path& checkpoints_root, const std::string& phase,
                            const std::string& unit, int64_t counter) {
@@ -179,4 +179,4 @@ void remove_checkpoints_after(const fs::path& checkpoints_root, const std::strin
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

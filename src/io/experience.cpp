@@ -143,7 +143,7 @@ int64_t iteration_of(const fs::path& path) {
   return failure == std::errc() && stop == stem.data() + stem.size() ? number : -1;
 }
 
-} // namespace
+}  // namespace
 
 void write_experience(const fs::path& path, const experience& e) {
   try {
@@ -162,7 +162,7 @@ void write_experience_unchecked(const fs::path& path, const experience& e) {
   }
   fs::path temporary = path;
   temporary += ".tmp";
-  atomic_file out(path); // owns and locks the temporary file, which HDF5 opens once more
+  atomic_file out(path);  // owns and locks the temporary file, which HDF5 opens once more
   hdf5_file file = hdf5_file::create(temporary, user_block_bytes);
   write_attributes(file, e);
   write_data_sets(file, e);
@@ -215,4 +215,4 @@ void remove_experience_after(const fs::path& folder, int64_t iteration) {
   sync_folder(folder);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

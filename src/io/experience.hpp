@@ -17,24 +17,24 @@ struct experience {
   int64_t policy_version = 0;
   uint64_t seed = 0;
   double temperature = 1;
-  int64_t top_k = 0; ///< 0: off
+  int64_t top_k = 0;  ///< 0: off
   double top_p = 1;
   std::string job_digest, policy_digest, tokenizer_digest;
-  std::vector<std::string> source_names; ///< data sets that prompts came from
-  std::vector<std::string> reward_names; ///< S of them
+  std::vector<std::string> source_names;  ///< data sets that prompts came from
+  std::vector<std::string> reward_names;  ///< S of them
 
-  std::vector<uint64_t> sequence_id_B; ///< strictly ascending
+  std::vector<uint64_t> sequence_id_B;  ///< strictly ascending
   std::vector<uint64_t> prompt_id_B;
-  std::vector<uint16_t> source_B;          ///< index into source_names
-  std::vector<int32_t> token_N;            ///< prompt and answer
-  std::vector<int64_t> sequence_offset_B1; ///< into token_N
+  std::vector<uint16_t> source_B;           ///< index into source_names
+  std::vector<int32_t> token_N;             ///< prompt and answer
+  std::vector<int64_t> sequence_offset_B1;  ///< into token_N
   std::vector<int64_t>
-      answer_offset_B1;            ///< into the answer arrays; an answer is the end of its sequence
-  std::vector<uint8_t> finished_B; ///< 1: ended by an end token or stop string
-  std::vector<float> logprob_old_A, logprob_ref_A, value_A; ///< natural log; value in score units
-  std::vector<float> reward_raw_BS;                         ///< before scaling and clipping
+      answer_offset_B1;  ///< into the answer arrays; an answer is the end of its sequence
+  std::vector<uint8_t> finished_B;  ///< 1: ended by an end token or stop string
+  std::vector<float> logprob_old_A, logprob_ref_A, value_A;  ///< natural log; value in score units
+  std::vector<float> reward_raw_BS;                          ///< before scaling and clipping
   std::vector<float> reward_shaped_A, advantage_A;
-  std::vector<std::string> prompt_text_B, answer_text_B; ///< both empty, or B each
+  std::vector<std::string> prompt_text_B, answer_text_B;  ///< both empty, or B each
 
   int64_t sequences() const { return static_cast<int64_t>(sequence_id_B.size()); }
   int64_t answer_tokens() const { return static_cast<int64_t>(logprob_old_A.size()); }
@@ -52,7 +52,8 @@ void validate_sizes(const experience& e, const std::string& where);
 
 /// Writes the file, complete or not at all, after validate() (its errors are bad_argument here).
 /// Equal experience gives equal bytes. The file starts with a 512-byte HDF5 user block that holds
-/// the size and digest of the rest, which HDF5 tools skip. Errors  bad_argument, io_failure.
+/// the size and digest of the rest, which HDF5 tools skip.
+/// Errors  bad_argument, io_failure.
 void write_experience(const std::filesystem::path& path, const experience& e);
 
 /// As write_experience, but checks sizes only, not values: for the step that stopped a run because
@@ -60,8 +61,8 @@ void write_experience(const std::filesystem::path& path, const experience& e);
 void write_experience_unchecked(const std::filesystem::path& path, const experience& e);
 
 /// Reads and validates. The digest of the user block is checked before HDF5 sees a byte; a file
-/// without user block (written by another program) is accepted. Errors  not_found, io_failure,
-/// bad_file, unsupported (a newer format).
+/// without user block (written by another program) is accepted.
+/// Errors  not_found, io_failure, bad_file, unsupported (a newer format).
 experience read_experience(const std::filesystem::path& path);
 
 /// Reads with validate_sizes() only: values may be anything.
@@ -70,4 +71,4 @@ experience read_experience_unchecked(const std::filesystem::path& path);
 /// Removes iteration-N.h5 beyond `iteration` in a folder: on resume.
 void remove_experience_after(const std::filesystem::path& folder, int64_t iteration);
 
-} // namespace troupe::io
+}  // namespace troupe::io

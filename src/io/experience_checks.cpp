@@ -69,7 +69,7 @@ void check_settings(const experience& e, const std::string& where) {
   }
 }
 
-} // namespace
+}  // namespace
 
 void validate_sizes(const experience& e, const std::string& where) {
   const size_t sequences = e.sequence_id_B.size();
@@ -115,4 +115,4 @@ void validate(const experience& e, const std::string& where) {
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

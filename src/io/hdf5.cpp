@@ -23,13 +23,13 @@ static_assert(sizeof(hid_t) == sizeof(int64_t));
 /// keeps its error stack, and whether to print it, per thread; so printing is turned off at each
 /// entry.
 class library_lock {
-public:
+ public:
   library_lock() : lock_(mutex()) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     H5Eclear2(H5E_DEFAULT);
   }
 
-private:
+ private:
   static std::mutex& mutex() {
     static std::mutex the_mutex;
     return the_mutex;
@@ -38,7 +38,7 @@ private:
 };
 
 class handle {
-public:
+ public:
   using closer = herr_t (*)(hid_t);
   handle(hid_t id, closer close) : id_(id), close_(close) {}
   handle(handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
@@ -48,9 +48,9 @@ public:
       close_(id_);
     }
   }
-  operator hid_t() const { return id_; } // NOLINT: to be passed to HDF5 as it is
+  operator hid_t() const { return id_; }  // NOLINT: to be passed to HDF5 as it is
 
-private:
+ private:
   hid_t id_;
   closer close_;
 };
@@ -470,7 +470,7 @@ handle access_properties(const place& at) {
 
 const std::string root_name = "/";
 
-} // namespace
+}  // namespace
 
 int64_t hdf5_shape::elements() const { return product(shape, "shape"); }
 
@@ -773,4 +773,4 @@ std::vector<int64_t> hdf5_file::read_ints_attribute(const std::string& object,
   return values;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -25,13 +25,13 @@ template <> struct dtype_of<uint64_t> { static constexpr dtype value = dtype::u6
 template <> struct dtype_of<uint32_t> { static constexpr dtype value = dtype::u32; };
 template <> struct dtype_of<uint16_t> { static constexpr dtype value = dtype::u16; };
 template <> struct dtype_of<uint8_t> { static constexpr dtype value = dtype::u8; };
-} // namespace hdf5_detail
+}  // namespace hdf5_detail
 
 /// What a data set is without its values.
 struct hdf5_shape {
-  bool text = false; ///< variable-length UTF-8 strings; `type` means nothing then
+  bool text = false;  ///< variable-length UTF-8 strings; `type` means nothing then
   dtype type = dtype::f32;
-  std::vector<int64_t> shape; ///< empty: one scalar
+  std::vector<int64_t> shape;  ///< empty: one scalar
 
   int64_t elements() const;
 };
@@ -40,11 +40,11 @@ struct hdf5_shape {
 /// set fills: with its values from `source_begin` on where it has one dimension, else with all of
 /// them.
 struct hdf5_virtual_piece {
-  std::string file; ///< beside the file that refers to it: a name without folder
+  std::string file;  ///< beside the file that refers to it: a name without folder
   std::string data_set;
-  std::vector<int64_t> source_shape;  ///< of that data set
-  std::vector<int64_t> start, extent; ///< the block of the virtual array
-  int64_t source_begin = 0;           ///< where the block's values begin in the flattened source
+  std::vector<int64_t> source_shape;   ///< of that data set
+  std::vector<int64_t> start, extent;  ///< the block of the virtual array
+  int64_t source_begin = 0;            ///< where the block's values begin in the flattened source
 };
 
 /// An open HDF5 file. Object names are paths ("policy/weights/x"); missing groups on the way are
@@ -53,7 +53,7 @@ struct hdf5_virtual_piece {
 /// HDF5's own reason; not_found for an object that is not there; shape_mismatch where sizes or
 /// types disagree.
 class hdf5_file {
-public:
+ public:
   /// Creates or empties the file. `user_block_bytes` (0, or a power of two from 512) are left free
   /// at its start.
   static hdf5_file create(const std::filesystem::path& path, int64_t user_block_bytes = 0);
@@ -134,7 +134,7 @@ public:
   std::vector<int64_t> read_ints_attribute(const std::string& object,
                                            const std::string& name) const;
 
-private:
+ private:
   hdf5_file(std::filesystem::path path, int64_t id, bool writable)
       : path_(std::move(path)), id_(id), writable_(writable) {}
   int64_t readable_elements(const std::string& name, dtype type) const;
@@ -152,4 +152,4 @@ struct array_block {
 std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin,
                                          int64_t end);
 
-} // namespace troupe::io
+}  // namespace troupe::io

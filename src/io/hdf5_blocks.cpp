@@ -11,7 +11,7 @@ namespace {
 /// whole rows between are one block.
 void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<int64_t>& prefix,
                    int64_t begin, int64_t end, std::vector<array_block>& blocks) {
-  int64_t row = 1; // elements of one index of dimension `depth`
+  int64_t row = 1;  // elements of one index of dimension `depth`
   for (size_t d = depth + 1; d < shape.size(); ++d) {
     row *= shape[d];
   }
@@ -40,7 +40,7 @@ void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<
   }
 }
 
-} // namespace
+}  // namespace
 
 std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin,
                                          int64_t end) {
@@ -57,4 +57,4 @@ std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int6
   return blocks;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

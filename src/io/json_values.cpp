@@ -28,7 +28,7 @@ const json& member(const json& object, const char* name, const std::string& wher
   throw error(errc::bad_file, "{}: \"{}\" is not {}", where, name, wanted);
 }
 
-} // namespace
+}  // namespace
 
 json to_json(const key_value& value) {
   if (const auto* number = std::get_if<double>(&value);
@@ -96,4 +96,4 @@ std::string dump(const json& value, bool indented) {
   return value.dump(indented ? 2 : -1, ' ', false, json::error_handler_t::replace);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -1,12 +1,10 @@
-/// The folder of a run: where everything lies, who owns it, which attempt may write, and its ledger.
+/// The folder of a run: where everything lies, who owns it, which attempt may write, and its
+/// ledger.
 #pragma once
-
-#include "kernels/base/keys.hpp"
 
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,7 +13,8 @@ namespace troupe::io {
 /// Paths, and the files that are neither checkpoint, experience nor metrics. Holds no open file.
 class run_directory {
  public:
-  /// For a worker or a reader: the folder of an existing run. Errors  not_found; bad_argument: not a run.
+  /// For a worker or a reader: the folder of an existing run.
+  /// Errors  not_found; bad_argument: not a run.
   static run_directory open(const std::filesystem::path& root);
 
   /// For the supervisor: opens, or creates where there is nothing or an empty folder.
@@ -35,18 +34,20 @@ class run_directory {
   std::filesystem::path models() const { return root_ / "models"; }
   std::filesystem::path model(const std::string& name) const { return models() / name; }
 
-  /// The number of the attempt that may write; 0 before the first. Errors  bad_file.
+  /// The number of the attempt that may write; 0 before the first.
+  /// Errors  bad_file.
   int64_t attempt() const;
 
-  /// Makes the next number durable and returns it: from then on older attempts are refused. The lock must be held.
+  /// Makes the next number durable and returns it: from then on older attempts are refused. The
+  /// lock must be held.
   int64_t begin_attempt() const;
 
   /// Errors  interrupted: another attempt has begun since. Call it right before each commit.
   void require_attempt(int64_t attempt) const;
 
-  /// Removes temporary files that a killed process left anywhere in the run ("*.tmp", ".deleted-*"), and completes
-  /// interrupted exchanges of model folders. The lock must be held and no worker alive. Returns what it removed,
-  /// relative to the root.
+  /// Removes temporary files that a killed process left anywhere in the run ("*.tmp",
+  /// ".deleted-*"), and completes interrupted exchanges of model folders. The lock must be held and
+  /// no worker alive. Returns what it removed, relative to the root.
   std::vector<std::string> clean_up() const;
 
   /// Bytes that this user may still write on the run's file system.
@@ -57,7 +58,8 @@ class run_directory {
   std::filesystem::path root_;
 };
 
-/// The run's exclusive lock, held until destroyed or the process ends, however it ends; children do not inherit it.
+/// The run's exclusive lock, held until destroyed or the process ends, however it ends; children do
+/// not inherit it.
 class run_lock {
  public:
   /// Errors  bad_argument: another process holds it (names its pid and host); io_failure.
@@ -70,51 +72,4 @@ class run_lock {
   int descriptor_ = -1;
 };
 
-/// What happens to a run. The names are those of the file.
-enum class ledger_kind {
-  run_started,      ///< supervisor up: pid, host
-  attempt_started,  ///< ranks
-  worker_failed,    ///< rank, host, signal or exit code, reason
-  worker_hung,      ///< rank, host, operation, seconds
-  recovered,        ///< checkpoint that the new attempt starts from, seconds since the failure
-  checkpoint,       ///< folder, bytes, seconds
-  checkpoint_damaged, ///< folder, reason: passed over
-  checkpoint_failed,  ///< folder, reason: could not be written
-  phase_started,
-  phase_finished,
-  attempt_finished, ///< clean end of the ranks
-  stopped,          ///< on request; signal
-  run_finished,
-  run_failed,       ///< reason
-  note,             ///< text
-};
-const char* to_string(ledger_kind kind);
-
-struct ledger_event {
-  ledger_kind kind = ledger_kind::note;
-  double time = 0; ///< Unix time in seconds; 0: set by append
-  int64_t attempt = 0;
-  std::string phase;    ///< empty: left out
-  int64_t counter = -1; ///< update or iteration, as the phase counts; negative: left out
-  std::vector<std::pair<std::string, key_value>> fields; ///< "reason", "signal", ..., in the order to be written
-};
-
-/// Appends events, each durable when append returns. A partial last line, left by a crash, is cut on opening.
-/// Errors  io_failure.
-class ledger_writer {
- public:
-  explicit ledger_writer(const run_directory& run);
-  ~ledger_writer();
-  ledger_writer(const ledger_writer&) = delete;
-  ledger_writer& operator=(const ledger_writer&) = delete;
-  void append(ledger_event event);
-
- private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
-};
-
-/// All complete lines; none where there is no ledger yet. Errors  io_failure, bad_file with the line's number.
-std::vector<ledger_event> read_ledger(const std::filesystem::path& path);
-
-} // namespace troupe::io
+}  // namespace troupe::io

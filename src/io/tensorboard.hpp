@@ -1,6 +1,7 @@
-/// Event files that TensorBoard opens: <folder>/<phase>/events.out.tfevents..., a TensorBoard "run" per phase.
-/// Source  TFRecord framing: tensorflow/core/lib/io/record_writer.h; messages: tensorflow/core/util/event.proto and
-/// tensorflow/core/framework/summary.proto, encoded by hand.
+/// Event files that TensorBoard opens: <folder>/<phase>/events.out.tfevents..., a TensorBoard "run"
+/// per phase.
+/// Source  TFRecord framing: tensorflow/core/lib/io/record_writer.h; messages:
+/// tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto, encoded by hand.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@
 
 namespace troupe::io {
 
-/// Appends points. A damaged or partial last record, left by a crash, is cut on opening. One writer at a time.
+/// Appends points. A damaged or partial last record, left by a crash, is cut on opening. One writer
+/// at a time.
 /// Errors  io_failure.
 class tensorboard_writer {
  public:
@@ -23,7 +25,8 @@ class tensorboard_writer {
   tensorboard_writer(const tensorboard_writer&) = delete;
   tensorboard_writer& operator=(const tensorboard_writer&) = delete;
 
-  /// `step`: the update or iteration that the phase counts; `time`: Unix seconds. Numbers that are not finite are kept.
+  /// `step`: the update or iteration that the phase counts; `time`: Unix seconds. Numbers that are
+  /// not finite are kept.
   void add_scalars(const std::string& phase, int64_t step, double time,
                    std::span<const std::pair<std::string, double>> values);
 
@@ -31,8 +34,10 @@ class tensorboard_writer {
   void add_text(const std::string& phase, int64_t step, double time, const std::string& tag,
                 const std::string& markdown);
 
-  /// On resume: drops the points of `phase` with a step above `counter`, and the files of `later_phases`.
-  void truncate_after(const std::string& phase, int64_t counter, std::span<const std::string> later_phases);
+  /// On resume: drops the points of `phase` with a step above `counter`, and the files of
+  /// `later_phases`.
+  void truncate_after(const std::string& phase, int64_t counter,
+                      std::span<const std::string> later_phases);
 
  private:
   int descriptor(const std::string& phase, double time);
@@ -47,4 +52,4 @@ class tensorboard_writer {
 uint32_t crc32c(std::string_view bytes);
 uint32_t masked_crc32c(std::string_view bytes);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -1,0 +1,62 @@
+/// ledger.jsonl: what happened to a run, one JSON object per line, append-only.
+#pragma once
+
+#include "io/line_file.hpp"
+#include "io/run_directory.hpp"
+#include "kernels/base/keys.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace troupe::io {
+
+/// What happens to a run. The names are those of the file.
+enum class ledger_kind {
+  run_started,         ///< supervisor up: pid, host
+  attempt_started,     ///< ranks
+  worker_failed,       ///< rank, host, signal or exit code, reason
+  worker_hung,         ///< rank, host, operation, seconds
+  recovered,           ///< checkpoint that the new attempt starts from, seconds since the failure
+  checkpoint,          ///< folder, bytes, seconds
+  checkpoint_damaged,  ///< folder, reason: passed over
+  checkpoint_failed,   ///< folder, reason: could not be written
+  phase_started,
+  phase_finished,
+  attempt_finished,  ///< clean end of the ranks
+  stopped,           ///< on request; signal
+  run_finished,
+  run_failed,  ///< reason
+  note,        ///< text
+};
+const char* to_string(ledger_kind kind);
+
+struct ledger_event {
+  ledger_kind kind = ledger_kind::note;
+  double time = 0;  ///< Unix time in seconds; 0: set by append
+  int64_t attempt = 0;
+  std::string phase;     ///< empty: left out
+  int64_t counter = -1;  ///< update or iteration, as the phase counts; negative: left out
+  /// "reason", "signal", ..., in the order to be written.
+  std::vector<std::pair<std::string, key_value>> fields;
+};
+
+/// Appends events, each durable when append returns. A partial last line, left by a crash, is cut
+/// on opening.
+/// Errors  io_failure.
+class ledger_writer {
+ public:
+  explicit ledger_writer(const run_directory& run);
+  void append(ledger_event event);
+
+ private:
+  line_file file_;
+};
+
+/// All complete lines; none where there is no ledger yet.
+/// Errors  io_failure, bad_file with the line's number.
+std::vector<ledger_event> read_ledger(const std::filesystem::path& path);
+
+}  // namespace troupe::io
