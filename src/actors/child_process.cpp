@@ -1,0 +1,71 @@
+#include "actors/child_process.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
+
+namespace troupe::actors {
+
+std::string describe_exit(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    const int number = WTERMSIG(wait_status);
+    return fmt::format("killed by signal {} ({})", number, ::strsignal(number));
+  }
+  return fmt::format("exit code {}", WEXITSTATUS(wait_status));
+}
+
+static pid_t spawn_group(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) {
+    argv.push_back(const_cast<char*>(argument.c_str()));
+  }
+  argv.push_back(nullptr);
+
+  // A group of its own, so that Ctrl-C in the terminal reaches the supervisor alone; and none of the signals that
+  // the supervisor blocks.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  pid_t pid = -1;
+  const int failure = ::posix_spawn(&pid, argv[0], nullptr, &attributes, argv.data(), environ);
+  posix_spawnattr_destroy(&attributes);
+  if (failure != 0) {
+    throw error(errc::io_failure, "cannot start {}: {}", arguments.front(), std::strerror(failure));
+  }
+  return pid;
+}
+
+child_process::child_process(const std::vector<std::string>& arguments,
+                             std::function<void(int wait_status)> on_exit)
+    : pid_(spawn_group(arguments)) {
+  waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] {
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    on_exit(status);
+  });
+}
+
+child_process::~child_process() {
+  signal(SIGKILL);
+  waiter_.join();
+}
+
+void child_process::signal(int number) const {
+  // The group outlives its leader's reaping only while members live, so this reaches nobody else's process unless the
+  // whole id was reused within one attempt.
+  ::kill(-pid_, number);
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,36 @@
+/// A program started by the supervisor, in a process group of its own.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <sys/types.h>
+#include <thread>
+#include <vector>
+
+namespace troupe::actors {
+
+/// "killed by signal 9 (Killed)", "exit code 3": for messages and the ledger.
+std::string describe_exit(int wait_status);
+
+class child_process {
+ public:
+  /// Starts `arguments` (the first is the program's path). `on_exit` is called once, on a thread of this object's, with
+  /// what waitpid gave. Errors  io_failure.
+  child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit);
+
+  /// Kills the group if it still runs, and waits for it.
+  ~child_process();
+  child_process(const child_process&) = delete;
+  child_process& operator=(const child_process&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+  /// Signals the whole group; does nothing once it has ended.
+  void signal(int number) const;
+
+ private:
+  pid_t pid_ = -1;
+  std::thread waiter_;
+};
+
+}  // namespace troupe::actors

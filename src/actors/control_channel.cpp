@@ -1,0 +1,128 @@
+#include "actors/control_channel.hpp"
+
+#include "actors/type_ids.hpp"
+#include "kernels/base/error.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+namespace troupe::actors {
+
+namespace {
+
+constexpr const char* certificate_name = "certificate.pem";
+constexpr const char* key_name = "key.pem";
+
+template <auto Free> struct freed_by {
+  template <class T> void operator()(T* object) const { Free(object); }
+};
+using key_ptr = std::unique_ptr<EVP_PKEY, freed_by<EVP_PKEY_free>>;
+using certificate_ptr = std::unique_ptr<X509, freed_by<X509_free>>;
+
+void check(bool ok, const char* what) {
+  if (!ok) {
+    throw error(errc::io_failure, "cannot make the run's certificate: {} failed", what);
+  }
+}
+
+certificate_ptr self_signed(EVP_PKEY* key) {
+  certificate_ptr certificate(X509_new());
+  check(certificate != nullptr, "X509_new");
+  X509* c = certificate.get();
+  X509_set_version(c, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(c), 1);
+  X509_gmtime_adj(X509_getm_notBefore(c), -24L * 3600);  // clocks of nodes differ
+  X509_gmtime_adj(X509_getm_notAfter(c), 400L * 24 * 3600);
+  X509_set_pubkey(c, key);
+  X509_NAME* name = X509_get_subject_name(c);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>("troupe run"), -1, -1, 0);
+  X509_set_issuer_name(c, name);
+  check(X509_sign(c, key, EVP_sha256()) > 0, "X509_sign");
+  return certificate;
+}
+
+/// Opens a new file that only the user can read, from its first moment on.
+std::FILE* create_private(const std::filesystem::path& path) {
+  ::unlink(path.c_str());
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  std::FILE* file = descriptor < 0 ? nullptr : ::fdopen(descriptor, "w");
+  if (file == nullptr) {
+    throw error(errc::io_failure, "{}: cannot create: {}", path.string(), std::strerror(errno));
+  }
+  return file;
+}
+
+void finish(std::FILE* file, bool written, const std::filesystem::path& path) {
+  const bool closed = std::fclose(file) == 0;
+  if (!written || !closed) {
+    throw error(errc::io_failure, "{}: cannot write: is the disk full?", path.string());
+  }
+}
+
+}  // namespace
+
+void create_credentials(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  ::chmod(folder.c_str(), 0700);
+  const key_ptr key(EVP_EC_gen("P-256"));
+  check(key != nullptr, "EVP_EC_gen");
+  const certificate_ptr certificate = self_signed(key.get());
+
+  const auto key_path = folder / key_name;
+  std::FILE* key_file = create_private(key_path);
+  finish(key_file,
+         PEM_write_PrivateKey(key_file, key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1, key_path);
+  const auto certificate_path = folder / certificate_name;
+  std::FILE* certificate_file = create_private(certificate_path);
+  finish(certificate_file, PEM_write_X509(certificate_file, certificate.get()) == 1, certificate_path);
+}
+
+control_config::control_config(const std::filesystem::path& credentials, int threads) {
+  add_message_types<caf::id_block::troupe>();
+  load<caf::io::middleman>();
+  load<caf::openssl::manager>();
+  // Peers check each other against this one certificate: it is its own authority.
+  openssl_certificate = (credentials / certificate_name).string();
+  openssl_key = (credentials / key_name).string();
+  openssl_cafile = openssl_certificate;
+  set("scheduler.max-threads", threads);
+  set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
+  // Far above what a busy machine delays a beat: a peer that merely hangs is told by its pulse, sooner and by name.
+  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(60)));
+}
+
+uint16_t publish(const caf::actor& supervisor, const std::string& address) {
+  const auto port = caf::openssl::publish(supervisor, 0, address.c_str(), false);
+  if (!port) {
+    throw error(errc::io_failure, "cannot listen on {}: {}", address, caf::to_string(port.error()));
+  }
+  return *port;
+}
+
+caf::actor connect(caf::actor_system& system, const std::string& host, uint16_t port,
+                   std::chrono::milliseconds patience) {
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto supervisor = caf::openssl::remote_actor(system, host, port);
+    if (supervisor) {
+      return *supervisor;
+    }
+    if (std::chrono::steady_clock::now() > give_up) {
+      throw error(errc::lost_peer, "cannot reach the supervisor at {}:{}: {}", host, port,
+                  caf::to_string(supervisor.error()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+}  // namespace troupe::actors

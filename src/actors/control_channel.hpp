@@ -1,0 +1,35 @@
+/// The control channel of a run: CAF over mutually authenticated TLS. Only a process that holds the run's own
+/// certificate and key, which lie in the run directory readable by the user alone, gets as far as CAF's wire protocol:
+/// that protocol itself trusts its peer.
+#pragma once
+
+#include <caf/all.hpp>
+#include <caf/io/all.hpp>
+#include <caf/openssl/all.hpp>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace troupe::actors {
+
+/// Writes a fresh self-signed certificate and its key (P-256) to <folder>/certificate.pem and key.pem, mode 0600 in a
+/// folder of mode 0700, replacing those of an earlier supervisor. Each side accepts exactly this certificate.
+/// Errors  io_failure.
+void create_credentials(const std::filesystem::path& folder);
+
+/// An actor system with the run's credentials. `threads`: of the scheduler; compute runs in detached actors.
+class control_config : public caf::actor_system_config {
+ public:
+  control_config(const std::filesystem::path& credentials, int threads = 2);
+};
+
+/// Makes `supervisor` reachable at `address`; returns the port that the system chose.
+/// Errors  io_failure.
+uint16_t publish(const caf::actor& supervisor, const std::string& address);
+
+/// Connects, trying again until `patience` is over. Errors  lost_peer.
+caf::actor connect(caf::actor_system& system, const std::string& host, uint16_t port,
+                   std::chrono::milliseconds patience);
+
+}  // namespace troupe::actors

@@ -1,0 +1,80 @@
+#include "actors/critic.hpp"
+
+#include "actors/guarded.hpp"
+#include "actors/options.hpp"
+#include "actors/stopwatch.hpp"
+#include "engine/train/scoring.hpp"
+
+namespace troupe::actors {
+
+void critic_state::open(critic_settings settings) {
+  settings_ = std::move(settings);
+  workspace_ = std::make_unique<engine::train_workspace>(settings_.job.run.activation_checkpointing);
+}
+
+score_reply critic_state::score(const score_command& command) {
+  const operation_scope scope(settings_.on->pulse, "critic values");
+  const stopwatch watch;
+  const model& m = *settings_.trained->of;
+  score_reply reply;
+  while (reply.scored < command.sequences && queue_.waiting() > 0) {
+    const auto taken = queue_.take(command.sequences - reply.scored, settings_.job.ppo.micro_batch_tokens);
+    const engine::packed_batch batch = pack(taken);
+    const auto values = engine::answer_values(settings_.on->ctx, m.net, m.weights.data(), batch);
+    send_answer_scores(settings_.replay, scorer::critic, taken, values);
+    reply.scored += static_cast<int64_t>(taken.size());
+    reply.tokens += batch.tokens();
+    settings_.on->pulse.touch();
+  }
+  reply.waiting = queue_.waiting();
+  reply.seconds = watch.seconds();
+  return reply;
+}
+
+train_reply critic_state::train(const train_command& command) {
+  const operation_scope scope(settings_.on->pulse, "critic gradients");
+  const stopwatch watch;
+  const auto found = minibatches_.find(command.batch_id);
+  if (found == minibatches_.end()) {
+    throw error(errc::bad_argument, "minibatch {} was not served to the critic", command.batch_id);
+  }
+  const minibatch_handle batch = std::move(found->second);
+  minibatches_.erase(found);
+
+  model& m = *settings_.trained->of;
+  engine::learner& learner = *settings_.trained->learner;
+  const engine::value_settings loss = value_loss_of(settings_.job.ppo);
+  engine::value_statistics sums;
+  int64_t tokens = 0;
+  for (const int64_t j : learner.order(static_cast<int64_t>(batch->parts.size()))) {
+    const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
+    const engine::trainee trainee{.net = m.net,
+                                  .weights = m.weights.data(),
+                                  .gradients = learner.gradients(settings_.on->ctx, j),
+                                  .workspace = *workspace_};
+    sums.add(engine::critic_micro_batch(
+        settings_.on->ctx, trainee, part.packed, loss,
+        {.value_old_A = part.value_old_A, .return_A = part.return_A, .weight_A = part.weight_A}));
+    tokens += part.packed.tokens();
+    settings_.on->pulse.touch();
+  }
+  return {.statistics = {{"critic/loss", sums.loss},
+                         {"critic/clip_fraction", sums.clip_fraction()},
+                         {"critic/explained_variance", sums.explained_variance()},
+                         {"critic/value_mean", sums.values.mean},
+                         {"critic/return_mean", sums.returns.mean}},
+          .tokens = tokens,
+          .seconds = watch.seconds()};
+}
+
+critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> self, critic_settings settings) {
+  self->state.open(std::move(settings));
+  return {
+      [self](const sequence_handle& sequence) { self->state.keep(sequence); },
+      [self](const minibatch_handle& batch) { self->state.keep(batch); },
+      guarded([self](score_atom, const score_command& command) { return self->state.score(command); }),
+      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
+  };
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,317 @@
+/// What the cast says to each other. Between processes only the plain structs travel; tensors stay in the rank's memory
+/// and go from actor to actor by handle (local_handle), which refuses to be sent anywhere else.
+#pragma once
+
+#include "kernels/base/host_array.hpp"
+
+#include <caf/all.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe::actors {
+
+/// Named numbers as they appear in metrics.jsonl, for example "policy/loss".
+using statistics = std::map<std::string, double>;
+
+/// Keeps a rank-local object alive on its way from actor to actor. A plain shared_ptr would arrive null, and without an
+/// error, at a remote actor; this one fails loudly when it is serialised.
+template <class T> struct local_handle {
+  std::shared_ptr<const T> value;
+
+  const T& operator*() const { return *value; }
+  const T* operator->() const { return value.get(); }
+};
+
+template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<T>&) {
+  return caf::make_error(caf::sec::runtime_error, int32_t{-1},
+                         std::string("a handle to rank-local memory cannot leave its process"));
+}
+
+struct example_batch;    // what the loader serves (batches.hpp)
+struct finished_sequence;
+struct sequence_scores;
+struct minibatch;
+
+using batch_handle = local_handle<example_batch>;
+using sequence_handle = local_handle<finished_sequence>;
+using scores_handle = local_handle<sequence_scores>;
+using minibatch_handle = local_handle<minibatch>;
+
+/// A worker's first words to the supervisor.
+struct hello {
+  uint64_t attempt = 0;
+  int32_t rank = 0;
+  std::string host;
+  int64_t pid = 0;
+  caf::strong_actor_ptr stage;
+};
+
+template <class Inspector> auto inspect(Inspector& f, hello& x) {
+  return f(caf::meta::type_name("hello"), x.attempt, x.rank, x.host, x.pid, x.stage);
+}
+
+/// Sent by a worker several times a second. `pulse` counts pieces of work done, so a rank whose beats go on while its
+/// pulse stands still hangs in `operation`.
+struct beat {
+  uint64_t attempt = 0;
+  int32_t rank = 0;
+  uint64_t pulse = 0;
+  std::string operation;
+};
+
+template <class Inspector> auto inspect(Inspector& f, beat& x) {
+  return f(caf::meta::type_name("beat"), x.attempt, x.rank, x.pulse, x.operation);
+}
+
+/// Handles of one rank's cast for one phase; null where the phase has no such part.
+struct cast {
+  caf::strong_actor_ptr loader, policy, reference, reward, critic;
+  caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
+  caf::strong_actor_ptr ema, replay, checkpointer;
+};
+
+template <class Inspector> auto inspect(Inspector& f, cast& x) {
+  return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic,
+           x.policy_optimizer, x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer);
+}
+
+/// Which examples the loader is asked for.
+enum class serving : uint8_t {
+  training,      ///< the batch of an update: to the phase's trainee
+  held_out,      ///< the whole held-out split, as one batch: to the phase's trainee
+  prompts,       ///< the prompts of an iteration: to the policy
+  held_out_prompts,  ///< prompts of the held-out split: to the policy
+  mixture,       ///< text for mixture training: to the policy
+};
+
+struct serve_command {
+  serving what = serving::training;
+  uint64_t counter = 0;  ///< update or iteration
+};
+
+template <class Inspector> auto inspect(Inspector& f, serve_command& x) {
+  return f(caf::meta::type_name("serve_command"), x.what, x.counter);
+}
+
+struct serve_reply {
+  uint64_t batch_id = 0;
+  int64_t sequences = 0, tokens = 0;
+  int64_t loss_terms = 0;  ///< what the loss is divided by: counted tokens, or pairs
+};
+
+template <class Inspector> auto inspect(Inspector& f, serve_reply& x) {
+  return f(caf::meta::type_name("serve_reply"), x.batch_id, x.sequences, x.tokens, x.loss_terms);
+}
+
+/// Runs the rollout of a served batch of prompts for at most `steps` decode steps.
+struct generate_command {
+  uint64_t batch_id = 0;
+  int64_t steps = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
+  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps);
+}
+
+struct generate_reply {
+  int64_t unfinished = 0;  ///< sequences still waiting or in flight; 0 ends the rollout
+  int64_t finished = 0, answer_tokens = 0;
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, generate_reply& x) {
+  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.finished, x.answer_tokens, x.seconds);
+}
+
+/// Scores what has been queued so far, at most `sequences` of them.
+struct score_command {
+  int64_t sequences = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, score_command& x) {
+  return f(caf::meta::type_name("score_command"), x.sequences);
+}
+
+struct score_reply {
+  int64_t scored = 0, waiting = 0, tokens = 0;
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
+  return f(caf::meta::type_name("score_reply"), x.scored, x.waiting, x.tokens, x.seconds);
+}
+
+/// Computes the gradients of a served batch. The loss is a sum divided by `loss_terms`, which is global.
+struct train_command {
+  uint64_t batch_id = 0;
+  int64_t loss_terms = 1;
+  double coefficient = 1;  ///< multiplies the loss: mixture training; KL coefficient of a KL loss goes in `kl_coefficient`
+  double kl_coefficient = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, train_command& x) {
+  return f(caf::meta::type_name("train_command"), x.batch_id, x.loss_terms, x.coefficient, x.kl_coefficient);
+}
+
+struct train_reply {
+  actors::statistics statistics;
+  int64_t tokens = 0;
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, train_reply& x) {
+  return f(caf::meta::type_name("train_reply"), x.statistics, x.tokens, x.seconds);
+}
+
+/// One optimizer step with the gradients accumulated since the last one.
+struct step_command {
+  uint64_t update = 0;
+  double learning_rate = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, step_command& x) {
+  return f(caf::meta::type_name("step_command"), x.update, x.learning_rate);
+}
+
+struct step_reply {
+  double gradient_norm = 0;  ///< before clipping
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, step_reply& x) {
+  return f(caf::meta::type_name("step_reply"), x.gradient_norm, x.seconds);
+}
+
+/// What an iteration's experience is made into, and from which state. State goes with the command and comes back with
+/// the reply: the director keeps all of it, so that a checkpoint finds it in one place.
+struct assemble_command {
+  uint64_t iteration = 0;
+  uint64_t policy_version = 0;
+  double kl_coefficient = 0;
+  actors::statistics reward_scale;  ///< running moments, empty at the start
+  bool training = true;             ///< false: statistics only (evaluation)
+  std::string keep;                 ///< experience file to write, relative to the run; empty: none
+};
+
+template <class Inspector> auto inspect(Inspector& f, assemble_command& x) {
+  return f(caf::meta::type_name("assemble_command"), x.iteration, x.policy_version, x.kl_coefficient,
+           x.reward_scale, x.training, x.keep);
+}
+
+/// A few rollouts in full, for the log.
+struct rollout_text {
+  std::string prompt, answer;
+  double reward = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, rollout_text& x) {
+  return f(caf::meta::type_name("rollout_text"), x.prompt, x.answer, x.reward);
+}
+
+struct assemble_reply {
+  actors::statistics statistics;
+  actors::statistics reward_scale;
+  std::vector<rollout_text> rollouts;
+  std::vector<double> sample_reward;     ///< raw total reward of each sample, by sequence id
+  std::vector<uint64_t> sample_prompt;   ///< and its prompt
+};
+
+template <class Inspector> auto inspect(Inspector& f, assemble_reply& x) {
+  return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts,
+           x.sample_reward, x.sample_prompt);
+}
+
+/// Asks replay for a minibatch of the assembled experience, served to policy and critic.
+struct minibatch_command {
+  uint64_t iteration = 0, epoch = 0, index = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, minibatch_command& x) {
+  return f(caf::meta::type_name("minibatch_command"), x.iteration, x.epoch, x.index);
+}
+
+/// Everything of a phase besides arenas: kept by the director, written into the checkpoint.
+struct phase_state {
+  std::string phase;
+  uint64_t counter = 0;               ///< updates or iterations done
+  actors::statistics values;          ///< controller state, running moments, best results
+};
+
+template <class Inspector> auto inspect(Inspector& f, phase_state& x) {
+  return f(caf::meta::type_name("phase_state"), x.phase, x.counter, x.values);
+}
+
+struct snapshot_reply {
+  double seconds = 0;  ///< training stood still for
+  int64_t bytes = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, snapshot_reply& x) {
+  return f(caf::meta::type_name("snapshot_reply"), x.seconds, x.bytes);
+}
+
+/// A checkpoint that has become durable.
+struct durable_report {
+  std::string path;  ///< empty: none was under way
+  uint64_t counter = 0;
+  int64_t bytes = 0;
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, durable_report& x) {
+  return f(caf::meta::type_name("durable_report"), x.path, x.counter, x.bytes, x.seconds);
+}
+
+struct restore_reply {
+  bool found = false;
+  phase_state state;
+  std::vector<std::string> problems;  ///< checkpoints that were passed over, and why
+};
+
+template <class Inspector> auto inspect(Inspector& f, restore_reply& x) {
+  return f(caf::meta::type_name("restore_reply"), x.found, x.state, x.problems);
+}
+
+/// One line of metrics.jsonl.
+struct metrics_record {
+  std::string phase;
+  uint64_t update = 0, iteration = 0, attempt = 0;
+  bool counts_iterations = false;
+  actors::statistics values;
+  std::vector<rollout_text> rollouts;
+};
+
+template <class Inspector> auto inspect(Inspector& f, metrics_record& x) {
+  return f(caf::meta::type_name("metrics_record"), x.phase, x.update, x.iteration, x.attempt,
+           x.counts_iterations, x.values, x.rollouts);
+}
+
+/// How far a phase is, for the terminal.
+struct progress_note {
+  std::string phase, part;  ///< part: what is being done within an update, for example "generate"
+  uint64_t done = 0, total = 0;
+  std::string unit;         ///< "updates", "iterations", "sequences"
+  std::string summary;      ///< the two or three numbers to watch
+};
+
+template <class Inspector> auto inspect(Inspector& f, progress_note& x) {
+  return f(caf::meta::type_name("progress_note"), x.phase, x.part, x.done, x.total, x.unit, x.summary);
+}
+
+/// How the director's plan of an attempt ended.
+enum class outcome : uint8_t { finished, stopped, failed };
+
+struct attempt_result {
+  actors::outcome outcome = outcome::failed;
+  int32_t code = -1;  ///< errc of a failure
+  std::string text;   ///< why it failed
+};
+
+template <class Inspector> auto inspect(Inspector& f, attempt_result& x) {
+  return f(caf::meta::type_name("attempt_result"), x.outcome, x.code, x.text);
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,84 @@
+#include "actors/model_files.hpp"
+
+#include "engine/models/weights.hpp"
+#include "io/json_keys.hpp"
+#include "io/model_folder.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+namespace troupe::actors {
+
+namespace {
+
+std::string read_if_there(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+/// The model without its weights, and whether its scalar head is a new one.
+struct blank {
+  model_ptr shape;
+  bool new_head = false;
+};
+
+blank make_blank(const io::model_folder& source, head_kind head) {
+  engine::model_description description = engine::describe(source.config());
+  const auto names = source.tensor_names();
+  const bool stored_head = std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == "score.weight" || name == "v_head.weight";
+  });
+  const bool scalar_stored = description.scalar_head || stored_head;
+  if (head == head_kind::language_model && description.scalar_head) {
+    throw error(errc::bad_argument,
+                "{}: this model has a scalar head (a reward model or critic); a language model is needed here",
+                source.path().string());
+  }
+  description.scalar_head = head == head_kind::scalar || (head == head_kind::as_stored && scalar_stored);
+
+  auto shape = std::make_shared<model>(description);
+  shape->config_json = source.config_json();
+  shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
+  shape->folder = source.path();
+  return {shape, description.scalar_head && !stored_head};
+}
+
+}  // namespace
+
+model_ptr load_model(const std::filesystem::path& folder, head_kind head) {
+  const io::model_folder source = io::model_folder::open(folder);
+  try {
+    const blank made = make_blank(source, head);
+    engine::load_weights(made.shape->net, source.tensor_names(), source.finder(),
+                         made.shape->weights.data(), made.new_head);
+    return made.shape;
+  } catch (const error& failure) {
+    throw error(failure.code(), "{}: {}", folder.string(), failure.what());
+  }
+}
+
+model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed) {
+  const io::model_folder source = io::model_folder::open(folder);
+  const blank made = make_blank(source, head);
+  constexpr double standard_deviation = 0.02;  // GPT-2's and OPT's own
+  engine::initialise_weights(made.shape->net, seed, standard_deviation, made.shape->weights.data());
+  return made.shape;
+}
+
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
+                int64_t scalar_pad_token) {
+  const bool scalar = shape.net.description().scalar_head;
+  const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
+    engine::save_weights(shape.net, weights, sink);
+  };
+  io::write_model_folder(target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, scalar_pad_token)
+                                                        : io::language_model_config(shape.config_json),
+                                  .generation_config_json = scalar ? "" : shape.generation_config_json,
+                                  .tensors = io::shapes_of(producer),
+                                  .producer = producer,
+                                  .tokenizer_source = shape.folder});
+}
+
+}  // namespace troupe::actors

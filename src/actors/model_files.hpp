@@ -1,0 +1,55 @@
+/// Where io and engine meet: a model in memory, from a Hugging Face folder and back into one.
+#pragma once
+
+#include "engine/models/transformer.hpp"
+#include "engine/optim/learner.hpp"
+#include "kernels/base/aligned.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace troupe::actors {
+
+/// A Transformer and its weights.
+struct model {
+  explicit model(const engine::model_description& description)
+      : net(description), weights(net.layout().arena_size()) {}
+
+  engine::transformer net;
+  aligned_buffer<float> weights;
+  std::string config_json;             ///< of the folder it came from
+  std::string generation_config_json;  ///< empty where there was none
+  std::filesystem::path folder;        ///< for its tokenizer files
+};
+
+using model_ptr = std::shared_ptr<model>;
+
+/// Which head a model is loaded with.
+enum class head_kind {
+  as_stored,
+  language_model,  ///< Errors where the folder's architecture has a scalar head
+  scalar,          ///< a folder without one gets a new head of zeros
+};
+
+/// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
+model_ptr load_model(const std::filesystem::path& folder, head_kind head);
+
+/// The shape of `folder` with random weights, a function of the seed.
+model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed);
+
+/// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
+/// `scalar_pad_token`: pad_token_id of a scalar-head model; negative: keep the source's.
+/// Errors  io_failure.
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
+                int64_t scalar_pad_token = -1);
+
+/// A model that learns: its optimizer's arenas beside it.
+struct trained_model {
+  model_ptr of;
+  std::unique_ptr<engine::learner> learner;
+};
+
+using trained_model_ptr = std::shared_ptr<trained_model>;
+
+}  // namespace troupe::actors

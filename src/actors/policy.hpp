@@ -1,0 +1,84 @@
+/// The policy: the language model that is trained. It generates, learns from demonstrations (SFT), from experience
+/// (PPO) and from text mixed in, all with one copy of its weights.
+#pragma once
+
+#include "actors/device.hpp"
+#include "actors/material.hpp"
+#include "actors/model_files.hpp"
+#include "actors/type_ids.hpp"
+#include "engine/generate/generator.hpp"
+#include "engine/train/micro_batch.hpp"
+#include "io/job.hpp"
+#include "io/tokenizer/tokenizer.hpp"
+
+#include <caf/all.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace troupe::actors {
+
+using policy_actor = caf::typed_actor<
+    // A batch from the loader, kept until a command names it.
+    caf::reacts_to<batch_handle>,
+    // A minibatch from replay, kept until a command names it.
+    caf::reacts_to<minibatch_handle>,
+    // Runs a rollout a few decode steps further; what finishes goes to the scorers and to replay.
+    caf::replies_to<generate_atom, generate_command>::with<generate_reply>,
+    // Gradients of a batch (SFT) or minibatch (PPO), accumulated for the optimizer.
+    caf::replies_to<train_atom, train_command>::with<train_reply>,
+    // Gradients of mixture text, added to those of the minibatch.
+    caf::replies_to<mix_atom, train_command>::with<train_reply>,
+    // Perplexity of a held-out batch.
+    caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
+
+using tokenizer_ptr = std::shared_ptr<const io::tokenizer>;
+
+struct policy_settings {
+  io::job job;
+  io::phase phase = io::phase::sft;
+  device_ptr on;
+  trained_model_ptr trained;  ///< its learner is null where the phase does not train the policy
+  tokenizer_ptr tokens;
+  std::vector<caf::actor> receivers;  ///< of finished sequences: scorers and replay
+};
+
+class policy_state {
+ public:
+  static inline const char* name = "policy";
+
+  void open(policy_settings settings);
+  void keep(const batch_handle& batch) { batches_[batch->id] = batch; }
+  void keep(const minibatch_handle& batch) { minibatches_[batch->id] = batch; }
+
+  generate_reply generate(const generate_command& command);
+  train_reply train(const train_command& command);
+  train_reply mix(const train_command& command);
+  train_reply evaluate(const train_command& command);
+
+ private:
+  struct in_flight {
+    prompt from;
+    uint64_t batch_id = 0;
+  };
+
+  void begin_rollout(const example_batch& batch);
+  kernels::sampling_settings sampling() const;
+  void send_finished();
+  engine::lm_statistics learn_text(const batch_handle& batch, const train_command& command);
+  train_reply learn_experience(const minibatch_handle& batch, const train_command& command);
+  engine::trainee trainee(int64_t micro_batch);
+  batch_handle take_batch(uint64_t id);
+
+  policy_settings settings_;
+  std::unique_ptr<engine::train_workspace> workspace_;
+  std::unique_ptr<engine::generator> generator_;
+  uint64_t rollout_ = 0;  ///< batch under way; meaningful while generator_ is not idle
+  std::map<uint64_t, in_flight> sequences_;
+  std::map<uint64_t, batch_handle> batches_;
+  std::map<uint64_t, minibatch_handle> minibatches_;
+};
+
+policy_actor::behavior_type policy(policy_actor::stateful_pointer<policy_state> self, policy_settings settings);
+
+}  // namespace troupe::actors

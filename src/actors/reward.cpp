@@ -1,0 +1,175 @@
+#include "actors/reward.hpp"
+
+#include "actors/guarded.hpp"
+#include "actors/options.hpp"
+#include "actors/stopwatch.hpp"
+#include "engine/train/scoring.hpp"
+#include "io/answer_reward.hpp"
+
+namespace troupe::actors {
+
+void reward_state::open(reward_settings settings) {
+  settings_ = std::move(settings);
+  workspace_ = std::make_unique<engine::train_workspace>(settings_.job.run.activation_checkpointing);
+}
+
+static double measure_of(const io::valence& valence, io::valence_measure measure) {
+  switch (measure) {
+  case io::valence_measure::sum:
+    return valence.sum;
+  case io::valence_measure::normalised:
+    return valence.normalised;
+  case io::valence_measure::per_hundred_words:
+    return valence.per_hundred_words;
+  }
+  return 0;
+}
+
+std::vector<float> reward_state::judge(const reward_judge& by, const std::vector<sequence_handle>& sequences,
+                                       const engine::packed_batch& batch) {
+  if (by.source.kind == io::reward_kind::model) {
+    return engine::end_scores(settings_.on->ctx, by.of->net, by.of->weights.data(), batch);
+  }
+  std::vector<float> rewards;
+  for (const sequence_handle& one : sequences) {
+    const std::string text = settings_.tokens->decode(one->answer, true);
+    const double reward = by.source.kind == io::reward_kind::lexicon
+                              ? measure_of(by.words.score(text), by.source.measure)
+                              : io::answer_reward(text, one->prompt.reference, by.source.last_number);
+    rewards.push_back(static_cast<float>(reward));
+  }
+  return rewards;
+}
+
+score_reply reward_state::score(const score_command& command) {
+  const operation_scope scope(settings_.on->pulse, "reward scoring");
+  const stopwatch watch;
+  score_reply reply;
+  while (reply.scored < command.sequences && queue_.waiting() > 0) {
+    const auto taken = queue_.take(command.sequences - reply.scored, settings_.job.ppo.micro_batch_tokens);
+    const engine::packed_batch batch = pack(taken);
+    std::vector<std::vector<float>> by_judge;
+    for (const reward_judge& one : settings_.judges) {
+      by_judge.push_back(judge(one, taken, batch));
+    }
+    for (size_t b = 0; b < taken.size(); ++b) {
+      auto scores = std::make_shared<sequence_scores>();
+      scores->sequence_id = taken[b]->sequence_id;
+      scores->by = scorer::reward;
+      for (const auto& rewards : by_judge) {
+        scores->values.push_back(rewards[b]);
+      }
+      caf::anon_send(settings_.replay, scores_handle{std::move(scores)});
+    }
+    reply.scored += static_cast<int64_t>(taken.size());
+    reply.tokens += batch.tokens();
+    settings_.on->pulse.touch();
+  }
+  reply.waiting = queue_.waiting();
+  reply.seconds = watch.seconds();
+  return reply;
+}
+
+batch_handle reward_state::take_batch(uint64_t id) {
+  const auto found = batches_.find(id);
+  if (found == batches_.end()) {
+    throw error(errc::bad_argument, "batch {} was not served to the reward model", id);
+  }
+  batch_handle batch = std::move(found->second);
+  batches_.erase(found);
+  return batch;
+}
+
+train_reply reward_state::train(const train_command& command) {
+  const operation_scope scope(settings_.on->pulse, "reward gradients");
+  const stopwatch watch;
+  const batch_handle batch = take_batch(command.batch_id);
+  model& m = *settings_.trained->of;
+  engine::learner& learner = *settings_.trained->learner;
+  const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
+  engine::pair_statistics sums;
+  int64_t tokens = 0;
+  for (const int64_t j : learner.order(static_cast<int64_t>(batch->micro_batches.size()))) {
+    const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
+    const engine::trainee trainee{.net = m.net,
+                                  .weights = m.weights.data(),
+                                  .gradients = learner.gradients(settings_.on->ctx, j),
+                                  .workspace = *workspace_};
+    sums.add(engine::reward_micro_batch(settings_.on->ctx, trainee, part, loss,
+                                        static_cast<double>(command.loss_terms)));
+    tokens += part.tokens();
+    settings_.on->pulse.touch();
+  }
+  return {.statistics = {{"reward/loss", sums.mean_loss()},
+                         {"reward/accuracy", sums.accuracy()},
+                         {"reward/margin", sums.mean_margin()},
+                         {"reward/chosen_mean", sums.mean_chosen()},
+                         {"reward/rejected_mean", sums.mean_rejected()}},
+          .tokens = tokens,
+          .seconds = watch.seconds()};
+}
+
+/// The scores of one pair, as a batch of its own, so that pairs can be counted by data set.
+static engine::pair_statistics count_pair(const engine::pair_settings& loss, const engine::packed_batch& part,
+                                          std::span<const float> score_N, size_t pair) {
+  const auto first = part.offset_B1[2 * pair];
+  const auto middle = part.offset_B1[2 * pair + 1];
+  const auto last = part.offset_B1[2 * pair + 2];
+  const int64_t offset_B1[] = {0, middle - first, last - first};
+  const auto rows = [&](auto values) {
+    return values.subspan(static_cast<size_t>(first), static_cast<size_t>(last - first));
+  };
+  return engine::pairwise_loss(loss, {.score_N = rows(score_N),
+                                      .token_N = rows(std::span<const int32_t>(part.token_N)),
+                                      .offset_B1 = offset_B1});
+}
+
+static void report(const std::string& prefix, const engine::pair_statistics& sums, statistics& out) {
+  out[prefix + "accuracy"] = sums.accuracy();
+  out[prefix + "margin"] = sums.mean_margin();
+  out[prefix + "chosen_mean"] = sums.mean_chosen();
+  out[prefix + "rejected_mean"] = sums.mean_rejected();
+  out[prefix + "loss"] = sums.mean_loss();
+  out[prefix + "pairs"] = static_cast<double>(sums.pairs);
+}
+
+train_reply reward_state::evaluate(const train_command& command) {
+  const operation_scope scope(settings_.on->pulse, "held-out accuracy");
+  const stopwatch watch;
+  const batch_handle batch = take_batch(command.batch_id);
+  const model& m = *settings_.trained->of;
+  const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
+  std::map<uint16_t, engine::pair_statistics> by_source;
+  engine::pair_statistics all;
+  train_reply reply;
+  for (size_t i = 0; i < batch->micro_batches.size(); ++i) {
+    const engine::packed_batch& part = batch->micro_batches[i];
+    const auto score_N = engine::row_scores(settings_.on->ctx, m.net, m.weights.data(), part);
+    for (size_t pair = 0; pair < batch->sources[i].size(); ++pair) {
+      const engine::pair_statistics one = count_pair(loss, part, score_N, pair);
+      by_source[batch->sources[i][pair]].add(one);
+      all.add(one);
+    }
+    reply.tokens += part.tokens();
+    settings_.on->pulse.touch();
+  }
+  report("held_out/", all, reply.statistics);
+  for (const auto& [source, sums] : by_source) {
+    report("held_out/" + settings_.source_names[source] + "/", sums, reply.statistics);
+  }
+  reply.seconds = watch.seconds();
+  return reply;
+}
+
+reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> self, reward_settings settings) {
+  self->state.open(std::move(settings));
+  return {
+      [self](const batch_handle& batch) { self->state.keep(batch); },
+      [self](const sequence_handle& sequence) { self->state.keep(sequence); },
+      guarded([self](score_atom, const score_command& command) { return self->state.score(command); }),
+      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      guarded([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
+  };
+}
+
+}  // namespace troupe::actors

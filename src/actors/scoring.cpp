@@ -1,0 +1,49 @@
+#include "actors/scoring.hpp"
+
+#include "actors/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+namespace troupe::actors {
+
+std::vector<sequence_handle> scoring_queue::take(int64_t count, int64_t token_budget) {
+  std::vector<sequence_handle> taken;
+  int64_t tokens = 0;
+  while (!waiting_.empty() && static_cast<int64_t>(taken.size()) < count) {
+    const sequence_handle& next = waiting_.begin()->second;
+    tokens += static_cast<int64_t>(next->prompt.tokens.size() + next->answer.size());
+    if (!taken.empty() && tokens > token_budget) {
+      break;
+    }
+    taken.push_back(next);
+    waiting_.erase(waiting_.begin());
+  }
+  return taken;
+}
+
+engine::packed_batch pack(std::span<const sequence_handle> sequences) {
+  engine::packed_batch batch;
+  std::vector<int32_t> tokens;
+  for (const sequence_handle& one : sequences) {
+    tokens = one->prompt.tokens;
+    tokens.insert(tokens.end(), one->answer.begin(), one->answer.end());
+    batch.add(tokens, static_cast<int64_t>(one->prompt.tokens.size()));
+  }
+  return batch;
+}
+
+void send_answer_scores(const caf::actor& receiver, scorer by, std::span<const sequence_handle> sequences,
+                        std::span<const float> values_A) {
+  size_t first = 0;
+  for (const sequence_handle& one : sequences) {
+    auto scores = std::make_shared<sequence_scores>();
+    scores->sequence_id = one->sequence_id;
+    scores->by = by;
+    const auto part = values_A.subspan(first, one->answer.size());
+    scores->values.assign(part.begin(), part.end());
+    first += one->answer.size();
+    caf::anon_send(receiver, scores_handle{std::move(scores)});
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,101 @@
+/// The supervisor of a run: owns the run directory and its ledger, starts attempts, detects failure, decides what
+/// happens next. It lives in the process that the user started, outside MPI, and outlives every rank.
+#pragma once
+
+#include "actors/child_process.hpp"
+#include "actors/director.hpp"
+#include "actors/metrics.hpp"
+#include "actors/type_ids.hpp"
+#include "io/job.hpp"
+#include "io/run_directory.hpp"
+
+#include <caf/all.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace troupe::actors {
+
+using supervisor_actor = caf::typed_actor<
+    // A worker's first words; answered with the supervisor's consent. Refused: another attempt's worker.
+    caf::replies_to<hello>::with<note_atom>,
+    // A worker's sign of life.
+    caf::reacts_to<beat_atom, beat>,
+    // From the director: something for the ledger (kind, phase, counter, text).
+    caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
+    // From the director: the plan has ended.
+    caf::reacts_to<attempt_result>,
+    // The user wants the run to stop at the next boundary (the signal's number).
+    caf::reacts_to<stop_atom, int32_t>,
+    // INTERNAL: a child of this attempt has ended with this wait status.
+    caf::reacts_to<exited_atom, uint64_t, int32_t>,
+    // INTERNAL: time to look at the deadlines.
+    caf::reacts_to<tick_atom>>;
+
+/// How a run ended, for the user and the process's exit code.
+struct run_result {
+  actors::outcome outcome = actors::outcome::failed;
+  std::string text;
+};
+
+/// Starts the ranks of an attempt; the last two arguments of a worker's command line are the address and the attempt.
+using worker_command = std::function<std::vector<std::string>(uint64_t attempt)>;
+
+struct supervisor_settings {
+  io::job job;
+  io::run_directory run;
+  worker_command command;
+  metrics_actor metrics;
+  std::function<void(run_result)> on_end;  ///< called once, from the supervisor's thread
+};
+
+class supervisor_state {
+ public:
+  static inline const char* name = "supervisor";
+
+  supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
+  supervisor_actor::behavior_type make_behavior(supervisor_settings settings);
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  void start_attempt();
+  caf::result<note_atom> welcome(const hello& words);
+  void note_beat(const beat& sign);
+  void note_exit(uint64_t attempt, int32_t wait_status);
+  void note_result(const attempt_result& result);
+  void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+  void request_stop(int32_t signal);
+  void look_at_deadlines();
+  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
+  void condemn(io::ledger_kind kind, const std::string& reason);
+  void restart_or_give_up();
+  void finish(run_result result);
+  void append(io::ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields = {});
+  double seconds_since_beat() const;
+
+  supervisor_actor::stateful_pointer<supervisor_state> self_;
+  std::optional<supervisor_settings> settings_;
+  std::optional<io::ledger_writer> ledger_;
+  std::set<std::string> finished_phases_;
+
+  uint64_t attempt_ = 0;
+  std::unique_ptr<child_process> child_;
+  director_actor director_;
+  caf::strong_actor_ptr stage_;
+  std::optional<attempt_result> result_;  ///< of this attempt's director
+  std::string failure_;                   ///< why this attempt was condemned
+  clock::time_point started_, last_progress_, failed_;
+  uint64_t pulse_ = 0;
+  std::string operation_;
+  int64_t failures_in_a_row_ = 0;
+  int32_t stop_signal_ = 0;
+  bool over_ = false;
+};
+
+supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
+                                           supervisor_settings settings);
+
+}  // namespace troupe::actors
