@@ -1,9 +1,11 @@
-/// JSONL in, JSONL out, one line for one line: what `troupe tokenize`, `score` and `generate` have in common.
+/// JSONL in, JSONL out, one line for one line: what `troupe tokenize`, `score` and `generate` have
+/// in common.
 #pragma once
+
+#include <nlohmann/json.hpp>
 
 #include <functional>
 #include <iosfwd>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -12,21 +14,22 @@ namespace troupe::io {
 /// Keeps the fields of a line in their order.
 using json_line = nlohmann::ordered_json;
 
-/// Reads objects from `in`, lets `transform` change each in place, writes it to `out` and flushes. An error in a line
-/// (not JSON, not an object, or troupe::error from `transform`) writes "line N: what is wrong" to `err` and ends the
-/// filter; the lines before it are out by then. A line without any character but blanks is an error too.
-/// Returns the exit status: 0, or 1 after an error.
+/// Reads objects from `in`, lets `transform` change each in place, writes it to `out` and flushes.
+/// An error in a line (not JSON, not an object, or troupe::error from `transform`) writes "line N:
+/// what is wrong" to `err` and ends the filter; the lines before it are out by then. A line without
+/// any character but blanks is an error too. Returns the exit status: 0, or 1 after an error.
 int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
                  const std::function<void(json_line&)>& transform);
 
 /// One line, parsed. Errors  bad_file, with the column.
 json_line parse_json_line(std::string_view line);
 
-/// The text of one line, without the newline: numbers in shortest round-trip form, non-finite ones as null.
+/// The text of one line, without the newline: numbers in shortest round-trip form, non-finite ones
+/// as null.
 std::string json_line_text(const json_line& line);
 
-/// A float as a JSON number whose text is the shortest that reads back as this float (0.1f is 0.1, not
-/// 0.10000000149011612); null where it is not finite.
+/// A float as a JSON number whose text is the shortest that reads back as this float (0.1f is 0.1,
+/// not 0.10000000149011612); null where it is not finite.
 json_line shortest_float(float value);
 
-}  // namespace troupe::io
+} // namespace troupe::io

@@ -12,10 +12,11 @@
 
 namespace troupe::io {
 
-/// Turns ids that arrive one at a time into text. Pieces never end in the middle of a UTF-8 character, and all
-/// pieces joined, finish() included, equal tokenizer::decode of all ids. Outlived by its tokenizer.
+/// Turns ids that arrive one at a time into text. Pieces never end in the middle of a UTF-8
+/// character, and all pieces joined, finish() included, equal tokenizer::decode of all ids.
+/// Outlived by its tokenizer.
 class stream_decoder {
- public:
+public:
   virtual ~stream_decoder() = default;
   stream_decoder(const stream_decoder&) = delete;
   stream_decoder& operator=(const stream_decoder&) = delete;
@@ -26,7 +27,7 @@ class stream_decoder {
   /// What is left: U+FFFD for a character that was never completed. The decoder is then as new.
   virtual std::string finish() = 0;
 
- protected:
+protected:
   stream_decoder() = default;
 };
 
@@ -40,18 +41,19 @@ struct special_ids {
 
 /// Immutable; every member may be called from several threads at once.
 class tokenizer {
- public:
+public:
   virtual ~tokenizer() = default;
   tokenizer(const tokenizer&) = delete;
   tokenizer& operator=(const tokenizer&) = delete;
 
-  /// The ids of `text` (UTF-8). Special tokens spelt out in the text are recognised as such. `add_special_tokens`
-  /// adds what the tokenizer's own configuration adds to a text (BOS for OPT and Llama; nothing for GPT-2).
-  /// Errors  bad_argument when `text` is not UTF-8.
+  /// The ids of `text` (UTF-8). Special tokens spelt out in the text are recognised as such.
+  /// `add_special_tokens` adds what the tokenizer's own configuration adds to a text (BOS for OPT
+  /// and Llama; nothing for GPT-2). Errors  bad_argument when `text` is not UTF-8.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
 
-  /// The text of `ids`, always valid UTF-8: bytes that are not decode to U+FFFD as in the reference library. An id
-  /// without a token (models pad their vocabularies) decodes to nothing, and with `skip_special` a special one too.
+  /// The text of `ids`, always valid UTF-8: bytes that are not decode to U+FFFD as in the reference
+  /// library. An id without a token (models pad their vocabularies) decodes to nothing, and with
+  /// `skip_special` a special one too.
   std::string decode(std::span<const int32_t> ids, bool skip_special) const;
 
   /// A decoder of one sequence; it refers to this tokenizer.
@@ -77,7 +79,7 @@ class tokenizer {
   /// The folder's chat template (Jinja source), empty where it has none: see chat.hpp.
   const std::string& chat_template() const { return chat_template_; }
 
- protected:
+protected:
   tokenizer() = default;
 
   special_ids specials_;
@@ -85,10 +87,11 @@ class tokenizer {
   std::string chat_template_;
 };
 
-/// The tokenizer of a model folder: tokenizer.json; else vocab.json + merges.txt; else tokenizer.model
-/// (SentencePiece). tokenizer_config.json (and special_tokens_map.json) names the special tokens.
-/// Errors  not_found when the folder has none of these, bad_file (naming file and position) when one is malformed,
-/// unsupported (naming the component) when it needs something that Troupe does not have.
+/// The tokenizer of a model folder: tokenizer.json; else vocab.json + merges.txt; else
+/// tokenizer.model (SentencePiece). tokenizer_config.json (and special_tokens_map.json) names the
+/// special tokens. Errors  not_found when the folder has none of these, bad_file (naming file and
+/// position) when one is malformed, unsupported (naming the component) when it needs something that
+/// Troupe does not have.
 std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 /// The bytes of a folder's tokenizer files; empty where there is no such file.
@@ -105,4 +108,4 @@ struct tokenizer_files {
 /// load_tokenizer of bytes; `where` names their place in errors.
 std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const std::string& where);
 
-}  // namespace troupe::io
+} // namespace troupe::io

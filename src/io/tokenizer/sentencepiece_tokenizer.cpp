@@ -1,0 +1,177 @@
+#include "io/tokenizer/sentencepiece_tokenizer.hpp"
+
+#include "io/tokenizer/token_decoder.hpp"
+#include "io/tokenizer/utf8.hpp"
+#include "kernels/base/error.hpp"
+
+#include <sentencepiece_processor.h>
+
+#include <utility>
+
+namespace troupe::io {
+namespace {
+
+constexpr std::string_view space_mark = "\xE2\x96\x81"; // U+2581
+
+std::string with_spaces(std::string_view piece) {
+  std::string text;
+  while (!piece.empty()) {
+    const bool is_space = piece.starts_with(space_mark);
+    text += is_space ? ' ' : piece.front();
+    piece.remove_prefix(is_space ? space_mark.size() : 1);
+  }
+  return text;
+}
+
+} // namespace
+
+class sentencepiece_tokenizer::stream final : public stream_decoder {
+public:
+  stream(const sentencepiece_tokenizer& tokens, bool skip_special)
+      : tokens_(tokens), skip_special_(skip_special) {}
+
+  std::string push(int32_t id) override {
+    if (id < 0 || id >= tokens_.vocabulary_size() || (skip_special_ && tokens_.is_special(id))) {
+      return {};
+    }
+    const piece& next = tokens_.pieces_[static_cast<size_t>(id)];
+    if (next.kind == piece_kind::byte) {
+      started_ = true;
+      return bytes_.push(std::string(1, static_cast<char>(next.byte)));
+    }
+    std::string text = bytes_.finish();
+    if (next.kind == piece_kind::unknown) {
+      text += next.text;
+    } else if (next.kind == piece_kind::text) {
+      text += surface(next.text);
+    }
+    started_ = started_ || !text.empty();
+    return text;
+  }
+
+  std::string finish() override {
+    started_ = false;
+    return bytes_.finish();
+  }
+
+private:
+  std::string surface(std::string_view text) {
+    if (!started_ && tokens_.drops_leading_spaces_) {
+      while (text.starts_with(space_mark)) {
+        text.remove_prefix(space_mark.size());
+      }
+    } else if (!started_ && tokens_.drops_first_space_ && text.starts_with(space_mark)) {
+      text.remove_prefix(space_mark.size());
+      started_ = true;
+    }
+    return with_spaces(text);
+  }
+
+  const sentencepiece_tokenizer& tokens_;
+  bool skip_special_;
+  bool started_ = false; // text has begun, or its first space was dropped
+  utf8_stream bytes_{utf8_stream::replacement::per_byte};
+};
+
+sentencepiece_tokenizer::sentencepiece_tokenizer(std::string_view model,
+                                                 const tokenizer_config& config, uint64_t digest,
+                                                 const std::string& where)
+    : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
+  const auto status = processor_->LoadFromSerializedProto(model);
+  if (!status.ok() || processor_->GetPieceSize() == 0) {
+    throw error(errc::bad_file, "{}: not a SentencePiece model: {}", where,
+                status.ok() ? "it has no pieces" : status.message());
+  }
+  read_pieces(where);
+  probe_leading_spaces();
+  specials_ = find_specials(config, [this](std::string_view text) { return find(text); });
+  add_bos_ = config.add_bos.value_or(false);
+  add_eos_ = config.add_eos.value_or(false);
+  if ((add_bos_ && !specials_.bos) || (add_eos_ && !specials_.eos)) {
+    throw error(errc::bad_file, "{}: {} is set, but there is no such token", config.where,
+                add_bos_ && !specials_.bos ? "add_bos_token" : "add_eos_token");
+  }
+  digest_ = digest;
+  chat_template_ = config.chat_template;
+}
+
+sentencepiece_tokenizer::~sentencepiece_tokenizer() = default;
+
+void sentencepiece_tokenizer::read_pieces(const std::string& where) {
+  for (int32_t id = 0; id < processor_->GetPieceSize(); ++id) {
+    piece next{processor_->IdToPiece(id), piece_kind::text, 0};
+    ids_.emplace(next.text, id);
+    if (processor_->IsControl(id)) {
+      next.kind = piece_kind::control;
+    } else if (processor_->IsUnknown(id)) {
+      next.kind = piece_kind::unknown;
+      next.text = processor_->DecodeIds({id});
+    } else if (processor_->IsByte(id)) {
+      const auto byte = byte_of_fallback_token(next.text);
+      if (!byte) {
+        throw error(errc::bad_file, "{}: byte piece {} is spelt \"{}\"", where, id, next.text);
+      }
+      next.kind = piece_kind::byte;
+      next.byte = *byte;
+    }
+    pieces_.push_back(std::move(next));
+  }
+}
+
+// The library does not show the settings that decide this, so one of its own pieces is decoded
+// twice in a row.
+void sentencepiece_tokenizer::probe_leading_spaces() {
+  for (size_t id = 0; id < pieces_.size(); ++id) {
+    const piece& p = pieces_[id];
+    if (p.kind == piece_kind::text && p.text.starts_with(space_mark)) {
+      const int i = static_cast<int>(id);
+      const std::string once = with_spaces(p.text);
+      const std::string text = processor_->DecodeIds({i, i});
+      drops_first_space_ = text.size() < 2 * once.size();
+      drops_leading_spaces_ = once == " " && text.empty();
+      if (once == " ") {
+        return;
+      }
+    }
+  }
+}
+
+std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text,
+                                                     bool add_special_tokens) const {
+  if (const auto at = find_invalid_utf8(text)) {
+    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
+  }
+  std::vector<int> ids;
+  const auto status = processor_->Encode(text, &ids);
+  if (!status.ok()) {
+    throw error(errc::bad_argument, "SentencePiece cannot encode a text of {} bytes: {}",
+                text.size(), status.message());
+  }
+  if (add_special_tokens && add_bos_) {
+    ids.insert(ids.begin(), *specials_.bos);
+  }
+  if (add_special_tokens && add_eos_) {
+    ids.push_back(*specials_.eos);
+  }
+  return ids;
+}
+
+std::unique_ptr<stream_decoder>
+sentencepiece_tokenizer::make_stream_decoder(bool skip_special) const {
+  return std::make_unique<stream>(*this, skip_special);
+}
+
+std::optional<int32_t> sentencepiece_tokenizer::find(std::string_view token) const {
+  const auto found = ids_.find(std::string(token));
+  return found == ids_.end() ? std::nullopt : std::optional<int32_t>(found->second);
+}
+
+bool sentencepiece_tokenizer::is_special(int32_t id) const {
+  if (id < 0 || id >= vocabulary_size()) {
+    return false;
+  }
+  const piece_kind kind = pieces_[static_cast<size_t>(id)].kind;
+  return kind == piece_kind::control || kind == piece_kind::unknown;
+}
+
+} // namespace troupe::io

@@ -1,0 +1,160 @@
+#include "io/tokenizer/tokenizer.hpp"
+
+#include "io/json.hpp"
+#include "io/mapped_file.hpp"
+#include "io/tokenizer/bpe_tokenizer.hpp"
+#include "io/tokenizer/json_members.hpp"
+#include "io/tokenizer/sentencepiece_tokenizer.hpp"
+#include "io/tokenizer/tokenizer_config.hpp"
+#include "io/tokenizer/tokenizer_json.hpp"
+#include "io/tokenizer/vocab_merges.hpp"
+#include "kernels/base/digest.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace troupe::io {
+namespace {
+
+struct file_entry {
+  const char* name;
+  std::optional<std::string> tokenizer_files::*content;
+};
+
+constexpr std::array all_files{
+    file_entry{"tokenizer.json", &tokenizer_files::tokenizer_json},
+    file_entry{"vocab.json", &tokenizer_files::vocab_json},
+    file_entry{"merges.txt", &tokenizer_files::merges_txt},
+    file_entry{"tokenizer.model", &tokenizer_files::tokenizer_model},
+    file_entry{"tokenizer_config.json", &tokenizer_files::tokenizer_config_json},
+    file_entry{"special_tokens_map.json", &tokenizer_files::special_tokens_map_json},
+    file_entry{"chat_template.jinja", &tokenizer_files::chat_template_jinja},
+};
+
+uint64_t digest_of(const tokenizer_files& files) {
+  digest_stream digest;
+  for (const file_entry& entry : all_files) {
+    if (const auto& content = files.*entry.content) {
+      // The size keeps the end of one file from passing for the start of the next.
+      digest.update(fmt::format("{} {}\n", entry.name, content->size()));
+      digest.update(*content);
+    }
+  }
+  return digest.value();
+}
+
+// What the configuration adds to the tokens of the other files.
+void add_configured_tokens(const tokenizer_config& config, bpe_definition& definition) {
+  const auto add = [&](added_token token) {
+    const bool known = std::any_of(definition.added.begin(), definition.added.end(),
+                                   [&](const added_token& a) { return a.id == token.id; });
+    if (!known) {
+      definition.added.push_back(std::move(token));
+    }
+  };
+  for (const added_token& token : config.added) {
+    const auto id = definition.words.find(token.content);
+    if (!id) {
+      definition.words.add(token.content, token.id);
+    } else if (*id != token.id) {
+      throw error(errc::bad_file, "{}: \"{}\" has the id {}, in the vocabulary {}", config.where,
+                  token.content, token.id, *id);
+    }
+    add(token);
+  }
+  std::vector<std::string> named = config.additional_specials;
+  for (const auto* special : {&config.bos, &config.eos, &config.pad, &config.unk}) {
+    if (*special) {
+      named.push_back((*special)->text);
+    }
+  }
+  for (const std::string& text : named) {
+    if (const auto id = definition.words.find(text)) {
+      add({.id = *id, .content = text});
+    }
+  }
+}
+
+// add_bos_token and add_eos_token, where set, take the place of what tokenizer.json puts around a
+// text.
+void set_text_frame(const tokenizer_config& config, const special_ids& specials,
+                    bpe_definition& definition) {
+  const auto set = [&](std::optional<bool> wanted, std::optional<int32_t> id, const char* key,
+                       std::vector<int32_t>& frame) {
+    if (!wanted) {
+      return;
+    }
+    frame.clear();
+    if (*wanted && !id) {
+      throw error(errc::bad_file, "{}: {} is set, but there is no such token", config.where, key);
+    }
+    if (*wanted) {
+      frame.push_back(*id);
+    }
+  };
+  set(config.add_bos, specials.bos, "add_bos_token", definition.prefix_ids);
+  set(config.add_eos, specials.eos, "add_eos_token", definition.suffix_ids);
+}
+
+} // namespace
+
+std::string tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  const auto decoder = make_stream_decoder(skip_special);
+  std::string text;
+  for (const int32_t id : ids) {
+    text += decoder->push(id);
+  }
+  return text + decoder->finish();
+}
+
+std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const std::string& where) {
+  const tokenizer_config config = read_tokenizer_config(files, where);
+  const uint64_t digest = digest_of(files);
+  bpe_definition definition;
+  if (files.tokenizer_json) {
+    definition = read_tokenizer_json(*files.tokenizer_json, where + "/tokenizer.json");
+  } else if (files.vocab_json && files.merges_txt) {
+    definition = read_vocab_merges(*files.vocab_json, *files.merges_txt, config, where);
+  } else if (files.vocab_json || files.merges_txt) {
+    throw error(errc::not_found, "{}: {} without {}", where,
+                files.vocab_json ? "vocab.json" : "merges.txt",
+                files.vocab_json ? "merges.txt" : "vocab.json");
+  } else if (files.tokenizer_model) {
+    return std::make_unique<sentencepiece_tokenizer>(*files.tokenizer_model, config, digest,
+                                                     where + "/tokenizer.model");
+  } else {
+    throw error(errc::not_found,
+                "{} has no tokenizer: tokenizer.json, vocab.json with merges.txt, or "
+                "tokenizer.model is needed",
+                where);
+  }
+  add_configured_tokens(config, definition);
+  const special_ids specials =
+      find_specials(config, [&](std::string_view text) { return definition.words.find(text); });
+  set_text_frame(config, specials, definition);
+  return std::make_unique<bpe_tokenizer>(std::move(definition), specials, digest,
+                                         config.chat_template);
+}
+
+std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder) {
+  tokenizer_files files;
+  for (const file_entry& entry : all_files) {
+    const std::filesystem::path path = folder / entry.name;
+    if (std::filesystem::exists(path)) {
+      files.*entry.content = read_text_file(path);
+    }
+  }
+  // Only what is used counts in the digest.
+  if (files.tokenizer_json) {
+    files.vocab_json.reset();
+    files.merges_txt.reset();
+    files.tokenizer_model.reset();
+  } else if (files.vocab_json && files.merges_txt) {
+    files.tokenizer_model.reset();
+  }
+  return make_tokenizer(files, folder.string());
+}
+
+} // namespace troupe::io
