@@ -1,5 +1,6 @@
 #include "io/json.hpp"
 
+#include "io/byte_reader.hpp"
 #include "kernels/base/error.hpp"
 
 #include <set>
@@ -61,6 +62,15 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
 
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where) {
   return parse<nlohmann::ordered_json>(text, where);
+}
+
+std::string json_quoted(std::string_view text, const std::string& where) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw error(errc::bad_file, "{}: \"{}\" is not UTF-8 and cannot be written as JSON", where,
+                printable(text));
+  }
 }
 
 } // namespace troupe::io

@@ -514,10 +514,13 @@ int64_t pickled_tensor::elements() const {
 }
 
 bool pickled_tensor::contiguous() const {
+  if (elements() == 0) {
+    return true;
+  }
   int64_t expected = 1;
   for (size_t d = shape.size(); d-- > 0;) {
     if (shape[d] != 1 && stride[d] != expected) {
-      return elements() == 0;
+      return false;
     }
     expected *= shape[d];
   }

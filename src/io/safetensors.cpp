@@ -244,16 +244,24 @@ struct safetensors_writer::state {
 static std::string compose_header(const std::vector<tensor_shape>& tensors,
                                   const std::map<std::string, std::string>& metadata,
                                   std::vector<int64_t>& offsets) {
-  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
+  const auto quoted = [](const std::string& text) {
+    return json_quoted(text, "safetensors header");
+  };
   std::string header = "{";
   if (!metadata.empty()) {
-    header += "\"__metadata__\":" + nlohmann::json(metadata).dump();
+    std::vector<std::string> pairs;
+    for (const auto& [key, value] : metadata) {
+      pairs.push_back(quoted(key) + ":" + quoted(value));
+    }
+    header += fmt::format("\"__metadata__\":{{{}}}", fmt::join(pairs, ","));
   }
   int64_t begin = 0;
   for (const tensor_shape& tensor : tensors) {
     int64_t end = 0;
-    if (__builtin_add_overflow(begin, tensor.bytes(), &end)) {
-      throw error(errc::bad_file, "the tensors up to {} are beyond what a file can hold",
+    if (tensor.name == "__metadata__" || __builtin_add_overflow(begin, tensor.bytes(), &end)) {
+      throw error(errc::bad_file,
+                  "tensor {}: its name is reserved, or the tensors up to it are beyond what a file "
+                  "can hold",
                   tensor.name);
     }
     header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
