@@ -31,8 +31,8 @@ public:
   void share(int32_t page);
   void release(int32_t page);
   int64_t owners(int32_t page) const { return owners_[static_cast<size_t>(page)]; }
-  /// Copies the first `positions` positions' page in every layer: for an owner that wants to write
-  /// into a shared page.
+  /// Copies a page in every layer: for an owner that wants to write into a page that others own
+  /// too.
   void copy(int32_t from, int32_t to);
 
   int64_t pages() const { return static_cast<int64_t>(owners_.size()); }
@@ -51,7 +51,7 @@ private:
   std::vector<kernels::kv_pages> layers_; ///< null until allocated
   std::vector<int32_t> owners_;           ///< per page
   std::vector<int32_t> free_;             ///< a stack
-  std::unique_ptr<float, void (*)(void*)> memory_;
+  std::unique_ptr<void, void (*)(void*)> memory_;
 };
 
 } // namespace troupe::engine

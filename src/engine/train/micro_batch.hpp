@@ -48,7 +48,7 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
 struct policy_targets {
   std::span<const float> logprob_old_A, logprob_ref_A, advantage_A;
   std::span<const double> weight_A; ///< answer_weights
-  float temperature = 1.0F;         ///< of the rollout
+  float temperature = 1.0F;         ///< of the rollout; 0 (greedy) counts as 1
 };
 
 policy_statistics policy_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,

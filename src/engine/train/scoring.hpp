@@ -8,17 +8,12 @@
 
 namespace troupe::engine {
 
-struct token_scores {
-  std::vector<float> logprob_A;   ///< nats, log softmax(logits / temperature)
-  std::vector<float> entropy_A;   ///< nats
-  std::vector<int64_t> offset_B1; ///< of each sequence's answer
-};
-
-/// Log-probabilities of the answer tokens. With prompt lengths of 1: of every token but the first.
-/// Errors  bad_argument: the model has a scalar head; and those of transformer::forward and
-/// answer_rows.
-token_scores answer_log_probs(context& ctx, const transformer& net, const float* weights,
-                              const packed_batch& batch, float temperature);
+/// Log-probabilities of the answer tokens (nats), packed as answer_rows has them. With prompt
+/// lengths of 1: of every token but the first. A temperature of 0 (greedy) counts as 1, as in
+/// sampling. Errors  bad_argument: the model has a scalar head; and those of transformer::forward
+/// and answer_rows.
+std::vector<float> answer_log_probs(context& ctx, const transformer& net, const float* weights,
+                                    const packed_batch& batch, float temperature);
 
 /// The scalar head at every row.   Errors  bad_argument: the model has a language-model head.
 std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights,

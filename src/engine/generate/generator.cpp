@@ -1,0 +1,370 @@
+#include "engine/generate/generator.hpp"
+
+#include "engine/generate/sequence.hpp"
+#include "engine/generate/token_sampler.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+namespace troupe::engine {
+
+namespace {
+
+using sequence_ptr = std::unique_ptr<sequence>;
+
+bool by_turn(const sequence_ptr& a, const sequence_ptr& b) { return a->turn < b->turn; }
+
+/// Into its place in the order of turns.
+void insert(std::vector<sequence_ptr>& among, sequence_ptr s) {
+  const auto place = std::lower_bound(among.begin(), among.end(), s, by_turn);
+  among.insert(place, std::move(s));
+}
+
+void check_sampling(const kernels::sampling_settings& s) {
+  const bool fits = s.temperature >= 0 && std::isfinite(s.temperature) && s.top_k >= 0 &&
+                    s.top_p > 0 && s.top_p <= 1 && s.min_p >= 0 && s.min_p < 1 &&
+                    s.repetition_penalty > 0 && std::isfinite(s.repetition_penalty);
+  if (!fits) {
+    throw error(errc::bad_argument,
+                "sampling with temperature {}, top-k {}, top-p {}, min-p {}, repetition penalty "
+                "{}: temperature and top-k are at least 0, top-p in (0, 1], min-p in [0, 1), the "
+                "penalty above 0",
+                s.temperature, s.top_k, s.top_p, s.min_p, s.repetition_penalty);
+  }
+}
+
+void check_prompt(const model_description& model, const std::vector<int32_t>& prompt) {
+  if (prompt.empty()) {
+    throw error(errc::bad_argument,
+                "the prompt is empty: the model needs at least one token to go on from (a BOS "
+                "token will do)");
+  }
+  for (size_t i = 0; i < prompt.size(); ++i) {
+    if (prompt[i] < 0 || prompt[i] >= model.vocabulary) {
+      throw error(errc::bad_argument,
+                  "token {} of the prompt is {}, outside of the model's vocabulary of {}: is this "
+                  "its tokenizer?",
+                  i, prompt[i], model.vocabulary);
+    }
+  }
+  if (static_cast<int64_t>(prompt.size()) >= model.max_positions) {
+    throw error(errc::bad_argument,
+                "the prompt has {} tokens, but the model has {} positions: shorten it to at most "
+                "{}",
+                prompt.size(), model.max_positions, model.max_positions - 1);
+  }
+}
+
+} // namespace
+
+struct generator::state {
+  const transformer& net;
+  const float* weights;
+  generator_settings settings;
+  kv_cache cache;
+  generator_counters counters;
+  token_sampler sampler;
+
+  int64_t turns = 0;
+  std::set<uint64_t> unfinished;     ///< ids
+  std::vector<sequence_ptr> running; ///< by turn
+  std::deque<sequence_ptr> waiting;  ///< by turn; every one after all that run
+  std::map<uint64_t, generated_sequence> finished;
+
+  // One step's model call.
+  std::vector<int32_t> token_N, position_N;
+  std::vector<kernels::paged_sequence> call;
+  std::vector<sampling_row> sampling;
+  aligned_buffer<float> hidden_ND;
+
+  state(const transformer& net, const float* weights, const generator_settings& settings)
+      : net(net), weights(weights), settings(settings),
+        cache(net.description(), settings.cache_pages) {}
+
+  void check_request(const generation_request& request) const;
+  sequence_ptr make_sequence(const std::shared_ptr<const generation_request>& request, uint64_t id);
+
+  void give_way();
+  int64_t plan(sequence& s, int64_t budget);
+  int64_t plan_running(int64_t budget, bool decodes);
+  void admit(int64_t budget);
+  void gather();
+  void run(context& ctx);
+  void advance();
+  void start_followers(sequence& leader);
+  bool accept(sequence& s);
+  void finish(sequence& s, finish_reason reason);
+};
+
+void generator::state::check_request(const generation_request& request) const {
+  check_prompt(net.description(), request.prompt);
+  check_sampling(request.sampling);
+  if (request.max_new_tokens < 1) {
+    throw error(errc::bad_argument, "{} new tokens were asked for: ask for at least 1",
+                request.max_new_tokens);
+  }
+  const std::set<uint64_t> ids(request.sequence_ids.begin(), request.sequence_ids.end());
+  if (ids.empty() || ids.size() != request.sequence_ids.size()) {
+    throw error(errc::bad_argument,
+                "the request has {} sequence ids, {} of them different: it needs one for each "
+                "sample",
+                request.sequence_ids.size(), ids.size());
+  }
+  for (const uint64_t id : ids) {
+    if (unfinished.count(id) != 0 || finished.count(id) != 0) {
+      throw error(errc::bad_argument, "sequence id {} is already in use", id);
+    }
+  }
+}
+
+sequence_ptr
+generator::state::make_sequence(const std::shared_ptr<const generation_request>& request,
+                                uint64_t id) {
+  auto s = std::make_unique<sequence>();
+  s->request = request;
+  s->id = id;
+  s->turn = turns++;
+  s->tokens = request->prompt;
+  const auto prompt = static_cast<int64_t>(request->prompt.size());
+  s->limit = prompt + std::min(request->max_new_tokens, net.description().max_positions - prompt);
+  return s;
+}
+
+/// The last one in turn gives its pages back and waits.
+void generator::state::give_way() {
+  sequence_ptr last = std::move(running.back());
+  running.pop_back();
+  release_pages(cache, *last);
+  ++counters.preemptions;
+  waiting.push_front(std::move(last));
+}
+
+/// Gives the sequence rows of this step, at most `budget`; those after it give way if pages are
+/// short. Returns the rows. Where it has to give way itself, it is gone.
+int64_t generator::state::plan(sequence& s, int64_t budget) {
+  const int64_t rows = std::min(s.pending(), budget);
+  while (!reserve_pages(cache, s, rows)) {
+    const bool itself = running.back().get() == &s;
+    give_way();
+    if (itself) {
+      return 0;
+    }
+  }
+  s.rows = rows;
+  return rows;
+}
+
+/// One token each for those that decode, or what is left of the budget for those that read their
+/// prompt.
+int64_t generator::state::plan_running(int64_t budget, bool decodes) {
+  for (size_t i = 0; i < running.size() && budget > 0; ++i) {
+    if ((running[i]->pending() == 1) == decodes) {
+      budget -= plan(*running[i], budget);
+    }
+  }
+  return budget;
+}
+
+void generator::state::admit(int64_t budget) {
+  while (budget > 0 && !waiting.empty()) {
+    const sequence& next = *waiting.front();
+    // Room for all of it and for each sample's first page; else it would soon give way again.
+    const int64_t needed =
+        kv_cache::pages_for(next.length()) + 1 + static_cast<int64_t>(next.followers.size());
+    if (!running.empty() && cache.free_pages() < needed) {
+      return;
+    }
+    running.push_back(std::move(waiting.front()));
+    waiting.pop_front();
+    budget -= plan(*running.back(), budget);
+  }
+}
+
+/// Packs the planned rows into one call.
+void generator::state::gather() {
+  token_N.clear();
+  position_N.clear();
+  call.clear();
+  sampling.clear();
+  for (const sequence_ptr& s : running) {
+    if (s->rows == 0) {
+      continue;
+    }
+    const auto first_row = static_cast<int64_t>(token_N.size());
+    for (int64_t i = s->cached; i < s->cached + s->rows; ++i) {
+      token_N.push_back(s->tokens[static_cast<size_t>(i)]);
+      position_N.push_back(static_cast<int32_t>(i));
+    }
+    call.push_back({s->pages, first_row, s->rows, s->cached});
+    if (s->rows == s->pending()) {
+      sampling.push_back({first_row + s->rows - 1, {s.get()}});
+      for (const sequence_ptr& follower : s->followers) {
+        sampling.back().drawers.push_back(follower.get());
+      }
+    }
+  }
+}
+
+void generator::state::run(context& ctx) {
+  const auto rows = static_cast<int64_t>(token_N.size());
+  hidden_ND.reserve(rows * net.description().embedding_width);
+  net.extend(ctx, weights, {token_N, position_N, call, cache.layers()}, hidden_ND.data());
+  sampler.sample(ctx, net, weights, hidden_ND.data(), sampling);
+  ++counters.steps;
+  counters.peak_pages = std::max(counters.peak_pages, cache.pages() - cache.free_pages());
+}
+
+void generator::state::finish(sequence& s, finish_reason reason) {
+  const auto answer = s.answer();
+  finished[s.id] = {s.id, {answer.begin(), answer.end()}, std::move(s.logprobs), reason};
+  unfinished.erase(s.id);
+  release_pages(cache, s);
+}
+
+/// Appends what was drawn. True where that ends the answer.
+bool generator::state::accept(sequence& s) {
+  s.tokens.push_back(s.drawn.token);
+  s.logprobs.push_back(s.drawn.logprob);
+  ++counters.answer_tokens;
+  const auto& stops = s.request->stop_tokens;
+  bool stop = std::find(stops.begin(), stops.end(), s.drawn.token) != stops.end();
+  if (s.request->stop) {
+    stop = s.request->stop(s.answer()) || stop; // it is called for every token: it may stream them
+  }
+  if (stop || s.length() >= s.limit) {
+    finish(s, stop ? finish_reason::stop : finish_reason::length);
+    return true;
+  }
+  return false;
+}
+
+/// The prompt is computed: its other samples run on their own from here.
+void generator::state::start_followers(sequence& leader) {
+  std::vector<sequence_ptr> followers = std::move(leader.followers);
+  leader.followers.clear();
+  for (sequence_ptr& follower : followers) {
+    share_pages(cache, leader, *follower);
+    if (!accept(*follower)) {
+      insert(running, std::move(follower));
+    }
+  }
+}
+
+void generator::state::advance() {
+  // Positions in `running` shift as followers enter, so the step's own sequences are listed first.
+  std::vector<sequence*> stepped;
+  for (const sequence_ptr& s : running) {
+    if (s->rows > 0) {
+      stepped.push_back(s.get());
+    }
+  }
+  std::set<const sequence*> ended;
+  for (sequence* s : stepped) {
+    const int64_t repeated = std::clamp<int64_t>(s->computed - s->cached, 0, s->rows);
+    const int64_t prompt = static_cast<int64_t>(s->request->prompt.size()) - s->cached;
+    counters.recomputed_tokens += repeated;
+    counters.prompt_tokens += std::max<int64_t>(0, std::min(s->rows, prompt) - repeated);
+    s->cached += s->rows;
+    s->computed = std::max(s->computed, s->cached);
+    s->rows = 0;
+    if (s->pending() == 0) {
+      start_followers(*s);
+      if (accept(*s)) {
+        ended.insert(s);
+      }
+    }
+  }
+  std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
+}
+
+generator::generator(const transformer& net, const float* weights,
+                     const generator_settings& settings) {
+  if (net.description().scalar_head) {
+    throw error(errc::bad_argument,
+                "a model with a scalar head (a reward model or critic) does not generate");
+  }
+  if (settings.step_tokens < 1) {
+    throw error(errc::bad_argument, "{} tokens per step: at least 1", settings.step_tokens);
+  }
+  state_ = std::make_unique<state>(net, weights, settings);
+}
+
+generator::~generator() = default;
+
+void generator::submit(generation_request request) {
+  state& g = *state_;
+  g.check_request(request);
+  const auto shared = std::make_shared<const generation_request>(std::move(request));
+  sequence_ptr leader = g.make_sequence(shared, shared->sequence_ids.front());
+  const int64_t needed = kv_cache::pages_for(leader->limit);
+  if (needed > g.cache.pages()) {
+    throw error(errc::bad_argument,
+                "a sequence of up to {} tokens needs {} pages of the key/value cache, which has "
+                "{}: raise the cache's budget or ask for fewer tokens",
+                leader->limit, needed, g.cache.pages());
+  }
+  for (size_t i = 1; i < shared->sequence_ids.size(); ++i) {
+    leader->followers.push_back(g.make_sequence(shared, shared->sequence_ids[i]));
+  }
+  g.unfinished.insert(shared->sequence_ids.begin(), shared->sequence_ids.end());
+  g.waiting.push_back(std::move(leader));
+}
+
+void generator::step(context& ctx) {
+  state& g = *state_;
+  for (const sequence_ptr& s : g.running) {
+    s->rows = 0; // a step that threw may have left its plan
+  }
+  int64_t budget = g.settings.step_tokens;
+  budget = g.plan_running(budget, true);
+  budget = g.plan_running(budget, false);
+  g.admit(budget);
+  g.gather();
+  if (!g.call.empty()) {
+    g.run(ctx);
+    g.advance();
+  }
+}
+
+bool generator::idle() const { return state_->unfinished.empty(); }
+
+int64_t generator::unfinished() const { return static_cast<int64_t>(state_->unfinished.size()); }
+
+std::vector<generated_sequence> generator::take_finished() {
+  std::vector<generated_sequence> taken;
+  for (auto& [id, done] : state_->finished) {
+    taken.push_back(std::move(done));
+  }
+  state_->finished.clear();
+  return taken;
+}
+
+void generator::cancel() {
+  state& g = *state_;
+  for (const sequence_ptr& s : g.running) {
+    release_pages(g.cache, *s);
+  }
+  g.running.clear();
+  g.waiting.clear();
+  g.unfinished.clear();
+}
+
+void generator::release_memory() { state_->cache.release_memory(); }
+
+const generator_counters& generator::counters() const { return state_->counters; }
+
+std::vector<generated_sequence> generate_all(context& ctx, generator& from,
+                                             std::vector<generation_request> requests) {
+  for (generation_request& request : requests) {
+    from.submit(std::move(request));
+  }
+  while (!from.idle()) {
+    from.step(ctx);
+  }
+  return from.take_finished();
+}
+
+} // namespace troupe::engine

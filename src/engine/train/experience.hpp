@@ -1,0 +1,49 @@
+/// From scored sequences to what PPO learns from: rewards, advantages, returns, and the statistics
+/// of a rollout.
+#pragma once
+
+#include "engine/objectives/ppo.hpp"
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe::engine {
+
+struct experience_settings {
+  reward_scaling_settings scaling;
+  reward_shaping shaping;
+  gae_settings advantages;
+  bool whiten = true;
+  int64_t min_answer_tokens = 1; ///< shorter answers take no part in updates
+};
+
+/// One rollout: B sequences by id, A answer tokens end to end. The lower half is filled by
+/// finish_experience.
+struct rollout_arrays {
+  std::vector<int64_t> answer_offset_B1 = {0};
+  std::vector<uint8_t> finished_B;
+  std::vector<float> score_B; ///< the weighted sum of the reward sources
+  std::vector<float> logprob_old_A, logprob_ref_A, value_A;
+
+  std::vector<float> reward_A;    ///< shaped
+  std::vector<float> advantage_A; ///< before whitening
+  std::vector<float> return_A;    ///< advantage + value
+  std::vector<float>
+      learned_advantage_A;       ///< what the policy loss sees: whitened where the job says so
+  std::vector<uint8_t> counts_A; ///< 1: takes part in updates
+
+  int64_t sequences() const { return static_cast<int64_t>(finished_B.size()); }
+};
+
+/// Scales and clips the scores, shapes the rewards, computes advantages and returns. `seen` are the
+/// running moments of the scores. Returns the rollout's statistics by their names in metrics.jsonl:
+/// reward/raw_mean, reward/shaped_mean, kl/per_token_nats, kl/per_sequence_nats,
+/// answer/length_mean, answer/unfinished_share, ... Errors  not_finite: a score, value or
+/// log-probability; the names say which.
+std::map<std::string, double> finish_experience(const experience_settings& settings, moments& seen,
+                                                rollout_arrays& rollout);
+
+} // namespace troupe::engine
