@@ -1,0 +1,130 @@
+#include "kernels/log_prob.hpp"
+
+#include "kernels/base/aligned.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/cpu/log_prob.hpp"
+#include "kernels/matrix.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace troupe::kernels {
+
+static void check_temperature(float temperature) {
+  if (!(temperature > 0) || !std::isfinite(temperature)) {
+    throw error(errc::bad_argument, "log_prob: temperature is {}; must be positive", temperature);
+  }
+}
+
+static void check(const log_prob_args& args) {
+  if (args.n < 0 || args.d < 1 || args.vocabulary < 1) {
+    throw error(errc::shape_mismatch, "log_prob: {} rows {} wide over a vocabulary of {}", args.n,
+                args.d, args.vocabulary);
+  }
+  check_temperature(args.temperature);
+  for (int64_t row = 0; row < args.n; ++row) {
+    if (args.target_N[row] < 0 || args.target_N[row] >= args.vocabulary) {
+      throw error(errc::bad_argument, "log_prob: target {} of row {} is outside [0, {})",
+                  args.target_N[row], row, args.vocabulary);
+    }
+  }
+}
+
+softmax_statistics log_softmax_row(float* logits_V, int64_t vocabulary, float temperature) {
+  if (vocabulary < 1) {
+    throw error(errc::shape_mismatch, "log_softmax_row: a row of {} logits", vocabulary);
+  }
+  check_temperature(temperature);
+  return cpu::log_softmax_row(logits_V, vocabulary, temperature);
+}
+
+namespace {
+
+/// The logits of a few rows: as many as fit 16 MiB, but enough for a weight that is read once to
+/// serve many.
+class logit_chunk {
+public:
+  explicit logit_chunk(const log_prob_args& args)
+      : args_(args),
+        rows_(std::min(
+            args.n, std::clamp<int64_t>((int64_t{1} << 22) / args.vocabulary / 16 * 16, 16, 256))),
+        logits_NV_(rows_ * args.vocabulary), statistics_N_(static_cast<size_t>(rows_)) {}
+
+  int64_t rows() const { return rows_; }
+  const float* logits() const { return logits_NV_.data(); }
+
+  /// Rows [first, first + count): logits, then log-probabilities and entropies into the arguments'
+  /// outputs.
+  cpu::log_prob_rows_args forward(context& ctx, int64_t first, int64_t count) {
+    linear_forward(ctx, {.y_NO = logits_NV_.data(),
+                         .x_NI = args_.x_ND + first * args_.d,
+                         .weight = args_.weight,
+                         .bias_O = args_.bias_V,
+                         .n = count,
+                         .outputs = args_.vocabulary,
+                         .inputs = args_.d});
+    const cpu::log_prob_rows_args rows{
+        .logits_NV = logits_NV_.data(),
+        .statistics_N = statistics_N_.data(),
+        .logprob_N = args_.logprob_N + first,
+        .entropy_N = args_.entropy_N == nullptr ? nullptr : args_.entropy_N + first,
+        .target_N = args_.target_N + first,
+        .n = count,
+        .vocabulary = args_.vocabulary,
+        .temperature = args_.temperature};
+    cpu::log_prob_rows(ctx, rows);
+    return rows;
+  }
+
+private:
+  const log_prob_args& args_;
+  int64_t rows_;
+  aligned_buffer<float> logits_NV_;
+  std::vector<softmax_statistics> statistics_N_;
+};
+
+} // namespace
+
+void log_prob_forward(context& ctx, const log_prob_args& args) {
+  check(args);
+  logit_chunk chunk(args);
+  for (int64_t first = 0; first < args.n; first += chunk.rows()) {
+    chunk.forward(ctx, first, std::min(chunk.rows(), args.n - first));
+  }
+}
+
+void log_prob_train(context& ctx, const log_prob_train_args& args) {
+  const log_prob_args& f = args.forward;
+  check(f);
+  if (f.n > 0 && (f.logprob_N == nullptr || f.entropy_N == nullptr || !args.gradient)) {
+    throw error(errc::bad_argument,
+                "log_prob_train: logprob_N, entropy_N and gradient are all required");
+  }
+  logit_chunk chunk(f);
+  std::vector<float> dlogprob, dentropy;
+  for (int64_t first = 0; first < f.n; first += chunk.rows()) {
+    const int64_t count = std::min(chunk.rows(), f.n - first);
+    const auto size = static_cast<size_t>(count);
+    const cpu::log_prob_rows_args rows = chunk.forward(ctx, first, count);
+    dlogprob.assign(size, 0.0F);
+    dentropy.assign(size, 0.0F);
+    args.gradient(first, {rows.logprob_N, size}, {rows.entropy_N, size}, dlogprob, dentropy);
+    cpu::log_prob_rows_backward(ctx, rows, dlogprob.data(), dentropy.data());
+    linear_backward_input(ctx, {.dx_NI = args.dx_ND + first * f.d,
+                                .dy_NO = chunk.logits(),
+                                .weight = f.weight,
+                                .n = count,
+                                .outputs = f.vocabulary,
+                                .inputs = f.d});
+    linear_backward_weight(ctx, {.dweight = args.dweight,
+                                 .dbias_O = args.dbias_V,
+                                 .x_NI = f.x_ND + first * f.d,
+                                 .dy_NO = chunk.logits(),
+                                 .n = count,
+                                 .outputs = f.vocabulary,
+                                 .inputs = f.d});
+  }
+}
+
+} // namespace troupe::kernels
