@@ -1,0 +1,50 @@
+/// Which tensor of a Hugging Face file holds which rows of which parameter.
+#pragma once
+
+#include "engine/models/transformer.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe::engine {
+
+/// How the rows of a tensor in the file stand to the rows of a parameter.
+enum class row_order {
+  same,
+  transposed, ///< the file has [inputs, outputs] (GPT-2's Conv1D); vectors are as they are
+  by_head,    ///< file: head by head its query, key and value rows; parameter: all queries, keys,
+              ///< values
+};
+
+/// One tensor of a file: rows [first_row, first_row + rows) of a parameter.
+struct file_tensor {
+  std::string name;           ///< as `transformers` saves it
+  std::vector<int64_t> shape = {};    ///< in the file
+  int64_t parameter = 0;      ///< index in the layout
+  int64_t first_row = 0, rows = 0, columns = 1;
+  row_order order = row_order::same;
+  int64_t heads = 0; ///< by_head: how many
+};
+
+/// All tensors of a model, grouped by parameter in the layout's order.
+std::vector<file_tensor> file_tensors(const transformer& net);
+
+/// What names start with in files of the whole model, and lack in files of the bare trunk: "model."
+/// of Llama.
+std::string_view trunk_prefix(family f);
+
+/// The language-model head's name: "lm_head.weight", or "embed_out.weight".
+std::string_view head_name(family f);
+
+/// Whether a tensor is a buffer that holds no parameter: causal masks, rotary frequencies.
+bool is_ignorable_buffer(family f, std::string_view name);
+
+/// Copies a tensor's values (of its file shape) into the rows of its parameter, and back.
+void place_rows(const file_tensor& tensor, std::span<const float> file_values,
+                std::span<float> parameter_values);
+std::vector<float> extract_rows(const file_tensor& tensor, std::span<const float> parameter_values);
+
+} // namespace troupe::engine
