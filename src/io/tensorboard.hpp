@@ -48,8 +48,4 @@ class tensorboard_writer {
   std::map<std::string, int> descriptors_;
 };
 
-/// CRC-32C (Castagnoli), and masked as TFRecord has it: rotated right by 15 bits, plus 0xa282ead8.
-uint32_t crc32c(std::string_view bytes);
-uint32_t masked_crc32c(std::string_view bytes);
-
 }  // namespace troupe::io
