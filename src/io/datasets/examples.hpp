@@ -24,6 +24,8 @@ struct example {
 
 struct example_rules {
   text_encoder encode;
+  text_encoder encode_chat;   ///< prompts of sets with a chat template: recognises special tokens;
+                              ///< `start` is not added
   std::vector<int32_t> start; ///< put before the prompt, never truncated: BOS
   std::optional<int32_t> end; ///< appended to answers where the set says so: EOS
   length_section length;
@@ -63,7 +65,7 @@ struct phase_data {
 /// held-out ones, as `training`. Errors  of the readers; bad_argument when nothing is left to train
 /// on: the text says where the records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
-                           const std::string& made_pairs = "", const chat_renderer& render = {});
+                           const std::string& made_pairs = "");
 
 /// One line a source: "stories: 1000 records, 640 kept (3 truncated), 7 too long, …".
 std::string describe(const source_report& report);

@@ -1,0 +1,233 @@
+// Assignments into the job's fields; and what to say of those that fit nowhere.
+#include "io/job/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+namespace troupe::io {
+
+namespace {
+
+/// A name taken apart: "data.stories.path" is section "data.*", entry "stories", key "path".
+struct place {
+  std::string section, entry, key;
+};
+
+} // namespace
+
+static bool is_section(std::string_view name) {
+  const auto sections = job_sections();
+  return std::any_of(sections.begin(), sections.end(),
+                     [&](const section_help& s) { return s.name == name; });
+}
+
+/// Of a whole key, or (with an empty key) of a section's header.
+static place take_apart(std::string_view name, bool header) {
+  const size_t dot = name.find('.');
+  const std::string head(name.substr(0, dot));
+  const std::string tail(dot == std::string_view::npos ? "" : name.substr(dot + 1));
+  if (!is_section(head + ".*")) {
+    return header ? place{std::string(name), "", ""} : place{head, "", tail};
+  }
+  const size_t last = header ? tail.size() : std::min(tail.find('.'), tail.size());
+  return {head + ".*", tail.substr(0, last), tail.substr(std::min(last + 1, tail.size()))};
+}
+
+static const option* find_option(const place& at) {
+  for (const option& row : job_options()) {
+    if (row.section == at.section && row.key == at.key) {
+      return &row;
+    }
+  }
+  return nullptr;
+}
+
+static size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) {
+    row[j] = j;
+  }
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+static std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  constexpr size_t longest_compared = 100;
+  word = word.substr(0, longest_compared);
+  const auto closer = [&](const std::string& a, const std::string& b) {
+    return edit_distance(word, a) < edit_distance(word, b);
+  };
+  return *std::min_element(known.begin(), known.end(), closer);
+}
+
+static std::string suggest_key(const place& at) {
+  std::vector<std::string> same_section;
+  for (const option& row : job_options()) {
+    if (row.section == at.section) {
+      same_section.push_back(row.key);
+    } else if (row.key == at.key && !row.named()) {
+      return row.full_name(""); // the right key in the wrong section
+    }
+  }
+  const option named{.section = at.section,
+                     .key = nearest(at.key, same_section),
+                     .help = {},
+                     .range = {},
+                     .find = {}};
+  return named.full_name(at.entry);
+}
+
+static std::string suggest_section(const std::string& name) {
+  std::vector<std::string> known;
+  for (const section_help& s : job_sections()) {
+    std::string text(s.name);
+    if (text.ends_with("*")) {
+      text.back() = 'N';
+      text += "AME";
+    }
+    known.push_back(text);
+  }
+  return nearest(name, known);
+}
+
+namespace {
+
+class applier {
+public:
+  applier(job& job, problem_list& problems) : job_(job), problems_(problems) {}
+
+  void sections(const std::vector<assignment>& headers) {
+    for (const assignment& header : headers) {
+      const place at = take_apart(header.name, true);
+      if (known_section(at, header.where) && at.section.ends_with(".*")) {
+        enter(at, header.where);
+      }
+    }
+  }
+
+  /// All values of one key, in order.
+  void values(const std::string& name, const std::vector<assignment>& given) {
+    const place at = take_apart(name, false);
+    const std::string& where = given.front().where;
+    if (!known_section(at, where)) {
+      return;
+    }
+    const option* row = find_option(at);
+    if (row == nullptr) {
+      problems_.push_back(fmt::format("{}: {} = {}: there is no such key; did you mean {}?", where,
+                                      name, given.front().value, suggest_key(at)));
+      return;
+    }
+    if (row->named() && !enter(at, where)) {
+      return;
+    }
+    set(*row, at, name, given);
+  }
+
+private:
+  bool known_section(const place& at, const std::string& where) {
+    if (is_section(at.section)) {
+      return true;
+    }
+    const auto [unused, first] = unknown_.emplace(at.section, true);
+    if (first) {
+      problems_.push_back(fmt::format("{}: there is no section [{}]; did you mean [{}]?", where,
+                                      at.section, suggest_section(at.section)));
+    }
+    return false;
+  }
+
+  /// Makes the entry of a section with names, if its name is one.
+  bool enter(const place& at, const std::string& where) {
+    if (at.entry.empty() || at.entry.find('.') != std::string::npos) {
+      const std::string base = at.section.substr(0, at.section.size() - 2);
+      problems_.push_back(
+          fmt::format("{}: [{}{}{}]: a name without dots must follow {}, as in [{}.mine]", where,
+                      base, at.entry.empty() ? "" : ".", at.entry, base, base));
+      return false;
+    }
+    ensure_entry(job_, at.section, at.entry);
+    return true;
+  }
+
+  void set(const option& row, const place& at, const std::string& name,
+           const std::vector<assignment>& given) {
+    const field target = row.find(job_, at.entry);
+    const bool list = std::holds_alternative<std::vector<std::string>*>(target) ||
+                      std::holds_alternative<choice_list_field>(target);
+    if (!list && given.size() > 1) {
+      problems_.push_back(fmt::format("{}: {} = {}: was given before at {} as {}; keep one",
+                                      given[1].where, name, given[1].value, given[0].where,
+                                      given[0].value));
+      return;
+    }
+    std::vector<std::string> texts;
+    for (const assignment& one : given) {
+      texts.push_back(one.value);
+    }
+    const std::vector<std::string> before = write_field(target);
+    const std::string wrong = read_field(target, row.range, texts);
+    if (!wrong.empty()) {
+      read_field(target, row.range, before); // so that the checks of combinations meet sane values
+      problems_.push_back(
+          fmt::format("{}: {} = {}: {}", given.front().where, name, fmt::join(texts, ", "), wrong));
+    }
+  }
+
+  job& job_;
+  problem_list& problems_;
+  std::map<std::string, bool> unknown_;
+};
+
+/// Values by key, keys in the order of their first appearance.
+class grouped {
+public:
+  void add(const assignment& one) {
+    const auto [found, first] = index_.emplace(one.name, groups_.size());
+    if (first) {
+      groups_.emplace_back();
+    }
+    groups_[found->second].push_back(one);
+  }
+
+  bool has(const std::string& name) const { return index_.count(name) > 0; }
+  const std::vector<std::vector<assignment>>& groups() const { return groups_; }
+
+private:
+  std::map<std::string, size_t> index_;
+  std::vector<std::vector<assignment>> groups_;
+};
+
+} // namespace
+
+void apply(const parsed_text& file, std::span<const assignment> overrides, job& job,
+           problem_list& problems) {
+  grouped from_line, from_file;
+  for (const assignment& one : overrides) {
+    from_line.add(one);
+  }
+  for (const assignment& one : file.assignments) {
+    if (!from_line.has(one.name)) {
+      from_file.add(one);
+    }
+  }
+  applier to(job, problems);
+  to.sections(file.sections);
+  for (const grouped* all : {&from_file, &from_line}) {
+    for (const auto& group : all->groups()) {
+      to.values(group.front().name, group);
+    }
+  }
+}
+
+} // namespace troupe::io

@@ -1,0 +1,315 @@
+// Combinations of options that cannot work, each with its remedy.
+#include "io/datasets/split.hpp"
+#include "io/job/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace troupe::io {
+
+namespace {
+
+struct checker {
+  job& j;
+  problem_list& problems;
+
+  template <class... Args> void refuse(fmt::format_string<Args...> text, Args&&... args) {
+    problems.push_back(fmt::format(text, std::forward<Args>(args)...));
+  }
+
+  void run();
+  void models();
+  void data_sets();
+  void data_set(const data_section& set);
+  void phase_has_data(phase wanted);
+  void split_and_length();
+  void pairs();
+  void supervised(const char* section, const training_options& t);
+  void default_reward();
+  void rewards();
+  void reward_source_is_whole(const reward_source& source);
+  void ppo();
+  void warm_ups();
+  void generation();
+};
+
+bool serves(const data_section& set, phase wanted) {
+  const auto phases = served_phases(set);
+  return std::find(phases.begin(), phases.end(), wanted) != phases.end();
+}
+
+bool contains(const std::vector<phase>& list, phase wanted) {
+  return std::find(list.begin(), list.end(), wanted) != list.end();
+}
+
+std::string joined(const std::vector<phase>& list) {
+  std::vector<std::string_view> words;
+  for (const phase p : list) {
+    words.push_back(to_string(p));
+  }
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+void checker::run() {
+  if (j.run.phases.empty()) {
+    refuse("run.phases is empty: name at least one of pairs, sft, reward, ppo");
+  }
+  const auto end = j.run.phases.end();
+  if (std::adjacent_find(j.run.phases.begin(), end, std::greater_equal<>()) != end) {
+    refuse("run.phases = {}: each may stand once, in the order pairs sft reward ppo, since each "
+           "uses what those "
+           "before it made",
+           joined(j.run.phases));
+  }
+  if ((j.run.lanes & (j.run.lanes - 1)) != 0) {
+    refuse("run.lanes = {}: give a power of two", j.run.lanes);
+  } else if (j.run.lanes > 1 && j.run.lanes % j.place.ranks != 0) {
+    refuse("place.ranks = {} does not divide run.lanes = {}: give a power of two of at most {}, or "
+           "run.lanes = 1",
+           j.place.ranks, j.run.lanes, j.run.lanes);
+  }
+}
+
+void checker::models() {
+  if (j.model.policy.empty()) {
+    refuse("model.policy is missing: name the folder of the model to train");
+  }
+}
+
+void checker::data_set(const data_section& set) {
+  if (set.path.empty()) {
+    refuse("data.{}.path is missing: name a .jsonl or .jsonl.gz file", set.name);
+  }
+  for (const phase wanted : set.phases) {
+    if (!can_serve(set.format, set.prompt_words > 0, wanted)) {
+      const bool text = set.format == data_format::text && wanted != phase::reward;
+      refuse("data.{}.phases has {}, which format = {} cannot serve: {}", set.name,
+             to_string(wanted), to_string(set.format),
+             text ? "give prompt-words, so that there are prompts"
+                  : "leave it out, or use a set of pairs");
+    }
+  }
+  if (set.prompt_words > 0 && set.format != data_format::text) {
+    refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name,
+           set.prompt_words, to_string(set.format));
+  }
+  if (!set.chat_template.empty() && set.format != data_format::conversations) {
+    refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name,
+           set.chat_template, to_string(set.format));
+  }
+  if (!set.prompt_template.empty() && set.prompt_template.find("{prompt}") == std::string::npos) {
+    refuse("data.{}.prompt-template = {} has no {{prompt}} in it", set.name,
+           quote_text(set.prompt_template));
+  }
+  if (!set.answer_template.empty() && set.answer_template.find("{answer}") == std::string::npos) {
+    refuse("data.{}.answer-template = {} has no {{answer}} in it", set.name,
+           quote_text(set.answer_template));
+  }
+}
+
+void checker::phase_has_data(phase wanted) {
+  const bool made = j.has(phase::pairs) && contains(j.pairs.phases, wanted);
+  const bool given = std::any_of(j.data.begin(), j.data.end(),
+                                 [&](const data_section& set) { return serves(set, wanted); });
+  if (!made && !given) {
+    refuse("phase {} has no data: give a [data.NAME] that serves it{}", to_string(wanted),
+           wanted == phase::pairs ? " (phases = pairs …)" : "");
+  }
+}
+
+void checker::data_sets() {
+  for (const data_section& set : j.data) {
+    data_set(set);
+    if (set.name == "pairs") {
+      refuse("[data.pairs]: this name is kept for the pairs that a run makes: choose another");
+    }
+  }
+  for (const phase wanted : j.run.phases) {
+    phase_has_data(wanted);
+  }
+}
+
+void checker::split_and_length() {
+  const auto share = [&](phase wanted, double value) {
+    if (j.has(wanted) && value <= 0) {
+      refuse("split.{} = 0 leaves phase {} without data: give it a share", to_string(wanted),
+             to_string(wanted));
+    }
+  };
+  share(phase::sft, j.split.sft);
+  share(phase::reward, j.split.reward);
+  share(phase::ppo, j.split.ppo);
+  if (j.split.held_out <= 0 && (j.evaluation.prompts > 0 || j.evaluation.records > 0)) {
+    refuse("split.held-out = 0 leaves nothing to evaluate on: give it a share, or set "
+           "evaluation.prompts and "
+           "evaluation.records to 0");
+  }
+  if (j.length.max_prompt_tokens >= j.length.max_tokens) {
+    refuse("length.max-prompt-tokens = {} leaves no room for an answer in length.max-tokens = {}: "
+           "lower the first",
+           j.length.max_prompt_tokens, j.length.max_tokens);
+  }
+}
+
+void checker::pairs() {
+  const bool bad = j.pairs.phases.empty() ||
+                   std::any_of(j.pairs.phases.begin(), j.pairs.phases.end(),
+                               [](phase p) { return p != phase::sft && p != phase::reward; });
+  if (bad) {
+    refuse("pairs.phases = {}: give sft, reward or both", joined(j.pairs.phases));
+  }
+  if (!j.has(phase::pairs)) {
+    return;
+  }
+  const reward_source* source = j.reward_named(j.pairs.reward);
+  if (j.pairs.reward.empty()) {
+    refuse("pairs.reward is missing: phase pairs needs the name of a [rewards.NAME] of kind "
+           "lexicon or answer");
+  } else if (source == nullptr) {
+    refuse("pairs.reward = {}: there is no [rewards.{}]", j.pairs.reward, j.pairs.reward);
+  } else if (source->kind == reward_kind::model) {
+    refuse("pairs.reward = {} is of kind model: pairs are labelled by a rule (lexicon or answer)",
+           j.pairs.reward);
+  }
+}
+
+void checker::supervised(const char* section, const training_options& t) {
+  if (t.updates > 0 && t.optimizer.warm_up > t.updates) {
+    refuse("{}.warm-up = {} is longer than the phase ({}.updates = {}): lower it", section,
+           t.optimizer.warm_up, section, t.updates);
+  }
+}
+
+void checker::default_reward() {
+  if (j.rewards.empty() && j.has(phase::ppo)) {
+    reward_source& source = j.rewards.emplace_back();
+    source.name = "model";
+  }
+}
+
+void checker::reward_source_is_whole(const reward_source& source) {
+  const bool lexicon = source.kind == reward_kind::lexicon;
+  if (lexicon && source.lexicon.empty()) {
+    refuse("rewards.{}.lexicon is missing: kind = lexicon needs a word list", source.name);
+  }
+  if (!lexicon && !source.lexicon.empty()) {
+    refuse("rewards.{}.lexicon = {} has no use with kind = {}: set kind = lexicon or leave it out",
+           source.name, source.lexicon, to_string(source.kind));
+  }
+  if (source.kind != reward_kind::model && !source.model.empty()) {
+    refuse("rewards.{}.model = {} has no use with kind = {}: set kind = model or leave it out",
+           source.name, source.model, to_string(source.kind));
+  }
+  const bool own = source.model.empty();
+  if (source.kind == reward_kind::model && own && j.has(phase::ppo) && !j.has(phase::reward) &&
+      j.model.reward.empty()) {
+    refuse("phase ppo has no reward: rewards.{} is a model, but there is neither a reward phase "
+           "nor model.reward; "
+           "add one of them, or a [rewards.NAME] with kind = lexicon or answer",
+           source.name);
+  }
+}
+
+void checker::rewards() {
+  bool learned = false;
+  bool answers = false;
+  for (const reward_source& source : j.rewards) {
+    reward_source_is_whole(source);
+    learned = learned || source.weight != 0;
+    answers = answers || source.kind == reward_kind::answer;
+  }
+  if (!learned && j.has(phase::ppo)) {
+    refuse("phase ppo has no reward: every [rewards.NAME] has weight = 0");
+  }
+  const auto has_reference = [&](const data_section& set) {
+    return set.format != data_format::text &&
+           (serves(set, phase::ppo) || serves(set, phase::pairs));
+  };
+  if (answers && !std::any_of(j.data.begin(), j.data.end(), has_reference)) {
+    refuse("a reward of kind answer needs prompts with a known answer: give a [data.NAME] with "
+           "format = "
+           "question-answer or prompt-answer that serves ppo or pairs");
+  }
+}
+
+void checker::ppo() {
+  const ppo_section& p = j.ppo;
+  const int64_t generated = p.prompts * p.samples_per_prompt;
+  if (generated % p.minibatches != 0) {
+    refuse(
+        "ppo.minibatches = {} does not divide the generation batch of {} (ppo.prompts = {} times "
+        "ppo.samples-per-prompt = {})",
+        p.minibatches, generated, p.prompts, p.samples_per_prompt);
+  }
+  if (j.generation.temperature == 0 && p.samples_per_prompt > 1) {
+    refuse("ppo.samples-per-prompt = {} with generation.temperature = 0 draws the same answer so "
+           "many times: raise the "
+           "temperature or give 1",
+           p.samples_per_prompt);
+  }
+  if (p.critic_only_iterations >= p.iterations) {
+    refuse("ppo.critic-only-iterations = {} leaves none of ppo.iterations = {} to the policy: "
+           "lower it",
+           p.critic_only_iterations, p.iterations);
+  }
+  if (p.min_answer_tokens > j.generation.max_new_tokens) {
+    refuse("ppo.min-answer-tokens = {} is over generation.max-new-tokens = {}: no answer would be "
+           "learned from",
+           p.min_answer_tokens, j.generation.max_new_tokens);
+  }
+  const bool sft_data = (j.has(phase::pairs) && contains(j.pairs.phases, phase::sft)) ||
+                        std::any_of(j.data.begin(), j.data.end(), [](const data_section& set) {
+                          return serves(set, phase::sft);
+                        });
+  if (p.ptx_coef > 0 && !sft_data) {
+    refuse("ppo.ptx-coef = {} needs sft data: give a [data.NAME] that serves sft, or set it to 0",
+           p.ptx_coef);
+  }
+}
+
+void checker::warm_ups() {
+  const double updates = static_cast<double>(j.ppo.iterations) * static_cast<double>(j.ppo.epochs) *
+                         static_cast<double>(j.ppo.minibatches);
+  const auto check = [&](const char* key, int64_t value) {
+    if (static_cast<double>(value) > updates) {
+      refuse("ppo.{} = {} is longer than the phase ({} updates): lower it", key, value, updates);
+    }
+  };
+  check("policy-warm-up", j.ppo.policy.warm_up);
+  check("critic-warm-up", j.ppo.critic.warm_up);
+}
+
+void checker::generation() {
+  const std::vector<std::string>& stop = j.generation.stop;
+  if (std::find(stop.begin(), stop.end(), "") != stop.end()) {
+    refuse("generation.stop = \"\": an empty text would end every answer at once: leave it out");
+  }
+}
+
+} // namespace
+
+void check_job(job& job, problem_list& problems) {
+  checker check{job, problems};
+  check.default_reward();
+  check.run();
+  check.models();
+  check.data_sets();
+  check.split_and_length();
+  check.pairs();
+  check.generation();
+  if (job.has(phase::sft)) {
+    check.supervised("sft", job.sft.training);
+  }
+  if (job.has(phase::reward)) {
+    check.supervised("reward", job.reward.training);
+  }
+  check.rewards();
+  if (job.has(phase::ppo)) {
+    check.ppo();
+    check.warm_ups();
+  }
+}
+
+} // namespace troupe::io

@@ -1,0 +1,272 @@
+// One value: from the text of an INI file into a field and back.
+#include "io/datasets/lines.hpp"
+#include "io/job/options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace troupe::io {
+
+bool limits::contain(double x) const {
+  const bool above = open_low ? x > low : x >= low;
+  const bool below = open_high ? x < high : x <= high;
+  return above && below;
+}
+
+std::string limits::text() const {
+  if (std::isinf(low) && std::isinf(high)) {
+    return "";
+  }
+  if (std::isinf(high)) {
+    return fmt::format("{} {}", open_low ? "more than" : "at least", low);
+  }
+  return fmt::format("{} {} x {} {}", low, open_low ? "<" : "<=", open_high ? "<" : "<=", high);
+}
+
+static std::string words_text(std::span<const std::string_view> words) {
+  return fmt::format("{}", fmt::join(words, " | "));
+}
+
+static std::string with_range(const char* type, const limits& range) {
+  const std::string text = range.text();
+  return text.empty() ? type : fmt::format("{}, {}", type, text);
+}
+
+std::string value_domain(const option& option) {
+  struct visitor {
+    const io::option& row;
+    std::string operator()(bool*) const { return "true | false"; }
+    std::string operator()(int64_t*) const { return with_range("integer", row.range); }
+    std::string operator()(uint64_t*) const { return "integer, 0 to 2^64 - 1"; }
+    std::string operator()(double*) const { return with_range("number", row.range); }
+    std::string operator()(std::string*) const {
+      return row.text == text_kind::plain ? "text" : "path";
+    }
+    std::string operator()(std::vector<std::string>*) const { return "texts (repeat the key)"; }
+    std::string operator()(const choice_field& f) const { return words_text(f.words); }
+    std::string operator()(const choice_list_field& f) const {
+      return "list of " + words_text(f.words);
+    }
+  };
+  job scratch;
+  return std::visit(visitor{option}, option.find(scratch, "x"));
+}
+
+static bool is_plain(std::string_view text) {
+  const auto harmless = [](unsigned char c) {
+    return c >= 0x20 && c != 0x7F && c != '#' && c != ';';
+  };
+  return !text.empty() && text.front() != ' ' && text.back() != ' ' && text.front() != '"' &&
+         std::all_of(text.begin(), text.end(), harmless);
+}
+
+static std::string in_quotes(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7F || c == '#') {
+      out += fmt::format("\\x{:02x}", byte); // Boost's reader ends a line at any '#'
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string quote_text(std::string_view text) {
+  return text.empty() || is_plain(text) ? std::string(text) : in_quotes(text);
+}
+
+static bool unescape(std::string_view body, size_t& at, std::string& text) {
+  if (at >= body.size()) {
+    return false;
+  }
+  const char c = body[at++];
+  switch (c) {
+  case 'n':
+    text += '\n';
+    return true;
+  case 't':
+    text += '\t';
+    return true;
+  case 'r':
+    text += '\r';
+    return true;
+  case '"':
+  case '\\':
+    text += c;
+    return true;
+  case 'x': {
+    unsigned byte = 0;
+    const char* first = body.data() + at;
+    if (body.size() - at < 2 || std::from_chars(first, first + 2, byte, 16).ptr != first + 2 ||
+        byte == 0) {
+      return false;
+    }
+    at += 2;
+    text += static_cast<char>(byte);
+    return true;
+  }
+  default:
+    return false;
+  }
+}
+
+bool unquote_text(std::string_view written, std::string& text) {
+  text.clear();
+  if (written.empty() || written.front() != '"') {
+    text = written;
+    return true;
+  }
+  if (written.size() < 2 || written.back() != '"') {
+    return false;
+  }
+  const std::string_view body = written.substr(1, written.size() - 2);
+  for (size_t at = 0; at < body.size();) {
+    const char c = body[at++];
+    if (c == '"' || (c == '\\' && !unescape(body, at, text))) {
+      return false;
+    }
+    if (c != '\\') {
+      text += c;
+    }
+  }
+  return find_bad_utf8(text) < 0;
+}
+
+std::vector<std::string> write_field(const field& field) {
+  struct visitor {
+    using texts = std::vector<std::string>;
+    texts operator()(const bool* v) const { return {*v ? "true" : "false"}; }
+    texts operator()(const int64_t* v) const { return {fmt::format("{}", *v)}; }
+    texts operator()(const uint64_t* v) const { return {fmt::format("{}", *v)}; }
+    texts operator()(const double* v) const { return {fmt::format("{}", *v)}; }
+    texts operator()(const std::string* v) const { return {quote_text(*v)}; }
+    texts operator()(const choice_field& f) const { return {std::string(f.words[f.get(f.value)])}; }
+
+    texts operator()(const texts* v) const {
+      texts out;
+      for (const std::string& text : *v) {
+        out.push_back(text.empty() ? "\"\"" : quote_text(text)); // bare emptiness is the empty list
+      }
+      return out.empty() ? texts{""} : out;
+    }
+
+    texts operator()(const choice_list_field& f) const {
+      std::string line;
+      for (const size_t i : f.get(f.value)) {
+        line += line.empty() ? "" : " ";
+        line += f.words[i];
+      }
+      return {line};
+    }
+  };
+  return std::visit(visitor{}, field);
+}
+
+template <class T> static bool parse_number(std::string_view text, T& value) {
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+/// Reads the texts of one key. Each returns what is wrong.
+struct field_reader {
+  const limits& range;
+  std::span<const std::string> values;
+
+  std::string_view single() const { return values.front(); }
+
+  std::string out_of_range(double x) const {
+    return range.contain(x) ? "" : fmt::format("is out of range: give {}", range.text());
+  }
+
+  std::string operator()(bool* v) const {
+    *v = single() == "true";
+    return *v || single() == "false" ? "" : "is neither true nor false";
+  }
+
+  std::string operator()(int64_t* v) const {
+    return parse_number(single(), *v) ? out_of_range(static_cast<double>(*v)) : "is not an integer";
+  }
+
+  std::string operator()(uint64_t* v) const {
+    return parse_number(single(), *v) ? "" : "is not an integer from 0 to 2^64 - 1";
+  }
+
+  std::string operator()(double* v) const {
+    return parse_number(single(), *v) && std::isfinite(*v) ? out_of_range(*v) : "is not a number";
+  }
+
+  static const char* bad_text() {
+    return R"(is malformed: between double quotes stand \n \t \r \" \\ \xHH and UTF-8 text without \x00)";
+  }
+
+  std::string operator()(std::string* v) const {
+    return unquote_text(single(), *v) ? "" : bad_text();
+  }
+
+  std::string operator()(std::vector<std::string>* v) const {
+    v->clear();
+    if (values.size() == 1 && single().empty()) {
+      return "";
+    }
+    for (const std::string& written : values) {
+      if (!unquote_text(written, v->emplace_back())) {
+        return bad_text();
+      }
+    }
+    return "";
+  }
+
+  static std::string not_among(std::string_view word, std::span<const std::string_view> words) {
+    return fmt::format("has no meaning for \"{}\": give {}", word, words_text(words));
+  }
+
+  std::string operator()(const choice_field& f) const {
+    const auto found = std::find(f.words.begin(), f.words.end(), single());
+    if (found == f.words.end()) {
+      return fmt::format("is none of {}", words_text(f.words));
+    }
+    f.set(f.value, static_cast<size_t>(found - f.words.begin()));
+    return "";
+  }
+
+  std::string operator()(const choice_list_field& f) const {
+    std::vector<size_t> indices;
+    for (std::string_view rest : values) {
+      while (!rest.empty()) {
+        const size_t end = std::min(rest.find_first_of(" \t,"), rest.size());
+        const std::string_view word = rest.substr(0, end);
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+        const auto found = std::find(f.words.begin(), f.words.end(), word);
+        if (!word.empty() && found == f.words.end()) {
+          return not_among(word, f.words);
+        }
+        if (!word.empty()) {
+          indices.push_back(static_cast<size_t>(found - f.words.begin()));
+        }
+      }
+    }
+    f.set(f.value, indices);
+    return "";
+  }
+};
+
+std::string read_field(const field& field, const limits& range,
+                       std::span<const std::string> values) {
+  return std::visit(field_reader{range, values}, field);
+}
+
+} // namespace troupe::io
