@@ -5,6 +5,7 @@
 namespace troupe {
 
 int convert_command(int argc, char** argv);
+int inspect_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
 
 } // namespace troupe
