@@ -4,6 +4,7 @@
 #include "io/datasets/record.hpp"
 #include "io/datasets/split.hpp"
 
+#include <functional>
 #include <optional>
 
 namespace troupe::io {

@@ -194,7 +194,7 @@ std::vector<chat_message> record_parser::read_turns() const {
 }
 
 std::string record_parser::read_reply(const std::string& key) const {
-  return object_[key].is_string() ? text(key) : read_turn(object_[key]).text;
+  return object_[key].is_string() ? text(key) : read_turn(object_[key]).content;
 }
 
 std::string record_parser::render(const std::vector<chat_message>& turns) const {
@@ -218,7 +218,7 @@ void record_parser::read_conversation() {
     out_.has_pair = has(rejected);
     out_.rejected = out_.has_pair ? read_reply(rejected) : "";
   } else if (turns.back().role == "assistant") {
-    out_.chosen = turns.back().text;
+    out_.chosen = turns.back().content;
     out_.has_answer = true;
     turns.pop_back();
   }

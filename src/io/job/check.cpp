@@ -1,6 +1,7 @@
 // Combinations of options that cannot work, each with its remedy.
 #include "io/datasets/split.hpp"
 #include "io/job/options.hpp"
+#include "io/tokenizer/chat.hpp"
 
 #include <fmt/format.h>
 
@@ -98,6 +99,12 @@ void checker::data_set(const data_section& set) {
   if (!set.chat_template.empty() && set.format != data_format::conversations) {
     refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name,
            set.chat_template, to_string(set.format));
+  }
+  const auto templates = chat_format::names();
+  if (!set.chat_template.empty() &&
+      std::find(templates.begin(), templates.end(), set.chat_template) == templates.end()) {
+    refuse("data.{}.chat-template = {} is not known: give one of {}", set.name, set.chat_template,
+           fmt::join(templates, ", "));
   }
   if (!set.prompt_template.empty() && set.prompt_template.find("{prompt}") == std::string::npos) {
     refuse("data.{}.prompt-template = {} has no {{prompt}} in it", set.name,

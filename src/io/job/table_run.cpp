@@ -111,9 +111,9 @@ void add_data_rows(std::vector<option>& table) {
   data.add("answer-template", &data_section::answer_template,
            "Text around an answer, with {answer} in it. Empty: the format's own (\" {answer}\" for "
            "instruction, question-answer and conversations, else the answer alone).");
-  data.add(
-      "chat-template", &data_section::chat_template,
-      "conversations: name of the built-in chat template. Empty: plain Human/Assistant turns.");
+  data.add("chat-template", &data_section::chat_template,
+           "conversations: chatml, smollm2, qwen2, dialogue, deepspeed-chat, llama-2 or llama-3. "
+           "Empty: dialogue, which is plain Human/Assistant turns.");
   data.add("prompt-words", &data_section::prompt_words,
            "text: the first so many words of each text are its prompt.", between(0, 1e6));
   data.add("end-token", &data_section::end_token, "Append the tokenizer's end token to answers.");
