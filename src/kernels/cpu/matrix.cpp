@@ -92,6 +92,14 @@ static void multiply_narrow_tile(const tile_args& args, int64_t rows, int64_t co
   copy_tile(c, panel_width, args.c, args.c_stride, rows, columns);
 }
 
+/// A tile begins by loading its part of C: asked for while the tile before it is computed.
+static void prefetch_tile(const float* c, int64_t c_stride, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r) {
+    hwy::Prefetch(c + r * c_stride);
+    hwy::Prefetch(c + r * c_stride + panel_width / 2);
+  }
+}
+
 /// All tiles of the task in one panel and one block of k.
 static void multiply_panel(const product_args& args, const packed_span& span,
                            const product_task& task, int64_t panel, int64_t block, const float* b) {
@@ -109,6 +117,7 @@ static void multiply_panel(const product_args& args, const packed_span& span,
                               .start_stride = from_c ? args.c_stride : 0,
                               .c = c,
                               .c_stride = args.c_stride};
+    prefetch_tile(c + rows * args.c_stride, args.c_stride, rows);
     if (columns == panel_width) {
       multiply_tile_of_rows[static_cast<size_t>(rows - 1)](arguments);
     } else {
@@ -155,9 +164,10 @@ namespace cpu {
 
 /// Floats of A packed at once (16 MiB), k of a block at most, and rows of A in a task: a block of
 /// them stays in the second-level cache while panels stream past.
-static constexpr int64_t packed_floats = int64_t{1} << 22;
+static constexpr int64_t packed_floats = int64_t{1} << 20;
 static constexpr int64_t longest_block = 640;
 static constexpr int64_t rows_in_task = 256;
+static constexpr int64_t tasks_per_thread = 16;
 
 /// Grows to what the largest product of this thread needs, at most packed_floats (or one block of
 /// one panel).
@@ -202,12 +212,23 @@ static void pack_span(context& ctx, const product_args& args, packed_span& span)
   });
 }
 
+/// Where B is packed, all rows share a packed panel (A then streams from the third-level cache),
+/// unless there are too few panels to go round.
+static int64_t row_groups(const context& ctx, const product_args& args, int64_t rows,
+                          int64_t panels) {
+  const int64_t groups = divide_up(rows, rows_in_task);
+  if (args.b_kind == b_layout::panels) {
+    return groups;
+  }
+  return std::min(groups, divide_up(tasks_per_thread / 2 * int64_t{ctx.pool.threads()}, panels));
+}
+
 static void multiply_span(context& ctx, const product_args& args, const packed_span& span) {
   const int64_t panels = divide_up(args.n, panel_width);
-  const int64_t groups = divide_up(span.rows, rows_in_task);
+  const int64_t groups = row_groups(ctx, args, span.rows, panels);
   // Enough tasks that threads finish together, yet several panels for each block of A read from
   // memory.
-  const int64_t wanted = divide_up(16 * int64_t{ctx.pool.threads()}, groups);
+  const int64_t wanted = divide_up(tasks_per_thread * int64_t{ctx.pool.threads()}, groups);
   const int64_t most = groups > 1 ? divide_up(panels, 2) : panels;
   const int64_t parts = std::clamp(wanted, int64_t{1}, most);
   ctx.pool.parallel_for(parts * groups, [&](int64_t index) {

@@ -12,6 +12,8 @@
 #include "kernels/cpu/vector_math-inl.hpp"
 #include "kernels/matrix.hpp"
 
+#include <hwy/cache_control.h>
+
 #include <array>
 #include <cstring>
 #include <utility>
@@ -44,6 +46,10 @@ inline constexpr int max_tile_rows = 12;
 inline constexpr int max_tile_rows = 6;
 #endif
 
+/// How many k ahead A is asked for: it streams from the second or third-level cache, while B stays
+/// nearer.
+inline constexpr int64_t prefetch_k = 32;
+
 /// C[Rows, Vectors * lanes] = start + a b.
 template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_args& args) {
   const math::float_tag d;
@@ -59,6 +65,7 @@ template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_arg
   const float* HWY_RESTRICT a = args.a;
   const float* HWY_RESTRICT b = args.b;
   for (int64_t k = 0; k < args.k; ++k, a += Rows, b += panel_width) {
+    hwy::Prefetch(a + prefetch_k * Rows);
     hn::Vec<decltype(d)> column[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
@@ -104,6 +111,10 @@ constexpr std::array<tile_function, sizeof...(Index)> tile_table(std::index_sequ
 
 inline constexpr auto multiply_tile_of_rows = tile_table(std::make_index_sequence<max_tile_rows>());
 
+/// Rows that are read a piece at a time lie too far apart for the CPU to guess: they are asked for
+/// this many ahead.
+inline constexpr int64_t prefetch_rows = 8;
+
 /// to[j * to_stride + i] = from[i * from_stride + j], 4 x 4.
 HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to,
                               int64_t to_stride) {
@@ -135,12 +146,21 @@ HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to,
 /// values.
 HWY_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t k_size,
                           float* to) {
+  constexpr int64_t line =
+      16; // a cache line is used up before rows that may share its place in the cache follow
   int64_t k = 0;
   if (rows >= 4) {
-    for (; k + 4 <= k_size; k += 4) {
+    for (; k + line <= k_size; k += line) {
       for (int64_t r = 0; r < rows; r += 4) {
         const int64_t first = std::min(r, rows - 4);
-        transpose_4x4(from + first * stride + k, stride, to + k * rows + first, rows);
+        const float* source = from + first * stride + k;
+        float* target = to + k * rows + first;
+        for (int64_t i = 0; i < 4; ++i) {
+          hwy::Prefetch(source + i * stride + 8 * line);
+        }
+        for (int64_t j = 0; j < line; j += 4) {
+          transpose_4x4(source + j, stride, target + j * rows, rows);
+        }
       }
     }
   }
@@ -154,11 +174,19 @@ HWY_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64
 /// to[k * rows + r] = from[k * stride + r].
 HWY_INLINE void pack_columns(const float* from, int64_t stride, int64_t rows, int64_t k_size,
                              float* to) {
+  const hn::CappedTag<float, 4> d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t k = 0; k < k_size; ++k) {
     const float* source = from + k * stride;
     float* target = to + k * rows;
-    for (int64_t r = 0; r < rows; ++r) {
-      target[r] = source[r];
+    hwy::Prefetch(source + prefetch_rows * stride);
+    if (rows < lanes) {
+      std::copy(source, source + rows, target);
+      continue;
+    }
+    for (int64_t r = 0; r < rows; r += lanes) {
+      const int64_t first = std::min(r, rows - lanes);
+      hn::StoreU(hn::LoadU(d, source + first), d, target + first);
     }
   }
 }
@@ -166,8 +194,10 @@ HWY_INLINE void pack_columns(const float* from, int64_t stride, int64_t rows, in
 /// Columns [0, columns) of `from` as a block of a panel, the rest 0.
 HWY_INLINE void pack_panel_rows(const float* from, int64_t stride, int64_t columns, int64_t k_size,
                                 float* to) {
+  const math::float_tag d;
   for (int64_t k = 0; k < k_size; ++k) {
-    const math::float_tag d;
+    hwy::Prefetch(from + (k + prefetch_rows) * stride);
+    hwy::Prefetch(from + (k + prefetch_rows) * stride + panel_width / 2);
     for (int64_t j = 0; j < panel_width; j += static_cast<int64_t>(hn::Lanes(d))) {
       const auto values = math::PartialLoad(d, from + k * stride + j, columns - j);
       hn::StoreU(values, d, to + k * panel_width + j);
@@ -182,6 +212,11 @@ HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, i
   for (int64_t k = 0; k < k_size; k += 4) {
     const float* source = from + k / panel_width * panel_stride + k % panel_width;
     float* target = to + k * panel_width;
+    // the same eighth of the next panel's 4 KiB
+    const float* next = from + (k / panel_width + 1) * panel_stride + k % panel_width * panel_width;
+    for (int64_t i = 0; i < 4 * panel_width; i += 16) {
+      hwy::Prefetch(next + i);
+    }
     int64_t j = 0;
     for (; j + 4 <= columns; j += 4) {
       transpose_4x4(source + j * panel_width, panel_width, target + j, panel_width);
