@@ -138,12 +138,12 @@ private:
       const auto lse = hn::Set(d, args_.lse_NH[(start_ + query) * shape_.heads + first_head_ + h]);
       const auto delta = hn::Set(d, delta_[h * rows_ + query]);
       const auto scale = hn::Set(d, shape_.scale);
-      math::ForEachVector(d, columns, [&](int64_t c, int64_t) HWY_ATTR {
+      for (int64_t c = 0; c < columns; c += static_cast<int64_t>(hn::Lanes(d))) {
         const auto p = math::Exp(d, hn::Sub(scores.at(d, p_R64, c), lse));
         const auto ds = hn::Mul(hn::Mul(p, scale), hn::Sub(hn::LoadU(d, ds_R64 + c), delta));
         hn::StoreU(p, d, p_R64 + c);
         hn::StoreU(ds, d, ds_R64 + c);
-      });
+      }
       std::fill(p_R64 + columns, p_R64 + attention_tile, 0.0F);
       std::fill(ds_R64 + columns, ds_R64 + attention_tile, 0.0F);
     }
