@@ -16,6 +16,12 @@ namespace troupe::actors {
 /// Named numbers as they appear in metrics.jsonl, for example "policy/loss".
 using statistics = std::map<std::string, double>;
 
+/// The number of that name, or 0 where there is none.
+inline double statistic(const statistics& of, const std::string& name) {
+  const auto found = of.find(name);
+  return found != of.end() ? found->second : 0.0;
+}
+
 /// Keeps a rank-local object alive on its way from actor to actor. A plain shared_ptr would arrive null, and without an
 /// error, at a remote actor; this one fails loudly when it is serialised.
 template <class T> struct local_handle {
@@ -66,16 +72,19 @@ template <class Inspector> auto inspect(Inspector& f, beat& x) {
   return f(caf::meta::type_name("beat"), x.attempt, x.rank, x.pulse, x.operation);
 }
 
-/// Handles of one rank's cast for one phase; null where the phase has no such part.
+/// Handles of one rank's cast for one phase, null where the phase has no such part; and what the loader found.
 struct cast {
   caf::strong_actor_ptr loader, policy, reference, reward, critic;
   caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
   caf::strong_actor_ptr ema, replay, checkpointer;
+  int64_t examples = 0, held_out = 0, epoch_size = 0;
+  std::vector<std::string> notes;  ///< what became of the records, a line each
 };
 
 template <class Inspector> auto inspect(Inspector& f, cast& x) {
   return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic,
-           x.policy_optimizer, x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer);
+           x.policy_optimizer, x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer,
+           x.examples, x.held_out, x.epoch_size, x.notes);
 }
 
 /// Which examples the loader is asked for.

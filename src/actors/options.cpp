@@ -1,8 +1,6 @@
 #include "actors/options.hpp"
 
 #include "io/json_keys.hpp"
-#include "io/model_folder.hpp"
-#include "kernels/attention.hpp"
 
 #include <algorithm>
 
@@ -20,12 +18,10 @@ float training_temperature(const kernels::sampling_settings& sampling) {
   return sampling.temperature > 0 ? sampling.temperature : 1.0F;
 }
 
-engine::generator_settings generator_settings_of(const io::job& job, const engine::model_description& shape,
-                                                 int64_t new_tokens) {
-  const int64_t positions = std::min(shape.max_positions, job.length.max_prompt_tokens + new_tokens + 1);
-  // One page more per sequence: the page that samples of one prompt share is copied when they part.
-  const int64_t pages = job.generation.max_sequences * (engine::kv_cache::pages_for(positions) + 1);
-  return {.cache_pages = pages, .step_tokens = std::max<int64_t>(256, job.generation.max_sequences)};
+engine::generator_settings generator_settings_of(const io::generation_section& generation,
+                                                 const engine::model_description& shape) {
+  const int64_t pages = generation.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape);
+  return {.cache_pages = std::max<int64_t>(1, pages), .step_tokens = generation.step_tokens};
 }
 
 engine::adamw_settings adamw_of(const io::optimizer_options& options) {
@@ -75,7 +71,7 @@ engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_
   const auto scaling = ppo.reward_scaling == io::reward_scaling::none    ? engine::reward_scaling::none
                        : ppo.reward_scaling == io::reward_scaling::batch ? engine::reward_scaling::batch
                                                                          : engine::reward_scaling::running;
-  return {.scaling = {.kind = scaling},
+  return {.scaling = {.kind = scaling, .centre = ppo.reward_centre},
           .shaping = {.kl_coefficient = ppo.kl_in == io::kl_place::reward ? kl_coefficient : 0.0,
                       .estimator = estimator_of(ppo.kl_estimator),
                       .score_clip = ppo.reward_clip,
@@ -97,7 +93,7 @@ static void add_end_ids(const std::string& json, const std::string& where, std::
   if (json.empty()) {
     return;
   }
-  const key_map keys = io::flatten_json(json, where);
+  const key_map keys = io::parse_json_keys(json, where);
   const auto found = keys.find("eos_token_id");
   if (found == keys.end()) {
     return;

@@ -26,8 +26,8 @@ kernels::sampling_settings sampling_of(const io::generation_section& generation)
 /// The temperature that training's log-probabilities use: the rollout's; greedy has 1.
 float training_temperature(const kernels::sampling_settings& sampling);
 
-engine::generator_settings generator_settings_of(const io::job& job, const engine::model_description& shape,
-                                                 int64_t new_tokens);
+engine::generator_settings generator_settings_of(const io::generation_section& generation,
+                                                 const engine::model_description& shape);
 engine::adamw_settings adamw_of(const io::optimizer_options& options);
 engine::schedule_settings schedule_of(const io::optimizer_options& options, int64_t total_updates);
 engine::pair_settings pair_loss_of(const io::reward_section& reward);

@@ -35,7 +35,7 @@ void policy_state::begin_rollout(const example_batch& batch) {
                                                                            : job.generation.max_new_tokens;
   if (!generator_) {
     generator_ = std::make_unique<engine::generator>(
-        m.net, m.weights.data(), generator_settings_of(job, m.net.description(), new_tokens));
+        m.net, m.weights.data(), generator_settings_of(job.generation, m.net.description()));
   }
   sequences_.clear();
   for (size_t p = 0; p < batch.prompts.size(); ++p) {

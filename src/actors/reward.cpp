@@ -119,9 +119,11 @@ static engine::pair_statistics count_pair(const engine::pair_settings& loss, con
   const auto rows = [&](auto values) {
     return values.subspan(static_cast<size_t>(first), static_cast<size_t>(last - first));
   };
-  return engine::pairwise_loss(loss, {.score_N = rows(score_N),
-                                      .token_N = rows(std::span<const int32_t>(part.token_N)),
-                                      .offset_B1 = offset_B1});
+  engine::pair_loss_args args;
+  args.score_N = rows(score_N);
+  args.token_N = rows(std::span<const int32_t>(part.token_N));
+  args.offset_B1 = offset_B1;
+  return engine::pairwise_loss(loss, args);
 }
 
 static void report(const std::string& prefix, const engine::pair_statistics& sums, statistics& out) {

@@ -33,10 +33,20 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       condemn(io::ledger_kind::worker_failed, "the connection to it was lost");
     }
   });
-  append(io::ledger_kind::run_started, {{"pid", int64_t{::getpid()}}});
-  start_attempt();
-  self_->delayed_send(self_, 100ms, tick_atom_v);
+  self_->set_exception_handler([this](std::exception_ptr& failure) -> caf::error {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& e) {
+      finish({outcome::failed, e.what()});
+    }
+    return caf::exit_reason::user_shutdown;
+  });
   return {
+      [this](run_atom) {
+        append(io::ledger_kind::run_started, {{"pid", int64_t{::getpid()}}});
+        start_attempt();
+        self_->delayed_send(self_, 100ms, tick_atom_v);
+      },
       [this](const hello& words) { return welcome(words); },
       [this](beat_atom, const beat& sign) { note_beat(sign); },
       [this](note_atom, const std::string& kind, const std::string& phase, uint64_t counter,

@@ -7,18 +7,23 @@
 #include "actors/metrics.hpp"
 #include "actors/type_ids.hpp"
 #include "io/job.hpp"
+#include "io/ledger.hpp"
 #include "io/run_directory.hpp"
+#include "kernels/base/keys.hpp"
 
 #include <caf/all.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace troupe::actors {
 
 using supervisor_actor = caf::typed_actor<
+    // The control channel is open: start the first attempt.
+    caf::reacts_to<run_atom>,
     // A worker's first words; answered with the supervisor's consent. Refused: another attempt's worker.
     caf::replies_to<hello>::with<note_atom>,
     // A worker's sign of life.

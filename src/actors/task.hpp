@@ -119,7 +119,7 @@ error to_troupe_error(const caf::error& reason);
 
 /// How long a reply may take before the asker gives up. Generous: a hang is told by the pulse (pulse.hpp), which knows
 /// the operation that hangs, and a dead peer by its down message; this is the last resort.
-inline constexpr std::chrono::hours reply_deadline{24 * 7};
+inline constexpr std::chrono::minutes reply_deadline{7 * 24 * 60};
 
 /// Awaits the reply of `receiver` to a message. Throws troupe::error if the request fails.
 template <class Reply, class Self, class Receiver, class... Message> class ask_awaiter {

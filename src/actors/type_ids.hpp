@@ -28,6 +28,7 @@ CAF_ADD_ATOM(troupe, troupe::actors, record_atom, "record")
 CAF_ADD_ATOM(troupe, troupe::actors, progress_atom, "progress")
 CAF_ADD_ATOM(troupe, troupe::actors, cut_atom, "cut")
 CAF_ADD_ATOM(troupe, troupe::actors, note_atom, "note")
+CAF_ADD_ATOM(troupe, troupe::actors, introduce_atom, "introduce")
 CAF_ADD_ATOM(troupe, troupe::actors, run_atom, "run")
 
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::statistics))

@@ -1,0 +1,84 @@
+/// The checkpointer: copies what the next update depends on while training stands still, and writes the copy to HDF5
+/// while training goes on. A checkpoint exists when its manifest does.
+#pragma once
+
+#include "actors/device.hpp"
+#include "actors/model_files.hpp"
+#include "actors/type_ids.hpp"
+#include "engine/optim/average.hpp"
+#include "io/checkpoint.hpp"
+#include "io/run_directory.hpp"
+
+#include <caf/all.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe::actors {
+
+using checkpointer_actor = caf::typed_actor<
+    // Copies everything in memory and answers; the file is written afterwards.
+    caf::replies_to<snapshot_atom, phase_state>::with<snapshot_reply>,
+    // INTERNAL: writes the copy.
+    caf::reacts_to<run_atom>,
+    // Answers once the snapshot before it is durable. Errors  what went wrong with writing it.
+    caf::replies_to<durable_atom>::with<durable_report>,
+    // Fills the arenas from the phase's last valid checkpoint, and removes what lies beyond it.
+    caf::replies_to<restore_atom>::with<restore_reply>,
+    // Writes the phase's models as Hugging Face folders; answers with their paths.
+    caf::replies_to<save_atom>::with<std::vector<std::string>>>;
+
+/// A trained model as checkpoints name it: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/....
+struct checkpointed_model {
+  std::string name;
+  trained_model_ptr trained;
+};
+
+/// A folder below models/ that the phase leaves behind: the model's own weights, or its average's.
+struct saved_model {
+  std::string name;
+  model_ptr of;
+  std::shared_ptr<engine::weight_average> average;  ///< null: the model's own weights
+};
+
+struct checkpointer_settings {
+  io::run_directory run;
+  uint64_t attempt = 0;
+  std::string phase, unit;
+  int64_t keep = 3;
+  std::map<std::string, std::string> digests;  ///< of job, models and data
+  device_ptr on;
+  std::vector<checkpointed_model> models;
+  std::shared_ptr<engine::weight_average> average;  ///< of the first model; null: none
+  std::vector<saved_model> saved;
+};
+
+class checkpointer_state {
+ public:
+  static inline const char* name = "checkpointer";
+
+  void open(checkpointer_settings settings) { settings_.emplace(std::move(settings)); }
+  snapshot_reply snapshot(const phase_state& state);
+  void write();
+  durable_report durable();
+  restore_reply restore();
+  std::vector<std::string> save();
+
+ private:
+  io::checkpoint_content live(const phase_state& state) const;
+  void fill(const io::checkpoint_reader& reader);
+  void write_snapshot();
+
+  std::optional<checkpointer_settings> settings_;
+  io::checkpoint_snapshot snapshot_;
+  phase_state state_;          ///< of the snapshot
+  durable_report last_;
+  std::optional<error> failure_;
+};
+
+checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_pointer<checkpointer_state> self,
+                                               checkpointer_settings settings);
+
+}  // namespace troupe::actors

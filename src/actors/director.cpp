@@ -1,0 +1,176 @@
+#include "actors/director.hpp"
+
+#include "actors/checkpointer.hpp"
+#include "actors/director_plans.hpp"
+#include "actors/loader.hpp"
+
+#include <cmath>
+#include <spdlog/spdlog.h>
+
+namespace troupe::actors {
+
+director_actor::behavior_type director(director_actor::stateful_pointer<director_state> self,
+                                       director_settings settings) {
+  self->state.open(std::move(settings));
+  return {[self](stop_atom) { self->state.request_stop(); }};
+}
+
+void director_state::open(director_settings settings) {
+  settings_.emplace(std::move(settings));
+  plan_ = perform();
+  plan_.start();
+}
+
+task<> director_state::perform() {
+  attempt_result result{.outcome = outcome::finished, .code = 0, .text = ""};
+  try {
+    for (const io::phase phase : settings_->job.run.phases) {
+      if (!stopping_ && !settings_->finished_phases.contains(std::string(io::to_string(phase)))) {
+        co_await perform_phase(phase);
+      }
+    }
+    if (stopping_) {
+      result.outcome = outcome::stopped;
+    }
+  } catch (const error& failure) {
+    result = {.outcome = outcome::failed, .code = static_cast<int32_t>(failure.code()), .text = failure.what()};
+  } catch (const std::exception& failure) {
+    result = {.outcome = outcome::failed, .code = -1, .text = failure.what()};
+  }
+  caf::anon_send(settings_->supervisor, result);
+}
+
+task<> director_state::perform_phase(io::phase phase) {
+  const std::string name(io::to_string(phase));
+  co_await set_stage(name);
+  switch (phase) {
+  case io::phase::pairs:
+    co_await pairs();
+    break;
+  case io::phase::sft: {
+    const supervised_plan plan{name, settings_->job.sft.training, cast_.policy, cast_.policy_optimizer};
+    co_await supervised(plan);
+    break;
+  }
+  case io::phase::reward: {
+    const supervised_plan plan{name, settings_->job.reward.training, cast_.reward, cast_.reward_optimizer};
+    co_await supervised(plan);
+    break;
+  }
+  case io::phase::ppo:
+    co_await ppo();
+    break;
+  }
+}
+
+task<> director_state::set_stage(const std::string& phase) {
+  const std::string name = phase;
+  cast_ = co_await ask<cast>(self_, settings_->stage, stage_atom_v, name);
+  for (const std::string& line : cast_.notes) {
+    spdlog::info("{}: {}", name, line);
+  }
+  state_ = {.phase = name, .counter = 0, .values = {}};
+  checkpointed_ = 0;
+}
+
+task<> director_state::restore(const std::string& phase) {
+  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  const std::string name = phase;
+  const restore_reply restored = co_await ask<restore_reply>(self_, checkpointer, restore_atom_v);
+  for (const std::string& problem : restored.problems) {
+    spdlog::warn("passing over a damaged checkpoint: {}", problem);
+    note("checkpoint_damaged", name, restored.state.counter, problem);
+  }
+  state_ = restored.state;
+  checkpointed_ = state_.counter;
+  const int64_t counter = restored.found ? static_cast<int64_t>(state_.counter) : -1;
+  co_await cut_records(name, counter);
+  if (restored.found) {
+    spdlog::info("{}: going on after {}", name, state_.counter);
+  } else {
+    note("phase_started", name, 0);
+  }
+}
+
+task<> director_state::cut_records(const std::string& phase, int64_t counter) {
+  const std::string name = phase;
+  std::vector<std::string> later;
+  bool after = false;
+  for (const io::phase one : settings_->job.run.phases) {
+    if (after) {
+      later.emplace_back(io::to_string(one));
+    }
+    after = after || io::to_string(one) == name;
+  }
+  co_await ask<bool>(self_, settings_->metrics, cut_atom_v, name, counter, later);
+}
+
+task<> director_state::checkpoint_if_due(bool last) {
+  const auto every = static_cast<uint64_t>(settings_->job.run.checkpoint_every);
+  const bool due = last || stopping_ || state_.counter % every == 0;
+  if (due && state_.counter != checkpointed_) {
+    co_await take_checkpoint();
+  }
+}
+
+task<> director_state::take_checkpoint() {
+  if (checkpoint_failure_) {
+    throw *checkpoint_failure_;
+  }
+  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  const phase_state state = state_;
+  co_await ask<snapshot_reply>(self_, checkpointer, snapshot_atom_v, state);
+  checkpointed_ = state.counter;
+  // Training goes on while it is written; the checkpointer answers in order, so this is about this snapshot.
+  self_->request(checkpointer, reply_deadline, durable_atom_v)
+      .then(
+          [this, phase = state.phase](const durable_report& written) {
+            note("checkpoint", phase, written.counter,
+                 fmt::format("{}: {} bytes in {:.2f} s", written.path, written.bytes, written.seconds));
+          },
+          [this, phase = state.phase, counter = state.counter](const caf::error& reason) {
+            checkpoint_failure_ = to_troupe_error(reason);
+            note("checkpoint_failed", phase, counter, checkpoint_failure_->what());
+          });
+}
+
+task<> director_state::await_durable() {
+  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  co_await ask<durable_report>(self_, checkpointer, durable_atom_v);
+  if (checkpoint_failure_) {
+    throw *checkpoint_failure_;
+  }
+}
+
+task<> director_state::save_models() {
+  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  const auto paths = co_await ask<std::vector<std::string>>(self_, checkpointer, save_atom_v);
+  for (const std::string& path : paths) {
+    spdlog::info("{}: saved {}", state_.phase, (settings_->run.root() / path).string());
+  }
+  note("phase_finished", state_.phase, state_.counter);
+}
+
+task<> director_state::record(metrics_record values) {
+  values.phase = state_.phase;
+  values.attempt = settings_->attempt;
+  co_await ask<bool>(self_, settings_->metrics, record_atom_v, values);
+}
+
+void director_state::note(const std::string& kind, const std::string& phase, uint64_t counter,
+                          const std::string& text) {
+  caf::anon_send(settings_->supervisor, note_atom_v, kind, phase, counter, text);
+}
+
+void director_state::show(const std::string& part, uint64_t done, uint64_t total, const std::string& unit,
+                          const std::string& summary) {
+  self_->send(settings_->metrics, progress_atom_v,
+              progress_note{.phase = state_.phase,
+                            .part = part,
+                            .done = done,
+                            .total = total,
+                            .unit = unit,
+                            .summary = summary});
+}
+
+}  // namespace troupe::actors

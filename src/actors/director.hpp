@@ -1,0 +1,104 @@
+/// The director of an attempt: turns the job's phases into commands to the ranks' casts. It holds no tensors; what it
+/// keeps (counters, controller state, running moments) is a few numbers that go into each checkpoint. The plan of each
+/// phase is a coroutine that reads from top to bottom (task.hpp): director_supervised.cpp, director_pairs.cpp,
+/// director_ppo.cpp.
+#pragma once
+
+#include "actors/metrics.hpp"
+#include "actors/stage.hpp"
+#include "actors/task.hpp"
+#include "actors/type_ids.hpp"
+#include "io/job.hpp"
+#include "io/run_directory.hpp"
+
+#include <caf/all.hpp>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace troupe::actors {
+
+using director_actor = caf::typed_actor<
+    // The user wants to stop: at the next boundary, checkpoint and end the plan.
+    caf::reacts_to<stop_atom>>;
+
+struct director_settings {
+  io::job job;
+  io::run_directory run;
+  uint64_t attempt = 0;
+  std::set<std::string> finished_phases;
+  stage_actor stage;
+  metrics_actor metrics;
+  caf::actor supervisor;
+};
+
+/// Thrown in the middle of a rollout, when nothing has been learned from it yet: it can be dropped and redone.
+struct stop_requested {};
+
+class director_state {
+ public:
+  static inline const char* name = "director";
+
+  explicit director_state(director_actor::stateful_pointer<director_state> self) : self_(self) {}
+  void open(director_settings settings);
+  void request_stop() { stopping_ = true; }
+
+ private:
+  /// What a supervised phase (sft, reward) does differently from the other.
+  struct supervised_plan;
+
+  // Plans. Each ends early, leaving a checkpoint, when a stop is requested.
+  task<> perform();
+  task<> perform_phase(io::phase phase);
+  task<> pairs();
+  task<> supervised(supervised_plan plan);
+  task<> ppo();
+
+  // Steps that the plans share.
+  task<> set_stage(const std::string& phase);
+  task<> restore(const std::string& phase);
+  task<> cut_records(const std::string& phase, int64_t counter);
+  task<> checkpoint_if_due(bool last);
+  task<> take_checkpoint();
+  task<> await_durable();
+  task<> save_models();
+  task<> record(metrics_record values);
+  task<statistics> evaluate_held_out(caf::strong_actor_ptr trainee);
+
+  // PPO.
+  task<statistics> roll_out(serving prompts, uint64_t draw);
+  task<statistics> generate_all(uint64_t batch_id, int64_t sequences);
+  task<statistics> score_all(caf::strong_actor_ptr by, std::string part, int64_t sequences);
+  task<assemble_reply> assemble(uint64_t iteration, bool training, std::string keep);
+  task<statistics> evaluate_policy(uint64_t iteration);
+  task<statistics> learn(uint64_t iteration);
+  task<statistics> update_policy(serve_reply batch);
+  task<statistics> update_critic(serve_reply batch);
+  task<statistics> iterate(uint64_t iteration, metrics_record& line);
+  task<> roll_back(std::string reason);
+
+  template <class Handle> Handle part(const caf::strong_actor_ptr& of) const {
+    return caf::actor_cast<Handle>(of);
+  }
+  int64_t updates_of(const io::training_options& training) const;
+  int64_t ppo_updates() const;
+  void drop_old_experience();
+  void note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text = "");
+  void show(const std::string& part, uint64_t done, uint64_t total, const std::string& unit,
+            const std::string& summary);
+
+  director_actor::stateful_pointer<director_state> self_;
+  std::optional<director_settings> settings_;
+  task<> plan_;
+  bool stopping_ = false;
+
+  actors::cast cast_;
+  phase_state state_;                ///< of the phase under way
+  uint64_t checkpointed_ = 0;        ///< counter of the last checkpoint ordered
+  std::optional<error> checkpoint_failure_;
+};
+
+director_actor::behavior_type director(director_actor::stateful_pointer<director_state> self,
+                                       director_settings settings);
+
+}  // namespace troupe::actors

@@ -1,0 +1,46 @@
+// The plan of the pairs phase: preference pairs from the policy's own samples. Each iteration leaves a file, so the files
+// are the checkpoint.
+#include "actors/director_plans.hpp"
+#include "actors/loader.hpp"
+#include "actors/replay.hpp"
+#include "actors/reward.hpp"
+#include "io/pairs_file.hpp"
+
+namespace troupe::actors {
+
+task<> director_state::pairs() {
+  const io::pairs_section& section = settings_->job.pairs;
+  const int64_t each = section.prompts_per_iteration;
+  const auto total = static_cast<uint64_t>((section.prompts + each - 1) / each);
+  state_.counter = std::min<uint64_t>(total, static_cast<uint64_t>(io::count_pairs_parts(settings_->run)));
+  const int64_t done = state_.counter > 0 ? static_cast<int64_t>(state_.counter) : -1;
+  co_await cut_records("pairs", done);
+  if (state_.counter == 0) {
+    note("phase_started", "pairs", 0);
+  }
+  const auto replay = part<replay_actor>(cast_.replay);
+  while (state_.counter < total && !stopping_) {
+    try {
+      const statistics rolled = co_await roll_out(serving::prompts, state_.counter);
+      const train_reply made = co_await ask<train_reply>(self_, replay, save_atom_v, state_.counter);
+      ++state_.counter;
+      metrics_record line;
+      line.iteration = state_.counter;
+      line.counts_iterations = true;
+      line.values = made.statistics;
+      merge(line.values, rolled);
+      show("", state_.counter, total, "iterations",
+           fmt::format("{:.0f} pairs of {:.0f} samples", statistic(made.statistics, "pairs/made"),
+                       statistic(made.statistics, "pairs/samples")));
+      co_await record(std::move(line));
+    } catch (const stop_requested&) {
+      break;  // in the middle of a rollout: it is done again, to the same tokens
+    }
+  }
+  if (state_.counter == total) {
+    io::join_pairs_parts(settings_->run, static_cast<int64_t>(total));
+    note("phase_finished", "pairs", state_.counter);
+  }
+}
+
+}  // namespace troupe::actors

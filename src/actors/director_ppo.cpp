@@ -1,0 +1,331 @@
+// The plan of PPO: roll out, score, assemble, learn. And of the rollouts that other phases need.
+#include "actors/critic.hpp"
+#include "actors/director_plans.hpp"
+#include "actors/ema.hpp"
+#include "actors/loader.hpp"
+#include "actors/optimizer.hpp"
+#include "actors/options.hpp"
+#include "actors/policy.hpp"
+#include "actors/reference.hpp"
+#include "actors/replay.hpp"
+#include "actors/reward.hpp"
+
+#include <cmath>
+#include <spdlog/spdlog.h>
+
+namespace troupe::actors {
+
+namespace {
+
+/// Decode steps in one command: a stop request, and scoring on a device of its own, need not wait for the whole rollout.
+constexpr int64_t steps_per_command = 16;
+
+constexpr const char* kl_coefficient_key = "kl_coefficient";
+constexpr const char* updates_key = "updates";
+constexpr const char* skipped_key = "skipped_iterations";
+constexpr const char* rollbacks_key = "rollbacks";
+constexpr const char* scale_prefix = "reward_scale_";
+
+statistics with_prefix(const std::string& prefix, const statistics& values) {
+  statistics out;
+  for (const auto& [name, value] : values) {
+    out[prefix + name] = value;
+  }
+  return out;
+}
+
+}  // namespace
+
+task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequences) {
+  const auto policy = part<policy_actor>(cast_.policy);
+  const generate_command command{batch_id, steps_per_command};
+  int64_t tokens = 0;
+  double seconds = 0;
+  int64_t unfinished = sequences;
+  while (unfinished > 0) {
+    if (stopping_) {
+      throw stop_requested();
+    }
+    const generate_reply reply = co_await ask<generate_reply>(self_, policy, generate_atom_v, command);
+    unfinished = reply.unfinished;
+    tokens += reply.answer_tokens;
+    seconds += reply.seconds;
+  }
+  co_return statistics{{"time/generate_s", seconds},
+                       {"rate/generate_tokens_per_s", per_second(static_cast<double>(tokens), seconds)}};
+}
+
+task<statistics> director_state::score_all(caf::strong_actor_ptr by, std::string part_name, int64_t sequences) {
+  if (!by) {
+    co_return statistics{};
+  }
+  // Reference, reward and critic answer score alike.
+  const auto scorer = part<reference_actor>(by);
+  const score_command command{sequences};
+  score_reply total;
+  do {
+    const score_reply reply = co_await ask<score_reply>(self_, scorer, score_atom_v, command);
+    total.waiting = reply.waiting;
+    total.tokens += reply.tokens;
+    total.seconds += reply.seconds;
+  } while (total.waiting > 0);
+  co_return statistics{
+      {"time/" + part_name + "_s", total.seconds},
+      {"rate/" + part_name + "_tokens_per_s", per_second(static_cast<double>(total.tokens), total.seconds)}};
+}
+
+task<statistics> director_state::roll_out(serving prompts, uint64_t draw) {
+  const auto loader = part<loader_actor>(cast_.loader);
+  const serve_command wanted{prompts, draw};
+  const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+  if (served.sequences == 0) {
+    co_return statistics{};
+  }
+  statistics parts = co_await generate_all(served.batch_id, served.sequences);
+  constexpr int64_t all = INT64_MAX;
+  const statistics reference = co_await score_all(cast_.reference, "reference", all);
+  const statistics reward = co_await score_all(cast_.reward, "reward", all);
+  const statistics critic = co_await score_all(cast_.critic, "critic", all);
+  merge(parts, reference);
+  merge(parts, reward);
+  merge(parts, critic);
+  co_return parts;
+}
+
+int64_t director_state::ppo_updates() const {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  return ppo.iterations * ppo.epochs * ppo.minibatches;
+}
+
+task<assemble_reply> director_state::assemble(uint64_t iteration, bool training, std::string keep) {
+  const auto replay = part<replay_actor>(cast_.replay);
+  assemble_command command;
+  command.iteration = iteration;
+  command.policy_version = static_cast<uint64_t>(statistic(state_.values, updates_key));
+  command.kl_coefficient = statistic(state_.values, kl_coefficient_key);
+  command.training = training;
+  command.keep = std::move(keep);
+  for (const char* name : {"count", "mean", "squares"}) {
+    command.reward_scale[name] = statistic(state_.values, std::string(scale_prefix) + name);
+  }
+  assemble_reply reply = co_await ask<assemble_reply>(self_, replay, assemble_atom_v, command);
+  if (training) {
+    for (const auto& [name, value] : reply.reward_scale) {
+      state_.values[scale_prefix + name] = value;
+    }
+  }
+  co_return reply;
+}
+
+task<statistics> director_state::evaluate_policy(uint64_t iteration) {
+  if (settings_->job.evaluation.prompts == 0 || cast_.held_out == 0) {
+    co_return statistics{};
+  }
+  show("evaluate", state_.counter, static_cast<uint64_t>(settings_->job.ppo.iterations), "iterations", "");
+  co_await roll_out(serving::held_out_prompts, 0);
+  std::string keep = fmt::format("evaluations/iteration-{:06}.h5", iteration);
+  const assemble_reply reply = co_await assemble(iteration, false, std::move(keep));
+  co_return with_prefix("evaluation/", reply.statistics);
+}
+
+task<statistics> director_state::update_policy(serve_reply batch) {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  const auto policy = part<policy_actor>(cast_.policy);
+  const auto optimizer = part<optimizer_actor>(cast_.policy_optimizer);
+  const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
+  const train_command command{.batch_id = batch.batch_id,
+                              .loss_terms = batch.loss_terms,
+                              .coefficient = 1,
+                              .kl_coefficient = statistic(state_.values, kl_coefficient_key)};
+  const train_reply learned = co_await ask<train_reply>(self_, policy, train_atom_v, command);
+  statistics out = learned.statistics;
+  if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
+    self_->send(optimizer, cut_atom_v);
+    out["policy/stopped_early"] = 1;
+    co_return out;
+  }
+  if (ppo.ptx_coef > 0) {
+    const auto loader = part<loader_actor>(cast_.loader);
+    const serve_command text{serving::mixture, static_cast<uint64_t>(updates)};
+    const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, text);
+    const train_command mix{
+        .batch_id = served.batch_id, .loss_terms = served.loss_terms, .coefficient = ppo.ptx_coef};
+    const train_reply mixed = co_await ask<train_reply>(self_, policy, mix_atom_v, mix);
+    merge(out, mixed.statistics);
+    out["time/mixture_s"] = mixed.seconds;
+  }
+  const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
+  const step_command step{static_cast<uint64_t>(updates) + 1, engine::learning_rate(schedule, updates)};
+  const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+  double ema_seconds = 0;
+  if (cast_.ema) {
+    const auto ema = part<ema_actor>(cast_.ema);
+    ema_seconds = co_await ask<double>(self_, ema, fold_atom_v);
+  }
+  out["policy/grad_norm"] = stepped.gradient_norm;
+  out["policy/learning_rate"] = step.learning_rate;
+  out["time/policy_train_s"] = learned.seconds;
+  out["time/policy_step_s"] = stepped.seconds + ema_seconds;
+  out["rate/policy_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
+  co_return out;
+}
+
+task<statistics> director_state::update_critic(serve_reply batch) {
+  const auto critic = part<critic_actor>(cast_.critic);
+  const auto optimizer = part<optimizer_actor>(cast_.critic_optimizer);
+  const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
+  const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
+  const train_reply learned = co_await ask<train_reply>(self_, critic, train_atom_v, command);
+  const engine::schedule_settings schedule = schedule_of(settings_->job.ppo.critic, ppo_updates());
+  const step_command step{static_cast<uint64_t>(updates) + 1, engine::learning_rate(schedule, updates)};
+  const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+  statistics out = learned.statistics;
+  out["critic/grad_norm"] = stepped.gradient_norm;
+  out["critic/learning_rate"] = step.learning_rate;
+  out["time/critic_train_s"] = learned.seconds;
+  out["time/critic_step_s"] = stepped.seconds;
+  out["rate/critic_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
+  co_return out;
+}
+
+task<statistics> director_state::learn(uint64_t iteration) {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  const auto replay = part<replay_actor>(cast_.replay);
+  const bool critic_only = iteration <= static_cast<uint64_t>(ppo.critic_only_iterations);
+  mean_of_updates means;
+  bool stopped_early = false;
+  uint64_t updates = 0;
+  for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && !stopped_early; ++epoch) {
+    for (uint64_t index = 0; index < static_cast<uint64_t>(ppo.minibatches) && !stopped_early; ++index) {
+      const minibatch_command wanted{iteration, epoch, index};
+      const serve_reply batch = co_await ask<serve_reply>(self_, replay, serve_atom_v, wanted);
+      if (batch.loss_terms == 0) {
+        continue;  // every answer of it was too short: counted in answer/too_short_share
+      }
+      if (!critic_only) {
+        const statistics policy = co_await update_policy(batch);
+        means.add(policy);
+        stopped_early = policy.contains("policy/stopped_early");
+      }
+      const statistics critic = co_await update_critic(batch);
+      means.add(critic);
+      state_.values[updates_key] += 1;
+      ++updates;
+    }
+  }
+  statistics out = means.means();
+  out["policy/updates"] = static_cast<double>(updates);
+  co_return out;
+}
+
+task<statistics> director_state::iterate(uint64_t iteration, metrics_record& line) {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  const uint64_t draw = iteration - 1 + static_cast<uint64_t>(statistic(state_.values, skipped_key));
+  statistics out = co_await roll_out(serving::prompts, draw);
+  std::string keep = fmt::format("experience/iteration-{:06}.h5", iteration);
+  assemble_reply assembled = co_await assemble(iteration, true, std::move(keep));
+  merge(out, assembled.statistics);
+  out["kl/coefficient"] = statistic(state_.values, kl_coefficient_key);
+  if (iteration % static_cast<uint64_t>(ppo.log_rollouts_every) == 0 || iteration == 1) {
+    line.rollouts = std::move(assembled.rollouts);
+  }
+  const double kl_nats = statistic(out, "kl/per_sequence_nats");
+  if (ppo.max_kl > 0 && kl_nats > ppo.max_kl) {
+    throw error(errc::not_finite,
+                "the KL from the reference is {:.3f} nats per sequence, above ppo.max-kl = {}; the experience is kept "
+                "in experience/iteration-{:06}.h5. Lower ppo.policy-learning-rate or raise ppo.kl-coef",
+                kl_nats, ppo.max_kl, iteration);
+  }
+  const statistics learned = co_await learn(iteration);
+  merge(out, learned);
+  engine::kl_controller_state controller{.coefficient = statistic(state_.values, kl_coefficient_key)};
+  engine::update_kl_controller(kl_controller_of(ppo), controller, kl_nats,
+                               static_cast<int64_t>(assembled.sample_reward.size()));
+  state_.values[kl_coefficient_key] = controller.coefficient;
+  co_return out;
+}
+
+task<> director_state::roll_back(std::string reason) {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  const double rollbacks = statistic(state_.values, rollbacks_key) + 1;
+  if (rollbacks > static_cast<double>(ppo.max_rollbacks)) {
+    throw error(errc::not_finite, "{} (after {} rollbacks: ppo.max-rollbacks)", reason, ppo.max_rollbacks);
+  }
+  const double skipped = statistic(state_.values, skipped_key) + 1;
+  spdlog::warn("rolling back to the last checkpoint: {}", reason);
+  note("note", state_.phase, state_.counter, "rolled back: " + reason);
+  co_await await_durable();
+  co_await restore("ppo");
+  // The iteration is done again from other prompts, or it would end in the same place.
+  state_.values[skipped_key] = skipped;
+  state_.values[rollbacks_key] = rollbacks;
+  if (!state_.values.contains(kl_coefficient_key)) {
+    state_.values[kl_coefficient_key] = ppo.kl_coef;
+  }
+}
+
+task<> director_state::ppo() {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  co_await restore("ppo");
+  io::remove_experience_after(settings_->run.experience(), static_cast<int64_t>(state_.counter));
+  const auto total = static_cast<uint64_t>(ppo.iterations);
+  if (state_.counter == 0) {
+    state_.values[kl_coefficient_key] = ppo.kl_coef;
+    metrics_record before;
+    before.counts_iterations = true;
+    try {
+      before.values = co_await evaluate_policy(0);
+      co_await record(std::move(before));
+    } catch (const stop_requested&) {
+    }
+  }
+  while (state_.counter < total && !stopping_) {
+    std::string diverged;
+    try {
+      metrics_record line;
+      line.values = co_await iterate(state_.counter + 1, line);
+      ++state_.counter;
+      line.iteration = state_.counter;
+      line.update = static_cast<uint64_t>(statistic(state_.values, updates_key));
+      line.counts_iterations = true;
+      const auto every = static_cast<uint64_t>(ppo.evaluate_every);
+      if (state_.counter == total || (every > 0 && state_.counter % every == 0)) {
+        const bool stop_meanwhile = std::exchange(stopping_, false);  // an evaluation belongs to its iteration
+        const statistics evaluation = co_await evaluate_policy(state_.counter);
+        stopping_ = stopping_ || stop_meanwhile;
+        merge(line.values, evaluation);
+      }
+      show("", state_.counter, total, "iterations",
+           fmt::format("reward {:.3f}, KL {:.3f} nats/sequence, length {:.0f}",
+                       statistic(line.values, "reward/raw_mean"), statistic(line.values, "kl/per_sequence_nats"),
+                       statistic(line.values, "answer/length_mean")));
+      co_await record(std::move(line));
+      drop_old_experience();
+      co_await checkpoint_if_due(state_.counter == total);
+    } catch (const stop_requested&) {
+      break;  // in the middle of a rollout: it is done again, to the same tokens
+    } catch (const error& failure) {
+      if (failure.code() != errc::not_finite || ppo.on_divergence != io::on_divergence::rollback) {
+        throw;
+      }
+      diverged = failure.what();
+    }
+    if (!diverged.empty()) {
+      co_await roll_back(std::move(diverged));
+    }
+  }
+  co_await checkpoint_if_due(true);
+  co_await await_durable();
+  if (state_.counter == total) {
+    co_await save_models();
+  }
+}
+
+void director_state::drop_old_experience() {
+  const auto keep = static_cast<uint64_t>(settings_->job.experience.keep);
+  if (keep > 0 && state_.counter > keep) {
+    std::filesystem::remove(settings_->run.experience(static_cast<int64_t>(state_.counter - keep)));
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,95 @@
+// The plan of supervised fine-tuning and of the reward model: batches, gradients, steps.
+#include "actors/director_plans.hpp"
+#include "actors/loader.hpp"
+#include "actors/optimizer.hpp"
+#include "actors/options.hpp"
+#include "actors/policy.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace troupe::actors {
+
+int64_t director_state::updates_of(const io::training_options& training) const {
+  if (training.updates > 0) {
+    return training.updates;
+  }
+  const double examples = training.epochs * static_cast<double>(cast_.examples);
+  return std::max<int64_t>(1, std::llround(std::floor(examples / static_cast<double>(training.batch))));
+}
+
+task<statistics> director_state::evaluate_held_out(caf::strong_actor_ptr trainee) {
+  // The policy and the reward model answer evaluate alike, so either's interface serves to ask.
+  const auto loader = part<loader_actor>(cast_.loader);
+  const auto model = part<policy_actor>(trainee);
+  const serve_command wanted{serving::held_out, 0};
+  const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+  if (served.sequences == 0) {
+    co_return statistics{};
+  }
+  const train_command command{.batch_id = served.batch_id};
+  const train_reply reply = co_await ask<train_reply>(self_, model, evaluate_atom_v, command);
+  co_return reply.statistics;
+}
+
+static std::string summary_of(const statistics& values) {
+  std::string text;
+  for (const char* name : {"policy/loss", "reward/loss", "reward/accuracy", "held_out/perplexity", "held_out/accuracy"}) {
+    if (const auto found = values.find(name); found != values.end()) {
+      text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, found->second);
+    }
+  }
+  return text;
+}
+
+task<> director_state::supervised(supervised_plan plan) {
+  co_await restore(plan.phase);
+  const auto loader = part<loader_actor>(cast_.loader);
+  const auto trainee = part<policy_actor>(plan.trainee);
+  const auto optimizer = part<optimizer_actor>(plan.optimizer);
+  const auto total = static_cast<uint64_t>(updates_of(plan.training));
+  const engine::schedule_settings schedule = schedule_of(plan.training.optimizer, static_cast<int64_t>(total));
+  const std::string model = plan.phase == "sft" ? "policy" : "reward";
+
+  if (state_.counter == 0) {
+    metrics_record before;
+    before.values = co_await evaluate_held_out(plan.trainee);
+    show("", 0, total, "updates", summary_of(before.values));
+    co_await record(std::move(before));
+  }
+  while (state_.counter < total && !stopping_) {
+    const serve_command wanted{serving::training, state_.counter};
+    const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+    const train_command command{.batch_id = served.batch_id, .loss_terms = served.loss_terms};
+    const train_reply learned = co_await ask<train_reply>(self_, trainee, train_atom_v, command);
+    const step_command step{state_.counter + 1,
+                            engine::learning_rate(schedule, static_cast<int64_t>(state_.counter))};
+    const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+    ++state_.counter;
+
+    metrics_record line;
+    line.update = state_.counter;
+    line.values = learned.statistics;
+    line.values[model + "/grad_norm"] = stepped.gradient_norm;
+    line.values[model + "/learning_rate"] = step.learning_rate;
+    line.values["time/train_s"] = learned.seconds;
+    line.values["time/step_s"] = stepped.seconds;
+    line.values["rate/train_tokens_per_s"] =
+        per_second(static_cast<double>(served.tokens), learned.seconds + stepped.seconds);
+    const auto every = static_cast<uint64_t>(plan.training.evaluate_every);
+    if (state_.counter == total || (every > 0 && state_.counter % every == 0)) {
+      const statistics held_out = co_await evaluate_held_out(plan.trainee);
+      merge(line.values, held_out);
+    }
+    show("", state_.counter, total, "updates", summary_of(line.values));
+    co_await record(std::move(line));
+    co_await checkpoint_if_due(state_.counter == total);
+  }
+  co_await checkpoint_if_due(true);
+  co_await await_durable();
+  if (state_.counter == total) {
+    co_await save_models();
+  }
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,99 @@
+#include "actors/run.hpp"
+
+#include "actors/control_channel.hpp"
+#include "io/atomic_file.hpp"
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+namespace troupe::actors {
+
+namespace {
+
+/// A run directory belongs to one job: what would change its numbers must not change under way.
+void keep_job(const io::run_directory& run, const io::job& job) {
+  if (std::filesystem::exists(run.job())) {
+    const io::job before = io::load_job(run.job().string());
+    if (const auto differences = io::differences(before, job); !differences.empty()) {
+      throw error(errc::bad_argument,
+                  "{} holds a run of another job:\n  {}\nTake another run.dir, or give these options their former "
+                  "values",
+                  run.root().string(), fmt::join(differences, "\n  "));
+    }
+  }
+  io::write_file_atomically(run.job(), io::job_text(job));
+}
+
+/// Signals that ask for a stop, blocked in every thread and taken by one.
+class stop_signals {
+ public:
+  stop_signals() {
+    sigemptyset(&set_);
+    for (const int number : {SIGTERM, SIGINT, SIGUSR1}) {
+      sigaddset(&set_, number);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+
+  /// The signal that arrived within the time, or 0.
+  int wait(std::chrono::milliseconds time) const {
+    const timespec limit{.tv_sec = time.count() / 1000, .tv_nsec = time.count() % 1000 * 1'000'000};
+    const int number = ::sigtimedwait(&set_, nullptr, &limit);
+    return number > 0 ? number : 0;
+  }
+
+ private:
+  sigset_t set_;
+};
+
+}  // namespace
+
+run_result run_job(const run_settings& settings) {
+  const stop_signals signals;
+  const io::run_directory run = io::run_directory::open_or_create(settings.job.run.dir);
+  const io::run_lock lock(run);
+  keep_job(run, settings.job);
+  create_credentials(run.root() / "control");
+
+  control_config config(run.root() / "control");
+  caf::actor_system system(config);
+  const auto on_metrics =
+      system.spawn(metrics, metrics_settings{.run = run,
+                                             .terminal = ::isatty(STDERR_FILENO) == 1,
+                                             .log_every = settings.job.run.log_every});
+  std::promise<run_result> ended;
+  std::future<run_result> result = ended.get_future();
+  auto port = std::make_shared<uint16_t>(0);
+  const worker_command command = [&, port](uint64_t attempt) {
+    return std::vector<std::string>{settings.program.string(), "worker",
+                                    "--run",                   run.root().string(),
+                                    "--host",                  "127.0.0.1",
+                                    "--port",                  std::to_string(*port),
+                                    "--supervisor-pid",        std::to_string(::getpid()),
+                                    "--attempt",               std::to_string(attempt)};
+  };
+  // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
+  const supervisor_actor on_duty = system.spawn<caf::detached>(
+      supervisor, supervisor_settings{.job = settings.job,
+                                      .run = run,
+                                      .command = command,
+                                      .metrics = on_metrics,
+                                      .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
+  *port = publish(caf::actor_cast<caf::actor>(on_duty), "127.0.0.1");
+  caf::anon_send(on_duty, run_atom_v);
+
+  while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    if (const int number = signals.wait(std::chrono::milliseconds(50)); number != 0) {
+      caf::anon_send(on_duty, stop_atom_v, int32_t{number});
+    }
+  }
+  caf::anon_send_exit(on_metrics, caf::exit_reason::user_shutdown);
+  return result.get();
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,67 @@
+/// The stage of a rank: loads the models that a phase needs, spawns its cast, and clears both away for the next.
+#pragma once
+
+#include "actors/device.hpp"
+#include "actors/model_files.hpp"
+#include "actors/reward.hpp"
+#include "actors/type_ids.hpp"
+#include "io/datasets/examples.hpp"
+#include "io/job.hpp"
+#include "io/run_directory.hpp"
+#include "io/tokenizer/tokenizer.hpp"
+
+#include <caf/all.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace troupe::actors {
+
+using stage_actor = caf::typed_actor<
+    // Sets the stage for a phase (by its name in the job file). Answers with the cast's handles.
+    caf::replies_to<stage_atom, std::string>::with<cast>,
+    // The work is done: clears the stage and ends the worker.
+    caf::reacts_to<quit_atom>>;
+
+struct stage_settings {
+  io::job job;
+  io::run_directory run;
+  uint64_t attempt = 0;
+  device_ptr on;
+};
+
+class stage_state {
+ public:
+  static inline const char* name = "stage";
+
+  explicit stage_state(stage_actor::stateful_pointer<stage_state> self) : self_(self) {}
+  void open(stage_settings settings) { settings_.emplace(std::move(settings)); }
+  cast set(const std::string& phase);
+  void clear();
+
+ private:
+  cast set_pairs();
+  cast set_sft();
+  cast set_reward();
+  cast set_ppo();
+
+  std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
+  model_ptr load_policy(const std::filesystem::path& folder) const;
+  model_ptr load_critic(const std::filesystem::path& policy_folder) const;
+  trained_model_ptr with_learner(model_ptr of, const io::optimizer_options& options) const;
+  std::shared_ptr<const io::tokenizer> load_tokens(const std::filesystem::path& folder, const model& m) const;
+  io::phase_data load_data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
+  std::vector<reward_judge> load_judges(const std::vector<io::reward_source>& sources) const;
+  void describe(const io::phase_data& data, cast& parts) const;
+  std::map<std::string, std::string> digests(const io::phase_data& data) const;
+
+  template <class Handle, class... Arguments> Handle spawn(Arguments&&... arguments);
+
+  stage_actor::stateful_pointer<stage_state> self_;
+  std::optional<stage_settings> settings_;
+  std::vector<caf::strong_actor_ptr> spawned_;
+};
+
+stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings);
+
+}  // namespace troupe::actors
