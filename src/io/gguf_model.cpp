@@ -98,7 +98,7 @@ private:
     const auto value_width = file_.get<int64_t>(key("attention.value_length"), sizes.head_width);
     refuse_unless(value_width == sizes.head_width, "attention.value_length",
                   std::to_string(value_width));
-    refuse_unless(sizes.head_width % 2 == 0, "attention.head_count", std::to_string(sizes.heads));
+    refuse_unless(sizes.head_width > 0 && sizes.head_width % 2 == 0, "attention.head_count", std::to_string(sizes.heads));
   }
 
   const gguf_file& file_;
@@ -194,10 +194,12 @@ std::vector<double> llama3_factors(const llama_sizes& sizes, double factor) {
 
 ordered_json llama3_scaling(const gguf_file& file, const llama_sizes& sizes) {
   const std::vector<float> stored = to_float32(*file.find("rope_freqs.weight"));
-  for (const double factor :
-       {8.0, 32.0}) { // Llama 3.1 and 3.2; all else in Llama 3's formula was never varied
-    const std::vector<double> expected = llama3_factors(sizes, factor);
-    bool same = expected.size() == stored.size();
+  const bool measured = static_cast<int64_t>(stored.size()) == sizes.head_width / 2;
+  // Llama 3.1 and 3.2: all else in Llama 3's formula was never varied.
+  for (const double factor : {8.0, 32.0}) {
+    const std::vector<double> expected =
+        measured ? llama3_factors(sizes, factor) : std::vector<double>();
+    bool same = measured;
     for (size_t i = 0; same && i < stored.size(); ++i) {
       same = std::abs(static_cast<double>(stored[i]) - expected[i]) <= 1e-4 * expected[i];
     }

@@ -149,7 +149,7 @@ private:
     ordered_json added = ordered_json::array();
     for (size_t id = 0; id < tokens_.size(); ++id) {
       if (types_[id] == control_token || types_[id] == user_defined_token) {
-        json_quoted(tokens_[id], file_.where());
+        json_quoted(tokens_[id], file_.where()); // as in post_processor
         added.push_back({{"id", id},
                          {"content", tokens_[id]},
                          {"single_word", false},
@@ -168,6 +168,7 @@ private:
       return nullptr;
     }
     const std::string& token = tokens_[static_cast<size_t>(*bos)];
+    json_quoted(token, file_.where()); // UTF-8, or dump() would throw an error of its own
     const ordered_json mark = {{"SpecialToken", {{"id", token}, {"type_id", 0}}}};
     const ordered_json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
     const ordered_json second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
