@@ -16,6 +16,7 @@ namespace troupe::kernels::HWY_NAMESPACE {
 
 using cpu::a_layout;
 using cpu::b_layout;
+using cpu::divide_up;
 using cpu::packed_span;
 using cpu::product_args;
 using cpu::product_task;
@@ -106,17 +107,24 @@ static void multiply_panel(const product_args& args, const packed_span& span,
   const bool from_c = args.accumulate || span.k_begin + block > 0;
   const chain_start start(args, panel);
   const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
+  const int64_t k_size = span.block_size(block);
+  const int64_t share = divide_up(panel_width, task.tile_end - task.tile_begin);
   for (int64_t tile = task.tile_begin; tile < task.tile_end; ++tile) {
     const int64_t row = span.row_begin + span.tile_begin(tile);
     const int64_t rows = span.tile_rows(tile);
     float* c = args.c + row * args.c_stride + panel * args.c_panel_stride;
-    const tile_args arguments{.a = span.packed + span.tile_offset(block, tile),
-                              .b = b,
-                              .k = span.block_size(block),
-                              .start = from_c ? c : start.values,
-                              .start_stride = from_c ? args.c_stride : 0,
-                              .c = c,
-                              .c_stride = args.c_stride};
+    tile_args arguments{.a = span.packed + span.tile_offset(block, tile),
+                        .b = b,
+                        .k = k_size,
+                        .start = from_c ? c : start.values,
+                        .start_stride = from_c ? args.c_stride : 0,
+                        .c = c,
+                        .c_stride = args.c_stride,
+                        .ahead = b};
+    if (args.b_kind == b_layout::panels) { // the tiles of this panel share the fetching of the next
+      arguments.ahead = b + args.k * panel_width + (tile - task.tile_begin) * k_size * share;
+      arguments.ahead_step = share;
+    }
     prefetch_tile(c + rows * args.c_stride, args.c_stride, rows);
     if (columns == panel_width) {
       multiply_tile_of_rows[static_cast<size_t>(rows - 1)](arguments);

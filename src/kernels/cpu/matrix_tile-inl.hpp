@@ -33,6 +33,8 @@ struct tile_args {
   int64_t start_stride = 0;
   float* c = nullptr;
   int64_t c_stride = 0;
+  const float* ahead = nullptr; ///< memory to bring into the second-level cache meanwhile
+  int64_t ahead_step = 0;       ///< floats of it for each k
 };
 
 // Registers decide the shape: accumulators, one vector of each column group and one broadcast value
@@ -50,6 +52,14 @@ inline constexpr int max_tile_rows = 6;
 /// nearer.
 inline constexpr int64_t prefetch_k = 32;
 
+HWY_INLINE void prefetch_second_level(const float* p) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  __builtin_prefetch(p, 0, 2);
+#else
+  hwy::Prefetch(p);
+#endif
+}
+
 /// C[Rows, Vectors * lanes] = start + a b.
 template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_args& args) {
   const math::float_tag d;
@@ -64,8 +74,12 @@ template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_arg
   }
   const float* HWY_RESTRICT a = args.a;
   const float* HWY_RESTRICT b = args.b;
+  const float* ahead = args.ahead;
   for (int64_t k = 0; k < args.k; ++k, a += Rows, b += panel_width) {
     hwy::Prefetch(a + prefetch_k * Rows);
+    prefetch_second_level(ahead);
+    prefetch_second_level(ahead + 16);
+    ahead += args.ahead_step;
     hn::Vec<decltype(d)> column[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
