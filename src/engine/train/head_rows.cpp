@@ -7,7 +7,7 @@
 
 namespace troupe::engine {
 
-float* room(aligned_buffer<float>& buffer, int64_t size) {
+float* grown(aligned_buffer<float>& buffer, int64_t size) {
   buffer.reserve(size);
   return buffer.data();
 }

@@ -12,7 +12,7 @@
 namespace troupe::engine {
 
 /// At least `size` floats of a buffer, with any contents.
-float* room(aligned_buffer<float>& buffer, int64_t size);
+float* grown(aligned_buffer<float>& buffer, int64_t size);
 
 /// rows_AD[a] = hidden_ND[row_A[a]].
 void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND,

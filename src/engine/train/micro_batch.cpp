@@ -16,7 +16,7 @@ int64_t width_of(const trainee& model) { return model.net.description().embeddin
 /// Hidden states of the whole batch, with what backward needs.
 const float* forward(context& ctx, const trainee& model, const packed_batch& batch) {
   train_workspace& w = model.workspace;
-  float* hidden_ND = room(w.hidden_ND, batch.tokens() * width_of(model));
+  float* hidden_ND = grown(w.hidden_ND, batch.tokens() * width_of(model));
   model.net.forward(ctx, model.weights, batch.view(), hidden_ND, w.saved);
   return hidden_ND;
 }
@@ -25,7 +25,7 @@ const float* forward(context& ctx, const trainee& model, const packed_batch& bat
 const float* forward_rows(context& ctx, const trainee& model, const packed_batch& batch,
                           const prediction_rows& rows) {
   const float* hidden_ND = forward(ctx, model, batch);
-  float* rows_AD = room(model.workspace.rows_AD, rows.size() * width_of(model));
+  float* rows_AD = grown(model.workspace.rows_AD, rows.size() * width_of(model));
   gather_rows(rows.row_A, width_of(model), hidden_ND, rows_AD);
   return rows_AD;
 }
@@ -38,7 +38,7 @@ void backward(context& ctx, const trainee& model, const packed_batch& batch, flo
 void backward_rows(context& ctx, const trainee& model, const packed_batch& batch,
                    const prediction_rows& rows) {
   train_workspace& w = model.workspace;
-  float* dhidden_ND = room(w.dhidden_ND, batch.tokens() * width_of(model));
+  float* dhidden_ND = grown(w.dhidden_ND, batch.tokens() * width_of(model));
   scatter_rows(rows.row_A, width_of(model), batch.tokens(), w.drows_AD.data(), dhidden_ND);
   backward(ctx, model, batch, dhidden_ND);
 }
@@ -59,7 +59,7 @@ void train_language_model(context& ctx, const trainee& model, const packed_batch
   args.forward.d = width_of(model);
   args.forward.vocabulary = model.net.description().vocabulary;
   args.forward.temperature = softmax_temperature(temperature);
-  args.dx_ND = room(model.workspace.drows_AD, rows.size() * width_of(model));
+  args.dx_ND = grown(model.workspace.drows_AD, rows.size() * width_of(model));
   args.dweight = model.net.head(model.gradients);
   args.gradient = std::move(gradient);
   kernels::log_prob_train(ctx, args);
@@ -113,7 +113,7 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
   std::vector<float> dscore_N(score_N.size());
   const pair_statistics statistics =
       pairwise_loss(settings, {dscore_N, score_N, batch.token_N, batch.offset_B1, end_B, pairs});
-  float* dhidden_ND = room(model.workspace.dhidden_ND, batch.tokens() * width_of(model));
+  float* dhidden_ND = grown(model.workspace.dhidden_ND, batch.tokens() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, hidden_ND, dscore_N, dhidden_ND,
                          model.gradients);
   backward(ctx, model, batch, dhidden_ND);
@@ -159,7 +159,7 @@ value_statistics critic_micro_batch(context& ctx, const trainee& model, const pa
   std::vector<float> dvalue_A(value_A.size());
   const value_statistics statistics = value_loss(
       settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
-  float* drows_AD = room(model.workspace.drows_AD, rows.size() * width_of(model));
+  float* drows_AD = grown(model.workspace.drows_AD, rows.size() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, rows_AD, dvalue_A, drows_AD,
                          model.gradients);
   backward_rows(ctx, model, batch, rows);
