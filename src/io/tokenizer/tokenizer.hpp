@@ -96,13 +96,13 @@ std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 /// The bytes of a folder's tokenizer files; empty where there is no such file.
 struct tokenizer_files {
-  std::optional<std::string> tokenizer_json;
-  std::optional<std::string> vocab_json;
-  std::optional<std::string> merges_txt;
-  std::optional<std::string> tokenizer_model;
-  std::optional<std::string> tokenizer_config_json;
-  std::optional<std::string> special_tokens_map_json;
-  std::optional<std::string> chat_template_jinja;
+  std::optional<std::string> tokenizer_json = {};
+  std::optional<std::string> vocab_json = {};
+  std::optional<std::string> merges_txt = {};
+  std::optional<std::string> tokenizer_model = {};
+  std::optional<std::string> tokenizer_config_json = {};
+  std::optional<std::string> special_tokens_map_json = {};
+  std::optional<std::string> chat_template_jinja = {};
 };
 
 /// load_tokenizer of bytes; `where` names their place in errors.

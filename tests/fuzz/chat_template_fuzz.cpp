@@ -1,0 +1,16 @@
+// Any bytes as a chat template: recognised or refused.
+#include "io/tokenizer/chat.hpp"
+#include "kernels/base/error.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  try {
+    troupe::io::chat_format::recognise({reinterpret_cast<const char*>(data), size});
+  } catch (const troupe::error&) {
+    return 0;
+  }
+  return 0;
+}
