@@ -48,8 +48,8 @@ struct attention_backward_args {
 
 void attention_backward(context& ctx, const attention_backward_args& args);
 
-/// One layer's cache. A page holds 64 positions of one sequence: keys [G, K, 64], values [G, 64, K]; a page that is
-/// not full is zero past its end. Pages may be shared by sequences with a common prefix.
+/// One layer's cache. A page holds 64 positions of one sequence: keys [G, K, 64], values [G, 64, K]; what a page holds
+/// past the sequence's end is not used. Pages may be shared by sequences with a common prefix.
 struct kv_pages {
   float* keys = nullptr;
   float* values = nullptr;
