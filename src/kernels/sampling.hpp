@@ -17,7 +17,8 @@ struct sampling_settings {
 
 struct sampled_token {
   int32_t token = 0;
-  float logprob = 0;  ///< log softmax(logits / temperature), before top-k, top-p, min-p and penalty; greedy: temperature 1
+  float logprob = 0; ///< log softmax(logits / temperature), before top-k, top-p, min-p and penalty;
+                     ///< greedy: temperature 1
 };
 
 /// Scratch that a caller keeps between calls.
@@ -26,14 +27,16 @@ struct sampling_scratch {
   std::vector<int32_t> order;
 };
 
-/// Draws by inverse transform from `uniform` in [0, 1): tokens in falling order of probability, ties by id.
-/// Greedy takes the lowest id among the largest logits. `context` are the ids that the repetition penalty looks at:
-/// a positive logit of one is divided by it, a negative one multiplied, once however often the id occurs.
-/// Each filter keeps a prefix of that order: the k first; of those, the fewest that have top_p of their sum; of those,
-/// the ones with p >= min_p * the first's. The order is found only as far as it is needed.
-/// Errors  bad_argument for a setting, number or id out of range; not_finite where the logits give no distribution.
-/// Bits    logits_V is divided by the temperature in place by log_softmax_row (log_prob.hpp).
+/// Draws by inverse transform from `uniform` in [0, 1): tokens in falling order of probability,
+/// ties by id. Greedy takes the lowest id among the largest logits. `context` are the ids that the
+/// repetition penalty looks at: a positive logit of one is divided by it, a negative one
+/// multiplied, once however often the id occurs. Each filter keeps a prefix of that order: the k
+/// first; of those, the fewest that have top_p of their sum; of those, the ones with p >= min_p *
+/// the first's. The order is found only as far as it is needed. Errors  bad_argument for a setting,
+/// number or id out of range; not_finite where the logits give no distribution. Bits    logits_V is
+/// divided by the temperature in place by log_softmax_row (log_prob.hpp).
 sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
-                           std::span<const int32_t> context, double uniform, sampling_scratch& scratch);
+                           std::span<const int32_t> context, double uniform,
+                           sampling_scratch& scratch);
 
-}  // namespace troupe::kernels
+} // namespace troupe::kernels

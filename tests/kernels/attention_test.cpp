@@ -159,7 +159,7 @@ public:
   explicit paged_case(const attention_case& values)
       : values_(values), pages_((values.rows + attention_tile - 1) / attention_tile) {
     const int64_t floats = kv_pages{}.page_floats(values.shape) * (2 * pages_ + 1);
-    keys_.assign(static_cast<size_t>(floats), NAN);  // what was not written must not be used
+    keys_.assign(static_cast<size_t>(floats), NAN); // what was not written must not be used
     values_pages_.assign(static_cast<size_t>(floats), NAN);
     for (int64_t page = 0; page < pages_; ++page) {
       table_.push_back(static_cast<int32_t>(2 * (pages_ - page) - 1));
