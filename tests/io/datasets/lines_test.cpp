@@ -1,0 +1,104 @@
+#include "io/datasets/lines.hpp"
+#include "kernels/base/error.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+
+namespace troupe::io {
+
+static const std::string folder = std::string(TROUPE_TEST_DATA) + "/datasets/";
+
+static std::vector<std::string> all_lines(line_reader reader) {
+  std::vector<std::string> out;
+  for (std::string line; reader.next(line);) {
+    out.push_back(line);
+  }
+  return out;
+}
+
+static std::string error_of(line_reader reader) {
+  try {
+    all_lines(std::move(reader));
+  } catch (const error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(LinesTest, EndsOfLinesAndOfTheTextAreNotPartOfALine) {
+  EXPECT_EQ(all_lines({text_source("a\r\n\nb"), "t"}), (std::vector<std::string>{"a", "", "b"}));
+  EXPECT_EQ(all_lines({text_source("a\n"), "t"}), (std::vector<std::string>{"a"}));
+  EXPECT_EQ(all_lines({text_source(""), "t"}), (std::vector<std::string>{}));
+}
+
+TEST(LinesTest, LinesDoNotDependOnHowTheSourceCutsThem) {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) {
+    text += std::to_string(i) + std::string(static_cast<size_t>(i % 37), 'x') + "\n";
+  }
+  size_t at = 0;
+  const byte_source dripping = [&](std::span<char> into) {
+    const size_t count = std::min({into.size(), text.size() - at, size_t{1 + at % 97}});
+    std::copy_n(text.begin() + static_cast<std::ptrdiff_t>(at), count, into.begin());
+    at += count;
+    return count;
+  };
+  EXPECT_EQ(all_lines({dripping, "t"}), all_lines({text_source(text), "t"}));
+}
+
+TEST(LinesTest, CompressedAndPlainFilesReadAlike) {
+  const auto plain = all_lines({open_text(folder + "gsm8k.jsonl"), "p"});
+  EXPECT_EQ(plain.size(), 24U);
+  EXPECT_EQ(plain, all_lines({open_text(folder + "gsm8k.jsonl.gz"), "z"}));
+}
+
+TEST(LinesTest, ACutCompressedFileIsAnError) {
+  std::ostringstream whole;
+  whole << std::ifstream(folder + "gsm8k.jsonl.gz", std::ios::binary).rdbuf();
+  const std::string path = testing::TempDir() + "/cut.jsonl.gz";
+  std::ofstream(path, std::ios::binary) << whole.str().substr(0, whole.str().size() / 2);
+  EXPECT_NE(error_of({open_text(path), path}).find("damaged or cut off"), std::string::npos);
+}
+
+TEST(LinesTest, ADamagedCompressedFileIsAnError) {
+  std::ostringstream whole;
+  whole << std::ifstream(folder + "gsm8k.jsonl.gz", std::ios::binary).rdbuf();
+  std::string bytes = whole.str();
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 0x10);
+  const std::string path = testing::TempDir() + "/flipped.jsonl.gz";
+  std::ofstream(path, std::ios::binary) << bytes;
+  EXPECT_NE(error_of({open_text(path), path}), "no error");
+}
+
+TEST(LinesTest, AnOverlongLineIsAnErrorWithItsNumber) {
+  const std::string text = "ok\n" + std::string(101, 'x') + "\n";
+  EXPECT_NE(error_of({text_source(text), "t.jsonl", 100})
+                .find("t.jsonl, line 2: is longer than 100 bytes"),
+            std::string::npos);
+  EXPECT_EQ(error_of({text_source(text), "t.jsonl", 101}), "no error");
+  EXPECT_NE(error_of({text_source(std::string(200000, 'x')), "t.jsonl", 100}).find("line 1"),
+            std::string::npos);
+}
+
+TEST(LinesTest, BadUtf8IsAnErrorWithItsPlace) {
+  EXPECT_NE(error_of({text_source("a\nbc\xFF"), "t"}).find("t, line 2: byte 3 is not valid UTF-8"),
+            std::string::npos);
+}
+
+TEST(LinesTest, Utf8IsStrict) {
+  for (const char* good : {"", "a", "\u00e9", "\u20ac", "\U0001F600", "\xED\x9F\xBF",
+                           "\xEE\x80\x80", "\xF4\x8F\xBF\xBF"}) {
+    EXPECT_EQ(find_bad_utf8(good), -1) << good;
+  }
+  for (const char* bad :
+       {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE2\x82", "\xC3", "\xF0\x9F\x98"}) {
+    EXPECT_EQ(find_bad_utf8(std::string("ab") + bad), 2) << bad;
+  }
+}
+
+TEST(LinesTest, AMissingFileIsNamed) { EXPECT_THROW(open_text(folder + "nowhere.jsonl"), error); }
+
+} // namespace troupe::io

@@ -1,0 +1,231 @@
+#include "io/job.hpp"
+#include "kernels/base/error.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace troupe::io {
+
+static const job_origin here{
+    .name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
+
+static const std::string smallest = R"(
+[model]
+policy = models/base
+[data.hh]
+path = hh.jsonl
+format = hh-dialogue
+)";
+
+static std::string error_of(const std::string& text, const std::vector<std::string>& words = {}) {
+  try {
+    parse_job(text, here, words);
+  } catch (const error& e) {
+    EXPECT_EQ(e.code(), errc::bad_argument);
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(JobTest, DefaultsAreDeepSpeedChatsWhereNothingIsSaid) {
+  const job j = parse_job(smallest, here);
+  EXPECT_EQ(j.run.dir, "/work/runs/job");
+  EXPECT_EQ(j.model.policy, "/jobs/models/base");
+  EXPECT_EQ(j.data.at(0).path, "/jobs/hh.jsonl");
+  EXPECT_EQ(j.run.phases, (std::vector<phase>{phase::sft, phase::reward, phase::ppo}));
+  EXPECT_EQ(j.ppo.kl_coef, 0.1);
+  EXPECT_EQ(j.ppo.clip, 0.2);
+  EXPECT_EQ(j.ppo.policy.learning_rate, 9.65e-6);
+  EXPECT_EQ(j.ppo.critic.learning_rate, 5e-6);
+  EXPECT_EQ(j.ppo.policy.beta2, 0.95);
+  EXPECT_EQ(j.ppo.ema_decay, 0.992);
+  EXPECT_EQ(j.reward.training.optimizer.learning_rate, 5e-5);
+}
+
+TEST(JobTest, PpoLearnsFromTheRewardModelWhenNoSourceIsNamed) {
+  const job j = parse_job(smallest, here);
+  ASSERT_EQ(j.rewards.size(), 1U);
+  EXPECT_EQ(j.rewards[0].kind, reward_kind::model);
+  EXPECT_EQ(j.rewards[0].weight, 1.0);
+}
+
+TEST(JobTest, ReadsCommentsQuotesAndHashes) {
+  const job j = parse_job(smallest + R"(
+; a comment
+# another
+[generation]  ; after a section
+stop = "\n\nHuman:"  ; after a text
+stop = "####"
+stop = "a;b \"c\" \\ \x09"
+stop = x#y # after a plain text
+temperature=0.5
+)",
+                          here);
+  EXPECT_EQ(j.generation.stop,
+            (std::vector<std::string>{"\n\nHuman:", "####", "a;b \"c\" \\ \t", "x#y"}));
+  EXPECT_EQ(j.generation.temperature, 0.5);
+}
+
+TEST(JobTest, ListsMayBeRepeatedOrInOneLine) {
+  const job one = parse_job(
+      "[run]\nphases = sft ppo\n" + smallest + "[rewards.r]\nkind = lexicon\nlexicon = l\n", here);
+  const job two = parse_job("[run]\nphases = sft\nphases = ppo\n" + smallest +
+                                "[rewards.r]\nkind = lexicon\nlexicon = l\n",
+                            here);
+  EXPECT_EQ(one, two);
+}
+
+TEST(JobTest, TheCommandLineWinsOverTheFile) {
+  const std::vector<std::string> words = {
+      "--ppo.kl-coef",        "0.05", "--generation.stop=x", "--data.hh.weight", "2",
+      "--rewards.neg.weight", "-1.5", "--run.dir=there"};
+  const job j =
+      parse_job(smallest + "[generation]\nstop = a\nstop = b\n[ppo]\nkl-coef = 0.7\n", here, words);
+  EXPECT_EQ(j.ppo.kl_coef, 0.05);
+  EXPECT_EQ(j.generation.stop, std::vector<std::string>{"x"});
+  EXPECT_EQ(j.data.at(0).weight, 2.0);
+  EXPECT_EQ(j.rewards.at(0).weight, -1.5);
+  EXPECT_EQ(j.run.dir, "/work/there");
+}
+
+TEST(JobTest, AllErrorsComeAtOnceWithKeyValueAndRemedy) {
+  EXPECT_EQ(error_of(R"([run]
+seed = -1
+lanes = 3
+phases = ppo sft
+[ppo]
+kl-ceof = 0.1
+clip = 2
+clip = 0.1
+epochs = many
+minibatches = 7
+[pop]
+x = 1
+what is this
+[generation]
+top-p = 1.5
+stop = "open
+[data.s]
+format = tekst
+)"),
+            R"(15 errors in job.ini:
+  job.ini:13: "what is this" is neither [section] nor key = value
+  job.ini:16: stop: the text in quotes does not end, or more follows it: ""open"
+  job.ini:11: there is no section [pop]; did you mean [ppo]?
+  job.ini:2: run.seed = -1: is not an integer from 0 to 2^64 - 1
+  job.ini:6: ppo.kl-ceof = 0.1: there is no such key; did you mean ppo.kl-coef?
+  job.ini:8: ppo.clip = 0.1: was given before at job.ini:7 as 2; keep one
+  job.ini:9: ppo.epochs = many: is not an integer
+  job.ini:15: generation.top-p = 1.5: is out of range: give 0 < x <= 1
+  job.ini:18: data.s.format = tekst: is none of text | prompt-answer | pairs | hh-dialogue | conversations | instruction | question-answer
+  run.phases = ppo sft: each may stand once, in the order pairs sft reward ppo, since each uses what those before it made
+  run.lanes = 3: give a power of two
+  model.policy is missing: name the folder of the model to train
+  data.s.path is missing: name a .jsonl or .jsonl.gz file
+  phase ppo has no reward: rewards.model is a model, but there is neither a reward phase nor model.reward; add one of them, or a [rewards.NAME] with kind = lexicon or answer
+  ppo.minibatches = 7 does not divide the generation batch of 64 (ppo.prompts = 64 times ppo.samples-per-prompt = 1))");
+}
+
+struct refusal {
+  const char* extra;
+  const char* expected;
+};
+
+class JobRefusalTest : public testing::TestWithParam<refusal> {};
+
+TEST_P(JobRefusalTest, NamesTheCombination) {
+  const std::string text = error_of(smallest + GetParam().extra);
+  EXPECT_EQ(text, std::string("1 error in job.ini:\n  ") + GetParam().expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Combinations, JobRefusalTest,
+    testing::Values(
+        refusal{"[place]\nranks = 3\n[run]\nlanes = 4\n",
+                "place.ranks = 3 does not divide run.lanes = 4: give a power of two of at most 4, "
+                "or run.lanes = 1"},
+        refusal{"[rewards.r]\nweight = 0\n",
+                "phase ppo has no reward: every [rewards.NAME] has weight = 0"},
+        refusal{"[rewards.r]\nkind = lexicon\n",
+                "rewards.r.lexicon is missing: kind = lexicon needs a word list"},
+        refusal{"[generation]\ntemperature = 0\n[ppo]\nsamples-per-prompt = 2\n",
+                "ppo.samples-per-prompt = 2 with generation.temperature = 0 draws the same answer "
+                "so many times: "
+                "raise the temperature or give 1"},
+        refusal{"[length]\nmax-tokens = 100\n", "length.max-prompt-tokens = 256 leaves no room for "
+                                                "an answer in length.max-tokens = 100: lower the "
+                                                "first"},
+        refusal{"[data.t]\npath = x\nformat = text\nphases = ppo\n",
+                "data.t.phases has ppo, which format = text cannot serve: give prompt-words, so "
+                "that there are "
+                "prompts"},
+        refusal{"[data.t]\npath = x\nprompt-template = hello\n",
+                "data.t.prompt-template = hello has no {prompt} in it"},
+        refusal{"[split]\nppo = 0\n",
+                "split.ppo = 0 leaves phase ppo without data: give it a share"},
+        refusal{"[ppo]\npolicy-warm-up = 1000\n",
+                "ppo.policy-warm-up = 1000 is longer than the phase (100 updates): lower it"},
+        refusal{"[data.pairs]\npath = x\n",
+                "[data.pairs]: this name is kept for the pairs that a run makes: choose another"},
+        refusal{
+            "[generation]\nstop = \"\"\n",
+            "generation.stop = \"\": an empty text would end every answer at once: leave it out"}));
+
+TEST(JobTest, PairsNeedARuleAndDataThatAsksForThem) {
+  const std::string text = "[run]\nphases = pairs sft reward ppo\n" + smallest;
+  EXPECT_EQ(error_of(text),
+            "2 errors in job.ini:\n"
+            "  phase pairs has no data: give a [data.NAME] that serves it (phases = pairs …)\n"
+            "  pairs.reward is missing: phase pairs needs the name of a [rewards.NAME] of kind "
+            "lexicon or answer");
+}
+
+TEST(JobTest, TheCommandLineReportsWhatFitsNowhere) {
+  EXPECT_EQ(error_of(smallest, {"stray", "--ppo.klcoef", "1"}),
+            "2 errors in job.ini:\n"
+            "  command line: \"stray\" belongs to no option: write --section.key value\n"
+            "  command line: ppo.klcoef = : there is no such key; did you mean ppo.kl-coef?");
+}
+
+TEST(JobTest, MissingFilesAreNamed) {
+  const std::string path = testing::TempDir() + "/missing_files.ini";
+  std::ofstream(path) << smallest;
+  try {
+    load_job(path);
+    FAIL() << "no error";
+  } catch (const error& e) {
+    const std::string folder =
+        std::filesystem::path(path).parent_path().lexically_normal().string();
+    EXPECT_NE(std::string(e.what()).find("models/base: there is no model: no config.json"),
+              std::string::npos)
+        << e.what();
+    EXPECT_NE(std::string(e.what()).find("hh.jsonl: there is no such file"), std::string::npos)
+        << e.what();
+  }
+  EXPECT_THROW(load_job(path + ".nowhere"), error);
+}
+
+TEST(JobTest, DifferencesNameWhatChangesTheNumbersOnly) {
+  const job before = parse_job(smallest, here);
+  const job now =
+      parse_job(smallest, here,
+                std::vector<std::string>{"--ppo.kl-coef", "0.05", "--run.threads", "7", "--run.dir",
+                                         "elsewhere", "--generation.stop", "x"});
+  EXPECT_EQ(differences(before, now),
+            (std::vector<std::string>{"ppo.kl-coef: 0.1 before, 0.05 now",
+                                      "generation.stop: empty before, x now"}));
+  EXPECT_NE(job_digest(before), job_digest(now));
+}
+
+TEST(JobTest, AMovedRunHasTheSameDigest) {
+  job_origin there = here;
+  there.folder = "/other/place";
+  const job before = parse_job(smallest, here);
+  const job now = parse_job(smallest, there, std::vector<std::string>{"--run.threads", "3"});
+  EXPECT_EQ(job_digest(before), job_digest(now));
+  EXPECT_TRUE(differences(before, now).empty());
+}
+
+} // namespace troupe::io
