@@ -1,10 +1,11 @@
 /// The shared vector functions against the C library in double, for every target that this CPU has.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector_math_test.cpp"
-#include "kernels/cpu/vector_math-inl.hpp"
-
+// clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include "kernels/cpu/vector_math-inl.hpp"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::HWY_NAMESPACE {
