@@ -1,0 +1,147 @@
+#include "jobs/report.hpp"
+
+#include "io/experience.hpp"
+#include "io/metrics.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fmt/format.h>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+namespace {
+
+constexpr size_t examples_shown = 3;
+
+/// First and last value of a metric within a phase.
+struct before_after {
+  std::optional<double> first, last;
+};
+
+before_after find(const std::vector<io::metrics_record>& records, const std::string& phase, const std::string& name) {
+  before_after found;
+  for (const io::metrics_record& record : records) {
+    for (const auto& [key, value] : record.values) {
+      if (record.phase == phase && key == name) {
+        found.first = found.first.value_or(value);
+        found.last = value;
+      }
+    }
+  }
+  return found;
+}
+
+void print_line(const char* label, const before_after& values, const char* format) {
+  if (values.first) {
+    fmt::print("  {:<34} {} -> {}\n", label, fmt::format(fmt::runtime(format), *values.first),
+               fmt::format(fmt::runtime(format), *values.last));
+  }
+}
+
+/// Each sample's total reward, in the order of sequence ids.
+std::vector<double> total_rewards(const io::experience& e, const io::job& job) {
+  const size_t sources = e.reward_names.size();
+  std::vector<double> totals;
+  for (size_t b = 0; b < e.sequence_id_B.size(); ++b) {
+    double total = 0;
+    for (size_t s = 0; s < sources; ++s) {
+      total += job.rewards[s].weight * static_cast<double>(e.reward_raw_BS[b * sources + s]);
+    }
+    totals.push_back(total);
+  }
+  return totals;
+}
+
+struct mean_and_deviation {
+  double mean = 0, deviation = 0;
+};
+
+mean_and_deviation of(const std::vector<double>& values) {
+  mean_and_deviation out;
+  for (const double value : values) {
+    out.mean += value / static_cast<double>(values.size());
+  }
+  for (const double value : values) {
+    out.deviation += (value - out.mean) * (value - out.mean);
+  }
+  out.deviation = std::sqrt(out.deviation / std::max(1.0, static_cast<double>(values.size()) - 1));
+  return out;
+}
+
+/// The gain of each prompt: the mean over its samples after, minus before. The same prompts were drawn both times.
+std::vector<double> gains(const io::experience& before, const std::vector<double>& reward_before,
+                          const std::vector<double>& reward_after) {
+  std::map<uint64_t, std::vector<double>> by_prompt;
+  for (size_t b = 0; b < reward_before.size(); ++b) {
+    by_prompt[before.prompt_id_B[b]].push_back(reward_after[b] - reward_before[b]);
+  }
+  std::vector<double> out;
+  for (const auto& [prompt, differences] : by_prompt) {
+    out.push_back(of(differences).mean);
+  }
+  return out;
+}
+
+void print_gain(const io::experience& before, const io::experience& after, const io::job& job) {
+  const auto reward_before = total_rewards(before, job);
+  const auto reward_after = total_rewards(after, job);
+  if (reward_before.empty() || reward_before.size() != reward_after.size()) {
+    return;
+  }
+  const mean_and_deviation first = of(reward_before);
+  const mean_and_deviation last = of(reward_after);
+  const auto by_prompt = gains(before, reward_before, reward_after);
+  const mean_and_deviation gain = of(by_prompt);
+  const double half = 1.96 * gain.deviation / std::sqrt(static_cast<double>(by_prompt.size()));
+  const double pooled = std::sqrt((first.deviation * first.deviation + last.deviation * last.deviation) / 2);
+  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", "reward of held-out prompts", first.mean, last.mean);
+  fmt::print("  {:<34} {:+.3f}, 95 % interval [{:+.3f}, {:+.3f}] over {} prompts; {:+.2f} deviations of a sample\n",
+             "gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
+             pooled > 0 ? gain.mean / pooled : 0.0);
+}
+
+void print_examples(const io::experience& before, const io::experience& after) {
+  const size_t count = std::min({examples_shown, before.answer_text_B.size(), after.answer_text_B.size()});
+  const size_t stride = count > 0 ? before.answer_text_B.size() / count : 1;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t b = i * stride;
+    fmt::print("\n  {}\n    before: {}\n    after:  {}\n", before.prompt_text_B[b], before.answer_text_B[b],
+               after.answer_text_B[b]);
+  }
+}
+
+}  // namespace
+
+void print_report(const io::run_directory& run, const io::job& job) {
+  const auto records = io::read_metrics(run.metrics());
+  fmt::print("\nWhat was learned\n");
+  print_line("held-out perplexity (SFT)", find(records, "sft", "held_out/perplexity"), "{:.3f}");
+  print_line("held-out accuracy (reward model)", find(records, "reward", "held_out/accuracy"), "{:.3f}");
+  print_line("KL from the reference, nats/sequence", find(records, "ppo", "kl/per_sequence_nats"), "{:.3f}");
+  const auto evaluation = [&](int64_t iteration) {
+    return run.root() / fmt::format("evaluations/iteration-{:06}.h5", iteration);
+  };
+  if (job.has(io::phase::ppo) && std::filesystem::exists(evaluation(0)) &&
+      std::filesystem::exists(evaluation(job.ppo.iterations))) {
+    const io::experience before = io::read_experience(evaluation(0));
+    const io::experience after = io::read_experience(evaluation(job.ppo.iterations));
+    print_gain(before, after, job);
+    print_examples(before, after);
+  }
+  fmt::print("\nWhere it lies\n  {:<14}{}\n", "run", run.root().string());
+  for (const char* name : {"sft", "reward", "policy", "policy-ema", "critic"}) {
+    if (std::filesystem::exists(run.model(name))) {
+      fmt::print("  {:<14}{}\n", name, run.model(name).string());
+    }
+  }
+  fmt::print("  {:<14}{}\n  {:<14}{}\n", "metrics", run.metrics().string(), "curves",
+             "tensorboard --logdir " + run.tensorboard().string());
+  std::fflush(stdout);
+}
+
+}  // namespace troupe

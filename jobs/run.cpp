@@ -1,0 +1,53 @@
+// troupe run JOB.ini [--section.key value ...]: everything that is left of a job.
+#include "actors/run.hpp"
+
+#include "io/job.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/report.hpp"
+#include "kernels/base/error.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <spdlog/spdlog.h>
+#include <string>
+#include <vector>
+
+namespace troupe {
+
+constexpr const char* usage =
+    "troupe run JOB.ini [--section.key value ...]\n\n"
+    "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT or\n"
+    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases the\n"
+    "same command line resumes it.\n\n"
+    "Exit status: 0 finished; 1 failed; 2 wrong usage or job file; 75 stopped on request, to be run again.\n\n";
+
+int run_command(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
+    std::fprintf(arguments.empty() ? stderr : stdout, "%s%s", usage, io::job_help().c_str());
+    return arguments.empty() ? exit_usage : exit_ok;
+  }
+  io::job job;
+  try {
+    job = io::load_job(arguments[0], std::span(arguments).subspan(1));
+  } catch (const error& failure) {
+    std::fprintf(stderr, "troupe run: %s\n", failure.what());
+    return exit_usage;
+  }
+  const auto result =
+      actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
+  switch (result.outcome) {
+  case actors::outcome::finished:
+    print_report(io::run_directory::open(job.run.dir), job);
+    return exit_ok;
+  case actors::outcome::stopped:
+    spdlog::info("stopped; the same command line goes on. {}", result.text);
+    return exit_stopped;
+  case actors::outcome::failed:
+    break;
+  }
+  std::fprintf(stderr, "troupe run: %s\n", result.text.c_str());
+  return exit_failed;
+}
+
+}  // namespace troupe

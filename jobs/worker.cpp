@@ -1,0 +1,31 @@
+// troupe worker: a rank, started by the supervisor.
+#include "actors/worker.hpp"
+
+#include "io/job.hpp"
+#include "io/run_directory.hpp"
+#include "jobs/arguments.hpp"
+#include "jobs/commands.hpp"
+
+namespace troupe {
+
+namespace po = boost::program_options;
+
+int worker_command(int argc, char** argv) {
+  actors::worker_settings settings;
+  std::string run;
+  po::options_description options("Options");
+  options.add_options()("run", po::value(&run)->required(), "the run directory")(
+      "host", po::value(&settings.host)->required(), "where the supervisor listens")(
+      "port", po::value(&settings.port)->required(), "")("attempt", po::value(&settings.attempt)->required(), "")(
+      "supervisor-pid", po::value(&settings.supervisor_pid)->default_value(0),
+      "the supervisor's process, where it runs on this host");
+  po::variables_map values;
+  if (!parse_arguments(argc, argv, "troupe worker: started by troupe run, not by users.\n", options, {}, values)) {
+    return exit_ok;
+  }
+  settings.run = run;
+  settings.job = io::load_job(io::run_directory::open(run).job().string());
+  return actors::run_worker(settings);
+}
+
+}  // namespace troupe
