@@ -39,35 +39,40 @@ void PrintTo(const expectation& e, std::ostream* out) { *out << e.folder; }
 
 class TokenizerVectorsTest : public testing::TestWithParam<expectation> {};
 
-TEST_P(TokenizerVectorsTest, EncodesAndDecodesAsTheReference) {
-  const auto tokens = load_tokenizer(folder_of(GetParam().folder));
-  EXPECT_EQ(tokens->vocabulary_size(), GetParam().vocabulary_size);
-  const auto lines = read_lines(folder_of(GetParam().folder) / "vectors.jsonl");
+void expect_vectors(const tokenizer& tokens, const std::filesystem::path& path) {
+  const auto lines = read_lines(path);
   ASSERT_EQ(lines.size(), 200u);
   for (const json_line& line : lines) {
     const auto ids = line.at("ids").get<id_list>();
     if (line.at("kind") == "encode") {
-      EXPECT_EQ(tokens->encode(line.at("text").get<std::string>(), false), ids) << line;
+      EXPECT_EQ(tokens.encode(line.at("text").get<std::string>(), false), ids) << line;
     }
-    EXPECT_EQ(tokens->decode(ids, false), line.at("decoded").get<std::string>()) << line;
+    EXPECT_EQ(tokens.decode(ids, false), line.at("decoded").get<std::string>()) << line;
     if (line.contains("decoded_skip_special")) {
-      EXPECT_EQ(tokens->decode(ids, true), line.at("decoded_skip_special").get<std::string>())
+      EXPECT_EQ(tokens.decode(ids, true), line.at("decoded_skip_special").get<std::string>())
           << line;
     }
   }
 }
 
-TEST_P(TokenizerVectorsTest, AddsWhatTheConfigurationAdds) {
-  const auto tokens = load_tokenizer(folder_of(GetParam().folder));
-  const id_list plain = tokens->encode("Hello world", false);
-  if (!GetParam().hello.empty()) {
-    EXPECT_EQ(plain, GetParam().hello);
+void expect_special_tokens(const tokenizer& tokens, const expectation& expected) {
+  const id_list plain = tokens.encode("Hello world", false);
+  if (!expected.hello.empty()) {
+    EXPECT_EQ(plain, expected.hello);
   }
-  id_list expected = GetParam().prefix;
-  expected.insert(expected.end(), plain.begin(), plain.end());
-  EXPECT_EQ(tokens->encode("Hello world", true), expected);
-  EXPECT_EQ(tokens->encode("", true), GetParam().prefix);
-  EXPECT_EQ(tokens->encode("", false), id_list());
+  id_list framed = expected.prefix;
+  framed.insert(framed.end(), plain.begin(), plain.end());
+  EXPECT_EQ(tokens.encode("Hello world", true), framed);
+  EXPECT_EQ(tokens.encode("", true), expected.prefix);
+  EXPECT_EQ(tokens.encode("", false), id_list());
+}
+
+// One test for both, since loading the large ones takes longer than all their vectors.
+TEST_P(TokenizerVectorsTest, EncodesAndDecodesAsTheReferenceAndAddsWhatTheConfigurationAdds) {
+  const auto tokens = load_tokenizer(folder_of(GetParam().folder));
+  EXPECT_EQ(tokens->vocabulary_size(), GetParam().vocabulary_size);
+  expect_vectors(*tokens, folder_of(GetParam().folder) / "vectors.jsonl");
+  expect_special_tokens(*tokens, GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TokenizerVectorsTest,
