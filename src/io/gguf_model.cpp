@@ -98,7 +98,8 @@ private:
     const auto value_width = file_.get<int64_t>(key("attention.value_length"), sizes.head_width);
     refuse_unless(value_width == sizes.head_width, "attention.value_length",
                   std::to_string(value_width));
-    refuse_unless(sizes.head_width > 0 && sizes.head_width % 2 == 0, "attention.head_count", std::to_string(sizes.heads));
+    refuse_unless(sizes.head_width > 0 && sizes.head_width % 2 == 0, "attention.head_count",
+                  std::to_string(sizes.heads));
   }
 
   const gguf_file& file_;

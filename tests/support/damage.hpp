@@ -1,4 +1,5 @@
-/// Feeding a parser with damaged bytes: it must read them or refuse them with troupe::error, never crash.
+/// Feeding a parser with damaged bytes: it must read them or refuse them with troupe::error, never
+/// crash.
 #pragma once
 
 #include "kernels/base/error.hpp"
@@ -57,20 +58,22 @@ inline void expect_error(errc code, std::string_view part, const std::function<v
 
 using parser = std::function<void(std::span<const std::byte>)>;
 
-/// Every shorter prefix must be refused (a format with a length or an end mark knows its end). Each is copied to a
-/// buffer of its own size, so that the address sanitizer sees any read beyond it.
+/// Every shorter prefix must be refused (a format with a length or an end mark knows its end). Each
+/// is copied to a buffer of its own size, so that the address sanitizer sees any read beyond it.
 inline void expect_every_truncation_refused(const byte_vector& bytes, const parser& parse) {
   for (size_t length = 0; length < bytes.size(); ++length) {
     const byte_vector prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length));
-    EXPECT_TRUE(caught([&] { parse(prefix); }).has_value()) << "the first " << length << " bytes were accepted";
+    EXPECT_TRUE(caught([&] { parse(prefix); }).has_value())
+        << "the first " << length << " bytes were accepted";
   }
 }
 
-/// Every byte with each bit flipped, and all of them, is read or refused. Returns how many were refused.
+/// Every byte with its lowest, a middle, the highest and all bits flipped is read or refused.
+/// Returns how many were refused.
 inline size_t flip_every_byte(const byte_vector& bytes, const parser& parse) {
   size_t refused = 0;
   for (size_t at = 0; at < bytes.size(); ++at) {
-    for (const unsigned mask : {0x01U, 0x02U, 0x04U, 0x08U, 0x10U, 0x20U, 0x40U, 0x80U, 0xFFU}) {
+    for (const unsigned mask : {0x01U, 0x10U, 0x80U, 0xFFU}) {
       byte_vector damaged = bytes;
       damaged[at] ^= static_cast<std::byte>(mask);
       refused += caught([&] { parse(damaged); }).has_value() ? 1 : 0;
@@ -79,4 +82,4 @@ inline size_t flip_every_byte(const byte_vector& bytes, const parser& parse) {
   return refused;
 }
 
-}  // namespace troupe::test
+} // namespace troupe::test

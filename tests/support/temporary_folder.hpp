@@ -10,7 +10,7 @@
 namespace troupe::test {
 
 class temporary_folder {
- public:
+public:
   temporary_folder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "troupe-test-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
@@ -28,8 +28,8 @@ class temporary_folder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
- private:
+private:
   std::filesystem::path path_;
 };
 
-}  // namespace troupe::test
+} // namespace troupe::test

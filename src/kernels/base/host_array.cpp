@@ -106,7 +106,9 @@ std::vector<float> to_float32(const host_array& array) {
   }
   switch (array.type) {
   case dtype::f32:
-    std::memcpy(out.data(), array.bytes.data(), array.bytes.size());
+    if (!out.empty()) { // memcpy takes no null pointer, not even for nothing
+      std::memcpy(out.data(), array.bytes.data(), array.bytes.size());
+    }
     return out;
   case dtype::f64:
     convert<double>(array.bytes, out, [](double v) { return static_cast<float>(v); });
