@@ -36,7 +36,7 @@ std::vector<file_tensor> file_tensors(const transformer& net);
 /// of Llama.
 std::string_view trunk_prefix(family f);
 
-/// The language-model head's name: "lm_head.weight", or "embed_out.weight".
+/// The language-model head's name: "lm_head.weight", or "embed_out.weight" of GPT-NeoX.
 std::string_view head_name(family f);
 
 /// Whether a tensor is a buffer that holds no parameter: causal masks, rotary frequencies.

@@ -55,7 +55,10 @@ public:
   loader(const transformer& net, const std::vector<std::string>& names, const array_finder& find)
       : net_(net), names_(names.begin(), names.end()), find_(find), tensors_(file_tensors(net)) {
     rename_trunk();
-    rename_scalar_head();
+    // Other names that a head goes by: transformers 5 writes lm_head for GPT-NeoX too, and value
+    // heads of other trainers stand in a file of their own.
+    rename(std::string(head_name(net.description().family)), "lm_head.weight");
+    rename("score.weight", "v_head.weight");
   }
 
   void check(bool new_scalar_head);
@@ -63,7 +66,7 @@ public:
 
 private:
   void rename_trunk();
-  void rename_scalar_head();
+  void rename(const std::string& usual, const std::string& other);
   void check_tensor(const file_tensor& tensor, bool may_be_absent);
   void check_unknown();
   void check_tied_head();
@@ -92,13 +95,14 @@ void loader::rename_trunk() {
   }
 }
 
-void loader::rename_scalar_head() {
-  if (names_.contains("score.weight") || !names_.contains("v_head.weight")) {
+/// Expects `other` in the place of `usual`, if that is what the file has.
+void loader::rename(const std::string& usual, const std::string& other) {
+  if (names_.contains(usual) || !names_.contains(other)) {
     return;
   }
   for (file_tensor& tensor : tensors_) {
-    if (tensor.name == "score.weight") {
-      tensor.name = "v_head.weight";
+    if (tensor.name == usual) {
+      tensor.name = other;
     }
   }
 }
@@ -139,7 +143,8 @@ void loader::check_tensor(const file_tensor& tensor, bool may_be_absent) {
 /// The language-model head is left aside where it is tied, and where a scalar head takes its place.
 bool loader::is_ignorable_head(const std::string& name) const {
   const model_description& d = net_.description();
-  return name == head_name(d.family) && (d.tied_head || d.scalar_head);
+  return (name == head_name(d.family) || name == "lm_head.weight") &&
+         (d.tied_head || d.scalar_head);
 }
 
 void loader::check_unknown() {
@@ -158,7 +163,8 @@ void loader::check_unknown() {
 /// Loading a head that differs from the embedding it is said to be tied to would quietly drop it.
 void loader::check_tied_head() {
   const model_description& d = net_.description();
-  const std::string name(head_name(d.family));
+  std::string name(head_name(d.family));
+  name = names_.contains(name) ? name : "lm_head.weight";
   if (!d.tied_head || d.scalar_head || !names_.contains(name)) {
     return;
   }
