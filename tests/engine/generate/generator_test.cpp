@@ -3,7 +3,7 @@
 #include "io/json.hpp"
 #include "kernels/base/error.hpp"
 #include "support/fixture.hpp"
-#include "support/loaded_model.hpp"
+#include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>
 
@@ -73,12 +73,12 @@ std::vector<generation_request> mixed_requests() {
 struct GeneratorTest : testing::Test {
   thread_pool pool{2};
   context ctx{pool};
-  test::loaded_model stories{"stories260k"};
+  test::loaded_model stories = test::load_model("stories260k");
 
   std::vector<generated_sequence> run(const generator_settings& settings,
                                       std::vector<generation_request> requests,
                                       generator_counters* counters = nullptr) {
-    generator g(stories.net, stories.data(), settings);
+    generator g(stories.net, stories.weights.data(), settings);
     auto all = generate_all(ctx, g, std::move(requests));
     if (counters != nullptr) {
       *counters = g.counters();
@@ -103,7 +103,7 @@ TEST_P(GreedyFixture, TokensAndLogProbsAreTheReferences) {
   thread_pool pool(2);
   context ctx{pool};
   const std::string folder = std::string("tiny/") + GetParam();
-  const test::loaded_model model(folder);
+  const test::loaded_model model = test::load_model(folder);
   const test::fixture f(folder + "/fixtures.safetensors");
   const auto prompts = f.values<int32_t>("gen.input_ids");
   const auto mask = f.integers("gen.attention_mask");
@@ -122,7 +122,7 @@ TEST_P(GreedyFixture, TokensAndLogProbsAreTheReferences) {
     requests.push_back(request_of({b}, prompt, static_cast<int64_t>(fresh)));
     requests.back().sampling = {.temperature = 0};
   }
-  generator g(model.net, model.data(), {});
+  generator g(model.net, model.weights.data(), {});
   for (const generated_sequence& s : generate_all(ctx, g, requests)) {
     ASSERT_EQ(s.ids.size(), fresh);
     for (size_t i = 0; i < fresh; ++i) {
@@ -173,13 +173,13 @@ TEST_F(GeneratorTest, ASampleDoesNotDependOnThreads) {
   const auto expected = run({}, mixed_requests());
   thread_pool one(1);
   context serial{one};
-  generator g(stories.net, stories.data(), {});
+  generator g(stories.net, stories.weights.data(), {});
   expect_equal(generate_all(serial, g, mixed_requests()), expected);
 }
 
 TEST_F(GeneratorTest, LateRequestsDoNotDisturbRunningOnes) {
   const auto expected = run({}, mixed_requests());
-  generator g(stories.net, stories.data(), {});
+  generator g(stories.net, stories.weights.data(), {});
   std::vector<generated_sequence> got;
   for (generation_request& r : mixed_requests()) {
     g.submit(r);
@@ -216,7 +216,8 @@ TEST_F(GeneratorTest, StoredLogProbsAreThoseOfThePackedForwardToTheLastBit) {
         stored.insert(stored.end(), b.begin(), b.end());
       }
     }
-    EXPECT_EQ(bits(answer_log_probs(ctx, stories.net, stories.data(), batch, temperature)), stored)
+    EXPECT_EQ(bits(answer_log_probs(ctx, stories.net, stories.weights.data(), batch, temperature)),
+              stored)
         << "temperature " << temperature;
   }
 }
@@ -253,7 +254,7 @@ TEST_F(GeneratorTest, TokensFollowTheModelsDistribution) {
     tokens.push_back(v);
     batch.add(tokens, static_cast<int64_t>(prompt.size()));
   }
-  const auto logprob = answer_log_probs(ctx, stories.net, stories.data(), batch, 1.3F);
+  const auto logprob = answer_log_probs(ctx, stories.net, stories.weights.data(), batch, 1.3F);
   double chi = 0, rest_expected = 0, rest_count = 0, cells = 0;
   for (size_t v = 0; v < 512; ++v) {
     const double expected = samples * std::exp(static_cast<double>(logprob[v]));
@@ -304,7 +305,7 @@ TEST_F(GeneratorTest, AnswersEndWhereTheModelsPositionsDo) {
 }
 
 TEST_F(GeneratorTest, CancelledSequencesLeaveNothingBehind) {
-  generator g(stories.net, stories.data(), {});
+  generator g(stories.net, stories.weights.data(), {});
   for (generation_request& r : mixed_requests()) {
     g.submit(r);
   }
@@ -328,7 +329,7 @@ std::string refusal(generator& g, const generation_request& r) {
 }
 
 TEST_F(GeneratorTest, RequestsThatCannotBeServedSayWhy) {
-  generator g(stories.net, stories.data(), {.cache_pages = 2});
+  generator g(stories.net, stories.weights.data(), {.cache_pages = 2});
   const auto has = [](const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
   };
@@ -350,7 +351,7 @@ TEST_F(GeneratorTest, RequestsThatCannotBeServedSayWhy) {
 
 TEST_F(GeneratorTest, DamagedWeightsAreAnError) {
   stories.weights[0] = NAN;
-  generator g(stories.net, stories.data(), {});
+  generator g(stories.net, stories.weights.data(), {});
   g.submit(request_of({1}, {0, 1, 0}, 5));
   try {
     g.step(ctx);
