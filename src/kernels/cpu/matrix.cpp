@@ -3,6 +3,8 @@
 #include "kernels/base/aligned.hpp"
 #include "kernels/cpu/matrix_plan.hpp"
 
+#include <functional>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matrix.cpp"
 // clang-format off
@@ -103,7 +105,8 @@ static void prefetch_tile(const float* c, int64_t c_stride, int64_t rows) {
 
 /// All tiles of the task in one panel and one block of k.
 static void multiply_panel(const product_args& args, const packed_span& span,
-                           const product_task& task, int64_t panel, int64_t block, const float* b) {
+                           const product_task& task, int64_t panel, int64_t block, const float* b,
+                           const float* next_b) {
   const bool from_c = args.accumulate || span.k_begin + block > 0;
   const chain_start start(args, panel);
   const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
@@ -121,8 +124,8 @@ static void multiply_panel(const product_args& args, const packed_span& span,
                         .c = c,
                         .c_stride = args.c_stride,
                         .ahead = b};
-    if (args.b_kind == b_layout::panels) { // the tiles of this panel share the fetching of the next
-      arguments.ahead = b + args.k * panel_width + (tile - task.tile_begin) * k_size * share;
+    if (next_b != nullptr) { // the tiles of this block share the fetching of the next
+      arguments.ahead = next_b + (tile - task.tile_begin) * k_size * share;
       arguments.ahead_step = share;
     }
     prefetch_tile(c + rows * args.c_stride, args.c_stride, rows);
@@ -134,15 +137,24 @@ static void multiply_panel(const product_args& args, const packed_span& span,
   }
 }
 
-/// `scratch` holds one block of a panel.
+/// Block by block of k, so that A stays in cache while panels pass; but where rows are few, panel
+/// by panel, so that the weight is read in the order of its addresses. `scratch` holds one block of
+/// a panel.
 void run_task(const product_args& args, const packed_span& span, const product_task& task,
               float* scratch) {
-  for (int64_t block = 0; block < span.k_blocks(); ++block) {
+  const bool ready = args.b_kind == b_layout::panels;
+  const bool by_panel = ready && cpu::few_tiles(task.tile_end - task.tile_begin);
+  const int64_t blocks = span.k_blocks();
+  const int64_t panels = task.panel_end - task.panel_begin;
+  for (int64_t i = 0; i < blocks * panels; ++i) {
+    const int64_t block = by_panel ? i % blocks : i / panels;
+    const int64_t panel = task.panel_begin + (by_panel ? i / blocks : i % panels);
+    const int64_t k_size = span.block_size(block);
     const int64_t k = span.k_begin + block * span.k_block;
-    for (int64_t panel = task.panel_begin; panel < task.panel_end; ++panel) {
-      const float* b = panel_block(args, panel, k, span.block_size(block), scratch);
-      multiply_panel(args, span, task, panel, block, b);
-    }
+    const float* b = panel_block(args, panel, k, k_size, scratch);
+    const int64_t step = (by_panel ? k_size : args.k) * panel_width;
+    const bool last = by_panel ? i + 1 == blocks * panels : panel + 1 == task.panel_end;
+    multiply_panel(args, span, task, panel, block, b, ready && !last ? b + step : nullptr);
   }
 }
 
@@ -174,8 +186,10 @@ namespace cpu {
 /// them stays in the second-level cache while panels stream past.
 static constexpr int64_t packed_floats = int64_t{1} << 20;
 static constexpr int64_t longest_block = 640;
+static constexpr int64_t block_of_few_rows = 192;
 static constexpr int64_t rows_in_task = 256;
 static constexpr int64_t tasks_per_thread = 16;
+static constexpr int64_t tasks_of_few_rows = 4;
 
 /// Grows to what the largest product of this thread needs, at most packed_floats (or one block of
 /// one panel).
@@ -191,16 +205,13 @@ static float* panel_scratch() {
   return buffer.data();
 }
 
-/// Few rows need no blocks of k where B lies ready: a panel is streamed once, with the tile in
-/// registers.
 static int64_t block_of(const product_args& args, int64_t tile_rows) {
-  if (args.m <= tile_rows && args.b_kind == b_layout::panels) {
-    return divide_up(args.k, panel_width) * panel_width;
-  }
-  const int64_t blocks = divide_up(args.k, longest_block);
+  const bool few = args.b_kind == b_layout::panels && few_tiles(divide_up(args.m, tile_rows));
+  const int64_t blocks = divide_up(args.k, few ? block_of_few_rows : longest_block);
   return divide_up(divide_up(args.k, blocks), panel_width) * panel_width;
 }
 
+/// Bodies go to the pool by reference, which std::function holds without allocating.
 static void pack_span(context& ctx, const product_args& args, packed_span& span) {
   if (args.m == 1 && args.a_kind == a_layout::rows) { // a row is its own packed tile
     span.packed = args.a + span.k_begin;
@@ -212,12 +223,13 @@ static void pack_span(context& ctx, const product_args& args, packed_span& span)
   const int64_t jobs = span.tiles * span.k_blocks();
   const int64_t parts =
       span.rows * span.k_size < 16384 ? 1 : std::min(jobs, 8 * int64_t{ctx.pool.threads()});
-  ctx.pool.parallel_for(parts, [&](int64_t part) {
+  const auto pack = [&](int64_t part) {
     for (int64_t job = part_begin(jobs, parts, part); job < part_begin(jobs, parts, part + 1);
          ++job) {
       HWY_DYNAMIC_DISPATCH(pack_tile)(args, span, job / span.tiles, job % span.tiles, packed);
     }
-  });
+  };
+  ctx.pool.parallel_for(parts, std::ref(pack));
 }
 
 /// Where B is packed, all rows share a packed panel (A then streams from the third-level cache),
@@ -234,12 +246,13 @@ static int64_t row_groups(const context& ctx, const product_args& args, int64_t 
 static void multiply_span(context& ctx, const product_args& args, const packed_span& span) {
   const int64_t panels = divide_up(args.n, panel_width);
   const int64_t groups = row_groups(ctx, args, span.rows, panels);
-  // Enough tasks that threads finish together, yet several panels for each block of A read from
-  // memory.
-  const int64_t wanted = divide_up(tasks_per_thread * int64_t{ctx.pool.threads()}, groups);
+  // Enough tasks that threads finish together, yet several panels in each: for a block of A that
+  // is read from memory, and because the first panel of a task is not asked for ahead.
+  const int64_t per_thread = few_tiles(span.tiles) ? tasks_of_few_rows : tasks_per_thread;
+  const int64_t wanted = divide_up(per_thread * int64_t{ctx.pool.threads()}, groups);
   const int64_t most = groups > 1 ? divide_up(panels, 2) : panels;
   const int64_t parts = std::clamp(wanted, int64_t{1}, most);
-  ctx.pool.parallel_for(parts * groups, [&](int64_t index) {
+  const auto run = [&](int64_t index) {
     const int64_t part = index / groups;
     const int64_t group = index % groups;
     const product_task task{.tile_begin = part_begin(span.tiles, groups, group),
@@ -248,7 +261,8 @@ static void multiply_span(context& ctx, const product_args& args, const packed_s
                             .panel_end = part_begin(panels, parts, part + 1)};
     float* scratch = args.b_kind == b_layout::panels ? nullptr : panel_scratch();
     HWY_DYNAMIC_DISPATCH(run_task)(args, span, task, scratch);
-  });
+  };
+  ctx.pool.parallel_for(parts * groups, std::ref(run));
 }
 
 void product(context& ctx, const product_args& args) {

@@ -15,6 +15,9 @@ constexpr int64_t part_begin(int64_t total, int64_t parts, int64_t i) {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/// Decoding: few enough rows that reading the weight takes as long as multiplying it.
+constexpr bool few_tiles(int64_t tiles) { return tiles <= 4; }
+
 /// A chunk of rows of C and a span of k for which A is packed at once.
 struct packed_span {
   int64_t row_begin = 0, rows = 0;
