@@ -12,10 +12,23 @@ namespace {
 
 bool has(const key_map& config, std::string_view name) { return config.find(name) != config.end(); }
 
-/// The first of several spellings of one key that is there (BLOOM files use both n_layer and
+/// Far above any model; see check_extents.
+constexpr int64_t largest_extent = int64_t{1} << 22;
+
+/// A size, checked before anything is computed from it.
+int64_t require_extent(const key_map& config, std::string_view name) {
+  const int64_t value = require_int(config, name);
+  if (value <= 0 || value > largest_extent) {
+    throw error(errc::bad_file, "config.json: {} = {} is not between 1 and {}", name, value,
+                largest_extent);
+  }
+  return value;
+}
+
+/// The first of two spellings of one key that is there (BLOOM files use both n_layer and
 /// num_hidden_layers).
-int64_t require_int_of(const key_map& config, std::string_view name, std::string_view other) {
-  return require_int(config, has(config, name) || !has(config, other) ? name : other);
+int64_t require_extent_of(const key_map& config, std::string_view name, std::string_view other) {
+  return require_extent(config, has(config, name) || !has(config, other) ? name : other);
 }
 
 void refuse_unless(bool supported, std::string_view key, std::string_view value,
@@ -110,13 +123,13 @@ int64_t divided_head_width(const model_description& d) {
 model_description describe_opt(const key_map& config) {
   model_description d;
   d.family = family::opt;
-  d.width = require_int(config, "hidden_size");
-  d.layers = require_int(config, "num_hidden_layers");
-  d.heads = require_int(config, "num_attention_heads");
+  d.width = require_extent(config, "hidden_size");
+  d.layers = require_extent(config, "num_hidden_layers");
+  d.heads = require_extent(config, "num_attention_heads");
   d.kv_heads = d.heads;
   d.head_width = divided_head_width(d);
-  d.feed_forward = require_int(config, "ffn_dim");
-  d.max_positions = require_int(config, "max_position_embeddings");
+  d.feed_forward = require_extent(config, "ffn_dim");
+  d.max_positions = require_extent(config, "max_position_embeddings");
   d.embedding_width = get_int(config, "word_embed_proj_dim", d.width);
   d.norm = norm_kind::layer;
   d.norm_first = get_bool(config, "do_layer_norm_before", true);
@@ -135,13 +148,13 @@ model_description describe_opt(const key_map& config) {
 model_description describe_gpt2(const key_map& config) {
   model_description d;
   d.family = family::gpt2;
-  d.width = require_int(config, "n_embd");
-  d.layers = require_int(config, "n_layer");
-  d.heads = require_int(config, "n_head");
+  d.width = require_extent(config, "n_embd");
+  d.layers = require_extent(config, "n_layer");
+  d.heads = require_extent(config, "n_head");
   d.kv_heads = d.heads;
   d.head_width = divided_head_width(d);
   d.feed_forward = get_int(config, "n_inner", 4 * d.width);
-  d.max_positions = require_int(config, "n_positions");
+  d.max_positions = require_extent(config, "n_positions");
   d.embedding_width = d.width;
   d.norm = norm_kind::layer;
   d.norm_epsilon = static_cast<float>(get_double(config, "layer_norm_epsilon", 1e-5));
@@ -159,13 +172,13 @@ model_description describe_gpt2(const key_map& config) {
 model_description describe_gpt_neox(const key_map& config) {
   model_description d;
   d.family = family::gpt_neox;
-  d.width = require_int(config, "hidden_size");
-  d.layers = require_int(config, "num_hidden_layers");
-  d.heads = require_int(config, "num_attention_heads");
+  d.width = require_extent(config, "hidden_size");
+  d.layers = require_extent(config, "num_hidden_layers");
+  d.heads = require_extent(config, "num_attention_heads");
   d.kv_heads = d.heads;
   d.head_width = divided_head_width(d);
-  d.feed_forward = require_int(config, "intermediate_size");
-  d.max_positions = require_int(config, "max_position_embeddings");
+  d.feed_forward = require_extent(config, "intermediate_size");
+  d.max_positions = require_extent(config, "max_position_embeddings");
   d.embedding_width = d.width;
   d.norm = norm_kind::layer;
   d.norm_epsilon = static_cast<float>(get_double(config, "layer_norm_eps", 1e-5));
@@ -189,9 +202,9 @@ model_description describe_gpt_neox(const key_map& config) {
 model_description describe_bloom(const key_map& config) {
   model_description d;
   d.family = family::bloom;
-  d.width = require_int_of(config, "hidden_size", "n_embed");
-  d.layers = require_int_of(config, "n_layer", "num_hidden_layers");
-  d.heads = require_int_of(config, "n_head", "num_attention_heads");
+  d.width = require_extent_of(config, "hidden_size", "n_embed");
+  d.layers = require_extent_of(config, "n_layer", "num_hidden_layers");
+  d.heads = require_extent_of(config, "n_head", "num_attention_heads");
   d.kv_heads = d.heads;
   d.head_width = divided_head_width(d);
   d.feed_forward = 4 * d.width;
@@ -213,13 +226,14 @@ model_description describe_bloom(const key_map& config) {
 model_description describe_llama(const key_map& config, engine::family family) {
   model_description d;
   d.family = family;
-  d.width = require_int(config, "hidden_size");
-  d.layers = require_int(config, "num_hidden_layers");
-  d.heads = require_int(config, "num_attention_heads");
+  d.width = require_extent(config, "hidden_size");
+  d.layers = require_extent(config, "num_hidden_layers");
+  d.heads = require_extent(config, "num_attention_heads");
   d.kv_heads = get_int(config, "num_key_value_heads", d.heads);
-  d.head_width = has(config, "head_dim") ? require_int(config, "head_dim") : divided_head_width(d);
-  d.feed_forward = require_int(config, "intermediate_size");
-  d.max_positions = require_int(config, "max_position_embeddings");
+  d.head_width =
+      has(config, "head_dim") ? require_extent(config, "head_dim") : divided_head_width(d);
+  d.feed_forward = require_extent(config, "intermediate_size");
+  d.max_positions = require_extent(config, "max_position_embeddings");
   d.embedding_width = d.width;
   d.norm = norm_kind::rms;
   d.norm_epsilon = static_cast<float>(get_double(config, "rms_norm_eps", 1e-6));
@@ -292,8 +306,9 @@ model_description describe_family(const key_map& config) {
 }
 
 /// Extents that the rest of the engine relies on. The upper limits are far above any model and keep
-/// every product of two of them, and the sum over the layers, inside 63 bits.
+/// the sizes of all matrices, and their sum over the layers, inside 63 bits.
 void check_extents(const model_description& d) {
+  constexpr int64_t most_layers = int64_t{1} << 14;
   const std::array<std::pair<const char*, int64_t>, 9> extents{{
       {"vocabulary", d.vocabulary},
       {"width", d.width},
@@ -306,12 +321,17 @@ void check_extents(const model_description& d) {
       {"embedding width", d.embedding_width},
   }};
   for (const auto& [what, value] : extents) {
-    if (value <= 0 || value > (int64_t{1} << 24)) {
-      throw error(errc::bad_file, "config.json: a {} of {} is not between 1 and 2^24", what, value);
+    if (value <= 0 || value > largest_extent) {
+      throw error(errc::bad_file, "config.json: a {} of {} is not between 1 and {}", what, value,
+                  largest_extent);
     }
   }
-  if (d.layers > 65536) {
-    throw error(errc::bad_file, "config.json: {} layers are more than 65536", d.layers);
+  if (d.heads * d.head_width > largest_extent) {
+    throw error(errc::bad_file, "config.json: {} heads of width {} are wider than {}", d.heads,
+                d.head_width, largest_extent);
+  }
+  if (d.layers > most_layers) {
+    throw error(errc::bad_file, "config.json: {} layers are more than {}", d.layers, most_layers);
   }
   if (d.heads % d.kv_heads != 0) {
     throw error(errc::bad_file, "config.json: {} heads do not divide among {} key/value heads",
@@ -348,7 +368,7 @@ bool is_sequence_classification(const key_map& config) {
 
 model_description describe(const key_map& config) {
   model_description d = describe_family(config);
-  d.vocabulary = require_int(config, "vocab_size");
+  d.vocabulary = require_extent(config, "vocab_size");
   d.scalar_head = is_sequence_classification(config);
   if (d.scalar_head) {
     const int64_t labels = get_int(config, "num_labels", has(config, "id2label.1") ? 2 : 1);

@@ -21,9 +21,9 @@ enum class row_order {
 
 /// One tensor of a file: rows [first_row, first_row + rows) of a parameter.
 struct file_tensor {
-  std::string name;           ///< as `transformers` saves it
-  std::vector<int64_t> shape = {};    ///< in the file
-  int64_t parameter = 0;      ///< index in the layout
+  std::string name;                ///< as `transformers` saves it
+  std::vector<int64_t> shape = {}; ///< in the file
+  int64_t parameter = 0;           ///< index in the layout
   int64_t first_row = 0, rows = 0, columns = 1;
   row_order order = row_order::same;
   int64_t heads = 0; ///< by_head: how many

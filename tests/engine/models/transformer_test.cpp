@@ -2,6 +2,7 @@
 /// (tests/data/tiny/README.md).
 #include "engine/models/transformer.hpp"
 #include "engine/models/weights.hpp"
+#include "io/json_keys.hpp"
 #include "kernels/base/thread_pool.hpp"
 #include "kernels/log_prob.hpp"
 #include "support/model_fixture.hpp"
@@ -323,6 +324,21 @@ TEST_P(TransformerFixtures, GreedyTokensMatch) {
       EXPECT_NEAR(decoder.logprob[b].back(), expected_logprob[b * steps + step], logit_tolerance);
     }
   }
+}
+
+TEST(TransformerTest, TellsTheStoryOfItsAuthorsGreedily) {
+  thread_pool pool(2);
+  context ctx{pool};
+  const loaded_model model = load_model("stories260k");
+  const key_map story = io::read_json_keys(TROUPE_TEST_DATA "/stories260k/greedy256.json");
+  const auto& expected = std::get<std::vector<int64_t>>(story.at("new_tokens"));
+  ASSERT_GT(expected.size(), 200U);
+  greedy_decoder decoder{ctx, model, test_cache(model.description(), 8), {}, {}};
+  decoder.step({{1}});
+  while (decoder.chosen[0].size() < expected.size()) {
+    decoder.step({{decoder.chosen[0].back()}});
+  }
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), decoder.chosen[0].begin()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TransformerFixtures,
