@@ -464,8 +464,6 @@ herr_t collect_data_set(hid_t, const char* name, const H5O_info_t* info, void* n
 handle access_properties(const place& at) {
   handle properties(at.check_id(H5Pcreate(H5P_FILE_ACCESS)), H5Pclose);
   at.check(H5Pset_file_locking(properties, 0, 1));
-  // As HDF5 opens the sources of virtual data sets: a file that is open twice must have one degree.
-  at.check(H5Pset_fclose_degree(properties, H5F_CLOSE_WEAK));
   return properties;
 }
 

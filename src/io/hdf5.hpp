@@ -110,7 +110,8 @@ class hdf5_file {
   void write_text(const std::string& name, const std::string& text);
   std::string read_text(const std::string& name) const;
 
-  /// A float32 data set whose values lie in other files.
+  /// A float32 data set whose values lie in other files. It reads as zeros in a process that has
+  /// one of these files open itself: HDF5 opens them with other properties and then gives up.
   void write_virtual(const std::string& name, const std::vector<int64_t>& shape,
                      std::span<const hdf5_virtual_piece> pieces);
 
