@@ -193,12 +193,12 @@ train_reply policy_state::evaluate(const train_command& command) {
   const model& m = *settings_.trained->of;
   engine::lm_statistics sums;
   for (const engine::packed_batch& part : take_batch(command.batch_id)->micro_batches) {
-    const engine::token_scores scores =
+    const std::vector<float> logprob_A =
         engine::answer_log_probs(settings_.on->ctx, m.net, m.weights.data(), part, 1.0F);
-    for (const float logprob : scores.logprob_A) {
+    for (const float logprob : logprob_A) {
       sums.nll_nats -= static_cast<double>(logprob);
     }
-    sums.tokens += static_cast<int64_t>(scores.logprob_A.size());
+    sums.tokens += static_cast<int64_t>(logprob_A.size());
     settings_.on->pulse.touch();
   }
   return {.statistics = {{"held_out/perplexity", sums.perplexity()}, {"held_out/loss", sums.mean_nll_nats()}},

@@ -13,9 +13,9 @@ score_reply reference_state::score(const score_command& command) {
   while (reply.scored < command.sequences && queue.waiting() > 0) {
     const auto taken = queue.take(command.sequences - reply.scored, settings.micro_batch_tokens);
     const engine::packed_batch batch = pack(taken);
-    const engine::token_scores scores = engine::answer_log_probs(
+    const std::vector<float> logprob_A = engine::answer_log_probs(
         settings.on->ctx, settings.of->net, settings.of->weights.data(), batch, settings.temperature);
-    send_answer_scores(settings.replay, scorer::reference, taken, scores.logprob_A);
+    send_answer_scores(settings.replay, scorer::reference, taken, logprob_A);
     reply.scored += static_cast<int64_t>(taken.size());
     reply.tokens += batch.tokens();
     settings.on->pulse.touch();
