@@ -182,17 +182,18 @@ HWY_EXPORT(add_rows);
 
 namespace cpu {
 
-/// Floats of A packed at once (16 MiB), k of a block at most, and rows of A in a task: a block of
-/// them stays in the second-level cache while panels stream past.
+/// Floats of A packed at once (4 MiB: they stay in the third-level cache until they are used).
 static constexpr int64_t packed_floats = int64_t{1} << 20;
+/// k of a block at most, and rows of A in a task: a block of them stays in the second-level cache
+/// while panels stream past. Few rows take shorter blocks: one is multiplied while the next
+/// arrives.
 static constexpr int64_t longest_block = 640;
 static constexpr int64_t block_of_few_rows = 192;
 static constexpr int64_t rows_in_task = 256;
 static constexpr int64_t tasks_per_thread = 16;
 static constexpr int64_t tasks_of_few_rows = 4;
 
-/// Grows to what the largest product of this thread needs, at most packed_floats (or one block of
-/// one panel).
+/// Grows to what the largest product of this thread needs: about packed_floats at most.
 static float* packing_scratch(int64_t size) {
   static thread_local aligned_buffer<float> buffer;
   buffer.reserve(size);
