@@ -70,6 +70,9 @@ protected:
   std::optional<fixture> fixtures_;
 };
 
+/// What the tiny models have references of and stories260k has not.
+class TinyFixtures : public TransformerFixtures {};
+
 TEST_P(TransformerFixtures, LogitsMatch) {
   for (const char* prefix : {"plain.", "rpad.", "lpad."}) {
     if (!has(std::string(prefix) + "logits")) {
@@ -83,10 +86,7 @@ TEST_P(TransformerFixtures, LogitsMatch) {
   }
 }
 
-TEST_P(TransformerFixtures, HiddenStatesMatch) {
-  if (!has("plain.last_hidden")) {
-    GTEST_SKIP() << "this folder has no reference of hidden states";
-  }
+TEST_P(TinyFixtures, HiddenStatesMatch) {
   const packed_rows rows = pack(*fixtures_, "plain.");
   EXPECT_LE(largest_difference(rows, run_hidden(rows), fixtures_->floats("plain.last_hidden"),
                                description().embedding_width),
@@ -173,10 +173,7 @@ TEST_P(TransformerFixtures, LossesMatch) {
   }
 }
 
-TEST_P(TransformerFixtures, LogProbabilitiesMatch) {
-  if (!has("plain.logprobs")) {
-    GTEST_SKIP() << "this folder has no reference of log-probabilities";
-  }
+TEST_P(TinyFixtures, LogProbabilitiesMatch) {
   const labelled_rows labelled = label(*fixtures_, "plain.");
   const std::vector<float> hidden = run_hidden(labelled.rows);
   std::vector<float> logprob(labelled.rows.token_N.size());
@@ -301,10 +298,7 @@ struct greedy_decoder {
   }
 };
 
-TEST_P(TransformerFixtures, GreedyTokensMatch) {
-  if (!has("gen.input_ids")) {
-    GTEST_SKIP() << "this folder's prompts are text";
-  }
+TEST_P(TinyFixtures, GreedyTokensMatch) {
   const packed_rows prompts = pack(*fixtures_, "gen.");
   const std::vector<int64_t> expected = fixtures_->integers("gen.new_tokens");
   const std::vector<float> expected_logprob = fixtures_->floats("gen.logprobs");
@@ -341,14 +335,18 @@ TEST(TransformerTest, TellsTheStoryOfItsAuthorsGreedily) {
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), decoder.chosen[0].begin()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TransformerFixtures,
-                         testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama",
-                                         "tiny/llama3", "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom",
-                                         "stories260k"),
-                         [](const auto& info) {
-                           const std::string path = info.param;
-                           return path.substr(path.find('/') + 1);
-                         });
+std::string last_part(const testing::TestParamInfo<const char*>& info) {
+  const std::string path = info.param;
+  return path.substr(path.find('/') + 1);
+}
+
+const auto tiny_models =
+    testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama", "tiny/llama3",
+                    "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom");
+
+INSTANTIATE_TEST_SUITE_P(Tiny, TransformerFixtures, tiny_models, last_part);
+INSTANTIATE_TEST_SUITE_P(Trained, TransformerFixtures, testing::Values("stories260k"), last_part);
+INSTANTIATE_TEST_SUITE_P(Tiny, TinyFixtures, tiny_models, last_part);
 
 /// The first blocks of a model on their own, read from the same file: their hidden states.
 class HiddenStates : public testing::TestWithParam<const char*> {};
@@ -445,6 +443,73 @@ TEST(TransformerTest, NamesATokenOrPositionOutOfRange) {
     EXPECT_EQ(e.code(), errc::bad_argument);
     EXPECT_NE(std::string(e.what()).find("128"), std::string::npos) << e.what();
   }
+}
+
+/// One forward of `tokens` tokens that keeps what backward needs.
+void save_forward(context& ctx, const loaded_model& model, int64_t tokens,
+                  saved_activations& saved) {
+  const std::vector<int32_t> token(static_cast<size_t>(tokens), 3);
+  const std::vector<int64_t> offset{0, tokens};
+  std::vector<float> hidden(static_cast<size_t>(tokens * model.description().embedding_width));
+  model.net.forward(ctx, model.weights.data(),
+                    {.token_N = token, .offset_B1 = offset, .position_N = {}}, hidden.data(),
+                    saved);
+}
+
+TEST(SavedActivationsTest, KeepWhatCannotBeRecomputedCheaply) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const loaded_model model = load_model("tiny/llama3");
+  const model_description& d = model.description();
+  const int64_t inputs = (d.layers + 1) * d.width;
+  const int64_t rest = (d.heads + 2 * d.kv_heads) * d.head_width + d.heads * d.head_width +
+                       d.heads + d.width + 2 * d.feed_forward;
+  saved_activations all(false);
+  save_forward(ctx, model, 32, all);
+  EXPECT_EQ(all.bytes(), 32 * 4 * (inputs + d.layers * rest));
+  saved_activations few(true);
+  save_forward(ctx, model, 32, few);
+  EXPECT_EQ(few.bytes(), 32 * 4 * (inputs + rest));
+}
+
+TEST(SavedActivationsTest, GrowToTheLargestBatchAndStay) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const loaded_model model = load_model("tiny/opt");
+  saved_activations saved;
+  save_forward(ctx, model, 40, saved);
+  const int64_t largest = saved.bytes();
+  save_forward(ctx, model, 7, saved);
+  EXPECT_EQ(saved.bytes(), largest);
+}
+
+TEST(SavedActivationsTest, AreRefusedByBackwardOfAnotherBatch) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const loaded_model model = load_model("tiny/opt");
+  saved_activations saved;
+  save_forward(ctx, model, 5, saved);
+  const std::vector<int32_t> token{1, 2, 3};
+  const std::vector<int64_t> offset{0, 3};
+  std::vector<float> dhidden(3 * 64);
+  aligned_buffer<float> gradients(model.net.layout().arena_size());
+  EXPECT_THROW(model.net.backward(ctx, model.weights.data(),
+                                  {.token_N = token, .offset_B1 = offset, .position_N = {}}, saved,
+                                  dhidden.data(), gradients.data()),
+               error);
+}
+
+TEST(TransformerTest, TakesAnEmptyBatch) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const loaded_model model = load_model("tiny/opt");
+  const std::vector<int64_t> offset{0, 0};
+  saved_activations saved;
+  aligned_buffer<float> gradients(model.net.layout().arena_size());
+  const token_batch nothing{.token_N = {}, .offset_B1 = offset, .position_N = {}};
+  model.net.forward(ctx, model.weights.data(), nothing, nullptr, saved);
+  model.net.backward(ctx, model.weights.data(), nothing, saved, nullptr, gradients.data());
+  EXPECT_TRUE(std::all_of(gradients.begin(), gradients.end(), [](float g) { return g == 0; }));
 }
 
 TEST(TransformerTest, RefusesOffsetsThatDoNotCoverTheTokens) {
