@@ -21,18 +21,50 @@ const float* transformer::head(const float* arena) const {
 }
 float* transformer::head(float* arena) const { return arena + parts_->slots.head.weight; }
 
-void transformer::forward(context& ctx, const float* weights, const token_batch& batch,
-                          float* hidden_ND) const {
-  const block_call call = parts_->packed_call(ctx, weights, batch);
+void transformer::parts::forward_group(context& ctx, const float* weights, const token_batch& group,
+                                       float* hidden_NE) const {
+  const block_call call = packed_call(ctx, weights, group);
   if (call.n == 0) {
     return;
   }
-  const block_buffers buffers = parts_->scratch_buffers(call);
-  parts_->embed(call, batch.token_N.data(), buffers.input_ND);
-  for (const block_slots& block : parts_->slots.blocks) {
+  const block_buffers buffers = scratch_buffers(call);
+  embed(call, group.token_N.data(), buffers.input_ND);
+  for (const block_slots& block : slots.blocks) {
     block_forward(call, block, {}, buffers, buffers.input_ND);
   }
-  parts_->finish(call, buffers.input_ND, hidden_ND);
+  finish(call, buffers.input_ND, hidden_NE);
+}
+
+/// A row does not depend on the batch, so a large one is run as groups of sequences: scratch is
+/// bounded by the larger of a group and the longest sequence.
+static constexpr int64_t group_tokens = 2048;
+
+void transformer::forward(context& ctx, const float* weights, const token_batch& batch,
+                          float* hidden_ND) const {
+  if (batch.tokens() <= group_tokens) {
+    parts_->forward_group(ctx, weights, batch, hidden_ND);
+    return;
+  }
+  parts::check_batch(batch);
+  std::vector<int64_t> offset_B1;
+  for (int64_t first = 0; first < batch.sequences();) {
+    const int64_t start = batch.offset_B1[static_cast<size_t>(first)];
+    offset_B1.assign(1, 0);
+    do {
+      ++first;
+      offset_B1.push_back(batch.offset_B1[static_cast<size_t>(first)] - start);
+    } while (first < batch.sequences() &&
+             batch.offset_B1[static_cast<size_t>(first) + 1] - start <= group_tokens);
+    const auto begin = static_cast<size_t>(start);
+    const auto count = static_cast<size_t>(offset_B1.back());
+    const token_batch group{.token_N = batch.token_N.subspan(begin, count),
+                            .offset_B1 = offset_B1,
+                            .position_N = batch.position_N.empty()
+                                              ? batch.position_N
+                                              : batch.position_N.subspan(begin, count)};
+    parts_->forward_group(ctx, weights, group,
+                          hidden_ND + start * parts_->description.embedding_width);
+  }
 }
 
 void transformer::forward(context& ctx, const float* weights, const token_batch& batch,

@@ -46,7 +46,9 @@ class transformer {
   const parameter_layout& layout() const;
 
   /// Hidden states at the head's input, after the final norm: hidden_ND is [N, D], D = description().embedding_width.
-  /// Errors  bad_argument: token id out of vocabulary, position past max_positions (learned).
+  /// A large batch runs as groups of sequences, so scratch stays bounded.
+  /// Errors  bad_argument: token id out of vocabulary, position past max_positions (learned, rotary);
+  /// shape_mismatch: offsets that do not cover the tokens.
   void forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND) const;
 
   /// The same, keeping what backward needs. The bits of hidden_ND are those of the plain forward.

@@ -58,11 +58,17 @@ void transformer::parts::check_positions(std::span<const int32_t> position_N) co
   }
 }
 
-static void check_offsets(std::span<const int64_t> offset_B1, int64_t n) {
-  if (offset_B1.empty() || offset_B1.front() != 0 || offset_B1.back() != n ||
+void transformer::parts::check_batch(const token_batch& batch) {
+  const std::span<const int64_t> offset_B1 = batch.offset_B1;
+  if (offset_B1.empty() || offset_B1.front() != 0 || offset_B1.back() != batch.tokens() ||
       !std::is_sorted(offset_B1.begin(), offset_B1.end())) {
     throw error(errc::shape_mismatch,
-                "the sequence offsets of a batch of {} tokens do not rise from 0 to {}", n, n);
+                "the sequence offsets of a batch of {} tokens do not rise from 0 to {}",
+                batch.tokens(), batch.tokens());
+  }
+  if (!batch.position_N.empty() && batch.position_N.size() != batch.token_N.size()) {
+    throw error(errc::shape_mismatch, "{} positions were given for {} tokens",
+                batch.position_N.size(), batch.tokens());
   }
 }
 
@@ -78,11 +84,7 @@ static const int32_t* count_positions(const token_batch& batch, workspace& scrat
 
 block_call transformer::parts::packed_call(context& ctx, const float* weights,
                                            const token_batch& batch) const {
-  check_offsets(batch.offset_B1, batch.tokens());
-  if (!batch.position_N.empty() && batch.position_N.size() != batch.token_N.size()) {
-    throw error(errc::shape_mismatch, "{} positions were given for {} tokens",
-                batch.position_N.size(), batch.tokens());
-  }
+  check_batch(batch);
   workspace& scratch = thread_workspace();
   const int32_t* position_N =
       batch.position_N.empty() ? count_positions(batch, scratch) : batch.position_N.data();

@@ -87,6 +87,28 @@ TEST_P(TransformerInvariance, OfBatchAndThreads) {
   }
 }
 
+/// More tokens than one pass takes: the forward runs them in groups of sequences.
+TEST_P(TransformerInvariance, OfGroupsOfALargeBatch) {
+  thread_pool pool(2);
+  context ctx{pool};
+  packed many;
+  std::vector<size_t> which;
+  while (many.token.size() < 2500) {
+    which.push_back(which.size() % sequences_.size());
+    const auto& sequence = sequences_[which.back()];
+    many.token.insert(many.token.end(), sequence.begin(), sequence.end());
+    many.offset.push_back(static_cast<int64_t>(many.token.size()));
+  }
+  const std::vector<float> hidden = hidden_of(ctx, model_.net, model_.weights.data(), many.batch());
+  const auto width = static_cast<size_t>(model_.description().embedding_width);
+  for (size_t i = 0; i < which.size(); ++i) {
+    const std::vector<float> expected = alone(ctx, sequences_[which[i]]);
+    const auto first = static_cast<size_t>(many.offset[i]) * width;
+    EXPECT_TRUE(same_bits(std::span(hidden).subspan(first, expected.size()), expected))
+        << "sequence " << i;
+  }
+}
+
 TEST_P(TransformerInvariance, OfKeepingActivations) {
   thread_pool pool(2);
   context ctx{pool};
