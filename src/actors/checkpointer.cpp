@@ -164,7 +164,8 @@ std::vector<std::string> checkpointer_state::save() {
     settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
     const auto target = settings_->run.model(one.name);
     std::filesystem::create_directories(target.parent_path());
-    save_model(*one.of, one.average ? one.average->arena().data() : one.of->weights.data(), target);
+    save_model(*one.of, one.average ? one.average->arena().data() : one.of->weights.data(), target,
+               one.pad_token);
     settings_->on->pulse.touch();
     paths.push_back(std::filesystem::relative(target, settings_->run.root()).string());
   }

@@ -41,6 +41,7 @@ struct saved_model {
   std::string name;
   model_ptr of;
   std::shared_ptr<engine::weight_average> average;  ///< null: the model's own weights
+  int64_t pad_token = 0;                            ///< for a scalar head
 };
 
 struct checkpointer_settings {

@@ -68,12 +68,14 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
 }
 
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
-                int64_t scalar_pad_token) {
+                int64_t pad_token) {
+  constexpr int64_t keep_pad_token = -1;
+  const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
   const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
     engine::save_weights(shape.net, weights, sink);
   };
-  io::write_model_folder(target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, scalar_pad_token)
+  io::write_model_folder(target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
                                                         : io::language_model_config(shape.config_json),
                                   .generation_config_json = scalar ? "" : shape.generation_config_json,
                                   .tensors = io::shapes_of(producer),

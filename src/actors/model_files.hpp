@@ -39,10 +39,9 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head);
 model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `scalar_pad_token`: pad_token_id of a scalar-head model; negative: keep the source's.
+/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none.
 /// Errors  io_failure.
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
-                int64_t scalar_pad_token = -1);
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token);
 
 /// A model that learns: its optimizer's arenas beside it.
 struct trained_model {

@@ -192,7 +192,8 @@ train_reply policy_state::evaluate(const train_command& command) {
   const stopwatch watch;
   const model& m = *settings_.trained->of;
   engine::lm_statistics sums;
-  for (const engine::packed_batch& part : take_batch(command.batch_id)->micro_batches) {
+  const batch_handle batch = take_batch(command.batch_id);
+  for (const engine::packed_batch& part : batch->micro_batches) {
     const std::vector<float> logprob_A =
         engine::answer_log_probs(settings_.on->ctx, m.net, m.weights.data(), part, 1.0F);
     for (const float logprob : logprob_A) {

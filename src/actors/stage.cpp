@@ -28,6 +28,11 @@ std::string weights_digest(const model& m) {
   return digest_text(digest(std::as_bytes(m.weights.span())));
 }
 
+/// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
+int64_t pad_token_of(const io::tokenizer& tokens) {
+  return tokens.pad_id().value_or(tokens.eos_id().value_or(0));
+}
+
 void require_lengths(const io::job& job, const model& m) {
   const int64_t positions = m.net.description().max_positions;
   if (job.length.max_tokens > positions) {
@@ -167,7 +172,9 @@ cast stage_state::set_pairs() {
   const model_ptr m = load_policy(job.model.policy);
   const auto tokens = load_tokens(m->folder, *m);
   io::phase_data data = load_data(io::phase::pairs, tokens);
-  const std::vector<io::reward_source> sources = {*job.reward_named(job.pairs.reward)};
+  io::reward_source labeller = *job.reward_named(job.pairs.reward);
+  labeller.weight = 1;  // here it alone judges, whatever it weighs in PPO
+  const std::vector<io::reward_source> sources = {labeller};
 
   cast parts;
   describe(data, parts);
@@ -228,7 +235,7 @@ cast stage_state::set_sft() {
                                           .on = settings_->on,
                                           .models = {{"policy", trained}},
                                           .average = nullptr,
-                                          .saved = {{"sft", trained->of, nullptr}}}));
+                                          .saved = {{"sft", trained->of, nullptr, 0}}}));
   const auto policy_handle = spawn<policy_actor>(policy, policy_settings{.job = job,
                                                                          .phase = io::phase::sft,
                                                                          .on = settings_->on,
@@ -266,7 +273,7 @@ cast stage_state::set_reward() {
                                           .on = settings_->on,
                                           .models = {{"reward", trained}},
                                           .average = nullptr,
-                                          .saved = {{"reward", m, nullptr}}}));
+                                          .saved = {{"reward", m, nullptr, pad_token_of(*tokens)}}}));
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,
                                                                          .tokens = tokens,
@@ -305,9 +312,9 @@ cast stage_state::set_ppo() {
 
   cast parts;
   describe(data, parts);
-  std::vector<saved_model> saved = {{"policy", trained->of, nullptr}, {"critic", trained_critic->of, nullptr}};
+  std::vector<saved_model> saved = {{"policy", trained->of, nullptr, 0}, {"critic", trained_critic->of, nullptr, pad_token_of(*tokens)}};
   if (average) {
-    saved.push_back({"policy-ema", trained->of, average});
+    saved.push_back({"policy-ema", trained->of, average, 0});
   }
   auto known = digests(data);
   const std::string policy_digest = weights_digest(*trained->of);

@@ -29,7 +29,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
     }
   }
   self_->set_down_handler([this](const caf::down_msg& down) {
-    if (!over_ && stage_ && down.source == stage_->address()) {
+    if (!over_ && !result_ && stage_ && down.source == stage_->address()) {
       condemn(io::ledger_kind::worker_failed, "the connection to it was lost");
     }
   });
@@ -185,12 +185,16 @@ void supervisor_state::condemn(io::ledger_kind kind, const std::string& reason) 
   failed_ = clock::now();
   append(kind, {{"rank", int64_t{0}}, {"operation", operation_}, {"reason", reason}});
   spdlog::warn("worker failed during \"{}\": {}", operation_, reason);
+  dismiss_director();
+  if (child_) {
+    child_->signal(SIGKILL);
+  }
+}
+
+void supervisor_state::dismiss_director() {
   if (director_) {
     self_->send_exit(director_, caf::exit_reason::user_shutdown);
     director_ = nullptr;
-  }
-  if (child_) {
-    child_->signal(SIGKILL);
   }
 }
 
@@ -274,7 +278,7 @@ void supervisor_state::finish(run_result result) {
   }
   settings_->on_end(std::move(result));
   child_.reset();
-  director_ = nullptr;
+  dismiss_director();
   self_->quit();
 }
 

@@ -76,6 +76,7 @@ class supervisor_state {
   void look_at_deadlines();
   /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
   void condemn(io::ledger_kind kind, const std::string& reason);
+  void dismiss_director();
   void restart_or_give_up();
   void finish(run_result result);
   void append(io::ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields = {});
