@@ -1,15 +1,11 @@
-/// troupe convert SOURCE TARGET: any model that Troupe reads as a Hugging Face folder with
-/// safetensors.
+// troupe convert SOURCE TARGET: any model that Troupe reads, as a Hugging Face folder.
 #include "io/convert.hpp"
 
 #include "io/array_types.hpp"
+#include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
-#include "kernels/base/error.hpp"
 
-#include <boost/program_options.hpp>
 #include <fmt/format.h>
-
-#include <iostream>
 #include <string>
 
 namespace troupe {
@@ -17,43 +13,22 @@ namespace troupe {
 namespace po = boost::program_options;
 
 int convert_command(int argc, char** argv) {
-  std::string source, target, type;
+  std::string type;
   po::options_description options("Options");
-  options.add_options()("help,h", "this text")("dtype", po::value(&type)->default_value("f32"),
-                                               "type of the weights written: f32, bf16 or f16");
-  po::options_description hidden;
-  hidden.add_options()("source", po::value(&source))("target", po::value(&target));
-  po::options_description all;
-  all.add(options).add(hidden);
-  po::positional_options_description places;
-  places.add("source", 1).add("target", 1);
-
+  options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16");
   po::variables_map values;
-  try {
-    po::store(po::command_line_parser(argc, argv).options(all).positional(places).run(), values);
-    po::notify(values);
-  } catch (const po::error& failure) {
-    throw error(errc::bad_argument, "troupe convert: {} (see troupe convert --help)",
-                failure.what());
+  if (!parse_arguments(argc, argv,
+                       "troupe convert SOURCE TARGET [options]\n\n"
+                       "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a model folder with\n"
+                       "safetensors or pytorch_model.bin) as a Hugging Face folder TARGET. An older TARGET is replaced.\n",
+                       options, {"SOURCE", "TARGET"}, values)) {
+    return exit_ok;
   }
-  if (values.contains("help")) {
-    std::cout << "troupe convert SOURCE TARGET [options]\n\n"
-                 "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a "
-                 "model folder with\n"
-                 "safetensors or pytorch_model.bin) as a Hugging Face folder TARGET. An older "
-                 "TARGET is replaced.\n\n"
-              << options;
-    return 0;
-  }
-  if (source.empty() || target.empty()) {
-    throw error(errc::bad_argument,
-                "troupe convert needs SOURCE and TARGET (see troupe convert --help)");
-  }
-  const io::conversion_report report =
-      io::convert_model(source, target, io::parse_float_type(type));
-  std::cout << fmt::format("{}: {} tensors, {} parameters, {}\n", target, report.tensors,
-                           report.parameters, type);
-  return 0;
+  const std::string source = required_argument(values, "SOURCE");
+  const std::string target = required_argument(values, "TARGET");
+  const io::conversion_report report = io::convert_model(source, target, io::parse_float_type(type));
+  fmt::print("{}: {} tensors, {} parameters, {}\n", target, report.tensors, report.parameters, type);
+  return exit_ok;
 }
 
-} // namespace troupe
+}  // namespace troupe

@@ -1,6 +1,7 @@
 #include "actors/options.hpp"
 
 #include "io/json_keys.hpp"
+#include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
 
@@ -105,20 +106,28 @@ static void add_end_ids(const std::string& json, const std::string& where, std::
   }
 }
 
-std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens) {
+static std::vector<int32_t> known_once(std::vector<int32_t> ids, int64_t vocabulary) {
+  std::erase_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+std::vector<int32_t> end_tokens_of(const model& m) {
   std::vector<int32_t> ids;
   add_end_ids(m.generation_config_json, "generation_config.json", ids);
   if (ids.empty()) {
     add_end_ids(m.config_json, "config.json", ids);
   }
+  return known_once(std::move(ids), m.net.description().vocabulary);
+}
+
+std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens) {
+  std::vector<int32_t> ids = end_tokens_of(m);
   if (const auto eos = tokens.eos_id()) {
     ids.push_back(*eos);
   }
-  const auto vocabulary = static_cast<int32_t>(m.net.description().vocabulary);
-  std::erase_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
+  return known_once(std::move(ids), m.net.description().vocabulary);
 }
 
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
@@ -130,6 +139,7 @@ io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io:
   }
   return {.encode =
               [tokens](std::string_view text, bool) { return tokens->encode(text, false); },
+          .encode_chat = [tokens](std::string_view text, bool) { return io::encode_chat(*tokens, text); },
           .start = std::move(start),
           .end = end,
           .length = job.length};

@@ -37,7 +37,10 @@ engine::loss_mean loss_mean_of(const io::ppo_section& ppo);
 engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_coefficient);
 engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 
-/// Ids that end an answer: the tokenizer's end token and those of the model's generation_config.json or config.json.
+/// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
+std::vector<int32_t> end_tokens_of(const model& m);
+
+/// These, and the tokenizer's own end token.
 std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens);
 
 /// How records become examples: the tokenizer's own start and end tokens, the job's lengths.

@@ -1,0 +1,193 @@
+// troupe chat DIR: a conversation in the terminal.
+#include "actors/model_files.hpp"
+#include "actors/options.hpp"
+#include "jobs/arguments.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/fields.hpp"
+#include "jobs/sampling_options.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/base/thread_pool.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <iostream>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* usage =
+    "troupe chat DIR [options]\n\n"
+    "A conversation with the model in DIR, in its own chat format (plain Human/Assistant dialogue where it has none).\n"
+    "/clear forgets the conversation, /quit or the end of input leaves, /help says so.\n";
+
+/// Prints an answer as it comes, up to the text that ends the turn.
+class answer_printer {
+ public:
+  answer_printer(const io::tokenizer& tokens, std::vector<std::string> stops)
+      : decoder_(tokens.make_stream_decoder(true)), stops_(std::move(stops)) {}
+
+  /// True when the turn has ended.
+  bool push(int32_t id) {
+    text_ += decoder_->push(id);
+    size_t end = std::string::npos;
+    size_t held_back = 0;
+    for (const std::string& stop : stops_) {
+      end = std::min(end, text_.find(stop));
+      held_back = std::max(held_back, longest_begun(stop));
+    }
+    if (end != std::string::npos) {
+      text_.resize(end);
+      print_to(end);
+      return true;
+    }
+    print_to(text_.size() - held_back);
+    return false;
+  }
+
+  std::string finish() {
+    text_ += decoder_->finish();
+    print_to(text_.size());
+    return text_;
+  }
+
+ private:
+  /// How much of the text's end may be the beginning of `stop`: not to be shown yet.
+  size_t longest_begun(const std::string& stop) const {
+    for (size_t length = std::min(stop.size() - 1, text_.size()); length > 0; --length) {
+      if (text_.ends_with(std::string_view(stop).substr(0, length))) {
+        return length;
+      }
+    }
+    return 0;
+  }
+
+  void print_to(size_t end) {
+    if (end > printed_) {
+      std::cout << std::string_view(text_).substr(printed_, end - printed_) << std::flush;
+      printed_ = end;
+    }
+  }
+
+  std::unique_ptr<io::stream_decoder> decoder_;
+  std::vector<std::string> stops_;
+  std::string text_;
+  size_t printed_ = 0;
+};
+
+class conversation {
+ public:
+  conversation(const std::string& folder, const sampling_options& options)
+      : options_(options), pool_(options.threads),
+        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {
+    stops_ = options.stop;
+    if (const std::string_view end = tokens_.format().end_of_turn(); !end.empty()) {
+      stops_.emplace_back(end);
+    }
+  }
+
+  void clear() { turns_.clear(); }
+
+  void say(const std::string& text) {
+    turns_.push_back({"user", text});
+    engine::generation_request request;
+    request.prompt = fitting_prompt();
+    request.sequence_ids = {next_id_++};
+    request.max_new_tokens = options_.max_new_tokens;
+    request.sampling = options_.sampling;
+    request.seed = options_.seed;
+    request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
+    answer_printer printer(*tokens_.get(), stops_);
+    request.stop = [&](std::span<const int32_t> answer) { return printer.push(answer.back()); };
+    const auto positions = static_cast<int64_t>(request.prompt.size()) + options_.max_new_tokens;
+    engine::generator generator(model_->net, model_->weights.data(), generator_for(1, positions));
+    engine::generate_all(ctx_, generator, {std::move(request)});
+    turns_.push_back({"assistant", printer.finish()});
+    std::cout << std::endl;
+  }
+
+  std::string_view format() { return tokens_.format().name(); }
+
+ private:
+  /// The conversation's ids, without its oldest exchanges where they leave no room for an answer.
+  std::vector<int32_t> fitting_prompt() {
+    const int64_t room = std::max<int64_t>(1, model_->net.description().max_positions - options_.max_new_tokens);
+    for (;;) {
+      auto ids = io::encode_chat(*tokens_.get(), tokens_.format().render(turns_, true));
+      if (static_cast<int64_t>(ids.size()) <= room) {
+        return ids;
+      }
+      if (turns_.size() < 3) {
+        turns_.clear();
+        throw error(errc::bad_argument, "the message takes {} tokens, and only {} fit beside an answer of {}: make it "
+                                        "shorter, or lower --max-new-tokens",
+                    ids.size(), room, options_.max_new_tokens);
+      }
+      turns_.erase(turns_.begin(), turns_.begin() + 2);
+      std::cerr << "(the oldest exchange no longer fits and is forgotten)\n";
+    }
+  }
+
+  sampling_options options_;
+  thread_pool pool_;
+  context ctx_{pool_};
+  actors::model_ptr model_;
+  lazy_tokenizer tokens_;
+  std::vector<std::string> stops_;
+  std::vector<io::chat_message> turns_;
+  uint64_t next_id_ = 0;
+};
+
+/// False to leave.
+bool obey(const std::string& line, conversation& talk) {
+  if (line == "/quit") {
+    return false;
+  }
+  if (line == "/clear") {
+    talk.clear();
+    std::cerr << "(forgotten)\n";
+  } else if (line[0] == '/') {
+    std::cerr << "/clear forgets the conversation, /quit leaves\n";
+  } else {
+    try {
+      talk.say(line);
+    } catch (const error& problem) {
+      std::cerr << "troupe chat: " << problem.what() << '\n';
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int chat_command(int argc, char** argv) {
+  sampling_options sampling;
+  po::options_description options("Options");
+  add_sampling_options(options, sampling);
+  po::variables_map values;
+  if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
+    return exit_ok;
+  }
+  conversation talk(required_argument(values, "DIR"), sampling);
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  if (terminal) {
+    fmt::print(stderr, "Chat format {}. /clear forgets, /quit leaves.\n", talk.format());
+  }
+  std::string line;
+  for (;;) {
+    if (terminal) {
+      std::cerr << "> " << std::flush;
+    }
+    if (!std::getline(std::cin, line)) {
+      return exit_ok;
+    }
+    if (!line.empty() && !obey(line, talk)) {
+      return exit_ok;
+    }
+  }
+}
+
+}  // namespace troupe

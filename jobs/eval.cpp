@@ -1,0 +1,195 @@
+// troupe eval DIR --data FILE: perplexity of a language model, or accuracy of a reward model, on a data set.
+#include "actors/model_files.hpp"
+#include "actors/options.hpp"
+#include "engine/objectives/moments.hpp"
+#include "engine/objectives/sft.hpp"
+#include "engine/train/scoring.hpp"
+#include "io/datasets/examples.hpp"
+#include "io/datasets/lines.hpp"
+#include "io/jsonl_filter.hpp"
+#include "jobs/arguments.hpp"
+#include "jobs/commands.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/base/thread_pool.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iostream>
+#include <unistd.h>
+
+namespace troupe {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* usage =
+    "troupe eval DIR --data FILE [options]\n\n"
+    "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % interval\n"
+    "over records; for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % interval, `margin`,\n"
+    "`chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer answer the better one.\n"
+    "`n` is the number of records used, `left_out` how many were not.\n";
+
+constexpr double normal_95 = 1.959964;
+
+struct eval_options {
+  std::string folder, data, format = "prompt-answer";
+  int64_t max_tokens = 0, limit = 0;
+  int threads = 0;
+};
+
+struct loaded_examples {
+  std::vector<io::example> kept;
+  int64_t left_out = 0;
+};
+
+loaded_examples load_examples(const eval_options& options, const actors::model& m, bool pairs) {
+  // The job file's own parser gives the section its defaults and checks the format's name.
+  const std::string text = fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
+                                       "phases = {}\n",
+                                       pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
+  io::job job = io::parse_job(text, {.name = "the options of eval"});
+  const int64_t positions = m.net.description().max_positions;
+  job.length = {.max_prompt_tokens = positions,
+                .max_tokens = options.max_tokens > 0 ? std::min(options.max_tokens, positions) : positions};
+  const io::example_rules rules = actors::example_rules_of(job, io::load_tokenizer(m.folder));
+  const io::data_section& set = job.data.front();
+  io::source_report report;
+  loaded_examples out;
+  io::line_reader lines(io::open_text(options.data), options.data);
+  std::string line;
+  while (lines.next(line)) {
+    if (options.limit > 0 && static_cast<int64_t>(out.kept.size()) >= options.limit) {
+      break;
+    }
+    const io::record record = io::read_record(line, set, fmt::format("{}, line {}", options.data, lines.line()));
+    auto example = io::make_example(record, pairs ? io::phase::reward : io::phase::sft, set, rules, report);
+    if (example) {
+      out.kept.push_back(std::move(*example));
+    } else {
+      ++out.left_out;
+    }
+  }
+  if (out.kept.empty()) {
+    throw error(errc::bad_argument, "{}: no record can be used ({} left out: too long, or without an answer{})",
+                options.data, out.left_out, pairs ? " pair" : "");
+  }
+  return out;
+}
+
+std::vector<int32_t> joined(const std::vector<int32_t>& prompt, const std::vector<int32_t>& answer) {
+  std::vector<int32_t> tokens = prompt;
+  tokens.insert(tokens.end(), answer.begin(), answer.end());
+  return tokens;
+}
+
+/// Per record: sum of - log p, and tokens. The interval is that of a ratio of two means over records (delta method).
+io::json_line perplexity(context& ctx, const actors::model& m, const std::vector<io::example>& examples) {
+  std::vector<double> nll;
+  std::vector<double> tokens;
+  engine::lm_statistics sums;
+  for (const io::example& one : examples) {
+    engine::packed_batch batch;
+    batch.add(joined(one.prompt, one.chosen), std::max<int64_t>(1, static_cast<int64_t>(one.prompt.size())));
+    double total = 0;
+    const auto logprobs = engine::answer_log_probs(ctx, m.net, m.weights.data(), batch, 1.0F);
+    for (const float logprob : logprobs) {
+      total -= static_cast<double>(logprob);
+    }
+    nll.push_back(total);
+    tokens.push_back(static_cast<double>(logprobs.size()));
+    sums.nll_nats += total;
+    sums.tokens += static_cast<int64_t>(logprobs.size());
+  }
+  const double mean = sums.mean_nll_nats();
+  double squares = 0;
+  for (size_t i = 0; i < nll.size(); ++i) {
+    const double residual = nll[i] - mean * tokens[i];
+    squares += residual * residual;
+  }
+  const auto n = static_cast<double>(nll.size());
+  const double mean_tokens = static_cast<double>(sums.tokens) / n;
+  const double error_of_mean = n > 1 ? std::sqrt(squares / (n - 1) / n) / mean_tokens : 0;
+  io::json_line out;
+  out["perplexity"] = sums.perplexity();
+  out["perplexity_interval"] = {std::exp(mean - normal_95 * error_of_mean), std::exp(mean + normal_95 * error_of_mean)};
+  out["loss_nats"] = mean;
+  out["tokens"] = sums.tokens;
+  return out;
+}
+
+/// Source  Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+io::json_line wilson_interval(double right, double n) {
+  const double p = right / n;
+  const double z2 = normal_95 * normal_95;
+  const double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
+  const double half = normal_95 / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+  return {centre - half, centre + half};
+}
+
+io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<io::example>& examples) {
+  double right = 0;
+  double longer_wins = 0;
+  double chosen = 0;
+  double rejected = 0;
+  for (const io::example& one : examples) {
+    engine::packed_batch batch;
+    batch.add(joined(one.prompt, one.chosen), 1);
+    batch.add(joined(one.prompt, one.rejected), 1);
+    const auto scores = engine::end_scores(ctx, m.net, m.weights.data(), batch);
+    right += scores[0] > scores[1] ? 1 : 0;
+    chosen += static_cast<double>(scores[0]);
+    rejected += static_cast<double>(scores[1]);
+    const auto difference = static_cast<int64_t>(one.chosen.size()) - static_cast<int64_t>(one.rejected.size());
+    longer_wins += difference > 0 ? 1 : difference == 0 ? 0.5 : 0;
+  }
+  const auto n = static_cast<double>(examples.size());
+  io::json_line out;
+  out["accuracy"] = right / n;
+  out["accuracy_interval"] = wilson_interval(right, n);
+  out["margin"] = (chosen - rejected) / n;
+  out["chosen_mean"] = chosen / n;
+  out["rejected_mean"] = rejected / n;
+  out["longer_wins"] = longer_wins / n;
+  return out;
+}
+
+void print_table(const io::json_line& values) {
+  for (const auto& [name, value] : values.items()) {
+    fmt::print("{:<22}{}\n", name, io::json_line_text(value));
+  }
+}
+
+}  // namespace
+
+int eval_command(int argc, char** argv) {
+  eval_options chosen;
+  po::options_description options("Options");
+  options.add_options()("data", po::value(&chosen.data)->required(), "JSON lines, plain or gzip-compressed")(
+      "format", po::value(&chosen.format)->default_value("prompt-answer"),
+      "text, prompt-answer, pairs, hh-dialogue, conversations, instruction or question-answer")(
+      "max-tokens", po::value(&chosen.max_tokens)->default_value(0), "leave out what is longer; 0: the model's limit")(
+      "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
+      "threads", po::value(&chosen.threads)->default_value(0), "compute threads; 0: all cores");
+  po::variables_map values;
+  if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
+    return exit_ok;
+  }
+  thread_pool pool(chosen.threads);
+  context ctx{pool};
+  const auto m = actors::load_model(required_argument(values, "DIR"), actors::head_kind::as_stored);
+  const bool pairs = m->net.description().scalar_head;
+  const loaded_examples examples = load_examples(chosen, *m, pairs);
+  io::json_line result = pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept);
+  result["n"] = examples.kept.size();
+  result["left_out"] = examples.left_out;
+  if (::isatty(STDOUT_FILENO) == 1) {
+    print_table(result);
+  }
+  std::cout << io::json_line_text(result) << std::endl;
+  return exit_ok;
+}
+
+}  // namespace troupe

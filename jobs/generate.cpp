@@ -1,0 +1,115 @@
+// troupe generate DIR: answers to prompts, JSON lines in and out.
+#include "actors/model_files.hpp"
+#include "actors/options.hpp"
+#include "actors/stop_strings.hpp"
+#include "jobs/arguments.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/fields.hpp"
+#include "jobs/sampling_options.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/base/thread_pool.hpp"
+
+#include <algorithm>
+#include <iostream>
+
+namespace troupe {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* usage =
+    "troupe generate DIR [options] < in.jsonl > out.jsonl\n\n"
+    "Reads one JSON object a line (`prompt`, or `ids`, or `messages`) and adds `answers`: for each sample an object with\n"
+    "`text`, `ids`, `logprobs` (log softmax of logits / temperature; greedy: temperature 1) and `finish` (stop or\n"
+    "length). Other fields are kept. A sample is a function of the model, the prompt, the options and the number of the\n"
+    "sample: not of the other lines. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
+
+class generate_filter {
+ public:
+  generate_filter(const std::string& folder, const sampling_options& options, int64_t samples, bool ignore_eos)
+      : options_(options), samples_(samples), ignore_eos_(ignore_eos), pool_(options.threads),
+        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {}
+
+  void operator()(io::json_line& line) {
+    engine::generation_request request;
+    request.prompt = prompt(line);
+    request.max_new_tokens = options_.max_new_tokens;
+    request.sampling = options_.sampling;
+    request.seed = options_.seed;
+    for (int64_t s = 0; s < samples_; ++s) {
+      request.sequence_ids.push_back(static_cast<uint64_t>(s));
+    }
+    const bool has_text = !line.contains("ids") || line.contains("prompt");
+    if (!ignore_eos_) {
+      request.stop_tokens = actors::end_tokens_of(*model_);
+      if (has_text) {
+        request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
+      }
+    }
+    if (!options_.stop.empty()) {
+      request.stop = actors::make_stop_check(tokens_.get(), options_.stop);
+    }
+    const auto positions = static_cast<int64_t>(request.prompt.size()) + options_.max_new_tokens;
+    engine::generator generator(model_->net, model_->weights.data(), generator_for(samples_, positions));
+    io::json_line answers = io::json_line::array();
+    for (const engine::generated_sequence& answer : engine::generate_all(ctx_, generator, {std::move(request)})) {
+      answers.push_back(describe(answer));
+    }
+    line["answers"] = std::move(answers);
+  }
+
+ private:
+  std::vector<int32_t> prompt(const io::json_line& line) {
+    if (line.contains("messages")) {
+      return tokens_.encode_messages(line, true);
+    }
+    if (line.contains("prompt")) {
+      return tokens_.get()->encode(text_field(line, "prompt"), true);
+    }
+    if (line.contains("ids")) {
+      return ids_field(line, "ids");
+    }
+    throw error(errc::bad_argument, "none of \"prompt\", \"ids\" and \"messages\" is there");
+  }
+
+  io::json_line describe(const engine::generated_sequence& answer) {
+    io::json_line out;
+    out["text"] = tokens_.get()->decode(answer.ids, true);
+    out["ids"] = answer.ids;
+    out["logprobs"] = float_array(answer.logprobs);
+    out["finish"] = answer.finish == engine::finish_reason::stop ? "stop" : "length";
+    return out;
+  }
+
+  sampling_options options_;
+  int64_t samples_;
+  bool ignore_eos_;
+  thread_pool pool_;
+  context ctx_{pool_};
+  actors::model_ptr model_;
+  lazy_tokenizer tokens_;
+};
+
+}  // namespace
+
+int generate_command(int argc, char** argv) {
+  sampling_options sampling;
+  int64_t samples = 1;
+  bool ignore_eos = false;
+  po::options_description options("Options");
+  add_sampling_options(options, sampling);
+  options.add_options()("n", po::value(&samples)->default_value(1), "samples of each prompt")(
+      "ignore-eos", po::bool_switch(&ignore_eos), "go on past end tokens, to --max-new-tokens");
+  po::variables_map values;
+  if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
+    return exit_ok;
+  }
+  if (samples < 1 || sampling.max_new_tokens < 1) {
+    throw error(errc::bad_argument, "--n and --max-new-tokens must be at least 1");
+  }
+  generate_filter filter(required_argument(values, "DIR"), sampling, samples, ignore_eos);
+  return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+}
+
+}  // namespace troupe

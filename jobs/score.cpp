@@ -1,0 +1,96 @@
+// troupe score DIR: log-probabilities and reward scores of sequences, JSON lines in and out.
+#include "actors/model_files.hpp"
+#include "engine/train/scoring.hpp"
+#include "jobs/arguments.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/fields.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/base/thread_pool.hpp"
+
+#include <iostream>
+
+namespace troupe {
+
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* usage =
+    "troupe score DIR [options] < in.jsonl > out.jsonl\n\n"
+    "Reads one JSON object a line and adds to it what the model in DIR says of its sequence:\n"
+    "  logprobs   log p of each id given those before it (natural log, temperature 1); null for the first. Not where\n"
+    "             the model has a scalar head.\n"
+    "  score      where the model has a scalar head (a reward model): its value at the last id\n"
+    "The sequence is `ids`, or `text`, or `prompt` and `answer`, which are tokenised apart and joined; `ids` is added\n"
+    "to the latter. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
+
+class score_filter {
+ public:
+  score_filter(const std::string& folder, bool special_tokens, int threads)
+      : pool_(threads), model_(actors::load_model(folder, actors::head_kind::as_stored)), tokens_(folder),
+        special_tokens_(special_tokens) {}
+
+  void operator()(io::json_line& line) {
+    const std::vector<int32_t> ids = sequence(line);
+    if (ids.empty()) {
+      throw error(errc::bad_argument, "the sequence is empty");
+    }
+    line["ids"] = ids;
+    engine::packed_batch batch;
+    batch.add(ids, 1);
+    if (model_->net.description().scalar_head) {
+      line["score"] = io::shortest_float(engine::end_scores(ctx_, model_->net, model_->weights.data(), batch)[0]);
+      return;
+    }
+    io::json_line logprobs = io::json_line::array({nullptr});
+    if (ids.size() > 1) {
+      for (auto& value : float_array(
+               engine::answer_log_probs(ctx_, model_->net, model_->weights.data(), batch, 1.0F))) {
+        logprobs.push_back(std::move(value));
+      }
+    }
+    line["logprobs"] = std::move(logprobs);
+  }
+
+ private:
+  std::vector<int32_t> sequence(const io::json_line& line) {
+    if (line.contains("ids")) {
+      return ids_field(line, "ids");
+    }
+    if (line.contains("text")) {
+      return tokens_.get()->encode(text_field(line, "text"), special_tokens_);
+    }
+    if (!line.contains("prompt")) {
+      throw error(errc::bad_argument, "none of \"ids\", \"text\" and \"prompt\" with \"answer\" is there");
+    }
+    std::vector<int32_t> ids = tokens_.get()->encode(text_field(line, "prompt"), special_tokens_);
+    const auto answer = tokens_.get()->encode(text_field(line, "answer"), false);
+    ids.insert(ids.end(), answer.begin(), answer.end());
+    return ids;
+  }
+
+  thread_pool pool_;
+  context ctx_{pool_};
+  actors::model_ptr model_;
+  lazy_tokenizer tokens_;
+  bool special_tokens_;
+};
+
+}  // namespace
+
+int score_command(int argc, char** argv) {
+  bool no_special_tokens = false;
+  int threads = 0;
+  po::options_description options("Options");
+  options.add_options()("no-special-tokens", po::bool_switch(&no_special_tokens),
+                        "do not add to a text what the tokenizer's configuration adds (BOS)")(
+      "threads", po::value(&threads)->default_value(0), "compute threads; 0: all cores");
+  po::variables_map values;
+  if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
+    return exit_ok;
+  }
+  score_filter filter(required_argument(values, "DIR"), !no_special_tokens, threads);
+  return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+}
+
+}  // namespace troupe
