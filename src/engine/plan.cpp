@@ -1,0 +1,75 @@
+#include "engine/plan.hpp"
+
+#include "engine/generate/kv_cache.hpp"
+#include "engine/models/parameters.hpp"
+#include "engine/models/slots.hpp"
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+namespace {
+
+constexpr int64_t float_bytes = sizeof(float);
+constexpr int64_t largest_forward_group = 2048;  // transformer::forward without saving
+
+/// Widths of the rows that passes keep or work on.
+struct row_widths {
+  explicit row_widths(const model_description& m)
+      : width(m.width), embedding(m.embedding_width), query(m.heads * m.head_width),
+        qkv((m.heads + 2 * m.kv_heads) * m.head_width), up((m.gated ? 2 : 1) * m.feed_forward),
+        feed_forward(m.feed_forward) {}
+  int64_t width, embedding, query, qkv, up, feed_forward;
+};
+
+}  // namespace
+
+model_size size_of(const model_description& model) {
+  parameter_layout layout;
+  const model_slots slots = lay_out(model, layout);
+  model_size size{.parameters = layout.parameter_count(), .arena_bytes = layout.arena_size() * float_bytes};
+  for (const block_slots& block : slots.blocks) {
+    for (const linear_slot* one : {&block.qkv, &block.out, &block.up, &block.down}) {
+      size.matrix_elements += one->outputs * one->inputs;
+    }
+  }
+  for (const linear_slot* one : {&slots.project_in, &slots.project_out, &slots.head}) {
+    size.matrix_elements += one->outputs * one->inputs;
+  }
+  return size;
+}
+
+int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {
+  const row_widths w(model);
+  int64_t block = w.qkv + w.query + model.heads + w.up;
+  block += model.parallel_residual ? 0 : w.width;
+  block += model.norm_first ? 0 : w.width;
+  const int64_t blocks = checkpointing ? 1 : model.layers;
+  return ((model.layers + 1) * w.width + blocks * block) * tokens * float_bytes;
+}
+
+int64_t forward_scratch_bytes(const model_description& model, int64_t tokens) {
+  const row_widths w(model);
+  const int64_t row = 3 * w.width + w.embedding + w.qkv + w.query + w.up + w.feed_forward;
+  return row * std::min(tokens, largest_forward_group) * float_bytes;
+}
+
+int64_t training_scratch_bytes(const model_description& model, int64_t tokens) {
+  const row_widths w(model);
+  const int64_t forward = 3 * w.width + w.embedding + w.feed_forward;
+  const int64_t backward = 2 * w.width + w.query + w.qkv + w.feed_forward;
+  const int64_t head = 4 * w.embedding;  // hidden states, their gradient, and the rows that predict of both
+  return (forward + backward + head) * tokens * float_bytes;
+}
+
+int64_t cache_bytes(const model_description& model, int64_t sequences, int64_t positions) {
+  return sequences * (kv_cache::pages_for(positions) + 1) * kv_cache::page_bytes(model);
+}
+
+double forward_flops(const model_description& model, double tokens, double context) {
+  const auto weights = static_cast<double>(size_of(model).matrix_elements);
+  const auto attention = static_cast<double>(model.layers * model.heads * model.head_width) * context;
+  return tokens * (2 * weights + 4 * attention);
+}
+
+}  // namespace troupe::engine

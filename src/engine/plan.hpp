@@ -1,0 +1,35 @@
+/// What a model takes, by arithmetic alone: nothing is allocated, so a model of any size can be planned anywhere.
+#pragma once
+
+#include "engine/models/description.hpp"
+
+#include <cstdint>
+
+namespace troupe::engine {
+
+/// Sizes of one model.
+struct model_size {
+  int64_t parameters = 0;    ///< logical elements
+  int64_t arena_bytes = 0;   ///< weights in memory, the panels' padding included; gradients and moments are as large
+  int64_t matrix_elements = 0;  ///< elements that multiply every token: all matrices but embeddings, and the head
+};
+
+model_size size_of(const model_description& model);
+
+/// Bytes that saved_activations holds for a micro-batch of so many tokens.
+int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);
+
+/// Scratch of a forward pass over so many tokens, and of forward and backward. A forward alone runs in groups of at most
+/// 2048 tokens.
+int64_t forward_scratch_bytes(const model_description& model, int64_t tokens);
+int64_t training_scratch_bytes(const model_description& model, int64_t tokens);
+
+/// Keys and values of so many sequences of so many positions.
+int64_t cache_bytes(const model_description& model, int64_t sequences, int64_t positions);
+
+/// Floating-point operations to run `tokens` tokens forward, each attending to `context` positions on average: 2 for each
+/// weight that multiplies it, 4 for each position and query dimension. Training takes 3 times as many, or 4 with
+/// activation checkpointing.
+double forward_flops(const model_description& model, double tokens, double context);
+
+}  // namespace troupe::engine
