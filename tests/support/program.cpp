@@ -1,0 +1,179 @@
+#include "support/program.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <spawn.h>
+#include <stdexcept>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
+
+namespace troupe::test {
+
+namespace fs = std::filesystem;
+
+static std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+static pid_t start(const std::vector<std::string>& arguments, const fs::path& output, const fs::path& input) {
+  std::vector<std::string> all = {TROUPE_PROGRAM};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& argument : all) {
+    argv.push_back(argument.data());
+  }
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, STDIN_FILENO, input.c_str(), O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, output.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
+  pid_t pid = -1;
+  const int failure = ::posix_spawn(&pid, argv[0], &files, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  if (failure != 0) {
+    throw std::runtime_error(std::string("cannot start ") + TROUPE_PROGRAM + ": " + std::strerror(failure));
+  }
+  return pid;
+}
+
+program::program(const std::vector<std::string>& arguments, const fs::path& output)
+    : pid_(start(arguments, output, "/dev/null")) {}
+
+program::~program() {
+  if (running()) {
+    signal(SIGKILL);
+    wait();
+  }
+}
+
+bool program::running() {
+  if (!ended_) {
+    ended_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
+  }
+  return !ended_;
+}
+
+int program::wait() {
+  if (!ended_) {
+    ::waitpid(pid_, &status_, 0);
+    ended_ = true;
+  }
+  return WIFSIGNALED(status_) ? -WTERMSIG(status_) : WEXITSTATUS(status_);
+}
+
+void program::signal(int number) const { ::kill(pid_, number); }
+
+/// Parent and state of a process, from /proc/PID/stat: the fields after the name, which stands in parentheses.
+static bool is_child_worker(const fs::path& folder, pid_t parent) {
+  const std::string stat = contents(folder / "stat");
+  const size_t end = stat.rfind(')');
+  if (end == std::string::npos || end + 4 > stat.size() || stat[end + 2] == 'Z') {
+    return false;
+  }
+  const std::string command = contents(folder / "cmdline");
+  return std::atoi(stat.c_str() + end + 4) == parent && command.find(std::string("\0worker\0", 8)) != std::string::npos;
+}
+
+pid_t program::worker() const {
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename().string();
+    if (std::isdigit(static_cast<unsigned char>(name[0])) != 0 && is_child_worker(entry.path(), pid_)) {
+      return std::atoi(name.c_str());
+    }
+  }
+  return 0;
+}
+
+program_result run_program(const std::vector<std::string>& arguments, const std::string& input) {
+  const fs::path folder = fs::temp_directory_path() / ("troupe-program-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  std::ofstream(folder / "input", std::ios::binary) << input;
+  fs::remove(folder / "output");
+  const pid_t pid = start(arguments, folder / "output", folder / "input");
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  program_result result{.status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status),
+                        .output = contents(folder / "output")};
+  fs::remove_all(folder);
+  return result;
+}
+
+bool process_exists(pid_t pid) {
+  const std::string stat = contents("/proc/" + std::to_string(pid) + "/stat");
+  const size_t end = stat.rfind(')');
+  return end != std::string::npos && stat[end + 2] != 'Z';
+}
+
+static std::set<std::string> files_of(const fs::path& root) {
+  std::set<std::string> files;
+  for (const char* folder : {"models", "experience", "evaluations", "pairs", "checkpoints"}) {
+    if (!fs::exists(root / folder)) {
+      continue;
+    }
+    for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+      const std::string name = fs::relative(entry.path(), root).string();
+      const bool names_attempt = entry.path().filename() == "manifest.json";
+      if (entry.is_regular_file() && !names_attempt) {
+        files.insert(name);
+      }
+    }
+  }
+  return files;
+}
+
+static std::vector<std::string> comparable_metrics(const fs::path& root) {
+  std::vector<std::string> lines;
+  std::ifstream file(root / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    auto values = nlohmann::json::parse(line);
+    for (auto it = values.begin(); it != values.end();) {
+      const std::string& key = it.key();
+      const bool skip = key == "time" || key == "attempt" || key.starts_with("time/") || key.starts_with("rate/");
+      it = skip ? values.erase(it) : std::next(it);
+    }
+    lines.push_back(values.dump());
+  }
+  return lines;
+}
+
+std::vector<std::string> differences_of_runs(const fs::path& a, const fs::path& b) {
+  std::vector<std::string> found;
+  const auto files_a = files_of(a);
+  const auto files_b = files_of(b);
+  for (const std::string& name : files_a) {
+    if (!files_b.contains(name)) {
+      found.push_back(name + ": only in the first");
+    } else if (contents(a / name) != contents(b / name)) {
+      found.push_back(name + ": other bytes");
+    }
+  }
+  for (const std::string& name : files_b) {
+    if (!files_a.contains(name)) {
+      found.push_back(name + ": only in the second");
+    }
+  }
+  const auto metrics_a = comparable_metrics(a);
+  const auto metrics_b = comparable_metrics(b);
+  for (size_t i = 0; i < std::max(metrics_a.size(), metrics_b.size()); ++i) {
+    const std::string first = i < metrics_a.size() ? metrics_a[i] : "(none)";
+    const std::string second = i < metrics_b.size() ? metrics_b[i] : "(none)";
+    if (first != second) {
+      found.push_back("metrics.jsonl, line " + std::to_string(i + 1) + ":\n  " + first + "\n  " + second);
+    }
+  }
+  return found;
+}
+
+}  // namespace troupe::test

@@ -1,0 +1,47 @@
+/// Runs the built program as a user would, and disturbs it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace troupe::test {
+
+/// A running `troupe`, with its output in a file. Killed when destroyed.
+class program {
+ public:
+  program(const std::vector<std::string>& arguments, const std::filesystem::path& output);
+  ~program();
+  program(const program&) = delete;
+  program& operator=(const program&) = delete;
+
+  pid_t pid() const { return pid_; }
+  bool running();
+  /// Waits for the end. The exit status, or minus the signal's number.
+  int wait();
+  void signal(int number) const;
+
+  /// The process whose parent this program is, and which runs `troupe worker`; 0 where there is none just now.
+  pid_t worker() const;
+
+ private:
+  pid_t pid_ = -1;
+  bool ended_ = false;
+  int status_ = 0;
+};
+
+/// Runs to the end and returns exit status and output (stdout and stderr together).
+struct program_result {
+  int status = 0;
+  std::string output;
+};
+program_result run_program(const std::vector<std::string>& arguments, const std::string& input = "");
+
+bool process_exists(pid_t pid);
+
+/// What makes two runs differ, as "file: why"; empty where they are equal: models, averages, experience, evaluations,
+/// pairs and the last checkpoints byte for byte, metrics without time, attempt, time/* and rate/*.
+std::vector<std::string> differences_of_runs(const std::filesystem::path& a, const std::filesystem::path& b);
+
+}  // namespace troupe::test
