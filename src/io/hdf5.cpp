@@ -32,6 +32,9 @@ class library_lock {
  private:
   static std::mutex& mutex() {
     static std::mutex the_mutex;
+    // A file whose close fails (full disk) stays in HDF5's table although its memory is gone, and HDF5's cleanup at
+    // exit would close it again and crash (HDFGroup/hdf5 pull request 2291). We close every file ourselves.
+    [[maybe_unused]] static const herr_t no_cleanup_at_exit = H5dont_atexit();
     return the_mutex;
   }
   std::lock_guard<std::mutex> lock_;
