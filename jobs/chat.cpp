@@ -8,10 +8,11 @@
 #include "kernels/base/error.hpp"
 #include "kernels/base/thread_pool.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <iostream>
 #include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
 
 namespace troupe {
 
@@ -26,7 +27,7 @@ constexpr const char* usage =
 
 /// Prints an answer as it comes, up to the text that ends the turn.
 class answer_printer {
- public:
+public:
   answer_printer(const io::tokenizer& tokens, std::vector<std::string> stops)
       : decoder_(tokens.make_stream_decoder(true)), stops_(std::move(stops)) {}
 
@@ -54,7 +55,7 @@ class answer_printer {
     return text_;
   }
 
- private:
+private:
   /// How much of the text's end may be the beginning of `stop`: not to be shown yet.
   size_t longest_begun(const std::string& stop) const {
     for (size_t length = std::min(stop.size() - 1, text_.size()); length > 0; --length) {
@@ -79,7 +80,7 @@ class answer_printer {
 };
 
 class conversation {
- public:
+public:
   conversation(const std::string& folder, const sampling_options& options)
       : options_(options), pool_(options.threads),
         model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {
@@ -111,7 +112,7 @@ class conversation {
 
   std::string_view format() { return tokens_.format().name(); }
 
- private:
+private:
   /// The conversation's ids, without its oldest exchanges where they leave no room for an answer.
   std::vector<int32_t> fitting_prompt() {
     const int64_t room = std::max<int64_t>(1, model_->net.description().max_positions - options_.max_new_tokens);
@@ -122,8 +123,9 @@ class conversation {
       }
       if (turns_.size() < 3) {
         turns_.clear();
-        throw error(errc::bad_argument, "the message takes {} tokens, and only {} fit beside an answer of {}: make it "
-                                        "shorter, or lower --max-new-tokens",
+        throw error(errc::bad_argument,
+                    "the message takes {} tokens, and only {} fit beside an answer of {}: make it "
+                    "shorter, or lower --max-new-tokens",
                     ids.size(), room, options_.max_new_tokens);
       }
       turns_.erase(turns_.begin(), turns_.begin() + 2);

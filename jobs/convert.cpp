@@ -6,6 +6,7 @@
 #include "jobs/commands.hpp"
 
 #include <fmt/format.h>
+
 #include <string>
 
 namespace troupe {
@@ -17,11 +18,12 @@ int convert_command(int argc, char** argv) {
   po::options_description options("Options");
   options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16");
   po::variables_map values;
-  if (!parse_arguments(argc, argv,
-                       "troupe convert SOURCE TARGET [options]\n\n"
-                       "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a model folder with\n"
-                       "safetensors or pytorch_model.bin) as a Hugging Face folder TARGET. An older TARGET is replaced.\n",
-                       options, {"SOURCE", "TARGET"}, values)) {
+  if (!parse_arguments(
+          argc, argv,
+          "troupe convert SOURCE TARGET [options]\n\n"
+          "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a model folder with\n"
+          "safetensors or pytorch_model.bin) as a Hugging Face folder TARGET. An older TARGET is replaced.\n",
+          options, {"SOURCE", "TARGET"}, values)) {
     return exit_ok;
   }
   const std::string source = required_argument(values, "SOURCE");

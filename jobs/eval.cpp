@@ -12,12 +12,13 @@
 #include "kernels/base/error.hpp"
 #include "kernels/base/thread_pool.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fmt/format.h>
 #include <iostream>
-#include <unistd.h>
 
 namespace troupe {
 
@@ -27,7 +28,8 @@ namespace po = boost::program_options;
 
 constexpr const char* usage =
     "troupe eval DIR --data FILE [options]\n\n"
-    "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % interval\n"
+    "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % "
+    "interval\n"
     "over records; for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % interval, `margin`,\n"
     "`chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer answer the better one.\n"
     "`n` is the number of records used, `left_out` how many were not.\n";
@@ -47,9 +49,10 @@ struct loaded_examples {
 
 loaded_examples load_examples(const eval_options& options, const actors::model& m, bool pairs) {
   // The job file's own parser gives the section its defaults and checks the format's name.
-  const std::string text = fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
-                                       "phases = {}\n",
-                                       pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
+  const std::string text =
+      fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
+                  "phases = {}\n",
+                  pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
   io::job job = io::parse_job(text, {.name = "the options of eval"});
   const int64_t positions = m.net.description().max_positions;
   job.length = {.max_prompt_tokens = positions,

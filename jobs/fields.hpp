@@ -23,17 +23,18 @@ io::json_line float_array(std::span<const float> values);
 
 /// A folder's tokenizer, loaded when it is first needed: a line of ids needs none.
 class lazy_tokenizer {
- public:
+public:
   explicit lazy_tokenizer(std::string folder) : folder_(std::move(folder)) {}
 
   const std::shared_ptr<const io::tokenizer>& get();
 
   /// The ids of line["messages"] by the folder's chat template, ready for an answer.
-  std::vector<int32_t> encode_messages(const io::json_line& line, bool add_generation_prompt, std::string* text = nullptr);
+  std::vector<int32_t> encode_messages(const io::json_line& line, bool add_generation_prompt,
+                                       std::string* text = nullptr);
 
   const io::chat_format& format();
 
- private:
+private:
   std::string folder_;
   std::shared_ptr<const io::tokenizer> tokens_;
   std::optional<io::chat_format> format_;  // an unknown template matters only to those who chat

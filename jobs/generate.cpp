@@ -20,13 +20,15 @@ namespace po = boost::program_options;
 
 constexpr const char* usage =
     "troupe generate DIR [options] < in.jsonl > out.jsonl\n\n"
-    "Reads one JSON object a line (`prompt`, or `ids`, or `messages`) and adds `answers`: for each sample an object with\n"
+    "Reads one JSON object a line (`prompt`, or `ids`, or `messages`) and adds `answers`: for each sample an object "
+    "with\n"
     "`text`, `ids`, `logprobs` (log softmax of logits / temperature; greedy: temperature 1) and `finish` (stop or\n"
-    "length). Other fields are kept. A sample is a function of the model, the prompt, the options and the number of the\n"
+    "length). Other fields are kept. A sample is a function of the model, the prompt, the options and the number of "
+    "the\n"
     "sample: not of the other lines. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class generate_filter {
- public:
+public:
   generate_filter(const std::string& folder, const sampling_options& options, int64_t samples, bool ignore_eos)
       : options_(options), samples_(samples), ignore_eos_(ignore_eos), pool_(options.threads),
         model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {}
@@ -59,7 +61,7 @@ class generate_filter {
     line["answers"] = std::move(answers);
   }
 
- private:
+private:
   std::vector<int32_t> prompt(const io::json_line& line) {
     if (line.contains("messages")) {
       return tokens_.encode_messages(line, true);

@@ -1,5 +1,6 @@
 // troupe inspect PATH [--json]: what a model folder, checkpoint, experience file or run holds.
 #include "io/inspect.hpp"
+
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 
@@ -13,11 +14,12 @@ int inspect_command(int argc, char** argv) {
   po::options_description options("Options");
   options.add_options()("json", "one JSON object on one line");
   po::variables_map values;
-  if (!parse_arguments(argc, argv,
-                       "troupe inspect PATH [options]\n\n"
-                       "Describes a model folder, a checkpoint, an experience file or a run. Checkpoints and experience\n"
-                       "are verified against their digests first.\n",
-                       options, {"PATH"}, values)) {
+  if (!parse_arguments(
+          argc, argv,
+          "troupe inspect PATH [options]\n\n"
+          "Describes a model folder, a checkpoint, an experience file or a run. Checkpoints and experience\n"
+          "are verified against their digests first.\n",
+          options, {"PATH"}, values)) {
     return exit_ok;
   }
   std::cout << io::describe(required_argument(values, "PATH"), values.contains("json"));

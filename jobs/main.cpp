@@ -1,13 +1,13 @@
 // troupe COMMAND ...: finds the command and reports what it throws.
 #include "jobs/commands.hpp"
-
 #include "kernels/base/error.hpp"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <exception>
 #include <new>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 #include <string_view>
 
 namespace {

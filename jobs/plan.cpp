@@ -7,12 +7,13 @@
 #include "jobs/commands.hpp"
 #include "kernels/base/error.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fmt/format.h>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 namespace troupe {
@@ -23,12 +24,13 @@ namespace eng = troupe::engine;
 
 constexpr const char* usage =
     "troupe plan JOB.ini [--gflops N] [--section.key value ...]\n\n"
-    "For each phase of a job: parameters, memory by item, the size of a checkpoint, and floating-point operations; with\n"
+    "For each phase of a job: parameters, memory by item, the size of a checkpoint, and floating-point operations; "
+    "with\n"
     "--gflops, what the machine sustains, also the time. Needs the models' config.json only, no weights and no data.\n";
 
 /// Program, libraries and buffers that do not depend on the job: measured.
 constexpr int64_t process_bytes = int64_t{90} << 20;
-constexpr int64_t logit_chunk_bytes = int64_t{16} << 20;  // kernels/log_prob.hpp
+constexpr int64_t logit_chunk_bytes = int64_t{16} << 20;     // kernels/log_prob.hpp
 constexpr int64_t product_scratch_bytes = int64_t{4} << 20;  // kernels/matrix.hpp, for each calling thread
 
 struct item {
@@ -40,8 +42,8 @@ struct phase_plan {
   std::string phase, unit;
   std::vector<item> memory;
   int64_t checkpoint_bytes = 0;
-  double flops_each = 0;     ///< per update or iteration
-  int64_t count = 0;         ///< updates or iterations; 0: as the data say
+  double flops_each = 0;  ///< per update or iteration
+  int64_t count = 0;      ///< updates or iterations; 0: as the data say
   std::vector<std::string> models;
 
   int64_t peak() const {
@@ -105,13 +107,14 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const double sequences = static_cast<double>(training.batch) * (pairs ? 2 : 1);
   const auto length = static_cast<double>(job.length.max_tokens);
   phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
-  const int64_t micro = std::min(std::max(training.micro_batch_tokens, job.length.max_tokens),
-                                 static_cast<int64_t>(sequences * length));
+  const int64_t micro =
+      std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
   const std::string name = pairs ? "reward model" : "policy";
   add_trained(plan, name, model, job.run.lanes);
   add_training_buffers(plan, name, model, micro, job.run.activation_checkpointing);
   add_common(plan);
-  plan.flops_each = (job.run.activation_checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
+  plan.flops_each =
+      (job.run.activation_checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
   return plan;
 }
 
@@ -122,8 +125,7 @@ int64_t cache_budget(const io::job& job, const eng::model_description& model, in
 
 phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
-  const int64_t new_tokens =
-      job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
+  const int64_t new_tokens = job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
   const int64_t sequences = job.pairs.prompts_per_iteration * job.pairs.samples_per_prompt;
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
@@ -163,12 +165,13 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
   for (const io::reward_source& source : job.rewards) {
     if (source.kind == io::reward_kind::model) {
       const auto judge = source.model.empty() ? models.reward : description_of(source.model, true);
-      plan.memory.push_back({"reward model " + source.name, eng::size_of(judge).arena_bytes +
-                                                                eng::forward_scratch_bytes(judge, micro)});
+      plan.memory.push_back(
+          {"reward model " + source.name, eng::size_of(judge).arena_bytes + eng::forward_scratch_bytes(judge, micro)});
       reward_flops += eng::forward_flops(judge, tokens, context);
     }
   }
-  plan.memory.push_back({"keys and values", cache_budget(job, models.policy, sequences, job.generation.max_new_tokens)});
+  plan.memory.push_back(
+      {"keys and values", cache_budget(job, models.policy, sequences, job.generation.max_new_tokens)});
   add_common(plan);
 
   const double policy_pass = eng::forward_flops(models.policy, tokens, context);
@@ -247,7 +250,8 @@ double take_gflops(std::vector<std::string>& arguments) {
   }
   double value = 0;
   const bool given = found + 1 != arguments.end();
-  if (!given || std::from_chars((found + 1)->data(), (found + 1)->data() + (found + 1)->size(), value).ec != std::errc()) {
+  if (!given ||
+      std::from_chars((found + 1)->data(), (found + 1)->data() + (found + 1)->size(), value).ec != std::errc()) {
     throw error(errc::bad_argument, "--gflops needs a number");
   }
   arguments.erase(found, found + 2);

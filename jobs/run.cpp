@@ -6,9 +6,10 @@
 #include "jobs/report.hpp"
 #include "kernels/base/error.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <filesystem>
-#include <spdlog/spdlog.h>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ namespace troupe {
 constexpr const char* usage =
     "troupe run JOB.ini [--section.key value ...]\n\n"
     "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT or\n"
-    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases the\n"
+    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases "
+    "the\n"
     "same command line resumes it.\n\n"
     "Exit status: 0 finished; 1 failed; 2 wrong usage or job file; 75 stopped on request, to be run again.\n\n";
 
@@ -34,8 +36,7 @@ int run_command(int argc, char** argv) {
     std::fprintf(stderr, "troupe run: %s\n", failure.what());
     return exit_usage;
   }
-  const auto result =
-      actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
+  const auto result = actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
   switch (result.outcome) {
   case actors::outcome::finished:
     print_report(io::run_directory::open(job.run.dir), job);

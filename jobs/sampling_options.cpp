@@ -11,8 +11,8 @@ void add_sampling_options(po::options_description& options, sampling_options& ta
       "top-k", po::value(&s.top_k)->default_value(0), "sample from the k most likely tokens; 0: from all")(
       "top-p", po::value(&s.top_p)->default_value(1.0F), "sample from the most likely tokens that make up this share")(
       "min-p", po::value(&s.min_p)->default_value(0.0F), "leave out tokens below this share of the likeliest one's")(
-      "repetition-penalty", po::value(&s.repetition_penalty)->default_value(1.0F), "1: off")(
-      "seed", po::value(&target.seed)->default_value(1), "of the random numbers")(
+      "repetition-penalty", po::value(&s.repetition_penalty)->default_value(1.0F),
+      "1: off")("seed", po::value(&target.seed)->default_value(1), "of the random numbers")(
       "stop", po::value(&target.stop)->composing(), "a text that ends the answer; may be given again")(
       "threads", po::value(&target.threads)->default_value(0), "compute threads; 0: all cores");
 }

@@ -5,6 +5,7 @@
 #include "kernels/sampling.hpp"
 
 #include <boost/program_options.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -25,7 +25,7 @@ constexpr const char* usage =
     "to the latter. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class score_filter {
- public:
+public:
   score_filter(const std::string& folder, bool special_tokens, int threads)
       : pool_(threads), model_(actors::load_model(folder, actors::head_kind::as_stored)), tokens_(folder),
         special_tokens_(special_tokens) {}
@@ -44,15 +44,15 @@ class score_filter {
     }
     io::json_line logprobs = io::json_line::array({nullptr});
     if (ids.size() > 1) {
-      for (auto& value : float_array(
-               engine::answer_log_probs(ctx_, model_->net, model_->weights.data(), batch, 1.0F))) {
+      for (auto& value :
+           float_array(engine::answer_log_probs(ctx_, model_->net, model_->weights.data(), batch, 1.0F))) {
         logprobs.push_back(std::move(value));
       }
     }
     line["logprobs"] = std::move(logprobs);
   }
 
- private:
+private:
   std::vector<int32_t> sequence(const io::json_line& line) {
     if (line.contains("ids")) {
       return ids_field(line, "ids");

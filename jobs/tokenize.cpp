@@ -18,7 +18,8 @@ constexpr const char* usage =
     "  messages   [{\"role\": ..., \"content\": ...}, ...]: adds text and ids, by DIR's chat template\n"
     "  text       adds ids\n"
     "  ids        adds text\n"
-    "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N: what is\n"
+    "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N: what "
+    "is\n"
     "wrong\", exit status 1. DIR needs tokenizer files only: tokenizer.json; else vocab.json and merges.txt; else\n"
     "tokenizer.model.\n";
 
@@ -29,7 +30,7 @@ struct tokenize_options {
 };
 
 class tokenize_filter {
- public:
+public:
   tokenize_filter(const std::string& folder, const tokenize_options& options) : options_(options), tokens_(folder) {
     tokens_.get();  // a folder without a tokenizer is an error at once, not at the first line
   }
@@ -49,7 +50,7 @@ class tokenize_filter {
     }
   }
 
- private:
+private:
   tokenize_options options_;
   lazy_tokenizer tokens_;
 };
@@ -62,9 +63,9 @@ int tokenize_command(int argc, char** argv) {
   options.add_options()("add-special-tokens", po::bool_switch(&chosen.add_special_tokens),
                         "add to a text what the tokenizer's own configuration adds (BOS for OPT and Llama)")(
       "skip-special-tokens", po::bool_switch(&chosen.skip_special_tokens),
-      "leave special tokens out of the text of ids")(
-      "add-generation-prompt", po::bool_switch(&chosen.add_generation_prompt),
-      "end the text of messages with the start of an assistant's turn");
+      "leave special tokens out of the text of ids")("add-generation-prompt",
+                                                     po::bool_switch(&chosen.add_generation_prompt),
+                                                     "end the text of messages with the start of an assistant's turn");
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;

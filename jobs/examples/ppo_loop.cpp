@@ -13,9 +13,10 @@
 #include "io/tokenizer/tokenizer.hpp"
 #include "kernels/base/thread_pool.hpp"
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <cstdlib>
-#include <fmt/format.h>
 
 using namespace troupe;  // NOLINT(google-build-using-namespace): an example, to be read
 namespace eng = troupe::engine;
@@ -79,9 +80,9 @@ int main(int argc, char** argv) {
     // Train on it.
     const auto weight_A = eng::answer_weights(eng::loss_mean::token, eng::count_answers(rollout.answer_offset_B1),
                                               rollout.answer_offset_B1);
-    eng::policy_micro_batch(
-        ctx, {policy.net, policy.weights.data(), policy_learner.gradients(ctx, 0), policy_work}, batch, {},
-        {rollout.logprob_old_A, rollout.logprob_ref_A, rollout.learned_advantage_A, weight_A});
+    eng::policy_micro_batch(ctx, {policy.net, policy.weights.data(), policy_learner.gradients(ctx, 0), policy_work},
+                            batch, {},
+                            {rollout.logprob_old_A, rollout.logprob_ref_A, rollout.learned_advantage_A, weight_A});
     policy_learner.update(ctx, policy.weights.data(), 3e-4);
     eng::critic_micro_batch(ctx, {critic.net, critic.weights.data(), critic_learner.gradients(ctx, 0), critic_work},
                             batch, {}, {rollout.value_A, rollout.return_A, weight_A});

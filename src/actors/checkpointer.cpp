@@ -28,8 +28,8 @@ void add_arena(io::checkpoint_content& content, const std::string& prefix, const
   }
 }
 
-void read_arena(const io::checkpoint_reader& reader, const std::string& prefix,
-                const engine::parameter_layout& layout, float* arena) {
+void read_arena(const io::checkpoint_reader& reader, const std::string& prefix, const engine::parameter_layout& layout,
+                float* arena) {
   for (const engine::parameter& p : layout.all()) {
     const std::string name = prefix + "/" + p.name;
     if (reader.shape(name) != p.shape) {
@@ -152,8 +152,7 @@ restore_reply checkpointer_state::restore() {
       }
     }
   }
-  io::remove_checkpoints_after(root, settings_->phase,
-                               latest.found ? latest.found->manifest.counter : int64_t{-1});
+  io::remove_checkpoints_after(root, settings_->phase, latest.found ? latest.found->manifest.counter : int64_t{-1});
   return reply;
 }
 
@@ -164,8 +163,7 @@ std::vector<std::string> checkpointer_state::save() {
     settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
     const auto target = settings_->run.model(one.name);
     std::filesystem::create_directories(target.parent_path());
-    save_model(*one.of, one.average ? one.average->arena().data() : one.of->weights.data(), target,
-               one.pad_token);
+    save_model(*one.of, one.average ? one.average->arena().data() : one.of->weights.data(), target, one.pad_token);
     settings_->on->pulse.touch();
     paths.push_back(std::filesystem::relative(target, settings_->run.root()).string());
   }

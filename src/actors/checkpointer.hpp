@@ -10,6 +10,7 @@
 #include "io/run_directory.hpp"
 
 #include <caf/all.hpp>
+
 #include <map>
 #include <memory>
 #include <optional>
@@ -57,7 +58,7 @@ struct checkpointer_settings {
 };
 
 class checkpointer_state {
- public:
+public:
   static inline const char* name = "checkpointer";
 
   void open(checkpointer_settings settings) { settings_.emplace(std::move(settings)); }
@@ -67,14 +68,14 @@ class checkpointer_state {
   restore_reply restore();
   std::vector<std::string> save();
 
- private:
+private:
   io::checkpoint_content live(const phase_state& state) const;
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();
 
   std::optional<checkpointer_settings> settings_;
   io::checkpoint_snapshot snapshot_;
-  phase_state state_;          ///< of the snapshot
+  phase_state state_;  ///< of the snapshot
   durable_report last_;
   std::optional<error> failure_;
 };

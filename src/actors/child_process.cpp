@@ -2,12 +2,13 @@
 
 #include "kernels/base/error.hpp"
 
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
 
@@ -46,8 +47,7 @@ static pid_t spawn_group(const std::vector<std::string>& arguments) {
   return pid;
 }
 
-child_process::child_process(const std::vector<std::string>& arguments,
-                             std::function<void(int wait_status)> on_exit)
+child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit)
     : pid_(spawn_group(arguments)) {
   waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] {
     int status = 0;

@@ -1,9 +1,10 @@
 /// A program started by the supervisor, in a process group of its own.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
-#include <sys/types.h>
 #include <thread>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace troupe::actors {
 std::string describe_exit(int wait_status);
 
 class child_process {
- public:
+public:
   /// Starts `arguments` (the first is the program's path). `on_exit` is called once, on a thread of this object's, with
   /// what waitpid gave. Errors  io_failure.
   child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit);
@@ -28,7 +29,7 @@ class child_process {
   /// Signals the whole group; does nothing once it has ended.
   void signal(int number) const;
 
- private:
+private:
   pid_t pid_ = -1;
   std::thread waiter_;
 };

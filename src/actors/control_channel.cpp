@@ -3,17 +3,18 @@
 #include "actors/type_ids.hpp"
 #include "kernels/base/error.hpp"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <fcntl.h>
-#include <memory>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <thread>
 
 namespace troupe::actors {
 
@@ -44,8 +45,7 @@ certificate_ptr self_signed(EVP_PKEY* key) {
   X509_gmtime_adj(X509_getm_notAfter(c), 400L * 24 * 3600);
   X509_set_pubkey(c, key);
   X509_NAME* name = X509_get_subject_name(c);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("troupe run"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("troupe run"), -1, -1, 0);
   X509_set_issuer_name(c, name);
   check(X509_sign(c, key, EVP_sha256()) > 0, "X509_sign");
   return certificate;
@@ -80,8 +80,7 @@ void create_credentials(const std::filesystem::path& folder) {
 
   const auto key_path = folder / key_name;
   std::FILE* key_file = create_private(key_path);
-  finish(key_file,
-         PEM_write_PrivateKey(key_file, key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1, key_path);
+  finish(key_file, PEM_write_PrivateKey(key_file, key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1, key_path);
   const auto certificate_path = folder / certificate_name;
   std::FILE* certificate_file = create_private(certificate_path);
   finish(certificate_file, PEM_write_X509(certificate_file, certificate.get()) == 1, certificate_path);

@@ -6,6 +6,7 @@
 #include <caf/all.hpp>
 #include <caf/io/all.hpp>
 #include <caf/openssl/all.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -20,7 +21,7 @@ void create_credentials(const std::filesystem::path& folder);
 
 /// An actor system with the run's credentials. `threads`: of the scheduler; compute runs in detached actors.
 class control_config : public caf::actor_system_config {
- public:
+public:
   control_config(const std::filesystem::path& credentials, int threads = 2);
 };
 

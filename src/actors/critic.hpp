@@ -9,6 +9,7 @@
 #include "io/job.hpp"
 
 #include <caf/all.hpp>
+
 #include <map>
 #include <memory>
 
@@ -32,7 +33,7 @@ struct critic_settings {
 };
 
 class critic_state {
- public:
+public:
   static inline const char* name = "critic";
 
   void open(critic_settings settings);
@@ -41,7 +42,7 @@ class critic_state {
   score_reply score(const score_command& command);
   train_reply train(const train_command& command);
 
- private:
+private:
   critic_settings settings_;
   scoring_queue queue_;
   std::unique_ptr<engine::train_workspace> workspace_;

@@ -4,8 +4,9 @@
 #include "actors/director_plans.hpp"
 #include "actors/loader.hpp"
 
-#include <cmath>
 #include <spdlog/spdlog.h>
+
+#include <cmath>
 
 namespace troupe::actors {
 
@@ -165,12 +166,8 @@ void director_state::note(const std::string& kind, const std::string& phase, uin
 void director_state::show(const std::string& part, uint64_t done, uint64_t total, const std::string& unit,
                           const std::string& summary) {
   self_->send(settings_->metrics, progress_atom_v,
-              progress_note{.phase = state_.phase,
-                            .part = part,
-                            .done = done,
-                            .total = total,
-                            .unit = unit,
-                            .summary = summary});
+              progress_note{
+                  .phase = state_.phase, .part = part, .done = done, .total = total, .unit = unit, .summary = summary});
 }
 
 }  // namespace troupe::actors

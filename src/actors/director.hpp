@@ -12,6 +12,7 @@
 #include "io/run_directory.hpp"
 
 #include <caf/all.hpp>
+
 #include <optional>
 #include <set>
 #include <string>
@@ -36,14 +37,14 @@ struct director_settings {
 struct stop_requested {};
 
 class director_state {
- public:
+public:
   static inline const char* name = "director";
 
   explicit director_state(director_actor::stateful_pointer<director_state> self) : self_(self) {}
   void open(director_settings settings);
   void request_stop() { stopping_ = true; }
 
- private:
+private:
   /// What a supervised phase (sft, reward) does differently from the other.
   struct supervised_plan;
 
@@ -77,9 +78,7 @@ class director_state {
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
   task<> roll_back(std::string reason);
 
-  template <class Handle> Handle part(const caf::strong_actor_ptr& of) const {
-    return caf::actor_cast<Handle>(of);
-  }
+  template <class Handle> Handle part(const caf::strong_actor_ptr& of) const { return caf::actor_cast<Handle>(of); }
   int64_t updates_of(const io::training_options& training) const;
   int64_t ppo_updates() const;
   double rate_scale() const;  ///< of the learning rates: halved by each rollback
@@ -94,8 +93,8 @@ class director_state {
   bool stopping_ = false;
 
   actors::cast cast_;
-  phase_state state_;                ///< of the phase under way
-  uint64_t checkpointed_ = 0;        ///< counter of the last checkpoint ordered
+  phase_state state_;          ///< of the phase under way
+  uint64_t checkpointed_ = 0;  ///< counter of the last checkpoint ordered
   std::optional<error> checkpoint_failure_;
 };
 

@@ -34,7 +34,8 @@ task<statistics> director_state::evaluate_held_out(caf::strong_actor_ptr trainee
 
 static std::string summary_of(const statistics& values) {
   std::string text;
-  for (const char* name : {"policy/loss", "reward/loss", "reward/accuracy", "held_out/perplexity", "held_out/accuracy"}) {
+  for (const char* name :
+       {"policy/loss", "reward/loss", "reward/accuracy", "held_out/perplexity", "held_out/accuracy"}) {
     if (const auto found = values.find(name); found != values.end()) {
       text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, found->second);
     }
@@ -62,8 +63,7 @@ task<> director_state::supervised(supervised_plan plan) {
     const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
     const train_command command{.batch_id = served.batch_id, .loss_terms = served.loss_terms};
     const train_reply learned = co_await ask<train_reply>(self_, trainee, train_atom_v, command);
-    const step_command step{state_.counter + 1,
-                            engine::learning_rate(schedule, static_cast<int64_t>(state_.counter))};
+    const step_command step{state_.counter + 1, engine::learning_rate(schedule, static_cast<int64_t>(state_.counter))};
     const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
     ++state_.counter;
 

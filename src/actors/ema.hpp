@@ -7,6 +7,7 @@
 #include "engine/optim/average.hpp"
 
 #include <caf/all.hpp>
+
 #include <memory>
 
 namespace troupe::actors {

@@ -4,6 +4,7 @@
 #include "kernels/base/error.hpp"
 
 #include <caf/all.hpp>
+
 #include <exception>
 #include <new>
 #include <string>

@@ -17,8 +17,7 @@ void loader_state::open(loader_settings settings) {
   settings_ = std::move(settings);
   order_.emplace(settings_.job.run.seed, settings_.phase, sources_of(settings_.data, settings_.job));
   if (settings_.mixture) {
-    mixture_order_.emplace(settings_.job.run.seed, io::phase::sft,
-                           sources_of(*settings_.mixture, settings_.job));
+    mixture_order_.emplace(settings_.job.run.seed, io::phase::sft, sources_of(*settings_.mixture, settings_.job));
   }
 }
 
@@ -56,8 +55,8 @@ static std::vector<int32_t> joined(const std::vector<int32_t>& prompt, const std
   return tokens;
 }
 
-void loader_state::pack(const examples& chosen, example_batch& batch, serve_reply& reply, bool pairs,
-                        bool all_tokens, int64_t token_budget) const {
+void loader_state::pack(const examples& chosen, example_batch& batch, serve_reply& reply, bool pairs, bool all_tokens,
+                        int64_t token_budget) const {
   engine::packed_batch whole;
   std::vector<uint16_t> sources;
   for (const io::example* one : chosen) {
@@ -114,8 +113,7 @@ serve_reply loader_state::serve(const serve_command& command) {
     pack(choose_held_out(job.evaluation.records), *batch, reply, pairs, all_tokens, training.micro_batch_tokens);
     break;
   case serving::prompts: {
-    const int64_t count =
-        settings_.phase == io::phase::pairs ? job.pairs.prompts_per_iteration : job.ppo.prompts;
+    const int64_t count = settings_.phase == io::phase::pairs ? job.pairs.prompts_per_iteration : job.ppo.prompts;
     add_prompts(choose(*order_, settings_.data, command.counter, count), *batch, reply);
     break;
   }

@@ -9,6 +9,7 @@
 #include "io/job.hpp"
 
 #include <caf/all.hpp>
+
 #include <optional>
 
 namespace troupe::actors {
@@ -26,13 +27,13 @@ struct loader_settings {
 };
 
 class loader_state {
- public:
+public:
   static inline const char* name = "loader";
 
   void open(loader_settings settings);
   serve_reply serve(const serve_command& command);
 
- private:
+private:
   using examples = std::vector<const io::example*>;
 
   examples choose(io::blend& order, const io::phase_data& data, uint64_t counter, int64_t count) const;

@@ -14,16 +14,13 @@ uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample) {
   return draw << 32 | prompt << 12 | sample;
 }
 
-uint64_t make_batch_id(serving what, uint64_t counter) {
-  return static_cast<uint64_t>(what) << 48 | counter;
-}
+uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << 48 | counter; }
 
 std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, int64_t token_budget, bool pairs) {
   const int64_t step = pairs ? 2 : 1;
   std::vector<int64_t> item_tokens;
   for (int64_t b = 0; b < whole.sequences(); b += step) {
-    item_tokens.push_back(whole.offset_B1[static_cast<size_t>(b + step)] -
-                          whole.offset_B1[static_cast<size_t>(b)]);
+    item_tokens.push_back(whole.offset_B1[static_cast<size_t>(b + step)] - whole.offset_B1[static_cast<size_t>(b)]);
   }
   std::vector<engine::packed_batch> parts;
   for (const engine::item_run& run : engine::form_micro_batches(item_tokens, token_budget)) {
@@ -31,8 +28,7 @@ std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, int64_t
     for (int64_t b = run.first * step; b < run.last * step; ++b) {
       const auto first = static_cast<size_t>(whole.offset_B1[static_cast<size_t>(b)]);
       const auto last = static_cast<size_t>(whole.offset_B1[static_cast<size_t>(b + 1)]);
-      part.add(std::span(whole.token_N).subspan(first, last - first),
-               whole.prompt_length_B[static_cast<size_t>(b)]);
+      part.add(std::span(whole.token_N).subspan(first, last - first), whole.prompt_length_B[static_cast<size_t>(b)]);
     }
   }
   return parts;

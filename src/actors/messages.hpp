@@ -5,6 +5,7 @@
 #include "kernels/base/host_array.hpp"
 
 #include <caf/all.hpp>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,7 +37,7 @@ template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<
                          std::string("a handle to rank-local memory cannot leave its process"));
 }
 
-struct example_batch;    // what the loader serves (batches.hpp)
+struct example_batch;  // what the loader serves (batches.hpp)
 struct finished_sequence;
 struct sequence_scores;
 struct minibatch;
@@ -82,18 +83,18 @@ struct cast {
 };
 
 template <class Inspector> auto inspect(Inspector& f, cast& x) {
-  return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic,
-           x.policy_optimizer, x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer,
-           x.examples, x.held_out, x.epoch_size, x.notes);
+  return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic, x.policy_optimizer,
+           x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer, x.examples, x.held_out,
+           x.epoch_size, x.notes);
 }
 
 /// Which examples the loader is asked for.
 enum class serving : uint8_t {
-  training,      ///< the batch of an update: to the phase's trainee
-  held_out,      ///< the whole held-out split, as one batch: to the phase's trainee
-  prompts,       ///< the prompts of an iteration: to the policy
+  training,          ///< the batch of an update: to the phase's trainee
+  held_out,          ///< the whole held-out split, as one batch: to the phase's trainee
+  prompts,           ///< the prompts of an iteration: to the policy
   held_out_prompts,  ///< prompts of the held-out split: to the policy
-  mixture,       ///< text for mixture training: to the policy
+  mixture,           ///< text for mixture training: to the policy
 };
 
 struct serve_command {
@@ -157,7 +158,8 @@ template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
 struct train_command {
   uint64_t batch_id = 0;
   int64_t loss_terms = 1;
-  double coefficient = 1;  ///< multiplies the loss: mixture training; KL coefficient of a KL loss goes in `kl_coefficient`
+  double coefficient =
+      1;  ///< multiplies the loss: mixture training; KL coefficient of a KL loss goes in `kl_coefficient`
   double kl_coefficient = 0;
 };
 
@@ -206,8 +208,8 @@ struct assemble_command {
 };
 
 template <class Inspector> auto inspect(Inspector& f, assemble_command& x) {
-  return f(caf::meta::type_name("assemble_command"), x.iteration, x.policy_version, x.kl_coefficient,
-           x.reward_scale, x.training, x.keep);
+  return f(caf::meta::type_name("assemble_command"), x.iteration, x.policy_version, x.kl_coefficient, x.reward_scale,
+           x.training, x.keep);
 }
 
 /// A few rollouts in full, for the log.
@@ -224,13 +226,13 @@ struct assemble_reply {
   actors::statistics statistics;
   actors::statistics reward_scale;
   std::vector<rollout_text> rollouts;
-  std::vector<double> sample_reward;     ///< raw total reward of each sample, by sequence id
-  std::vector<uint64_t> sample_prompt;   ///< and its prompt
+  std::vector<double> sample_reward;    ///< raw total reward of each sample, by sequence id
+  std::vector<uint64_t> sample_prompt;  ///< and its prompt
 };
 
 template <class Inspector> auto inspect(Inspector& f, assemble_reply& x) {
-  return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts,
-           x.sample_reward, x.sample_prompt);
+  return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts, x.sample_reward,
+           x.sample_prompt);
 }
 
 /// Asks replay for a minibatch of the assembled experience, served to policy and critic.
@@ -245,8 +247,8 @@ template <class Inspector> auto inspect(Inspector& f, minibatch_command& x) {
 /// Everything of a phase besides arenas: kept by the director, written into the checkpoint.
 struct phase_state {
   std::string phase;
-  uint64_t counter = 0;               ///< updates or iterations done
-  actors::statistics values;          ///< controller state, running moments, best results
+  uint64_t counter = 0;       ///< updates or iterations done
+  actors::statistics values;  ///< controller state, running moments, best results
 };
 
 template <class Inspector> auto inspect(Inspector& f, phase_state& x) {
@@ -294,16 +296,16 @@ struct metrics_record {
 };
 
 template <class Inspector> auto inspect(Inspector& f, metrics_record& x) {
-  return f(caf::meta::type_name("metrics_record"), x.phase, x.update, x.iteration, x.attempt,
-           x.counts_iterations, x.values, x.rollouts);
+  return f(caf::meta::type_name("metrics_record"), x.phase, x.update, x.iteration, x.attempt, x.counts_iterations,
+           x.values, x.rollouts);
 }
 
 /// How far a phase is, for the terminal.
 struct progress_note {
   std::string phase, part;  ///< part: what is being done within an update, for example "generate"
   uint64_t done = 0, total = 0;
-  std::string unit;         ///< "updates", "iterations", "sequences"
-  std::string summary;      ///< the two or three numbers to watch
+  std::string unit;     ///< "updates", "iterations", "sequences"
+  std::string summary;  ///< the two or three numbers to watch
 };
 
 template <class Inspector> auto inspect(Inspector& f, progress_note& x) {

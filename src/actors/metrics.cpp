@@ -2,8 +2,9 @@
 
 #include "actors/guarded.hpp"
 
-#include <cstdio>
 #include <fmt/format.h>
+
+#include <cstdio>
 
 namespace troupe::actors {
 
@@ -22,15 +23,14 @@ static std::string rollouts_as_markdown(const std::vector<rollout_text>& rollout
 }
 
 bool metrics_state::record(const metrics_record& record) {
-  io::metrics_record line{.phase = record.phase,
-                          .update = static_cast<int64_t>(record.update),
-                          .iteration = record.counts_iterations ? static_cast<int64_t>(record.iteration) : -1,
-                          .attempt = static_cast<int64_t>(record.attempt),
-                          .time = std::chrono::duration<double>(
-                                      std::chrono::system_clock::now().time_since_epoch())
-                                      .count(),
-                          .values = {record.values.begin(), record.values.end()},
-                          .texts = {}};
+  io::metrics_record line{
+      .phase = record.phase,
+      .update = static_cast<int64_t>(record.update),
+      .iteration = record.counts_iterations ? static_cast<int64_t>(record.iteration) : -1,
+      .attempt = static_cast<int64_t>(record.attempt),
+      .time = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(),
+      .values = {record.values.begin(), record.values.end()},
+      .texts = {}};
   for (size_t i = 0; i < record.rollouts.size(); ++i) {
     line.texts.emplace_back(fmt::format("rollout/{}/prompt", i), record.rollouts[i].prompt);
     line.texts.emplace_back(fmt::format("rollout/{}/answer", i), record.rollouts[i].answer);

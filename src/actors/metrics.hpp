@@ -8,6 +8,7 @@
 #include "io/tensorboard.hpp"
 
 #include <caf/all.hpp>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -30,7 +31,7 @@ struct metrics_settings {
 };
 
 class metrics_state {
- public:
+public:
   static inline const char* name = "metrics";
 
   void open(metrics_settings settings);
@@ -38,7 +39,7 @@ class metrics_state {
   bool cut(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
   void show(const progress_note& note);
 
- private:
+private:
   using clock = std::chrono::steady_clock;
 
   std::string rate_and_time_left(const progress_note& note);
@@ -47,8 +48,8 @@ class metrics_state {
   std::optional<io::metrics_writer> lines_;
   std::optional<io::tensorboard_writer> board_;
 
-  std::string phase_;            ///< of the last note
-  uint64_t first_done_ = 0;      ///< when this process began to watch the phase
+  std::string phase_;        ///< of the last note
+  uint64_t first_done_ = 0;  ///< when this process began to watch the phase
   clock::time_point first_seen_, last_shown_;
 };
 

@@ -51,8 +51,8 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head) {
   const io::model_folder source = io::model_folder::open(folder);
   try {
     const blank made = make_blank(source, head);
-    engine::load_weights(made.shape->net, source.tensor_names(), source.finder(),
-                         made.shape->weights.data(), made.new_head);
+    engine::load_weights(made.shape->net, source.tensor_names(), source.finder(), made.shape->weights.data(),
+                         made.new_head);
     return made.shape;
   } catch (const error& failure) {
     throw error(failure.code(), "{}: {}", folder.string(), failure.what());
@@ -67,20 +67,20 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
   return made.shape;
 }
 
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
-                int64_t pad_token) {
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
   const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
     engine::save_weights(shape.net, weights, sink);
   };
-  io::write_model_folder(target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
-                                                        : io::language_model_config(shape.config_json),
-                                  .generation_config_json = scalar ? "" : shape.generation_config_json,
-                                  .tensors = io::shapes_of(producer),
-                                  .producer = producer,
-                                  .tokenizer_source = shape.folder});
+  io::write_model_folder(
+      target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
+                                     : io::language_model_config(shape.config_json),
+               .generation_config_json = scalar ? "" : shape.generation_config_json,
+               .tensors = io::shapes_of(producer),
+               .producer = producer,
+               .tokenizer_source = shape.folder});
 }
 
 }  // namespace troupe::actors

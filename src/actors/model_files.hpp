@@ -13,8 +13,7 @@ namespace troupe::actors {
 
 /// A Transformer and its weights.
 struct model {
-  explicit model(const engine::model_description& description)
-      : net(description), weights(net.layout().arena_size()) {}
+  explicit model(const engine::model_description& description) : net(description), weights(net.layout().arena_size()) {}
 
   engine::transformer net;
   aligned_buffer<float> weights;

@@ -31,11 +31,11 @@ void policy_state::begin_rollout(const example_batch& batch) {
   const int64_t samples = making_pairs ? job.pairs.samples_per_prompt
                           : evaluating ? job.evaluation.samples_per_prompt
                                        : job.ppo.samples_per_prompt;
-  const int64_t new_tokens = making_pairs && job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens
-                                                                           : job.generation.max_new_tokens;
+  const int64_t new_tokens =
+      making_pairs && job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
   if (!generator_) {
-    generator_ = std::make_unique<engine::generator>(
-        m.net, m.weights.data(), generator_settings_of(job.generation, m.net.description()));
+    generator_ = std::make_unique<engine::generator>(m.net, m.weights.data(),
+                                                     generator_settings_of(job.generation, m.net.description()));
   }
   sequences_.clear();
   for (size_t p = 0; p < batch.prompts.size(); ++p) {
@@ -121,12 +121,11 @@ engine::trainee policy_state::trainee(int64_t micro_batch) {
 }
 
 engine::lm_statistics policy_state::learn_text(const batch_handle& batch, const train_command& command) {
-  const engine::lm_scale scale{.tokens = static_cast<double>(command.loss_terms),
-                               .coefficient = command.coefficient};
+  const engine::lm_scale scale{.tokens = static_cast<double>(command.loss_terms), .coefficient = command.coefficient};
   engine::lm_statistics sums;
   for (const int64_t j : settings_.trained->learner->order(static_cast<int64_t>(batch->micro_batches.size()))) {
-    sums.add(engine::sft_micro_batch(settings_.on->ctx, trainee(j), batch->micro_batches[static_cast<size_t>(j)],
-                                     scale));
+    sums.add(
+        engine::sft_micro_batch(settings_.on->ctx, trainee(j), batch->micro_batches[static_cast<size_t>(j)], scale));
     settings_.on->pulse.touch();
   }
   return sums;

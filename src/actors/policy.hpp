@@ -12,6 +12,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
+
 #include <map>
 #include <memory>
 #include <optional>
@@ -44,7 +45,7 @@ struct policy_settings {
 };
 
 class policy_state {
- public:
+public:
   static inline const char* name = "policy";
 
   void open(policy_settings settings);
@@ -56,7 +57,7 @@ class policy_state {
   train_reply mix(const train_command& command);
   train_reply evaluate(const train_command& command);
 
- private:
+private:
   struct in_flight {
     prompt from;
     uint64_t batch_id = 0;

@@ -13,9 +13,7 @@
 
 namespace troupe::actors {
 
-void replay_state::add(const scores_handle& scores) {
-  rollout_[scores->sequence_id].scores[scores->by] = scores;
-}
+void replay_state::add(const scores_handle& scores) { rollout_[scores->sequence_id].scores[scores->by] = scores; }
 
 replay_state::rollout replay_state::take_rollout() {
   rollout sequences;
@@ -93,8 +91,7 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
     throw error(errc::not_finite, "{}; the experience is kept in {}", failure.what(), command.keep);
   }
   describe(sequences, reply);
-  reply.reward_scale = {
-      {"count", static_cast<double>(seen.count)}, {"mean", seen.mean}, {"squares", seen.squares}};
+  reply.reward_scale = {{"count", static_cast<double>(seen.count)}, {"mean", seen.mean}, {"squares", seen.squares}};
   if (!command.keep.empty()) {
     write(sequences, command, true);
   }

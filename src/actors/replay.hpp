@@ -11,6 +11,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -40,12 +41,12 @@ struct replay_settings {
   std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
   std::vector<std::string> source_names;          ///< data sets
   std::string job_digest, policy_digest;
-  uint64_t attempt = 0;                           ///< may write only while it is the run's
-  int scorers = 1;                                ///< how many parts make a sequence complete
+  uint64_t attempt = 0;  ///< may write only while it is the run's
+  int scorers = 1;       ///< how many parts make a sequence complete
 };
 
 class replay_state {
- public:
+public:
   static inline const char* name = "replay";
 
   void open(replay_settings settings) { settings_.emplace(std::move(settings)); }
@@ -56,7 +57,7 @@ class replay_state {
   serve_reply serve(const minibatch_command& command);
   void set_learners(std::vector<caf::actor> learners) { learners_ = std::move(learners); }
 
- private:
+private:
   struct entry {
     sequence_handle sequence;
     std::map<scorer, scores_handle> scores;
@@ -78,7 +79,7 @@ class replay_state {
   std::map<uint64_t, entry> rollout_;  ///< being collected
 
   rollout assembled_;
-  engine::rollout_arrays arrays_;      ///< of `assembled_`
+  engine::rollout_arrays arrays_;  ///< of `assembled_`
   uint64_t assembled_iteration_ = 0;
 };
 

@@ -95,8 +95,8 @@ train_reply reward_state::train(const train_command& command) {
                                   .weights = m.weights.data(),
                                   .gradients = learner.gradients(settings_.on->ctx, j),
                                   .workspace = *workspace_};
-    sums.add(engine::reward_micro_batch(settings_.on->ctx, trainee, part, loss,
-                                        static_cast<double>(command.loss_terms)));
+    sums.add(
+        engine::reward_micro_batch(settings_.on->ctx, trainee, part, loss, static_cast<double>(command.loss_terms)));
     tokens += part.tokens();
     settings_.on->pulse.touch();
   }

@@ -12,6 +12,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -34,22 +35,22 @@ using reward_actor = caf::typed_actor<
 /// One of the job's reward sources, ready to judge.
 struct reward_judge {
   io::reward_source source;
-  model_ptr of;        ///< kind model
-  io::lexicon words;   ///< kind lexicon
+  model_ptr of;       ///< kind model
+  io::lexicon words;  ///< kind lexicon
 };
 
 struct reward_settings {
   io::job job;
   device_ptr on;
   std::shared_ptr<const io::tokenizer> tokens;
-  std::vector<reward_judge> judges;          ///< ppo, pairs
-  trained_model_ptr trained;                 ///< reward phase
-  std::vector<std::string> source_names;     ///< reward phase: data sets
+  std::vector<reward_judge> judges;       ///< ppo, pairs
+  trained_model_ptr trained;              ///< reward phase
+  std::vector<std::string> source_names;  ///< reward phase: data sets
   caf::actor replay;
 };
 
 class reward_state {
- public:
+public:
   static inline const char* name = "reward";
 
   void open(reward_settings settings);
@@ -59,7 +60,7 @@ class reward_state {
   train_reply train(const train_command& command);
   train_reply evaluate(const train_command& command);
 
- private:
+private:
   std::vector<float> judge(const reward_judge& by, const std::vector<sequence_handle>& sequences,
                            const engine::packed_batch& batch);
   batch_handle take_batch(uint64_t id);

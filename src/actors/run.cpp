@@ -3,13 +3,14 @@
 #include "actors/control_channel.hpp"
 #include "io/atomic_file.hpp"
 
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <iterator>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 namespace troupe::actors {
 
@@ -31,7 +32,7 @@ void keep_job(const io::run_directory& run, const io::job& job) {
 
 /// Signals that ask for a stop, blocked in every thread and taken by one.
 class stop_signals {
- public:
+public:
   stop_signals() {
     sigemptyset(&set_);
     for (const int number : {SIGTERM, SIGINT, SIGUSR1}) {
@@ -47,7 +48,7 @@ class stop_signals {
     return number > 0 ? number : 0;
   }
 
- private:
+private:
   sigset_t set_;
 };
 
@@ -62,28 +63,33 @@ run_result run_job(const run_settings& settings) {
 
   control_config config(run.root() / "control");
   caf::actor_system system(config);
-  const auto on_metrics =
-      system.spawn(metrics, metrics_settings{.run = run,
-                                             .terminal = ::isatty(STDERR_FILENO) == 1,
-                                             .log_every = settings.job.run.log_every});
+  const auto on_metrics = system.spawn(
+      metrics,
+      metrics_settings{.run = run, .terminal = ::isatty(STDERR_FILENO) == 1, .log_every = settings.job.run.log_every});
   std::promise<run_result> ended;
   std::future<run_result> result = ended.get_future();
   auto port = std::make_shared<uint16_t>(0);
   const worker_command command = [&, port](uint64_t attempt) {
-    return std::vector<std::string>{settings.program.string(), "worker",
-                                    "--run",                   run.root().string(),
-                                    "--host",                  "127.0.0.1",
-                                    "--port",                  std::to_string(*port),
-                                    "--supervisor-pid",        std::to_string(::getpid()),
-                                    "--attempt",               std::to_string(attempt)};
+    return std::vector<std::string>{settings.program.string(),
+                                    "worker",
+                                    "--run",
+                                    run.root().string(),
+                                    "--host",
+                                    "127.0.0.1",
+                                    "--port",
+                                    std::to_string(*port),
+                                    "--supervisor-pid",
+                                    std::to_string(::getpid()),
+                                    "--attempt",
+                                    std::to_string(attempt)};
   };
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
-      supervisor, supervisor_settings{.job = settings.job,
-                                      .run = run,
-                                      .command = command,
-                                      .metrics = on_metrics,
-                                      .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
+      supervisor,
+      supervisor_settings{
+          .job = settings.job, .run = run, .command = command, .metrics = on_metrics, .on_end = [&ended](run_result r) {
+            ended.set_value(std::move(r));
+          }});
   *port = publish(caf::actor_cast<caf::actor>(on_duty), "127.0.0.1");
   caf::anon_send(on_duty, run_atom_v);
 

@@ -13,14 +13,14 @@
 namespace troupe::actors {
 
 class scoring_queue {
- public:
+public:
   void add(const sequence_handle& sequence) { waiting_[sequence->sequence_id] = sequence; }
   int64_t waiting() const { return static_cast<int64_t>(waiting_.size()); }
 
   /// The next sequences, at most `count` of them and about `token_budget` tokens; at least one where any waits.
   std::vector<sequence_handle> take(int64_t count, int64_t token_budget);
 
- private:
+private:
   std::map<uint64_t, sequence_handle> waiting_;
 };
 

@@ -24,14 +24,10 @@ caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cast<caf::
 caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
 
 /// A model's files as far as they make its numbers: enough to tell models apart.
-std::string weights_digest(const model& m) {
-  return digest_text(digest(std::as_bytes(m.weights.span())));
-}
+std::string weights_digest(const model& m) { return digest_text(digest(std::as_bytes(m.weights.span()))); }
 
 /// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
-int64_t pad_token_of(const io::tokenizer& tokens) {
-  return tokens.pad_id().value_or(tokens.eos_id().value_or(0));
-}
+int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
 
 void require_lengths(const io::job& job, const model& m) {
   const int64_t positions = m.net.description().max_positions;
@@ -109,8 +105,7 @@ model_ptr stage_state::load_critic(const std::filesystem::path& policy_folder) c
 
 trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_options& options) const {
   auto trained = std::make_shared<trained_model>();
-  trained->learner =
-      std::make_unique<engine::learner>(of->net.layout(), adamw_of(options), settings_->job.run.lanes);
+  trained->learner = std::make_unique<engine::learner>(of->net.layout(), adamw_of(options), settings_->job.run.lanes);
   trained->of = std::move(of);
   return trained;
 }
@@ -178,17 +173,16 @@ cast stage_state::set_pairs() {
 
   cast parts;
   describe(data, parts);
-  const auto replay_handle = spawn<replay_actor>(
-      replay, replay_settings{.job = job,
-                              .phase = io::phase::pairs,
-                              .run = settings_->run,
-                              .tokens = tokens,
-                              .reward_sources = sources,
-                              .source_names = data.source_names,
-                              .job_digest = {},
-                              .policy_digest = {},
-                              .attempt = settings_->attempt,
-                              .scorers = 1});
+  const auto replay_handle = spawn<replay_actor>(replay, replay_settings{.job = job,
+                                                                         .phase = io::phase::pairs,
+                                                                         .run = settings_->run,
+                                                                         .tokens = tokens,
+                                                                         .reward_sources = sources,
+                                                                         .source_names = data.source_names,
+                                                                         .job_digest = {},
+                                                                         .policy_digest = {},
+                                                                         .attempt = settings_->attempt,
+                                                                         .scorers = 1});
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,
                                                                          .tokens = tokens,
@@ -198,13 +192,13 @@ cast stage_state::set_pairs() {
                                                                          .replay = untyped(replay_handle)});
   auto holder = std::make_shared<trained_model>();
   holder->of = m;
-  const auto policy_handle = spawn<policy_actor>(
-      policy, policy_settings{.job = job,
-                              .phase = io::phase::pairs,
-                              .on = settings_->on,
-                              .trained = holder,
-                              .tokens = tokens,
-                              .receivers = {untyped(reward_handle), untyped(replay_handle)}});
+  const auto policy_handle =
+      spawn<policy_actor>(policy, policy_settings{.job = job,
+                                                  .phase = io::phase::pairs,
+                                                  .on = settings_->on,
+                                                  .trained = holder,
+                                                  .tokens = tokens,
+                                                  .receivers = {untyped(reward_handle), untyped(replay_handle)}});
   const auto loader_handle = spawn<loader_actor>(loader, loader_settings{.job = job,
                                                                          .phase = io::phase::pairs,
                                                                          .data = std::move(data),
@@ -225,17 +219,17 @@ cast stage_state::set_sft() {
 
   cast parts;
   describe(data, parts);
-  parts.checkpointer = pointer(spawn<checkpointer_actor>(
-      checkpointer, checkpointer_settings{.run = settings_->run,
-                                          .attempt = settings_->attempt,
-                                          .phase = "sft",
-                                          .unit = "update",
-                                          .keep = job.run.keep_checkpoints,
-                                          .digests = digests(data),
-                                          .on = settings_->on,
-                                          .models = {{"policy", trained}},
-                                          .average = nullptr,
-                                          .saved = {{"sft", trained->of, nullptr, 0}}}));
+  parts.checkpointer = pointer(
+      spawn<checkpointer_actor>(checkpointer, checkpointer_settings{.run = settings_->run,
+                                                                    .attempt = settings_->attempt,
+                                                                    .phase = "sft",
+                                                                    .unit = "update",
+                                                                    .keep = job.run.keep_checkpoints,
+                                                                    .digests = digests(data),
+                                                                    .on = settings_->on,
+                                                                    .models = {{"policy", trained}},
+                                                                    .average = nullptr,
+                                                                    .saved = {{"sft", trained->of, nullptr, 0}}}));
   const auto policy_handle = spawn<policy_actor>(policy, policy_settings{.job = job,
                                                                          .phase = io::phase::sft,
                                                                          .on = settings_->on,
@@ -306,13 +300,14 @@ cast stage_state::set_ppo() {
   }
   std::shared_ptr<engine::weight_average> average;
   if (job.ppo.ema_decay > 0) {
-    average = std::make_shared<engine::weight_average>(
-        trained->of->weights.data(), trained->of->net.layout().arena_size(), job.ppo.ema_decay);
+    average = std::make_shared<engine::weight_average>(trained->of->weights.data(),
+                                                       trained->of->net.layout().arena_size(), job.ppo.ema_decay);
   }
 
   cast parts;
   describe(data, parts);
-  std::vector<saved_model> saved = {{"policy", trained->of, nullptr, 0}, {"critic", trained_critic->of, nullptr, pad_token_of(*tokens)}};
+  std::vector<saved_model> saved = {{"policy", trained->of, nullptr, 0},
+                                    {"critic", trained_critic->of, nullptr, pad_token_of(*tokens)}};
   if (average) {
     saved.push_back({"policy-ema", trained->of, average, 0});
   }
@@ -330,17 +325,16 @@ cast stage_state::set_ppo() {
                                           .models = {{"policy", trained}, {"critic", trained_critic}},
                                           .average = average,
                                           .saved = std::move(saved)}));
-  const auto replay_handle = spawn<replay_actor>(
-      replay, replay_settings{.job = job,
-                              .phase = io::phase::ppo,
-                              .run = settings_->run,
-                              .tokens = tokens,
-                              .reward_sources = job.rewards,
-                              .source_names = data.source_names,
-                              .job_digest = known["job"],
-                              .policy_digest = policy_digest,
-                              .attempt = settings_->attempt,
-                              .scorers = 3});
+  const auto replay_handle = spawn<replay_actor>(replay, replay_settings{.job = job,
+                                                                         .phase = io::phase::ppo,
+                                                                         .run = settings_->run,
+                                                                         .tokens = tokens,
+                                                                         .reward_sources = job.rewards,
+                                                                         .source_names = data.source_names,
+                                                                         .job_digest = known["job"],
+                                                                         .policy_digest = policy_digest,
+                                                                         .attempt = settings_->attempt,
+                                                                         .scorers = 3});
   const auto reference_handle = spawn<reference_actor>(
       reference, reference_settings{.on = settings_->on,
                                     .of = frozen,
@@ -354,18 +348,17 @@ cast stage_state::set_ppo() {
                                                                          .trained = nullptr,
                                                                          .source_names = {},
                                                                          .replay = untyped(replay_handle)});
-  const auto critic_handle = spawn<critic_actor>(critic, critic_settings{.job = job,
-                                                                         .on = settings_->on,
-                                                                         .trained = trained_critic,
-                                                                         .replay = untyped(replay_handle)});
-  const auto policy_handle = spawn<policy_actor>(
-      policy, policy_settings{.job = job,
-                              .phase = io::phase::ppo,
-                              .on = settings_->on,
-                              .trained = trained,
-                              .tokens = tokens,
-                              .receivers = {untyped(replay_handle), untyped(reference_handle),
-                                            untyped(reward_handle), untyped(critic_handle)}});
+  const auto critic_handle = spawn<critic_actor>(
+      critic,
+      critic_settings{.job = job, .on = settings_->on, .trained = trained_critic, .replay = untyped(replay_handle)});
+  const auto policy_handle =
+      spawn<policy_actor>(policy, policy_settings{.job = job,
+                                                  .phase = io::phase::ppo,
+                                                  .on = settings_->on,
+                                                  .trained = trained,
+                                                  .tokens = tokens,
+                                                  .receivers = {untyped(replay_handle), untyped(reference_handle),
+                                                                untyped(reward_handle), untyped(critic_handle)}});
   self_->send(replay_handle, introduce_atom_v, untyped(policy_handle), untyped(critic_handle));
   if (average) {
     parts.ema = pointer(spawn<ema_actor>(ema, ema_settings{settings_->on, trained->of, average}));

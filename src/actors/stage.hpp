@@ -11,6 +11,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ struct stage_settings {
 };
 
 class stage_state {
- public:
+public:
   static inline const char* name = "stage";
 
   explicit stage_state(stage_actor::stateful_pointer<stage_state> self) : self_(self) {}
@@ -39,7 +40,7 @@ class stage_state {
   cast set(const std::string& phase);
   void clear();
 
- private:
+private:
   cast set_pairs();
   cast set_sft();
   cast set_reward();

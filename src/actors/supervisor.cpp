@@ -2,18 +2,17 @@
 
 #include "actors/guarded.hpp"
 
-#include <csignal>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
 
 namespace troupe::actors {
 
 using namespace std::chrono_literals;
 
-static double seconds(std::chrono::steady_clock::duration d) {
-  return std::chrono::duration<double>(d).count();
-}
+static double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
                                            supervisor_settings settings) {
@@ -49,8 +48,9 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       },
       [this](const hello& words) { return welcome(words); },
       [this](beat_atom, const beat& sign) { note_beat(sign); },
-      [this](note_atom, const std::string& kind, const std::string& phase, uint64_t counter,
-             const std::string& text) { note_event(kind, phase, counter, text); },
+      [this](note_atom, const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text) {
+        note_event(kind, phase, counter, text);
+      },
       [this](const attempt_result& result) { note_result(result); },
       [this](stop_atom, int32_t signal) { request_stop(signal); },
       [this](exited_atom, uint64_t attempt, int32_t status) { note_exit(attempt, status); },
@@ -122,13 +122,12 @@ void supervisor_state::note_beat(const beat& sign) {
 
 void supervisor_state::note_event(const std::string& kind, const std::string& phase, uint64_t counter,
                                   const std::string& text) {
-  io::ledger_event event{.attempt = static_cast<int64_t>(attempt_),
-                         .phase = phase,
-                         .counter = static_cast<int64_t>(counter)};
+  io::ledger_event event{
+      .attempt = static_cast<int64_t>(attempt_), .phase = phase, .counter = static_cast<int64_t>(counter)};
   event.kind = io::ledger_kind::note;
-  for (const auto known : {io::ledger_kind::checkpoint, io::ledger_kind::checkpoint_damaged,
-                           io::ledger_kind::checkpoint_failed, io::ledger_kind::phase_started,
-                           io::ledger_kind::phase_finished, io::ledger_kind::stopped}) {
+  for (const auto known :
+       {io::ledger_kind::checkpoint, io::ledger_kind::checkpoint_damaged, io::ledger_kind::checkpoint_failed,
+        io::ledger_kind::phase_started, io::ledger_kind::phase_finished, io::ledger_kind::stopped}) {
     if (kind == io::to_string(known)) {
       event.kind = known;
     }
@@ -171,8 +170,7 @@ void supervisor_state::note_exit(uint64_t attempt, int32_t wait_status) {
     return;
   }
   if (failure_.empty()) {
-    condemn(io::ledger_kind::worker_failed,
-            clean ? "it ended before its work was done" : describe_exit(wait_status));
+    condemn(io::ledger_kind::worker_failed, clean ? "it ended before its work was done" : describe_exit(wait_status));
   }
   restart_or_give_up();
 }
@@ -257,9 +255,8 @@ void supervisor_state::look_at_deadlines() {
     last_progress_ = clock::now();
     return;
   }
-  condemn(io::ledger_kind::worker_hung,
-          fmt::format("waited {:.1f} s for {} of rank 0 (pid {}, in \"{}\")", silence, wait_for, child_->pid(),
-                      operation_));
+  condemn(io::ledger_kind::worker_hung, fmt::format("waited {:.1f} s for {} of rank 0 (pid {}, in \"{}\")", silence,
+                                                    wait_for, child_->pid(), operation_));
 }
 
 void supervisor_state::finish(run_result result) {

@@ -12,6 +12,7 @@
 #include "kernels/base/keys.hpp"
 
 #include <caf/all.hpp>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -57,13 +58,13 @@ struct supervisor_settings {
 };
 
 class supervisor_state {
- public:
+public:
   static inline const char* name = "supervisor";
 
   supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
   supervisor_actor::behavior_type make_behavior(supervisor_settings settings);
 
- private:
+private:
   using clock = std::chrono::steady_clock;
 
   void start_attempt();

@@ -13,6 +13,7 @@
 #include "kernels/base/error.hpp"
 
 #include <caf/all.hpp>
+
 #include <chrono>
 #include <coroutine>
 #include <exception>
@@ -36,8 +37,7 @@ struct task_promise_base {
 
   struct final_awaiter {
     bool await_ready() noexcept { return false; }
-    template <class Promise>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
+    template <class Promise> std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> self) noexcept {
       const std::coroutine_handle<> next = self.promise().continuation;
       return next ? next : std::noop_coroutine();
     }
@@ -62,7 +62,7 @@ template <> struct task_promise<void> : task_promise_base {
 }  // namespace detail
 
 template <class T> class [[nodiscard]] task {
- public:
+public:
   using promise_type = detail::task_promise<T>;
 
   task() = default;
@@ -98,7 +98,7 @@ template <class T> class [[nodiscard]] task {
     return frame_.promise().take();
   }
 
- private:
+private:
   std::coroutine_handle<promise_type> frame_;
 };
 
@@ -123,7 +123,7 @@ inline constexpr std::chrono::minutes reply_deadline{7 * 24 * 60};
 
 /// Awaits the reply of `receiver` to a message. Throws troupe::error if the request fails.
 template <class Reply, class Self, class Receiver, class... Message> class ask_awaiter {
- public:
+public:
   ask_awaiter(Self self, Receiver receiver, Message... message)
       : self_(self), receiver_(std::move(receiver)), message_(std::move(message)...) {}
 
@@ -151,7 +151,7 @@ template <class Reply, class Self, class Receiver, class... Message> class ask_a
     return std::move(*reply_);
   }
 
- private:
+private:
   Self self_;
   Receiver receiver_;
   std::tuple<Message...> message_;

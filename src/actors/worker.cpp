@@ -7,14 +7,15 @@
 #include "actors/type_ids.hpp"
 #include "io/run_directory.hpp"
 
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <optional>
-#include <spdlog/spdlog.h>
-#include <sys/prctl.h>
 #include <thread>
-#include <unistd.h>
 
 namespace troupe::actors {
 
@@ -44,14 +45,11 @@ std::string host_name() {
 
 /// Sends beats from a thread of its own, so that a blocked scheduler cannot silence them.
 class beat_sender {
- public:
+public:
   beat_sender(caf::actor supervisor, uint64_t attempt, device_ptr on)
       : thread_([this, supervisor = std::move(supervisor), attempt, on = std::move(on)] {
           while (!stop_.load()) {
-            beat sign{.attempt = attempt,
-                      .rank = 0,
-                      .pulse = on->pulse.count(),
-                      .operation = on->pulse.operation()};
+            beat sign{.attempt = attempt, .rank = 0, .pulse = on->pulse.count(), .operation = on->pulse.operation()};
             caf::anon_send(supervisor, beat_atom_v, std::move(sign));
             std::this_thread::sleep_for(100ms);
           }
@@ -63,7 +61,7 @@ class beat_sender {
   beat_sender(const beat_sender&) = delete;
   beat_sender& operator=(const beat_sender&) = delete;
 
- private:
+private:
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

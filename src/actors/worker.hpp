@@ -4,10 +4,11 @@
 
 #include "io/job.hpp"
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <sys/types.h>
 
 namespace troupe::actors {
 
@@ -17,7 +18,7 @@ struct worker_settings {
   std::string host;           ///< of the supervisor
   uint16_t port = 0;
   uint64_t attempt = 0;
-  pid_t supervisor_pid = 0;   ///< on this host; 0: elsewhere
+  pid_t supervisor_pid = 0;  ///< on this host; 0: elsewhere
 };
 
 /// Returns the process's exit code: 0 when the supervisor dismissed it.

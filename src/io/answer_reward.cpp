@@ -11,8 +11,7 @@ static std::string read_number(std::string_view text, size_t& at) {
   const bool negative = text[at] == '-';
   at += negative ? 1 : 0;
   const auto digit_at = [&](size_t i) { return i < text.size() && is_digit(text[i]); };
-  while (digit_at(at) ||
-         (at < text.size() && text[at] == ',' && !whole.empty() && digit_at(at + 1))) {
+  while (digit_at(at) || (at < text.size() && text[at] == ',' && !whole.empty() && digit_at(at + 1))) {
     if (text[at] != ',') {
       whole += text[at];
     }
@@ -72,4 +71,4 @@ double answer_reward(std::string_view answer, std::string_view reference, bool l
   return given && right && *given == *right ? 1.0 : 0.0;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

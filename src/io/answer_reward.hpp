@@ -17,4 +17,4 @@ std::optional<std::string> final_answer(std::string_view text, bool last_number)
 /// last_number, so that a bare "42" is a reference too.
 double answer_reward(std::string_view answer, std::string_view reference, bool last_number);
 
-} // namespace troupe::io
+}  // namespace troupe::io

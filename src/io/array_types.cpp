@@ -20,7 +20,7 @@ host_array narrow(const host_array& array, dtype type, uint16_t (*round)(float))
           .owner = storage};
 }
 
-} // namespace
+}  // namespace
 
 bool is_floating(dtype type) {
   return type == dtype::f32 || type == dtype::f16 || type == dtype::bf16 || type == dtype::f64;
@@ -42,14 +42,13 @@ host_array convert_array(const host_array& array, dtype type) {
       break;
     }
   }
-  throw error(errc::unsupported, "tensor {} is {}, which cannot become {}", array.name,
-              to_string(array.type), to_string(type));
+  throw error(errc::unsupported, "tensor {} is {}, which cannot become {}", array.name, to_string(array.type),
+              to_string(type));
 }
 
 const char* torch_type_name(dtype type) {
-  constexpr const char* names[] = {"float32", "float16", "bfloat16", "float64", "int64",
-                                   "int32",   "int16",   "int8",     "uint64",  "uint32",
-                                   "uint16",  "uint8",   "bool"};
+  constexpr const char* names[] = {"float32", "float16", "bfloat16", "float64", "int64", "int32", "int16",
+                                   "int8",    "uint64",  "uint32",   "uint16",  "uint8", "bool"};
   return names[static_cast<size_t>(type)];
 }
 
@@ -62,4 +61,4 @@ dtype parse_float_type(std::string_view name) {
   throw error(errc::bad_argument, "\"{}\" is no type of weights: f32, bf16 or f16", name);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

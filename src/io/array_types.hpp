@@ -19,4 +19,4 @@ const char* torch_type_name(dtype type);
 /// "f32", "bf16", "f16" as options spell them. Errors  bad_argument.
 dtype parse_float_type(std::string_view name);
 
-} // namespace troupe::io
+}  // namespace troupe::io

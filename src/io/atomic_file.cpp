@@ -44,8 +44,7 @@ int open_temporary(const fs::path& path) {
     }
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
       ::close(descriptor);
-      throw error(errc::io_failure, "cannot write {}: another process is writing it",
-                  path.string());
+      throw error(errc::io_failure, "cannot write {}: another process is writing it", path.string());
     }
     struct stat opened {};
     struct stat named {};
@@ -96,8 +95,7 @@ void sync_tree(const fs::path& folder) {
 void rename_path(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
     const int reason = errno;
-    throw error(errc::io_failure, "cannot rename {} to {}: {}", from.string(), to.string(),
-                std::strerror(reason));
+    throw error(errc::io_failure, "cannot rename {} to {}: {}", from.string(), to.string(), std::strerror(reason));
   }
 }
 
@@ -114,22 +112,17 @@ void remove_tree(const fs::path& path) {
   }
 }
 
-fs::path without_trailing_slash(fs::path path) {
-  return path.has_filename() ? path : path.parent_path();
-}
+fs::path without_trailing_slash(fs::path path) { return path.has_filename() ? path : path.parent_path(); }
 
-} // namespace
+}  // namespace
 
-void sync_folder(const fs::path& folder) {
-  sync_path(folder.empty() ? fs::path(".") : folder, O_DIRECTORY);
-}
+void sync_folder(const fs::path& folder) { sync_path(folder.empty() ? fs::path(".") : folder, O_DIRECTORY); }
 
 atomic_file::atomic_file(fs::path target)
     : target_(std::move(target)), descriptor_(open_temporary(with_suffix(target_, ".tmp"))) {}
 
 atomic_file::atomic_file(atomic_file&& other) noexcept
-    : target_(std::move(other.target_)), descriptor_(std::exchange(other.descriptor_, -1)),
-      written_(other.written_) {}
+    : target_(std::move(other.target_)), descriptor_(std::exchange(other.descriptor_, -1)), written_(other.written_) {}
 
 atomic_file::~atomic_file() {
   if (descriptor_ >= 0) {
@@ -150,17 +143,16 @@ void atomic_file::write_at(int64_t offset, std::span<const std::byte> bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
     const size_t piece = std::min(bytes.size() - done, largest_piece);
-    const ssize_t count = ::pwrite(descriptor_, bytes.data() + done, piece,
-                                   static_cast<off_t>(offset) + static_cast<off_t>(done));
+    const ssize_t count =
+        ::pwrite(descriptor_, bytes.data() + done, piece, static_cast<off_t>(offset) + static_cast<off_t>(done));
     if (count < 0 && errno == EINTR) {
       continue;
     }
     if (count <= 0) {
       const int reason = count < 0 ? errno : ENOSPC;
-      throw error(errc::io_failure,
-                  "cannot write {} bytes at offset {} of {}: {}; nothing was changed at {}",
-                  bytes.size() - done, offset + static_cast<int64_t>(done),
-                  with_suffix(target_, ".tmp").string(), std::strerror(reason), target_.string());
+      throw error(errc::io_failure, "cannot write {} bytes at offset {} of {}: {}; nothing was changed at {}",
+                  bytes.size() - done, offset + static_cast<int64_t>(done), with_suffix(target_, ".tmp").string(),
+                  std::strerror(reason), target_.string());
     }
     done += static_cast<size_t>(count);
   }
@@ -199,15 +191,13 @@ atomic_folder::atomic_folder(fs::path target)
     : target_(without_trailing_slash(std::move(target))), staging_(with_suffix(target_, ".tmp")) {
   recover_folder(target_);
   if (fs::exists(target_) && !fs::is_directory(target_)) {
-    throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there",
-                target_.string());
+    throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());
   }
   remove_tree(staging_);
   std::error_code failure;
   fs::create_directories(staging_, failure);
   if (failure) {
-    throw error(errc::io_failure, "cannot create the folder {}: {}", staging_.string(),
-                failure.message());
+    throw error(errc::io_failure, "cannot create the folder {}: {}", staging_.string(), failure.message());
   }
 }
 
@@ -234,4 +224,4 @@ void atomic_folder::commit() {
   remove_tree(old);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -66,11 +66,10 @@ private:
 };
 
 /// Undoes what a writer killed inside atomic_folder::commit() may have left: where `target` is
-/// missing and
-/// `<target>.old` is there, it becomes `target` again.
+/// missing and `<target>.old` is there, it becomes `target` again.
 void recover_folder(const std::filesystem::path& target);
 
 /// Makes renames and removals in `folder` durable.
 void sync_folder(const std::filesystem::path& folder);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -14,4 +14,4 @@ std::string printable(std::string_view text) {
   return text.size() > longest ? shown + "..." : shown;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -16,8 +16,7 @@ namespace troupe::io {
 /// A cursor. Every read past the end throws bad_file with the source's name and the position.
 class byte_reader {
 public:
-  byte_reader(std::span<const std::byte> bytes, std::string where)
-      : bytes_(bytes), where_(std::move(where)) {}
+  byte_reader(std::span<const std::byte> bytes, std::string where) : bytes_(bytes), where_(std::move(where)) {}
 
   template <class T> T read() {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -28,10 +27,8 @@ public:
 
   std::span<const std::byte> take(uint64_t count) {
     if (count > bytes_.size() - position_) {
-      throw error(
-          errc::bad_file,
-          "{}: {} bytes are needed at byte {}, but the data ends at {}: truncated or corrupt",
-          where_, count, position_, bytes_.size());
+      throw error(errc::bad_file, "{}: {} bytes are needed at byte {}, but the data ends at {}: truncated or corrupt",
+                  where_, count, position_, bytes_.size());
     }
     const auto piece = bytes_.subspan(position_, static_cast<size_t>(count));
     position_ += static_cast<size_t>(count);
@@ -62,4 +59,4 @@ private:
 /// Text from a file as an error may show it: control bytes as '?', cut after 80 bytes.
 std::string printable(std::string_view text);
 
-} // namespace troupe::io
+}  // namespace troupe::io

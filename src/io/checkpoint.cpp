@@ -18,28 +18,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int64_t elements_of(const checkpoint_array& array) {
-  return hdf5_shape{.shape = array.shape}.elements();
-}
+int64_t elements_of(const checkpoint_array& array) { return hdf5_shape{.shape = array.shape}.elements(); }
 
-int64_t end_of(const checkpoint_array& array) {
-  return array.end < 0 ? elements_of(array) : array.end;
-}
+int64_t end_of(const checkpoint_array& array) { return array.end < 0 ? elements_of(array) : array.end; }
 
 void check_array(const checkpoint_array& array) {
   const int64_t whole = elements_of(array);
   const int64_t end = end_of(array);
   if (array.shape.empty()) {
-    throw error(errc::bad_argument, "array '{}' has no dimension: give a single number as a real",
-                array.name);
+    throw error(errc::bad_argument, "array '{}' has no dimension: give a single number as a real", array.name);
   }
   if (array.begin < 0 || array.begin > end || end > whole) {
-    throw error(errc::bad_argument, "array '{}': range [{}, {}) is not inside its {} elements",
-                array.name, array.begin, end, whole);
+    throw error(errc::bad_argument, "array '{}': range [{}, {}) is not inside its {} elements", array.name, array.begin,
+                end, whole);
   }
   if (!array.fill && static_cast<int64_t>(array.values.size()) != end - array.begin) {
-    throw error(errc::bad_argument, "array '{}': {} values for the range [{}, {})", array.name,
-                array.values.size(), array.begin, end);
+    throw error(errc::bad_argument, "array '{}': {} values for the range [{}, {})", array.name, array.values.size(),
+                array.begin, end);
   }
 }
 
@@ -47,29 +42,26 @@ void check_array(const checkpoint_array& array) {
 void check_names(const checkpoint_content& content) {
   std::set<std::string> names;
   const auto add = [&names](const std::string& name) {
-    if (name.empty() || name.front() == '/' || name.back() == '/' ||
-        name.find("//") != std::string::npos || !names.insert(name).second) {
+    if (name.empty() || name.front() == '/' || name.back() == '/' || name.find("//") != std::string::npos ||
+        !names.insert(name).second) {
       throw error(errc::bad_argument, "checkpoint: the name '{}' is malformed or used twice", name);
     }
   };
   std::for_each(content.arrays.begin(), content.arrays.end(), [&](const auto& a) { add(a.name); });
-  std::for_each(content.integers.begin(), content.integers.end(),
-                [&](const auto& i) { add(i.first); });
+  std::for_each(content.integers.begin(), content.integers.end(), [&](const auto& i) { add(i.first); });
   std::for_each(content.reals.begin(), content.reals.end(), [&](const auto& r) { add(r.first); });
   std::for_each(content.texts.begin(), content.texts.end(), [&](const auto& t) { add(t.first); });
   for (const std::string& name : names) {
-    for (size_t slash = name.find('/'); slash != std::string::npos;
-         slash = name.find('/', slash + 1)) {
+    for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) {
       if (names.count(name.substr(0, slash)) != 0) {
-        throw error(errc::bad_argument, "checkpoint: '{}' is both a value and a folder of '{}'",
-                    name.substr(0, slash), name);
+        throw error(errc::bad_argument, "checkpoint: '{}' is both a value and a folder of '{}'", name.substr(0, slash),
+                    name);
       }
     }
   }
 }
 
-void write_filled(hdf5_file& file, const checkpoint_array& array,
-                  const std::vector<int64_t>& stored) {
+void write_filled(hdf5_file& file, const checkpoint_array& array, const std::vector<int64_t>& stored) {
   constexpr int64_t piece = int64_t{1} << 20;
   file.create(array.name, dtype::f32, stored);
   const int64_t end = end_of(array);
@@ -117,7 +109,7 @@ void write_content(hdf5_file& file, const checkpoint_content& content) {
 
 /// Removes its file unless it was renamed.
 class temporary_file {
- public:
+public:
   explicit temporary_file(fs::path path) : path_(std::move(path)) {}
   temporary_file(const temporary_file&) = delete;
   temporary_file& operator=(const temporary_file&) = delete;
@@ -148,7 +140,7 @@ class temporary_file {
     sync_folder(target.parent_path());
   }
 
- private:
+private:
   fs::path path_;
 };
 
@@ -174,14 +166,12 @@ void remove_manifest(const fs::path& folder) {
     sync_folder(folder);
   }
   if (failure) {
-    throw error(errc::io_failure, "cannot remove {}: {}", (folder / manifest_name).string(),
-                failure.message());
+    throw error(errc::io_failure, "cannot remove {}: {}", (folder / manifest_name).string(), failure.message());
   }
 }
 
 /// write -> flush -> digest -> still allowed? -> rename.
-checkpoint_file write_hdf5(const fs::path& folder, const std::string& name,
-                           const std::function<void(hdf5_file&)>& fill,
+checkpoint_file write_hdf5(const fs::path& folder, const std::string& name, const std::function<void(hdf5_file&)>& fill,
                            const commit_check& still_allowed) {
   const temporary_file temporary(fresh_temporary(folder, name));
   hdf5_file file = hdf5_file::create(temporary.path());
@@ -215,9 +205,7 @@ void create_folder(const fs::path& folder) {
 
 struct piece {
   int64_t begin, end, rank;
-  bool operator<(const piece& other) const {
-    return std::pair(begin, end) < std::pair(other.begin, other.end);
-  }
+  bool operator<(const piece& other) const { return std::pair(begin, end) < std::pair(other.begin, other.end); }
 };
 
 struct whole_array {
@@ -233,11 +221,11 @@ void add_pieces(std::map<std::string, whole_array>& arrays, const hdf5_file& fil
     const std::vector<int64_t> shape = file.read_ints_attribute(name, global_shape_attribute);
     const auto [found, added] = arrays.try_emplace(name, whole_array{shape, {}});
     if (found->second.shape != shape) {
-      throw error(errc::bad_file, "array '{}' has shape [{}] at rank {}, [{}] at another", name,
-                  fmt::join(shape, ", "), rank, fmt::join(found->second.shape, ", "));
+      throw error(errc::bad_file, "array '{}' has shape [{}] at rank {}, [{}] at another", name, fmt::join(shape, ", "),
+                  rank, fmt::join(found->second.shape, ", "));
     }
-    found->second.pieces.push_back({file.read_int_attribute(name, begin_attribute),
-                                    file.read_int_attribute(name, end_attribute), rank});
+    found->second.pieces.push_back(
+        {file.read_int_attribute(name, begin_attribute), file.read_int_attribute(name, end_attribute), rank});
   }
 }
 
@@ -246,16 +234,14 @@ void check_coverage(const std::string& name, whole_array& array) {
   int64_t covered = 0;
   for (const piece& p : array.pieces) {
     if (p.begin != covered) {
-      throw error(errc::bad_file, "array '{}': the part of rank {} begins at {}, {} is {}", name,
-                  p.rank, p.begin, covered,
-                  p.begin > covered ? "missing" : "where the one before ends");
+      throw error(errc::bad_file, "array '{}': the part of rank {} begins at {}, {} is {}", name, p.rank, p.begin,
+                  covered, p.begin > covered ? "missing" : "where the one before ends");
     }
     covered = p.end;
   }
   const int64_t whole = hdf5_shape{.shape = array.shape}.elements();
   if (covered != whole) {
-    throw error(errc::bad_file, "array '{}': {} of its {} values were written", name, covered,
-                whole);
+    throw error(errc::bad_file, "array '{}': {} of its {} values were written", name, covered, whole);
   }
 }
 
@@ -263,18 +249,13 @@ std::vector<hdf5_virtual_piece> virtual_pieces(const std::string& name, const wh
   std::vector<hdf5_virtual_piece> pieces;
   for (const piece& p : array.pieces) {
     if (array.pieces.size() == 1) {
-      pieces.push_back({rank_file_name(p.rank), "/" + name, array.shape,
-                        std::vector<int64_t>(array.shape.size(), 0), array.shape, 0});
+      pieces.push_back({rank_file_name(p.rank), "/" + name, array.shape, std::vector<int64_t>(array.shape.size(), 0),
+                        array.shape, 0});
       break;
     }
     int64_t source = 0;
     for (const array_block& block : blocks_of_range(array.shape, p.begin, p.end)) {
-      pieces.push_back({rank_file_name(p.rank),
-                        "/" + name,
-                        {p.end - p.begin},
-                        block.start,
-                        block.extent,
-                        source});
+      pieces.push_back({rank_file_name(p.rank), "/" + name, {p.end - p.begin}, block.start, block.extent, source});
       source += hdf5_shape{.shape = block.extent}.elements();
     }
   }
@@ -321,8 +302,8 @@ void checkpoint_snapshot::take(const checkpoint_content& live) {
   }
 }
 
-checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_content& content,
-                                 int rank, int ranks, const commit_check& still_allowed) {
+checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_content& content, int rank, int ranks,
+                                 const commit_check& still_allowed) {
   if (rank < 0 || rank >= ranks) {
     throw error(errc::bad_argument, "checkpoint: rank {} of {}", rank, ranks);
   }
@@ -340,18 +321,17 @@ checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_conten
       still_allowed);
 }
 
-void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest,
-                       const commit_check& still_allowed) {
+void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest, const commit_check& still_allowed) {
   if (manifest.ranks < 1 || manifest.files.size() != static_cast<size_t>(manifest.ranks)) {
-    throw error(errc::bad_argument, "checkpoint {}: {} files for {} ranks", folder.string(),
-                manifest.files.size(), manifest.ranks);
+    throw error(errc::bad_argument, "checkpoint {}: {} files for {} ranks", folder.string(), manifest.files.size(),
+                manifest.ranks);
   }
   std::map<std::string, whole_array> arrays;
   for (int rank = 0; rank < manifest.ranks; ++rank) {
     const checkpoint_file& entry = manifest.files[static_cast<size_t>(rank)];
     if (entry.name != rank_file_name(rank)) {
-      throw error(errc::bad_argument, "checkpoint {}: file {} stands in the place of {}",
-                  folder.string(), entry.name, rank_file_name(rank));
+      throw error(errc::bad_argument, "checkpoint {}: file {} stands in the place of {}", folder.string(), entry.name,
+                  rank_file_name(rank));
     }
     check_size(folder, entry);
     add_pieces(arrays, hdf5_file::open(folder / entry.name), rank);

@@ -22,7 +22,7 @@ namespace troupe::io {
 /// One array, or the part of it that this rank holds: the flat range [begin, end) of the row-major
 /// whole.
 struct checkpoint_array {
-  std::string name;  ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
+  std::string name;            ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
   std::vector<int64_t> shape;  ///< of the whole
   int64_t begin = 0;
   int64_t end = -1;               ///< negative: to the end of the whole
@@ -44,11 +44,11 @@ struct checkpoint_content {
 /// A copy in memory, so that training goes on while it is written. Reuse one object: the second
 /// copy of the same size allocates nothing.
 class checkpoint_snapshot {
- public:
+public:
   void take(const checkpoint_content& live);
   const checkpoint_content& content() const { return content_; }
 
- private:
+private:
   checkpoint_content content_;
   aligned_buffer<float> storage_;
 };
@@ -68,9 +68,8 @@ using commit_check = std::function<void()>;
 /// goes to who commits.
 /// Errors  bad_argument (content), io_failure, whatever still_allowed throws (nothing has its final
 /// name then).
-checkpoint_file write_checkpoint(const std::filesystem::path& folder,
-                                 const checkpoint_content& content, int rank, int ranks,
-                                 const commit_check& still_allowed);
+checkpoint_file write_checkpoint(const std::filesystem::path& folder, const checkpoint_content& content, int rank,
+                                 int ranks, const commit_check& still_allowed);
 
 struct checkpoint_manifest {
   int64_t attempt = 0;
@@ -78,10 +77,9 @@ struct checkpoint_manifest {
   std::string unit;  ///< "update" or "iteration": what `counter` counts
   int64_t counter = 0;
   int ranks = 1;
-  key_map counters;  ///< further counters and scores of the caller's; shown by inspect
+  key_map counters;                            ///< further counters and scores of the caller's; shown by inspect
   std::map<std::string, std::string> digests;  ///< of "job", of models by name, of data by name
-  std::vector<checkpoint_file>
-      files;  ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
+  std::vector<checkpoint_file> files;          ///< ranks' files in their order; commit_checkpoint adds checkpoint.h5
 };
 
 /// Writes checkpoint.h5 and then the manifest. After it returns the checkpoint is durable.
@@ -105,7 +103,7 @@ void verify_checkpoint(const std::filesystem::path& folder, const checkpoint_man
 /// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
 /// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
 class checkpoint_reader {
- public:
+public:
   explicit checkpoint_reader(std::filesystem::path folder, bool verified = false);
   ~checkpoint_reader();
   checkpoint_reader(checkpoint_reader&&) noexcept;
@@ -132,15 +130,14 @@ class checkpoint_reader {
   /// Names of everything of a rank's that is no array: integers, reals and texts.
   std::vector<std::string> scalar_names(int rank = 0) const;
 
- private:
+private:
   struct state;
   std::unique_ptr<state> state_;
 };
 
 /// checkpoints_root/phase/unit-NNNNNN.
-std::filesystem::path checkpoint_folder(const std::filesystem::path& checkpoints_root,
-                                        const std::string& phase, const std::string& unit,
-                                        int64_t counter);
+std::filesystem::path checkpoint_folder(const std::filesystem::path& checkpoints_root, const std::string& phase,
+                                        const std::string& unit, int64_t counter);
 
 struct found_checkpoint {
   std::filesystem::path folder;
@@ -149,8 +146,7 @@ struct found_checkpoint {
 
 /// Those with a manifest of the right files and sizes, by counter, ascending; contents are not
 /// digested. What is wrong with others that have a manifest is appended to `problems`, where given.
-std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& checkpoints_root,
-                                               const std::string& phase,
+std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase,
                                                std::vector<std::string>* problems = nullptr);
 
 struct latest_checkpoint {
@@ -160,18 +156,15 @@ struct latest_checkpoint {
 
 /// The newest one that passes verify_checkpoint. An unfinished one (without manifest) is no
 /// problem, but absent.
-latest_checkpoint find_latest_checkpoint(const std::filesystem::path& checkpoints_root,
-                                         const std::string& phase);
+latest_checkpoint find_latest_checkpoint(const std::filesystem::path& checkpoints_root, const std::string& phase);
 
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
 /// committed ones, older unfinished ones and what an interrupted removal left. A removed folder is
 /// renamed to ".deleted-..." first, so that no half of a checkpoint is ever taken for one.
-void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase,
-                       int64_t keep,
+void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
                        const std::optional<std::filesystem::path>& best = std::nullopt);
 
 /// Removes all, finished or not, of a phase beyond `counter`: on resume from an earlier one.
-void remove_checkpoints_after(const std::filesystem::path& checkpoints_root,
-                              const std::string& phase, int64_t counter);
+void remove_checkpoints_after(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t counter);
 
 }  // namespace troupe::io

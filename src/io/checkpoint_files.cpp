@@ -21,8 +21,8 @@ checkpoint_file measure_file(const fs::path& folder, const std::string& name) {
   const fs::path path = folder / name;
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    throw error(errno == ENOENT ? errc::not_found : errc::io_failure, "cannot read {}: {}",
-                path.string(), std::strerror(errno));
+    throw error(errno == ENOENT ? errc::not_found : errc::io_failure, "cannot read {}: {}", path.string(),
+                std::strerror(errno));
   }
   std::vector<std::byte> buffer(size_t{1} << 20);
   digest_stream digest;
@@ -56,8 +56,8 @@ void check_size(const fs::path& folder, const checkpoint_file& entry) {
     throw error(errc::not_found, "cannot read {}: {}", path.string(), failure.message());
   }
   if (size != entry.bytes) {
-    throw error(errc::bad_file, "{} has {} bytes, its manifest says {}: the file is damaged",
-                path.string(), size, entry.bytes);
+    throw error(errc::bad_file, "{} has {} bytes, its manifest says {}: the file is damaged", path.string(), size,
+                entry.bytes);
   }
 }
 

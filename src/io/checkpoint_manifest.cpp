@@ -32,9 +32,7 @@ json unsealed(std::string_view bytes, const std::string& where) {
   json rest = body;
   rest.erase("digest");
   if (sealed(rest) != bytes) {
-    throw error(errc::bad_file,
-                "{}: its contents do not agree with its digest {}: the file is damaged", where,
-                stated);
+    throw error(errc::bad_file, "{}: its contents do not agree with its digest {}: the file is damaged", where, stated);
   }
   return rest;
 }
@@ -43,16 +41,15 @@ bool is_digest(const std::string& text) {
   return text.size() == 16 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-checkpoint_file parse_file(const json& entry, const std::string& expected_name,
-                           const std::string& where) {
+checkpoint_file parse_file(const json& entry, const std::string& expected_name, const std::string& where) {
   if (!entry.is_object()) {
     throw error(errc::bad_file, "{}: an entry of \"files\" is not an object", where);
   }
   checkpoint_file file{json_text(entry, "name", where), json_int(entry, "bytes", where),
                        json_text(entry, "digest", where)};
   if (file.name != expected_name || file.bytes < 0 || !is_digest(file.digest)) {
-    throw error(errc::bad_file, "{}: the entry of {} is malformed (name {}, {} bytes, digest {})",
-                where, expected_name, file.name, file.bytes, file.digest);
+    throw error(errc::bad_file, "{}: the entry of {} is malformed (name {}, {} bytes, digest {})", where, expected_name,
+                file.name, file.bytes, file.digest);
   }
   return file;
 }
@@ -67,12 +64,10 @@ const json& container(const json& body, const char* name, bool object, const std
 
 void check_head(const checkpoint_manifest& manifest, const std::string& where) {
   if (manifest.unit != "update" && manifest.unit != "iteration") {
-    throw error(errc::bad_file, "{}: unit is \"{}\", not \"update\" or \"iteration\"", where,
-                manifest.unit);
+    throw error(errc::bad_file, "{}: unit is \"{}\", not \"update\" or \"iteration\"", where, manifest.unit);
   }
   if (manifest.counter < 0 || manifest.attempt < 0) {
-    throw error(errc::bad_file, "{}: counter {} or attempt {} is negative", where, manifest.counter,
-                manifest.attempt);
+    throw error(errc::bad_file, "{}: counter {} or attempt {} is negative", where, manifest.counter, manifest.attempt);
   }
 }
 
@@ -105,8 +100,7 @@ checkpoint_manifest parse_manifest(std::string_view bytes, const std::string& wh
   const json body = unsealed(bytes, where);
   const int64_t format = json_int(body, "format", where);
   if (format != manifest_format) {
-    throw error(errc::unsupported, "{}: format {}, this Troupe reads format {}", where, format,
-                manifest_format);
+    throw error(errc::unsupported, "{}: format {}, this Troupe reads format {}", where, format, manifest_format);
   }
   checkpoint_manifest manifest;
   manifest.attempt = json_int(body, "attempt", where);
@@ -128,8 +122,8 @@ checkpoint_manifest parse_manifest(std::string_view bytes, const std::string& wh
     manifest.digests[name] = json_text(digests, name.c_str(), where);
   }
   for (int64_t i = 0; i <= ranks; ++i) {
-    manifest.files.push_back(parse_file(files[static_cast<size_t>(i)],
-                                        i < ranks ? rank_file_name(i) : whole_file_name, where));
+    manifest.files.push_back(
+        parse_file(files[static_cast<size_t>(i)], i < ranks ? rank_file_name(i) : whole_file_name, where));
   }
   return manifest;
 }

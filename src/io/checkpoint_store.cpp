@@ -48,16 +48,15 @@ std::vector<candidate> candidates(const fs::path& root, const std::string& phase
       found.push_back(std::move(*one));
     }
   }
-  std::sort(found.begin(), found.end(),
-            [](const candidate& a, const candidate& b) { return a.counter < b.counter; });
+  std::sort(found.begin(), found.end(), [](const candidate& a, const candidate& b) { return a.counter < b.counter; });
   return found;
 }
 
 checkpoint_manifest checked_manifest(const candidate& one, const std::string& phase) {
   checkpoint_manifest manifest = read_manifest(one.folder);
   if (manifest.phase != phase || manifest.unit != one.unit || manifest.counter != one.counter) {
-    throw error(errc::bad_file, "{}: its manifest is that of {}/{}-{:06}", one.folder.string(),
-                manifest.phase, manifest.unit, manifest.counter);
+    throw error(errc::bad_file, "{}: its manifest is that of {}/{}-{:06}", one.folder.string(), manifest.phase,
+                manifest.unit, manifest.counter);
   }
   for (const checkpoint_file& entry : manifest.files) {
     check_size(one.folder, entry);
@@ -75,14 +74,12 @@ void remove_tree(const fs::path& path) {
 
 /// Under its new name it is no checkpoint, however much of it a crash leaves.
 void remove_checkpoint(const fs::path& folder) {
-  const fs::path deleted =
-      folder.parent_path() / (std::string(deleted_prefix) + folder.filename().string());
+  const fs::path deleted = folder.parent_path() / (std::string(deleted_prefix) + folder.filename().string());
   remove_tree(deleted);
   std::error_code failure;
   fs::rename(folder, deleted, failure);
   if (failure) {
-    throw error(errc::io_failure, "cannot rename {} to {}: {}", folder.string(), deleted.string(),
-                failure.message());
+    throw error(errc::io_failure, "cannot rename {} to {}: {}", folder.string(), deleted.string(), failure.message());
   }
   sync_folder(folder.parent_path());
   remove_tree(deleted);
@@ -101,13 +98,12 @@ void finish_removals(const fs::path& phase_folder) {
 
 }  // namespace
 
-fs::path checkpoint_folder(const fs::path& checkpoints_root, const std::string& phase,
-                           const std::string& unit, int64_t counter) {
+fs::path checkpoint_folder(const fs::path& checkpoints_root, const std::string& phase, const std::string& unit,
+                           int64_t counter) {
   return checkpoints_root / phase / fmt::format("{}-{:06}", unit, counter);
 }
 
-std::vector<found_checkpoint> list_checkpoints(const fs::path& checkpoints_root,
-                                               const std::string& phase,
+std::vector<found_checkpoint> list_checkpoints(const fs::path& checkpoints_root, const std::string& phase,
                                                std::vector<std::string>* problems) {
   std::vector<found_checkpoint> result;
   for (const candidate& one : candidates(checkpoints_root, phase)) {
@@ -125,8 +121,7 @@ std::vector<found_checkpoint> list_checkpoints(const fs::path& checkpoints_root,
   return result;
 }
 
-latest_checkpoint find_latest_checkpoint(const fs::path& checkpoints_root,
-                                         const std::string& phase) {
+latest_checkpoint find_latest_checkpoint(const fs::path& checkpoints_root, const std::string& phase) {
   latest_checkpoint result;
   std::vector<candidate> all = candidates(checkpoints_root, phase);
   for (auto one = all.rbegin(); one != all.rend(); ++one) {
@@ -148,8 +143,7 @@ latest_checkpoint find_latest_checkpoint(const fs::path& checkpoints_root,
 void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phase, int64_t keep,
                        const std::optional<fs::path>& best) {
   if (keep < 1) {
-    throw error(errc::bad_argument, "cannot keep {} checkpoints: at least 1 is needed to resume",
-                keep);
+    throw error(errc::bad_argument, "cannot keep {} checkpoints: at least 1 is needed to resume", keep);
   }
   finish_removals(checkpoints_root / phase);
   const std::vector<found_checkpoint> good = list_checkpoints(checkpoints_root, phase);
@@ -169,8 +163,7 @@ void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phas
   }
 }
 
-void remove_checkpoints_after(const fs::path& checkpoints_root, const std::string& phase,
-                              int64_t counter) {
+void remove_checkpoints_after(const fs::path& checkpoints_root, const std::string& phase, int64_t counter) {
   finish_removals(checkpoints_root / phase);
   for (const candidate& one : candidates(checkpoints_root, phase)) {
     if (one.counter > counter) {

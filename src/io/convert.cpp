@@ -62,12 +62,11 @@ model_folder_contents contents_of_folder(const fs::path& source, array_finder& f
   return contents;
 }
 
-} // namespace
+}  // namespace
 
 conversion_report convert_model(const fs::path& source, const fs::path& target, dtype type) {
   if (type != dtype::f32 && type != dtype::bf16 && type != dtype::f16) {
-    throw error(errc::bad_argument, "models are written as f32, bf16 or f16, not {}",
-                to_string(type));
+    throw error(errc::bad_argument, "models are written as f32, bf16 or f16, not {}", to_string(type));
   }
   if (!fs::exists(source)) {
     throw error(errc::not_found, "{}: no such model (a GGUF file or a folder)", source.string());
@@ -87,4 +86,4 @@ conversion_report convert_model(const fs::path& source, const fs::path& target, 
   return report;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -22,8 +22,8 @@ constexpr std::string_view hdf5_signature = "\x89HDF\r\n\x1a\n";
 
 /// What the first 512 bytes of a file are whose other bytes are `rest`.
 std::string user_block_of(std::span<const std::byte> rest) {
-  std::string block = fmt::format("{}bytes after this block: {}\nxxh3-64 of them: {}\n",
-                                  user_block_magic, rest.size(), digest_text(digest(rest)));
+  std::string block = fmt::format("{}bytes after this block: {}\nxxh3-64 of them: {}\n", user_block_magic, rest.size(),
+                                  digest_text(digest(rest)));
   block.resize(user_block_bytes, '\0');
   return block;
 }
@@ -36,10 +36,8 @@ void check_user_block(const fs::path& path) {
   if (text.substr(0, hdf5_signature.size()) == hdf5_signature) {
     return;
   }
-  if (text.substr(0, user_block_magic.size()) != user_block_magic ||
-      text.size() < user_block_bytes) {
-    throw error(errc::bad_file, "{} is not an experience file, or its first bytes are damaged",
-                path.string());
+  if (text.substr(0, user_block_magic.size()) != user_block_magic || text.size() < user_block_bytes) {
+    throw error(errc::bad_file, "{} is not an experience file, or its first bytes are damaged", path.string());
   }
   const std::string expected = user_block_of(bytes.subspan(user_block_bytes));
   if (text.substr(0, user_block_bytes) != expected) {
@@ -65,8 +63,7 @@ void write_attributes(hdf5_file& file, const experience& e) {
   file.write_attribute("/", "reward_names", std::span<const std::string>(e.reward_names));
 }
 
-template <class T>
-void write_flat(hdf5_file& file, const char* name, const std::vector<T>& values) {
+template <class T> void write_flat(hdf5_file& file, const char* name, const std::vector<T>& values) {
   file.write<T>(name, {static_cast<int64_t>(values.size())}, values);
 }
 
@@ -81,8 +78,7 @@ void write_data_sets(hdf5_file& file, const experience& e) {
   write_flat(file, "logprob_old", e.logprob_old_A);
   write_flat(file, "logprob_ref", e.logprob_ref_A);
   write_flat(file, "value", e.value_A);
-  file.write<float>("reward_raw", {e.sequences(), static_cast<int64_t>(e.reward_names.size())},
-                    e.reward_raw_BS);
+  file.write<float>("reward_raw", {e.sequences(), static_cast<int64_t>(e.reward_names.size())}, e.reward_raw_BS);
   write_flat(file, "reward_shaped", e.reward_shaped_A);
   write_flat(file, "advantage", e.advantage_A);
   if (!e.prompt_text_B.empty() || !e.answer_text_B.empty()) {
@@ -94,8 +90,8 @@ void write_data_sets(hdf5_file& file, const experience& e) {
 void read_attributes(const hdf5_file& file, experience& e) {
   const int64_t format = file.read_int_attribute("/", "format");
   if (format != experience_format) {
-    throw error(errc::unsupported, "{}: format {}, this Troupe reads format {}",
-                file.path().string(), format, experience_format);
+    throw error(errc::unsupported, "{}: format {}, this Troupe reads format {}", file.path().string(), format,
+                experience_format);
   }
   e.iteration = file.read_int_attribute("/", "iteration");
   e.policy_version = file.read_int_attribute("/", "policy_version");
@@ -138,8 +134,7 @@ int64_t iteration_of(const fs::path& path) {
   if (path.extension() != ".h5" || stem.rfind(prefix, 0) != 0) {
     return -1;
   }
-  const auto [stop, failure] =
-      std::from_chars(stem.data() + prefix.size(), stem.data() + stem.size(), number);
+  const auto [stop, failure] = std::from_chars(stem.data() + prefix.size(), stem.data() + stem.size(), number);
   return failure == std::errc() && stop == stem.data() + stem.size() ? number : -1;
 }
 
@@ -180,8 +175,7 @@ experience read_experience_unchecked(const fs::path& path) {
   read_attributes(file, e);
   read_data_sets(file, e);
   const hdf5_shape rewards = file.shape("reward_raw");
-  if (rewards.shape.size() != 2 ||
-      rewards.shape[1] != static_cast<int64_t>(e.reward_names.size())) {
+  if (rewards.shape.size() != 2 || rewards.shape[1] != static_cast<int64_t>(e.reward_names.size())) {
     throw error(errc::bad_file, "{}: reward_raw has shape [{}], not [{}, {}]", path.string(),
                 fmt::join(rewards.shape, ", "), e.sequences(), e.reward_names.size());
   }

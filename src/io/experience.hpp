@@ -28,9 +28,8 @@ struct experience {
   std::vector<uint16_t> source_B;           ///< index into source_names
   std::vector<int32_t> token_N;             ///< prompt and answer
   std::vector<int64_t> sequence_offset_B1;  ///< into token_N
-  std::vector<int64_t>
-      answer_offset_B1;  ///< into the answer arrays; an answer is the end of its sequence
-  std::vector<uint8_t> finished_B;  ///< 1: ended by an end token or stop string
+  std::vector<int64_t> answer_offset_B1;    ///< into the answer arrays; an answer is the end of its sequence
+  std::vector<uint8_t> finished_B;          ///< 1: ended by an end token or stop string
   std::vector<float> logprob_old_A, logprob_ref_A, value_A;  ///< natural log; value in score units
   std::vector<float> reward_raw_BS;                          ///< before scaling and clipping
   std::vector<float> reward_shaped_A, advantage_A;

@@ -15,36 +15,33 @@ void check_size(const char* name, size_t found, size_t wanted, const std::string
   }
 }
 
-void check_offsets(const char* name, const std::vector<int64_t>& offsets, size_t end,
-                   const std::string& where) {
+void check_offsets(const char* name, const std::vector<int64_t>& offsets, size_t end, const std::string& where) {
   if (offsets.front() != 0 || offsets.back() != static_cast<int64_t>(end)) {
-    throw error(errc::bad_file, "{}: {} runs from {} to {}, not from 0 to {}", where, name,
-                offsets.front(), offsets.back(), end);
+    throw error(errc::bad_file, "{}: {} runs from {} to {}, not from 0 to {}", where, name, offsets.front(),
+                offsets.back(), end);
   }
   const auto fall = std::is_sorted_until(offsets.begin(), offsets.end());
   if (fall != offsets.end()) {
-    throw error(errc::bad_file, "{}: {}[{}] = {} is below the one before", where, name,
-                fall - offsets.begin(), *fall);
+    throw error(errc::bad_file, "{}: {}[{}] = {} is below the one before", where, name, fall - offsets.begin(), *fall);
   }
 }
 
 /// Errors name the first element that `good` refuses.
 template <class T, class Good>
-void check_each(const char* name, const std::vector<T>& values, const std::string& where,
-                const char* wanted, Good good) {
+void check_each(const char* name, const std::vector<T>& values, const std::string& where, const char* wanted,
+                Good good) {
   const auto bad = std::find_if_not(values.begin(), values.end(), good);
   if (bad != values.end()) {
-    throw error(errc::bad_file, "{}: {}[{}] = {} is not {}", where, name, bad - values.begin(),
-                *bad, wanted);
+    throw error(errc::bad_file, "{}: {}[{}] = {} is not {}", where, name, bad - values.begin(), *bad, wanted);
   }
 }
 
 void check_ids(const experience& e, const std::string& where) {
-  const auto fall = std::adjacent_find(e.sequence_id_B.begin(), e.sequence_id_B.end(),
-                                       [](uint64_t a, uint64_t b) { return a >= b; });
+  const auto fall =
+      std::adjacent_find(e.sequence_id_B.begin(), e.sequence_id_B.end(), [](uint64_t a, uint64_t b) { return a >= b; });
   if (fall != e.sequence_id_B.end()) {
-    throw error(errc::bad_file, "{}: sequence_id[{}] = {} is followed by {}: ids must ascend",
-                where, fall - e.sequence_id_B.begin(), *fall, *(fall + 1));
+    throw error(errc::bad_file, "{}: sequence_id[{}] = {} is followed by {}: ids must ascend", where,
+                fall - e.sequence_id_B.begin(), *fall, *(fall + 1));
   }
 }
 
@@ -53,8 +50,7 @@ void check_answers(const experience& e, const std::string& where) {
     const int64_t tokens = e.sequence_offset_B1[b + 1] - e.sequence_offset_B1[b];
     const int64_t answer = e.answer_offset_B1[b + 1] - e.answer_offset_B1[b];
     if (answer > tokens) {
-      throw error(errc::bad_file, "{}: sequence {} has {} tokens, its answer {}", where, b, tokens,
-                  answer);
+      throw error(errc::bad_file, "{}: sequence {} has {} tokens, its answer {}", where, b, tokens, answer);
     }
   }
 }

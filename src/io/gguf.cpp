@@ -12,12 +12,12 @@
 namespace troupe::io {
 namespace {
 
-constexpr int64_t block_values = 32; // of every quantised type here
+constexpr int64_t block_values = 32;  // of every quantised type here
 
 struct tensor_type {
   uint32_t id;
   const char* name;
-  int64_t values, bytes; ///< of a block; 0 bytes: known by name only
+  int64_t values, bytes;  ///< of a block; 0 bytes: known by name only
 };
 
 constexpr tensor_type tensor_types[] = {
@@ -39,14 +39,13 @@ constexpr tensor_type tensor_types[] = {
 };
 
 const tensor_type& find_type(uint32_t id, const std::string& tensor, const std::string& where) {
-  const auto* found = std::find_if(std::begin(tensor_types), std::end(tensor_types),
-                                   [&](const tensor_type& t) { return t.id == id; });
+  const auto* found =
+      std::find_if(std::begin(tensor_types), std::end(tensor_types), [&](const tensor_type& t) { return t.id == id; });
   if (found == std::end(tensor_types) || found->bytes == 0) {
     throw error(errc::unsupported,
                 "{}: tensor {} has the type {} ({}); F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are read: "
                 "take such a file",
-                where, printable(tensor), id,
-                found == std::end(tensor_types) ? "unknown" : found->name);
+                where, printable(tensor), id, found == std::end(tensor_types) ? "unknown" : found->name);
   }
   return *found;
 }
@@ -89,20 +88,17 @@ std::vector<float> dequantise(std::span<const std::byte> bytes, int64_t block_by
   const size_t blocks = bytes.size() / static_cast<size_t>(block_bytes);
   std::vector<float> values(blocks * block_values);
   for (size_t i = 0; i < blocks; ++i) {
-    dequantise_block(bytes.data() + i * static_cast<size_t>(block_bytes),
-                     values.data() + i * block_values);
+    dequantise_block(bytes.data() + i * static_cast<size_t>(block_bytes), values.data() + i * block_values);
   }
   return values;
 }
 
-} // namespace
+}  // namespace
 
 /// Reads a file from front to back.
 class gguf_parser {
 public:
-  gguf_parser(std::span<const std::byte> bytes, const std::string& where) : in_(bytes, where) {
-    file_.where_ = where;
-  }
+  gguf_parser(std::span<const std::byte> bytes, const std::string& where) : in_(bytes, where) { file_.where_ = where; }
 
   gguf_file run(std::shared_ptr<const void> owner) {
     file_.owner_ = std::move(owner);
@@ -132,13 +128,11 @@ private:
 
   void read_magic() {
     if (in_.left() < 4 || in_.take_text(4) != "GGUF") {
-      throw error(errc::bad_file, "{}: does not start with \"GGUF\": this is no GGUF file",
-                  in_.where());
+      throw error(errc::bad_file, "{}: does not start with \"GGUF\": this is no GGUF file", in_.where());
     }
     const auto version = in_.read<uint32_t>();
     if (version != 2 && version != 3) {
-      throw error(errc::unsupported,
-                  "{}: GGUF version {}{}: 2 and 3 in little-endian order are read", in_.where(),
+      throw error(errc::unsupported, "{}: GGUF version {}{}: 2 and 3 in little-endian order are read", in_.where(),
                   version, (version & 0xFFFF) == 0 ? " (big-endian)" : "");
     }
   }
@@ -147,8 +141,8 @@ private:
     const uint64_t at = in_.position();
     const auto length = in_.read<uint64_t>();
     if (length > limit) {
-      throw error(errc::bad_file, "{}: a {} of {} bytes at byte {}, the limit is {}", in_.where(),
-                  what, length, at, limit);
+      throw error(errc::bad_file, "{}: a {} of {} bytes at byte {}, the limit is {}", in_.where(), what, length, at,
+                  limit);
     }
     return std::string(in_.take_text(length));
   }
@@ -159,8 +153,7 @@ private:
     const auto type = in_.read<uint32_t>();
     gguf_value value = type == array ? read_array(key) : read_value(type, key);
     if (!file_.metadata_.emplace(key, std::move(value)).second) {
-      throw error(errc::bad_file, "{}: metadata key {} occurs twice, at byte {}", in_.where(),
-                  printable(key), at);
+      throw error(errc::bad_file, "{}: metadata key {} occurs twice, at byte {}", in_.where(), printable(key), at);
     }
   }
 
@@ -199,14 +192,13 @@ private:
     case u64: {
       const auto value = in_.read<uint64_t>();
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-        throw error(errc::bad_file, "{}: metadata {} is {}, beyond int64", in_.where(),
-                    printable(key), value);
+        throw error(errc::bad_file, "{}: metadata {} is {}, beyond int64", in_.where(), printable(key), value);
       }
       return static_cast<int64_t>(value);
     }
     default:
-      throw error(errc::unsupported, "{}: metadata {} has the type {}, at byte {}", in_.where(),
-                  printable(key), type, in_.position());
+      throw error(errc::unsupported, "{}: metadata {} has the type {}, at byte {}", in_.where(), printable(key), type,
+                  in_.position());
     }
   }
 
@@ -240,8 +232,8 @@ private:
     result.name = read_text(64 * 1024, "tensor name");
     const auto dimensions = in_.read<uint32_t>();
     if (dimensions == 0 || dimensions > 4) {
-      throw error(errc::bad_file, "{}: tensor {} has {} dimensions, at byte {}", in_.where(),
-                  printable(result.name), dimensions, in_.position() - 4);
+      throw error(errc::bad_file, "{}: tensor {} has {} dimensions, at byte {}", in_.where(), printable(result.name),
+                  dimensions, in_.position() - 4);
     }
     std::vector<int64_t>& shape = result.tensor.shape;
     for (uint32_t i = 0; i < dimensions; ++i) {
@@ -250,7 +242,7 @@ private:
     result.tensor.type = in_.read<uint32_t>();
     result.offset = in_.read<uint64_t>();
     result.bytes = measure(result);
-    std::reverse(shape.begin(), shape.end()); // the file has the fastest dimension first
+    std::reverse(shape.begin(), shape.end());  // the file has the fastest dimension first
     return result;
   }
 
@@ -259,47 +251,40 @@ private:
     const std::vector<int64_t>& extents = item.tensor.shape;
     int64_t total = type.bytes;
     bool fits = std::all_of(extents.begin(), extents.end(), [](int64_t n) { return n > 0; }) &&
-                extents[0] % type.values == 0 &&
-                !__builtin_mul_overflow(total, extents[0] / type.values, &total);
+                extents[0] % type.values == 0 && !__builtin_mul_overflow(total, extents[0] / type.values, &total);
     for (size_t i = 1; i < extents.size(); ++i) {
       fits = fits && !__builtin_mul_overflow(total, extents[i], &total);
     }
     // As f32 it may be larger than in the file.
     if (!fits || total > std::numeric_limits<int64_t>::max() / 8) {
-      throw error(errc::bad_file, "{}: tensor {} of type {} cannot have the dimensions [{}]",
-                  in_.where(), printable(item.name), type.name, fmt::join(extents, ", "));
+      throw error(errc::bad_file, "{}: tensor {} of type {} cannot have the dimensions [{}]", in_.where(),
+                  printable(item.name), type.name, fmt::join(extents, ", "));
     }
     return static_cast<uint64_t>(total);
   }
 
   void place_tensors(std::vector<description> descriptions) {
     const int64_t alignment = file_.get<int64_t>("general.alignment", 32);
-    if (alignment < 1 || alignment > (1 << 20) ||
-        !std::has_single_bit(static_cast<uint64_t>(alignment))) {
-      throw error(errc::bad_file, "{}: general.alignment is {}, a power of two is needed",
-                  in_.where(), alignment);
+    if (alignment < 1 || alignment > (1 << 20) || !std::has_single_bit(static_cast<uint64_t>(alignment))) {
+      throw error(errc::bad_file, "{}: general.alignment is {}, a power of two is needed", in_.where(), alignment);
     }
     const auto step = static_cast<uint64_t>(alignment);
-    const uint64_t start =
-        std::min<uint64_t>((in_.position() + step - 1) / step * step, in_.all().size());
+    const uint64_t start = std::min<uint64_t>((in_.position() + step - 1) / step * step, in_.all().size());
     const auto data = in_.all().subspan(start);
     check_places(descriptions, step, data.size());
     for (description& item : descriptions) {
       item.tensor.bytes = data.subspan(item.offset, item.bytes);
       file_.names_.push_back(item.name);
       if (!file_.tensors_.emplace(item.name, std::move(item.tensor)).second) {
-        throw error(errc::bad_file, "{}: tensor {} occurs twice", in_.where(),
-                    printable(item.name));
+        throw error(errc::bad_file, "{}: tensor {} occurs twice", in_.where(), printable(item.name));
       }
     }
   }
 
-  void check_places(const std::vector<description>& descriptions, uint64_t alignment,
-                    uint64_t data_bytes) const {
+  void check_places(const std::vector<description>& descriptions, uint64_t alignment, uint64_t data_bytes) const {
     std::vector<const description*> in_order;
     for (const description& item : descriptions) {
-      if (item.offset % alignment != 0 || item.offset > data_bytes ||
-          item.bytes > data_bytes - item.offset) {
+      if (item.offset % alignment != 0 || item.offset > data_bytes || item.bytes > data_bytes - item.offset) {
         throw error(errc::bad_file,
                     "{}: tensor {} needs {} bytes at byte {} of the data, which has {}: truncated "
                     "or corrupt",
@@ -311,8 +296,8 @@ private:
               [](const description* a, const description* b) { return a->offset < b->offset; });
     for (size_t i = 1; i < in_order.size(); ++i) {
       if (in_order[i]->offset < in_order[i - 1]->offset + in_order[i - 1]->bytes) {
-        throw error(errc::bad_file, "{}: tensors {} and {} overlap", in_.where(),
-                    printable(in_order[i - 1]->name), printable(in_order[i]->name));
+        throw error(errc::bad_file, "{}: tensors {} and {} overlap", in_.where(), printable(in_order[i - 1]->name),
+                    printable(in_order[i]->name));
       }
     }
   }
@@ -338,13 +323,9 @@ std::optional<host_array> gguf_file::find(std::string_view name) const {
     return std::nullopt;
   }
   const stored_tensor& stored = found->second;
-  const auto in_place = [&](dtype type) {
-    return host_array{found->first, type, stored.shape, stored.bytes, owner_};
-  };
-  const auto unpacked = [&](int64_t block_bytes,
-                            void (*dequantise_block)(const std::byte*, float*)) {
-    return make_host_array(found->first, stored.shape,
-                           dequantise(stored.bytes, block_bytes, dequantise_block));
+  const auto in_place = [&](dtype type) { return host_array{found->first, type, stored.shape, stored.bytes, owner_}; };
+  const auto unpacked = [&](int64_t block_bytes, void (*dequantise_block)(const std::byte*, float*)) {
+    return make_host_array(found->first, stored.shape, dequantise(stored.bytes, block_bytes, dequantise_block));
   };
   switch (stored.type) {
   case 0:
@@ -358,7 +339,7 @@ std::optional<host_array> gguf_file::find(std::string_view name) const {
   case 8:
     return unpacked(34, dequantise_q8_0);
   default:
-    return in_place(dtype::bf16); // find_type let no other through
+    return in_place(dtype::bf16);  // find_type let no other through
   }
 }
 
@@ -380,4 +361,4 @@ void gguf_file::refuse_type(std::string_view key) const {
   throw error(errc::bad_file, "{}: metadata {} has an unexpected type", where_, key);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -21,8 +21,8 @@ namespace troupe::io {
 
 /// Integers of every width are int64, reals double. Arrays of booleans are integers; arrays of
 /// arrays are refused.
-using gguf_value = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>,
-                                std::vector<double>, std::vector<std::string>>;
+using gguf_value = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
+                                std::vector<std::string>>;
 
 class gguf_file {
 public:
@@ -31,8 +31,7 @@ public:
   static gguf_file open(const std::filesystem::path& path);
 
   /// Parses bytes that `owner` keeps alive; `where` names them in errors.
-  static gguf_file parse(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-                         const std::string& where);
+  static gguf_file parse(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, const std::string& where);
 
   const std::map<std::string, gguf_value, std::less<>>& metadata() const { return metadata_; }
 
@@ -94,4 +93,4 @@ private:
   std::vector<std::string> names_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -20,8 +20,7 @@ double as_written(double value) { return std::stod(fmt::format("{}", static_cast
 
 struct llama_sizes {
   std::string architecture;
-  int64_t layers = 0, width = 0, feed_forward = 0, heads = 0, kv_heads = 0, head_width = 0,
-          positions = 0;
+  int64_t layers = 0, width = 0, feed_forward = 0, heads = 0, kv_heads = 0, head_width = 0, positions = 0;
   double theta = 0, norm_epsilon = 0;
 
   bool permuted() const { return architecture == "llama"; }
@@ -39,11 +38,10 @@ public:
     sizes.width = positive("embedding_length");
     sizes.feed_forward = positive("feed_forward_length");
     sizes.heads = positive("attention.head_count");
-    sizes.kv_heads = file_.has(key("attention.head_count_kv")) ? positive("attention.head_count_kv")
-                                                               : sizes.heads;
+    sizes.kv_heads = file_.has(key("attention.head_count_kv")) ? positive("attention.head_count_kv") : sizes.heads;
     sizes.positions = positive("context_length");
-    sizes.head_width = file_.has(key("attention.key_length")) ? positive("attention.key_length")
-                                                              : sizes.width / sizes.heads;
+    sizes.head_width =
+        file_.has(key("attention.key_length")) ? positive("attention.key_length") : sizes.width / sizes.heads;
     sizes.theta = as_written(file_.get<double>(key("rope.freq_base"), 10000.0));
     sizes.norm_epsilon = as_written(file_.require<double>(key("attention.layer_norm_rms_epsilon")));
     check(sizes);
@@ -57,17 +55,14 @@ public:
       return nullptr;
     }
     refuse_unless(type == "linear", "rope.scaling.type", type);
-    return {{"rope_type", "linear"},
-            {"type", "linear"},
-            {"factor", file_.require<double>(key("rope.scaling.factor"))}};
+    return {{"rope_type", "linear"}, {"type", "linear"}, {"factor", file_.require<double>(key("rope.scaling.factor"))}};
   }
 
 private:
   std::string architecture() const {
     const std::string name = file_.require<std::string>("general.architecture");
     if (name != "llama" && name != "qwen2") {
-      throw error(errc::unsupported,
-                  "{}: general.architecture is \"{}\": llama and qwen2 can be translated",
+      throw error(errc::unsupported, "{}: general.architecture is \"{}\": llama and qwen2 can be translated",
                   file_.where(), printable(name));
     }
     return name;
@@ -85,8 +80,8 @@ private:
 
   void refuse_unless(bool condition, const char* name, const std::string& value) const {
     if (!condition) {
-      throw error(errc::unsupported, "{}: {} is {}, which is not supported", file_.where(),
-                  key(name), printable(value));
+      throw error(errc::unsupported, "{}: {} is {}, which is not supported", file_.where(), key(name),
+                  printable(value));
     }
   }
 
@@ -96,8 +91,7 @@ private:
     const auto rotated = file_.get<int64_t>(key("rope.dimension_count"), sizes.head_width);
     refuse_unless(rotated == sizes.head_width, "rope.dimension_count", std::to_string(rotated));
     const auto value_width = file_.get<int64_t>(key("attention.value_length"), sizes.head_width);
-    refuse_unless(value_width == sizes.head_width, "attention.value_length",
-                  std::to_string(value_width));
+    refuse_unless(value_width == sizes.head_width, "attention.value_length", std::to_string(value_width));
     refuse_unless(sizes.head_width > 0 && sizes.head_width % 2 == 0, "attention.head_count",
                   std::to_string(sizes.heads));
   }
@@ -112,10 +106,9 @@ struct translation {
 };
 
 std::optional<translation> translate(const std::string& name, const llama_sizes& sizes) {
-  const std::map<std::string, std::string, std::less<>> whole = {
-      {"token_embd.weight", "model.embed_tokens.weight"},
-      {"output_norm.weight", "model.norm.weight"},
-      {"output.weight", "lm_head.weight"}};
+  const std::map<std::string, std::string, std::less<>> whole = {{"token_embd.weight", "model.embed_tokens.weight"},
+                                                                 {"output_norm.weight", "model.norm.weight"},
+                                                                 {"output.weight", "lm_head.weight"}};
   const std::map<std::string, std::string, std::less<>> parts = {
       {"attn_norm", "input_layernorm"}, {"ffn_norm", "post_attention_layernorm"},
       {"attn_q", "self_attn.q_proj"},   {"attn_k", "self_attn.k_proj"},
@@ -136,8 +129,7 @@ std::optional<translation> translate(const std::string& name, const llama_sizes&
   const std::string suffix = name.substr(part_end);
   const auto found = parts.find(part);
   const bool is_layer = !layer.empty() && layer.size() < 7 &&
-                        layer.find_first_not_of("0123456789") == std::string::npos &&
-                        std::stoll(layer) < sizes.layers;
+                        layer.find_first_not_of("0123456789") == std::string::npos && std::stoll(layer) < sizes.layers;
   if (found == parts.end() || !is_layer || (suffix != ".weight" && suffix != ".bias")) {
     return std::nullopt;
   }
@@ -152,8 +144,7 @@ std::optional<translation> translate(const std::string& name, const llama_sizes&
 host_array unpermute(const host_array& array, int64_t heads) {
   const int64_t rows = array.shape.at(0);
   if (rows % (2 * heads) != 0) {
-    throw error(errc::shape_mismatch, "tensor {} has {} rows, which {} heads do not divide",
-                array.name, rows, heads);
+    throw error(errc::shape_mismatch, "tensor {} has {} rows, which {} heads do not divide", array.name, rows, heads);
   }
   const int64_t width = rows / heads;
   const size_t row_bytes = array.bytes.size() / static_cast<size_t>(rows);
@@ -179,8 +170,7 @@ std::vector<double> llama3_factors(const llama_sizes& sizes, double factor) {
   std::vector<double> factors;
   for (int64_t i = 0; i < sizes.head_width; i += 2) {
     const double wavelength =
-        2 * pi *
-        std::pow(sizes.theta, static_cast<double>(i) / static_cast<double>(sizes.head_width));
+        2 * pi * std::pow(sizes.theta, static_cast<double>(i) / static_cast<double>(sizes.head_width));
     if (wavelength < original / high) {
       factors.push_back(1);
     } else if (wavelength > original / low) {
@@ -198,8 +188,7 @@ ordered_json llama3_scaling(const gguf_file& file, const llama_sizes& sizes) {
   const bool measured = static_cast<int64_t>(stored.size()) == sizes.head_width / 2;
   // Llama 3.1 and 3.2: all else in Llama 3's formula was never varied.
   for (const double factor : {8.0, 32.0}) {
-    const std::vector<double> expected =
-        measured ? llama3_factors(sizes, factor) : std::vector<double>();
+    const std::vector<double> expected = measured ? llama3_factors(sizes, factor) : std::vector<double>();
     bool same = measured;
     for (size_t i = 0; same && i < stored.size(); ++i) {
       same = std::abs(static_cast<double>(stored[i]) - expected[i]) <= 1e-4 * expected[i];
@@ -212,8 +201,7 @@ ordered_json llama3_scaling(const gguf_file& file, const llama_sizes& sizes) {
               {"original_max_position_embeddings", 8192}};
     }
   }
-  throw error(errc::unsupported,
-              "{}: rope_freqs.weight is not Llama 3's formula with a factor of 8 or 32",
+  throw error(errc::unsupported, "{}: rope_freqs.weight is not Llama 3's formula with a factor of 8 or 32",
               file.where());
 }
 
@@ -243,8 +231,8 @@ std::string config_of(const gguf_file& file, const llama_sizes& sizes, int64_t v
   config["max_position_embeddings"] = sizes.positions;
   config["rms_norm_eps"] = sizes.norm_epsilon;
   config["rope_theta"] = sizes.theta;
-  config["rope_scaling"] = file.find("rope_freqs.weight") ? llama3_scaling(file, sizes)
-                                                          : sizes_reader(file).rope_scaling();
+  config["rope_scaling"] =
+      file.find("rope_freqs.weight") ? llama3_scaling(file, sizes) : sizes_reader(file).rope_scaling();
   if (llama) {
     config["attention_bias"] = file.find("blk.0.attn_q.bias").has_value();
     config["mlp_bias"] = file.find("blk.0.ffn_up.bias").has_value();
@@ -257,7 +245,7 @@ std::string config_of(const gguf_file& file, const llama_sizes& sizes, int64_t v
   return config.dump(2) + "\n";
 }
 
-} // namespace
+}  // namespace
 
 imported_model import_gguf(std::shared_ptr<const gguf_file> file) {
   const llama_sizes sizes = sizes_reader(*file).read();
@@ -270,12 +258,12 @@ imported_model import_gguf(std::shared_ptr<const gguf_file> file) {
   int64_t vocabulary = 0;
   for (const std::string& name : file->names()) {
     if (name == "rope_freqs.weight") {
-      continue; // goes into config.json
+      continue;  // goes into config.json
     }
     const auto translated = translate(name, sizes);
     if (!translated) {
-      throw error(errc::unsupported, "{}: tensor {} has no place in a {} model of {} layers",
-                  file->where(), printable(name), sizes.architecture, sizes.layers);
+      throw error(errc::unsupported, "{}: tensor {} has no place in a {} model of {} layers", file->where(),
+                  printable(name), sizes.architecture, sizes.layers);
     }
     const tensor_shape stored = file->shape_of(name);
     if (name == "token_embd.weight") {
@@ -300,10 +288,9 @@ imported_model import_gguf(std::shared_ptr<const gguf_file> file) {
     }
     host_array array = *file->find(found->second.name);
     array.name = name;
-    return found->second.permuted_heads == 0 ? array
-                                             : unpermute(array, found->second.permuted_heads);
+    return found->second.permuted_heads == 0 ? array : unpermute(array, found->second.permuted_heads);
   };
   return model;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

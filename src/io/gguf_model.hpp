@@ -15,9 +15,9 @@ namespace troupe::io {
 struct imported_model {
   std::string config_json;
   std::string generation_config_json;
-  std::map<std::string, std::string> tokenizer_files; ///< name to text
-  std::vector<tensor_shape> tensors;                  ///< Hugging Face names; quantised ones as f32
-  array_finder find;                                  ///< keeps the file alive
+  std::map<std::string, std::string> tokenizer_files;  ///< name to text
+  std::vector<tensor_shape> tensors;                   ///< Hugging Face names; quantised ones as f32
+  array_finder find;                                   ///< keeps the file alive
 };
 
 /// Translates the architectures `llama` and `qwen2`: config.json from the `llama.*` keys, tensors
@@ -30,4 +30,4 @@ struct imported_model {
 /// Source  llama.cpp, convert_hf_to_gguf.py.
 imported_model import_gguf(std::shared_ptr<const gguf_file> file);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -17,4 +17,4 @@ namespace troupe::io {
 /// Errors  unsupported (another model or pre), not_found, bad_file.
 std::map<std::string, std::string> tokenizer_files_of(const gguf_file& file);
 
-} // namespace troupe::io
+}  // namespace troupe::io

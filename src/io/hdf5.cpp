@@ -23,13 +23,13 @@ static_assert(sizeof(hid_t) == sizeof(int64_t));
 /// keeps its error stack, and whether to print it, per thread; so printing is turned off at each
 /// entry.
 class library_lock {
- public:
+public:
   library_lock() : lock_(mutex()) {
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
     H5Eclear2(H5E_DEFAULT);
   }
 
- private:
+private:
   static std::mutex& mutex() {
     static std::mutex the_mutex;
     // A file whose close fails (full disk) stays in HDF5's table although its memory is gone, and HDF5's cleanup at
@@ -41,7 +41,7 @@ class library_lock {
 };
 
 class handle {
- public:
+public:
   using closer = herr_t (*)(hid_t);
   handle(hid_t id, closer close) : id_(id), close_(close) {}
   handle(handle&& other) noexcept : id_(std::exchange(other.id_, -1)), close_(other.close_) {}
@@ -53,7 +53,7 @@ class handle {
   }
   operator hid_t() const { return id_; }  // NOLINT: to be passed to HDF5 as it is
 
- private:
+private:
   hid_t id_;
   closer close_;
 };
@@ -97,8 +97,8 @@ struct place {
   const std::string& object;
 
   [[noreturn]] void fail() const {
-    throw error(writing ? errc::io_failure : errc::bad_file, "cannot {} '{}' of {}: {}", action,
-                object, file.string(), hdf5_reason());
+    throw error(writing ? errc::io_failure : errc::bad_file, "cannot {} '{}' of {}: {}", action, object, file.string(),
+                hdf5_reason());
   }
   hid_t check_id(hid_t id) const {
     if (id < 0) {
@@ -178,9 +178,7 @@ handle utf8_type(H5T_cset_t set = H5T_CSET_UTF8) {
   return type;
 }
 
-std::vector<hsize_t> to_hsize(const std::vector<int64_t>& values) {
-  return {values.begin(), values.end()};
-}
+std::vector<hsize_t> to_hsize(const std::vector<int64_t>& values) { return {values.begin(), values.end()}; }
 
 /// Number of elements. Errors  shape_mismatch: a negative extent, or more than 2^48.
 int64_t product(const std::vector<int64_t>& shape, const std::string& name) {
@@ -200,8 +198,7 @@ handle space_of(const std::vector<int64_t>& shape, const place& at) {
     return {at.check_id(H5Screate(H5S_SCALAR)), H5Sclose};
   }
   const std::vector<hsize_t> extents = to_hsize(shape);
-  return {at.check_id(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr)),
-          H5Sclose};
+  return {at.check_id(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr)), H5Sclose};
 }
 
 std::vector<int64_t> extents_of(hid_t space, const place& at) {
@@ -226,11 +223,10 @@ handle link_properties(const place& at) {
   return properties;
 }
 
-handle create_data_set(hid_t file, const std::string& name, hid_t type, hid_t space,
-                       hid_t properties, const place& at) {
+handle create_data_set(hid_t file, const std::string& name, hid_t type, hid_t space, hid_t properties,
+                       const place& at) {
   const handle links = link_properties(at);
-  return {at.check_id(H5Dcreate2(file, name.c_str(), type, space, links, properties, H5P_DEFAULT)),
-          H5Dclose};
+  return {at.check_id(H5Dcreate2(file, name.c_str(), type, space, links, properties, H5P_DEFAULT)), H5Dclose};
 }
 
 bool link_exists(hid_t file, const std::string& object) {
@@ -273,8 +269,7 @@ hdf5_shape shape_of(hid_t data_set, const std::string& name, const place& at) {
   }
   const std::optional<dtype> known = dtype_of_stored(type);
   if (!known) {
-    throw error(errc::unsupported, "'{}' of {} has a type that is neither number nor text", name,
-                at.file.string());
+    throw error(errc::unsupported, "'{}' of {} has a type that is neither number nor text", name, at.file.string());
   }
   result.type = *known;
   return result;
@@ -287,11 +282,10 @@ void require_type(const hdf5_shape& shape, dtype type, const std::string& name, 
   }
 }
 
-void require_bytes(size_t bytes, int64_t elements, dtype type, const std::string& name,
-                   const place& at) {
+void require_bytes(size_t bytes, int64_t elements, dtype type, const std::string& name, const place& at) {
   if (bytes != static_cast<size_t>(elements) * static_cast<size_t>(size_of(type))) {
-    throw error(errc::shape_mismatch, "'{}' of {} has {} elements of {}, the buffer {} bytes", name,
-                at.file.string(), elements, to_string(type), bytes);
+    throw error(errc::shape_mismatch, "'{}' of {} has {} elements of {}, the buffer {} bytes", name, at.file.string(),
+                elements, to_string(type), bytes);
   }
 }
 
@@ -299,8 +293,7 @@ std::vector<const char*> pointers_to(std::span<const std::string> texts, const s
   std::vector<const char*> pointers;
   for (const std::string& text : texts) {
     if (text.find('\0') != std::string::npos) {
-      throw error(errc::bad_argument, "a text of '{}' contains a NUL: HDF5 strings end there",
-                  name);
+      throw error(errc::bad_argument, "a text of '{}' contains a NUL: HDF5 strings end there", name);
     }
     pointers.push_back(text.c_str());
   }
@@ -310,8 +303,7 @@ std::vector<const char*> pointers_to(std::span<const std::string> texts, const s
 /// All strings of a data set or attribute of `count` elements, of variable or fixed length; `read`
 /// is H5Dread or H5Aread with everything but the memory type and the buffer bound.
 template <class Read>
-std::vector<std::string> strings_of(hid_t stored, hid_t space, size_t count, const place& at,
-                                    Read read) {
+std::vector<std::string> strings_of(hid_t stored, hid_t space, size_t count, const place& at, Read read) {
   if (H5Tget_class(stored) != H5T_STRING) {
     throw error(errc::shape_mismatch, "'{}' of {} is not text", at.object, at.file.string());
   }
@@ -343,9 +335,7 @@ void write_attribute_of(hid_t file, const std::string& object, const std::string
                         const std::vector<int64_t>& shape, const void* values, const place& at) {
   const handle owner = open_object(file, object, at);
   const handle space = space_of(shape, at);
-  const handle attribute(
-      at.check_id(H5Acreate2(owner, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT)),
-      H5Aclose);
+  const handle attribute(at.check_id(H5Acreate2(owner, name.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT)), H5Aclose);
   if (values != nullptr) {
     at.check(H5Awrite(attribute, type, values));
   }
@@ -358,12 +348,10 @@ struct opened_attribute {
   int64_t elements;
 };
 
-opened_attribute open_attribute(hid_t file, const std::string& object, const std::string& name,
-                                const place& at) {
+opened_attribute open_attribute(hid_t file, const std::string& object, const std::string& name, const place& at) {
   const handle owner = open_object(file, object, at);
   if (H5Aexists(owner, name.c_str()) <= 0) {
-    throw error(errc::not_found, "'{}' of {} has no attribute '{}'", object, at.file.string(),
-                name);
+    throw error(errc::not_found, "'{}' of {} has no attribute '{}'", object, at.file.string(), name);
   }
   handle id(at.check_id(H5Aopen(owner, name.c_str(), H5P_DEFAULT)), H5Aclose);
   handle type(at.check_id(H5Aget_type(id)), H5Tclose);
@@ -378,21 +366,20 @@ void read_numbers(const opened_attribute& attribute, hid_t type, bool integers_o
                   const std::string& name, const place& at) {
   const H5T_class_t kind = H5Tget_class(attribute.type);
   if (kind != H5T_INTEGER && (integers_only || kind != H5T_FLOAT)) {
-    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} is not {}", name, at.object,
-                at.file.string(), integers_only ? "an integer" : "a number");
+    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} is not {}", name, at.object, at.file.string(),
+                integers_only ? "an integer" : "a number");
   }
   at.check(H5Aread(attribute.id, type, values));
 }
 
 void require_single(const opened_attribute& attribute, const std::string& name, const place& at) {
   if (attribute.elements != 1) {
-    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} has {} values, not 1", name,
-                at.object, at.file.string(), attribute.elements);
+    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} has {} values, not 1", name, at.object,
+                at.file.string(), attribute.elements);
   }
 }
 
-void select_block(hid_t space, const std::vector<int64_t>& start,
-                  const std::vector<int64_t>& extent, const place& at) {
+void select_block(hid_t space, const std::vector<int64_t>& start, const std::vector<int64_t>& extent, const place& at) {
   const std::vector<hsize_t> from = to_hsize(start);
   const std::vector<hsize_t> count = to_hsize(extent);
   at.check(H5Sselect_hyperslab(space, H5S_SELECT_SET, from.data(), nullptr, count.data(), nullptr));
@@ -400,8 +387,8 @@ void select_block(hid_t space, const std::vector<int64_t>& start,
 
 /// Calls transfer(memory_space, file_space, byte_offset) for each block of the flat range.
 template <class Transfer>
-void for_each_block(const std::vector<int64_t>& shape, int64_t begin, int64_t end, dtype type,
-                    const place& at, Transfer transfer) {
+void for_each_block(const std::vector<int64_t>& shape, int64_t begin, int64_t end, dtype type, const place& at,
+                    Transfer transfer) {
   const handle file_space = space_of(shape, at);
   size_t offset = 0;
   for (const array_block& block : blocks_of_range(shape, begin, end)) {
@@ -415,15 +402,15 @@ void for_each_block(const std::vector<int64_t>& shape, int64_t begin, int64_t en
   }
 }
 
-int64_t range_end(const hdf5_shape& shape, dtype type, int64_t begin, size_t bytes,
-                  const std::string& name, const place& at) {
+int64_t range_end(const hdf5_shape& shape, dtype type, int64_t begin, size_t bytes, const std::string& name,
+                  const place& at) {
   require_type(shape, type, name, at);
   const auto count = static_cast<int64_t>(bytes / static_cast<size_t>(size_of(type)));
   require_bytes(bytes, count, type, name, at);
   const int64_t elements = shape.elements();
   if (begin < 0 || begin > elements || count > elements - begin) {
-    throw error(errc::shape_mismatch, "'{}' of {} has {} elements: [{}, {}) is not inside", name,
-                at.file.string(), elements, begin, begin + count);
+    throw error(errc::shape_mismatch, "'{}' of {} has {} elements: [{}, {}) is not inside", name, at.file.string(),
+                elements, begin, begin + count);
   }
   return begin + count;
 }
@@ -497,8 +484,7 @@ hdf5_file hdf5_file::open(const fs::path& path) {
 }
 
 hdf5_file::hdf5_file(hdf5_file&& other) noexcept
-    : path_(std::move(other.path_)), id_(std::exchange(other.id_, -1)), writable_(other.writable_) {
-}
+    : path_(std::move(other.path_)), id_(std::exchange(other.id_, -1)), writable_(other.writable_) {}
 
 hdf5_file::~hdf5_file() {
   if (id_ >= 0) {
@@ -530,8 +516,7 @@ void hdf5_file::create_group(const std::string& name) {
   const library_lock lock;
   const place at{path_, true, "create group", name};
   const handle links = link_properties(at);
-  const handle group(at.check_id(H5Gcreate2(id_, name.c_str(), links, H5P_DEFAULT, H5P_DEFAULT)),
-                     H5Gclose);
+  const handle group(at.check_id(H5Gcreate2(id_, name.c_str(), links, H5P_DEFAULT, H5P_DEFAULT)), H5Gclose);
 }
 
 std::vector<std::string> hdf5_file::data_sets() const {
@@ -592,8 +577,7 @@ void hdf5_file::create(const std::string& name, dtype type, const std::vector<in
   create_data_set(id_, name, native_type(type), space, properties, at);
 }
 
-void hdf5_file::write_range(const std::string& name, dtype type, int64_t begin,
-                            std::span<const std::byte> bytes) {
+void hdf5_file::write_range(const std::string& name, dtype type, int64_t begin, std::span<const std::byte> bytes) {
   const library_lock lock;
   const place at{path_, true, "write", name};
   const handle data_set = open_data_set(id_, name, at);
@@ -604,8 +588,7 @@ void hdf5_file::write_range(const std::string& name, dtype type, int64_t begin,
   });
 }
 
-void hdf5_file::read_range(const std::string& name, dtype type, int64_t begin,
-                           std::span<std::byte> bytes) const {
+void hdf5_file::read_range(const std::string& name, dtype type, int64_t begin, std::span<std::byte> bytes) const {
   const library_lock lock;
   const place at{path_, writable_, "read", name};
   const handle data_set = open_data_set(id_, name, at);
@@ -637,8 +620,7 @@ std::string hdf5_file::read_text(const std::string& name) const {
   const place at{path_, writable_, "read", name};
   std::vector<std::string> texts = read_strings(id_, name, at);
   if (texts.size() != 1) {
-    throw error(errc::shape_mismatch, "'{}' of {} has {} texts, not 1", name, path_.string(),
-                texts.size());
+    throw error(errc::shape_mismatch, "'{}' of {} has {} texts, not 1", name, path_.string(), texts.size());
   }
   return std::move(texts.front());
 }
@@ -656,8 +638,7 @@ void hdf5_file::write_virtual(const std::string& name, const std::vector<int64_t
     if (piece.source_shape.size() == 1) {
       select_block(source, {piece.source_begin}, {product(piece.extent, name)}, at);
     }
-    at.check(
-        H5Pset_virtual(properties, target, piece.file.c_str(), piece.data_set.c_str(), source));
+    at.check(H5Pset_virtual(properties, target, piece.file.c_str(), piece.data_set.c_str(), source));
   }
   const handle space = space_of(shape, at);
   create_data_set(id_, name, H5T_NATIVE_FLOAT, space, properties, at);
@@ -675,8 +656,7 @@ void hdf5_file::write_attribute(const std::string& object, const std::string& na
                      place{path_, true, "write an attribute of", object});
 }
 
-void hdf5_file::write_attribute(const std::string& object, const std::string& name,
-                                uint64_t value) {
+void hdf5_file::write_attribute(const std::string& object, const std::string& name, uint64_t value) {
   const library_lock lock;
   write_attribute_of(id_, object, name, H5T_NATIVE_UINT64, {}, &value,
                      place{path_, true, "write an attribute of", object});
@@ -688,8 +668,7 @@ void hdf5_file::write_attribute(const std::string& object, const std::string& na
                      place{path_, true, "write an attribute of", object});
 }
 
-void hdf5_file::write_attribute(const std::string& object, const std::string& name,
-                                const std::string& value) {
+void hdf5_file::write_attribute(const std::string& object, const std::string& name, const std::string& value) {
   const library_lock lock;
   const std::vector<const char*> pointers = pointers_to(std::span(&value, 1), name);
   write_attribute_of(id_, object, name, utf8_type(), {}, pointers.data(),
@@ -701,16 +680,13 @@ void hdf5_file::write_attribute(const std::string& object, const std::string& na
   const library_lock lock;
   const std::vector<const char*> pointers = pointers_to(values, name);
   write_attribute_of(id_, object, name, utf8_type(), {static_cast<int64_t>(values.size())},
-                     pointers.empty() ? nullptr : pointers.data(),
-                     place{path_, true, "write an attribute of", object});
+                     pointers.empty() ? nullptr : pointers.data(), place{path_, true, "write an attribute of", object});
 }
 
-void hdf5_file::write_attribute(const std::string& object, const std::string& name,
-                                std::span<const int64_t> values) {
+void hdf5_file::write_attribute(const std::string& object, const std::string& name, std::span<const int64_t> values) {
   const library_lock lock;
   write_attribute_of(id_, object, name, H5T_NATIVE_INT64, {static_cast<int64_t>(values.size())},
-                     values.empty() ? nullptr : values.data(),
-                     place{path_, true, "write an attribute of", object});
+                     values.empty() ? nullptr : values.data(), place{path_, true, "write an attribute of", object});
 }
 
 int64_t hdf5_file::read_int_attribute(const std::string& object, const std::string& name) const {
@@ -723,8 +699,7 @@ int64_t hdf5_file::read_int_attribute(const std::string& object, const std::stri
   return value;
 }
 
-uint64_t hdf5_file::read_unsigned_attribute(const std::string& object,
-                                            const std::string& name) const {
+uint64_t hdf5_file::read_unsigned_attribute(const std::string& object, const std::string& name) const {
   const library_lock lock;
   const place at{path_, writable_, "read an attribute of", object};
   const opened_attribute attribute = open_attribute(id_, object, name, at);
@@ -744,8 +719,7 @@ double hdf5_file::read_double_attribute(const std::string& object, const std::st
   return value;
 }
 
-std::vector<std::string> hdf5_file::read_texts_attribute(const std::string& object,
-                                                         const std::string& name) const {
+std::vector<std::string> hdf5_file::read_texts_attribute(const std::string& object, const std::string& name) const {
   const library_lock lock;
   const place at{path_, writable_, "read an attribute of", object};
   const opened_attribute attribute = open_attribute(id_, object, name, at);
@@ -753,18 +727,16 @@ std::vector<std::string> hdf5_file::read_texts_attribute(const std::string& obje
                     [&](hid_t type, void* buffer) { return H5Aread(attribute.id, type, buffer); });
 }
 
-std::string hdf5_file::read_text_attribute(const std::string& object,
-                                           const std::string& name) const {
+std::string hdf5_file::read_text_attribute(const std::string& object, const std::string& name) const {
   std::vector<std::string> texts = read_texts_attribute(object, name);
   if (texts.size() != 1) {
-    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} has {} texts, not 1", name,
-                object, path_.string(), texts.size());
+    throw error(errc::shape_mismatch, "attribute '{}' of '{}' in {} has {} texts, not 1", name, object, path_.string(),
+                texts.size());
   }
   return std::move(texts.front());
 }
 
-std::vector<int64_t> hdf5_file::read_ints_attribute(const std::string& object,
-                                                    const std::string& name) const {
+std::vector<int64_t> hdf5_file::read_ints_attribute(const std::string& object, const std::string& name) const {
   const library_lock lock;
   const place at{path_, writable_, "read an attribute of", object};
   const opened_attribute attribute = open_attribute(id_, object, name, at);

@@ -53,7 +53,7 @@ struct hdf5_virtual_piece {
 /// HDF5's own reason; not_found for an object that is not there; shape_mismatch where sizes or
 /// types disagree.
 class hdf5_file {
- public:
+public:
   /// Creates or empties the file. `user_block_bytes` (0, or a power of two from 512) are left free
   /// at its start.
   static hdf5_file create(const std::filesystem::path& path, int64_t user_block_bytes = 0);
@@ -79,17 +79,13 @@ class hdf5_file {
   hdf5_shape shape(const std::string& data_set) const;
 
   /// Whole data sets. A reader's type must be the stored one.
-  void write(const std::string& name, dtype type, const std::vector<int64_t>& shape,
-             std::span<const std::byte> bytes);
+  void write(const std::string& name, dtype type, const std::vector<int64_t>& shape, std::span<const std::byte> bytes);
   void read(const std::string& name, dtype type, std::span<std::byte> bytes) const;
-  template <class T>
-  void write(const std::string& name, const std::vector<int64_t>& shape,
-             std::span<const T> values) {
+  template <class T> void write(const std::string& name, const std::vector<int64_t>& shape, std::span<const T> values) {
     write(name, hdf5_detail::dtype_of<T>::value, shape, std::as_bytes(values));
   }
   template <class T> std::vector<T> read(const std::string& name) const {
-    std::vector<T> values(
-        static_cast<size_t>(readable_elements(name, hdf5_detail::dtype_of<T>::value)));
+    std::vector<T> values(static_cast<size_t>(readable_elements(name, hdf5_detail::dtype_of<T>::value)));
     read(name, hdf5_detail::dtype_of<T>::value, std::as_writable_bytes(std::span(values)));
     return values;
   }
@@ -98,10 +94,8 @@ class hdf5_file {
   /// whole. Every element must be written once. Pieces of a multi-dimensional data set are split
   /// into blocks.
   void create(const std::string& name, dtype type, const std::vector<int64_t>& shape);
-  void write_range(const std::string& name, dtype type, int64_t begin,
-                   std::span<const std::byte> bytes);
-  void read_range(const std::string& name, dtype type, int64_t begin,
-                  std::span<std::byte> bytes) const;
+  void write_range(const std::string& name, dtype type, int64_t begin, std::span<const std::byte> bytes);
+  void read_range(const std::string& name, dtype type, int64_t begin, std::span<std::byte> bytes) const;
 
   /// Variable-length UTF-8 strings, one-dimensional; or one string as a scalar. Errors
   /// bad_argument: a NUL inside.
@@ -120,22 +114,17 @@ class hdf5_file {
   void write_attribute(const std::string& object, const std::string& name, int64_t value);
   void write_attribute(const std::string& object, const std::string& name, uint64_t value);
   void write_attribute(const std::string& object, const std::string& name, double value);
-  void write_attribute(const std::string& object, const std::string& name,
-                       const std::string& value);
-  void write_attribute(const std::string& object, const std::string& name,
-                       std::span<const std::string> values);
-  void write_attribute(const std::string& object, const std::string& name,
-                       std::span<const int64_t> values);
+  void write_attribute(const std::string& object, const std::string& name, const std::string& value);
+  void write_attribute(const std::string& object, const std::string& name, std::span<const std::string> values);
+  void write_attribute(const std::string& object, const std::string& name, std::span<const int64_t> values);
   int64_t read_int_attribute(const std::string& object, const std::string& name) const;
   uint64_t read_unsigned_attribute(const std::string& object, const std::string& name) const;
   double read_double_attribute(const std::string& object, const std::string& name) const;
   std::string read_text_attribute(const std::string& object, const std::string& name) const;
-  std::vector<std::string> read_texts_attribute(const std::string& object,
-                                                const std::string& name) const;
-  std::vector<int64_t> read_ints_attribute(const std::string& object,
-                                           const std::string& name) const;
+  std::vector<std::string> read_texts_attribute(const std::string& object, const std::string& name) const;
+  std::vector<int64_t> read_ints_attribute(const std::string& object, const std::string& name) const;
 
- private:
+private:
   hdf5_file(std::filesystem::path path, int64_t id, bool writable)
       : path_(std::move(path)), id_(id), writable_(writable) {}
   int64_t readable_elements(const std::string& name, dtype type) const;
@@ -150,7 +139,6 @@ class hdf5_file {
 struct array_block {
   std::vector<int64_t> start, extent;
 };
-std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin,
-                                         int64_t end);
+std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin, int64_t end);
 
 }  // namespace troupe::io

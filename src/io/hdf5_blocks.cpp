@@ -9,8 +9,8 @@ namespace {
 /// Appends the blocks of the range [begin, end) of the sub-array below dimension `depth`, whose
 /// leading indices are `prefix`. The first and last rows of the range may be partial: they recurse;
 /// whole rows between are one block.
-void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<int64_t>& prefix,
-                   int64_t begin, int64_t end, std::vector<array_block>& blocks) {
+void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<int64_t>& prefix, int64_t begin,
+                   int64_t end, std::vector<array_block>& blocks) {
   int64_t row = 1;  // elements of one index of dimension `depth`
   for (size_t d = depth + 1; d < shape.size(); ++d) {
     row *= shape[d];
@@ -31,8 +31,7 @@ void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<
     block.start.push_back(first);
     block.extent.push_back(last - first);
     block.start.resize(shape.size(), 0);
-    block.extent.insert(block.extent.end(), shape.begin() + static_cast<ptrdiff_t>(depth) + 1,
-                        shape.end());
+    block.extent.insert(block.extent.end(), shape.begin() + static_cast<ptrdiff_t>(depth) + 1, shape.end());
     blocks.push_back(std::move(block));
   }
   if (end % row != 0 && last >= first) {
@@ -42,8 +41,7 @@ void append_blocks(const std::vector<int64_t>& shape, size_t depth, std::vector<
 
 }  // namespace
 
-std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin,
-                                         int64_t end) {
+std::vector<array_block> blocks_of_range(const std::vector<int64_t>& shape, int64_t begin, int64_t end) {
   TROUPE_ASSERT(begin >= 0 && begin <= end);
   std::vector<array_block> blocks;
   if (begin == end) {

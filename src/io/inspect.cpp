@@ -19,8 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
-json tensor_entry(const std::string& name, const std::string& type,
-                  const std::vector<int64_t>& shape) {
+json tensor_entry(const std::string& name, const std::string& type, const std::vector<int64_t>& shape) {
   return {{"name", name}, {"type", type}, {"shape", shape}};
 }
 
@@ -116,8 +115,7 @@ template <class T> json statistics(const std::vector<T>& values) {
       squares += (value - mean) * (value - mean);
     }
     const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
-    result.update(
-        json{{"mean", mean}, {"std", std::sqrt(squares / n)}, {"min", *low}, {"max", *high}});
+    result.update(json{{"mean", mean}, {"std", std::sqrt(squares / n)}, {"min", *low}, {"max", *high}});
   }
   return result;
 }
@@ -146,8 +144,7 @@ json reward_statistics(const experience& e) {
 json describe_experience(const fs::path& path) {
   const experience e = read_experience_unchecked(path);
   std::vector<float> kl(e.logprob_old_A.size());
-  std::transform(e.logprob_old_A.begin(), e.logprob_old_A.end(), e.logprob_ref_A.begin(),
-                 kl.begin(), std::minus<>());
+  std::transform(e.logprob_old_A.begin(), e.logprob_old_A.end(), e.logprob_ref_A.begin(), kl.begin(), std::minus<>());
   return {{"kind", "experience"},
           {"path", path.string()},
           {"iteration", e.iteration},
@@ -293,14 +290,11 @@ void append_text(std::string& out, const json& value, size_t indent);
 
 bool is_flat(const json& value) {
   return std::none_of(value.begin(), value.end(), [](const json& element) {
-    return element.is_object() ||
-           (element.is_array() && !element.empty() && element[0].is_structured());
+    return element.is_object() || (element.is_array() && !element.empty() && element[0].is_structured());
   });
 }
 
-std::string plain(const json& value) {
-  return value.is_string() ? value.get<std::string>() : dump(value, false);
-}
+std::string plain(const json& value) { return value.is_string() ? value.get<std::string>() : dump(value, false); }
 
 std::string flat_text(const json& object) {
   std::string out;

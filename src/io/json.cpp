@@ -14,11 +14,9 @@ class json_checks {
 public:
   explicit json_checks(const std::string& where) : where_(where) {}
 
-  template <class Json>
-  bool operator()(int depth, typename Json::parse_event_t event, const Json& parsed) {
+  template <class Json> bool operator()(int depth, typename Json::parse_event_t event, const Json& parsed) {
     using event_t = typename Json::parse_event_t;
-    if ((event == event_t::object_start || event == event_t::array_start) &&
-        depth >= json_depth_limit) {
+    if ((event == event_t::object_start || event == event_t::array_start) && depth >= json_depth_limit) {
       throw error(errc::bad_file, "{}: JSON is nested deeper than {}", where_, json_depth_limit);
     }
     if (event == event_t::object_start) {
@@ -47,14 +45,13 @@ template <class Json> Json parse(std::string_view text, const std::string& where
                          return checks.operator()<Json>(depth, event, parsed);
                        });
   } catch (const typename Json::parse_error& failure) {
-    throw error(errc::bad_file, "{}: malformed JSON at byte {}: {}", where, failure.byte,
-                failure.what());
+    throw error(errc::bad_file, "{}: malformed JSON at byte {}: {}", where, failure.byte, failure.what());
   } catch (const typename Json::exception& failure) {
     throw error(errc::bad_file, "{}: malformed JSON: {}", where, failure.what());
   }
 }
 
-} // namespace
+}  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
   return parse<nlohmann::json>(text, where);
@@ -68,9 +65,8 @@ std::string json_quoted(std::string_view text, const std::string& where) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    throw error(errc::bad_file, "{}: \"{}\" is not UTF-8 and cannot be written as JSON", where,
-                printable(text));
+    throw error(errc::bad_file, "{}: \"{}\" is not UTF-8 and cannot be written as JSON", where, printable(text));
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

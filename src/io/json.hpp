@@ -21,4 +21,4 @@ nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::stri
 /// `text` as a JSON string, quotes included. Errors  bad_file: not UTF-8.
 std::string json_quoted(std::string_view text, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -51,7 +51,7 @@ private:
       }
       break;
     default:
-      break; // null is absent
+      break;  // null is absent
     }
   }
 
@@ -60,8 +60,7 @@ private:
       insert(name, array.get<std::vector<int64_t>>());
       return;
     }
-    if (std::any_of(array.begin(), array.end(),
-                    [](const json& item) { return item.is_structured(); })) {
+    if (std::any_of(array.begin(), array.end(), [](const json& item) { return item.is_structured(); })) {
       return;
     }
     for (size_t i = 0; i < array.size(); ++i) {
@@ -85,13 +84,12 @@ private:
   key_map keys_;
 };
 
-} // namespace
+}  // namespace
 
 key_map parse_json_keys(std::string_view text, const std::string& where) {
   const json root = parse_json(text, where);
   if (!root.is_object()) {
-    throw error(errc::bad_file, "{}: a JSON object is expected, this is a {}", where,
-                root.type_name());
+    throw error(errc::bad_file, "{}: a JSON object is expected, this is a {}", where, root.type_name());
   }
   flattener keys(where);
   keys.add_object("", root);
@@ -102,4 +100,4 @@ key_map read_json_keys(const std::filesystem::path& path) {
   return parse_json_keys(read_text_file(path), path.string());
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

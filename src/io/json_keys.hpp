@@ -19,4 +19,4 @@ key_map parse_json_keys(std::string_view text, const std::string& where);
 /// The same of a file. Errors  not_found, io_failure, bad_file.
 key_map read_json_keys(const std::filesystem::path& path);
 
-} // namespace troupe::io
+}  // namespace troupe::io

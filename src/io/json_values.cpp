@@ -31,8 +31,7 @@ const json& member(const json& object, const char* name, const std::string& wher
 }  // namespace
 
 json to_json(const key_value& value) {
-  if (const auto* number = std::get_if<double>(&value);
-      number != nullptr && !std::isfinite(*number)) {
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number)) {
     return nullptr;
   }
   return std::visit([](const auto& plain) { return json(plain); }, value);
@@ -55,8 +54,7 @@ key_value from_json(const json& value, const std::string& where) {
     return value.get<std::string>();
   }
   if (!value.is_array()) {
-    throw error(errc::bad_file, "{}: a value is no number, text, boolean or list of integers",
-                where);
+    throw error(errc::bad_file, "{}: a value is no number, text, boolean or list of integers", where);
   }
   std::vector<int64_t> list;
   for (const json& element : value) {

@@ -19,10 +19,8 @@ key_value from_json(const nlohmann::ordered_json& value, const std::string& wher
 /// The member `name` of an object.
 /// Errors  bad_file: absent, or of another type.
 int64_t json_int(const nlohmann::ordered_json& object, const char* name, const std::string& where);
-double json_double(const nlohmann::ordered_json& object, const char* name,
-                   const std::string& where);
-std::string json_text(const nlohmann::ordered_json& object, const char* name,
-                      const std::string& where);
+double json_double(const nlohmann::ordered_json& object, const char* name, const std::string& where);
+std::string json_text(const nlohmann::ordered_json& object, const char* name, const std::string& where);
 
 /// One line, or indented by 2. Bytes that are not UTF-8 become U+FFFD.
 std::string dump(const nlohmann::ordered_json& value, bool indented);

@@ -20,12 +20,11 @@ void append_double(std::string& text, double value) {
     return;
   }
   char digits[32];
-  const std::string_view number(
-      digits,
-      static_cast<size_t>(std::to_chars(digits, digits + sizeof digits, value).ptr - digits));
+  const std::string_view number(digits,
+                                static_cast<size_t>(std::to_chars(digits, digits + sizeof digits, value).ptr - digits));
   text += number;
   if (number.find_first_of(".e") == std::string_view::npos) {
-    text += ".0"; // reads back as a float, not as an integer
+    text += ".0";  // reads back as a float, not as an integer
   }
 }
 
@@ -53,7 +52,7 @@ void append(std::string& text, const json_line& value) {
   }
 }
 
-} // namespace
+}  // namespace
 
 json_line parse_json_line(std::string_view line) {
   if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
@@ -79,8 +78,7 @@ json_line shortest_float(float value) {
   // The float's shortest decimal, read as a double, is a double whose own shortest decimal is the
   // same text: it has at most 9 digits, and any 15 survive a double.
   char text[32];
-  const auto written =
-      std::to_chars(text, text + sizeof text, value, std::chars_format::scientific);
+  const auto written = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific);
   double wide = 0;
   std::from_chars(text, written.ptr, wide);
   return wide;
@@ -106,4 +104,4 @@ int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
   return 0;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -32,4 +32,4 @@ std::string json_line_text(const json_line& line);
 /// not 0.10000000149011612); null where it is not finite.
 json_line shortest_float(float value);
 
-} // namespace troupe::io
+}  // namespace troupe::io

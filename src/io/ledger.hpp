@@ -47,11 +47,11 @@ struct ledger_event {
 /// on opening.
 /// Errors  io_failure.
 class ledger_writer {
- public:
+public:
   explicit ledger_writer(const run_directory& run);
   void append(ledger_event event);
 
- private:
+private:
   line_file file_;
 };
 

@@ -9,8 +9,7 @@
 namespace troupe::io {
 
 static bool is_word_byte(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '\'' ||
-         c > 0x7F;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '\'' || c > 0x7F;
 }
 
 static std::string lower(std::string_view text) {
@@ -54,15 +53,12 @@ static void read_lexicon(line_reader& lines, std::unordered_map<std::string, dou
       continue;
     }
     const size_t tab = line.find('\t');
-    const std::string_view rest =
-        tab == std::string::npos ? "" : std::string_view(line).substr(tab + 1);
+    const std::string_view rest = tab == std::string::npos ? "" : std::string_view(line).substr(tab + 1);
     const std::string_view number = rest.substr(0, rest.find('\t'));
     double value = 0;
     const auto result = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (tab == 0 || number.empty() || result.ptr != number.data() + number.size() ||
-        !std::isfinite(value)) {
-      throw error(errc::bad_file, "{}, line {}: is not word TAB valence: \"{}\"", lines.name(),
-                  lines.line(), line);
+    if (tab == 0 || number.empty() || result.ptr != number.data() + number.size() || !std::isfinite(value)) {
+      throw error(errc::bad_file, "{}, line {}: is not word TAB valence: \"{}\"", lines.name(), lines.line(), line);
     }
     words[lower(std::string_view(line).substr(0, tab))] = value;
   }
@@ -98,4 +94,4 @@ valence lexicon::score(std::string_view text) const {
   return out;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

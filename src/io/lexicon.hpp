@@ -11,9 +11,9 @@
 namespace troupe::io {
 
 struct valence {
-  double sum = 0;               ///< of the valences of the words found
-  double normalised = 0;        ///< sum / sqrt(sum^2 + 15), in (-1, 1)
-  double per_hundred_words = 0; ///< 100 * sum / words; 0 without words
+  double sum = 0;                ///< of the valences of the words found
+  double normalised = 0;         ///< sum / sqrt(sum^2 + 15), in (-1, 1)
+  double per_hundred_words = 0;  ///< 100 * sum / words; 0 without words
   int64_t words = 0, matched = 0;
 };
 
@@ -36,4 +36,4 @@ private:
   std::unordered_map<std::string, double> words_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -51,8 +51,7 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
 }
 
 line_file::line_file(fs::path path)
-    : path_(std::move(path)),
-      descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+    : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
   if (descriptor_ < 0) {
     throw error(errc::io_failure, "cannot open {}: {}", path_.string(), std::strerror(errno));
   }
@@ -84,8 +83,7 @@ void line_file::append(std::string_view line, bool durable) {
   }
 }
 
-void for_each_line(const fs::path& path,
-                   const std::function<void(std::string_view text, int64_t number)>& line) {
+void for_each_line(const fs::path& path, const std::function<void(std::string_view text, int64_t number)>& line) {
   const std::string text = read_text_file(path);
   std::string_view rest = text;
   int64_t number = 0;

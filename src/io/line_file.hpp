@@ -13,7 +13,7 @@ namespace troupe::io {
 /// that could not be written whole is taken back. One writer at a time.
 /// Errors  io_failure.
 class line_file {
- public:
+public:
   explicit line_file(std::filesystem::path path);
   ~line_file();
   line_file(const line_file&) = delete;
@@ -22,7 +22,7 @@ class line_file {
   /// `line` without its end. With `durable` it is on disk when append returns.
   void append(std::string_view line, bool durable);
 
- private:
+private:
   std::filesystem::path path_;
   int descriptor_ = -1;
 };

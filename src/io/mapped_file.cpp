@@ -28,7 +28,7 @@ std::span<const std::byte> map(int descriptor, const std::filesystem::path& path
     throw error(errc::io_failure, "cannot read {}: it is not a regular file", path.string());
   }
   const auto size = static_cast<size_t>(status.st_size);
-  if (size == 0) { // mmap refuses an empty range
+  if (size == 0) {  // mmap refuses an empty range
     return {};
   }
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
@@ -38,7 +38,7 @@ std::span<const std::byte> map(int descriptor, const std::filesystem::path& path
   return {static_cast<const std::byte*>(address), size};
 }
 
-} // namespace
+}  // namespace
 
 std::shared_ptr<const mapped_file> mapped_file::open(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -68,4 +68,4 @@ std::string read_text_file(const std::filesystem::path& path) {
   return {reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()};
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -32,4 +32,4 @@ private:
 /// The whole of a small text file. Errors  as mapped_file::open.
 std::string read_text_file(const std::filesystem::path& path);
 
-} // namespace troupe::io
+}  // namespace troupe::io

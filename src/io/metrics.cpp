@@ -24,15 +24,14 @@ metrics_record parse_record(std::string_view text, const std::string& where) {
   record.attempt = json_int(object, "attempt", where);
   record.time = json_double(object, "time", where);
   for (const auto& [name, value] : object.items()) {
-    if (name == "phase" || name == "update" || name == "iteration" || name == "attempt" ||
-        name == "time") {
+    if (name == "phase" || name == "update" || name == "iteration" || name == "attempt" || name == "time") {
       continue;
     }
     if (value.is_string()) {
       record.texts.emplace_back(name, value.get<std::string>());
     } else if (value.is_number() || value.is_null()) {
-      record.values.emplace_back(name, value.is_null() ? std::get<double>(from_json(value, where))
-                                                       : value.get<double>());
+      record.values.emplace_back(name,
+                                 value.is_null() ? std::get<double>(from_json(value, where)) : value.get<double>());
     } else {
       throw error(errc::bad_file, "{}: \"{}\" is neither number, null nor text", where, name);
     }
@@ -63,19 +62,15 @@ std::string metrics_line(const metrics_record& record) {
 metrics_writer::metrics_writer(std::filesystem::path path)
     : path_(std::move(path)), file_(std::make_unique<line_file>(path_)) {}
 
-void metrics_writer::append(const metrics_record& record) {
-  file_->append(metrics_line(record), false);
-}
+void metrics_writer::append(const metrics_record& record) { file_->append(metrics_line(record), false); }
 
 void metrics_writer::truncate_after(const std::string& phase, int64_t counter,
                                     std::span<const std::string> later_phases) {
   std::string kept;
   bool dropped = false;
   for_each_line(path_, [&](std::string_view text, int64_t number) {
-    const metrics_record record =
-        parse_record(text, fmt::format("{} line {}", path_.string(), number));
-    const bool later =
-        std::find(later_phases.begin(), later_phases.end(), record.phase) != later_phases.end();
+    const metrics_record record = parse_record(text, fmt::format("{} line {}", path_.string(), number));
+    const bool later = std::find(later_phases.begin(), later_phases.end(), record.phase) != later_phases.end();
     if (later || (record.phase == phase && record.counter() > counter)) {
       dropped = true;
     } else {

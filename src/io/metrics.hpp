@@ -20,9 +20,8 @@ struct metrics_record {
   int64_t update = 0;      ///< updates of this phase so far
   int64_t iteration = -1;  ///< negative: the phase has none, and the key is left out
   int64_t attempt = 0;
-  double time = 0;  ///< Unix time in seconds
-  std::vector<std::pair<std::string, double>>
-      values;  ///< "policy/loss", ... in the order to be written
+  double time = 0;                                         ///< Unix time in seconds
+  std::vector<std::pair<std::string, double>> values;      ///< "policy/loss", ... in the order to be written
   std::vector<std::pair<std::string, std::string>> texts;  ///< written after the values
 
   /// Iterations where the phase counts them, else updates.
@@ -33,7 +32,7 @@ struct metrics_record {
 /// on opening. One writer at a time (the run directory's lock sees to it).
 /// Errors  io_failure, bad_file (a complete line that is no record).
 class metrics_writer {
- public:
+public:
   explicit metrics_writer(std::filesystem::path path);
 
   /// Numbers in their shortest round-trip form; NaN and infinities become null.
@@ -41,10 +40,9 @@ class metrics_writer {
 
   /// On resume: drops the records of `phase` whose counter() is above `counter`, and all of
   /// `later_phases`, by writing the rest anew and renaming.
-  void truncate_after(const std::string& phase, int64_t counter,
-                      std::span<const std::string> later_phases);
+  void truncate_after(const std::string& phase, int64_t counter, std::span<const std::string> later_phases);
 
- private:
+private:
   std::filesystem::path path_;
   std::unique_ptr<line_file> file_;
 };

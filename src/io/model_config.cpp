@@ -25,30 +25,26 @@ constexpr model_classes known_classes[] = {
 nlohmann::ordered_json parse_config(const std::string& text) {
   auto config = parse_ordered_json(text, "config.json");
   if (!config.is_object()) {
-    throw error(errc::bad_file, "config.json: a JSON object is expected, this is a {}",
-                config.type_name());
+    throw error(errc::bad_file, "config.json: a JSON object is expected, this is a {}", config.type_name());
   }
   return config;
 }
 
 const model_classes& classes_of(const nlohmann::ordered_json& config) {
   const auto type = config.find("model_type");
-  const std::string name =
-      type != config.end() && type->is_string() ? type->get<std::string>() : "";
+  const std::string name = type != config.end() && type->is_string() ? type->get<std::string>() : "";
   for (const model_classes& known : known_classes) {
     if (known.model_type == name) {
       return known;
     }
   }
-  throw error(
-      errc::unsupported,
-      "config.json: model_type \"{}\" is none of opt, gpt2, gpt_neox, bloom, llama, qwen2, mistral",
-      name);
+  throw error(errc::unsupported,
+              "config.json: model_type \"{}\" is none of opt, gpt2, gpt_neox, bloom, llama, qwen2, mistral", name);
 }
 
 std::string to_text(const nlohmann::ordered_json& config) { return config.dump(2) + "\n"; }
 
-} // namespace
+}  // namespace
 
 std::string scalar_head_config(const std::string& config_json, int64_t pad_token_id) {
   nlohmann::ordered_json config = parse_config(config_json);
@@ -58,9 +54,8 @@ std::string scalar_head_config(const std::string& config_json, int64_t pad_token
   if (pad_token_id >= 0) {
     config["pad_token_id"] = pad_token_id;
   } else if (!config.contains("pad_token_id") || !config["pad_token_id"].is_number_integer()) {
-    throw error(
-        errc::bad_argument,
-        "config.json has no pad_token_id, which a scalar-head model is saved with: give one");
+    throw error(errc::bad_argument,
+                "config.json has no pad_token_id, which a scalar-head model is saved with: give one");
   }
   return to_text(config);
 }
@@ -82,4 +77,4 @@ std::string typed_config(const std::string& config_json, const std::string& torc
   return to_text(config);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -18,4 +18,4 @@ std::string language_model_config(const std::string& config_json);
 /// With torch_dtype = `torch_type` ("float32").
 std::string typed_config(const std::string& config_json, const std::string& torch_type);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -36,16 +36,15 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
     const std::string file = shard.is_string() ? shard.get<std::string>() : "";
     // A shard is a file of the same folder: an index must not reach outside it.
     if (file.empty() || fs::path(file).filename() != file || file == "." || file == "..") {
-      throw error(errc::bad_file, "{}: tensor {} is said to be in {}, which is no file name",
-                  path.string(), printable(tensor),
-                  printable(shard.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
+      throw error(errc::bad_file, "{}: tensor {} is said to be in {}, which is no file name", path.string(),
+                  printable(tensor), printable(shard.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
     }
     shard_of.emplace(tensor, file);
   }
   return shard_of;
 }
 
-} // namespace
+}  // namespace
 
 struct model_folder::weights {
   using finder_of_file = std::function<std::optional<host_array>(const std::string&)>;
@@ -74,22 +73,21 @@ struct model_folder::weights {
     for (const std::string& shard : shards) {
       const fs::path path = index.parent_path() / shard;
       if (!fs::exists(path)) {
-        throw error(errc::bad_file, "{}: the shard {} that it names is missing", index.string(),
-                    path.string());
+        throw error(errc::bad_file, "{}: the shard {} that it names is missing", index.string(), path.string());
       }
       add_file(path);
     }
     for (const auto& [tensor, shard] : shard_of) {
       const auto found = places.find(tensor);
       if (found == places.end() || found->second.file != shard) {
-        throw error(errc::bad_file, "{}: tensor {} is not in {}, where it is said to be",
-                    index.string(), tensor, shard);
+        throw error(errc::bad_file, "{}: tensor {} is not in {}, where it is said to be", index.string(), tensor,
+                    shard);
       }
     }
     for (const auto& [tensor, where] : places) {
       if (!shard_of.contains(tensor)) {
-        throw error(errc::bad_file, "{}: {} holds tensor {}, which the index does not list",
-                    index.string(), where.file, tensor);
+        throw error(errc::bad_file, "{}: {} holds tensor {}, which the index does not list", index.string(), where.file,
+                    tensor);
       }
     }
   }
@@ -97,23 +95,19 @@ struct model_folder::weights {
 private:
   template <class File> void add(File file, const fs::path& path) {
     for (const std::string& name : file.names()) {
-      const auto [found, inserted] =
-          places.emplace(name, place{path.filename().string(), finders.size()});
+      const auto [found, inserted] = places.emplace(name, place{path.filename().string(), finders.size()});
       if (!inserted) {
-        throw error(errc::bad_file, "{}: tensor {} is in {} too", path.string(), name,
-                    found->second.file);
+        throw error(errc::bad_file, "{}: tensor {} is in {} too", path.string(), name, found->second.file);
       }
     }
-    finders.push_back(
-        [file = std::move(file)](const std::string& name) { return file.find(name); });
+    finders.push_back([file = std::move(file)](const std::string& name) { return file.find(name); });
   }
 };
 
 model_folder model_folder::open(const fs::path& folder) {
   recover_folder(folder);
   if (!fs::is_directory(folder)) {
-    throw error(errc::not_found,
-                "{}: no such folder (a model is a folder with config.json and weights)",
+    throw error(errc::not_found, "{}: no such folder (a model is a folder with config.json and weights)",
                 folder.string());
   }
   model_folder model;
@@ -133,8 +127,8 @@ model_folder model_folder::open(const fs::path& folder) {
   } else if (fs::exists(folder / torch_index)) {
     found->add_indexed(folder / torch_index);
   } else {
-    throw error(errc::not_found, "{}: no weights: none of {}, {}, {}, {} is there", folder.string(),
-                single_file, single_index, torch_single_file, torch_index);
+    throw error(errc::not_found, "{}: no weights: none of {}, {}, {}, {} is there", folder.string(), single_file,
+                single_index, torch_single_file, torch_index);
   }
   if (fs::exists(folder / value_head_file)) {
     found->add_file(folder / value_head_file);
@@ -153,8 +147,7 @@ std::vector<std::string> model_folder::tensor_names() const {
 
 std::optional<host_array> model_folder::find(const std::string& name) const {
   const auto found = weights_->places.find(name);
-  return found == weights_->places.end() ? std::nullopt
-                                         : weights_->finders[found->second.finder](name);
+  return found == weights_->places.end() ? std::nullopt : weights_->finders[found->second.finder](name);
 }
 
 array_finder model_folder::finder() const {
@@ -165,16 +158,13 @@ array_finder model_folder::finder() const {
 
 std::vector<tensor_shape> shapes_of(const tensor_producer& producer) {
   std::vector<tensor_shape> shapes;
-  producer([&](const host_array& array) {
-    shapes.push_back({array.name, array.type, array.shape});
-  });
+  producer([&](const host_array& array) { shapes.push_back({array.name, array.type, array.shape}); });
   return shapes;
 }
 
 void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
-  for (const char* name :
-       {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-        "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+                           "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja"}) {
     if (fs::exists(source / name)) {
       const auto file = mapped_file::open(source / name);
       write_file_atomically(target / name, file->bytes());
@@ -186,8 +176,7 @@ namespace {
 
 /// Which tensors go into which file: in the given order, a new shard where the limit would be
 /// passed.
-std::vector<std::vector<tensor_shape>> divide(const std::vector<tensor_shape>& tensors,
-                                              int64_t shard_bytes) {
+std::vector<std::vector<tensor_shape>> divide(const std::vector<tensor_shape>& tensors, int64_t shard_bytes) {
   std::vector<std::vector<tensor_shape>> shards(1);
   int64_t filled = 0;
   for (const tensor_shape& tensor : tensors) {
@@ -205,17 +194,14 @@ std::vector<std::vector<tensor_shape>> divide(const std::vector<tensor_shape>& t
 /// the end.
 class sharded_writer {
 public:
-  sharded_writer(const fs::path& folder, const std::vector<tensor_shape>& tensors,
-                 int64_t shard_bytes) {
+  sharded_writer(const fs::path& folder, const std::vector<tensor_shape>& tensors, int64_t shard_bytes) {
     const auto shards = divide(tensors, shard_bytes);
     for (size_t i = 0; i < shards.size(); ++i) {
-      const std::string name = shards.size() == 1 ? single_file
-                                                  : fmt::format("model-{:05}-of-{:05}.safetensors",
-                                                                i + 1, shards.size());
+      const std::string name =
+          shards.size() == 1 ? single_file : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
       for (const tensor_shape& tensor : shards[i]) {
         if (!slots_.emplace(tensor.name, slot{i, tensor.type, name}).second) {
-          throw error(errc::bad_argument, "{}: two tensors are named {}", folder.string(),
-                      tensor.name);
+          throw error(errc::bad_argument, "{}: two tensors are named {}", folder.string(), tensor.name);
         }
         total_bytes_ += tensor.bytes();
       }
@@ -229,8 +215,7 @@ public:
   void write(const host_array& array) {
     const auto found = slots_.find(array.name);
     if (found == slots_.end()) {
-      throw error(errc::bad_argument, "tensor {} is not in the list of those to be written",
-                  array.name);
+      throw error(errc::bad_argument, "tensor {} is not in the list of those to be written", array.name);
     }
     writers_[found->second.writer].write(convert_array(array, found->second.type));
   }
@@ -264,15 +249,14 @@ private:
   int64_t total_bytes_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 void write_model_folder(const fs::path& target, const model_folder_contents& contents) {
   parse_json_keys(contents.config_json, (target / "config.json").string());
   atomic_folder folder(target);
   write_file_atomically(folder.staging() / "config.json", contents.config_json);
   if (!contents.generation_config_json.empty()) {
-    write_file_atomically(folder.staging() / "generation_config.json",
-                          contents.generation_config_json);
+    write_file_atomically(folder.staging() / "generation_config.json", contents.generation_config_json);
   }
   if (!contents.tokenizer_source.empty()) {
     copy_tokenizer_files(contents.tokenizer_source, folder.staging());
@@ -286,4 +270,4 @@ void write_model_folder(const fs::path& target, const model_folder_contents& con
   folder.commit();
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

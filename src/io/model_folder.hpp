@@ -1,7 +1,7 @@
 /// Hugging Face model folders, in and out.
 #pragma once
 
-#include "io/model_config.hpp" // for callers that also turn heads
+#include "io/model_config.hpp"  // for callers that also turn heads
 #include "io/safetensors.hpp"
 #include "kernels/base/host_array.hpp"
 #include "kernels/base/keys.hpp"
@@ -60,12 +60,11 @@ std::vector<tensor_shape> shapes_of(const tensor_producer& producer);
 
 struct model_folder_contents {
   std::string config_json;
-  std::string generation_config_json; ///< empty: none is written
-  std::vector<tensor_shape>
-      tensors; ///< types as they are to be stored; the producer's values are converted
+  std::string generation_config_json;  ///< empty: none is written
+  std::vector<tensor_shape> tensors;   ///< types as they are to be stored; the producer's values are converted
   tensor_producer producer;
-  std::filesystem::path tokenizer_source; ///< folder to copy tokenizer files from; empty: none
-  std::map<std::string, std::string> further_files; ///< name to text
+  std::filesystem::path tokenizer_source;            ///< folder to copy tokenizer files from; empty: none
+  std::map<std::string, std::string> further_files;  ///< name to text
   /// Above this the weights are sharded, with an index.
   int64_t shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 };
@@ -79,4 +78,4 @@ void write_model_folder(const std::filesystem::path& target, const model_folder_
 /// chat_template.jinja), as far as it is there. Errors  io_failure.
 void copy_tokenizer_files(const std::filesystem::path& source, const std::filesystem::path& target);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -3,9 +3,10 @@
 #include "io/atomic_file.hpp"
 #include "kernels/base/error.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
 namespace troupe::io {
 

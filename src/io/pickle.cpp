@@ -58,11 +58,11 @@ const char* to_string(kind k) {
 
 struct value {
   kind what = kind::none;
-  dtype type = dtype::f32;    ///< of a storage class or storage
-  int64_t integer = 0;        ///< also a storage's elements, a tensor's offset
-  std::string_view text = {}; ///< also a storage's key; points into the pickle
+  dtype type = dtype::f32;     ///< of a storage class or storage
+  int64_t integer = 0;         ///< also a storage's elements, a tensor's offset
+  std::string_view text = {};  ///< also a storage's key; points into the pickle
   std::vector<reference> items =
-      {}; ///< tuple, list; dictionary: key, value, key, value; tensor: storage, shape, stride
+      {};  ///< tuple, list; dictionary: key, value, key, value; tensor: storage, shape, stride
 };
 
 struct known_global {
@@ -93,12 +93,10 @@ public:
 
   /// Runs to STOP and leaves the result.
   std::vector<pickled_tensor> run() {
-    require(in_.left() > 0 && in_.read<uint8_t>() == 0x80,
-            "does not start with a protocol 2 to 5 marker");
+    require(in_.left() > 0 && in_.read<uint8_t>() == 0x80, "does not start with a protocol 2 to 5 marker");
     const auto protocol = in_.read<uint8_t>();
     if (protocol < 2 || protocol > 5) {
-      throw error(errc::unsupported, "{}: pickle protocol {} at byte 1: 2 to 5 are read",
-                  in_.where(), protocol);
+      throw error(errc::unsupported, "{}: pickle protocol {} at byte 1: 2 to 5 are read", in_.where(), protocol);
     }
     while (step()) {
     }
@@ -113,8 +111,7 @@ private:
       return false;
     }
     if (!push_scalar(opcode) && !build_container(opcode) && !use_memo(opcode) && !call(opcode)) {
-      throw error(errc::unsupported,
-                  "{}: pickle opcode 0x{:02x} at byte {} is not one that tensors need: refused",
+      throw error(errc::unsupported, "{}: pickle opcode 0x{:02x} at byte {} is not one that tensors need: refused",
                   in_.where(), opcode, opcode_at_);
     }
     return true;
@@ -125,33 +122,33 @@ private:
     case 'N':
       push({.what = kind::none});
       return true;
-    case 0x88: // NEWTRUE
-    case 0x89: // NEWFALSE
+    case 0x88:  // NEWTRUE
+    case 0x89:  // NEWFALSE
       push({.what = kind::boolean, .integer = opcode == 0x88});
       return true;
-    case 'J': // BININT
+    case 'J':  // BININT
       push_integer(in_.read<int32_t>());
       return true;
-    case 'K': // BININT1
+    case 'K':  // BININT1
       push_integer(in_.read<uint8_t>());
       return true;
-    case 'M': // BININT2
+    case 'M':  // BININT2
       push_integer(in_.read<uint16_t>());
       return true;
-    case 0x8A: // LONG1
+    case 0x8A:  // LONG1
       push_integer(read_long());
       return true;
-    case 'G': // BINFLOAT: occurs in metadata only, its value is of no use here
+    case 'G':  // BINFLOAT: occurs in metadata only, its value is of no use here
       in_.take(8);
       push({.what = kind::real});
       return true;
-    case 'X': // BINUNICODE
+    case 'X':  // BINUNICODE
       push({.what = kind::text, .text = in_.take_text(in_.read<uint32_t>())});
       return true;
-    case 0x8C: // SHORT_BINUNICODE
+    case 0x8C:  // SHORT_BINUNICODE
       push({.what = kind::text, .text = in_.take_text(in_.read<uint8_t>())});
       return true;
-    case 0x8D: // BINUNICODE8
+    case 0x8D:  // BINUNICODE8
       push({.what = kind::text, .text = in_.take_text(in_.read<uint64_t>())});
       return true;
     default:
@@ -161,7 +158,7 @@ private:
 
   bool build_container(uint8_t opcode) {
     switch (opcode) {
-    case '(': // MARK
+    case '(':  // MARK
       marks_.push_back(stack_.size());
       return true;
     case '}':
@@ -173,24 +170,24 @@ private:
     case ')':
       push({.what = kind::tuple});
       return true;
-    case 't': // TUPLE
+    case 't':  // TUPLE
       push({.what = kind::tuple, .items = pop_to_mark()});
       return true;
-    case 0x85: // TUPLE1, TUPLE2, TUPLE3
+    case 0x85:  // TUPLE1, TUPLE2, TUPLE3
     case 0x86:
     case 0x87:
       push({.what = kind::tuple, .items = pop_many(opcode - 0x84U)});
       return true;
-    case 's': // SETITEM
+    case 's':  // SETITEM
       append(kind::dictionary, pop_many(2));
       return true;
-    case 'u': // SETITEMS
+    case 'u':  // SETITEMS
       append(kind::dictionary, pop_to_mark());
       return true;
-    case 'a': // APPEND
+    case 'a':  // APPEND
       append(kind::list, pop_many(1));
       return true;
-    case 'e': // APPENDS
+    case 'e':  // APPENDS
       append(kind::list, pop_to_mark());
       return true;
     default:
@@ -200,19 +197,19 @@ private:
 
   bool use_memo(uint8_t opcode) {
     switch (opcode) {
-    case 'q': // BINPUT
+    case 'q':  // BINPUT
       memo_[in_.read<uint8_t>()] = top();
       return true;
-    case 'r': // LONG_BINPUT
+    case 'r':  // LONG_BINPUT
       memo_[in_.read<uint32_t>()] = top();
       return true;
-    case 0x94: // MEMOIZE
+    case 0x94:  // MEMOIZE
       memo_[static_cast<uint32_t>(memo_.size())] = top();
       return true;
-    case 'h': // BINGET
+    case 'h':  // BINGET
       recall(in_.read<uint8_t>());
       return true;
-    case 'j': // LONG_BINGET
+    case 'j':  // LONG_BINGET
       recall(in_.read<uint32_t>());
       return true;
     default:
@@ -222,30 +219,30 @@ private:
 
   bool call(uint8_t opcode) {
     switch (opcode) {
-    case 0x95: { // FRAME: a hint for buffered readers
+    case 0x95: {  // FRAME: a hint for buffered readers
       const auto length = in_.read<uint64_t>();
       require(length <= in_.left(), "announces a frame beyond its end");
       return true;
     }
-    case 'c': { // GLOBAL
+    case 'c': {  // GLOBAL
       const std::string_view module = read_line();
       push_global(module, read_line());
       return true;
     }
-    case 0x93: { // STACK_GLOBAL
+    case 0x93: {  // STACK_GLOBAL
       const std::vector<reference> names = pop_many(2);
       push_global(text_of(names[0]), text_of(names[1]));
       return true;
     }
-    case 'Q': // BINPERSID
+    case 'Q':  // BINPERSID
       push_storage();
       return true;
-    case 'R': { // REDUCE
+    case 'R': {  // REDUCE
       const std::vector<reference> operands = pop_many(2);
       reduce(operands[0], operands[1]);
       return true;
     }
-    case 'b': // BUILD
+    case 'b':  // BUILD
       build();
       return true;
     default:
@@ -292,8 +289,7 @@ private:
 
   void append(kind container, const std::vector<reference>& items) {
     value& target = values_[top()];
-    require(target.what == container,
-            "adds items to something else than a container of their kind");
+    require(target.what == container, "adds items to something else than a container of their kind");
     require(container != kind::dictionary || items.size() % 2 == 0, "has a key without a value");
     target.items.insert(target.items.end(), items.begin(), items.end());
   }
@@ -350,8 +346,7 @@ private:
   /// Persistent id ('storage', class, key, location, elements).
   void push_storage() {
     const value& id = expect(pop(), kind::tuple);
-    require(id.items.size() == 5 && text_of(id.items[0]) == "storage",
-            "has a persistent id that is no storage");
+    require(id.items.size() == 5 && text_of(id.items[0]) == "storage", "has a persistent id that is no storage");
     const value& type = expect(id.items[1], kind::storage_class);
     const std::string_view key = text_of(id.items[2]);
     require(key.size() <= longest_storage_key, "has a storage key of more than 255 bytes");
@@ -362,23 +357,20 @@ private:
 
   void reduce(reference function, reference argument) {
     // Checked before the copy: a long tuple recalled over and over would cost its length each time.
-    require(expect(argument, kind::tuple).items.size() <= 7,
-            "calls a function with more than 7 values");
+    require(expect(argument, kind::tuple).items.size() <= 7, "calls a function with more than 7 values");
     const std::vector<reference> arguments = values_[argument].items;
     switch (values_[function].what) {
     case kind::rebuild_tensor:
       // (storage, offset, shape, stride, requires_grad, hooks[, metadata])
-      require(arguments.size() == 6 || arguments.size() == 7,
-              "calls _rebuild_tensor_v2 with other than 6 or 7 values");
-      require(arguments.size() == 6 || values_[arguments[6]].what == kind::none,
-              "has a tensor with metadata");
+      require(arguments.size() == 6 || arguments.size() == 7, "calls _rebuild_tensor_v2 with other than 6 or 7 values");
+      require(arguments.size() == 6 || values_[arguments[6]].what == kind::none, "has a tensor with metadata");
       expect(arguments[0], kind::storage);
       push({.what = kind::tensor,
             .integer = integer_of(arguments[1]),
             .items = {arguments[0], arguments[2], arguments[3]}});
       return;
-    case kind::rebuild_parameter: // (tensor, requires_grad, hooks): the tensor itself is all that
-                                  // matters
+    case kind::rebuild_parameter:  // (tensor, requires_grad, hooks): the tensor itself is all that
+                                   // matters
       require(arguments.size() == 3, "calls _rebuild_parameter with other than 3 values");
       expect(arguments[0], kind::tensor);
       stack_.push_back(arguments[0]);
@@ -404,8 +396,8 @@ private:
   std::vector<pickled_tensor> collect(reference root) const {
     const value& dictionary = values_[root];
     if (dictionary.what != kind::dictionary) {
-      throw error(errc::unsupported, "{}: holds {}, not a dictionary of tensors (a state_dict)",
-                  in_.where(), to_string(dictionary.what));
+      throw error(errc::unsupported, "{}: holds {}, not a dictionary of tensors (a state_dict)", in_.where(),
+                  to_string(dictionary.what));
     }
     std::vector<pickled_tensor> tensors;
     std::set<std::string_view> names;
@@ -413,10 +405,8 @@ private:
       const std::string_view name = text_of(dictionary.items[i]);
       const value& tensor = values_[dictionary.items[i + 1]];
       if (tensor.what != kind::tensor) {
-        throw error(
-            errc::unsupported,
-            "{}: the value of \"{}\" is {}, not a tensor: save the model's state_dict alone",
-            in_.where(), printable(name), to_string(tensor.what));
+        throw error(errc::unsupported, "{}: the value of \"{}\" is {}, not a tensor: save the model's state_dict alone",
+                    in_.where(), printable(name), to_string(tensor.what));
       }
       if (!names.insert(name).second) {
         throw error(errc::bad_file, "{}: tensor {} occurs twice", in_.where(), printable(name));
@@ -439,24 +429,22 @@ private:
       throw error(errc::bad_file,
                   "{}: tensor {} (shape [{}], stride [{}], offset {}) does not fit its storage of "
                   "{} elements",
-                  in_.where(), printable(name), fmt::join(result.shape, ", "),
-                  fmt::join(result.stride, ", "), result.offset, result.storage_elements);
+                  in_.where(), printable(name), fmt::join(result.shape, ", "), fmt::join(result.stride, ", "),
+                  result.offset, result.storage_elements);
     }
     return result;
   }
 
   static bool fits(const pickled_tensor& tensor) {
-    if (tensor.shape.size() != tensor.stride.size() || tensor.offset < 0 ||
-        tensor.offset > tensor.storage_elements) {
+    if (tensor.shape.size() != tensor.stride.size() || tensor.offset < 0 || tensor.offset > tensor.storage_elements) {
       return false;
     }
     int64_t elements = 1;
-    int64_t last = tensor.offset; // the highest element touched
+    int64_t last = tensor.offset;  // the highest element touched
     for (size_t d = 0; d < tensor.shape.size(); ++d) {
       const int64_t extent = tensor.shape[d];
       int64_t reach = 0;
-      if (extent < 0 || tensor.stride[d] < 0 ||
-          __builtin_mul_overflow(elements, extent, &elements) ||
+      if (extent < 0 || tensor.stride[d] < 0 || __builtin_mul_overflow(elements, extent, &elements) ||
           (extent > 0 && (__builtin_mul_overflow(extent - 1, tensor.stride[d], &reach) ||
                           __builtin_add_overflow(last, reach, &last)))) {
         return false;
@@ -469,8 +457,8 @@ private:
 
   const value& expect(reference r, kind wanted) const {
     if (values_[r].what != wanted) {
-      throw error(errc::bad_file, "{}: {} where {} is needed, before byte {}", in_.where(),
-                  to_string(values_[r].what), to_string(wanted), in_.position());
+      throw error(errc::bad_file, "{}: {} where {} is needed, before byte {}", in_.where(), to_string(values_[r].what),
+                  to_string(wanted), in_.position());
     }
     return values_[r];
   }
@@ -490,8 +478,7 @@ private:
 
   void require(bool condition, const char* complaint) const {
     if (!condition) {
-      throw error(errc::bad_file, "{}: the pickle {}, at byte {}", in_.where(), complaint,
-                  opcode_at_);
+      throw error(errc::bad_file, "{}: the pickle {}, at byte {}", in_.where(), complaint, opcode_at_);
     }
   }
 
@@ -503,7 +490,7 @@ private:
   std::unordered_map<uint32_t, reference> memo_;
 };
 
-} // namespace
+}  // namespace
 
 int64_t pickled_tensor::elements() const {
   int64_t n = 1;
@@ -527,14 +514,12 @@ bool pickled_tensor::contiguous() const {
   return true;
 }
 
-std::vector<pickled_tensor> read_tensor_pickle(std::span<const std::byte> bytes,
-                                               const std::string& where) {
+std::vector<pickled_tensor> read_tensor_pickle(std::span<const std::byte> bytes, const std::string& where) {
   if (bytes.size() > longest_pickle_bytes) {
-    throw error(errc::unsupported,
-                "{}: a pickle of {} bytes, the limit for a description of tensors is {}", where,
+    throw error(errc::unsupported, "{}: a pickle of {} bytes, the limit for a description of tensors is {}", where,
                 bytes.size(), longest_pickle_bytes);
   }
   return pickle_machine(bytes, where).run();
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

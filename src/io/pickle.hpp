@@ -21,7 +21,7 @@ struct pickled_tensor {
   dtype type = dtype::f32;
   std::string storage_key;
   int64_t storage_elements = 0;
-  int64_t offset = 0; ///< first element within the storage
+  int64_t offset = 0;  ///< first element within the storage
   std::vector<int64_t> shape, stride;
 
   int64_t elements() const;
@@ -32,7 +32,6 @@ struct pickled_tensor {
 /// are checked against the storage's announced size; a tensor has no more elements than its storage
 /// (no expanded views). `where` names the source in errors. Errors  bad_file: malformed, truncated;
 /// unsupported: an opcode, global or value that tensors do not need.
-std::vector<pickled_tensor> read_tensor_pickle(std::span<const std::byte> bytes,
-                                               const std::string& where);
+std::vector<pickled_tensor> read_tensor_pickle(std::span<const std::byte> bytes, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -24,9 +24,7 @@ bool is_run(const fs::path& root) { return fs::exists(root / "attempt"); }
 
 /// What a creation that was cut short can have left.
 bool is_new(const fs::path& root) {
-  const auto harmless = [](const fs::directory_entry& entry) {
-    return entry.path().filename() == "attempt.tmp";
-  };
+  const auto harmless = [](const fs::directory_entry& entry) { return entry.path().filename() == "attempt.tmp"; };
   return std::all_of(fs::directory_iterator(root), fs::directory_iterator(), harmless);
 }
 
@@ -91,8 +89,7 @@ run_directory run_directory::open(const fs::path& root) {
     throw error(errc::not_found, "there is no run at {}", root.string());
   }
   if (!is_run(root)) {
-    throw error(errc::bad_argument, "{} is not a run directory (it has no file 'attempt')",
-                root.string());
+    throw error(errc::bad_argument, "{} is not a run directory (it has no file 'attempt')", root.string());
   }
   return run_directory(root);
 }
@@ -102,14 +99,12 @@ run_directory run_directory::open_or_create(const fs::path& root) {
   const run_directory run(root);
   if (!is_run(root)) {
     if (!is_new(root)) {
-      throw error(errc::bad_argument,
-                  "{} is neither empty nor a run directory: give another run.dir, or empty it",
+      throw error(errc::bad_argument, "{} is neither empty nor a run directory: give another run.dir, or empty it",
                   root.string());
     }
     write_file_atomically(run.attempt_file(), std::string_view("0\n"));
   }
-  for (const fs::path& folder :
-       {run.checkpoints(), run.experience(), run.models(), run.tensorboard()}) {
+  for (const fs::path& folder : {run.checkpoints(), run.experience(), run.models(), run.tensorboard()}) {
     create_folder(folder);
   }
   sync_folder(root);
@@ -140,8 +135,7 @@ int64_t run_directory::begin_attempt() const {
 void run_directory::require_attempt(int64_t attempt) const {
   const int64_t current = this->attempt();
   if (current != attempt) {
-    throw error(errc::interrupted,
-                "attempt {} of {} is over (attempt {} has begun): nothing is written", attempt,
+    throw error(errc::interrupted, "attempt {} of {} is over (attempt {} has begun): nothing is written", attempt,
                 root_.string(), current);
   }
 }
@@ -166,8 +160,7 @@ std::vector<std::string> run_directory::clean_up() const {
 int64_t run_directory::free_bytes() const {
   struct statvfs status {};
   if (::statvfs(root_.c_str(), &status) != 0) {
-    throw error(errc::io_failure, "cannot ask for the free space of {}: {}", root_.string(),
-                std::strerror(errno));
+    throw error(errc::io_failure, "cannot ask for the free space of {}: {}", root_.string(), std::strerror(errno));
   }
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
@@ -191,8 +184,8 @@ run_lock::run_lock(const run_directory& run) {
   }
   const std::string holder = fmt::format("pid {} on {}\n", ::getpid(), host_name());
   // A failure here (a full disk) leaves the lock held: only its description is missing.
-  if (::ftruncate(descriptor_, 0) != 0 || ::pwrite(descriptor_, holder.data(), holder.size(), 0) !=
-                                              static_cast<ssize_t>(holder.size())) {
+  if (::ftruncate(descriptor_, 0) != 0 ||
+      ::pwrite(descriptor_, holder.data(), holder.size(), 0) != static_cast<ssize_t>(holder.size())) {
     ::ftruncate(descriptor_, 0);
   }
 }

@@ -12,7 +12,7 @@ namespace troupe::io {
 
 /// Paths, and the files that are neither checkpoint, experience nor metrics. Holds no open file.
 class run_directory {
- public:
+public:
   /// For a worker or a reader: the folder of an existing run.
   /// Errors  not_found; bad_argument: not a run.
   static run_directory open(const std::filesystem::path& root);
@@ -53,7 +53,7 @@ class run_directory {
   /// Bytes that this user may still write on the run's file system.
   int64_t free_bytes() const;
 
- private:
+private:
   explicit run_directory(std::filesystem::path root) : root_(std::move(root)) {}
   std::filesystem::path root_;
 };
@@ -61,14 +61,14 @@ class run_directory {
 /// The run's exclusive lock, held until destroyed or the process ends, however it ends; children do
 /// not inherit it.
 class run_lock {
- public:
+public:
   /// Errors  bad_argument: another process holds it (names its pid and host); io_failure.
   explicit run_lock(const run_directory& run);
   ~run_lock();
   run_lock(run_lock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   run_lock& operator=(run_lock&&) = delete;
 
- private:
+private:
   int descriptor_ = -1;
 };
 

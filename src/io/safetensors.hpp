@@ -72,4 +72,4 @@ private:
   std::unique_ptr<state> state_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

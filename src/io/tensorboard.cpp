@@ -116,8 +116,7 @@ int tensorboard_writer::descriptor(const std::string& phase, double time) {
   const std::string text = read_text_file(path);
   const std::string whole = whole_records(text, [](std::string_view) { return true; });
   if (whole.size() != text.size() && ::ftruncate(opened, static_cast<off_t>(whole.size())) != 0) {
-    throw error(errc::io_failure, "cannot cut the damaged end of {}: {}", path.string(),
-                std::strerror(errno));
+    throw error(errc::io_failure, "cannot cut the damaged end of {}: {}", path.string(), std::strerror(errno));
   }
   if (whole.empty()) {
     write_all(opened, tfrecord(version_event(time)), path);
@@ -154,8 +153,8 @@ void tensorboard_writer::add_scalars(const std::string& phase, int64_t step, dou
   append(phase, time, event);
 }
 
-void tensorboard_writer::add_text(const std::string& phase, int64_t step, double time,
-                                  const std::string& tag, const std::string& markdown) {
+void tensorboard_writer::add_text(const std::string& phase, int64_t step, double time, const std::string& tag,
+                                  const std::string& markdown) {
   std::string value;
   put_bytes(value, value_field::tag, tag);
   put_bytes(value, value_field::tensor, text_tensor(markdown));
@@ -176,16 +175,14 @@ void tensorboard_writer::truncate_after(const std::string& phase, int64_t counte
     std::error_code failure;
     fs::remove_all(folder_ / later, failure);
     if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", (folder_ / later).string(),
-                  failure.message());
+      throw error(errc::io_failure, "cannot remove {}: {}", (folder_ / later).string(), failure.message());
     }
   }
   const fs::path path = folder_ / phase / event_file_name;
   if (fs::exists(path)) {
     const std::string text = read_text_file(path);
-    const std::string kept = whole_records(text, [counter](std::string_view data) {
-      return event_step(data).value_or(counter + 1) <= counter;
-    });
+    const std::string kept = whole_records(
+        text, [counter](std::string_view data) { return event_step(data).value_or(counter + 1) <= counter; });
     if (kept.size() != text.size()) {
       write_file_atomically(path, kept);
     }

@@ -19,7 +19,7 @@ namespace troupe::io {
 /// at a time.
 /// Errors  io_failure.
 class tensorboard_writer {
- public:
+public:
   explicit tensorboard_writer(std::filesystem::path folder);
   ~tensorboard_writer();
   tensorboard_writer(const tensorboard_writer&) = delete;
@@ -36,10 +36,9 @@ class tensorboard_writer {
 
   /// On resume: drops the points of `phase` with a step above `counter`, and the files of
   /// `later_phases`.
-  void truncate_after(const std::string& phase, int64_t counter,
-                      std::span<const std::string> later_phases);
+  void truncate_after(const std::string& phase, int64_t counter, std::span<const std::string> later_phases);
 
- private:
+private:
   int descriptor(const std::string& phase, double time);
   void append(const std::string& phase, double time, std::string_view event);
   void close_all();

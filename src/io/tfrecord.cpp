@@ -86,9 +86,7 @@ uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-uint32_t masked_crc32c(std::string_view bytes) {
-  return std::rotr(crc32c(bytes), 15) + 0xa282ead8U;
-}
+uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8U; }
 
 std::string tfrecord(std::string_view data) {
   std::string out;
@@ -100,8 +98,7 @@ std::string tfrecord(std::string_view data) {
 }
 
 std::optional<std::string_view> first_tfrecord(std::string_view bytes) {
-  if (bytes.size() < tfrecord_overhead ||
-      raw_at<uint32_t>(bytes, 8) != masked_crc32c(bytes.substr(0, 8))) {
+  if (bytes.size() < tfrecord_overhead || raw_at<uint32_t>(bytes, 8) != masked_crc32c(bytes.substr(0, 8))) {
     return std::nullopt;
   }
   const auto size = raw_at<uint64_t>(bytes, 0);

@@ -13,21 +13,18 @@ namespace {
 
 /// What files of torch.save before 1.6 begin with: a protocol 2 pickle of their magic number, a
 /// 10-byte integer.
-constexpr std::string_view legacy_start =
-    "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+constexpr std::string_view legacy_start = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
 /// Row-major copy of a strided tensor; both are known to fit.
-std::shared_ptr<std::vector<std::byte>> gather(const pickled_tensor& tensor,
-                                               std::span<const std::byte> storage) {
+std::shared_ptr<std::vector<std::byte>> gather(const pickled_tensor& tensor, std::span<const std::byte> storage) {
   const auto width = static_cast<size_t>(size_of(tensor.type));
   const auto count = static_cast<size_t>(tensor.elements());
   auto copy = std::make_shared<std::vector<std::byte>>(count * width);
   std::vector<int64_t> index(tensor.shape.size(), 0);
   int64_t element = tensor.offset;
   for (size_t i = 0; i < count; ++i) {
-    std::memcpy(copy->data() + i * width, storage.data() + static_cast<size_t>(element) * width,
-                width);
-    for (size_t d = index.size(); d-- > 0;) { // count up like an odometer
+    std::memcpy(copy->data() + i * width, storage.data() + static_cast<size_t>(element) * width, width);
+    for (size_t d = index.size(); d-- > 0;) {  // count up like an odometer
       element += tensor.stride[d];
       if (++index[d] < tensor.shape[d]) {
         break;
@@ -39,8 +36,7 @@ std::shared_ptr<std::vector<std::byte>> gather(const pickled_tensor& tensor,
   return copy;
 }
 
-std::string find_prefix(const std::map<std::string, zip_entry, std::less<>>& entries,
-                        const std::string& where) {
+std::string find_prefix(const std::map<std::string, zip_entry, std::less<>>& entries, const std::string& where) {
   constexpr std::string_view ending = "/data.pkl";
   std::optional<std::string> prefix;
   for (const auto& [name, entry] : entries) {
@@ -52,27 +48,25 @@ std::string find_prefix(const std::map<std::string, zip_entry, std::less<>>& ent
     }
   }
   if (!prefix) {
-    throw error(errc::bad_file, "{}: the archive has no data.pkl: torch.save did not write it",
-                where);
+    throw error(errc::bad_file, "{}: the archive has no data.pkl: torch.save did not write it", where);
   }
   return *prefix;
 }
 
-void check_byte_order(const std::map<std::string, zip_entry, std::less<>>& entries,
-                      const std::string& prefix, const std::string& where) {
+void check_byte_order(const std::map<std::string, zip_entry, std::less<>>& entries, const std::string& prefix,
+                      const std::string& where) {
   const auto found = entries.find(prefix + "byteorder");
   constexpr std::string_view expected = "little";
   if (found == entries.end()) {
-    return; // before torch 2.1: always little
+    return;  // before torch 2.1: always little
   }
   const auto bytes = found->second.bytes;
-  if (bytes.size() != expected.size() ||
-      std::memcmp(bytes.data(), expected.data(), expected.size()) != 0) {
+  if (bytes.size() != expected.size() || std::memcmp(bytes.data(), expected.data(), expected.size()) != 0) {
     throw error(errc::unsupported, "{}: its values are not in little-endian order", where);
   }
 }
 
-} // namespace
+}  // namespace
 
 struct torch_file::archive {
   struct storage {
@@ -83,25 +77,22 @@ struct torch_file::archive {
   std::string where;
   std::shared_ptr<const void> owner;
   std::map<std::string, pickled_tensor, std::less<>> tensors;
-  std::map<std::string, storage, std::less<>> storages; ///< by key
+  std::map<std::string, storage, std::less<>> storages;  ///< by key
 
   /// Finds the entry that a tensor's storage is, and checks its size.
-  void add_storage(const pickled_tensor& tensor,
-                   const std::map<std::string, zip_entry, std::less<>>& entries,
+  void add_storage(const pickled_tensor& tensor, const std::map<std::string, zip_entry, std::less<>>& entries,
                    const std::string& prefix) {
     const std::string entry_name = prefix + "data/" + tensor.storage_key;
     const auto found = entries.find(entry_name);
     if (found == entries.end()) {
-      throw error(errc::bad_file, "{}: the storage {} of tensor {} is missing", where, entry_name,
-                  tensor.name);
+      throw error(errc::bad_file, "{}: the storage {} of tensor {} is missing", where, entry_name, tensor.name);
     }
     int64_t needed = 0;
     if (__builtin_mul_overflow(tensor.storage_elements, size_of(tensor.type), &needed) ||
         found->second.bytes.size() != static_cast<uint64_t>(needed)) {
-      throw error(errc::bad_file,
-                  "{}: the storage {} of tensor {} has {} bytes, {} elements of {} were announced",
-                  where, entry_name, tensor.name, found->second.bytes.size(),
-                  tensor.storage_elements, to_string(tensor.type));
+      throw error(errc::bad_file, "{}: the storage {} of tensor {} has {} bytes, {} elements of {} were announced",
+                  where, entry_name, tensor.name, found->second.bytes.size(), tensor.storage_elements,
+                  to_string(tensor.type));
     }
     storage& slot = storages[tensor.storage_key];
     slot.entry = found->second;
@@ -135,8 +126,7 @@ torch_file torch_file::parse(std::span<const std::byte> bytes, std::shared_ptr<c
   contents->where = where;
   contents->owner = std::move(owner);
   torch_file file;
-  for (pickled_tensor& tensor :
-       read_tensor_pickle(pickle.bytes, where + " (" + prefix + "data.pkl)")) {
+  for (pickled_tensor& tensor : read_tensor_pickle(pickle.bytes, where + " (" + prefix + "data.pkl)")) {
     contents->add_storage(tensor, entries, prefix);
     file.names_.push_back(tensor.name);
     contents->tensors.emplace(tensor.name, std::move(tensor));
@@ -152,10 +142,8 @@ std::optional<host_array> torch_file::find(std::string_view name) const {
   }
   const pickled_tensor& tensor = found->second;
   const archive::storage& storage = archive_->storages.find(tensor.storage_key)->second;
-  std::call_once(storage.verified,
-                 [&] { verify_crc32(storage.entry, storage.entry_name, archive_->where); });
-  host_array array{
-      .name = tensor.name, .type = tensor.type, .shape = tensor.shape, .bytes = {}, .owner = {}};
+  std::call_once(storage.verified, [&] { verify_crc32(storage.entry, storage.entry_name, archive_->where); });
+  host_array array{.name = tensor.name, .type = tensor.type, .shape = tensor.shape, .bytes = {}, .owner = {}};
   if (tensor.contiguous()) {
     const auto width = static_cast<size_t>(size_of(tensor.type));
     array.bytes = storage.entry.bytes.subspan(static_cast<size_t>(tensor.offset) * width,
@@ -169,4 +157,4 @@ std::optional<host_array> torch_file::find(std::string_view name) const {
   return array;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

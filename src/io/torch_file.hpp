@@ -39,4 +39,4 @@ private:
   std::shared_ptr<const archive> archive_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

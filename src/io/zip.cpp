@@ -44,8 +44,7 @@ uint64_t find_end(std::span<const std::byte> bytes, const std::string& where) {
       }
     }
   }
-  throw error(errc::bad_file,
-              "{}: no end of a zip directory in {} bytes: truncated, or not a zip archive", where,
+  throw error(errc::bad_file, "{}: no end of a zip directory in {} bytes: truncated, or not a zip archive", where,
               bytes.size());
 }
 
@@ -68,13 +67,12 @@ directory_place find_directory(byte_reader& in) {
   }
   in.seek(end - locator64_bytes);
   if (in.read<uint32_t>() != locator64_signature) {
-    return {.entries = entries, .offset = offset}; // exactly 65535 entries, no zip64
+    return {.entries = entries, .offset = offset};  // exactly 65535 entries, no zip64
   }
   in.take(4);
   in.seek(in.read<uint64_t>());
   if (in.read<uint32_t>() != end64_signature) {
-    throw error(errc::bad_file, "{}: no zip64 end of directory at byte {}", in.where(),
-                in.position() - 4);
+    throw error(errc::bad_file, "{}: no zip64 end of directory at byte {}", in.where(), in.position() - 4);
   }
   in.take(8 + 2 + 2 + 4 + 4 + 8);
   directory_place place;
@@ -130,8 +128,7 @@ central_record read_central(byte_reader& in) {
 zip_entry locate(const central_record& record, byte_reader& in) {
   const std::string name = printable(record.name);
   if (record.method != 0 || record.stored_bytes != record.bytes) {
-    throw error(errc::unsupported,
-                "{}: zip entry {} is compressed, torch.save never does that: refused", in.where(),
+    throw error(errc::unsupported, "{}: zip entry {} is compressed, torch.save never does that: refused", in.where(),
                 name);
   }
   if ((record.flags & 1U) != 0) {
@@ -139,22 +136,20 @@ zip_entry locate(const central_record& record, byte_reader& in) {
   }
   in.seek(record.local_offset);
   if (in.read<uint32_t>() != local_signature) {
-    throw error(errc::bad_file, "{}: no zip entry {} at byte {}", in.where(), name,
-                record.local_offset);
+    throw error(errc::bad_file, "{}: no zip entry {} at byte {}", in.where(), name, record.local_offset);
   }
   in.take(22);
   const auto name_bytes = in.read<uint16_t>();
   const auto extra_bytes = in.read<uint16_t>();
   if (in.take_text(name_bytes) != record.name) {
-    throw error(errc::bad_file,
-                "{}: the zip entry at byte {} is not the {} that the directory promises",
-                in.where(), record.local_offset, name);
+    throw error(errc::bad_file, "{}: the zip entry at byte {} is not the {} that the directory promises", in.where(),
+                record.local_offset, name);
   }
   in.take(extra_bytes);
   return {.bytes = in.take(record.bytes), .crc32 = record.crc32};
 }
 
-} // namespace
+}  // namespace
 
 std::map<std::string, zip_entry, std::less<>> read_zip_directory(std::span<const std::byte> bytes,
                                                                  const std::string& where) {
@@ -174,13 +169,11 @@ std::map<std::string, zip_entry, std::less<>> read_zip_directory(std::span<const
 }
 
 void verify_crc32(const zip_entry& entry, const std::string& entry_name, const std::string& where) {
-  const uLong sum =
-      ::crc32_z(0, reinterpret_cast<const Bytef*>(entry.bytes.data()), entry.bytes.size());
+  const uLong sum = ::crc32_z(0, reinterpret_cast<const Bytef*>(entry.bytes.data()), entry.bytes.size());
   if (sum != entry.crc32) {
-    throw error(errc::bad_file,
-                "{}: checksum of {} is {:08x}, it was written as {:08x}: the file is damaged",
-                where, printable(entry_name), sum, entry.crc32);
+    throw error(errc::bad_file, "{}: checksum of {} is {:08x}, it was written as {:08x}: the file is damaged", where,
+                printable(entry_name), sum, entry.crc32);
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

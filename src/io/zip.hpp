@@ -24,4 +24,4 @@ std::map<std::string, zip_entry, std::less<>> read_zip_directory(std::span<const
 /// Errors  bad_file, naming `where` and `entry_name`.
 void verify_crc32(const zip_entry& entry, const std::string& entry_name, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

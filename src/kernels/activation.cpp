@@ -38,4 +38,4 @@ void add_in_place(context& ctx, float* y, const float* x, int64_t count) {
   cpu::add_in_place(ctx, y, x, count);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

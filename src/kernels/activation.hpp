@@ -21,7 +21,7 @@ struct activation_args {
 void activation_forward(context& ctx, const activation_args& args);
 
 struct activation_backward_args {
-  float* dx_NF = nullptr;            ///< overwritten; may be dy_NF itself
+  float* dx_NF = nullptr;  ///< overwritten; may be dy_NF itself
   const float* dy_NF = nullptr;
   const float* x_NF = nullptr;
   int64_t n = 0, f = 0;
@@ -41,7 +41,7 @@ struct gated_activation_args {
 void gated_activation_forward(context& ctx, const gated_activation_args& args);
 
 struct gated_activation_backward_args {
-  float* dgate_up_N2F = nullptr;       ///< overwritten; may be gate_up_N2F itself
+  float* dgate_up_N2F = nullptr;  ///< overwritten; may be gate_up_N2F itself
   const float* dy_NF = nullptr;
   const float* gate_up_N2F = nullptr;
   int64_t n = 0, f = 0;

@@ -20,28 +20,28 @@
 
 namespace troupe::kernels {
 
-inline constexpr int64_t attention_tile = 64; ///< keys per tile, and positions per page
+inline constexpr int64_t attention_tile = 64;  ///< keys per tile, and positions per page
 
 struct attention_shape {
   int64_t heads = 0, kv_heads = 0, head_width = 0;
   float scale = 1.0F;
-  const float* alibi_slope_H = nullptr; ///< null: no ALiBi
+  const float* alibi_slope_H = nullptr;  ///< null: no ALiBi
   int64_t row_width() const { return (heads + 2 * kv_heads) * head_width; }
 };
 
 struct attention_args {
   attention_shape shape;
   float* out_NHK = nullptr;
-  float* lse_NH = nullptr; ///< log sum exp of each row's a, saved for backward; may be null
+  float* lse_NH = nullptr;  ///< log sum exp of each row's a, saved for backward; may be null
   const float* qkv_NE = nullptr;
-  std::span<const int64_t> offset_B1; ///< B + 1 row offsets; an empty sequence is allowed
+  std::span<const int64_t> offset_B1;  ///< B + 1 row offsets; an empty sequence is allowed
 };
 
 void attention_forward(context& ctx, const attention_args& args);
 
 struct attention_backward_args {
   attention_shape shape;
-  float* dqkv_NE = nullptr; ///< overwritten
+  float* dqkv_NE = nullptr;  ///< overwritten
   const float* dout_NHK = nullptr;
   const float* out_NHK = nullptr;
   const float* lse_NH = nullptr;
@@ -57,9 +57,7 @@ void attention_backward(context& ctx, const attention_backward_args& args);
 struct kv_pages {
   float* keys = nullptr;
   float* values = nullptr;
-  int64_t page_floats(const attention_shape& shape) const {
-    return shape.kv_heads * shape.head_width * attention_tile;
-  }
+  int64_t page_floats(const attention_shape& shape) const { return shape.kv_heads * shape.head_width * attention_tile; }
 };
 
 /// A sequence's new rows: rows [first_row, first_row + rows) of the call stand at its positions
@@ -73,7 +71,7 @@ struct paged_sequence {
 struct paged_attention_args {
   attention_shape shape;
   float* out_NHK = nullptr;
-  const float* qkv_NE = nullptr; ///< the new rows of all sequences
+  const float* qkv_NE = nullptr;  ///< the new rows of all sequences
   kv_pages pages;
   std::span<const paged_sequence> sequences;
 };
@@ -82,4 +80,4 @@ struct paged_attention_args {
 /// all of the pages.
 void paged_attention_forward(context& ctx, const paged_attention_args& args);
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

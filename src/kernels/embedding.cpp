@@ -11,8 +11,7 @@ static void check(const int32_t* index_N, int64_t n, int64_t rows, int64_t d) {
   }
   for (int64_t i = 0; i < n; ++i) {
     if (index_N[i] < 0 || index_N[i] >= rows) {
-      throw error(errc::bad_argument,
-                  "embedding: index {} at row {} is outside the table of {} rows", index_N[i], i,
+      throw error(errc::bad_argument, "embedding: index {} at row {} is outside the table of {} rows", index_N[i], i,
                   rows);
     }
   }
@@ -28,4 +27,4 @@ void embedding_backward(context& ctx, const embedding_backward_args& args) {
   cpu::embedding_backward(ctx, args);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

@@ -19,14 +19,14 @@ static void check_temperature(float temperature) {
 
 static void check(const log_prob_args& args) {
   if (args.n < 0 || args.d < 1 || args.vocabulary < 1) {
-    throw error(errc::shape_mismatch, "log_prob: {} rows {} wide over a vocabulary of {}", args.n,
-                args.d, args.vocabulary);
+    throw error(errc::shape_mismatch, "log_prob: {} rows {} wide over a vocabulary of {}", args.n, args.d,
+                args.vocabulary);
   }
   check_temperature(args.temperature);
   for (int64_t row = 0; row < args.n; ++row) {
     if (args.target_N[row] < 0 || args.target_N[row] >= args.vocabulary) {
-      throw error(errc::bad_argument, "log_prob: target {} of row {} is outside [0, {})",
-                  args.target_N[row], row, args.vocabulary);
+      throw error(errc::bad_argument, "log_prob: target {} of row {} is outside [0, {})", args.target_N[row], row,
+                  args.vocabulary);
     }
   }
 }
@@ -47,8 +47,7 @@ class logit_chunk {
 public:
   explicit logit_chunk(const log_prob_args& args)
       : args_(args),
-        rows_(std::min(
-            args.n, std::clamp<int64_t>((int64_t{1} << 22) / args.vocabulary / 16 * 16, 16, 256))),
+        rows_(std::min(args.n, std::clamp<int64_t>((int64_t{1} << 22) / args.vocabulary / 16 * 16, 16, 256))),
         logits_NV_(rows_ * args.vocabulary), statistics_N_(static_cast<size_t>(rows_)) {}
 
   int64_t rows() const { return rows_; }
@@ -64,15 +63,14 @@ public:
                          .n = count,
                          .outputs = args_.vocabulary,
                          .inputs = args_.d});
-    const cpu::log_prob_rows_args rows{
-        .logits_NV = logits_NV_.data(),
-        .statistics_N = statistics_N_.data(),
-        .logprob_N = args_.logprob_N + first,
-        .entropy_N = args_.entropy_N == nullptr ? nullptr : args_.entropy_N + first,
-        .target_N = args_.target_N + first,
-        .n = count,
-        .vocabulary = args_.vocabulary,
-        .temperature = args_.temperature};
+    const cpu::log_prob_rows_args rows{.logits_NV = logits_NV_.data(),
+                                       .statistics_N = statistics_N_.data(),
+                                       .logprob_N = args_.logprob_N + first,
+                                       .entropy_N = args_.entropy_N == nullptr ? nullptr : args_.entropy_N + first,
+                                       .target_N = args_.target_N + first,
+                                       .n = count,
+                                       .vocabulary = args_.vocabulary,
+                                       .temperature = args_.temperature};
     cpu::log_prob_rows(ctx, rows);
     return rows;
   }
@@ -84,7 +82,7 @@ private:
   std::vector<softmax_statistics> statistics_N_;
 };
 
-} // namespace
+}  // namespace
 
 void log_prob_forward(context& ctx, const log_prob_args& args) {
   check(args);
@@ -98,8 +96,7 @@ void log_prob_train(context& ctx, const log_prob_train_args& args) {
   const log_prob_args& f = args.forward;
   check(f);
   if (f.n > 0 && (f.logprob_N == nullptr || f.entropy_N == nullptr || !args.gradient)) {
-    throw error(errc::bad_argument,
-                "log_prob_train: logprob_N, entropy_N and gradient are all required");
+    throw error(errc::bad_argument, "log_prob_train: logprob_N, entropy_N and gradient are all required");
   }
   logit_chunk chunk(f);
   std::vector<float> dlogprob, dentropy;
@@ -127,4 +124,4 @@ void log_prob_train(context& ctx, const log_prob_train_args& args) {
   }
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

@@ -17,8 +17,8 @@ namespace troupe::kernels {
 
 /// Of one row of logits.
 struct softmax_statistics {
-  float maximum = 0;   ///< of z
-  float log_sum = 0;   ///< log sum exp(z - maximum); log p_v = (z_v - maximum) - log_sum
+  float maximum = 0;  ///< of z
+  float log_sum = 0;  ///< log sum exp(z - maximum); log p_v = (z_v - maximum) - log_sum
 };
 
 /// Divides the row by the temperature in place and returns its statistics. Sums over V run in 16 virtual lanes.
@@ -31,11 +31,11 @@ inline float log_prob_of(const float* scaled_logits_V, const softmax_statistics&
 
 struct log_prob_args {
   float* logprob_N = nullptr;
-  float* entropy_N = nullptr;          ///< nats; may be null
-  const float* x_ND = nullptr;         ///< last hidden states, after the final norm
-  const float* weight = nullptr;       ///< panels of [V, D]
-  const float* bias_V = nullptr;       ///< or null
-  const int32_t* target_N = nullptr;   ///< each in [0, V)
+  float* entropy_N = nullptr;         ///< nats; may be null
+  const float* x_ND = nullptr;        ///< last hidden states, after the final norm
+  const float* weight = nullptr;      ///< panels of [V, D]
+  const float* bias_V = nullptr;      ///< or null
+  const int32_t* target_N = nullptr;  ///< each in [0, V)
   int64_t n = 0, d = 0, vocabulary = 0;
   float temperature = 1.0F;
 };
@@ -49,10 +49,10 @@ using log_prob_gradient =
                        std::span<float> dlogprob, std::span<float> dentropy)>;
 
 struct log_prob_train_args {
-  float* dx_ND = nullptr;              ///< overwritten
-  float* dweight = nullptr;            ///< panels of [V, D]; accumulated onto
-  float* dbias_V = nullptr;            ///< accumulated onto; or null
-  log_prob_args forward;               ///< outputs are written too (both required)
+  float* dx_ND = nullptr;    ///< overwritten
+  float* dweight = nullptr;  ///< panels of [V, D]; accumulated onto
+  float* dbias_V = nullptr;  ///< accumulated onto; or null
+  log_prob_args forward;     ///< outputs are written too (both required)
   log_prob_gradient gradient;
 };
 

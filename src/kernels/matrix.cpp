@@ -31,17 +31,15 @@ void from_panels(const float* panels, int64_t outputs, int64_t inputs, float* we
 
 static void check_extents(const char* operation, int64_t n, int64_t outputs, int64_t inputs) {
   if (n < 0 || outputs < 1 || inputs < 1) {
-    throw error(errc::shape_mismatch, "{}: {} rows of {} inputs to {} outputs", operation, n,
-                inputs, outputs);
+    throw error(errc::shape_mismatch, "{}: {} rows of {} inputs to {} outputs", operation, n, inputs, outputs);
   }
 }
 
 /// The stride that a default of 0 stands for.
-static int64_t checked_stride(const char* operation, const char* name, int64_t stride,
-                              int64_t width) {
+static int64_t checked_stride(const char* operation, const char* name, int64_t stride, int64_t width) {
   if (stride != 0 && stride < width) {
-    throw error(errc::shape_mismatch, "{}: rows of {} are {} wide but only {} floats apart",
-                operation, name, width, stride);
+    throw error(errc::shape_mismatch, "{}: rows of {} are {} wide but only {} floats apart", operation, name, width,
+                stride);
   }
   return stride != 0 ? stride : width;
 }
@@ -51,8 +49,7 @@ void linear_forward(context& ctx, const linear_args& args) {
   const int64_t y_stride = checked_stride("linear_forward", "y", args.y_stride, args.outputs);
   const int64_t x_stride = checked_stride("linear_forward", "x", args.x_stride, args.inputs);
   if (args.accumulate && args.bias_O != nullptr) {
-    throw error(errc::bad_argument,
-                "linear_forward: a bias cannot be added onto accumulated values");
+    throw error(errc::bad_argument, "linear_forward: a bias cannot be added onto accumulated values");
   }
   if (args.n == 0) {
     return;
@@ -74,8 +71,7 @@ void linear_forward(context& ctx, const linear_args& args) {
 
 void linear_backward_input(context& ctx, const linear_backward_input_args& args) {
   check_extents("linear_backward_input", args.n, args.outputs, args.inputs);
-  const int64_t dy_stride =
-      checked_stride("linear_backward_input", "dy", args.dy_stride, args.outputs);
+  const int64_t dy_stride = checked_stride("linear_backward_input", "dy", args.dy_stride, args.outputs);
   if (args.n == 0) {
     return;
   }
@@ -95,8 +91,7 @@ void linear_backward_input(context& ctx, const linear_backward_input_args& args)
 
 void linear_backward_weight(context& ctx, const linear_backward_weight_args& args) {
   check_extents("linear_backward_weight", args.n, args.outputs, args.inputs);
-  const int64_t dy_stride =
-      checked_stride("linear_backward_weight", "dy", args.dy_stride, args.outputs);
+  const int64_t dy_stride = checked_stride("linear_backward_weight", "dy", args.dy_stride, args.outputs);
   if (args.n == 0) {
     return;
   }
@@ -119,4 +114,4 @@ void linear_backward_weight(context& ctx, const linear_backward_weight_args& arg
   }
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

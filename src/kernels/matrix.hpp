@@ -26,38 +26,38 @@ void to_panels(const float* weight_OI, int64_t outputs, int64_t inputs, float* p
 void from_panels(const float* panels, int64_t outputs, int64_t inputs, float* weight_OI);
 
 struct linear_args {
-  float* y_NO = nullptr;             ///< [N, O]
-  const float* x_NI = nullptr;       ///< [N, I]
-  const float* weight = nullptr;     ///< panels of W [O, I]
-  const float* bias_O = nullptr;     ///< [O] or null
+  float* y_NO = nullptr;          ///< [N, O]
+  const float* x_NI = nullptr;    ///< [N, I]
+  const float* weight = nullptr;  ///< panels of W [O, I]
+  const float* bias_O = nullptr;  ///< [O] or null
   int64_t n = 0, outputs = 0, inputs = 0;
-  int64_t y_stride = 0;              ///< floats between rows of y; 0: O
-  int64_t x_stride = 0;              ///< floats between rows of x; 0: I
-  bool accumulate = false;           ///< y += x W^T (no bias) instead of y = x W^T + bias
+  int64_t y_stride = 0;     ///< floats between rows of y; 0: O
+  int64_t x_stride = 0;     ///< floats between rows of x; 0: I
+  bool accumulate = false;  ///< y += x W^T (no bias) instead of y = x W^T + bias
 };
 
 /// y = x W^T + bias.
 void linear_forward(context& ctx, const linear_args& args);
 
 struct linear_backward_input_args {
-  float* dx_NI = nullptr;            ///< [N, I]
-  const float* dy_NO = nullptr;      ///< [N, O]
-  const float* weight = nullptr;     ///< panels of W [O, I]
+  float* dx_NI = nullptr;         ///< [N, I]
+  const float* dy_NO = nullptr;   ///< [N, O]
+  const float* weight = nullptr;  ///< panels of W [O, I]
   int64_t n = 0, outputs = 0, inputs = 0;
-  int64_t dy_stride = 0;             ///< floats between rows of dy; 0: O
-  bool accumulate = false;           ///< dx += instead of dx =
+  int64_t dy_stride = 0;    ///< floats between rows of dy; 0: O
+  bool accumulate = false;  ///< dx += instead of dx =
 };
 
 /// dx = dy W.
 void linear_backward_input(context& ctx, const linear_backward_input_args& args);
 
 struct linear_backward_weight_args {
-  float* dweight = nullptr;          ///< panels of dW [O, I]; accumulated onto
-  float* dbias_O = nullptr;          ///< [O] or null; accumulated onto
-  const float* x_NI = nullptr;       ///< [N, I]
-  const float* dy_NO = nullptr;      ///< [N, O]
+  float* dweight = nullptr;      ///< panels of dW [O, I]; accumulated onto
+  float* dbias_O = nullptr;      ///< [O] or null; accumulated onto
+  const float* x_NI = nullptr;   ///< [N, I]
+  const float* dy_NO = nullptr;  ///< [N, O]
   int64_t n = 0, outputs = 0, inputs = 0;
-  int64_t dy_stride = 0;             ///< floats between rows of dy; 0: O
+  int64_t dy_stride = 0;  ///< floats between rows of dy; 0: O
 };
 
 /// dW += dy^T x, dbias += column sums of dy (rows in rising order).

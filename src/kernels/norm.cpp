@@ -57,4 +57,4 @@ void rms_norm_backward(context& ctx, const norm_backward_args& args) {
   cpu::rms_norm_backward(ctx, args);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

@@ -12,12 +12,12 @@ namespace troupe::kernels {
 
 struct norm_args {
   float* y_ND = nullptr;
-  float* rstd_N = nullptr;           ///< saved for backward; may be null
-  float* mean_N = nullptr;           ///< saved for backward (LayerNorm only); may be null
-  float* x_ND = nullptr;             ///< input; where add_ND is given, becomes x + add (the residual stream)
-  const float* add_ND = nullptr;     ///< null: no residual addition
+  float* rstd_N = nullptr;        ///< saved for backward; may be null
+  float* mean_N = nullptr;        ///< saved for backward (LayerNorm only); may be null
+  float* x_ND = nullptr;          ///< input; where add_ND is given, becomes x + add (the residual stream)
+  const float* add_ND = nullptr;  ///< null: no residual addition
   const float* gamma_D = nullptr;
-  const float* beta_D = nullptr;     ///< LayerNorm only
+  const float* beta_D = nullptr;  ///< LayerNorm only
   int64_t n = 0, d = 0;
   float epsilon = 1e-5F;
 };
@@ -28,14 +28,14 @@ void layer_norm_forward(context& ctx, const norm_args& args);
 void rms_norm_forward(context& ctx, const norm_args& args);
 
 struct norm_backward_args {
-  float* dx_ND = nullptr;            ///< accumulated onto (the residual stream's gradient)
-  float* dgamma_D = nullptr;         ///< accumulated onto
-  float* dbeta_D = nullptr;          ///< LayerNorm only; accumulated onto
+  float* dx_ND = nullptr;     ///< accumulated onto (the residual stream's gradient)
+  float* dgamma_D = nullptr;  ///< accumulated onto
+  float* dbeta_D = nullptr;   ///< LayerNorm only; accumulated onto
   const float* dy_ND = nullptr;
-  const float* x_ND = nullptr;       ///< the input after the residual addition
+  const float* x_ND = nullptr;  ///< the input after the residual addition
   const float* gamma_D = nullptr;
   const float* rstd_N = nullptr;
-  const float* mean_N = nullptr;     ///< LayerNorm only
+  const float* mean_N = nullptr;  ///< LayerNorm only
   int64_t n = 0, d = 0;
 };
 

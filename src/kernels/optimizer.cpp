@@ -19,12 +19,10 @@ void adamw_update(context& ctx, const adamw_args& args) {
     throw error(errc::bad_argument, "adamw_update: step {}; the first update is step 1", args.step);
   }
   if (!in_unit(args.beta1) || !in_unit(args.beta2)) {
-    throw error(errc::bad_argument, "adamw_update: beta1 {} and beta2 {} must lie in [0, 1)",
-                args.beta1, args.beta2);
+    throw error(errc::bad_argument, "adamw_update: beta1 {} and beta2 {} must lie in [0, 1)", args.beta1, args.beta2);
   }
   if (!(args.epsilon > 0.0F)) {
-    throw error(errc::bad_argument,
-                "adamw_update: epsilon {} must be positive: padding has no gradient", args.epsilon);
+    throw error(errc::bad_argument, "adamw_update: epsilon {} must be positive: padding has no gradient", args.epsilon);
   }
   cpu::adamw_update(ctx, args);
 }
@@ -42,4 +40,4 @@ void fold_average(context& ctx, float* average, const float* values, int64_t cou
   cpu::fold_average(ctx, average, values, count, decay);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

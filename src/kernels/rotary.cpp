@@ -7,22 +7,19 @@ namespace troupe::kernels {
 
 static void check(const rotary_args& args) {
   if (args.n < 0 || args.heads < 0 || args.head_width < 1) {
-    throw error(errc::shape_mismatch, "rotary: {} rows of {} heads of width {}", args.n, args.heads,
-                args.head_width);
+    throw error(errc::shape_mismatch, "rotary: {} rows of {} heads of width {}", args.n, args.heads, args.head_width);
   }
   if (args.rotated < 0 || args.rotated % 2 != 0 || args.rotated > args.head_width) {
-    throw error(errc::shape_mismatch,
-                "rotary: {} rotated dimensions of a head {} wide; must be even and fit the head",
+    throw error(errc::shape_mismatch, "rotary: {} rotated dimensions of a head {} wide; must be even and fit the head",
                 args.rotated, args.head_width);
   }
   if (args.row_stride < args.heads * args.head_width) {
-    throw error(errc::shape_mismatch, "rotary: row stride {} is less than {} heads of width {}",
-                args.row_stride, args.heads, args.head_width);
+    throw error(errc::shape_mismatch, "rotary: row stride {} is less than {} heads of width {}", args.row_stride,
+                args.heads, args.head_width);
   }
   for (int64_t row = 0; row < args.n; ++row) {
     if (args.position_N[row] < 0) {
-      throw error(errc::bad_argument, "rotary: row {} stands at position {}", row,
-                  args.position_N[row]);
+      throw error(errc::bad_argument, "rotary: row {} stands at position {}", row, args.position_N[row]);
     }
   }
 }
@@ -37,4 +34,4 @@ void rotary_backward(context& ctx, const rotary_args& args) {
   cpu::rotary(ctx, args, -1.0F);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

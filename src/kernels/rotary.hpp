@@ -10,12 +10,12 @@
 namespace troupe::kernels {
 
 struct rotary_args {
-  float* x_NE = nullptr;               ///< rows that hold `heads` heads of `head_width`; turned in place
-  int64_t row_stride = 0;              ///< E: floats between rows (queries and keys stand in one fused row)
+  float* x_NE = nullptr;   ///< rows that hold `heads` heads of `head_width`; turned in place
+  int64_t row_stride = 0;  ///< E: floats between rows (queries and keys stand in one fused row)
   int64_t n = 0, heads = 0, head_width = 0;
-  int64_t rotated = 0;                 ///< R, even, at most head_width
-  const int32_t* position_N = nullptr; ///< each in [0, P)
-  const float* cos_PR2 = nullptr;      ///< [P, R/2]
+  int64_t rotated = 0;                  ///< R, even, at most head_width
+  const int32_t* position_N = nullptr;  ///< each in [0, P)
+  const float* cos_PR2 = nullptr;       ///< [P, R/2]
   const float* sin_PR2 = nullptr;
 };
 

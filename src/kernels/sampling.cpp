@@ -29,23 +29,20 @@ static void check(const sampling_settings& s) {
 }
 
 sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
-                           std::span<const int32_t> context, double uniform,
-                           sampling_scratch& scratch) {
+                           std::span<const int32_t> context, double uniform, sampling_scratch& scratch) {
   check(settings);
   if (logits_V.empty()) {
     throw error(errc::shape_mismatch, "sampling: no logits to choose from");
   }
   if (!(uniform >= 0 && uniform < 1)) {
-    throw error(errc::bad_argument, "sampling: the uniform number is {}; must be in [0, 1)",
-                uniform);
+    throw error(errc::bad_argument, "sampling: the uniform number is {}; must be in [0, 1)", uniform);
   }
   for (const int32_t id : context) {
     if (id < 0 || static_cast<size_t>(id) >= logits_V.size()) {
-      throw error(errc::bad_argument, "sampling: id {} of the context is outside [0, {})", id,
-                  logits_V.size());
+      throw error(errc::bad_argument, "sampling: id {} of the context is outside [0, {})", id, logits_V.size());
     }
   }
   return cpu::sample_token(logits_V, settings, context, uniform, scratch);
 }
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

@@ -8,17 +8,17 @@
 namespace troupe::kernels {
 
 struct sampling_settings {
-  float temperature = 1.0F;        ///< 0: greedy
-  int64_t top_k = 0;               ///< 0: off
-  float top_p = 1.0F;              ///< 1: off.  Holtzman et al., arXiv:1904.09751
-  float min_p = 0.0F;              ///< 0: off.  Keeps p >= min_p * max p (arXiv:2407.01082)
-  float repetition_penalty = 1.0F; ///< 1: off.  Keskar et al., arXiv:1909.05858
+  float temperature = 1.0F;         ///< 0: greedy
+  int64_t top_k = 0;                ///< 0: off
+  float top_p = 1.0F;               ///< 1: off.  Holtzman et al., arXiv:1904.09751
+  float min_p = 0.0F;               ///< 0: off.  Keeps p >= min_p * max p (arXiv:2407.01082)
+  float repetition_penalty = 1.0F;  ///< 1: off.  Keskar et al., arXiv:1909.05858
 };
 
 struct sampled_token {
   int32_t token = 0;
-  float logprob = 0; ///< log softmax(logits / temperature), before top-k, top-p, min-p and penalty;
-                     ///< greedy: temperature 1
+  float logprob = 0;  ///< log softmax(logits / temperature), before top-k, top-p, min-p and penalty;
+                      ///< greedy: temperature 1
 };
 
 /// Scratch that a caller keeps between calls.
@@ -36,7 +36,6 @@ struct sampling_scratch {
 /// number or id out of range; not_finite where the logits give no distribution. Bits    logits_V is
 /// divided by the temperature in place by log_softmax_row (log_prob.hpp).
 sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
-                           std::span<const int32_t> context, double uniform,
-                           sampling_scratch& scratch);
+                           std::span<const int32_t> context, double uniform, sampling_scratch& scratch);
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels

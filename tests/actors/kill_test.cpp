@@ -3,10 +3,11 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <random>
 #include <thread>
 
@@ -37,7 +38,7 @@ static size_t count(const std::string& text, const std::string& part) {
 
 /// A run in which nothing dies, made once.
 class Kill : public ::testing::Test {
- protected:
+protected:
   static void SetUpTestSuite() {
     folder_ = new temporary_folder;
     const program_result result = run_program(arguments(undisturbed()));
@@ -56,7 +57,7 @@ class Kill : public ::testing::Test {
 
   temporary_folder scratch_;
 
- private:
+private:
   static inline temporary_folder* folder_ = nullptr;
 };
 

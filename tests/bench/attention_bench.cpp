@@ -43,19 +43,17 @@ void report(benchmark::State& state, double operations, double bytes) {
 }
 
 /// `products`: 2 in forward (scores, sums of values), 5 in backward.
-double causal_operations(const attention_shape& shape, int64_t sequences, int64_t length,
-                         double products) {
+double causal_operations(const attention_shape& shape, int64_t sequences, int64_t length, double products) {
   const auto rows = static_cast<double>(length);
-  return products * 2.0 * static_cast<double>(sequences * shape.heads * shape.head_width) * rows *
-         (rows + 1) / 2;
+  return products * 2.0 * static_cast<double>(sequences * shape.heads * shape.head_width) * rows * (rows + 1) / 2;
 }
 
 /// B packed sequences of T rows.
 struct packed {
   explicit packed(const benchmark::State& state)
-      : shape(shape_of(state)), sequences(state.range(0)), length(state.range(1)),
-        rows(sequences * length), qkv(rows * shape.row_width()), dqkv(qkv.size()),
-        out(rows * shape.heads * shape.head_width), dout(out.size()), lse(rows * shape.heads) {
+      : shape(shape_of(state)), sequences(state.range(0)), length(state.range(1)), rows(sequences * length),
+        qkv(rows * shape.row_width()), dqkv(qkv.size()), out(rows * shape.heads * shape.head_width), dout(out.size()),
+        lse(rows * shape.heads) {
     fill(qkv);
     fill(dout);
     for (int64_t b = 0; b <= sequences; ++b) {
@@ -63,9 +61,7 @@ struct packed {
     }
   }
 
-  void forward(context& ctx) {
-    kernels::attention_forward(ctx, {shape, out.data(), lse.data(), qkv.data(), offset});
-  }
+  void forward(context& ctx) { kernels::attention_forward(ctx, {shape, out.data(), lse.data(), qkv.data(), offset}); }
 
   attention_shape shape;
   int64_t sequences, length, rows;
@@ -87,8 +83,8 @@ void attention_backward(benchmark::State& state) {
   packed p(state);
   p.forward(ctx);
   for (auto _ : state) {
-    kernels::attention_backward(ctx, {p.shape, p.dqkv.data(), p.dout.data(), p.out.data(),
-                                      p.lse.data(), p.qkv.data(), p.offset});
+    kernels::attention_backward(
+        ctx, {p.shape, p.dqkv.data(), p.dout.data(), p.out.data(), p.lse.data(), p.qkv.data(), p.offset});
   }
   report(state, causal_operations(p.shape, p.sequences, p.length, 5), 0);
 }
@@ -117,11 +113,9 @@ void attention_decode(benchmark::State& state) {
     float* layer_keys = keys.data() + layer * layer_floats;
     float* layer_values = values.data() + layer * layer_floats;
     layer = (layer + 1) % layers;
-    kernels::paged_attention_forward(
-        ctx, {shape, out.data(), qkv.data(), {layer_keys, layer_values}, rows});
+    kernels::paged_attention_forward(ctx, {shape, out.data(), qkv.data(), {layer_keys, layer_values}, rows});
   }
-  const auto cached =
-      static_cast<double>(sequences * (length + 1) * shape.kv_heads * shape.head_width);
+  const auto cached = static_cast<double>(sequences * (length + 1) * shape.kv_heads * shape.head_width);
   const auto per_key = static_cast<double>(shape.heads / shape.kv_heads);
   report(state, 4.0 * per_key * cached, 8.0 * cached);
 }
@@ -152,5 +146,5 @@ BENCHMARK(attention_decode)
     ->Unit(unit)
     ->UseRealTime();
 
-} // namespace
-} // namespace troupe::bench
+}  // namespace
+}  // namespace troupe::bench

@@ -15,4 +15,4 @@ double peak_flops_per_s();
 /// Reading 256 MiB that no cache holds.
 double read_bytes_per_s();
 
-} // namespace troupe::bench
+}  // namespace troupe::bench

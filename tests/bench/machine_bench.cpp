@@ -52,7 +52,7 @@ float read_all(const float* values, int64_t count) {
   return hn::GetLane(hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])));
 }
 
-} // namespace troupe::bench::HWY_NAMESPACE
+}  // namespace troupe::bench::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -128,6 +128,6 @@ static void peak(benchmark::State& state) {
 }
 BENCHMARK(peak)->Name("machine")->Iterations(1);
 
-} // namespace troupe::bench
+}  // namespace troupe::bench
 
-#endif // HWY_ONCE
+#endif  // HWY_ONCE

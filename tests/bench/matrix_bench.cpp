@@ -19,8 +19,8 @@ constexpr int64_t weight_floats_at_least = int64_t{48} << 20;
 struct operands {
   operands(int64_t n, int64_t outputs, int64_t inputs, bool many_weights)
       : panel_floats(kernels::panels_size(outputs, inputs)),
-        copies(many_weights ? weight_floats_at_least / panel_floats + 1 : 1), x(n * inputs),
-        y(n * outputs), weights(copies * panel_floats) {
+        copies(many_weights ? weight_floats_at_least / panel_floats + 1 : 1), x(n * inputs), y(n * outputs),
+        weights(copies * panel_floats) {
     fill(x);
     fill(y);
     fill(weights);
@@ -126,5 +126,5 @@ BENCHMARK(backward_input)->Args({256, 49152, 576})->Unit(benchmark::kMicrosecond
 BENCHMARK(backward_weight)->Apply([](auto* b) { layer_shapes(b, {512, 2048}); });
 BENCHMARK(backward_weight)->Args({256, 49152, 576})->Unit(benchmark::kMicrosecond)->UseRealTime();
 
-} // namespace
-} // namespace troupe::bench
+}  // namespace
+}  // namespace troupe::bench

@@ -17,13 +17,14 @@
 #include "kernels/base/random.hpp"
 #include "kernels/base/thread_pool.hpp"
 
+#include <fmt/format.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
-#include <fmt/format.h>
 #include <functional>
 #include <map>
 #include <string>
-#include <sys/resource.h>
 #include <vector>
 
 namespace {
@@ -55,8 +56,8 @@ double median_of(int64_t repeats, const std::function<void()>& work) {
 std::vector<int32_t> random_tokens(int64_t count, int64_t vocabulary, uint64_t stream) {
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < count; ++i) {
-    const double u = random_uniform({.seed = 1, .stream = stream, .purpose = random_purpose::test},
-                                    static_cast<uint64_t>(i));
+    const double u =
+        random_uniform({.seed = 1, .stream = stream, .purpose = random_purpose::test}, static_cast<uint64_t>(i));
     tokens.push_back(static_cast<int32_t>(10 + u * static_cast<double>(vocabulary - 10)));
   }
   return tokens;
@@ -90,7 +91,8 @@ double score_seconds(const setting& s, context& ctx, const actors::model& m) {
   return median_of(s["repeats"], score);
 }
 
-std::vector<eng::generated_sequence> generate(const setting& s, context& ctx, const actors::model& m, float temperature) {
+std::vector<eng::generated_sequence> generate(const setting& s, context& ctx, const actors::model& m,
+                                              float temperature) {
   const int64_t pages = s["batch"] * (eng::kv_cache::pages_for(s["len"] + s["new"]) + 1);
   eng::generator generator(m.net, m.weights.data(), {.cache_pages = pages, .step_tokens = 512});
   std::vector<eng::generation_request> requests;
@@ -156,17 +158,19 @@ std::map<std::string, double> ppo_parts(const setting& s, context& ctx) {
     parts["policy"] = seconds_of([&] {
       each([&](const eng::packed_batch& part, size_t a, size_t n) {
         const auto cut = [&](const std::vector<float>& v) { return std::span(v).subspan(a, n); };
-        eng::policy_micro_batch(ctx, {policy->net, policy->weights.data(), policy_learner.gradients(ctx, 0), work}, part,
-                                {}, {cut(rollout.logprob_old_A), cut(rollout.logprob_ref_A),
-                                     cut(rollout.learned_advantage_A), std::span(weight_A).subspan(a, n)});
+        eng::policy_micro_batch(ctx, {policy->net, policy->weights.data(), policy_learner.gradients(ctx, 0), work},
+                                part, {},
+                                {cut(rollout.logprob_old_A), cut(rollout.logprob_ref_A),
+                                 cut(rollout.learned_advantage_A), std::span(weight_A).subspan(a, n)});
       });
       policy_learner.update(ctx, policy->weights.data(), 1e-6);
     });
     parts["critic"] = seconds_of([&] {
       each([&](const eng::packed_batch& part, size_t a, size_t n) {
         const auto cut = [&](const std::vector<float>& v) { return std::span(v).subspan(a, n); };
-        eng::critic_micro_batch(ctx, {critic->net, critic->weights.data(), critic_learner.gradients(ctx, 0), work}, part,
-                                {}, {cut(rollout.value_A), cut(rollout.return_A), std::span(weight_A).subspan(a, n)});
+        eng::critic_micro_batch(ctx, {critic->net, critic->weights.data(), critic_learner.gradients(ctx, 0), work},
+                                part, {},
+                                {cut(rollout.value_A), cut(rollout.return_A), std::span(weight_A).subspan(a, n)});
       });
       critic_learner.update(ctx, critic->weights.data(), 1e-6);
     });

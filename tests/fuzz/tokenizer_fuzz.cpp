@@ -12,8 +12,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string bytes(reinterpret_cast<const char*>(data), size);
   try {
-    const auto tokens = troupe::io::make_tokenizer(
-        {.tokenizer_json = bytes, .tokenizer_config_json = "{}"}, "fuzz");
+    const auto tokens = troupe::io::make_tokenizer({.tokenizer_json = bytes, .tokenizer_config_json = "{}"}, "fuzz");
     const auto ids = tokens->encode("a  b\xC3\xA9 12<s>\n\xF0\x9F\x98\x80 it's", true);
     for (const int32_t id : ids) {
       TROUPE_ASSERT(id >= 0 && id < tokens->vocabulary_size());
@@ -27,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     TROUPE_ASSERT(joined == tokens->decode(ids, true));
     TROUPE_ASSERT(!troupe::io::find_invalid_utf8(joined));
   } catch (const troupe::error&) {
-    return 0; // refused: as it should be
+    return 0;  // refused: as it should be
   }
   return 0;
 }

@@ -60,4 +60,4 @@ TEST(AnswerRewardTest, EveryReferenceOfTheSliceEarnsItsOwnReward) {
   EXPECT_EQ(n, 24);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -66,8 +66,7 @@ TEST(AtomicFileTest, RefusesASecondWriterOfTheSameTarget) {
   const temporary_folder folder;
   atomic_file first(folder / "a");
   first.write("first");
-  expect_error(errc::io_failure, "another process is writing",
-               [&] { atomic_file second(folder / "a"); });
+  expect_error(errc::io_failure, "another process is writing", [&] { atomic_file second(folder / "a"); });
   first.commit();
   EXPECT_EQ(read_text_file(folder / "a"), "first");
 }
@@ -110,8 +109,7 @@ TEST(AtomicFileTest, ReportsAFileThatGrowsBeyondTheLimitAndKeepsTheOldOne) {
     ::setrlimit(RLIMIT_FSIZE, &limit);
     write_file_atomically(folder / "a", std::string(10000, 'x'));
   });
-  EXPECT_NE(text.find("cannot write 5904 bytes at offset 4096 of " + (folder / "a.tmp").string()),
-            std::string::npos)
+  EXPECT_NE(text.find("cannot write 5904 bytes at offset 4096 of " + (folder / "a.tmp").string()), std::string::npos)
       << text;
   EXPECT_NE(text.find("File too large"), std::string::npos) << text;
   EXPECT_EQ(read_text_file(folder / "a"), "old");
@@ -142,11 +140,9 @@ TEST(AtomicFileTest, ReportsAFullDisk) {
       throw error(errc::unsupported, "no tmpfs");
     }
     write_file_atomically(folder / "small", std::string_view("kept"));
-    const auto failure =
-        caught([&] { write_file_atomically(folder / "a", std::string(1 << 20, 'x')); });
+    const auto failure = caught([&] { write_file_atomically(folder / "a", std::string(1 << 20, 'x')); });
     const bool kept = read_text_file(folder / "small") == "kept" && !fs::exists(folder / "a.tmp");
-    throw error(errc::io_failure, "{}{}",
-                kept ? "" : "damaged: ", failure ? failure->what() : "no error");
+    throw error(errc::io_failure, "{}{}", kept ? "" : "damaged: ", failure ? failure->what() : "no error");
   });
   if (text.starts_with("no ")) {
     GTEST_SKIP() << text << ": this system lets no test mount a small file system";
@@ -215,20 +211,17 @@ TEST(MappedFileTest, SharesTheBytesAfterTheFileIsReplaced) {
   write_file_atomically(folder / "a", std::string_view("first"));
   const auto mapped = mapped_file::open(folder / "a");
   write_file_atomically(folder / "a", std::string_view("second"));
-  EXPECT_EQ(
-      std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()),
-      "first");
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(mapped->bytes().data()), mapped->bytes().size()), "first");
   EXPECT_EQ(read_text_file(folder / "a"), "second");
 }
 
 TEST(MappedFileTest, NamesWhatCannotBeRead) {
   const temporary_folder folder;
-  expect_error(errc::not_found, (folder / "none").string(),
-               [&] { mapped_file::open(folder / "none"); });
+  expect_error(errc::not_found, (folder / "none").string(), [&] { mapped_file::open(folder / "none"); });
   expect_error(errc::io_failure, "not a regular file", [&] { mapped_file::open(folder.path()); });
   write_file_atomically(folder / "empty", std::string_view());
   EXPECT_TRUE(mapped_file::open(folder / "empty")->bytes().empty());
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

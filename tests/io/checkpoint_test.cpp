@@ -54,9 +54,7 @@ checkpoint_content small_content() {
 
 fs::path write_small(const fs::path& root, int64_t counter) {
   const fs::path folder = checkpoint_folder(root, "ppo", "iteration", counter);
-  commit_checkpoint(folder,
-                    manifest_of(counter, {write_checkpoint(folder, small_content(), 0, 1, allow)}),
-                    allow);
+  commit_checkpoint(folder, manifest_of(counter, {write_checkpoint(folder, small_content(), 0, 1, allow)}), allow);
   return folder;
 }
 
@@ -153,13 +151,12 @@ TEST(CheckpointTest, AMissingOrDoublePartIsRefusedAtCommit) {
     for (int rank = 0; rank < 2; ++rank) {
       const auto [begin, end] = cuts[rank];
       checkpoint_content content;
-      content.arrays.push_back(
-          {.name = "x",
-           .shape = {12},
-           .begin = begin,
-           .end = end,
-           .values = all.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-           .fill = nullptr});
+      content.arrays.push_back({.name = "x",
+                                .shape = {12},
+                                .begin = begin,
+                                .end = end,
+                                .values = all.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+                                .fill = nullptr});
       files.push_back(write_checkpoint(root.path(), content, rank, 2, allow));
     }
     EXPECT_THROW(commit_checkpoint(root.path(), manifest_of(1, files), allow), error);
@@ -291,8 +288,8 @@ TEST(CheckpointTest, PruningKeepsTheLastAndTheBest) {
   fs::create_directories(phase / ".deleted-iteration-000001/x");  // an interrupted removal
   fs::create_directories(phase / "iteration-000050");             // being written
   prune_checkpoints(root.path(), "ppo", 2, phase / "iteration-000010");
-  EXPECT_EQ(names_in(phase), (std::vector<std::string>{"iteration-000010", "iteration-000030",
-                                                       "iteration-000040", "iteration-000050"}));
+  EXPECT_EQ(names_in(phase),
+            (std::vector<std::string>{"iteration-000010", "iteration-000030", "iteration-000040", "iteration-000050"}));
   EXPECT_THROW(prune_checkpoints(root.path(), "ppo", 0), error);
 }
 
@@ -322,8 +319,7 @@ TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {
       fs::remove(second / entry.name);
     } catch (const error& failure) {
       EXPECT_EQ(failure.code(), errc::io_failure);
-      EXPECT_NE(std::string(failure.what()).find("No space left"), std::string::npos)
-          << failure.what();
+      EXPECT_NE(std::string(failure.what()).find("No space left"), std::string::npos) << failure.what();
       EXPECT_TRUE(!fs::exists(second) || names_in(second).empty());
     }
     EXPECT_EQ(find_latest_checkpoint(disk, "ppo").found->folder, first);

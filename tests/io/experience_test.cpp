@@ -120,10 +120,9 @@ assert f['reward_raw'].shape == (3, 2) and f['reward_raw'][2, 0] == 5
 assert f['sequence_id'][:].tolist() == [3, 9, 12] and f['token'][:].tolist() == [1, 2, 3, 4, 5, 6, 7]
 assert f['text/answer'].asstr()[:].tolist() == [' a time', '', 'z\u00fc']
 )";
-  EXPECT_EQ(std::system(("/usr/bin/python3 " + (folder / "check.py").string() + " " +
-                         (folder / "a.h5").string())
-                            .c_str()),
-            0);
+  EXPECT_EQ(
+      std::system(("/usr/bin/python3 " + (folder / "check.py").string() + " " + (folder / "a.h5").string()).c_str()),
+      0);
 }
 
 TEST(ExperienceTest, AFileOfAnotherProgramIsReadToo) {
@@ -138,8 +137,8 @@ a, b = h5py.File(sys.argv[1], 'r'), h5py.File(sys.argv[2], 'w')
 for name in a: a.copy(name, b)
 for name, value in a.attrs.items(): b.attrs[name] = value
 )";
-  ASSERT_EQ(std::system(("/usr/bin/python3 " + (folder / "rewrite.py").string() + " " +
-                         (folder / "a.h5").string() + " " + (folder / "b.h5").string())
+  ASSERT_EQ(std::system(("/usr/bin/python3 " + (folder / "rewrite.py").string() + " " + (folder / "a.h5").string() +
+                         " " + (folder / "b.h5").string())
                             .c_str()),
             0);
   expect_equal(read_experience(folder / "b.h5"), small());
@@ -226,8 +225,7 @@ TEST(ExperienceTest, ANumberThatIsNotFiniteCanBeKeptForInspection) {
 
 TEST(ExperienceTest, FilesBeyondTheCheckpointAreRemovedOnResume) {
   const temporary_folder folder;
-  for (const char* name :
-       {"iteration-000001.h5", "iteration-000002.h5", "iteration-000003.h5", "notes.txt"}) {
+  for (const char* name : {"iteration-000001.h5", "iteration-000002.h5", "iteration-000003.h5", "notes.txt"}) {
     std::ofstream(folder / name) << "x";
   }
   remove_experience_after(folder.path(), 2);

@@ -79,7 +79,7 @@ TEST(GgufModelTest, WritesTheConfiguration) {
   EXPECT_EQ(require_int(keys, "head_dim"), 8);
   EXPECT_EQ(require_int(keys, "max_position_embeddings"), 128);
   EXPECT_EQ(get_double(keys, "rope_theta", 0), 100000.0);
-  EXPECT_EQ(get_double(keys, "rms_norm_eps", 0), 1e-5); // not the float's 9.99999974e-06
+  EXPECT_EQ(get_double(keys, "rms_norm_eps", 0), 1e-5);  // not the float's 9.99999974e-06
   EXPECT_TRUE(get_bool(keys, "tie_word_embeddings", false));
   EXPECT_EQ(require_int(keys, "bos_token_id"), 1);
   EXPECT_EQ(require_int(keys, "eos_token_id"), 2);
@@ -109,10 +109,8 @@ TEST(GgufModelTest, WritesATokenizerInTheFormOfThePublishedOne) {
   EXPECT_EQ(got["added_tokens"][3]["special"], false);
   EXPECT_EQ(got["model"]["vocab"].size(), 263U);
   EXPECT_EQ(got["model"]["vocab"]["Ġthe"], 261);
-  EXPECT_EQ(got["model"]["merges"],
-            parse_json(R"([["Ġ", "t"], ["h", "e"], ["Ġt", "he"]])", "expected"));
-  const auto config =
-      parse_json(model.tokenizer_files.at("tokenizer_config.json"), "tokenizer_config.json");
+  EXPECT_EQ(got["model"]["merges"], parse_json(R"([["Ġ", "t"], ["h", "e"], ["Ġt", "he"]])", "expected"));
+  const auto config = parse_json(model.tokenizer_files.at("tokenizer_config.json"), "tokenizer_config.json");
   EXPECT_EQ(config["chat_template"], "{{ messages }}");
   EXPECT_EQ(config["bos_token"], "<|im_start|>");
   EXPECT_EQ(config["eos_token"], "<|im_end|>");
@@ -122,24 +120,19 @@ TEST(GgufModelTest, WritesATokenizerInTheFormOfThePublishedOne) {
 
 TEST(GgufModelTest, KnowsTheOtherPreTokenizers) {
   const auto pre_tokenizer = [](std::string_view pre) {
-    return parse_json(import_bytes(changed("smollm", pre)).tokenizer_files.at("tokenizer.json"),
-                      "t");
+    return parse_json(import_bytes(changed("smollm", pre)).tokenizer_files.at("tokenizer.json"), "t");
   };
   const auto llama3 = pre_tokenizer("llama3");
   EXPECT_EQ(llama3["pre_tokenizer"]["pretokenizers"][0]["type"], "Split");
-  EXPECT_NE(llama3["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].get<std::string>().find(
-                "\\p{N}{1,3}"),
+  EXPECT_NE(llama3["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].get<std::string>().find("\\p{N}{1,3}"),
             std::string::npos);
   EXPECT_EQ(llama3["model"]["ignore_merges"], true);
-  expect_error(errc::unsupported, "tokenizer.ggml.pre is \"strang\"",
-               [&] { pre_tokenizer("strang"); });
+  expect_error(errc::unsupported, "tokenizer.ggml.pre is \"strang\"", [&] { pre_tokenizer("strang"); });
 }
 
 TEST(GgufModelTest, RefusesWhatItCannotTranslate) {
-  expect_error(errc::unsupported, "general.architecture is \"mamba\"",
-               [] { import_bytes(changed("llama", "mamba")); });
-  expect_error(errc::unsupported, "tokenizer.ggml.model is \"bert\"",
-               [] { import_bytes(changed("gpt2", "bert")); });
+  expect_error(errc::unsupported, "general.architecture is \"mamba\"", [] { import_bytes(changed("llama", "mamba")); });
+  expect_error(errc::unsupported, "tokenizer.ggml.model is \"bert\"", [] { import_bytes(changed("gpt2", "bert")); });
   expect_error(errc::unsupported, "tensor blk.7.attn_q.weight has no place",
                [] { import_bytes(changed("blk.1.attn_q.weight", "blk.7.attn_q.weight")); });
   expect_error(errc::unsupported, "tensor blk.1.attn_z.weight",
@@ -147,8 +140,7 @@ TEST(GgufModelTest, RefusesWhatItCannotTranslate) {
   expect_error(errc::not_found, "llama.block_count",
                [] { import_bytes(changed("llama.block_count", "llama.block_xount")); });
   expect_error(errc::unsupported, "llama.rope.dimension_count is 4", [] {
-    import_bytes(changed(with_value("llama.rope.dimension_count", 8),
-                         with_value("llama.rope.dimension_count", 4)));
+    import_bytes(changed(with_value("llama.rope.dimension_count", 8), with_value("llama.rope.dimension_count", 4)));
   });
 }
 
@@ -168,14 +160,10 @@ TEST(ConvertTest, KeepsAFolderAndItsTokenizer) {
   EXPECT_EQ(read_text_file(folder / "out/merges.txt"), read_text_file(source + "/merges.txt"));
   // bfloat16 to float32 and back is exact.
   convert_model(folder / "out", folder / "back", dtype::bf16);
-  EXPECT_EQ(test::read_bytes(folder / "back/model.safetensors"),
-            test::read_bytes(source + "/model.safetensors"));
-  expect_error(errc::bad_argument, "the same",
-               [&] { convert_model(folder / "out", folder / "out", dtype::f32); });
-  expect_error(errc::bad_argument, "not i64",
-               [&] { convert_model(source, folder / "x", dtype::i64); });
-  expect_error(errc::not_found, "no such model",
-               [&] { convert_model(folder / "none", folder / "x", dtype::f32); });
+  EXPECT_EQ(test::read_bytes(folder / "back/model.safetensors"), test::read_bytes(source + "/model.safetensors"));
+  expect_error(errc::bad_argument, "the same", [&] { convert_model(folder / "out", folder / "out", dtype::f32); });
+  expect_error(errc::bad_argument, "not i64", [&] { convert_model(source, folder / "x", dtype::i64); });
+  expect_error(errc::not_found, "no such model", [&] { convert_model(folder / "none", folder / "x", dtype::f32); });
 }
 
 TEST(ConvertTest, KeepsIntegerTensors) {
@@ -193,9 +181,8 @@ TEST(ArrayTypesTest, ConvertsAndRefuses) {
   expect_error(errc::unsupported, "tensor a is f32, which cannot become i64",
                [&] { convert_array(array, dtype::i64); });
   EXPECT_EQ(parse_float_type("bf16"), dtype::bf16);
-  expect_error(errc::bad_argument, "\"f64\" is no type of weights",
-               [] { parse_float_type("f64"); });
+  expect_error(errc::bad_argument, "\"f64\" is no type of weights", [] { parse_float_type("f64"); });
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

@@ -16,20 +16,16 @@ const std::string formats = TROUPE_TEST_DATA "/formats/";
 
 gguf_file parse(const byte_vector& bytes) { return gguf_file::parse(bytes, nullptr, "f"); }
 
-template <class T> std::string raw(T value) {
-  return {reinterpret_cast<const char*>(&value), sizeof(value)};
-}
+template <class T> std::string raw(T value) { return {reinterpret_cast<const char*>(&value), sizeof(value)}; }
 
 std::string counted(const std::string& text) { return raw<uint64_t>(text.size()) + text; }
 
 /// A file of so many tensors and metadata pairs, the rest as given.
-byte_vector compose(uint64_t tensors, uint64_t pairs, const std::string& rest,
-                    uint32_t version = 3) {
+byte_vector compose(uint64_t tensors, uint64_t pairs, const std::string& rest, uint32_t version = 3) {
   return test::to_bytes("GGUF" + raw(version) + raw(tensors) + raw(pairs) + rest);
 }
 
-std::string description(const std::string& name, const std::vector<uint64_t>& extents,
-                        uint32_t type, uint64_t offset) {
+std::string description(const std::string& name, const std::vector<uint64_t>& extents, uint32_t type, uint64_t offset) {
   std::string text = counted(name) + raw(static_cast<uint32_t>(extents.size()));
   for (const uint64_t extent : extents) {
     text += raw(extent);
@@ -69,12 +65,10 @@ TEST(GgufTest, ReadsEveryTypeOfMetadata) {
   EXPECT_EQ(file.require<std::string>("test.text"), "naïve");
   EXPECT_EQ(file.require<std::vector<int64_t>>("test.integers"), (std::vector<int64_t>{1, -2, 3}));
   EXPECT_EQ(file.require<std::vector<double>>("test.reals"), (std::vector<double>{0.5, 0.25}));
-  EXPECT_EQ(file.require<std::vector<std::string>>("test.texts"),
-            (std::vector<std::string>{"a", "", "bc"}));
+  EXPECT_EQ(file.require<std::vector<std::string>>("test.texts"), (std::vector<std::string>{"a", "", "bc"}));
   EXPECT_EQ(file.get<int64_t>("test.none", 5), 5);
   expect_error(errc::not_found, "no test.none", [&] { file.require<bool>("test.none"); });
-  expect_error(errc::bad_file, "test.u8 has an unexpected type",
-               [&] { file.require<bool>("test.u8"); });
+  expect_error(errc::bad_file, "test.u8 has an unexpected type", [&] { file.require<bool>("test.u8"); });
 }
 
 TEST(GgufTest, RefusesWhatItCannotRead) {
@@ -84,8 +78,7 @@ TEST(GgufTest, RefusesWhatItCannotRead) {
   EXPECT_TRUE(parse(compose(0, 0, "", 2)).names().empty());
   expect_error(errc::unsupported, "tensor a has the type 12 (Q4_K)",
                [] { parse(compose(1, 0, description("a", {256}, 12, 0))); });
-  expect_error(errc::unsupported, "type 99 (unknown)",
-               [] { parse(compose(1, 0, description("a", {256}, 99, 0))); });
+  expect_error(errc::unsupported, "type 99 (unknown)", [] { parse(compose(1, 0, description("a", {256}, 99, 0))); });
   expect_error(errc::bad_file, "has 5 dimensions", [] {
     parse(compose(1, 0, description("a", {1, 1, 1, 1, 1}, 0, 0)));
   });
@@ -94,21 +87,16 @@ TEST(GgufTest, RefusesWhatItCannotRead) {
   expect_error(errc::bad_file, "cannot have", [] {
     parse(compose(1, 0, description("a", {1ULL << 40, 1ULL << 40}, 0, 0)));
   });
-  expect_error(errc::bad_file, "cannot have", [] {
-    parse(compose(1, 0, description("a", {0, 1ULL << 40}, 0, 0)));
-  });
-  expect_error(errc::bad_file, "truncated",
-               [] { parse(compose(1, 0, description("a", {8}, 0, 0))); });
+  expect_error(errc::bad_file, "cannot have", [] { parse(compose(1, 0, description("a", {0, 1ULL << 40}, 0, 0))); });
+  expect_error(errc::bad_file, "truncated", [] { parse(compose(1, 0, description("a", {8}, 0, 0))); });
   expect_error(errc::bad_file, "truncated",
                [] { parse(compose(1, 0, description("a", {8}, 0, 32) + std::string(64, 'x'))); });
   expect_error(errc::bad_file, "truncated",
                [] { parse(compose(1, 0, description("a", {8}, 0, 4) + std::string(256, 'x'))); });
   const std::string two = description("a", {16}, 0, 0) + description("b", {16}, 0, 32);
-  expect_error(errc::bad_file, "a and b overlap",
-               [&] { parse(compose(2, 0, two + std::string(256, 'x'))); });
+  expect_error(errc::bad_file, "a and b overlap", [&] { parse(compose(2, 0, two + std::string(256, 'x'))); });
   const std::string same = description("a", {8}, 0, 0) + description("a", {8}, 0, 32);
-  expect_error(errc::bad_file, "a occurs twice",
-               [&] { parse(compose(2, 0, same + std::string(256, 'x'))); });
+  expect_error(errc::bad_file, "a occurs twice", [&] { parse(compose(2, 0, same + std::string(256, 'x'))); });
 }
 
 TEST(GgufTest, RefusesHostileMetadata) {
@@ -116,29 +104,24 @@ TEST(GgufTest, RefusesHostileMetadata) {
   const std::string key = counted("k");
   expect_error(errc::bad_file, "metadata key of", [&] { parse(compose(0, 1, huge)); });
   expect_error(errc::bad_file, "a text of", [&] { parse(compose(0, 1, key + raw(8U) + huge)); });
-  expect_error(errc::bad_file, "truncated",
-               [&] { parse(compose(0, 1, key + raw(9U) + raw(0U) + huge)); });
-  expect_error(errc::bad_file, "truncated",
-               [&] { parse(compose(0, 1, key + raw(9U) + raw(8U) + huge)); });
+  expect_error(errc::bad_file, "truncated", [&] { parse(compose(0, 1, key + raw(9U) + raw(0U) + huge)); });
+  expect_error(errc::bad_file, "truncated", [&] { parse(compose(0, 1, key + raw(9U) + raw(8U) + huge)); });
   expect_error(errc::unsupported, "has the type 9",
                [&] { parse(compose(0, 1, key + raw(9U) + raw(9U) + raw<uint64_t>(1))); });
   expect_error(errc::unsupported, "has the type 13", [&] { parse(compose(0, 1, key + raw(13U))); });
-  expect_error(errc::bad_file, "beyond int64",
-               [&] { parse(compose(0, 1, key + raw(10U) + raw(~uint64_t{0}))); });
+  expect_error(errc::bad_file, "beyond int64", [&] { parse(compose(0, 1, key + raw(10U) + raw(~uint64_t{0}))); });
   const std::string one = key + raw(0U) + "\1";
   expect_error(errc::bad_file, "k occurs twice", [&] { parse(compose(0, 2, one + one)); });
   const std::string alignment = counted("general.alignment") + raw(4U);
-  expect_error(errc::bad_file, "general.alignment is 0",
-               [&] { parse(compose(0, 1, alignment + raw(0U))); });
-  expect_error(errc::bad_file, "general.alignment is 48",
-               [&] { parse(compose(0, 1, alignment + raw(48U))); });
+  expect_error(errc::bad_file, "general.alignment is 0", [&] { parse(compose(0, 1, alignment + raw(0U))); });
+  expect_error(errc::bad_file, "general.alignment is 48", [&] { parse(compose(0, 1, alignment + raw(48U))); });
   expect_error(errc::bad_file, "needed at byte", [&] { parse(compose(~uint64_t{0}, 0, "")); });
   expect_error(errc::bad_file, "needed at byte", [&] { parse(compose(0, ~uint64_t{0}, "")); });
 }
 
 TEST(GgufTest, SurvivesDamage) {
   auto bytes = test::read_bytes(formats + "blocks.gguf");
-  bytes.resize(bytes.size() - 8); // the padding after the last tensor, which nobody needs
+  bytes.resize(bytes.size() - 8);  // the padding after the last tensor, which nobody needs
   const test::parser parse_and_use = [](std::span<const std::byte> b) {
     const auto file = gguf_file::parse(b, nullptr, "f");
     for (const std::string& name : file.names()) {
@@ -149,5 +132,5 @@ TEST(GgufTest, SurvivesDamage) {
   EXPECT_GT(test::flip_every_byte(bytes, parse_and_use), bytes.size() / 2);
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

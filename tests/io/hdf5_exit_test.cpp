@@ -5,7 +5,6 @@
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
-
 #include <sys/resource.h>
 
 #include <csignal>

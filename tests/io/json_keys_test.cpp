@@ -12,11 +12,10 @@ namespace {
 using test::expect_error;
 
 TEST(JsonKeysTest, FlattensObjectsAndKeepsTypes) {
-  const key_map keys =
-      parse_json_keys(R"({"a": 1, "b": 2.5, "c": "text", "d": true, "e": null, "rope_scaling":
+  const key_map keys = parse_json_keys(R"({"a": 1, "b": 2.5, "c": "text", "d": true, "e": null, "rope_scaling":
       {"factor": 8, "deep": {"x": false}}, "eos": [1, 2], "none": [], "architectures": ["X", "Y"], "objects": [{"a": 1}],
       "large": 18446744073709551615, "negative": -3})",
-                      "here");
+                                       "here");
   EXPECT_EQ(std::get<int64_t>(keys.at("a")), 1);
   EXPECT_EQ(std::get<double>(keys.at("b")), 2.5);
   EXPECT_EQ(std::get<std::string>(keys.at("c")), "text");
@@ -36,8 +35,7 @@ TEST(JsonKeysTest, FlattensObjectsAndKeepsTypes) {
 TEST(JsonKeysTest, RefusesWithFileAndBytePosition) {
   expect_error(errc::bad_file, "config.json: malformed JSON at byte 11",
                [] { parse_json_keys(R"({"a": 1 "b": 2})", "config.json"); });
-  expect_error(errc::bad_file, "a JSON object is expected, this is a array",
-               [] { parse_json_keys("[1]", "f"); });
+  expect_error(errc::bad_file, "a JSON object is expected, this is a array", [] { parse_json_keys("[1]", "f"); });
   expect_error(errc::bad_file, "malformed", [] { parse_json_keys("", "f"); });
   expect_error(errc::bad_file, "malformed", [] { parse_json_keys("{\"a\": 1e999}", "f"); });
   expect_error(errc::bad_file, "malformed", [] { parse_json_keys("{\"a\": \"\xFF\"}", "f"); });
@@ -45,15 +43,13 @@ TEST(JsonKeysTest, RefusesWithFileAndBytePosition) {
 }
 
 TEST(JsonKeysTest, RefusesRepeatedKeys) {
-  expect_error(errc::bad_file, "\"a\" occurs twice",
-               [] { parse_json_keys(R"({"a": 1, "a": 2})", "f"); });
+  expect_error(errc::bad_file, "\"a\" occurs twice", [] { parse_json_keys(R"({"a": 1, "a": 2})", "f"); });
   expect_error(errc::bad_file, "\"b\" occurs twice",
                [] { parse_json_keys(R"({"x": [{"b": 1, "c": 1, "b": 2}]})", "f"); });
   expect_error(errc::bad_file, "two values for the key a.b",
                [] { parse_json_keys(R"({"a.b": 1, "a": {"b": 2}})", "f"); });
   // The same key in different objects is nothing special.
-  EXPECT_EQ(parse_json_keys(R"({"a": {"k": 1}, "b": {"k": 2, "c": {"k": 3}}, "k": 4})", "f").size(),
-            4U);
+  EXPECT_EQ(parse_json_keys(R"({"a": {"k": 1}, "b": {"k": 2, "c": {"k": 3}}, "k": 4})", "f").size(), 4U);
 }
 
 TEST(JsonKeysTest, BoundsTheNesting) {
@@ -62,10 +58,8 @@ TEST(JsonKeysTest, BoundsTheNesting) {
            std::string(static_cast<size_t>(depth - 1), ']') + "}";
   };
   EXPECT_NO_THROW(parse_json_keys(nested(json_depth_limit), "f"));
-  expect_error(errc::bad_file, "nested deeper than 64",
-               [&] { parse_json_keys(nested(json_depth_limit + 1), "f"); });
-  expect_error(errc::bad_file, "nested deeper",
-               [] { parse_json_keys(std::string(1000000, '['), "f"); });
+  expect_error(errc::bad_file, "nested deeper than 64", [&] { parse_json_keys(nested(json_depth_limit + 1), "f"); });
+  expect_error(errc::bad_file, "nested deeper", [] { parse_json_keys(std::string(1000000, '['), "f"); });
   expect_error(errc::bad_file, "nested deeper", [] {
     std::string text;
     for (int i = 0; i < 100000; ++i) {
@@ -76,8 +70,7 @@ TEST(JsonKeysTest, BoundsTheNesting) {
 }
 
 TEST(JsonKeysTest, SurvivesDamage) {
-  const auto bytes = test::to_bytes(
-      R"({"a": [1, 2, {"b": "\u00e9\n"}], "c": -1.5e3, "d": {"e": null, "f": true}})");
+  const auto bytes = test::to_bytes(R"({"a": [1, 2, {"b": "\u00e9\n"}], "c": -1.5e3, "d": {"e": null, "f": true}})");
   const test::parser parse = [](std::span<const std::byte> b) {
     parse_json_keys({reinterpret_cast<const char*>(b.data()), b.size()}, "f");
   };
@@ -85,5 +78,5 @@ TEST(JsonKeysTest, SurvivesDamage) {
   EXPECT_GT(test::flip_every_byte(bytes, parse), bytes.size());
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

@@ -45,8 +45,7 @@ TEST(JsonlFilterTest, StopsAtABadLineAfterTheGoodOnes) {
   EXPECT_EQ(thrown.status, 1);
   EXPECT_EQ(thrown.out, "{\"n\":1}\n");
   EXPECT_EQ(thrown.err, "line 2: bad is 2\n");
-  for (const char* line :
-       {"{", "[]", "7", "", "  ", "{} {}", "{\"a\":1e999}", "{\"a\":\"\xFF\"}"}) {
+  for (const char* line : {"{", "[]", "7", "", "  ", "{} {}", "{\"a\":1e999}", "{\"a\":\"\xFF\"}"}) {
     const run malformed = filter(std::string("{}\n{}\n") + line + "\n{}\n");
     EXPECT_EQ(malformed.status, 1) << line;
     EXPECT_EQ(malformed.out, "{\"n\":1}\n{\"n\":1}\n") << line;
@@ -86,11 +85,10 @@ TEST(ShortestFloatTest, WritesTheShortestTextThatReadsBack) {
       return result;
     };
     char shortest[40];
-    const auto end =
-        std::to_chars(shortest, shortest + sizeof shortest, value, std::chars_format::scientific);
+    const auto end = std::to_chars(shortest, shortest + sizeof shortest, value, std::chars_format::scientific);
     EXPECT_EQ(digits(text), digits({shortest, end.ptr})) << text;
   }
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

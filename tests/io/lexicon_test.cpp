@@ -8,8 +8,7 @@
 namespace troupe::io {
 
 static const lexicon& vader() {
-  static const lexicon words =
-      lexicon::load(std::string(TROUPE_TEST_DATA) + "/vader/vader_lexicon.txt");
+  static const lexicon words = lexicon::load(std::string(TROUPE_TEST_DATA) + "/vader/vader_lexicon.txt");
   return words;
 }
 
@@ -44,13 +43,11 @@ TEST(LexiconTest, ALongerTextOfTheSameWordsHasTheSameDensity) {
   for (int i = 0; i < 50; ++i) {
     text += "good and bad ";
   }
-  EXPECT_NEAR(vader().score(text).per_hundred_words,
-              vader().score("good and bad").per_hundred_words, 1e-9);
+  EXPECT_NEAR(vader().score(text).per_hundred_words, vader().score("good and bad").per_hundred_words, 1e-9);
 }
 
 TEST(LexiconTest, BadLinesAreNamed) {
-  for (const char* text :
-       {"good\t1\nbad\n", "good\t1\nbad\tx\n", "good\t1\n\t2\n", "good\t1\nbad\tnan\n"}) {
+  for (const char* text : {"good\t1\nbad\n", "good\t1\nbad\tx\n", "good\t1\n\t2\n", "good\t1\nbad\tnan\n"}) {
     try {
       lexicon::parse(text, "w.txt");
       FAIL() << text;
@@ -61,4 +58,4 @@ TEST(LexiconTest, BadLinesAreNamed) {
   EXPECT_THROW(lexicon::load("/nowhere"), error);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

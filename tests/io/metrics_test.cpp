@@ -27,13 +27,10 @@ TEST(MetricsTest, ALineHasItsKeysInOrderAndShortestNumbers) {
       .iteration = 2,
       .attempt = 1,
       .time = 1.5,
-      .values = {{"policy/loss", 0.1},
-                 {"kl/per_token_nats", std::numeric_limits<double>::quiet_NaN()},
-                 {"a", 1e300}},
+      .values = {{"policy/loss", 0.1}, {"kl/per_token_nats", std::numeric_limits<double>::quiet_NaN()}, {"a", 1e300}},
       .texts = {{"answer", "\"x\"\n"}}};
-  EXPECT_EQ(metrics_line(record),
-            R"({"phase":"ppo","update":8,"iteration":2,"attempt":1,"time":1.5,"policy/loss":0.1,)"
-            R"("kl/per_token_nats":null,"a":1e+300,"answer":"\"x\"\n"})");
+  EXPECT_EQ(metrics_line(record), R"({"phase":"ppo","update":8,"iteration":2,"attempt":1,"time":1.5,"policy/loss":0.1,)"
+                                  R"("kl/per_token_nats":null,"a":1e+300,"answer":"\"x\"\n"})");
 }
 
 TEST(MetricsTest, APartialLastLineIsCutOnOpening) {
@@ -96,9 +93,7 @@ std::vector<std::string> records_of(const std::string& bytes) {
   return records;
 }
 
-fs::path event_file(const fs::path& root, const char* phase) {
-  return fs::directory_iterator(root / phase)->path();
-}
+fs::path event_file(const fs::path& root, const char* phase) { return fs::directory_iterator(root / phase)->path(); }
 
 TEST(TensorboardTest, TheChecksumIsCastagnolis) {
   EXPECT_EQ(crc32c("123456789"), 0xe3069283U);  // RFC 3720, appendix B.4 has the same polynomial
@@ -108,8 +103,7 @@ TEST(TensorboardTest, AScalarIsEncodedAsTheMessagesSay) {
   const temporary_folder folder;
   const std::vector<std::pair<std::string, double>> values = {{"a/b", 0.5}};
   tensorboard_writer(folder.path()).add_scalars("sft", 300, 2.0, values);
-  const std::vector<std::string> records =
-      records_of(read_text_file(event_file(folder.path(), "sft")));
+  const std::vector<std::string> records = records_of(read_text_file(event_file(folder.path(), "sft")));
   ASSERT_EQ(records.size(), 2U);
   const std::string time("\x09\0\0\0\0\0\0\0\x40", 9);  // field 1, double 2.0
   EXPECT_EQ(records[0], time + "\x1a\x0d"
@@ -142,8 +136,7 @@ TEST(TensorboardTest, ResumingDropsPointsBeyondTheCheckpointAndDamagedOnes) {
   std::ofstream(path, std::ios::app) << "half a record";
   writer.add_scalars("ppo", 3, 1.0, values);
   EXPECT_EQ(records_of(read_text_file(path)).size(), 1U + 5U);
-  expect_error(errc::bad_argument, "cannot name",
-               [&] { writer.add_scalars("../x", 1, 1.0, values); });
+  expect_error(errc::bad_argument, "cannot name", [&] { writer.add_scalars("../x", 1, 1.0, values); });
 }
 
 }  // namespace

@@ -82,16 +82,13 @@ TEST(ModelFolderTest, NamesWhatIsMissing) {
   write_file_atomically(folder / "config.json", std::string_view("{}"));
   // Files of other names are not globbed.
   fs::copy_file(data + "tiny/llama/model.safetensors", folder / "other.safetensors");
-  expect_error(errc::not_found, "no weights: none of model.safetensors",
-               [&] { model_folder::open(folder.path()); });
+  expect_error(errc::not_found, "no weights: none of model.safetensors", [&] { model_folder::open(folder.path()); });
   fs::rename(folder / "other.safetensors", folder / "model.safetensors");
   EXPECT_EQ(model_folder::open(folder.path()).tensor_names().size(), 21U);
-  write_file_atomically(folder / "generation_config.json",
-                        std::string_view(R"({"eos_token_id": [1, 2]})"));
+  write_file_atomically(folder / "generation_config.json", std::string_view(R"({"eos_token_id": [1, 2]})"));
   EXPECT_TRUE(model_folder::open(folder.path()).generation_config().contains("eos_token_id"));
   fs::copy_file(data + "tiny/llama/model.safetensors", folder / "v_head.safetensors");
-  expect_error(errc::bad_file, "is in model.safetensors too",
-               [&] { model_folder::open(folder.path()); });
+  expect_error(errc::bad_file, "is in model.safetensors too", [&] { model_folder::open(folder.path()); });
 }
 
 TEST(ModelFolderTest, ChecksTheIndexAgainstTheShards) {
@@ -107,19 +104,15 @@ TEST(ModelFolderTest, ChecksTheIndexAgainstTheShards) {
   };
   expect_error(errc::bad_file, "is no file name",
                with([](auto& map) { map["model.norm.weight"] = "../llama/model.safetensors"; }));
-  expect_error(errc::bad_file, "is no file name",
-               with([](auto& map) { map["model.norm.weight"] = "/etc/passwd"; }));
-  expect_error(errc::bad_file, "is no file name",
-               with([](auto& map) { map["model.norm.weight"] = ".."; }));
-  expect_error(errc::bad_file, "is no file name",
-               with([](auto& map) { map["model.norm.weight"] = 1; }));
+  expect_error(errc::bad_file, "is no file name", with([](auto& map) { map["model.norm.weight"] = "/etc/passwd"; }));
+  expect_error(errc::bad_file, "is no file name", with([](auto& map) { map["model.norm.weight"] = ".."; }));
+  expect_error(errc::bad_file, "is no file name", with([](auto& map) { map["model.norm.weight"] = 1; }));
   expect_error(errc::bad_file, "x.safetensors that it names is missing",
                with([](auto& map) { map["model.norm.weight"] = "x.safetensors"; }));
   expect_error(errc::bad_file, "tensor more is not in model-00001-of-00004.safetensors",
                with([](auto& map) { map["more"] = "model-00001-of-00004.safetensors"; }));
-  expect_error(errc::bad_file, "tensor model.norm.weight is not in", with([](auto& map) {
-                 map["model.norm.weight"] = "model-00001-of-00004.safetensors";
-               }));
+  expect_error(errc::bad_file, "tensor model.norm.weight is not in",
+               with([](auto& map) { map["model.norm.weight"] = "model-00001-of-00004.safetensors"; }));
   expect_error(errc::bad_file, "holds tensor model.norm.weight, which the index does not list",
                with([](auto& map) { map.erase("model.norm.weight"); }));
   write_file_atomically(index, std::string_view("{}"));
@@ -134,7 +127,7 @@ TEST(WriteModelFolderTest, RoundTripsWholeAndInShards) {
   contents.generation_config_json = R"({"eos_token_id": 2})";
   for (const int64_t limit : {int64_t{1} << 40, int64_t{200000}, int64_t{1}}) {
     contents.shard_bytes = limit;
-    write_model_folder(folder / "m", contents); // replaces the one before, files included
+    write_model_folder(folder / "m", contents);  // replaces the one before, files included
     const auto back = model_folder::open(folder / "m");
     EXPECT_EQ(fs::exists(folder / "m/model.safetensors"), limit > 1000000);
     EXPECT_EQ(fs::exists(folder / "m/model.safetensors.index.json"), limit < 1000000);
@@ -145,8 +138,7 @@ TEST(WriteModelFolderTest, RoundTripsWholeAndInShards) {
     }
     EXPECT_EQ(back.config_json(), model.config_json());
     EXPECT_EQ(require_int(back.generation_config(), "eos_token_id"), 2);
-    EXPECT_EQ(test::read_bytes(folder / "m/tokenizer.model"),
-              test::read_bytes(data + "tiny/llama/tokenizer.model"));
+    EXPECT_EQ(test::read_bytes(folder / "m/tokenizer.model"), test::read_bytes(data + "tiny/llama/tokenizer.model"));
   }
 }
 
@@ -154,9 +146,7 @@ TEST(WriteModelFolderTest, ConvertsToTheTypesAsked) {
   const temporary_folder folder;
   model_folder_contents contents;
   contents.config_json = "{}";
-  contents.producer = [](const std::function<void(host_array)>& sink) {
-    sink(make_host_array("a", {2}, {1, 2}));
-  };
+  contents.producer = [](const std::function<void(host_array)>& sink) { sink(make_host_array("a", {2}, {1, 2})); };
   contents.tensors = shapes_of(contents.producer);
   ASSERT_EQ(contents.tensors.size(), 1U);
   contents.tensors[0].type = dtype::f16;
@@ -172,21 +162,17 @@ TEST(WriteModelFolderTest, LeavesTheOldFolderWhenItFails) {
   contents.producer = [](const std::function<void(host_array)>& sink) {
     sink(make_host_array("lm_head.weight", {1}, {1}));
   };
-  expect_error(errc::shape_mismatch, "lm_head.weight",
-               [&] { write_model_folder(folder / "m", contents); });
+  expect_error(errc::shape_mismatch, "lm_head.weight", [&] { write_model_folder(folder / "m", contents); });
   contents.producer = [](const std::function<void(host_array)>&) {};
-  expect_error(errc::bad_argument, "never written",
-               [&] { write_model_folder(folder / "m", contents); });
+  expect_error(errc::bad_argument, "never written", [&] { write_model_folder(folder / "m", contents); });
   contents.config_json = "[]";
-  expect_error(errc::bad_file, "object is expected",
-               [&] { write_model_folder(folder / "m", contents); });
+  expect_error(errc::bad_file, "object is expected", [&] { write_model_folder(folder / "m", contents); });
   EXPECT_EQ(test::read_bytes(folder / "m/model.safetensors"), before);
   EXPECT_FALSE(fs::exists(folder / "m.tmp"));
 }
 
 TEST(ModelConfigTest, TurnsHeadsThereAndBack) {
-  const std::string config =
-      R"({"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "x": 1.5})";
+  const std::string config = R"({"model_type": "gpt_neox", "architectures": ["GPTNeoXForCausalLM"], "x": 1.5})";
   const std::string scalar = scalar_head_config(config, 3);
   const key_map keys = parse_json_keys(scalar, "c");
   EXPECT_EQ(require_text(keys, "architectures.0"), "GPTNeoXForSequenceClassification");
@@ -199,18 +185,16 @@ TEST(ModelConfigTest, TurnsHeadsThereAndBack) {
   const key_map back = parse_json_keys(language_model_config(scalar), "c");
   EXPECT_EQ(require_text(back, "architectures.0"), "GPTNeoXForCausalLM");
   EXPECT_FALSE(back.contains("id2label.0"));
-  EXPECT_EQ(require_text(parse_json_keys(typed_config(R"({"dtype": "float16"})", "float32"), "c"),
-                         "torch_dtype"),
+  EXPECT_EQ(require_text(parse_json_keys(typed_config(R"({"dtype": "float16"})", "float32"), "c"), "torch_dtype"),
             "float32");
 }
 
 TEST(ModelConfigTest, RefusesUnknownModelsAndAMissingPad) {
-  expect_error(errc::unsupported, "model_type \"t5\"",
-               [] { scalar_head_config(R"({"model_type": "t5"})", 1); });
+  expect_error(errc::unsupported, "model_type \"t5\"", [] { scalar_head_config(R"({"model_type": "t5"})", 1); });
   expect_error(errc::bad_argument, "no pad_token_id",
                [] { scalar_head_config(R"({"model_type": "gpt2", "pad_token_id": null})"); });
   expect_error(errc::bad_file, "object", [] { language_model_config("[]"); });
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

@@ -11,17 +11,11 @@ namespace {
 using std::string_literals::operator""s;
 using test::expect_error;
 
-std::vector<pickled_tensor> read(const std::string& pickle) {
-  return read_tensor_pickle(test::to_bytes(pickle), "p");
-}
+std::vector<pickled_tensor> read(const std::string& pickle) { return read_tensor_pickle(test::to_bytes(pickle), "p"); }
 
-std::string text(const std::string& value) {
-  return "\x8c"s + static_cast<char>(value.size()) + value;
-}
+std::string text(const std::string& value) { return "\x8c"s + static_cast<char>(value.size()) + value; }
 
-std::string integer(uint16_t value) {
-  return "M"s + static_cast<char>(value & 255) + static_cast<char>(value >> 8);
-}
+std::string integer(uint16_t value) { return "M"s + static_cast<char>(value & 255) + static_cast<char>(value >> 8); }
 
 const std::string storage_of_24 =
     "(" + text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") + integer(24) + "tQ";
@@ -29,8 +23,8 @@ const std::string ordered_dictionary = "ccollections\nOrderedDict\n)R";
 
 /// _rebuild_tensor_v2 of a storage of 24 floats.
 std::string tensor(uint16_t offset, const std::string& shape, const std::string& stride) {
-  return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage_of_24 + integer(offset) + shape + stride +
-         "\x89" + ordered_dictionary + "tR";
+  return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage_of_24 + integer(offset) + shape + stride + "\x89" +
+         ordered_dictionary + "tR";
 }
 
 std::string pair(uint16_t a, uint16_t b) { return integer(a) + integer(b) + "\x86"; }
@@ -38,8 +32,8 @@ std::string pair(uint16_t a, uint16_t b) { return integer(a) + integer(b) + "\x8
 std::string state_dict(const std::string& items) { return "\x80\x02}(" + items + "u."; }
 
 TEST(PickleTest, ReadsAStateDictionary) {
-  const auto tensors = read(state_dict(text("w") + tensor(4, pair(2, 3), pair(3, 1)) + text("t") +
-                                       tensor(0, pair(3, 2), pair(1, 3))));
+  const auto tensors =
+      read(state_dict(text("w") + tensor(4, pair(2, 3), pair(3, 1)) + text("t") + tensor(0, pair(3, 2), pair(1, 3))));
   ASSERT_EQ(tensors.size(), 2U);
   EXPECT_EQ(tensors[0].name, "w");
   EXPECT_EQ(tensors[0].type, dtype::f32);
@@ -67,8 +61,7 @@ TEST(PickleTest, RefusesEveryOtherGlobalByName) {
          "c__builtin__\neval\n(" +
              text("1") + "tR.",
          "__builtin__.eval");
-  refuse("\x80\x04"s + text("builtins") + text("eval") + "\x93(" + text("1") + "tR.",
-         "builtins.eval");
+  refuse("\x80\x04"s + text("builtins") + text("eval") + "\x93(" + text("1") + "tR.", "builtins.eval");
   refuse("\x80\x04"s + text("torch") + text("load") + "\x93.", "torch.load");
   refuse("\x80\x02"
          "ctorch._utils\n_rebuild_tensor\n.",
@@ -109,10 +102,8 @@ TEST(PickleTest, RefusesCallsOfWhatIsNoFunction) {
 
 TEST(PickleTest, RefusesOtherThanADictionaryOfTensors) {
   expect_error(errc::unsupported, "holds None", [] { read("\x80\x02N."); });
-  expect_error(errc::unsupported, "\"step\" is an integer",
-               [] { read(state_dict(text("step") + "K\1")); });
-  expect_error(errc::unsupported, "\"model\" is a dictionary",
-               [] { read(state_dict(text("model") + "}")); });
+  expect_error(errc::unsupported, "\"step\" is an integer", [] { read(state_dict(text("step") + "K\1")); });
+  expect_error(errc::unsupported, "\"model\" is a dictionary", [] { read(state_dict(text("model") + "}")); });
   expect_error(errc::bad_file, "an integer where text is needed",
                [] { read(state_dict("K\1" + tensor(0, pair(1, 1), pair(1, 1)))); });
   const std::string one = text("w") + tensor(0, pair(1, 1), pair(1, 1));
@@ -124,10 +115,9 @@ TEST(PickleTest, ChecksShapesAgainstTheStorage) {
     return read(state_dict(text("w") + tensor(offset, shape, stride))).size() == 1;
   };
   const auto refuse = [&](uint16_t offset, const std::string& shape, const std::string& stride) {
-    expect_error(errc::bad_file, "does not fit its storage of 24 elements",
-                 [&] { fits(offset, shape, stride); });
+    expect_error(errc::bad_file, "does not fit its storage of 24 elements", [&] { fits(offset, shape, stride); });
   };
-  const std::string large = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x3f"s; // 2^62 - 1
+  const std::string large = "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x3f"s;  // 2^62 - 1
   const std::string minus = "J\xff\xff\xff\xff"s;
   EXPECT_TRUE(fits(0, pair(4, 6), pair(6, 1)));
   EXPECT_TRUE(fits(24, pair(0, 6), pair(6, 1)));
@@ -135,8 +125,8 @@ TEST(PickleTest, ChecksShapesAgainstTheStorage) {
   refuse(1, pair(4, 6), pair(6, 1));
   refuse(25, pair(0, 6), pair(6, 1));
   refuse(0, pair(4, 6), pair(7, 1));
-  refuse(0, pair(4, 6), pair(6, 1).substr(0, 3) + "\x85"); // one stride for two dimensions
-  refuse(0, pair(100, 100), pair(0, 0));                   // an expanded view
+  refuse(0, pair(4, 6), pair(6, 1).substr(0, 3) + "\x85");  // one stride for two dimensions
+  refuse(0, pair(100, 100), pair(0, 0));                    // an expanded view
   refuse(0, large + large + "\x86", pair(1, 1));
   refuse(0, pair(2, 2), large + large + "\x86");
   refuse(0, minus + integer(1) + "\x86", pair(1, 1));
@@ -145,8 +135,7 @@ TEST(PickleTest, ChecksShapesAgainstTheStorage) {
 
 TEST(PickleTest, AllowsCyclesAndSharedValuesWithoutFollowingThem) {
   // A dictionary that holds itself, and a list that does.
-  expect_error(errc::unsupported, "\"me\" is a dictionary",
-               [] { read("\x80\x02}q\0"s + text("me") + "h\0s."s); });
+  expect_error(errc::unsupported, "\"me\" is a dictionary", [] { read("\x80\x02}q\0"s + text("me") + "h\0s."s); });
   expect_error(errc::unsupported, "holds a list", [] { read("\x80\x02]q\0h\0a."s); });
 }
 
@@ -157,11 +146,9 @@ TEST(PickleTest, CannotBeMadeToTakeMuchMoreThanItsOwnSize) {
     nested += "\x85";
   }
   expect_error(errc::unsupported, "holds a tuple", [&] { read(nested + "."); });
-  expect_error(errc::bad_file, "needed at byte",
-               [] { read("\x80\x02" + std::string(300000, '(')); });
+  expect_error(errc::bad_file, "needed at byte", [] { read("\x80\x02" + std::string(300000, '(')); });
   // A long tuple, recalled as argument over and over.
-  std::string recalled =
-      "\x80\x02(" + std::string(100000, 'N') + "tq\0ccollections\nOrderedDict\nq\1"s;
+  std::string recalled = "\x80\x02(" + std::string(100000, 'N') + "tq\0ccollections\nOrderedDict\nq\1"s;
   for (int i = 0; i < 50000; ++i) {
     recalled += "h\1h\0R"s;
   }
@@ -175,9 +162,7 @@ TEST(PickleTest, CannotBeMadeToTakeMuchMoreThanItsOwnSize) {
 }
 
 TEST(PickleTest, RefusesLengthsBeyondTheEnd) {
-  const auto refuse = [](const std::string& pickle) {
-    expect_error(errc::bad_file, "byte", [&] { read(pickle); });
-  };
+  const auto refuse = [](const std::string& pickle) { expect_error(errc::bad_file, "byte", [&] { read(pickle); }); };
   refuse("\x80\x02X\xff\xff\xff\xff"
          "abc");
   refuse("\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
@@ -203,12 +188,12 @@ TEST(PickleTest, RefusesLengthsBeyondTheEnd) {
 }
 
 TEST(PickleTest, SurvivesDamage) {
-  const auto bytes = test::to_bytes(state_dict(text("w") + tensor(4, pair(2, 3), pair(3, 1)) +
-                                               text("t") + tensor(0, pair(3, 2), pair(1, 3))));
+  const auto bytes = test::to_bytes(
+      state_dict(text("w") + tensor(4, pair(2, 3), pair(3, 1)) + text("t") + tensor(0, pair(3, 2), pair(1, 3))));
   const test::parser parse = [](std::span<const std::byte> b) { read_tensor_pickle(b, "p"); };
   test::expect_every_truncation_refused(bytes, parse);
   EXPECT_GT(test::flip_every_byte(bytes, parse), bytes.size());
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

@@ -24,8 +24,7 @@ using test::temporary_folder;
 TEST(RunDirectoryTest, AFolderThatIsNoRunIsRefused) {
   const temporary_folder folder;
   std::ofstream(folder / "thesis.tex") << "x";
-  expect_error(errc::bad_argument, "neither empty nor a run",
-               [&] { run_directory::open_or_create(folder.path()); });
+  expect_error(errc::bad_argument, "neither empty nor a run", [&] { run_directory::open_or_create(folder.path()); });
   expect_error(errc::bad_argument, "not a run", [&] { run_directory::open(folder.path()); });
   expect_error(errc::not_found, "no run", [&] { run_directory::open(folder / "x"); });
   EXPECT_FALSE(fs::exists(folder / "attempt"));
@@ -58,13 +57,11 @@ TEST(RunDirectoryTest, OneProcessOwnsARunUntilItEndsHoweverItEnds) {
   }
   char byte = 0;
   ASSERT_EQ(::read(ready[0], &byte, 1), 1);
-  expect_error(errc::bad_argument, fmt::format("pid {} on ", holder),
-               [&] { const run_lock second(run); });
+  expect_error(errc::bad_argument, fmt::format("pid {} on ", holder), [&] { const run_lock second(run); });
   ::kill(holder, SIGKILL);
   ::waitpid(holder, nullptr, 0);
   const run_lock mine(run);
-  expect_error(errc::bad_argument, fmt::format("pid {} on ", ::getpid()),
-               [&] { const run_lock second(run); });
+  expect_error(errc::bad_argument, fmt::format("pid {} on ", ::getpid()), [&] { const run_lock second(run); });
   ::close(ready[0]);
   ::close(ready[1]);
 }
@@ -77,9 +74,8 @@ TEST(RunDirectoryTest, CleaningUpRemovesLeftoversAndNothingElse) {
   fs::create_directories(run.checkpoints() / "ppo" / ".deleted-iteration-000001");
   std::ofstream(run.experience(1).string() + ".tmp") << "x";
   std::ofstream(run.experience(1)) << "x";
-  EXPECT_EQ(run.clean_up(),
-            (std::vector<std::string>{"checkpoints/ppo/.deleted-iteration-000001",
-                                      "experience/iteration-000001.h5.tmp", "models/policy.tmp"}));
+  EXPECT_EQ(run.clean_up(), (std::vector<std::string>{"checkpoints/ppo/.deleted-iteration-000001",
+                                                      "experience/iteration-000001.h5.tmp", "models/policy.tmp"}));
   EXPECT_TRUE(fs::exists(run.model("sft")));
   EXPECT_TRUE(fs::exists(run.experience(1)));
   EXPECT_GT(run.free_bytes(), 0);
@@ -89,8 +85,7 @@ TEST(LedgerTest, EventsComeBackAndAPartialLastLineIsCut) {
   const temporary_folder folder;
   const run_directory run = run_directory::open_or_create(folder / "run");
   EXPECT_TRUE(read_ledger(run.ledger()).empty());
-  ledger_event failed{
-      .kind = ledger_kind::worker_failed, .attempt = 2, .phase = "ppo", .counter = 4};
+  ledger_event failed{.kind = ledger_kind::worker_failed, .attempt = 2, .phase = "ppo", .counter = 4};
   failed.fields = {{"signal", int64_t{9}}, {"reason", std::string("killed \xff")}};
   ledger_writer(run).append(failed);
   const std::string whole = read_text_file(run.ledger());
@@ -114,10 +109,8 @@ TEST(InspectTest, ARunIsDescribed) {
   run.begin_attempt();
   ledger_writer ledger(run);
   ledger.append({.kind = ledger_kind::phase_started, .attempt = 1, .phase = "sft"});
-  ledger.append(
-      {.kind = ledger_kind::worker_failed, .attempt = 1, .fields = {{"signal", int64_t{11}}}});
-  metrics_writer(run.metrics())
-      .append({.phase = "sft", .update = 3, .values = {{"sft/loss", 0.5}}});
+  ledger.append({.kind = ledger_kind::worker_failed, .attempt = 1, .fields = {{"signal", int64_t{11}}}});
+  metrics_writer(run.metrics()).append({.phase = "sft", .update = 3, .values = {{"sft/loss", 0.5}}});
   const auto json = nlohmann::json::parse(describe(run.root(), true));
   EXPECT_EQ(json["kind"], "run");
   EXPECT_EQ(json["attempts"], 1);

@@ -25,9 +25,7 @@ byte_vector compose(const std::string& header, size_t data_bytes) {
   return test::to_bytes(text + header + std::string(data_bytes, '\1'));
 }
 
-safetensors_file parse(const byte_vector& bytes) {
-  return safetensors_file::parse(bytes, nullptr, "f");
-}
+safetensors_file parse(const byte_vector& bytes) { return safetensors_file::parse(bytes, nullptr, "f"); }
 
 void rewrite(const safetensors_file& file, const std::filesystem::path& target, bool backwards) {
   std::vector<tensor_shape> shapes;
@@ -55,8 +53,7 @@ TEST(SafetensorsTest, ReadsEveryTypeOfTheReferenceLibrary) {
   EXPECT_TRUE(scalar.shape.empty());
   EXPECT_EQ(to_float32(scalar), std::vector<float>{2.5F});
   EXPECT_EQ(file.find("empty")->shape, (std::vector<int64_t>{0, 4}));
-  EXPECT_EQ(to_float32(*file.find("naïve \"quoted\" \\ name")),
-            (std::vector<float>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(to_float32(*file.find("naïve \"quoted\" \\ name")), (std::vector<float>{0, 1, 2, 3, 4}));
   EXPECT_EQ(file.find("tensor.bool")->type, dtype::boolean);
   EXPECT_EQ(file.find("tensor.uint64")->type, dtype::u64);
   EXPECT_EQ(file.find("tensor.uint64")->shape, (std::vector<int64_t>{3, 3}));
@@ -65,8 +62,8 @@ TEST(SafetensorsTest, ReadsEveryTypeOfTheReferenceLibrary) {
 
 TEST(SafetensorsTest, WritesTheReferenceLibrarysBytesInWhateverOrderTensorsCome) {
   const temporary_folder folder;
-  for (const char* name : {"/formats/mixed.safetensors", "/formats/llama_expected.safetensors",
-                           "/tiny/opt/model.safetensors"}) {
+  for (const char* name :
+       {"/formats/mixed.safetensors", "/formats/llama_expected.safetensors", "/tiny/opt/model.safetensors"}) {
     const std::string path = TROUPE_TEST_DATA + std::string(name);
     const auto file = safetensors_file::open(path);
     for (const bool backwards : {false, true}) {
@@ -83,34 +80,27 @@ TEST(SafetensorsTest, ArraysOutliveTheFileObject) {
 }
 
 TEST(SafetensorsTest, RefusesMalformedHeaders) {
-  const auto refuse = [](const std::string& header, size_t data, const char* part,
-                         errc code = errc::bad_file) {
+  const auto refuse = [](const std::string& header, size_t data, const char* part, errc code = errc::bad_file) {
     expect_error(code, part, [&] { parse(compose(header, data)); });
   };
-  refuse(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4,
-         "tensor a has 4 bytes, its shape needs 8");
+  refuse(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", 4, "tensor a has 4 bytes, its shape needs 8");
   refuse(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 3, "truncated");
   refuse(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 5,
          "the tensors end at byte 4 of the data, which has 5");
   refuse(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8, "a gap");
-  refuse(
-      R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
-      6, "overlap");
+  refuse(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+         6, "overlap");
   refuse(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[4,0]}})", 4, "ascending");
   refuse(R"({"a":{"dtype":"U8","shape":[-4],"data_offsets":[0,4]}})", 4, "unsigned");
   refuse(R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,4]}})", 4, "unsigned");
-  refuse(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,4]}})", 4,
-         "beyond int64");
+  refuse(R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,4]}})", 4, "beyond int64");
   refuse(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0,
          "beyond what can be addressed");
-  refuse(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4,0],"data_offsets":[0,0]}})", 0,
-         "beyond what can be");
-  refuse(R"({"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", 4, "type F8_E4M3",
-         errc::unsupported);
+  refuse(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4,0],"data_offsets":[0,0]}})", 0, "beyond what can be");
+  refuse(R"({"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})", 4, "type F8_E4M3", errc::unsupported);
   refuse(R"({"a":{"shape":[4],"data_offsets":[0,4]}})", 4, "needs exactly");
-  refuse(
-      R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
-      4, "\"a\" occurs twice");
+  refuse(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+         4, "\"a\" occurs twice");
   refuse(R"({"__metadata__":{"a":1}})", 0, "__metadata__ a is no text");
   refuse("[]", 0, "not a safetensors file");
   refuse("", 0, "not a safetensors file");
@@ -148,25 +138,19 @@ TEST(SafetensorsWriterTest, RefusesWhatWasNotAnnounced) {
   safetensors_writer writer(folder / "f", {{"a", dtype::f32, {2}}, {"b", dtype::f32, {1}}});
   expect_error(errc::bad_argument, "tensor c is not in the list",
                [&] { writer.write(make_host_array("c", {1}, {1})); });
-  expect_error(errc::shape_mismatch, "tensor a is f32 [1]",
-               [&] { writer.write(make_host_array("a", {1}, {1})); });
+  expect_error(errc::shape_mismatch, "tensor a is f32 [1]", [&] { writer.write(make_host_array("a", {1}, {1})); });
   writer.write(make_host_array("a", {2}, {1, 2}));
-  expect_error(errc::bad_argument, "tensor a comes twice", [&] {
-    writer.write(make_host_array("a", {2}, {1, 2}));
-  });
-  expect_error(errc::bad_argument, "tensor b was announced but never written",
-               [&] { writer.commit(); });
+  expect_error(errc::bad_argument, "tensor a comes twice", [&] { writer.write(make_host_array("a", {2}, {1, 2})); });
+  expect_error(errc::bad_argument, "tensor b was announced but never written", [&] { writer.commit(); });
   EXPECT_FALSE(std::filesystem::exists(folder / "f"));
   expect_error(errc::bad_argument, "two tensors are named a", [&] {
     safetensors_writer twice(folder / "g", {{"a", dtype::f32, {2}}, {"a", dtype::f32, {2}}});
   });
-  expect_error(errc::bad_file, "not UTF-8", [&] {
-    safetensors_writer bad(folder / "g", {{"\xFF", dtype::f32, {2}}});
-  });
+  expect_error(errc::bad_file, "not UTF-8", [&] { safetensors_writer bad(folder / "g", {{"\xFF", dtype::f32, {2}}}); });
   expect_error(errc::bad_file, "beyond what can be addressed", [&] {
     safetensors_writer large(folder / "g", {{"a", dtype::f32, {int64_t{1} << 62, 4}}});
   });
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

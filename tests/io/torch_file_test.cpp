@@ -22,8 +22,8 @@ torch_file parse(const byte_vector& bytes) { return torch_file::parse(bytes, nul
 void replace(byte_vector& bytes, std::string_view from, std::string_view to, size_t start = 0) {
   ASSERT_EQ(from.size(), to.size());
   const byte_vector pattern = test::to_bytes(from);
-  const auto at = std::search(bytes.begin() + static_cast<std::ptrdiff_t>(start), bytes.end(),
-                              pattern.begin(), pattern.end());
+  const auto at =
+      std::search(bytes.begin() + static_cast<std::ptrdiff_t>(start), bytes.end(), pattern.begin(), pattern.end());
   ASSERT_NE(at, bytes.end());
   std::memcpy(&*at, to.data(), to.size());
 }
@@ -59,7 +59,7 @@ TEST(TorchFileTest, VerifiesChecksums) {
   byte_vector bytes = test::read_bytes(formats + "torch_p2.bin");
   const auto file = parse(bytes);
   const host_array half = *file.find("half");
-  const_cast<std::byte&>(half.bytes[0]) ^= std::byte{1}; // points into `bytes`
+  const_cast<std::byte&>(half.bytes[0]) ^= std::byte{1};  // points into `bytes`
   expect_error(errc::bad_file, "checksum of archive/data/1", [&] { parse(bytes).find("half"); });
   EXPECT_TRUE(parse(bytes).find("contiguous").has_value());
   byte_vector pickle_damaged = test::read_bytes(formats + "torch_p2.bin");
@@ -68,10 +68,8 @@ TEST(TorchFileTest, VerifiesChecksums) {
 }
 
 TEST(TorchFileTest, RefusesTheOldFormatWithARemedy) {
-  const auto bytes = test::to_bytes(
-      std::string_view("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15));
-  expect_error(errc::unsupported, "torch.save before version 1.6. Rewrite it",
-               [&] { parse(bytes); });
+  const auto bytes = test::to_bytes(std::string_view("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15));
+  expect_error(errc::unsupported, "torch.save before version 1.6. Rewrite it", [&] { parse(bytes); });
   expect_error(errc::bad_file, "not a zip archive", [] { parse(test::to_bytes("neither")); });
 }
 
@@ -88,8 +86,7 @@ TEST(TorchFileTest, RefusesOtherArchives) {
   byte_vector missing = bytes;
   replace(missing, "archive/data/2", "archive/data/9");
   replace(missing, "archive/data/2", "archive/data/9");
-  expect_error(errc::bad_file, "the storage archive/data/2 of tensor long is missing",
-               [&] { parse(missing); });
+  expect_error(errc::bad_file, "the storage archive/data/2 of tensor long is missing", [&] { parse(missing); });
 }
 
 TEST(TorchFileTest, SurvivesDamage) {
@@ -106,5 +103,5 @@ TEST(TorchFileTest, SurvivesDamage) {
   }
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

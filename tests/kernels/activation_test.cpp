@@ -53,8 +53,7 @@ TEST_P(ActivationTest, ForwardIsNearItsOracle) {
     const int64_t n = 9;
     const std::vector<float> x = random_values(n * f + 1, 1, 12.0);
     std::vector<float> y(x.size(), 7.0F);
-    activation_forward(ctx,
-                       {.y_NF = y.data() + 1, .x_NF = x.data() + 1, .n = n, .f = f, .kind = kind});
+    activation_forward(ctx, {.y_NF = y.data() + 1, .x_NF = x.data() + 1, .n = n, .f = f, .kind = kind});
     EXPECT_EQ(y[0], 7.0F);
     for (size_t i = 1; i < x.size(); ++i) {
       const double want = oracle(kind, static_cast<double>(x[i]));
@@ -70,10 +69,8 @@ TEST_P(ActivationTest, BackwardMatchesCentralDifferences) {
     const int64_t n = 3;
     const std::vector<float> x = random_values(n * f, 2, 8.0);
     const std::vector<float> dy = random_values(n * f, 3);
-    std::vector<float> dx = dy; // in place
-    activation_backward(
-        ctx,
-        {.dx_NF = dx.data(), .dy_NF = dx.data(), .x_NF = x.data(), .n = n, .f = f, .kind = kind});
+    std::vector<float> dx = dy;  // in place
+    activation_backward(ctx, {.dx_NF = dx.data(), .dy_NF = dx.data(), .x_NF = x.data(), .n = n, .f = f, .kind = kind});
     for (size_t i = 0; i < x.size(); ++i) {
       const double want = static_cast<double>(dy[i]) * slope(kind, static_cast<double>(x[i]));
       EXPECT_NEAR(dx[i], want, 1e-6) << x[i];
@@ -89,9 +86,8 @@ TEST_P(ActivationTest, GatedFormIsTheProductWithUp) {
     const std::vector<float> gate_up = random_values(n * 2 * f, 4, 6.0);
     const std::vector<float> dy = random_values(n * f, 5);
     std::vector<float> y(dy.size());
-    std::vector<float> dgate_up = gate_up; // in place
-    gated_activation_forward(
-        ctx, {.y_NF = y.data(), .gate_up_N2F = gate_up.data(), .n = n, .f = f, .kind = kind});
+    std::vector<float> dgate_up = gate_up;  // in place
+    gated_activation_forward(ctx, {.y_NF = y.data(), .gate_up_N2F = gate_up.data(), .n = n, .f = f, .kind = kind});
     gated_activation_backward(ctx, {.dgate_up_N2F = dgate_up.data(),
                                     .dy_NF = dy.data(),
                                     .gate_up_N2F = dgate_up.data(),
@@ -122,16 +118,15 @@ TEST_P(ActivationTest, NanPassesThrough) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ActivationTest,
                          testing::Combine(testing::ValuesIn(test::simd_targets()),
-                                          testing::Values(activation::relu, activation::gelu_tanh,
-                                                          activation::gelu_erf, activation::silu)),
+                                          testing::Values(activation::relu, activation::gelu_tanh, activation::gelu_erf,
+                                                          activation::silu)),
                          [](const auto& info) {
                            return std::string(hwy::TargetName(std::get<0>(info.param))) + "_" +
                                   name_of(std::get<1>(info.param));
                          });
 
 /// Forward, backward, both gated forms and the sum of one input, one after the other.
-std::vector<float> everything(activation kind, int threads, int64_t n, int64_t f,
-                              const std::vector<float>& x) {
+std::vector<float> everything(activation kind, int threads, int64_t n, int64_t f, const std::vector<float>& x) {
   thread_pool pool(threads);
   context ctx{pool};
   const auto count = static_cast<size_t>(n * f);
@@ -142,16 +137,10 @@ std::vector<float> everything(activation kind, int threads, int64_t n, int64_t f
   float* sum = dgate_up + 2 * count;
   const float* dy = x.data() + 2 * count;
   activation_forward(ctx, {.y_NF = out.data(), .x_NF = x.data(), .n = n, .f = f, .kind = kind});
-  activation_backward(ctx,
-                      {.dx_NF = dx, .dy_NF = dy, .x_NF = x.data(), .n = n, .f = f, .kind = kind});
-  gated_activation_forward(ctx,
-                           {.y_NF = gated, .gate_up_N2F = x.data(), .n = n, .f = f, .kind = kind});
-  gated_activation_backward(ctx, {.dgate_up_N2F = dgate_up,
-                                  .dy_NF = dy,
-                                  .gate_up_N2F = x.data(),
-                                  .n = n,
-                                  .f = f,
-                                  .kind = kind});
+  activation_backward(ctx, {.dx_NF = dx, .dy_NF = dy, .x_NF = x.data(), .n = n, .f = f, .kind = kind});
+  gated_activation_forward(ctx, {.y_NF = gated, .gate_up_N2F = x.data(), .n = n, .f = f, .kind = kind});
+  gated_activation_backward(
+      ctx, {.dgate_up_N2F = dgate_up, .dy_NF = dy, .gate_up_N2F = x.data(), .n = n, .f = f, .kind = kind});
   std::copy(x.begin(), x.begin() + n * f, sum);
   add_in_place(ctx, sum, dy, n * f);
   return out;
@@ -161,8 +150,7 @@ TEST(ActivationBitsTest, ThreadsAndVectorWidthLeaveTheBitsAlone) {
   const int64_t n = 21;
   const int64_t f = 777;
   const std::vector<float> x = random_values(3 * n * f, 6, 5.0);
-  for (const activation kind :
-       {activation::relu, activation::gelu_tanh, activation::gelu_erf, activation::silu}) {
+  for (const activation kind : {activation::relu, activation::gelu_tanh, activation::gelu_erf, activation::silu}) {
     std::vector<std::vector<float>> results;
     for (const int64_t target : test::fused_simd_targets()) {
       const test::simd_target_scope scope(target);
@@ -179,12 +167,10 @@ TEST(ActivationBitsTest, AValueHasTheSameBitsAtEveryPosition) {
   context ctx{pool};
   const std::vector<float> x = random_values(100, 7, 5.0);
   std::vector<float> y(x.size());
-  activation_forward(
-      ctx, {.y_NF = y.data(), .x_NF = x.data(), .n = 1, .f = 100, .kind = activation::gelu_erf});
+  activation_forward(ctx, {.y_NF = y.data(), .x_NF = x.data(), .n = 1, .f = 100, .kind = activation::gelu_erf});
   for (size_t i = 0; i < x.size(); ++i) {
     float alone = 0;
-    activation_forward(
-        ctx, {.y_NF = &alone, .x_NF = &x[i], .n = 1, .f = 1, .kind = activation::gelu_erf});
+    activation_forward(ctx, {.y_NF = &alone, .x_NF = &x[i], .n = 1, .f = 1, .kind = activation::gelu_erf});
     EXPECT_EQ(alone, y[i]);
   }
 }
@@ -211,5 +197,5 @@ TEST(ActivationErrorTest, NegativeRowsAreRefused) {
   EXPECT_NO_THROW(activation_forward(ctx, {.n = 0, .f = 2}));
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

@@ -14,16 +14,14 @@ namespace {
 
 using test::random_values;
 
-std::vector<double> to_double(const std::vector<float>& values) {
-  return {values.begin(), values.end()};
-}
+std::vector<double> to_double(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
 struct problem {
   const char* name;
   int64_t heads, kv_heads, head_width;
   std::vector<int64_t> offset_B1;
   bool alibi = false;
-  double amplitude = 1; ///< of queries and keys: 100 makes scores of +-1e4 and more
+  double amplitude = 1;  ///< of queries and keys: 100 makes scores of +-1e4 and more
 };
 
 /// Seeded operands of a problem, and what the kernels make of them.
@@ -34,8 +32,7 @@ struct attention_case {
              .head_width = p.head_width,
              .scale = 1.0F / std::sqrt(static_cast<float>(p.head_width))};
     for (int64_t h = 0; h < p.heads; ++h) {
-      slopes.push_back(static_cast<float>(
-          std::exp2(-8.0 * static_cast<double>(h + 1) / static_cast<double>(p.heads))));
+      slopes.push_back(static_cast<float>(std::exp2(-8.0 * static_cast<double>(h + 1) / static_cast<double>(p.heads))));
     }
     if (p.alibi) {
       shape.alibi_slope_H = slopes.data();
@@ -50,11 +47,8 @@ struct attention_case {
   void forward(context& ctx) {
     out.assign(static_cast<size_t>(rows * heads_width()), NAN);
     lse.assign(static_cast<size_t>(rows * shape.heads), NAN);
-    attention_forward(ctx, {.shape = shape,
-                            .out_NHK = out.data(),
-                            .lse_NH = lse.data(),
-                            .qkv_NE = qkv.data(),
-                            .offset_B1 = offset});
+    attention_forward(
+        ctx, {.shape = shape, .out_NHK = out.data(), .lse_NH = lse.data(), .qkv_NE = qkv.data(), .offset_B1 = offset});
   }
 
   void backward(context& ctx) {
@@ -115,8 +109,8 @@ TEST_P(AttentionTest, BackwardMatchesTheOracle) {
   const problem& p = std::get<0>(GetParam());
   values_.forward(ctx_);
   values_.backward(ctx_);
-  const auto oracle = test::attention_backward_oracle(values_.shape, to_double(values_.qkv),
-                                                      to_double(values_.dout), values_.offset);
+  const auto oracle =
+      test::attention_backward_oracle(values_.shape, to_double(values_.qkv), to_double(values_.dout), values_.offset);
   EXPECT_LT(test::relative_error(values_.dqkv, oracle), 10 * limit(p));
 }
 
@@ -125,8 +119,7 @@ std::string case_name(const testing::TestParamInfo<std::tuple<problem, int64_t>>
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
-                         testing::Combine(testing::ValuesIn(problems),
-                                          testing::ValuesIn(test::simd_targets())),
+                         testing::Combine(testing::ValuesIn(problems), testing::ValuesIn(test::simd_targets())),
                          case_name);
 
 TEST(AttentionOracleTest, BackwardMatchesCentralDifferences) {
@@ -159,7 +152,7 @@ public:
   explicit paged_case(const attention_case& values)
       : values_(values), pages_((values.rows + attention_tile - 1) / attention_tile) {
     const int64_t floats = kv_pages{}.page_floats(values.shape) * (2 * pages_ + 1);
-    keys_.assign(static_cast<size_t>(floats), NAN); // what was not written must not be used
+    keys_.assign(static_cast<size_t>(floats), NAN);  // what was not written must not be used
     values_pages_.assign(static_cast<size_t>(floats), NAN);
     for (int64_t page = 0; page < pages_; ++page) {
       table_.push_back(static_cast<int32_t>(2 * (pages_ - page) - 1));
@@ -168,8 +161,7 @@ public:
   }
 
   void append(context& ctx, int64_t begin, int64_t end) {
-    const paged_sequence sequence{
-        .page_table = table_, .first_row = 0, .rows = end - begin, .first_position = begin};
+    const paged_sequence sequence{.page_table = table_, .first_row = 0, .rows = end - begin, .first_position = begin};
     paged_attention_forward(ctx, {.shape = values_.shape,
                                   .out_NHK = out.data() + begin * values_.heads_width(),
                                   .qkv_NE = values_.qkv.data() + begin * values_.shape.row_width(),
@@ -232,8 +224,7 @@ TEST_P(AttentionBitsTest, SequenceDoesNotDependOnItsBatch) {
   batch.rows = batch.offset.back();
   batch.forward(ctx_);
   batch.backward(ctx_);
-  const auto middle = [&](const std::vector<float>& all, const std::vector<float>& part,
-                          int64_t width) {
+  const auto middle = [&](const std::vector<float>& all, const std::vector<float>& part, int64_t width) {
     const auto begin = all.begin() + 70 * width;
     return std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(part.size()));
   };
@@ -304,10 +295,8 @@ TEST(AttentionArgumentsTest, ImpossibleShapesAreErrors) {
   EXPECT_THROW(attention_backward(ctx, {.shape = good, .offset_B1 = offset}), error);
   const std::vector<int32_t> table = {0};
   const paged_sequence past_its_pages{table, 0, 2, 63};
-  EXPECT_THROW(
-      paged_attention_forward(ctx, {.shape = good, .pages = {}, .sequences = {&past_its_pages, 1}}),
-      error);
+  EXPECT_THROW(paged_attention_forward(ctx, {.shape = good, .pages = {}, .sequences = {&past_its_pages, 1}}), error);
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

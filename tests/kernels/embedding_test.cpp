@@ -19,7 +19,7 @@ protected:
   EmbeddingTest() {
     to_panels(rows.data(), s.rows, s.d, panels.data());
     for (int64_t i = 0; i < s.n; ++i) {
-      index.push_back(static_cast<int32_t>(i * i * 7 % s.rows)); // some rows come back
+      index.push_back(static_cast<int32_t>(i * i * 7 % s.rows));  // some rows come back
     }
   }
   size_t at(int64_t row, int64_t i) const { return static_cast<size_t>(row * s.d + i); }
@@ -67,22 +67,18 @@ TEST_P(EmbeddingTest, BackwardAddsRowsInRisingOrderForAnyNumberOfThreads) {
     context ctx{pool};
     std::vector<float> dtable(panels.size());
     to_panels(std::vector<float>(rows.size(), 0.25F).data(), s.rows, s.d, dtable.data());
-    embedding_backward(ctx, {.dtable = dtable.data(),
-                             .index_N = index.data(),
-                             .dy_ND = dy.data(),
-                             .n = s.n,
-                             .rows = s.rows,
-                             .d = s.d});
+    embedding_backward(
+        ctx,
+        {.dtable = dtable.data(), .index_N = index.data(), .dy_ND = dy.data(), .n = s.n, .rows = s.rows, .d = s.d});
     EXPECT_EQ(dtable, expected_panels);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EmbeddingTest,
-                         testing::Values(shape{0, 3, 4}, shape{1, 1, 1}, shape{5, 33, 31},
-                                         shape{100, 40, 33}, shape{50, 1000, 16}),
+                         testing::Values(shape{0, 3, 4}, shape{1, 1, 1}, shape{5, 33, 31}, shape{100, 40, 33},
+                                         shape{50, 1000, 16}),
                          [](const auto& info) {
-                           return std::to_string(info.param.n) + "_" +
-                                  std::to_string(info.param.rows) + "_" +
+                           return std::to_string(info.param.n) + "_" + std::to_string(info.param.rows) + "_" +
                                   std::to_string(info.param.d);
                          });
 
@@ -94,12 +90,8 @@ TEST(EmbeddingErrorTest, AnIndexOutsideTheTableIsNamed) {
   for (const int32_t bad : {-1, 3}) {
     const std::vector<int32_t> index = {0, bad};
     try {
-      embedding_forward(ctx, {.y_ND = y.data(),
-                              .index_N = index.data(),
-                              .table = table.data(),
-                              .n = 2,
-                              .rows = 3,
-                              .d = 2});
+      embedding_forward(ctx,
+                        {.y_ND = y.data(), .index_N = index.data(), .table = table.data(), .n = 2, .rows = 3, .d = 2});
       ADD_FAILURE() << "no error for " << bad;
     } catch (const error& e) {
       EXPECT_EQ(e.code(), errc::bad_argument);
@@ -108,5 +100,5 @@ TEST(EmbeddingErrorTest, AnIndexOutsideTheTableIsNamed) {
   }
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

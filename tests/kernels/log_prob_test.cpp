@@ -15,29 +15,24 @@ namespace {
 
 using test::random_values;
 
-std::vector<double> to_double(std::span<const float> values) {
-  return {values.begin(), values.end()};
-}
+std::vector<double> to_double(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 struct shape {
   int64_t n, d, vocabulary;
   float temperature = 1.0F;
-  double amplitude = 1; ///< of the weights
+  double amplitude = 1;  ///< of the weights
 };
 
-constexpr float before = 0.25F; ///< what accumulated gradients hold beforehand
+constexpr float before = 0.25F;  ///< what accumulated gradients hold beforehand
 
 /// A head with seeded operands, and a loss that is linear in each row's log-probability and
 /// entropy.
 struct head_case {
   explicit head_case(const shape& given)
-      : s(given), x(random_values(s.n * s.d, 1)),
-        weight(random_values(s.vocabulary * s.d, 2, s.amplitude)),
-        bias(random_values(s.vocabulary, 3)), dlogprob(random_values(s.n, 4)),
-        dentropy(random_values(s.n, 5)),
-        panels(static_cast<size_t>(panels_size(s.vocabulary, s.d))), logprob(dlogprob.size()),
-        entropy(dlogprob.size()), dx(x.size(), NAN), dpanels(panels.size()),
-        dbias(bias.size(), before) {
+      : s(given), x(random_values(s.n * s.d, 1)), weight(random_values(s.vocabulary * s.d, 2, s.amplitude)),
+        bias(random_values(s.vocabulary, 3)), dlogprob(random_values(s.n, 4)), dentropy(random_values(s.n, 5)),
+        panels(static_cast<size_t>(panels_size(s.vocabulary, s.d))), logprob(dlogprob.size()), entropy(dlogprob.size()),
+        dx(x.size(), NAN), dpanels(panels.size()), dbias(bias.size(), before) {
     to_panels(weight.data(), s.vocabulary, s.d, panels.data());
     const std::vector<float> start(weight.size(), before);
     to_panels(start.data(), s.vocabulary, s.d, dpanels.data());
@@ -60,28 +55,25 @@ struct head_case {
   }
 
   void train(context& ctx) {
-    log_prob_train(
-        ctx, {.dx_ND = dx.data(),
-              .dweight = dpanels.data(),
-              .dbias_V = dbias.data(),
-              .forward = forward_args(),
-              .gradient = [this](int64_t first, std::span<const float> lp, std::span<const float>,
-                                 std::span<float> dlp, std::span<float> de) {
-                rows_seen += static_cast<int64_t>(lp.size());
-                const auto at = static_cast<size_t>(first);
-                std::copy_n(dlogprob.data() + at, lp.size(), dlp.begin());
-                std::copy_n(dentropy.data() + at, lp.size(), de.begin());
-              }});
+    log_prob_train(ctx, {.dx_ND = dx.data(),
+                         .dweight = dpanels.data(),
+                         .dbias_V = dbias.data(),
+                         .forward = forward_args(),
+                         .gradient = [this](int64_t first, std::span<const float> lp, std::span<const float>,
+                                            std::span<float> dlp, std::span<float> de) {
+                           rows_seen += static_cast<int64_t>(lp.size());
+                           const auto at = static_cast<size_t>(first);
+                           std::copy_n(dlogprob.data() + at, lp.size(), dlp.begin());
+                           std::copy_n(dentropy.data() + at, lp.size(), de.begin());
+                         }});
   }
 
   test::head_problem oracle() const {
-    return {to_double(x), to_double(weight), to_double(bias), target,
-            s.d,          s.vocabulary,      s.temperature};
+    return {to_double(x), to_double(weight), to_double(bias), target, s.d, s.vocabulary, s.temperature};
   }
 
   shape s;
-  std::vector<float> x, weight, bias, dlogprob, dentropy, panels, logprob, entropy, dx, dpanels,
-      dbias;
+  std::vector<float> x, weight, bias, dlogprob, dentropy, panels, logprob, entropy, dx, dpanels, dbias;
   std::vector<int32_t> target;
   int64_t rows_seen = 0;
 };
@@ -116,8 +108,7 @@ TEST_P(LogProbTest, ForwardMatchesTheOracle) {
 
 TEST_P(LogProbTest, TrainingMatchesTheOracle) {
   head_case& v = values_;
-  auto oracle =
-      test::log_prob_backward_oracle(v.oracle(), to_double(v.dlogprob), to_double(v.dentropy));
+  auto oracle = test::log_prob_backward_oracle(v.oracle(), to_double(v.dlogprob), to_double(v.dentropy));
   for (auto* gradient : {&oracle.dweight_VD, &oracle.dbias_V}) {
     for (double& value : *gradient) {
       value += before;
@@ -127,7 +118,7 @@ TEST_P(LogProbTest, TrainingMatchesTheOracle) {
   EXPECT_EQ(v.rows_seen, v.s.n);
   std::vector<float> dweight(v.weight.size());
   from_panels(v.dpanels.data(), v.s.vocabulary, v.s.d, dweight.data());
-  const double limit = v.s.amplitude > 1 ? 1e-5 : 1e-10; // as the tolerance, squared and relative
+  const double limit = v.s.amplitude > 1 ? 1e-5 : 1e-10;  // as the tolerance, squared and relative
   EXPECT_LE(test::relative_error(v.dx, oracle.dx_ND), limit);
   EXPECT_LE(test::relative_error(dweight, oracle.dweight_VD), limit);
   EXPECT_LE(test::relative_error(v.dbias, oracle.dbias_V), limit);
@@ -141,17 +132,16 @@ TEST_P(LogProbTest, TrainingGivesForwardsBits) {
   EXPECT_EQ(values_.entropy, entropy);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, LogProbTest,
-    testing::Combine(testing::Values(shape{0, 4, 10}, shape{1, 1, 1}, shape{3, 31, 33, 0.7F},
-                                     shape{300, 8, 31}, shape{5, 16, 768, 1.3F},
-                                     shape{20, 4, 50000}, shape{9, 16, 500, 1.0F, 1e4}),
-                     testing::ValuesIn(test::simd_targets())),
-    [](const auto& info) {
-      const shape& s = std::get<0>(info.param);
-      return std::to_string(s.n) + "x" + std::to_string(s.d) + "x" + std::to_string(s.vocabulary) +
-             (s.amplitude > 1 ? "extreme_" : "_") + hwy::TargetName(std::get<1>(info.param));
-    });
+INSTANTIATE_TEST_SUITE_P(Shapes, LogProbTest,
+                         testing::Combine(testing::Values(shape{0, 4, 10}, shape{1, 1, 1}, shape{3, 31, 33, 0.7F},
+                                                          shape{300, 8, 31}, shape{5, 16, 768, 1.3F},
+                                                          shape{20, 4, 50000}, shape{9, 16, 500, 1.0F, 1e4}),
+                                          testing::ValuesIn(test::simd_targets())),
+                         [](const auto& info) {
+                           const shape& s = std::get<0>(info.param);
+                           return std::to_string(s.n) + "x" + std::to_string(s.d) + "x" + std::to_string(s.vocabulary) +
+                                  (s.amplitude > 1 ? "extreme_" : "_") + hwy::TargetName(std::get<1>(info.param));
+                         });
 
 TEST(LogProbBitsTest, RowEqualsTheSamplersAlone) {
   thread_pool pool(2);
@@ -245,12 +235,10 @@ TEST(LogProbArgumentsTest, BadTargetsAndTemperaturesAreErrors) {
   outside.target[1] = 10;
   EXPECT_THROW(log_prob_forward(ctx, outside.forward_args()), error);
   head_case silent({2, 4, 10});
-  log_prob_train_args args{.dx_ND = silent.dx.data(),
-                           .dweight = silent.dpanels.data(),
-                           .forward = silent.forward_args(),
-                           .gradient = {}};
+  log_prob_train_args args{
+      .dx_ND = silent.dx.data(), .dweight = silent.dpanels.data(), .forward = silent.forward_args(), .gradient = {}};
   EXPECT_THROW(log_prob_train(ctx, args), error);
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

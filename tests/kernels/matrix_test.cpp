@@ -42,9 +42,8 @@ private:
 struct layer {
   explicit layer(const shape& s)
       : n(s.n), outputs(s.outputs), inputs(s.inputs), x_stride(inputs + 5), y_stride(outputs + 3),
-        x(random_values(n * x_stride + 1, 1)), dense_x(n * inputs),
-        dy(random_values(n * y_stride + 1, 2)), weight(random_values(outputs * inputs, 3)),
-        bias(random_values(outputs, 4)),
+        x(random_values(n * x_stride + 1, 1)), dense_x(n * inputs), dy(random_values(n * y_stride + 1, 2)),
+        weight(random_values(outputs * inputs, 3)), bias(random_values(outputs, 4)),
         panels(static_cast<size_t>(panels_size(outputs, inputs) + 1)) {
     to_panels(weight.data(), outputs, inputs, panels.data() + 1);
     for (int64_t i = 0; i < n; ++i) {
@@ -59,9 +58,7 @@ struct layer {
 
   float x_at(int64_t i, int64_t k) const { return x[static_cast<size_t>(i * x_stride + k + 1)]; }
   float dy_at(int64_t i, int64_t o) const { return dy[static_cast<size_t>(i * y_stride + o + 1)]; }
-  float weight_at(int64_t o, int64_t i) const {
-    return weight[static_cast<size_t>(o * inputs + i)];
-  }
+  float weight_at(int64_t o, int64_t i) const { return weight[static_cast<size_t>(o * inputs + i)]; }
 };
 
 enum class start { zero, bias, accumulate };
@@ -75,9 +72,7 @@ template <class Value> chain<Value> forward_chain(const layer& l, start from) {
   chain<Value> y(l.n, l.outputs);
   for (int64_t i = 0; i < l.n; ++i) {
     for (int64_t o = 0; o < l.outputs; ++o) {
-      y(i, o) = from == start::bias         ? l.bias[static_cast<size_t>(o)]
-                : from == start::accumulate ? initial(o)
-                                            : 0.0F;
+      y(i, o) = from == start::bias ? l.bias[static_cast<size_t>(o)] : from == start::accumulate ? initial(o) : 0.0F;
       for (int64_t k = 0; k < l.inputs; ++k) {
         y.add(i, o, l.x_at(i, k), l.weight_at(o, k));
       }
@@ -213,21 +208,17 @@ TEST_P(MatrixTest, EveryProductIsNearItsOracle) {
     const auto oracle = backward_input_chain<double>(l, accumulate);
     EXPECT_LE(test::relative_error(run_backward_input(ctx, l, accumulate), oracle.values()), limit);
   }
-  EXPECT_LE(
-      test::relative_error(run_backward_weight(ctx, l), backward_weight_chain<double>(l).values()),
-      limit);
+  EXPECT_LE(test::relative_error(run_backward_weight(ctx, l), backward_weight_chain<double>(l).values()), limit);
 }
 
 std::string name_of(const testing::TestParamInfo<std::tuple<int64_t, shape>>& info) {
   const auto& [target, s] = info.param;
-  return std::string(hwy::TargetName(target)) + "_" + std::to_string(s.n) + "_" +
-         std::to_string(s.outputs) + "_" + std::to_string(s.inputs);
+  return std::string(hwy::TargetName(target)) + "_" + std::to_string(s.n) + "_" + std::to_string(s.outputs) + "_" +
+         std::to_string(s.inputs);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MatrixTest,
-                         testing::Combine(testing::ValuesIn(test::simd_targets()),
-                                          testing::ValuesIn(shapes)),
-                         name_of);
+                         testing::Combine(testing::ValuesIn(test::simd_targets()), testing::ValuesIn(shapes)), name_of);
 
 /// Equality with the chain, bit by bit, is independence from rows, threads and vector width in one.
 class MatrixBitsTest : public MatrixTest {};
@@ -248,8 +239,7 @@ TEST_P(MatrixBitsTest, EveryElementIsOneFusedChainForAnyNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MatrixBitsTest,
-                         testing::Combine(testing::ValuesIn(test::fused_simd_targets()),
-                                          testing::ValuesIn(shapes)),
+                         testing::Combine(testing::ValuesIn(test::fused_simd_targets()), testing::ValuesIn(shapes)),
                          name_of);
 
 TEST(MatrixRowsTest, ARowHasTheSameBitsAloneAndInABatch) {
@@ -292,8 +282,7 @@ TEST(MatrixGradientTest, BackwardMatchesCentralDifferences) {
     const auto y = forward_chain<double>(at, start::bias);
     double sum = 0;
     for (int64_t i = 0; i < at.n * at.outputs; ++i) {
-      sum += y.values()[static_cast<size_t>(i)] *
-             static_cast<double>(at.dy_at(i / at.outputs, i % at.outputs));
+      sum += y.values()[static_cast<size_t>(i)] * static_cast<double>(at.dy_at(i / at.outputs, i % at.outputs));
     }
     return sum;
   };
@@ -350,9 +339,8 @@ TEST(MatrixErrorTest, ImpossibleShapesAreNamed) {
   EXPECT_EQ(code_of({.n = -1, .outputs = 1, .inputs = 1}), "shape_mismatch");
   EXPECT_EQ(code_of({.n = 1, .outputs = 0, .inputs = 1}), "shape_mismatch");
   EXPECT_EQ(code_of({.n = 1, .outputs = 2, .inputs = 2, .y_stride = 1}), "shape_mismatch");
-  EXPECT_EQ(code_of({.bias_O = v.data(), .n = 1, .outputs = 2, .inputs = 1, .accumulate = true}),
-            "bad_argument");
+  EXPECT_EQ(code_of({.bias_O = v.data(), .n = 1, .outputs = 2, .inputs = 1, .accumulate = true}), "bad_argument");
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

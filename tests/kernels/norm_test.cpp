@@ -15,19 +15,17 @@ using test::norm_kind;
 using test::random_values;
 
 constexpr float epsilon = 1e-5F;
-constexpr float before = 0.5F; ///< what accumulated gradients hold beforehand
+constexpr float before = 0.5F;  ///< what accumulated gradients hold beforehand
 
-std::vector<double> to_double(std::span<const float> values) {
-  return {values.begin(), values.end()};
-}
+std::vector<double> to_double(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Seeded operands, which begin one float past an aligned address, and the kernels' results.
 struct norm_case {
   norm_case(norm_kind k, int64_t rows, int64_t width, double shift = 0)
       : kind(k), n(rows), d(width), x(random_values(n * d + 1, 1)), add(random_values(n * d, 2)),
-        gamma(random_values(d, 3)), beta(random_values(d, 4)), dy(random_values(n * d, 5)),
-        y(x.size()), mean(static_cast<size_t>(n)), rstd(mean), dx(x.size(), before),
-        dgamma(static_cast<size_t>(d), before), dbeta(dgamma) {
+        gamma(random_values(d, 3)), beta(random_values(d, 4)), dy(random_values(n * d, 5)), y(x.size()),
+        mean(static_cast<size_t>(n)), rstd(mean), dx(x.size(), before), dgamma(static_cast<size_t>(d), before),
+        dbeta(dgamma) {
     for (float& value : x) {
       value += static_cast<float>(shift);
     }
@@ -61,9 +59,7 @@ struct norm_case {
     kind == norm_kind::layer ? layer_norm_backward(ctx, args) : rms_norm_backward(ctx, args);
   }
 
-  std::span<const float> inside(const std::vector<float>& values) const {
-    return std::span(values).subspan(1);
-  }
+  std::span<const float> inside(const std::vector<float>& values) const { return std::span(values).subspan(1); }
 
   norm_kind kind;
   int64_t n, d;
@@ -84,8 +80,8 @@ protected:
 
 TEST_P(NormTest, ForwardMatchesTheOracle) {
   norm_case& v = values_;
-  const auto oracle = test::norm_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma),
-                                        to_double(v.beta), epsilon);
+  const auto oracle =
+      test::norm_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma), to_double(v.beta), epsilon);
   v.forward(ctx_, false);
   EXPECT_LT(test::relative_error(v.inside(v.y), oracle), 1e-12);
 }
@@ -98,8 +94,7 @@ TEST_P(NormTest, ResidualIsAddedAndKept) {
   }
   v.forward(ctx_, true);
   EXPECT_EQ(std::vector<float>(v.inside(v.x).begin(), v.inside(v.x).end()), sum);
-  const auto oracle =
-      test::norm_oracle(v.kind, to_double(sum), to_double(v.gamma), to_double(v.beta), epsilon);
+  const auto oracle = test::norm_oracle(v.kind, to_double(sum), to_double(v.gamma), to_double(v.beta), epsilon);
   EXPECT_LT(test::relative_error(v.inside(v.y), oracle), 1e-12);
 }
 
@@ -107,8 +102,8 @@ TEST_P(NormTest, BackwardAddsTheOraclesGradients) {
   norm_case& v = values_;
   v.forward(ctx_, false);
   v.backward(ctx_);
-  auto oracle = test::norm_backward_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma),
-                                           to_double(v.dy), epsilon);
+  auto oracle =
+      test::norm_backward_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma), to_double(v.dy), epsilon);
   for (auto* gradient : {&oracle.dx_ND, &oracle.dgamma_D, &oracle.dbeta_D}) {
     for (double& value : *gradient) {
       value += before;
@@ -124,13 +119,10 @@ TEST_P(NormTest, BackwardAddsTheOraclesGradients) {
 std::string kind_name(norm_kind kind) { return kind == norm_kind::layer ? "Layer" : "Rms"; }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, NormTest,
-                         testing::Combine(testing::Values(norm_kind::layer, norm_kind::rms),
-                                          testing::Values(0, 1, 37),
-                                          testing::Values(1, 16, 31, 33, 768),
-                                          testing::ValuesIn(test::simd_targets())),
+                         testing::Combine(testing::Values(norm_kind::layer, norm_kind::rms), testing::Values(0, 1, 37),
+                                          testing::Values(1, 16, 31, 33, 768), testing::ValuesIn(test::simd_targets())),
                          [](const auto& info) {
-                           return kind_name(std::get<0>(info.param)) +
-                                  std::to_string(std::get<1>(info.param)) + "x" +
+                           return kind_name(std::get<0>(info.param)) + std::to_string(std::get<1>(info.param)) + "x" +
                                   std::to_string(std::get<2>(info.param)) + "_" +
                                   hwy::TargetName(std::get<3>(info.param));
                          });
@@ -139,8 +131,8 @@ TEST(LayerNormTest, LargeMeanKeepsTheVariance) {
   thread_pool pool(1);
   context ctx{pool};
   norm_case v(norm_kind::layer, 3, 768, 1000.0);
-  const auto oracle = test::norm_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma),
-                                        to_double(v.beta), epsilon);
+  const auto oracle =
+      test::norm_oracle(v.kind, to_double(v.inside(v.x)), to_double(v.gamma), to_double(v.beta), epsilon);
   v.forward(ctx, false);
   // The inputs' mean is rounded to 6e-5; the sum of squares alone would lose the variance
   // altogether.
@@ -247,9 +239,8 @@ TEST(NormArgumentsTest, MissingPiecesAreErrors) {
   EXPECT_THROW(rms_norm_forward(ctx, {.gamma_D = nullptr, .n = 0, .d = 1}), error);
   EXPECT_THROW(rms_norm_forward(ctx, {.gamma_D = &value, .n = 0, .d = 1, .epsilon = -1}), error);
   EXPECT_THROW(layer_norm_forward(ctx, {.gamma_D = &value, .n = 0, .d = 1}), error);
-  EXPECT_THROW(rms_norm_backward(ctx, {.dgamma_D = &value, .gamma_D = &value, .n = 1, .d = 1}),
-               error);
+  EXPECT_THROW(rms_norm_backward(ctx, {.dgamma_D = &value, .gamma_D = &value, .n = 1, .d = 1}), error);
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

@@ -13,8 +13,7 @@ namespace {
 using test::random_values;
 
 struct arenas {
-  explicit arenas(int64_t count)
-      : weight(random_values(count, 1)), first(weight.size()), second(weight.size()) {}
+  explicit arenas(int64_t count) : weight(random_values(count, 1)), first(weight.size()), second(weight.size()) {}
   std::vector<float> weight, first, second;
 };
 
@@ -113,8 +112,7 @@ TEST_P(OptimizerTest, AverageMovesTowardsTheValues) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, OptimizerTest, testing::ValuesIn(test::simd_targets()),
-                         test::simd_target_name);
+INSTANTIATE_TEST_SUITE_P(Targets, OptimizerTest, testing::ValuesIn(test::simd_targets()), test::simd_target_name);
 
 TEST(OptimizerBitsTest, ThreadsAndVectorWidthLeaveTheBitsAlone) {
   const int64_t count = 50003;
@@ -146,5 +144,5 @@ TEST(OptimizerErrorTest, ImpossibleSettingsAreRefused) {
   EXPECT_THROW(fold_average(ctx, nullptr, nullptr, 0, 1.5F), error);
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

@@ -29,8 +29,7 @@ struct rotary_case {
     const int64_t half = s.rotated / 2;
     for (int64_t i = 0; i < positions * half; ++i) {
       const double angle =
-          static_cast<double>(i / half) *
-          std::pow(100.0, -static_cast<double>(i % half) / static_cast<double>(half));
+          static_cast<double>(i / half) * std::pow(100.0, -static_cast<double>(i % half) / static_cast<double>(half));
       cosine.push_back(static_cast<float>(std::cos(angle)));
       sine.push_back(static_cast<float>(std::sin(angle)));
     }
@@ -56,8 +55,7 @@ struct rotary_case {
       for (int64_t i = 0; i < s.heads * half; ++i) {
         const auto a = static_cast<size_t>(row * stride + i / half * s.head_width + i % half);
         const auto b = a + static_cast<size_t>(half);
-        const auto angle =
-            static_cast<size_t>(position[static_cast<size_t>(row)] * half + i % half);
+        const auto angle = static_cast<size_t>(position[static_cast<size_t>(row)] * half + i % half);
         const double c = cosine[angle], t = direction * sine[angle];
         y[a] = x[a] * c - x[b] * t;
         y[b] = x[b] * c + x[a] * t;
@@ -107,16 +105,14 @@ TEST_P(RotaryTest, LeavesWhatIsNotRotatedAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RotaryTest,
-                         testing::Combine(testing::Values(shape{0, 2, 8, 8}, shape{1, 1, 2, 2},
-                                                          shape{3, 2, 33, 0}, shape{5, 3, 64, 64},
-                                                          shape{40, 2, 80, 20}, shape{7, 2, 31, 30},
-                                                          shape{17, 1, 128, 66}),
+                         testing::Combine(testing::Values(shape{0, 2, 8, 8}, shape{1, 1, 2, 2}, shape{3, 2, 33, 0},
+                                                          shape{5, 3, 64, 64}, shape{40, 2, 80, 20},
+                                                          shape{7, 2, 31, 30}, shape{17, 1, 128, 66}),
                                           testing::ValuesIn(test::simd_targets())),
                          [](const auto& info) {
                            const shape& s = std::get<0>(info.param);
                            return std::to_string(s.n) + "x" + std::to_string(s.heads) + "x" +
-                                  std::to_string(s.head_width) + "turning" +
-                                  std::to_string(s.rotated) + "_" +
+                                  std::to_string(s.head_width) + "turning" + std::to_string(s.rotated) + "_" +
                                   hwy::TargetName(std::get<1>(info.param));
                          });
 
@@ -171,5 +167,5 @@ TEST(RotaryArgumentsTest, ImpossibleRotationsAreErrors) {
   EXPECT_THROW(rotary_backward(ctx, values.args()), error);
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

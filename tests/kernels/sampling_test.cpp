@@ -35,9 +35,8 @@ int32_t oracle(const std::vector<float>& logits, const sampling_settings& s, dou
   }
   std::vector<int32_t> order(p.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return p[static_cast<size_t>(a)] > p[static_cast<size_t>(b)];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return p[static_cast<size_t>(a)] > p[static_cast<size_t>(b)]; });
   if (s.top_k > 0 && static_cast<size_t>(s.top_k) < order.size()) {
     order.resize(static_cast<size_t>(s.top_k));
   }
@@ -56,9 +55,8 @@ int32_t oracle(const std::vector<float>& logits, const sampling_settings& s, dou
       order.resize(rank + 1);
     }
   }
-  std::erase_if(order, [&](int32_t v) {
-    return p[static_cast<size_t>(v)] < s.min_p * p[static_cast<size_t>(order[0])];
-  });
+  std::erase_if(order,
+                [&](int32_t v) { return p[static_cast<size_t>(v)] < s.min_p * p[static_cast<size_t>(order[0])]; });
   const double kept = mass();
   below = 0;
   for (const int32_t v : order) {
@@ -80,14 +78,12 @@ TEST(GreedyTest, LogprobIsAtTemperatureOne) {
   const sampled_token sampled = sample(logits, {.temperature = 0}, 0.5);
   const auto s = log_softmax_row(logits.data(), 500, 1.0F);
   EXPECT_EQ(sampled.logprob, log_prob_of(logits.data(), s, sampled.token));
-  EXPECT_EQ(logits[static_cast<size_t>(sampled.token)],
-            *std::max_element(logits.begin(), logits.end()));
+  EXPECT_EQ(logits[static_cast<size_t>(sampled.token)], *std::max_element(logits.begin(), logits.end()));
 }
 
 TEST(GreedyTest, PenaltyChangesTheChoiceButNotTheLogprob) {
   const std::vector<float> logits = {1.0F, 4.0F, 3.0F};
-  const sampled_token sampled =
-      sample(logits, {.temperature = 0, .repetition_penalty = 2}, 0.5, {1, 1, 1});
+  const sampled_token sampled = sample(logits, {.temperature = 0, .repetition_penalty = 2}, 0.5, {1, 1, 1});
   EXPECT_EQ(sampled.token, 2);
   EXPECT_NEAR(sampled.logprob, 3 - std::log(std::exp(1) + std::exp(4) + std::exp(3)), 1e-6);
 }
@@ -132,24 +128,17 @@ TEST_P(SamplingTest, LogprobIsBeforeEveryFilter) {
   EXPECT_EQ(sampled.logprob, log_prob_of(scaled.data(), statistics, sampled.token));
 }
 
-INSTANTIATE_TEST_SUITE_P(Settings, SamplingTest,
-                         testing::Values(named_settings{"Plain", {}},
-                                         named_settings{"Hot", {.temperature = 2.5F}},
-                                         named_settings{"Cold", {.temperature = 0.1F}},
-                                         named_settings{"TopOne", {.top_k = 1}},
-                                         named_settings{"TopFifty", {.top_k = 50}},
-                                         named_settings{"TopP", {.top_p = 0.9F}},
-                                         named_settings{"TinyTopP", {.top_p = 1e-6F}},
-                                         named_settings{"MinP", {.min_p = 0.05F}},
-                                         named_settings{"OnlyTheBest", {.min_p = 1}},
-                                         named_settings{"Penalty", {.repetition_penalty = 1.3F}},
-                                         named_settings{"All",
-                                                        {.temperature = 0.8F,
-                                                         .top_k = 40,
-                                                         .top_p = 0.95F,
-                                                         .min_p = 0.02F,
-                                                         .repetition_penalty = 1.1F}}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Settings, SamplingTest,
+    testing::Values(
+        named_settings{"Plain", {}}, named_settings{"Hot", {.temperature = 2.5F}},
+        named_settings{"Cold", {.temperature = 0.1F}}, named_settings{"TopOne", {.top_k = 1}},
+        named_settings{"TopFifty", {.top_k = 50}}, named_settings{"TopP", {.top_p = 0.9F}},
+        named_settings{"TinyTopP", {.top_p = 1e-6F}}, named_settings{"MinP", {.min_p = 0.05F}},
+        named_settings{"OnlyTheBest", {.min_p = 1}}, named_settings{"Penalty", {.repetition_penalty = 1.3F}},
+        named_settings{"All",
+                       {.temperature = 0.8F, .top_k = 40, .top_p = 0.95F, .min_p = 0.02F, .repetition_penalty = 1.1F}}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST(SamplingEdgeTest, TiesAreInOrderOfId) {
   const std::vector<float> logits(8, 1.0F);
@@ -172,7 +161,7 @@ TEST(SamplingEdgeTest, FrequenciesFollowTheProbabilities) {
   for (uint64_t i = 0; i < draws; ++i) {
     ++count[static_cast<size_t>(sample(logits, {}, random_uniform(key, i)).token)];
   }
-  EXPECT_NEAR(count[0], draws * 0.1, 250); // six standard deviations are 255, 416, 389
+  EXPECT_NEAR(count[0], draws * 0.1, 250);  // six standard deviations are 255, 416, 389
   EXPECT_NEAR(count[1], draws * 0.6, 410);
   EXPECT_NEAR(count[2], draws * 0.3, 385);
 }
@@ -200,5 +189,5 @@ TEST(SamplingArgumentsTest, LogitsThatAreNotFiniteAreAnError) {
   }
 }
 
-} // namespace
-} // namespace troupe::kernels
+}  // namespace
+}  // namespace troupe::kernels

@@ -41,7 +41,7 @@ float RunMax(const float* x, int64_t n) {
                     }));
 }
 
-} // namespace troupe::HWY_NAMESPACE
+}  // namespace troupe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -172,10 +172,9 @@ TEST_P(VectorMathTest, SumsHaveSixteenLanesWhateverTheVectorWidth) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, VectorMathTest, testing::ValuesIn(test::simd_targets()),
-                         test::simd_target_name);
+INSTANTIATE_TEST_SUITE_P(Targets, VectorMathTest, testing::ValuesIn(test::simd_targets()), test::simd_target_name);
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe
 
-#endif // HWY_ONCE
+#endif  // HWY_ONCE

@@ -8,7 +8,7 @@ namespace {
 
 /// One query row of one head: its probabilities over the keys it sees, and where its operands are.
 struct query_row {
-  size_t query = 0, key = 0, value = 0, out = 0; ///< key, value: of the sequence's first row
+  size_t query = 0, key = 0, value = 0, out = 0;  ///< key, value: of the sequence's first row
   double lse = 0;
   std::vector<double> p;
 };
@@ -66,10 +66,9 @@ void for_each_row(const kernels::attention_shape& shape, std::span<const double>
   }
 }
 
-} // namespace
+}  // namespace
 
-attention_values attention_oracle(const kernels::attention_shape& shape,
-                                  std::span<const double> qkv_NE,
+attention_values attention_oracle(const kernels::attention_shape& shape, std::span<const double> qkv_NE,
                                   std::span<const int64_t> offset_B1) {
   const auto row = static_cast<size_t>(shape.row_width());
   const auto width = static_cast<size_t>(shape.head_width);
@@ -86,10 +85,8 @@ attention_values attention_oracle(const kernels::attention_shape& shape,
   return values;
 }
 
-std::vector<double> attention_backward_oracle(const kernels::attention_shape& shape,
-                                              std::span<const double> qkv_NE,
-                                              std::span<const double> dout_NHK,
-                                              std::span<const int64_t> offset_B1) {
+std::vector<double> attention_backward_oracle(const kernels::attention_shape& shape, std::span<const double> qkv_NE,
+                                              std::span<const double> dout_NHK, std::span<const int64_t> offset_B1) {
   const auto row = static_cast<size_t>(shape.row_width());
   const auto width = static_cast<size_t>(shape.head_width);
   std::vector<double> dqkv(qkv_NE.size());
@@ -114,4 +111,4 @@ std::vector<double> attention_backward_oracle(const kernels::attention_shape& sh
   return dqkv;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

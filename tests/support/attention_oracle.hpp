@@ -15,14 +15,11 @@ struct attention_values {
   std::vector<double> lse_NH;
 };
 
-attention_values attention_oracle(const kernels::attention_shape& shape,
-                                  std::span<const double> qkv_NE,
+attention_values attention_oracle(const kernels::attention_shape& shape, std::span<const double> qkv_NE,
                                   std::span<const int64_t> offset_B1);
 
 /// The gradient with respect to qkv of sum(out * dout).
-std::vector<double> attention_backward_oracle(const kernels::attention_shape& shape,
-                                              std::span<const double> qkv_NE,
-                                              std::span<const double> dout_NHK,
-                                              std::span<const int64_t> offset_B1);
+std::vector<double> attention_backward_oracle(const kernels::attention_shape& shape, std::span<const double> qkv_NE,
+                                              std::span<const double> dout_NHK, std::span<const int64_t> offset_B1);
 
-} // namespace troupe::test
+}  // namespace troupe::test

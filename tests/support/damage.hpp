@@ -63,8 +63,7 @@ using parser = std::function<void(std::span<const std::byte>)>;
 inline void expect_every_truncation_refused(const byte_vector& bytes, const parser& parse) {
   for (size_t length = 0; length < bytes.size(); ++length) {
     const byte_vector prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length));
-    EXPECT_TRUE(caught([&] { parse(prefix); }).has_value())
-        << "the first " << length << " bytes were accepted";
+    EXPECT_TRUE(caught([&] { parse(prefix); }).has_value()) << "the first " << length << " bytes were accepted";
   }
 }
 
@@ -82,4 +81,4 @@ inline size_t flip_every_byte(const byte_vector& bytes, const parser& parse) {
   return refused;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

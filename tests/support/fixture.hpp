@@ -16,8 +16,7 @@ namespace troupe::test {
 class fixture {
 public:
   explicit fixture(const std::string& path)
-      : path_(path), file_(io::safetensors_file::open(std::string(TROUPE_TEST_DATA) + "/" + path)) {
-  }
+      : path_(path), file_(io::safetensors_file::open(std::string(TROUPE_TEST_DATA) + "/" + path)) {}
 
   bool has(const std::string& name) const { return file_.find(name).has_value(); }
   host_array array(const std::string& name) const {
@@ -68,4 +67,4 @@ private:
   io::safetensors_file file_;
 };
 
-} // namespace troupe::test
+}  // namespace troupe::test

@@ -56,8 +56,7 @@ head_gradients log_prob_backward_oracle(const head_problem& p, std::span<const d
     for (size_t v = 0; v < log_p.size(); ++v) {
       const double probability = std::exp(log_p[v]);
       const double hit = static_cast<size_t>(p.target_N[row]) == v ? 1.0 : 0.0;
-      const double dz = (dlogprob_N[row] * (hit - probability) -
-                         dentropy_N[row] * probability * (log_p[v] + entropy)) /
+      const double dz = (dlogprob_N[row] * (hit - probability) - dentropy_N[row] * probability * (log_p[v] + entropy)) /
                         p.temperature;
       g.dbias_V[v] += dz;
       for (size_t i = 0; i < d; ++i) {
@@ -69,4 +68,4 @@ head_gradients log_prob_backward_oracle(const head_problem& p, std::span<const d
   return g;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

@@ -29,4 +29,4 @@ struct head_gradients {
 head_gradients log_prob_backward_oracle(const head_problem& p, std::span<const double> dlogprob_N,
                                         std::span<const double> dentropy_N);
 
-} // namespace troupe::test
+}  // namespace troupe::test

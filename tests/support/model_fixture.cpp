@@ -15,7 +15,7 @@ loaded_model load_model(const std::string& path, bool scalar_head) {
   engine::transformer net(description);
   aligned_buffer<float> weights(net.layout().arena_size());
   std::vector<std::string> names = folder.tensor_names();
-  if (!scalar_head) { // some folders hold a v_head beside the language model
+  if (!scalar_head) {  // some folders hold a v_head beside the language model
     std::erase(names, "v_head.weight");
   }
   engine::load_weights(net, names, folder.finder(), weights.data());
@@ -31,8 +31,7 @@ random_model make_random_model(const engine::model_description& description, uin
   for (size_t i = 0; i < all.size(); ++i) {
     const random_key key{.seed = seed, .stream = i};
     for (int64_t e = 0; !all[i].is_matrix() && e < all[i].size; ++e) {
-      weights[all[i].offset + e] +=
-          static_cast<float>(0.3 * random_normal(key, static_cast<uint64_t>(e)));
+      weights[all[i].offset + e] += static_cast<float>(0.3 * random_normal(key, static_cast<uint64_t>(e)));
     }
   }
   return {.net = std::move(net), .weights = std::move(weights)};
@@ -58,8 +57,8 @@ packed_rows pack(const fixture& file, const std::string& prefix) {
   return rows;
 }
 
-std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights,
-                             const float* hidden_ND, int64_t n) {
+std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights, const float* hidden_ND,
+                             int64_t n) {
   const engine::model_description& d = net.description();
   const int64_t outputs = d.scalar_head ? 1 : d.vocabulary;
   std::vector<float> logits(static_cast<size_t>(n * outputs));
@@ -74,22 +73,19 @@ std::vector<float> logits_of(context& ctx, const engine::transformer& net, const
 
 std::vector<float> hidden_of(context& ctx, const engine::transformer& net, const float* weights,
                              const engine::token_batch& batch) {
-  std::vector<float> hidden(
-      static_cast<size_t>(batch.tokens() * net.description().embedding_width));
+  std::vector<float> hidden(static_cast<size_t>(batch.tokens() * net.description().embedding_width));
   net.forward(ctx, weights, batch, hidden.data());
   return hidden;
 }
 
 test_cache::test_cache(const engine::model_description& d, int64_t pages) {
-  const kernels::attention_shape shape{
-      .heads = d.heads, .kv_heads = d.kv_heads, .head_width = d.head_width};
+  const kernels::attention_shape shape{.heads = d.heads, .kv_heads = d.kv_heads, .head_width = d.head_width};
   for (int64_t layer = 0; layer < d.layers; ++layer) {
     const int64_t floats_each = pages * kernels::kv_pages{}.page_floats(shape);
     storage_.emplace_back(2 * floats_each);
-    pages_L_.push_back(
-        {.keys = storage_.back().data(), .values = storage_.back().data() + floats_each});
+    pages_L_.push_back({.keys = storage_.back().data(), .values = storage_.back().data() + floats_each});
   }
-  for (int64_t page = 0; page < pages; ++page) { // 0, 2, 4, ... then 1, 3, 5, ...
+  for (int64_t page = 0; page < pages; ++page) {  // 0, 2, 4, ... then 1, 3, 5, ...
     free_.push_back(static_cast<int32_t>(page));
   }
   std::stable_partition(free_.begin(), free_.end(), [](int32_t page) { return page % 2 != 0; });
@@ -112,4 +108,4 @@ kernels::paged_sequence test_cache::grow(int64_t sequence, int64_t rows) {
   return placed;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

@@ -39,17 +39,15 @@ struct packed_rows {
   std::vector<int64_t> source_N;
   int64_t columns = 0;
 
-  engine::token_batch batch() const {
-    return {.token_N = token_N, .offset_B1 = offset_B1, .position_N = {}};
-  }
+  engine::token_batch batch() const { return {.token_N = token_N, .offset_B1 = offset_B1, .position_N = {}}; }
 };
 
 /// `prefix` is "plain.", "rpad.", "lpad." or "gen."; without an attention mask every token counts.
 packed_rows pack(const fixture& file, const std::string& prefix);
 
 /// Logits of every row, [N, V], by the head of `net`.
-std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights,
-                             const float* hidden_ND, int64_t n);
+std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights, const float* hidden_ND,
+                             int64_t n);
 
 std::vector<float> hidden_of(context& ctx, const engine::transformer& net, const float* weights,
                              const engine::token_batch& batch);
@@ -77,4 +75,4 @@ private:
   int64_t next_row_ = 0;
 };
 
-} // namespace troupe::test
+}  // namespace troupe::test

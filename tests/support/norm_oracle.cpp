@@ -25,30 +25,26 @@ row_statistics statistics(norm_kind kind, std::span<const double> x_D, double ep
   return s;
 }
 
-} // namespace
+}  // namespace
 
-std::vector<double> norm_oracle(norm_kind kind, std::span<const double> x_ND,
-                                std::span<const double> gamma_D, std::span<const double> beta_D,
-                                double epsilon) {
+std::vector<double> norm_oracle(norm_kind kind, std::span<const double> x_ND, std::span<const double> gamma_D,
+                                std::span<const double> beta_D, double epsilon) {
   const size_t d = gamma_D.size();
   std::vector<double> y;
   for (size_t row = 0; row < x_ND.size() / d; ++row) {
     const auto x = x_ND.subspan(row * d, d);
     const row_statistics s = statistics(kind, x, epsilon);
     for (size_t i = 0; i < d; ++i) {
-      y.push_back((x[i] - s.mean) * s.rstd * gamma_D[i] +
-                  (kind == norm_kind::layer ? beta_D[i] : 0.0));
+      y.push_back((x[i] - s.mean) * s.rstd * gamma_D[i] + (kind == norm_kind::layer ? beta_D[i] : 0.0));
     }
   }
   return y;
 }
 
-norm_gradients norm_backward_oracle(norm_kind kind, std::span<const double> x_ND,
-                                    std::span<const double> gamma_D, std::span<const double> dy_ND,
-                                    double epsilon) {
+norm_gradients norm_backward_oracle(norm_kind kind, std::span<const double> x_ND, std::span<const double> gamma_D,
+                                    std::span<const double> dy_ND, double epsilon) {
   const size_t d = gamma_D.size();
-  norm_gradients g{std::vector<double>(x_ND.size()), std::vector<double>(d),
-                   std::vector<double>(d)};
+  norm_gradients g{std::vector<double>(x_ND.size()), std::vector<double>(d), std::vector<double>(d)};
   for (size_t row = 0; row < x_ND.size() / d; ++row) {
     const auto x = x_ND.subspan(row * d, d);
     const auto dy = dy_ND.subspan(row * d, d);
@@ -63,11 +59,11 @@ norm_gradients norm_backward_oracle(norm_kind kind, std::span<const double> x_ND
     }
     for (size_t i = 0; i < d; ++i) {
       const double unit = (x[i] - s.mean) * s.rstd;
-      g.dx_ND[row * d + i] = s.rstd * (dy[i] * gamma_D[i] - unit * mean_along -
-                                       (kind == norm_kind::layer ? mean_g : 0.0));
+      g.dx_ND[row * d + i] =
+          s.rstd * (dy[i] * gamma_D[i] - unit * mean_along - (kind == norm_kind::layer ? mean_g : 0.0));
     }
   }
   return g;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

@@ -10,16 +10,14 @@ namespace troupe::test {
 enum class norm_kind { layer, rms };
 
 /// beta_D is not read for RMSNorm.
-std::vector<double> norm_oracle(norm_kind kind, std::span<const double> x_ND,
-                                std::span<const double> gamma_D, std::span<const double> beta_D,
-                                double epsilon);
+std::vector<double> norm_oracle(norm_kind kind, std::span<const double> x_ND, std::span<const double> gamma_D,
+                                std::span<const double> beta_D, double epsilon);
 
 struct norm_gradients {
   std::vector<double> dx_ND, dgamma_D, dbeta_D;
 };
 
-norm_gradients norm_backward_oracle(norm_kind kind, std::span<const double> x_ND,
-                                    std::span<const double> gamma_D, std::span<const double> dy_ND,
-                                    double epsilon);
+norm_gradients norm_backward_oracle(norm_kind kind, std::span<const double> x_ND, std::span<const double> gamma_D,
+                                    std::span<const double> dy_ND, double epsilon);
 
-} // namespace troupe::test
+}  // namespace troupe::test

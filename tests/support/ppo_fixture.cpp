@@ -4,8 +4,7 @@
 
 namespace troupe::test {
 
-ppo_fixture::ppo_fixture(const std::string& path, std::string prefix_of_inputs,
-                         std::string prefix_of_results)
+ppo_fixture::ppo_fixture(const std::string& path, std::string prefix_of_inputs, std::string prefix_of_results)
     : file(path), in(std::move(prefix_of_inputs)), out(std::move(prefix_of_results)) {
   const auto shape = file.shape(in + "input_ids");
   rows = shape[0];
@@ -28,8 +27,7 @@ ppo_fixture::ppo_fixture(const std::string& path, std::string prefix_of_inputs,
   }
 }
 
-std::vector<float> ppo_fixture::pick(const std::string& name,
-                                     const std::vector<int64_t>& from) const {
+std::vector<float> ppo_fixture::pick(const std::string& name, const std::vector<int64_t>& from) const {
   const auto all = file.floats(name);
   std::vector<float> picked;
   for (const int64_t i : from) {
@@ -38,4 +36,4 @@ std::vector<float> ppo_fixture::pick(const std::string& name,
   return picked;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

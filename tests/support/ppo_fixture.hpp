@@ -17,9 +17,7 @@ struct ppo_fixture {
   /// Of an array [rows, T - 1], at the answers.
   std::vector<float> answers(const std::string& name) const { return pick(name, index); }
   /// Of an array [rows, T - P], at the answers.
-  std::vector<float> advantages(const std::string& name) const {
-    return pick(name, advantage_index);
-  }
+  std::vector<float> advantages(const std::string& name) const { return pick(name, advantage_index); }
 
   fixture file;
   std::string in, out;
@@ -31,4 +29,4 @@ private:
   std::vector<float> pick(const std::string& name, const std::vector<int64_t>& from) const;
 };
 
-} // namespace troupe::test
+}  // namespace troupe::test

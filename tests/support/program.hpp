@@ -1,16 +1,17 @@
 /// Runs the built program as a user would, and disturbs it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 namespace troupe::test {
 
 /// A running `troupe`, with its output in a file. Killed when destroyed.
 class program {
- public:
+public:
   program(const std::vector<std::string>& arguments, const std::filesystem::path& output);
   ~program();
   program(const program&) = delete;
@@ -25,7 +26,7 @@ class program {
   /// The process whose parent this program is, and which runs `troupe worker`; 0 where there is none just now.
   pid_t worker() const;
 
- private:
+private:
   pid_t pid_ = -1;
   bool ended_ = false;
   int status_ = 0;

@@ -33,4 +33,4 @@ inline double relative_error(std::span<const float> a, std::span<const double> b
   return difference == 0 ? 0 : difference / size;
 }
 
-} // namespace troupe::test
+}  // namespace troupe::test

@@ -37,8 +37,6 @@ public:
   simd_target_scope& operator=(const simd_target_scope&) = delete;
 };
 
-inline std::string simd_target_name(const testing::TestParamInfo<int64_t>& info) {
-  return hwy::TargetName(info.param);
-}
+inline std::string simd_target_name(const testing::TestParamInfo<int64_t>& info) { return hwy::TargetName(info.param); }
 
-} // namespace troupe::test
+}  // namespace troupe::test

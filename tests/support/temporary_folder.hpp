@@ -32,4 +32,4 @@ private:
   std::filesystem::path path_;
 };
 
-} // namespace troupe::test
+}  // namespace troupe::test

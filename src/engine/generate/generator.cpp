@@ -24,9 +24,8 @@ void insert(std::vector<sequence_ptr>& among, sequence_ptr s) {
 }
 
 void check_sampling(const kernels::sampling_settings& s) {
-  const bool fits = s.temperature >= 0 && std::isfinite(s.temperature) && s.top_k >= 0 &&
-                    s.top_p > 0 && s.top_p <= 1 && s.min_p >= 0 && s.min_p < 1 &&
-                    s.repetition_penalty > 0 && std::isfinite(s.repetition_penalty);
+  const bool fits = s.temperature >= 0 && std::isfinite(s.temperature) && s.top_k >= 0 && s.top_p > 0 && s.top_p <= 1 &&
+                    s.min_p >= 0 && s.min_p < 1 && s.repetition_penalty > 0 && std::isfinite(s.repetition_penalty);
   if (!fits) {
     throw error(errc::bad_argument,
                 "sampling with temperature {}, top-k {}, top-p {}, min-p {}, repetition penalty "
@@ -38,9 +37,8 @@ void check_sampling(const kernels::sampling_settings& s) {
 
 void check_prompt(const model_description& model, const std::vector<int32_t>& prompt) {
   if (prompt.empty()) {
-    throw error(errc::bad_argument,
-                "the prompt is empty: the model needs at least one token to go on from (a BOS "
-                "token will do)");
+    throw error(errc::bad_argument, "the prompt is empty: the model needs at least one token to go on from (a BOS "
+                                    "token will do)");
   }
   for (size_t i = 0; i < prompt.size(); ++i) {
     if (prompt[i] < 0 || prompt[i] >= model.vocabulary) {
@@ -58,7 +56,7 @@ void check_prompt(const model_description& model, const std::vector<int32_t>& pr
   }
 }
 
-} // namespace
+}  // namespace
 
 struct generator::state {
   const transformer& net;
@@ -69,9 +67,9 @@ struct generator::state {
   token_sampler sampler;
 
   int64_t turns = 0;
-  std::set<uint64_t> unfinished;     ///< ids
-  std::vector<sequence_ptr> running; ///< by turn
-  std::deque<sequence_ptr> waiting;  ///< by turn; every one after all that run
+  std::set<uint64_t> unfinished;      ///< ids
+  std::vector<sequence_ptr> running;  ///< by turn
+  std::deque<sequence_ptr> waiting;   ///< by turn; every one after all that run
   std::map<uint64_t, generated_sequence> finished;
 
   // One step's model call.
@@ -81,8 +79,7 @@ struct generator::state {
   aligned_buffer<float> hidden_ND;
 
   state(const transformer& net, const float* weights, const generator_settings& settings)
-      : net(net), weights(weights), settings(settings),
-        cache(net.description(), settings.cache_pages) {}
+      : net(net), weights(weights), settings(settings), cache(net.description(), settings.cache_pages) {}
 
   void check_request(const generation_request& request) const;
   sequence_ptr make_sequence(const std::shared_ptr<const generation_request>& request, uint64_t id);
@@ -103,8 +100,7 @@ void generator::state::check_request(const generation_request& request) const {
   check_prompt(net.description(), request.prompt);
   check_sampling(request.sampling);
   if (request.max_new_tokens < 1) {
-    throw error(errc::bad_argument, "{} new tokens were asked for: ask for at least 1",
-                request.max_new_tokens);
+    throw error(errc::bad_argument, "{} new tokens were asked for: ask for at least 1", request.max_new_tokens);
   }
   const std::set<uint64_t> ids(request.sequence_ids.begin(), request.sequence_ids.end());
   if (ids.empty() || ids.size() != request.sequence_ids.size()) {
@@ -120,9 +116,7 @@ void generator::state::check_request(const generation_request& request) const {
   }
 }
 
-sequence_ptr
-generator::state::make_sequence(const std::shared_ptr<const generation_request>& request,
-                                uint64_t id) {
+sequence_ptr generator::state::make_sequence(const std::shared_ptr<const generation_request>& request, uint64_t id) {
   auto s = std::make_unique<sequence>();
   s->request = request;
   s->id = id;
@@ -172,8 +166,7 @@ void generator::state::admit(int64_t budget) {
   while (budget > 0 && !waiting.empty()) {
     const sequence& next = *waiting.front();
     // Room for all of it and for each sample's first page; else it would soon give way again.
-    const int64_t needed =
-        kv_cache::pages_for(next.length()) + 1 + static_cast<int64_t>(next.followers.size());
+    const int64_t needed = kv_cache::pages_for(next.length()) + 1 + static_cast<int64_t>(next.followers.size());
     if (!running.empty() && cache.free_pages() < needed) {
       return;
     }
@@ -232,7 +225,7 @@ bool generator::state::accept(sequence& s) {
   const auto& stops = s.request->stop_tokens;
   bool stop = std::find(stops.begin(), stops.end(), s.drawn.token) != stops.end();
   if (s.request->stop) {
-    stop = s.request->stop(s.answer()) || stop; // it is called for every token: it may stream them
+    stop = s.request->stop(s.answer()) || stop;  // it is called for every token: it may stream them
   }
   if (stop || s.length() >= s.limit) {
     finish(s, stop ? finish_reason::stop : finish_reason::length);
@@ -280,11 +273,9 @@ void generator::state::advance() {
   std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
 }
 
-generator::generator(const transformer& net, const float* weights,
-                     const generator_settings& settings) {
+generator::generator(const transformer& net, const float* weights, const generator_settings& settings) {
   if (net.description().scalar_head) {
-    throw error(errc::bad_argument,
-                "a model with a scalar head (a reward model or critic) does not generate");
+    throw error(errc::bad_argument, "a model with a scalar head (a reward model or critic) does not generate");
   }
   if (settings.step_tokens < 1) {
     throw error(errc::bad_argument, "{} tokens per step: at least 1", settings.step_tokens);
@@ -316,7 +307,7 @@ void generator::submit(generation_request request) {
 void generator::step(context& ctx) {
   state& g = *state_;
   for (const sequence_ptr& s : g.running) {
-    s->rows = 0; // a step that threw may have left its plan
+    s->rows = 0;  // a step that threw may have left its plan
   }
   int64_t budget = g.settings.step_tokens;
   budget = g.plan_running(budget, true);
@@ -356,8 +347,7 @@ void generator::release_memory() { state_->cache.release_memory(); }
 
 const generator_counters& generator::counters() const { return state_->counters; }
 
-std::vector<generated_sequence> generate_all(context& ctx, generator& from,
-                                             std::vector<generation_request> requests) {
+std::vector<generated_sequence> generate_all(context& ctx, generator& from, std::vector<generation_request> requests) {
   for (generation_request& request : requests) {
     from.submit(std::move(request));
   }
@@ -367,4 +357,4 @@ std::vector<generated_sequence> generate_all(context& ctx, generator& from,
   return from.take_finished();
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

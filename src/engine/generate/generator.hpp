@@ -34,29 +34,27 @@ namespace troupe::engine {
 using stop_check = std::function<bool(std::span<const int32_t> answer)>;
 
 struct generation_request {
-  std::vector<uint64_t>
-      sequence_ids; ///< one sample for each; ids are unique among unfinished sequences
+  std::vector<uint64_t> sequence_ids;  ///< one sample for each; ids are unique among unfinished sequences
   std::vector<int32_t> prompt;
-  int64_t max_new_tokens = 0; ///< cut to what the model's positions allow
+  int64_t max_new_tokens = 0;  ///< cut to what the model's positions allow
   kernels::sampling_settings sampling;
   uint64_t seed = 0;
-  std::vector<int32_t>
-      stop_tokens; ///< any of them ends the answer, and is part of it; empty: ignore ends
-  stop_check stop; ///< may be empty
+  std::vector<int32_t> stop_tokens;  ///< any of them ends the answer, and is part of it; empty: ignore ends
+  stop_check stop;                   ///< may be empty
 };
 
 enum class finish_reason { stop, length };
 
 struct generated_sequence {
   uint64_t sequence_id = 0;
-  std::vector<int32_t> ids;    ///< the answer, stop token included
-  std::vector<float> logprobs; ///< nats; as kernels::log_prob_forward computes them, bit for bit
+  std::vector<int32_t> ids;     ///< the answer, stop token included
+  std::vector<float> logprobs;  ///< nats; as kernels::log_prob_forward computes them, bit for bit
   finish_reason finish = finish_reason::length;
 };
 
 struct generator_settings {
-  int64_t cache_pages = 64;  ///< budget; see kv_cache::page_bytes
-  int64_t step_tokens = 256; ///< rows of one model call, at most
+  int64_t cache_pages = 64;   ///< budget; see kv_cache::page_bytes
+  int64_t step_tokens = 256;  ///< rows of one model call, at most
 };
 
 struct generator_counters {
@@ -80,8 +78,8 @@ public:
   /// One model call; nothing when idle. Errors  not_finite: a row of logits is NaN.
   void step(context& ctx);
 
-  bool idle() const;          ///< no sequence is waiting or running
-  int64_t unfinished() const; ///< sequences waiting or running
+  bool idle() const;           ///< no sequence is waiting or running
+  int64_t unfinished() const;  ///< sequences waiting or running
 
   /// What finished since the last call, in order of sequence id.
   std::vector<generated_sequence> take_finished();
@@ -101,7 +99,6 @@ private:
 };
 
 /// Submits all, steps until idle: the answers in order of sequence id.
-std::vector<generated_sequence> generate_all(context& ctx, generator& from,
-                                             std::vector<generation_request> requests);
+std::vector<generated_sequence> generate_all(context& ctx, generator& from, std::vector<generation_request> requests);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

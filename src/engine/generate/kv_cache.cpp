@@ -20,15 +20,14 @@ int64_t floats_per_page(const model_description& model) {
   return model.kv_heads * model.head_width * kernels::attention_tile;
 }
 
-} // namespace
+}  // namespace
 
 kv_cache::kv_cache(const model_description& model, int64_t pages)
-    : page_floats_(floats_per_page(model)), layers_(static_cast<size_t>(model.layers)),
-      memory_(nullptr, std::free) {
+    : page_floats_(floats_per_page(model)), layers_(static_cast<size_t>(model.layers)), memory_(nullptr, std::free) {
   if (pages < 1 || pages > std::numeric_limits<int32_t>::max() ||
       pages > std::numeric_limits<int64_t>::max() / 2 / page_bytes(model)) {
-    throw error(errc::bad_argument, "a cache of {} pages of {} bytes: give it 1 to {} pages", pages,
-                page_bytes(model), std::numeric_limits<int32_t>::max());
+    throw error(errc::bad_argument, "a cache of {} pages of {} bytes: give it 1 to {} pages", pages, page_bytes(model),
+                std::numeric_limits<int32_t>::max());
   }
   owners_.assign(static_cast<size_t>(pages), 0);
   free_.resize(static_cast<size_t>(pages));
@@ -50,8 +49,7 @@ void kv_cache::allocate() {
   // calloc's pages come into being when they are first written to: an unused budget costs nothing.
   memory_.reset(std::calloc(bytes + alignment_bytes, 1));
   if (memory_ == nullptr) {
-    throw error(errc::out_of_memory,
-                "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
+    throw error(errc::out_of_memory, "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
                 bytes, pages());
   }
   void* start = memory_.get();
@@ -105,12 +103,11 @@ void kv_cache::copy(int32_t from, int32_t to) {
 
 void kv_cache::release_memory() {
   if (free_pages() != pages()) {
-    throw error(errc::bad_argument,
-                "{} of the cache's {} pages are in use: its memory cannot be released",
+    throw error(errc::bad_argument, "{} of the cache's {} pages are in use: its memory cannot be released",
                 pages() - free_pages(), pages());
   }
   std::fill(layers_.begin(), layers_.end(), kernels::kv_pages{});
   memory_.reset();
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

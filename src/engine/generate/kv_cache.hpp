@@ -47,11 +47,11 @@ public:
 private:
   void allocate();
 
-  int64_t page_floats_ = 0;               ///< of keys, or of values, in one layer
-  std::vector<kernels::kv_pages> layers_; ///< null until allocated
-  std::vector<int32_t> owners_;           ///< per page
-  std::vector<int32_t> free_;             ///< a stack
+  int64_t page_floats_ = 0;                ///< of keys, or of values, in one layer
+  std::vector<kernels::kv_pages> layers_;  ///< null until allocated
+  std::vector<int32_t> owners_;            ///< per page
+  std::vector<int32_t> free_;              ///< a stack
   std::unique_ptr<void, void (*)(void*)> memory_;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -47,4 +47,4 @@ void share_pages(kv_cache& cache, const sequence& leader, sequence& follower) {
   follower.computed = leader.cached;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -15,16 +15,16 @@ namespace troupe::engine {
 struct sequence {
   std::shared_ptr<const generation_request> request;
   uint64_t id = 0;
-  int64_t turn = 0;            ///< order of submission: who goes first, and who gives way last
-  std::vector<int32_t> tokens; ///< prompt, then answer
-  std::vector<float> logprobs; ///< of the answer
-  int64_t limit = 0;           ///< tokens at which the answer is cut
+  int64_t turn = 0;             ///< order of submission: who goes first, and who gives way last
+  std::vector<int32_t> tokens;  ///< prompt, then answer
+  std::vector<float> logprobs;  ///< of the answer
+  int64_t limit = 0;            ///< tokens at which the answer is cut
 
-  std::vector<int32_t> pages;   ///< page table
-  int64_t cached = 0;           ///< tokens whose keys and values are in the pages
-  int64_t computed = 0;         ///< the largest `cached` so far: below it, work is repeated
-  int64_t rows = 0;             ///< tokens that this step computes
-  kernels::sampled_token drawn; ///< in this step
+  std::vector<int32_t> pages;    ///< page table
+  int64_t cached = 0;            ///< tokens whose keys and values are in the pages
+  int64_t computed = 0;          ///< the largest `cached` so far: below it, work is repeated
+  int64_t rows = 0;              ///< tokens that this step computes
+  kernels::sampled_token drawn;  ///< in this step
 
   /// The other samples of the same prompt. They start, with these pages, when the prompt is
   /// computed.
@@ -32,9 +32,7 @@ struct sequence {
 
   int64_t length() const { return static_cast<int64_t>(tokens.size()); }
   int64_t pending() const { return length() - cached; }
-  std::span<const int32_t> answer() const {
-    return std::span(tokens).subspan(request->prompt.size());
-  }
+  std::span<const int32_t> answer() const { return std::span(tokens).subspan(request->prompt.size()); }
 };
 
 /// Makes the pages of the next `rows` positions the sequence's own, copying a partly filled one
@@ -47,4 +45,4 @@ void release_pages(kv_cache& cache, sequence& s);
 /// Lets `follower` go on from what `leader` has computed.
 void share_pages(kv_cache& cache, const sequence& leader, sequence& follower);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -26,10 +26,10 @@ void check_logits(std::span<const float> logits_V, const sequence& s) {
   }
 }
 
-} // namespace
+}  // namespace
 
-void token_sampler::compute_logits(context& ctx, const transformer& net, const float* weights,
-                                   const float* hidden_ND, std::span<const sampling_row> rows) {
+void token_sampler::compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+                                   std::span<const sampling_row> rows) {
   const int64_t width = net.description().embedding_width;
   const int64_t vocabulary = net.description().vocabulary;
   const auto count = static_cast<int64_t>(rows.size());
@@ -49,8 +49,7 @@ void token_sampler::compute_logits(context& ctx, const transformer& net, const f
   kernels::linear_forward(ctx, args);
 }
 
-void token_sampler::draw(std::span<float> logits_V, const sampling_row& row,
-                         thread_scratch& scratch) {
+void token_sampler::draw(std::span<float> logits_V, const sampling_row& row, thread_scratch& scratch) {
   check_logits(logits_V, *row.drawers.front());
   for (sequence* s : row.drawers) {
     std::span<float> logits = logits_V;
@@ -60,27 +59,24 @@ void token_sampler::draw(std::span<float> logits_V, const sampling_row& row,
       logits = scratch.logits;
     }
     const generation_request& request = *s->request;
-    const double uniform = random_uniform({request.seed, s->id, random_purpose::sampling},
-                                          static_cast<uint64_t>(s->length()));
-    s->drawn =
-        kernels::sample_token(logits, request.sampling, s->tokens, uniform, scratch.sampling);
+    const double uniform =
+        random_uniform({request.seed, s->id, random_purpose::sampling}, static_cast<uint64_t>(s->length()));
+    s->drawn = kernels::sample_token(logits, request.sampling, s->tokens, uniform, scratch.sampling);
   }
 }
 
-void token_sampler::sample(context& ctx, const transformer& net, const float* weights,
-                           const float* hidden_ND, std::span<const sampling_row> rows) {
+void token_sampler::sample(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+                           std::span<const sampling_row> rows) {
   const auto vocabulary = static_cast<size_t>(net.description().vocabulary);
   scratch_.resize(static_cast<size_t>(ctx.pool.threads()));
   for (size_t first = 0; first < rows.size(); first += rows_per_block) {
     const auto block = rows.subspan(first, std::min(rows_per_block, rows.size() - first));
     compute_logits(ctx, net, weights, hidden_ND, block);
     ctx.pool.parallel_for(static_cast<int64_t>(block.size()), [&](int64_t r) {
-      const std::span<float> logits(logits_RV_.data() + static_cast<size_t>(r) * vocabulary,
-                                    vocabulary);
-      draw(logits, block[static_cast<size_t>(r)],
-           scratch_[static_cast<size_t>(thread_pool::current_thread())]);
+      const std::span<float> logits(logits_RV_.data() + static_cast<size_t>(r) * vocabulary, vocabulary);
+      draw(logits, block[static_cast<size_t>(r)], scratch_[static_cast<size_t>(thread_pool::current_thread())]);
     });
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -27,12 +27,12 @@ public:
               std::span<const sampling_row> rows);
 
 private:
-  void compute_logits(context& ctx, const transformer& net, const float* weights,
-                      const float* hidden_ND, std::span<const sampling_row> rows);
+  void compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+                      std::span<const sampling_row> rows);
 
   struct thread_scratch {
     kernels::sampling_scratch sampling;
-    std::vector<float> logits; ///< a copy, where several draw from one row
+    std::vector<float> logits;  ///< a copy, where several draw from one row
   };
   static void draw(std::span<float> logits_V, const sampling_row& row, thread_scratch& scratch);
 
@@ -40,4 +40,4 @@ private:
   std::vector<thread_scratch> scratch_;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -9,8 +9,7 @@
 
 namespace troupe::engine {
 
-void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, float* x_ND,
-                const float* add_ND) {
+void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, float* x_ND, const float* add_ND) {
   const model_description& d = call.description;
   const kernels::norm_args args{.y_ND = y_ND,
                                 .rstd_N = room(call.scratch.rstd_N, call.n),
@@ -55,9 +54,9 @@ void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
 }
 
 /// out = attention(in), up to the residual addition.
-void attend(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
-            const block_buffers& b, const float* in_ND, float* out_ND) {
-  apply_linear(call, slots.qkv, in_ND, b.qkv_NE); // [N, D] -> [N, (H + 2G) K]
+void attend(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages, const block_buffers& b,
+            const float* in_ND, float* out_ND) {
+  apply_linear(call, slots.qkv, in_ND, b.qkv_NE);  // [N, D] -> [N, (H + 2G) K]
   if (call.cos_PR2 != nullptr) {
     rotate_queries_and_keys(call, b.qkv_NE);
   }
@@ -74,15 +73,14 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
                                                 .pages = pages,
                                                 .sequences = call.sequences});
   }
-  apply_linear(call, slots.out, b.attention_NHK, out_ND); // [N, H K] -> [N, D]
+  apply_linear(call, slots.out, b.attention_NHK, out_ND);  // [N, H K] -> [N, D]
 }
 
 /// out = activation(up) W_down^T + b.
-void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b,
-                float* out_ND) {
+void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, float* out_ND) {
   float* activated_NF = room(call.scratch.activated_NF, call.n * call.description.feed_forward);
   activate(call, b.up_NU, activated_NF);
-  apply_linear(call, slots.down, activated_NF, out_ND); // [N, F] -> [N, D]
+  apply_linear(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
 }
 
 void copy_rows(const block_call& call, const float* from_ND, float* to_ND) {
@@ -95,15 +93,15 @@ void add_rows(const block_call& call, float* y_ND, const float* x_ND) {
   kernels::add_in_place(call.ctx, y_ND, x_ND, call.n * call.description.width);
 }
 
-void pre_norm_forward(const block_call& call, const block_slots& slots,
-                      const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+void pre_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
+                      const block_buffers& b, float* output_ND) {
   float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
   float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
   attend(call, slots, pages, b, normed_ND, delta_ND);
   copy_rows(call, b.input_ND, b.middle_ND);
   apply_norm(call, slots.feed_forward_norm, normed_ND, b.middle_ND, delta_ND);
-  apply_linear(call, slots.up, normed_ND, b.up_NU); // [N, D] -> [N, U]
+  apply_linear(call, slots.up, normed_ND, b.up_NU);  // [N, D] -> [N, U]
   if (output_ND != nullptr) {
     apply_down(call, slots, b, delta_ND);
     copy_rows(call, b.middle_ND, output_ND);
@@ -111,8 +109,8 @@ void pre_norm_forward(const block_call& call, const block_slots& slots,
   }
 }
 
-void parallel_forward(const block_call& call, const block_slots& slots,
-                      const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+void parallel_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
+                      const block_buffers& b, float* output_ND) {
   float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
   float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
@@ -128,8 +126,8 @@ void parallel_forward(const block_call& call, const block_slots& slots,
   }
 }
 
-void post_norm_forward(const block_call& call, const block_slots& slots,
-                       const kernels::kv_pages& pages, const block_buffers& b, float* output_ND) {
+void post_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
+                       const block_buffers& b, float* output_ND) {
   float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
   float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
   attend(call, slots, pages, b, b.input_ND, delta_ND);
@@ -144,22 +142,16 @@ void post_norm_forward(const block_call& call, const block_slots& slots,
   }
 }
 
-} // namespace
+}  // namespace
 
 void activate(const block_call& call, const float* up_NU, float* activated_NF) {
   const model_description& d = call.description;
   if (d.gated) {
-    kernels::gated_activation_forward(call.ctx, {.y_NF = activated_NF,
-                                                 .gate_up_N2F = up_NU,
-                                                 .n = call.n,
-                                                 .f = d.feed_forward,
-                                                 .kind = d.activation});
+    kernels::gated_activation_forward(
+        call.ctx, {.y_NF = activated_NF, .gate_up_N2F = up_NU, .n = call.n, .f = d.feed_forward, .kind = d.activation});
   } else {
-    kernels::activation_forward(call.ctx, {.y_NF = activated_NF,
-                                           .x_NF = up_NU,
-                                           .n = call.n,
-                                           .f = d.feed_forward,
-                                           .kind = d.activation});
+    kernels::activation_forward(
+        call.ctx, {.y_NF = activated_NF, .x_NF = up_NU, .n = call.n, .f = d.feed_forward, .kind = d.activation});
   }
 }
 
@@ -174,4 +166,4 @@ void block_forward(const block_call& call, const block_slots& slots, const kerne
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -10,8 +10,8 @@
 
 namespace troupe::engine {
 
-void norm_backward(const block_call& call, const norm_slot& slot, const float* x_ND,
-                   const float* dy_ND, float* dx_ND, float* gradients) {
+void norm_backward(const block_call& call, const norm_slot& slot, const float* x_ND, const float* dy_ND, float* dx_ND,
+                   float* gradients) {
   const model_description& d = call.description;
   const kernels::norm_backward_args args{.dx_ND = dx_ND,
                                          .dgamma_D = at(gradients, slot.gamma),
@@ -30,8 +30,8 @@ void norm_backward(const block_call& call, const norm_slot& slot, const float* x
   }
 }
 
-void linear_backward(const block_call& call, const linear_slot& slot, const float* x_NI,
-                     const float* dy_NO, float* dx_NI, float* gradients, bool accumulate) {
+void linear_backward(const block_call& call, const linear_slot& slot, const float* x_NI, const float* dy_NO,
+                     float* dx_NI, float* gradients, bool accumulate) {
   kernels::linear_backward_weight(call.ctx, {.dweight = at(gradients, slot.weight),
                                              .dbias_O = at(gradients, slot.bias),
                                              .x_NI = x_NI,
@@ -73,9 +73,8 @@ float* activation_backward(const block_call& call, float* up_NU, float* dactivat
 }
 
 /// From dout, the gradient of the feed-forward's output, to that of its input in_ND.
-void feed_forward_backward(const block_call& call, const block_slots& slots, const block_buffers& b,
-                           const float* in_ND, const float* dout_ND, float* din_ND,
-                           float* gradients, bool accumulate) {
+void feed_forward_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* in_ND,
+                           const float* dout_ND, float* din_ND, float* gradients, bool accumulate) {
   const int64_t count = call.n * call.description.feed_forward;
   float* activated_NF = room(call.scratch.activated_NF, count);
   float* dactivated_NF = room(call.scratch.dactivated_NF, count);
@@ -86,17 +85,16 @@ void feed_forward_backward(const block_call& call, const block_slots& slots, con
 }
 
 /// From the gradient of the output projection's result to that of its input.
-float* out_backward(const block_call& call, const block_slots& slots, const block_buffers& b,
-                    const float* dout_ND, float* gradients) {
+float* out_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* dout_ND,
+                    float* gradients) {
   float* dattention_NHK = room(call.scratch.dattention_NHK, call.n * slots.out.inputs);
   linear_backward(call, slots.out, b.attention_NHK, dout_ND, dattention_NHK, gradients);
   return dattention_NHK;
 }
 
 /// From the gradient of the heads' outputs to that of the attention's input in_ND.
-void heads_backward(const block_call& call, const block_slots& slots, const block_buffers& b,
-                    const float* in_ND, const float* dattention_NHK, float* din_ND,
-                    float* gradients, bool accumulate) {
+void heads_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* in_ND,
+                    const float* dattention_NHK, float* din_ND, float* gradients, bool accumulate) {
   const kernels::attention_shape& shape = call.attention;
   float* dqkv_NE = room(call.scratch.dqkv_NE, call.n * shape.row_width());
   kernels::attention_backward(call.ctx, {.shape = shape,
@@ -123,8 +121,8 @@ void heads_backward(const block_call& call, const block_slots& slots, const bloc
 /// dstream holds the gradient of both residual branches' sum: feed-forward and attention each add
 /// theirs to it. In a parallel block both start from the same gradient, so the attention's is taken
 /// before the other adds to it.
-void pre_norm_backward(const block_call& call, const block_slots& slots, const block_buffers& b,
-                       float* dstream_ND, float* gradients) {
+void pre_norm_backward(const block_call& call, const block_slots& slots, const block_buffers& b, float* dstream_ND,
+                       float* gradients) {
   const int64_t count = call.n * call.description.width;
   const bool parallel = call.description.parallel_residual;
   float* normed_ND = room(call.scratch.normed_ND, count);
@@ -144,8 +142,8 @@ void pre_norm_backward(const block_call& call, const block_slots& slots, const b
   norm_backward(call, slots.attention_norm, b.input_ND, dnormed_ND, dstream_ND, gradients);
 }
 
-void post_norm_backward(const block_call& call, const block_slots& slots, const block_buffers& b,
-                        float* dstream_ND, float* gradients) {
+void post_norm_backward(const block_call& call, const block_slots& slots, const block_buffers& b, float* dstream_ND,
+                        float* gradients) {
   const int64_t count = call.n * call.description.width;
   float* normed_ND = room(call.scratch.normed_ND, count);
   float* dsum_ND = room(call.scratch.dnormed_ND, count);
@@ -163,10 +161,10 @@ void post_norm_backward(const block_call& call, const block_slots& slots, const 
   heads_backward(call, slots, b, b.input_ND, dattention_NHK, dstream_ND, gradients, true);
 }
 
-} // namespace
+}  // namespace
 
-void block_backward(const block_call& call, const block_slots& slots, const block_buffers& buffers,
-                    float* dstream_ND, float* gradients) {
+void block_backward(const block_call& call, const block_slots& slots, const block_buffers& buffers, float* dstream_ND,
+                    float* gradients) {
   if (call.description.norm_first) {
     pre_norm_backward(call, slots, buffers, dstream_ND, gradients);
   } else {
@@ -174,4 +172,4 @@ void block_backward(const block_call& call, const block_slots& slots, const bloc
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

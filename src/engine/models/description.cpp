@@ -19,8 +19,7 @@ constexpr int64_t largest_extent = int64_t{1} << 22;
 int64_t require_extent(const key_map& config, std::string_view name) {
   const int64_t value = require_int(config, name);
   if (value <= 0 || value > largest_extent) {
-    throw error(errc::bad_file, "config.json: {} = {} is not between 1 and {}", name, value,
-                largest_extent);
+    throw error(errc::bad_file, "config.json: {} = {} is not between 1 and {}", name, value, largest_extent);
   }
   return value;
 }
@@ -31,8 +30,7 @@ int64_t require_extent_of(const key_map& config, std::string_view name, std::str
   return require_extent(config, has(config, name) || !has(config, other) ? name : other);
 }
 
-void refuse_unless(bool supported, std::string_view key, std::string_view value,
-                   std::string_view remedy) {
+void refuse_unless(bool supported, std::string_view key, std::string_view value, std::string_view remedy) {
   if (!supported) {
     throw error(errc::unsupported, "config.json: {} = {} is not supported: {}", key, value, remedy);
   }
@@ -43,8 +41,7 @@ void refuse_flag(const key_map& config, std::string_view key, bool supported) {
                 supported ? "only true is" : "only false is");
 }
 
-kernels::activation activation_of(const key_map& config, std::string_view key,
-                                  const std::string& fallback) {
+kernels::activation activation_of(const key_map& config, std::string_view key, const std::string& fallback) {
   using kernels::activation;
   static constexpr std::array<std::pair<std::string_view, activation>, 7> known{{
       {"relu", activation::relu},
@@ -82,8 +79,7 @@ std::string rope_key(const key_map& config, std::string_view leaf) {
 rotary_description rotary_of(const key_map& config, int64_t rotated, std::string_view theta_key) {
   rotary_description r;
   r.rotated = rotated;
-  r.theta = get_double(config, has(config, theta_key) ? theta_key : rope_key(config, "rope_theta"),
-                       10000.0);
+  r.theta = get_double(config, has(config, theta_key) ? theta_key : rope_key(config, "rope_theta"), 10000.0);
   std::string type = get_text(config, rope_key(config, "rope_type"), "");
   if (type.empty()) {
     type = get_text(config, "rope_scaling.type", "default");
@@ -95,13 +91,11 @@ rotary_description rotary_of(const key_map& config, int64_t rotated, std::string
                 "possible are default, linear, llama3");
   r.scaling = type == "linear" ? rotary_scaling::linear : rotary_scaling::llama3;
   r.factor = get_double(config, rope_key(config, "factor"), 0.0);
-  refuse_unless(r.factor > 0, "rope_scaling.factor", fmt::format("{}", r.factor),
-                "a positive number is needed");
+  refuse_unless(r.factor > 0, "rope_scaling.factor", fmt::format("{}", r.factor), "a positive number is needed");
   if (r.scaling == rotary_scaling::llama3) {
     r.low_frequency_factor = get_double(config, rope_key(config, "low_freq_factor"), 1.0);
     r.high_frequency_factor = get_double(config, rope_key(config, "high_freq_factor"), 4.0);
-    r.original_positions =
-        require_int(config, rope_key(config, "original_max_position_embeddings"));
+    r.original_positions = require_int(config, rope_key(config, "original_max_position_embeddings"));
     refuse_unless(r.low_frequency_factor > 0 && r.high_frequency_factor > r.low_frequency_factor,
                   "rope_scaling.high_freq_factor", fmt::format("{}", r.high_frequency_factor),
                   "it must be above low_freq_factor, and that above 0");
@@ -114,8 +108,7 @@ rotary_description rotary_of(const key_map& config, int64_t rotated, std::string
 /// width / heads, checked.
 int64_t divided_head_width(const model_description& d) {
   if (d.heads <= 0 || d.width % d.heads != 0) {
-    throw error(errc::bad_file, "config.json: a width of {} does not divide into {} heads", d.width,
-                d.heads);
+    throw error(errc::bad_file, "config.json: a width of {} does not divide into {} heads", d.width, d.heads);
   }
   return d.width / d.heads;
 }
@@ -183,13 +176,10 @@ model_description describe_gpt_neox(const key_map& config) {
   d.norm = norm_kind::layer;
   d.norm_epsilon = static_cast<float>(get_double(config, "layer_norm_eps", 1e-5));
   d.position = position_kind::rotary;
-  const double share = get_double(
-      config, has(config, "rotary_pct") ? "rotary_pct" : rope_key(config, "partial_rotary_factor"),
-      0.25);
-  refuse_unless(share > 0 && share <= 1, "rotary_pct", fmt::format("{}", share),
-                "it must be above 0 and at most 1");
-  d.rotary = rotary_of(config, static_cast<int64_t>(static_cast<double>(d.head_width) * share),
-                       "rotary_emb_base");
+  const double share =
+      get_double(config, has(config, "rotary_pct") ? "rotary_pct" : rope_key(config, "partial_rotary_factor"), 0.25);
+  refuse_unless(share > 0 && share <= 1, "rotary_pct", fmt::format("{}", share), "it must be above 0 and at most 1");
+  d.rotary = rotary_of(config, static_cast<int64_t>(static_cast<double>(d.head_width) * share), "rotary_emb_base");
   d.activation = activation_of(config, "hidden_act", "gelu");
   d.gated = false;
   d.parallel_residual = get_bool(config, "use_parallel_residual", true);
@@ -230,8 +220,7 @@ model_description describe_llama(const key_map& config, engine::family family) {
   d.layers = require_extent(config, "num_hidden_layers");
   d.heads = require_extent(config, "num_attention_heads");
   d.kv_heads = get_int(config, "num_key_value_heads", d.heads);
-  d.head_width =
-      has(config, "head_dim") ? require_extent(config, "head_dim") : divided_head_width(d);
+  d.head_width = has(config, "head_dim") ? require_extent(config, "head_dim") : divided_head_width(d);
   d.feed_forward = require_extent(config, "intermediate_size");
   d.max_positions = require_extent(config, "max_position_embeddings");
   d.embedding_width = d.width;
@@ -239,8 +228,7 @@ model_description describe_llama(const key_map& config, engine::family family) {
   d.norm_epsilon = static_cast<float>(get_double(config, "rms_norm_eps", 1e-6));
   d.position = position_kind::rotary;
   const double share = get_double(config, rope_key(config, "partial_rotary_factor"), 1.0);
-  refuse_unless(share == 1.0, "partial_rotary_factor", fmt::format("{}", share),
-                "this family turns whole heads");
+  refuse_unless(share == 1.0, "partial_rotary_factor", fmt::format("{}", share), "this family turns whole heads");
   d.rotary = rotary_of(config, d.head_width, "rope_theta");
   d.activation = activation_of(config, "hidden_act", "silu");
   d.gated = true;
@@ -263,8 +251,7 @@ void refuse_active_window(const key_map& config, const model_description& d) {
 model_description describe_qwen2(const key_map& config) {
   model_description d = describe_llama(config, family::qwen2);
   d.qkv_bias = true;
-  if (get_bool(config, "use_sliding_window", false) &&
-      get_int(config, "max_window_layers", 28) < d.layers) {
+  if (get_bool(config, "use_sliding_window", false) && get_int(config, "max_window_layers", 28) < d.layers) {
     refuse_active_window(config, d);
   }
   return d;
@@ -322,33 +309,29 @@ void check_extents(const model_description& d) {
   }};
   for (const auto& [what, value] : extents) {
     if (value <= 0 || value > largest_extent) {
-      throw error(errc::bad_file, "config.json: a {} of {} is not between 1 and {}", what, value,
-                  largest_extent);
+      throw error(errc::bad_file, "config.json: a {} of {} is not between 1 and {}", what, value, largest_extent);
     }
   }
   if (d.heads * d.head_width > largest_extent) {
-    throw error(errc::bad_file, "config.json: {} heads of width {} are wider than {}", d.heads,
-                d.head_width, largest_extent);
+    throw error(errc::bad_file, "config.json: {} heads of width {} are wider than {}", d.heads, d.head_width,
+                largest_extent);
   }
   if (d.layers > most_layers) {
     throw error(errc::bad_file, "config.json: {} layers are more than {}", d.layers, most_layers);
   }
   if (d.heads % d.kv_heads != 0) {
-    throw error(errc::bad_file, "config.json: {} heads do not divide among {} key/value heads",
-                d.heads, d.kv_heads);
+    throw error(errc::bad_file, "config.json: {} heads do not divide among {} key/value heads", d.heads, d.kv_heads);
   }
   if (d.position == position_kind::rotary &&
       (d.rotary.rotated <= 0 || d.rotary.rotated % 2 != 0 || d.rotary.rotated > d.head_width)) {
-    throw error(errc::bad_file,
-                "config.json: {} rotary dimensions of a head of {} are not an even number above 0",
+    throw error(errc::bad_file, "config.json: {} rotary dimensions of a head of {} are not an even number above 0",
                 d.rotary.rotated, d.head_width);
   }
   if (d.position == position_kind::rotary && !(d.rotary.theta > 0)) {
     throw error(errc::bad_file, "config.json: rope_theta = {} is not positive", d.rotary.theta);
   }
   if (!(d.norm_epsilon > 0)) {
-    throw error(errc::bad_file, "config.json: a norm epsilon of {} is not positive",
-                d.norm_epsilon);
+    throw error(errc::bad_file, "config.json: a norm epsilon of {} is not positive", d.norm_epsilon);
   }
 }
 
@@ -364,7 +347,7 @@ bool is_sequence_classification(const key_map& config) {
   return false;
 }
 
-} // namespace
+}  // namespace
 
 model_description describe(const key_map& config) {
   model_description d = describe_family(config);
@@ -372,11 +355,10 @@ model_description describe(const key_map& config) {
   d.scalar_head = is_sequence_classification(config);
   if (d.scalar_head) {
     const int64_t labels = get_int(config, "num_labels", has(config, "id2label.1") ? 2 : 1);
-    refuse_unless(labels == 1, "num_labels", fmt::format("{}", labels),
-                  "a scalar head has one label");
+    refuse_unless(labels == 1, "num_labels", fmt::format("{}", labels), "a scalar head has one label");
   }
   check_extents(d);
   return d;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

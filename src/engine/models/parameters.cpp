@@ -26,13 +26,12 @@ int64_t parameter_layout::add_matrix(std::string name, int64_t outputs, int64_t 
 }
 
 int64_t parameter_layout::add_vector(std::string name, int64_t size) {
-  return append(parameters_, arena_size_,
-                {.name = std::move(name), .shape = {size}, .size = size, .decays = false});
+  return append(parameters_, arena_size_, {.name = std::move(name), .shape = {size}, .size = size, .decays = false});
 }
 
 const parameter& parameter_layout::at(std::string_view name) const {
-  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
-                                  [&](const parameter& p) { return p.name == name; });
+  const auto found =
+      std::find_if(parameters_.begin(), parameters_.end(), [&](const parameter& p) { return p.name == name; });
   if (found == parameters_.end()) {
     throw error(errc::not_found, "the model has no parameter named {}", name);
   }
@@ -67,8 +66,8 @@ std::vector<float> read_parameter(const parameter& p, const float* arena) {
 
 void write_parameter(const parameter& p, std::span<const float> values, float* arena) {
   if (static_cast<int64_t>(values.size()) != logical_elements(p)) {
-    throw error(errc::shape_mismatch, "{} values were given for parameter {}, which has {}",
-                values.size(), p.name, logical_elements(p));
+    throw error(errc::shape_mismatch, "{} values were given for parameter {}, which has {}", values.size(), p.name,
+                logical_elements(p));
   }
   if (p.is_matrix()) {
     kernels::to_panels(values.data(), p.shape[0], p.shape[1], arena + p.offset);
@@ -77,4 +76,4 @@ void write_parameter(const parameter& p, std::span<const float> values, float* a
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -20,7 +20,7 @@ struct parameter {
 };
 
 class parameter_layout {
- public:
+public:
   /// Appends; returns the index.
   int64_t add_matrix(std::string name, int64_t outputs, int64_t inputs);
   int64_t add_vector(std::string name, int64_t size);
@@ -30,9 +30,9 @@ class parameter_layout {
   /// Errors  not_found.
   const parameter& at(std::string_view name) const;
   int64_t arena_size() const { return arena_size_; }  ///< floats
-  int64_t parameter_count() const;                     ///< logical elements, without padding
+  int64_t parameter_count() const;                    ///< logical elements, without padding
 
- private:
+private:
   std::vector<parameter> parameters_;
   int64_t arena_size_ = 0;
 };

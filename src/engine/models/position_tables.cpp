@@ -7,24 +7,21 @@
 namespace troupe::engine {
 
 static double llama3_frequency(double frequency, const rotary_description& r) {
-  const double turns =
-      static_cast<double>(r.original_positions) * frequency / (2 * std::numbers::pi);
+  const double turns = static_cast<double>(r.original_positions) * frequency / (2 * std::numbers::pi);
   if (turns < r.low_frequency_factor) {
     return frequency / r.factor;
   }
   if (turns > r.high_frequency_factor) {
     return frequency;
   }
-  const double s =
-      (turns - r.low_frequency_factor) / (r.high_frequency_factor - r.low_frequency_factor);
+  const double s = (turns - r.low_frequency_factor) / (r.high_frequency_factor - r.low_frequency_factor);
   return s * frequency + (1 - s) * frequency / r.factor;
 }
 
 std::vector<double> rotary_frequencies(const rotary_description& rotary) {
   std::vector<double> frequencies;
   for (int64_t i = 0; i < rotary.rotated; i += 2) {
-    const double frequency =
-        std::pow(rotary.theta, -static_cast<double>(i) / static_cast<double>(rotary.rotated));
+    const double frequency = std::pow(rotary.theta, -static_cast<double>(i) / static_cast<double>(rotary.rotated));
     switch (rotary.scaling) {
     case rotary_scaling::none:
       frequencies.push_back(frequency);
@@ -59,14 +56,13 @@ std::vector<float> alibi_slopes(int64_t heads) {
   const auto whole = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(heads)));
   std::vector<float> slopes;
   for (int64_t h = 1; h <= whole; ++h) {
-    slopes.push_back(
-        static_cast<float>(std::exp2(-8.0 * static_cast<double>(h) / static_cast<double>(whole))));
+    slopes.push_back(static_cast<float>(std::exp2(-8.0 * static_cast<double>(h) / static_cast<double>(whole))));
   }
   for (int64_t i = 1; i <= heads - whole; ++i) {
-    slopes.push_back(static_cast<float>(
-        std::exp2(-8.0 * static_cast<double>(2 * i - 1) / static_cast<double>(2 * whole))));
+    slopes.push_back(
+        static_cast<float>(std::exp2(-8.0 * static_cast<double>(2 * i - 1) / static_cast<double>(2 * whole))));
   }
   return slopes;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

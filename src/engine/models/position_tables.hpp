@@ -32,4 +32,4 @@ rotary_tables make_rotary_tables(const rotary_description& rotary, int64_t posit
 /// = 1..H-m. Source  Press et al., arXiv:2108.12409 (the authors' code for other head counts).
 std::vector<float> alibi_slopes(int64_t heads);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -39,8 +39,8 @@ block_buffers saved_activations::storage::block(int64_t layer) {
 }
 
 int64_t saved_activations::storage::bytes() const {
-  const int64_t floats = input_LND.size() + qkv_LNE.size() + attention_LNHK.size() +
-                         lse_LNH.size() + middle_LND.size() + up_LNU.size() + sum_LND.size();
+  const int64_t floats = input_LND.size() + qkv_LNE.size() + attention_LNHK.size() + lse_LNH.size() +
+                         middle_LND.size() + up_LNU.size() + sum_LND.size();
   return floats * static_cast<int64_t>(sizeof(float));
 }
 
@@ -53,4 +53,4 @@ saved_activations::saved_activations(saved_activations&&) noexcept = default;
 
 int64_t saved_activations::bytes() const { return storage_->bytes(); }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

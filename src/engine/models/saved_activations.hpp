@@ -6,17 +6,16 @@
 
 namespace troupe::engine {
 
-/// Per token and block: D (input) + (H + 2G) K (queries, keys, values) + H K + H (attention and its
-/// log-sum-exp)
+/// Per token and block: D (input) + (H + 2G) K (queries, keys, values) + H K + H (attention and its log-sum-exp)
 /// + D (between the halves; not where parallel) + U (before the activation) + D (post-norm only)
 /// floats, and D more for the last block's output. With checkpointing: D per token and block, and
 /// one block's worth of the rest.
 struct saved_activations::storage {
   bool checkpointing = false;
-  int64_t n = 0; ///< of the batch that was saved
+  int64_t n = 0;  ///< of the batch that was saved
   int64_t layers = 0, width = 0, qkv_width = 0, query_width = 0, heads = 0, up_width = 0;
 
-  aligned_buffer<float> input_LND; ///< [L + 1, N, D]
+  aligned_buffer<float> input_LND;  ///< [L + 1, N, D]
   aligned_buffer<float> qkv_LNE, attention_LNHK, lse_LNH, middle_LND, up_LNU, sum_LND;
 
   /// Makes room for a batch of n tokens.
@@ -26,4 +25,4 @@ struct saved_activations::storage {
   int64_t bytes() const;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

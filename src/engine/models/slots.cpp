@@ -8,8 +8,7 @@ namespace troupe::engine {
 
 namespace {
 
-linear_slot add_linear(parameter_layout& layout, const std::string& name, int64_t outputs,
-                       int64_t inputs, bool bias) {
+linear_slot add_linear(parameter_layout& layout, const std::string& name, int64_t outputs, int64_t inputs, bool bias) {
   linear_slot slot{.outputs = outputs, .inputs = inputs};
   slot.weight = layout[layout.add_matrix(name + ".weight", outputs, inputs)].offset;
   if (bias) {
@@ -18,8 +17,7 @@ linear_slot add_linear(parameter_layout& layout, const std::string& name, int64_
   return slot;
 }
 
-norm_slot add_norm(parameter_layout& layout, const std::string& name, int64_t width,
-                   norm_kind kind) {
+norm_slot add_norm(parameter_layout& layout, const std::string& name, int64_t width, norm_kind kind) {
   norm_slot slot;
   slot.gamma = layout[layout.add_vector(name + ".weight", width)].offset;
   if (kind == norm_kind::layer) {
@@ -28,11 +26,8 @@ norm_slot add_norm(parameter_layout& layout, const std::string& name, int64_t wi
   return slot;
 }
 
-table_slot add_table(parameter_layout& layout, const std::string& name, int64_t rows,
-                     int64_t width) {
-  return {.weight = layout[layout.add_matrix(name + ".weight", rows, width)].offset,
-          .rows = rows,
-          .width = width};
+table_slot add_table(parameter_layout& layout, const std::string& name, int64_t rows, int64_t width) {
+  return {.weight = layout[layout.add_matrix(name + ".weight", rows, width)].offset, .rows = rows, .width = width};
 }
 
 block_slots add_block(parameter_layout& layout, const model_description& d, int64_t layer) {
@@ -44,30 +39,26 @@ block_slots add_block(parameter_layout& layout, const model_description& d, int6
   block_slots block;
   block.attention_norm = add_norm(layout, prefix + "attention_norm", d.width, d.norm);
   block.qkv = add_linear(layout, prefix + "attention.qkv", qkv_width, d.width, d.qkv_bias);
-  block.out =
-      add_linear(layout, prefix + "attention.out", d.width, query_width, d.attention_out_bias);
+  block.out = add_linear(layout, prefix + "attention.out", d.width, query_width, d.attention_out_bias);
   block.feed_forward_norm = add_norm(layout, prefix + "feed_forward_norm", d.width, d.norm);
   block.up = add_linear(layout, prefix + up, up_width, d.width, d.feed_forward_bias);
-  block.down = add_linear(layout, prefix + "feed_forward.down", d.width, d.feed_forward,
-                          d.feed_forward_bias);
+  block.down = add_linear(layout, prefix + "feed_forward.down", d.width, d.feed_forward, d.feed_forward_bias);
   return block;
 }
 
-} // namespace
+}  // namespace
 
 model_slots lay_out(const model_description& d, parameter_layout& layout) {
   model_slots slots;
   slots.token_table = add_table(layout, "embedding.token", d.vocabulary, d.embedding_width);
   if (d.position == position_kind::learned) {
-    slots.position_table =
-        add_table(layout, "embedding.position", d.max_positions + d.position_offset, d.width);
+    slots.position_table = add_table(layout, "embedding.position", d.max_positions + d.position_offset, d.width);
   }
   if (d.embedding_norm) {
     slots.embedding_norm = add_norm(layout, "embedding.norm", d.width, d.norm);
   }
   if (d.embedding_width != d.width) {
-    slots.project_in =
-        add_linear(layout, "embedding.project_in", d.width, d.embedding_width, false);
+    slots.project_in = add_linear(layout, "embedding.project_in", d.width, d.embedding_width, false);
   }
   for (int64_t layer = 0; layer < d.layers; ++layer) {
     slots.blocks.push_back(add_block(layout, d, layer));
@@ -81,12 +72,11 @@ model_slots lay_out(const model_description& d, parameter_layout& layout) {
   if (d.scalar_head) {
     slots.head = add_linear(layout, "score", 1, d.embedding_width, false);
   } else if (d.tied_head) {
-    slots.head = {
-        .weight = slots.token_table.weight, .outputs = d.vocabulary, .inputs = d.embedding_width};
+    slots.head = {.weight = slots.token_table.weight, .outputs = d.vocabulary, .inputs = d.embedding_width};
   } else {
     slots.head = add_linear(layout, "head", d.vocabulary, d.embedding_width, false);
   }
   return slots;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

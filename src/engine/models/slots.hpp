@@ -31,24 +31,24 @@ struct table_slot {
 
 struct block_slots {
   norm_slot attention_norm, feed_forward_norm;
-  linear_slot qkv;  ///< [(H + 2G) K, D]: query heads, key heads, value heads
-  linear_slot out;  ///< [D, H K]
-  linear_slot up;   ///< [F, D], or [2F, D] where gated: gate rows, then up rows
-  linear_slot down; ///< [D, F]
+  linear_slot qkv;   ///< [(H + 2G) K, D]: query heads, key heads, value heads
+  linear_slot out;   ///< [D, H K]
+  linear_slot up;    ///< [F, D], or [2F, D] where gated: gate rows, then up rows
+  linear_slot down;  ///< [D, F]
 };
 
 struct model_slots {
-  table_slot token_table;    ///< [V, E]
-  table_slot position_table; ///< [P + offset, D]; absent unless positions are learned
+  table_slot token_table;     ///< [V, E]
+  table_slot position_table;  ///< [P + offset, D]; absent unless positions are learned
   norm_slot embedding_norm;
-  linear_slot project_in; ///< [D, E]; absent where E = D
+  linear_slot project_in;  ///< [D, E]; absent where E = D
   std::vector<block_slots> blocks;
   norm_slot final_norm;
-  linear_slot project_out; ///< [E, D]
-  linear_slot head;        ///< [V, E] (the token table's own bytes where tied) or [1, E]
+  linear_slot project_out;  ///< [E, D]
+  linear_slot head;         ///< [V, E] (the token table's own bytes where tied) or [1, E]
 };
 
 /// Appends the parameters of `description` to `layout`, in the order of a forward pass.
 model_slots lay_out(const model_description& description, parameter_layout& layout);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -21,7 +21,7 @@ struct module_name {
 
 struct family_names {
   const char* prefix;
-  const char* block; ///< what stands between the prefix and a block's number
+  const char* block;  ///< what stands between the prefix and a block's number
   const char* head;
   std::vector<module_name> trunk;
   std::vector<module_name> in_block;
@@ -82,39 +82,37 @@ const family_names& names_of_gpt_neox() {
 }
 
 const family_names& names_of_bloom() {
-  static const family_names names{
-      .prefix = "transformer.",
-      .block = "h.",
-      .head = "lm_head.weight",
-      .trunk = {{"word_embeddings", "embedding.token"},
-                {"word_embeddings_layernorm", "embedding.norm"},
-                {"ln_f", "final_norm"}},
-      .in_block = {{"input_layernorm", "attention_norm"},
-                   {"self_attention.query_key_value", "attention.qkv", part::by_head},
-                   {"self_attention.dense", "attention.out"},
-                   {"post_attention_layernorm", "feed_forward_norm"},
-                   {"mlp.dense_h_to_4h", "feed_forward.up"},
-                   {"mlp.dense_4h_to_h", "feed_forward.down"}},
-      .ignorable_endings = {}};
+  static const family_names names{.prefix = "transformer.",
+                                  .block = "h.",
+                                  .head = "lm_head.weight",
+                                  .trunk = {{"word_embeddings", "embedding.token"},
+                                            {"word_embeddings_layernorm", "embedding.norm"},
+                                            {"ln_f", "final_norm"}},
+                                  .in_block = {{"input_layernorm", "attention_norm"},
+                                               {"self_attention.query_key_value", "attention.qkv", part::by_head},
+                                               {"self_attention.dense", "attention.out"},
+                                               {"post_attention_layernorm", "feed_forward_norm"},
+                                               {"mlp.dense_h_to_4h", "feed_forward.up"},
+                                               {"mlp.dense_4h_to_h", "feed_forward.down"}},
+                                  .ignorable_endings = {}};
   return names;
 }
 
 const family_names& names_of_llama() {
-  static const family_names names{
-      .prefix = "model.",
-      .block = "layers.",
-      .head = "lm_head.weight",
-      .trunk = {{"embed_tokens", "embedding.token"}, {"norm", "final_norm"}},
-      .in_block = {{"input_layernorm", "attention_norm"},
-                   {"self_attn.q_proj", "attention.qkv", part::query},
-                   {"self_attn.k_proj", "attention.qkv", part::key},
-                   {"self_attn.v_proj", "attention.qkv", part::value},
-                   {"self_attn.o_proj", "attention.out"},
-                   {"post_attention_layernorm", "feed_forward_norm"},
-                   {"mlp.gate_proj", "feed_forward.gate_up", part::gate},
-                   {"mlp.up_proj", "feed_forward.gate_up", part::up},
-                   {"mlp.down_proj", "feed_forward.down"}},
-      .ignorable_endings = {"rotary_emb.inv_freq"}};
+  static const family_names names{.prefix = "model.",
+                                  .block = "layers.",
+                                  .head = "lm_head.weight",
+                                  .trunk = {{"embed_tokens", "embedding.token"}, {"norm", "final_norm"}},
+                                  .in_block = {{"input_layernorm", "attention_norm"},
+                                               {"self_attn.q_proj", "attention.qkv", part::query},
+                                               {"self_attn.k_proj", "attention.qkv", part::key},
+                                               {"self_attn.v_proj", "attention.qkv", part::value},
+                                               {"self_attn.o_proj", "attention.out"},
+                                               {"post_attention_layernorm", "feed_forward_norm"},
+                                               {"mlp.gate_proj", "feed_forward.gate_up", part::gate},
+                                               {"mlp.up_proj", "feed_forward.gate_up", part::up},
+                                               {"mlp.down_proj", "feed_forward.down"}},
+                                  .ignorable_endings = {"rotary_emb.inv_freq"}};
   return names;
 }
 
@@ -166,8 +164,7 @@ void choose_rows(file_tensor& tensor, part which, const model_description& d, in
   }
 }
 
-file_tensor make_tensor(std::string name, const parameter& p, int64_t index, part which,
-                        const model_description& d) {
+file_tensor make_tensor(std::string name, const parameter& p, int64_t index, part which, const model_description& d) {
   file_tensor tensor{.name = std::move(name), .parameter = index};
   tensor.columns = p.is_matrix() ? p.shape[1] : 1;
   choose_rows(tensor, which, d, p.shape[0]);
@@ -204,18 +201,15 @@ public:
     }
   }
 
-  void add_module(const std::string& file_prefix, const std::string& logical_prefix,
-                  const module_name& module) {
+  void add_module(const std::string& file_prefix, const std::string& logical_prefix, const module_name& module) {
     for (const char* leaf : {".weight", ".bias"}) {
-      add(file_prefix + module.in_file + leaf, logical_prefix + module.logical + leaf,
-          module.which);
+      add(file_prefix + module.in_file + leaf, logical_prefix + module.logical + leaf, module.which);
     }
   }
 
   std::vector<file_tensor> take() {
-    std::stable_sort(
-        tensors_.begin(), tensors_.end(),
-        [](const file_tensor& a, const file_tensor& b) { return a.parameter < b.parameter; });
+    std::stable_sort(tensors_.begin(), tensors_.end(),
+                     [](const file_tensor& a, const file_tensor& b) { return a.parameter < b.parameter; });
     return std::move(tensors_);
   }
 
@@ -232,12 +226,12 @@ int64_t row_in_file(const file_tensor& tensor, int64_t row) {
   }
   const int64_t third = tensor.rows / 3;
   const int64_t head_width = third / tensor.heads;
-  const int64_t which = row / third; // query, key, value
+  const int64_t which = row / third;  // query, key, value
   const int64_t head = row % third / head_width;
   return (head * 3 + which) * head_width + row % head_width;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<file_tensor> file_tensors(const transformer& net) {
   const family_names& names = names_of(net.description().family);
@@ -247,8 +241,8 @@ std::vector<file_tensor> file_tensors(const transformer& net) {
   }
   for (int64_t layer = 0; layer < net.description().layers; ++layer) {
     for (const module_name& module : names.in_block) {
-      list.add_module(fmt::format("{}{}{}.", names.prefix, names.block, layer),
-                      fmt::format("layers.{}.", layer), module);
+      list.add_module(fmt::format("{}{}{}.", names.prefix, names.block, layer), fmt::format("layers.{}.", layer),
+                      module);
     }
   }
   list.add(names.head, "head.weight", part::whole);
@@ -262,12 +256,10 @@ std::string_view head_name(family f) { return names_of(f).head; }
 
 bool is_ignorable_buffer(family f, std::string_view name) {
   const auto& endings = names_of(f).ignorable_endings;
-  return std::any_of(endings.begin(), endings.end(),
-                     [&](std::string_view ending) { return name.ends_with(ending); });
+  return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
-void place_rows(const file_tensor& tensor, std::span<const float> file_values,
-                std::span<float> parameter_values) {
+void place_rows(const file_tensor& tensor, std::span<const float> file_values, std::span<float> parameter_values) {
   for (int64_t row = 0; row < tensor.rows; ++row) {
     float* to = parameter_values.data() + (tensor.first_row + row) * tensor.columns;
     if (tensor.order == row_order::transposed) {
@@ -275,14 +267,12 @@ void place_rows(const file_tensor& tensor, std::span<const float> file_values,
         to[column] = file_values[static_cast<size_t>(column * tensor.rows + row)];
       }
     } else {
-      std::copy_n(file_values.data() + row_in_file(tensor, row) * tensor.columns, tensor.columns,
-                  to);
+      std::copy_n(file_values.data() + row_in_file(tensor, row) * tensor.columns, tensor.columns, to);
     }
   }
 }
 
-std::vector<float> extract_rows(const file_tensor& tensor,
-                                std::span<const float> parameter_values) {
+std::vector<float> extract_rows(const file_tensor& tensor, std::span<const float> parameter_values) {
   std::vector<float> file_values(static_cast<size_t>(tensor.rows * tensor.columns));
   for (int64_t row = 0; row < tensor.rows; ++row) {
     const float* from = parameter_values.data() + (tensor.first_row + row) * tensor.columns;
@@ -291,11 +281,10 @@ std::vector<float> extract_rows(const file_tensor& tensor,
         file_values[static_cast<size_t>(column * tensor.rows + row)] = from[column];
       }
     } else {
-      std::copy_n(from, tensor.columns,
-                  file_values.data() + row_in_file(tensor, row) * tensor.columns);
+      std::copy_n(from, tensor.columns, file_values.data() + row_in_file(tensor, row) * tensor.columns);
     }
   }
   return file_values;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

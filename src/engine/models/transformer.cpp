@@ -7,8 +7,7 @@
 
 namespace troupe::engine {
 
-transformer::transformer(const model_description& description)
-    : parts_(std::make_unique<parts>(description)) {}
+transformer::transformer(const model_description& description) : parts_(std::make_unique<parts>(description)) {}
 
 transformer::~transformer() = default;
 transformer::transformer(transformer&&) noexcept = default;
@@ -16,9 +15,7 @@ transformer::transformer(transformer&&) noexcept = default;
 const model_description& transformer::description() const { return parts_->description; }
 const parameter_layout& transformer::layout() const { return parts_->layout; }
 
-const float* transformer::head(const float* arena) const {
-  return arena + parts_->slots.head.weight;
-}
+const float* transformer::head(const float* arena) const { return arena + parts_->slots.head.weight; }
 float* transformer::head(float* arena) const { return arena + parts_->slots.head.weight; }
 
 void transformer::parts::forward_group(context& ctx, const float* weights, const token_batch& group,
@@ -39,8 +36,7 @@ void transformer::parts::forward_group(context& ctx, const float* weights, const
 /// bounded by the larger of a group and the longest sequence.
 static constexpr int64_t group_tokens = 2048;
 
-void transformer::forward(context& ctx, const float* weights, const token_batch& batch,
-                          float* hidden_ND) const {
+void transformer::forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND) const {
   if (batch.tokens() <= group_tokens) {
     parts_->forward_group(ctx, weights, batch, hidden_ND);
     return;
@@ -53,22 +49,19 @@ void transformer::forward(context& ctx, const float* weights, const token_batch&
     do {
       ++first;
       offset_B1.push_back(batch.offset_B1[static_cast<size_t>(first)] - start);
-    } while (first < batch.sequences() &&
-             batch.offset_B1[static_cast<size_t>(first) + 1] - start <= group_tokens);
+    } while (first < batch.sequences() && batch.offset_B1[static_cast<size_t>(first) + 1] - start <= group_tokens);
     const auto begin = static_cast<size_t>(start);
     const auto count = static_cast<size_t>(offset_B1.back());
     const token_batch group{.token_N = batch.token_N.subspan(begin, count),
                             .offset_B1 = offset_B1,
-                            .position_N = batch.position_N.empty()
-                                              ? batch.position_N
-                                              : batch.position_N.subspan(begin, count)};
-    parts_->forward_group(ctx, weights, group,
-                          hidden_ND + start * parts_->description.embedding_width);
+                            .position_N =
+                                batch.position_N.empty() ? batch.position_N : batch.position_N.subspan(begin, count)};
+    parts_->forward_group(ctx, weights, group, hidden_ND + start * parts_->description.embedding_width);
   }
 }
 
-void transformer::forward(context& ctx, const float* weights, const token_batch& batch,
-                          float* hidden_ND, saved_activations& saved) const {
+void transformer::forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND,
+                          saved_activations& saved) const {
   const block_call call = parts_->packed_call(ctx, weights, batch);
   saved_activations::storage& kept = *saved.storage_;
   kept.prepare(parts_->description, call.n);
@@ -77,19 +70,17 @@ void transformer::forward(context& ctx, const float* weights, const token_batch&
   }
   parts_->embed(call, batch.token_N.data(), kept.input(0));
   for (int64_t layer = 0; layer < kept.layers; ++layer) {
-    block_forward(call, parts_->slots.blocks[static_cast<size_t>(layer)], {}, kept.block(layer),
-                  kept.input(layer + 1));
+    block_forward(call, parts_->slots.blocks[static_cast<size_t>(layer)], {}, kept.block(layer), kept.input(layer + 1));
   }
   parts_->finish(call, kept.input(kept.layers), hidden_ND);
 }
 
-void transformer::backward(context& ctx, const float* weights, const token_batch& batch,
-                           saved_activations& saved, float* dhidden_ND, float* gradients) const {
+void transformer::backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
+                           float* dhidden_ND, float* gradients) const {
   const block_call call = parts_->packed_call(ctx, weights, batch);
   saved_activations::storage& kept = *saved.storage_;
   if (kept.n != call.n || kept.layers != parts_->description.layers) {
-    throw error(errc::shape_mismatch,
-                "backward was given {} tokens and {} layers, the saved forward had {} and {}",
+    throw error(errc::shape_mismatch, "backward was given {} tokens and {} layers, the saved forward had {} and {}",
                 call.n, parts_->description.layers, kept.n, kept.layers);
   }
   if (call.n == 0) {
@@ -108,8 +99,7 @@ void transformer::backward(context& ctx, const float* weights, const token_batch
   parts_->embed_backward(call, batch.token_N.data(), dstream_ND, gradients);
 }
 
-void transformer::extend(context& ctx, const float* weights, const paged_batch& batch,
-                         float* hidden_ND) const {
+void transformer::extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const {
   const block_call call = parts_->paged_call(ctx, weights, batch);
   if (call.n == 0) {
     return;
@@ -117,10 +107,9 @@ void transformer::extend(context& ctx, const float* weights, const paged_batch& 
   const block_buffers buffers = parts_->scratch_buffers(call);
   parts_->embed(call, batch.token_N.data(), buffers.input_ND);
   for (size_t layer = 0; layer < parts_->slots.blocks.size(); ++layer) {
-    block_forward(call, parts_->slots.blocks[layer], batch.pages_L[layer], buffers,
-                  buffers.input_ND);
+    block_forward(call, parts_->slots.blocks[layer], batch.pages_L[layer], buffers, buffers.input_ND);
   }
   parts_->finish(call, buffers.input_ND, hidden_ND);
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

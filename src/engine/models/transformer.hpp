@@ -37,7 +37,7 @@ struct paged_batch {
 class saved_activations;
 
 class transformer {
- public:
+public:
   explicit transformer(const model_description& description);
   ~transformer();
   transformer(transformer&&) noexcept;
@@ -68,20 +68,20 @@ class transformer {
   const float* head(const float* arena) const;
   float* head(float* arena) const;
 
- private:
+private:
   struct parts;
   std::unique_ptr<parts> parts_;
 };
 
 class saved_activations {
- public:
+public:
   /// With `checkpointing` the blocks keep their inputs only.
   explicit saved_activations(bool checkpointing = false);
   ~saved_activations();
   saved_activations(saved_activations&&) noexcept;
   int64_t bytes() const;
 
- private:
+private:
   friend class transformer;
   struct storage;
   std::unique_ptr<storage> storage_;

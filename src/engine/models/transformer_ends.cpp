@@ -14,8 +14,7 @@ const int32_t* transformer::parts::position_rows(const block_call& call) const {
   return index_N;
 }
 
-void transformer::parts::look_up_tokens(const block_call& call, const int32_t* token_N,
-                                        float* y_NE) const {
+void transformer::parts::look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const {
   kernels::embedding_forward(call.ctx, {.y_ND = y_NE,
                                         .index_N = token_N,
                                         .table = at(call.weights, slots.token_table.weight),
@@ -24,8 +23,7 @@ void transformer::parts::look_up_tokens(const block_call& call, const int32_t* t
                                         .d = slots.token_table.width});
 }
 
-void transformer::parts::embed(const block_call& call, const int32_t* token_N,
-                               float* stream_ND) const {
+void transformer::parts::embed(const block_call& call, const int32_t* token_N, float* stream_ND) const {
   if (slots.project_in || slots.embedding_norm) {
     float* embedding_NE = room(call.scratch.embedding_NE, call.n * slots.token_table.width);
     look_up_tokens(call, token_N, embedding_NE);
@@ -48,8 +46,8 @@ void transformer::parts::embed(const block_call& call, const int32_t* token_N,
   }
 }
 
-void transformer::parts::embed_backward(const block_call& call, const int32_t* token_N,
-                                        const float* dstream_ND, float* gradients) const {
+void transformer::parts::embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND,
+                                        float* gradients) const {
   if (slots.position_table) {
     kernels::embedding_backward(call.ctx, {.dtable = at(gradients, slots.position_table.weight),
                                            .index_N = position_rows(call),
@@ -95,9 +93,8 @@ void transformer::parts::finish(const block_call& call, float* stream_ND, float*
   }
 }
 
-void transformer::parts::finish_backward(const block_call& call, float* stream_ND,
-                                         const float* dhidden_NE, float* dstream_ND,
-                                         float* gradients) const {
+void transformer::parts::finish_backward(const block_call& call, float* stream_ND, const float* dhidden_NE,
+                                         float* dstream_ND, float* gradients) const {
   const int64_t count = call.n * description.width;
   const float* last_ND = stream_ND;
   if (slots.final_norm) {
@@ -119,4 +116,4 @@ void transformer::parts::finish_backward(const block_call& call, float* stream_N
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -26,8 +26,8 @@ kernels::attention_shape transformer::parts::attention() const {
           .alibi_slope_H = alibi.empty() ? nullptr : alibi.data()};
 }
 
-block_call transformer::parts::call(context& ctx, const float* weights, int64_t n,
-                                    const int32_t* position_N, workspace& scratch) const {
+block_call transformer::parts::call(context& ctx, const float* weights, int64_t n, const int32_t* position_N,
+                                    workspace& scratch) const {
   const bool turns = description.position == position_kind::rotary;
   check_positions({position_N, static_cast<size_t>(n)});
   return {.ctx = ctx,
@@ -62,13 +62,11 @@ void transformer::parts::check_batch(const token_batch& batch) {
   const std::span<const int64_t> offset_B1 = batch.offset_B1;
   if (offset_B1.empty() || offset_B1.front() != 0 || offset_B1.back() != batch.tokens() ||
       !std::is_sorted(offset_B1.begin(), offset_B1.end())) {
-    throw error(errc::shape_mismatch,
-                "the sequence offsets of a batch of {} tokens do not rise from 0 to {}",
+    throw error(errc::shape_mismatch, "the sequence offsets of a batch of {} tokens do not rise from 0 to {}",
                 batch.tokens(), batch.tokens());
   }
   if (!batch.position_N.empty() && batch.position_N.size() != batch.token_N.size()) {
-    throw error(errc::shape_mismatch, "{} positions were given for {} tokens",
-                batch.position_N.size(), batch.tokens());
+    throw error(errc::shape_mismatch, "{} positions were given for {} tokens", batch.position_N.size(), batch.tokens());
   }
 }
 
@@ -82,33 +80,27 @@ static const int32_t* count_positions(const token_batch& batch, workspace& scrat
   return position_N;
 }
 
-block_call transformer::parts::packed_call(context& ctx, const float* weights,
-                                           const token_batch& batch) const {
+block_call transformer::parts::packed_call(context& ctx, const float* weights, const token_batch& batch) const {
   check_batch(batch);
   workspace& scratch = thread_workspace();
-  const int32_t* position_N =
-      batch.position_N.empty() ? count_positions(batch, scratch) : batch.position_N.data();
+  const int32_t* position_N = batch.position_N.empty() ? count_positions(batch, scratch) : batch.position_N.data();
   block_call result = call(ctx, weights, batch.tokens(), position_N, scratch);
   result.offset_B1 = batch.offset_B1;
   return result;
 }
 
-block_call transformer::parts::paged_call(context& ctx, const float* weights,
-                                          const paged_batch& batch) const {
+block_call transformer::parts::paged_call(context& ctx, const float* weights, const paged_batch& batch) const {
   if (batch.position_N.size() != batch.token_N.size() ||
       static_cast<int64_t>(batch.pages_L.size()) != description.layers) {
-    throw error(errc::shape_mismatch,
-                "{} tokens came with {} positions, and caches of {} layers for a model of {}",
-                batch.token_N.size(), batch.position_N.size(), batch.pages_L.size(),
-                description.layers);
+    throw error(errc::shape_mismatch, "{} tokens came with {} positions, and caches of {} layers for a model of {}",
+                batch.token_N.size(), batch.position_N.size(), batch.pages_L.size(), description.layers);
   }
   int64_t rows = 0;
   for (const kernels::paged_sequence& sequence : batch.sequences) {
     rows += sequence.rows;
   }
   if (rows != static_cast<int64_t>(batch.token_N.size())) {
-    throw error(errc::shape_mismatch, "{} tokens were given, their sequences have {}",
-                batch.token_N.size(), rows);
+    throw error(errc::shape_mismatch, "{} tokens were given, their sequences have {}", batch.token_N.size(), rows);
   }
   block_call result = call(ctx, weights, rows, batch.position_N.data(), thread_workspace());
   result.sequences = batch.sequences;
@@ -127,4 +119,4 @@ block_buffers transformer::parts::scratch_buffers(const block_call& call) const 
   return b;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

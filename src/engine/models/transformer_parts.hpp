@@ -19,8 +19,7 @@ struct transformer::parts {
   explicit parts(const model_description& d);
 
   kernels::attention_shape attention() const;
-  block_call call(context& ctx, const float* weights, int64_t n, const int32_t* position_N,
-                  workspace& scratch) const;
+  block_call call(context& ctx, const float* weights, int64_t n, const int32_t* position_N, workspace& scratch) const;
   block_call packed_call(context& ctx, const float* weights, const token_batch& batch) const;
   block_call paged_call(context& ctx, const float* weights, const paged_batch& batch) const;
   block_buffers scratch_buffers(const block_call& call) const;
@@ -32,14 +31,12 @@ struct transformer::parts {
 
   void look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const;
   /// forward of one group of sequences.
-  void forward_group(context& ctx, const float* weights, const token_batch& group,
-                     float* hidden_NE) const;
+  void forward_group(context& ctx, const float* weights, const token_batch& group, float* hidden_NE) const;
   void embed(const block_call& call, const int32_t* token_N, float* stream_ND) const;
-  void embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND,
-                      float* gradients) const;
+  void embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND, float* gradients) const;
   void finish(const block_call& call, float* stream_ND, float* hidden_NE) const;
-  void finish_backward(const block_call& call, float* stream_ND, const float* dhidden_NE,
-                       float* dstream_ND, float* gradients) const;
+  void finish_backward(const block_call& call, float* stream_ND, const float* dhidden_NE, float* dstream_ND,
+                       float* gradients) const;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

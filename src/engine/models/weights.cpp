@@ -27,8 +27,7 @@ public:
       return;
     }
     const size_t shown = std::min<size_t>(texts_.size(), 100);
-    std::string text =
-        fmt::format("the weights do not fit the model ({} mistakes):", texts_.size());
+    std::string text = fmt::format("the weights do not fit the model ({} mistakes):", texts_.size());
     for (size_t i = 0; i < shown; ++i) {
       text += "\n  " + texts_[i];
     }
@@ -41,9 +40,7 @@ public:
 private:
   /// A missing tensor says most about what is wrong, an unknown one least.
   static bool precedes(errc a, errc b) { return rank(a) < rank(b); }
-  static int rank(errc code) {
-    return code == errc::not_found ? 0 : code == errc::shape_mismatch ? 1 : 2;
-  }
+  static int rank(errc code) { return code == errc::not_found ? 0 : code == errc::shape_mismatch ? 1 : 2; }
 
   std::vector<std::string> texts_;
   errc code_ = errc::bad_file;
@@ -82,9 +79,8 @@ private:
 /// A file of the bare trunk has no prefix on any name.
 void loader::rename_trunk() {
   const std::string_view prefix = trunk_prefix(net_.description().family);
-  const bool whole_model = std::any_of(names_.begin(), names_.end(), [&](const std::string& name) {
-    return name.starts_with(prefix);
-  });
+  const bool whole_model =
+      std::any_of(names_.begin(), names_.end(), [&](const std::string& name) { return name.starts_with(prefix); });
   if (whole_model) {
     return;
   }
@@ -118,33 +114,30 @@ void loader::check(bool new_scalar_head) {
 }
 
 void loader::check_tensor(const file_tensor& tensor, bool may_be_absent) {
-  const std::optional<host_array> array =
-      names_.contains(tensor.name) ? find_(tensor.name) : std::nullopt;
+  const std::optional<host_array> array = names_.contains(tensor.name) ? find_(tensor.name) : std::nullopt;
   if (!array) {
     if (!may_be_absent) {
-      mistakes_.add(errc::not_found, fmt::format("{} is missing (shape [{}])", tensor.name,
-                                                 fmt::join(tensor.shape, ", ")));
+      mistakes_.add(errc::not_found,
+                    fmt::format("{} is missing (shape [{}])", tensor.name, fmt::join(tensor.shape, ", ")));
     }
     return;
   }
   if (array->shape != tensor.shape) {
-    mistakes_.add(errc::shape_mismatch,
-                  fmt::format("{} has shape [{}], the model needs [{}]", tensor.name,
-                              fmt::join(array->shape, ", "), fmt::join(tensor.shape, ", ")));
+    mistakes_.add(errc::shape_mismatch, fmt::format("{} has shape [{}], the model needs [{}]", tensor.name,
+                                                    fmt::join(array->shape, ", "), fmt::join(tensor.shape, ", ")));
   }
-  const bool is_float = array->type == dtype::f32 || array->type == dtype::f16 ||
-                        array->type == dtype::bf16 || array->type == dtype::f64;
+  const bool is_float =
+      array->type == dtype::f32 || array->type == dtype::f16 || array->type == dtype::bf16 || array->type == dtype::f64;
   if (!is_float) {
-    mistakes_.add(errc::bad_file, fmt::format("{} has type {}: weights are f32, f16, bf16 or f64",
-                                              tensor.name, to_string(array->type)));
+    mistakes_.add(errc::bad_file, fmt::format("{} has type {}: weights are f32, f16, bf16 or f64", tensor.name,
+                                              to_string(array->type)));
   }
 }
 
 /// The language-model head is left aside where it is tied, and where a scalar head takes its place.
 bool loader::is_ignorable_head(const std::string& name) const {
   const model_description& d = net_.description();
-  return (name == head_name(d.family) || name == "lm_head.weight") &&
-         (d.tied_head || d.scalar_head);
+  return (name == head_name(d.family) || name == "lm_head.weight") && (d.tied_head || d.scalar_head);
 }
 
 void loader::check_unknown() {
@@ -153,8 +146,7 @@ void loader::check_unknown() {
     known.insert(tensor.name);
   }
   for (const std::string& name : names_) {
-    if (!known.contains(name) && !is_ignorable_head(name) &&
-        !is_ignorable_buffer(net_.description().family, name)) {
+    if (!known.contains(name) && !is_ignorable_head(name) && !is_ignorable_buffer(net_.description().family, name)) {
       mistakes_.add(errc::bad_file, fmt::format("{} is not part of the model", name));
     }
   }
@@ -169,16 +161,14 @@ void loader::check_tied_head() {
     return;
   }
   const int64_t table = net_.layout().at("embedding.token.weight").offset;
-  const auto embedding =
-      std::find_if(tensors_.begin(), tensors_.end(), [&](const file_tensor& tensor) {
-        return net_.layout()[tensor.parameter].offset == table;
-      });
+  const auto embedding = std::find_if(tensors_.begin(), tensors_.end(), [&](const file_tensor& tensor) {
+    return net_.layout()[tensor.parameter].offset == table;
+  });
   const std::optional<host_array> head_array = find_(name);
   if (head_array && to_float32(*head_array) != to_float32(*find_(embedding->name))) {
-    mistakes_.add(errc::bad_file,
-                  fmt::format("{} differs from {}, which it is tied to: set tie_word_embeddings "
-                              "to false in config.json",
-                              name, embedding->name));
+    mistakes_.add(errc::bad_file, fmt::format("{} differs from {}, which it is tied to: set tie_word_embeddings "
+                                              "to false in config.json",
+                                              name, embedding->name));
   }
 }
 
@@ -186,8 +176,7 @@ void loader::fill(float* weights) const {
   for (size_t i = 0; i < tensors_.size();) {
     const parameter& p = net_.layout()[tensors_[i].parameter];
     std::vector<float> values(static_cast<size_t>(p.shape[0] * tensors_[i].columns));
-    for (const int64_t index = tensors_[i].parameter;
-         i < tensors_.size() && tensors_[i].parameter == index; ++i) {
+    for (const int64_t index = tensors_[i].parameter; i < tensors_.size() && tensors_[i].parameter == index; ++i) {
       if (const std::optional<host_array> array = find_(tensors_[i].name)) {
         place_rows(tensors_[i], to_float32(*array), values);
       }
@@ -196,17 +185,16 @@ void loader::fill(float* weights) const {
   }
 }
 
-} // namespace
+}  // namespace
 
-void load_weights(const transformer& net, const std::vector<std::string>& names,
-                  const array_finder& find, float* weights, bool new_scalar_head) {
+void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
+                  float* weights, bool new_scalar_head) {
   loader file(net, names, find);
   file.check(new_scalar_head);
   file.fill(weights);
 }
 
-void save_weights(const transformer& net, const float* weights,
-                  const std::function<void(host_array)>& sink) {
+void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink) {
   std::vector<float> values;
   int64_t held = -1;
   for (const file_tensor& tensor : file_tensors(net)) {
@@ -218,8 +206,7 @@ void save_weights(const transformer& net, const float* weights,
   }
 }
 
-void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation,
-                        float* weights) {
+void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights) {
   const auto all = net.layout().all();
   for (size_t i = 0; i < all.size(); ++i) {
     const parameter& p = all[i];
@@ -229,11 +216,11 @@ void initialise_weights(const transformer& net, uint64_t seed, double standard_d
       if (p.is_matrix()) {
         values[element] = static_cast<float>(standard_deviation * random_normal(key, element));
       } else {
-        values[element] = p.name.ends_with(".bias") ? 0.0F : 1.0F; // a vector weight is a norm's
+        values[element] = p.name.ends_with(".bias") ? 0.0F : 1.0F;  // a vector weight is a norm's
       }
     }
     write_parameter(p, values, weights);
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -16,8 +16,8 @@ namespace troupe::engine {
 /// A scalar head is read from score.weight or v_head.weight; where `new_scalar_head` is set it may be absent and
 /// starts at zero, and a language-model head in the file is ignored.
 /// Errors  not_found, shape_mismatch, bad_file: all the mistakes of a file in one text.
-void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find, float* weights,
-                  bool new_scalar_head = false);
+void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
+                  float* weights, bool new_scalar_head = false);
 
 /// Calls `sink` once per tensor in the family's own names, shapes and orientation, as `transformers` loads them.
 void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink);

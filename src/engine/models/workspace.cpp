@@ -7,4 +7,4 @@ workspace& thread_workspace() {
   return scratch;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

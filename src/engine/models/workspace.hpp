@@ -29,4 +29,4 @@ template <class T> T* room(aligned_buffer<T>& buffer, int64_t size) {
 /// each other.
 workspace& thread_workspace();
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -31,22 +31,20 @@ double kl_gradient(kl_estimator kind, double log_ratio) {
   throw error(errc::bad_argument, "unknown KL estimator {}", static_cast<int>(kind));
 }
 
-void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state,
-                          double kl_nats, int64_t sequences) {
+void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state, double kl_nats,
+                          int64_t sequences) {
   if (!settings.adaptive) {
     return;
   }
   if (!std::isfinite(kl_nats)) {
-    throw error(errc::not_finite, "the mean KL per sequence is {}: the policy has diverged",
-                kl_nats);
+    throw error(errc::not_finite, "the mean KL per sequence is {}: the policy has diverged", kl_nats);
   }
   if (!(settings.target_nats > 0) || !(settings.horizon > 0)) {
-    throw error(errc::bad_argument,
-                "the adaptive KL controller needs a target and a horizon above 0, not {} and {}",
+    throw error(errc::bad_argument, "the adaptive KL controller needs a target and a horizon above 0, not {} and {}",
                 settings.target_nats, settings.horizon);
   }
   const double miss = std::clamp(kl_nats / settings.target_nats - 1.0, -0.2, 0.2);
   state.coefficient *= 1.0 + miss * static_cast<double>(sequences) / settings.horizon;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

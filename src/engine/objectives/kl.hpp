@@ -17,10 +17,10 @@ double kl_estimate(kl_estimator kind, double log_ratio);
 double kl_gradient(kl_estimator kind, double log_ratio);
 
 struct kl_controller_settings {
-  double initial = 0.1; ///< DeepSpeed-Chat's fixed value
+  double initial = 0.1;  ///< DeepSpeed-Chat's fixed value
   bool adaptive = false;
-  double target_nats = 6.0; ///< per sequence
-  double horizon = 10000;   ///< sequences over which a full error doubles or halves, roughly
+  double target_nats = 6.0;  ///< per sequence
+  double horizon = 10000;    ///< sequences over which a full error doubles or halves, roughly
 };
 
 /// What a checkpoint keeps of the controller.
@@ -31,7 +31,7 @@ struct kl_controller_state {
 /// After an iteration:  coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * sequences / horizon
 /// where adaptive. Units  kl_nats: mean per sequence of the summed k1.   Errors  not_finite. Source
 /// Ziegler et al., arXiv:1909.08593, section 2.2.
-void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state,
-                          double kl_nats, int64_t sequences);
+void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state, double kl_nats,
+                          int64_t sequences);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

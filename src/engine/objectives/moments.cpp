@@ -43,4 +43,4 @@ moments moments_of(std::span<const float> values, std::span<const uint8_t> count
   return m;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

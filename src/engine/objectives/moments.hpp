@@ -11,7 +11,7 @@ namespace troupe::engine {
 struct moments {
   int64_t count = 0;
   double mean = 0;
-  double squares = 0; ///< sum of (x - mean)^2
+  double squares = 0;  ///< sum of (x - mean)^2
 
   /// Population variance; 0 where nothing was counted.
   double variance() const { return count > 0 ? squares / static_cast<double>(count) : 0.0; }
@@ -25,4 +25,4 @@ struct moments {
 /// with counts[i] != 0. Errors  shape_mismatch.
 moments moments_of(std::span<const float> values, std::span<const uint8_t> counts = {});
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -10,9 +10,7 @@ namespace troupe::engine {
 namespace {
 
 /// log(1 + exp(-x)) = -log sigmoid(x), without overflow.
-double minus_log_sigmoid(double x) {
-  return x > 0 ? std::log1p(std::exp(-x)) : -x + std::log1p(std::exp(x));
-}
+double minus_log_sigmoid(double x) { return x > 0 ? std::log1p(std::exp(-x)) : -x + std::log1p(std::exp(x)); }
 
 /// d/dx of minus_log_sigmoid: -sigmoid(-x).
 double minus_log_sigmoid_slope(double x) {
@@ -122,7 +120,7 @@ double centring_loss(const pair_loss_args& args, double coefficient, size_t c, s
   return coefficient * sum * sum;
 }
 
-} // namespace
+}  // namespace
 
 void pair_statistics::add(const pair_statistics& other) {
   pairs += other.pairs;
@@ -157,4 +155,4 @@ pair_statistics pairwise_loss(const pair_settings& settings, const pair_loss_arg
   return statistics;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

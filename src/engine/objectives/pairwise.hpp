@@ -29,8 +29,8 @@ struct pair_settings {
 
 struct pair_statistics {
   int64_t pairs = 0, right = 0;
-  double loss = 0;   ///< sum over pairs, centring included
-  double margin = 0; ///< sums of c - r, c, r
+  double loss = 0;    ///< sum over pairs, centring included
+  double margin = 0;  ///< sums of c - r, c, r
   double chosen_score = 0, rejected_score = 0;
 
   void add(const pair_statistics& other);
@@ -45,15 +45,15 @@ private:
 };
 
 struct pair_loss_args {
-  std::span<float> dscore_N;          ///< overwritten; empty: statistics only
-  std::span<const float> score_N;     ///< at every row
-  std::span<const int32_t> token_N;   ///< for `span` only
-  std::span<const int64_t> offset_B1; ///< B even
-  std::span<const int64_t> end_B;     ///< tokens of each sequence that are not pads; empty: all
-  double pairs = 0;                   ///< global count of pairs; needed where dscore_N is
+  std::span<float> dscore_N;           ///< overwritten; empty: statistics only
+  std::span<const float> score_N;      ///< at every row
+  std::span<const int32_t> token_N;    ///< for `span` only
+  std::span<const int64_t> offset_B1;  ///< B even
+  std::span<const int64_t> end_B;      ///< tokens of each sequence that are not pads; empty: all
+  double pairs = 0;                    ///< global count of pairs; needed where dscore_N is
 };
 
 /// Errors  shape_mismatch; bad_argument: an odd number of sequences, an empty sequence; not_finite.
 pair_statistics pairwise_loss(const pair_settings& settings, const pair_loss_args& args);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -50,12 +50,10 @@ surrogate clipped_surrogate(const policy_settings& settings, double ratio, doubl
   const double plain_loss = -advantage * ratio;
   const double clipped_loss = -advantage * clipped;
   // Where clipping decides, the ratio is outside of the range and the loss does not depend on it.
-  return plain_loss >= clipped_loss ? surrogate{plain_loss, plain_loss}
-                                    : surrogate{clipped_loss, 0.0};
+  return plain_loss >= clipped_loss ? surrogate{plain_loss, plain_loss} : surrogate{clipped_loss, 0.0};
 }
 
-void count_ratio(const policy_settings& settings, double log_ratio, double ratio,
-                 policy_statistics& s) {
+void count_ratio(const policy_settings& settings, double log_ratio, double ratio, policy_statistics& s) {
   s.clipped += ratio < 1.0 - settings.clip_low || ratio > 1.0 + settings.clip_high ? 1 : 0;
   s.ratio += ratio;
   s.ratio_max = std::max(s.ratio_max, ratio);
@@ -63,8 +61,7 @@ void count_ratio(const policy_settings& settings, double log_ratio, double ratio
   s.k3_nats += std::expm1(log_ratio) - log_ratio;
 }
 
-void token_loss(const policy_settings& settings, const policy_loss_args& args, size_t a,
-                policy_statistics& s) {
+void token_loss(const policy_settings& settings, const policy_loss_args& args, size_t a, policy_statistics& s) {
   const double weight = args.weight_A[a];
   const double log_ratio = static_cast<double>(args.logprob_A[a]) - args.logprob_old_A[a];
   const double ratio = std::exp(log_ratio);
@@ -83,17 +80,14 @@ void token_loss(const policy_settings& settings, const policy_loss_args& args, s
   args.dlogprob_A[a] = static_cast<float>(weight * slope);
   args.dentropy_A[a] = static_cast<float>(-weight * settings.entropy_coefficient);
   ++s.tokens;
-  s.different +=
-      std::bit_cast<uint32_t>(args.logprob_A[a]) == std::bit_cast<uint32_t>(args.logprob_old_A[a])
-          ? 0
-          : 1;
+  s.different += std::bit_cast<uint32_t>(args.logprob_A[a]) == std::bit_cast<uint32_t>(args.logprob_old_A[a]) ? 0 : 1;
   s.loss += weight * loss;
   s.surrogate_loss += weight * first.loss;
   s.entropy_nats += args.entropy_A[a];
   count_ratio(settings, log_ratio, ratio, s);
 }
 
-} // namespace
+}  // namespace
 
 answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const uint8_t> counts_A) {
   checked_answers(offset_B1, counts_A);
@@ -106,8 +100,7 @@ answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const 
   return counts;
 }
 
-std::vector<double> answer_weights(loss_mean mean, const answer_counts& global,
-                                   std::span<const int64_t> offset_B1,
+std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, std::span<const int64_t> offset_B1,
                                    std::span<const uint8_t> counts_A) {
   std::vector<double> weight_A(checked_answers(offset_B1, counts_A), 0.0);
   for (size_t b = 0; b + 1 < offset_B1.size(); ++b) {
@@ -115,16 +108,14 @@ std::vector<double> answer_weights(loss_mean mean, const answer_counts& global,
     if (tokens == 0) {
       continue;
     }
-    const double total =
-        mean == loss_mean::token ? global.tokens : global.sequences * static_cast<double>(tokens);
+    const double total = mean == loss_mean::token ? global.tokens : global.sequences * static_cast<double>(tokens);
     if (!(total > 0)) {
       throw error(errc::bad_argument,
                   "answer {} has {} tokens to weigh, but the update's counts are {} tokens, {} "
                   "sequences: count them over all micro-batches",
                   b, tokens, global.tokens, global.sequences);
     }
-    for (auto a = static_cast<size_t>(offset_B1[b]); a < static_cast<size_t>(offset_B1[b + 1]);
-         ++a) {
+    for (auto a = static_cast<size_t>(offset_B1[b]); a < static_cast<size_t>(offset_B1[b + 1]); ++a) {
       weight_A[a] = counts_A.empty() || counts_A[a] != 0 ? 1.0 / total : 0.0;
     }
   }
@@ -145,8 +136,7 @@ void policy_statistics::add(const policy_statistics& other) {
   entropy_nats += other.entropy_nats;
 }
 
-void policy_loss(const policy_settings& settings, const policy_loss_args& args,
-                 policy_statistics& statistics) {
+void policy_loss(const policy_settings& settings, const policy_loss_args& args, policy_statistics& statistics) {
   check_arguments(settings, args);
   for (size_t a = 0; a < args.logprob_A.size(); ++a) {
     if (args.weight_A[a] == 0) {
@@ -158,4 +148,4 @@ void policy_loss(const policy_settings& settings, const policy_loss_args& args,
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -7,8 +7,7 @@
 
 namespace troupe::engine {
 
-void scale_rewards(const reward_scaling_settings& settings, moments& seen,
-                   std::span<float> score_B) {
+void scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B) {
   for (size_t b = 0; b < score_B.size(); ++b) {
     check_finite(score_B[b], "score_B", b);
   }
@@ -42,7 +41,7 @@ void check_arguments(const reward_shaping& settings, const shape_rewards_args& a
   }
 }
 
-} // namespace
+}  // namespace
 
 void shape_rewards(const reward_shaping& settings, const shape_rewards_args& args) {
   check_arguments(settings, args);
@@ -100,4 +99,4 @@ void whiten(const moments& of, std::span<float> advantage_A, std::span<const uin
   }
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -9,8 +9,7 @@ namespace {
 /// Rows of the tokens that `learns(b, n)` picks; n is the token's row in the batch, never a
 /// sequence's first.
 template <class Learns>
-prediction_rows rows_where(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
-                           const Learns& learns) {
+prediction_rows rows_where(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1, const Learns& learns) {
   check_offsets(offset_B1, token_N.size(), "the batch's tokens");
   prediction_rows rows;
   rows.offset_B1.push_back(0);
@@ -26,13 +25,12 @@ prediction_rows rows_where(std::span<const int32_t> token_N, std::span<const int
   return rows;
 }
 
-} // namespace
+}  // namespace
 
 prediction_rows answer_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
                             std::span<const int64_t> prompt_length_B) {
   check_offsets(offset_B1, token_N.size(), "the batch's tokens");
-  check_size("prompt_length_B", prompt_length_B.size(), "the batch's sequences",
-             offset_B1.size() - 1);
+  check_size("prompt_length_B", prompt_length_B.size(), "the batch's sequences", offset_B1.size() - 1);
   for (size_t b = 0; b < prompt_length_B.size(); ++b) {
     const int64_t length = offset_B1[b + 1] - offset_B1[b];
     if (prompt_length_B[b] < 1 || prompt_length_B[b] > length) {
@@ -42,8 +40,7 @@ prediction_rows answer_rows(std::span<const int32_t> token_N, std::span<const in
                   b, length, prompt_length_B[b]);
     }
   }
-  return rows_where(token_N, offset_B1,
-                    [&](size_t b, int64_t n) { return n >= offset_B1[b] + prompt_length_B[b]; });
+  return rows_where(token_N, offset_B1, [&](size_t b, int64_t n) { return n >= offset_B1[b] + prompt_length_B[b]; });
 }
 
 prediction_rows all_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1) {
@@ -53,8 +50,7 @@ prediction_rows all_rows(std::span<const int32_t> token_N, std::span<const int64
 prediction_rows counted_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
                              std::span<const uint8_t> counts_N) {
   check_size("counts_N", counts_N.size(), "token_N", token_N.size());
-  return rows_where(token_N, offset_B1,
-                    [&](size_t, int64_t n) { return counts_N[static_cast<size_t>(n)] != 0; });
+  return rows_where(token_N, offset_B1, [&](size_t, int64_t n) { return counts_N[static_cast<size_t>(n)] != 0; });
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

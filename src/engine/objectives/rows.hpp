@@ -34,4 +34,4 @@ prediction_rows all_rows(std::span<const int32_t> token_N, std::span<const int64
 prediction_rows counted_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
                              std::span<const uint8_t> counts_N);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

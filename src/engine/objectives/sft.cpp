@@ -38,4 +38,4 @@ void lm_loss(const lm_scale& scale, std::span<const float> logprob_A, std::span<
   statistics.weighted_loss += weight * sum;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -14,9 +14,9 @@
 namespace troupe::engine {
 
 struct lm_statistics {
-  double nll_nats = 0; ///< sum of - logprob
+  double nll_nats = 0;  ///< sum of - logprob
   int64_t tokens = 0;
-  double weighted_loss = 0; ///< this piece's share of the update's loss; shares add up to it
+  double weighted_loss = 0;  ///< this piece's share of the update's loss; shares add up to it
 
   void add(const lm_statistics& other);
   double mean_nll_nats() const { return tokens > 0 ? nll_nats / static_cast<double>(tokens) : 0.0; }
@@ -24,7 +24,7 @@ struct lm_statistics {
 };
 
 struct lm_scale {
-  double tokens = 0; ///< global count of predicted tokens; > 0 where there are any
+  double tokens = 0;  ///< global count of predicted tokens; > 0 where there are any
   double coefficient = 1;
 };
 
@@ -34,4 +34,4 @@ struct lm_scale {
 void lm_loss(const lm_scale& scale, std::span<const float> logprob_A, std::span<float> dlogprob_A,
              lm_statistics& statistics);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -17,8 +17,7 @@ void value_statistics::add(const value_statistics& other) {
 }
 
 double value_statistics::clip_fraction() const {
-  return returns.count > 0 ? static_cast<double>(clipped) / static_cast<double>(returns.count)
-                           : 0.0;
+  return returns.count > 0 ? static_cast<double>(clipped) / static_cast<double>(returns.count) : 0.0;
 }
 
 double value_statistics::explained_variance() const {
@@ -58,7 +57,7 @@ void check_arguments(const value_loss_args& args) {
   check_size("weight_A", args.weight_A.size(), "value_A", answers);
 }
 
-} // namespace
+}  // namespace
 
 value_statistics value_loss(const value_settings& settings, const value_loss_args& args) {
   check_arguments(args);
@@ -72,8 +71,7 @@ value_statistics value_loss(const value_settings& settings, const value_loss_arg
     if (counts[a] == 0) {
       continue;
     }
-    const squared_error e =
-        clipped_error(settings.clip, args.value_A[a], args.value_old_A[a], args.return_A[a]);
+    const squared_error e = clipped_error(settings.clip, args.value_A[a], args.value_old_A[a], args.return_A[a]);
     check_finite(e.loss, "value loss", a);
     args.dvalue_A[a] = static_cast<float>(weight * e.slope);
     error_A[a] = args.return_A[a] - args.value_A[a];
@@ -86,4 +84,4 @@ value_statistics value_loss(const value_settings& settings, const value_loss_arg
   return s;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

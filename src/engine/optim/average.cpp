@@ -18,4 +18,4 @@ void weight_average::fold(context& ctx, const float* weights) {
   kernels::fold_average(ctx, arena_.data(), weights, arena_.size(), static_cast<float>(decay_));
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -16,7 +16,7 @@ public:
 
   void fold(context& ctx, const float* weights);
 
-  aligned_buffer<float>& arena() { return arena_; } ///< the averaged weights; also for checkpoints
+  aligned_buffer<float>& arena() { return arena_; }  ///< the averaged weights; also for checkpoints
   const aligned_buffer<float>& arena() const { return arena_; }
 
 private:
@@ -24,4 +24,4 @@ private:
   double decay_;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

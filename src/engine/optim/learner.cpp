@@ -27,11 +27,11 @@ void check_settings(const adamw_settings& s, int64_t lanes) {
   }
 }
 
-} // namespace
+}  // namespace
 
 learner::learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes)
-    : settings_(settings), lanes_(lanes), arena_size_(layout.arena_size()),
-      first_moment_(layout.arena_size()), second_moment_(layout.arena_size()) {
+    : settings_(settings), lanes_(lanes), arena_size_(layout.arena_size()), first_moment_(layout.arena_size()),
+      second_moment_(layout.arena_size()) {
   check_settings(settings, lanes);
   for (const parameter& p : layout.all()) {
     // The gaps between parameters belong to the run before them: they are zero and stay zero.
@@ -124,8 +124,7 @@ float* learner::joined(context& ctx) {
 void learner::discard() {
   for (const lane_sum& sum : sums_) {
     if (sum.arena >= 0) {
-      std::memset(arenas_[static_cast<size_t>(sum.arena)].data(), 0,
-                  static_cast<size_t>(arena_size_) * sizeof(float));
+      std::memset(arenas_[static_cast<size_t>(sum.arena)].data(), 0, static_cast<size_t>(arena_size_) * sizeof(float));
       free_arenas_.push_back(sum.arena);
     }
   }
@@ -162,8 +161,7 @@ update_report learner::update(context& ctx, float* weights, double learning_rate
                 "learning rate, or look at the batch",
                 updates_ + 1, norm);
   }
-  const double scale =
-      settings_.clip_norm > 0 ? std::min(1.0, settings_.clip_norm / (norm + 1e-6)) : 1.0;
+  const double scale = settings_.clip_norm > 0 ? std::min(1.0, settings_.clip_norm / (norm + 1e-6)) : 1.0;
   step_groups(ctx, weights, learning_rate, scale);
   discard();
   ++updates_;
@@ -178,4 +176,4 @@ int64_t learner::bytes(int64_t micro_batches) const {
   return (arenas + 2) * arena_size_ * static_cast<int64_t>(sizeof(float));
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -21,13 +21,13 @@ namespace troupe::engine {
 
 struct adamw_settings {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
-  double weight_decay = 0; ///< on parameters with `decays`; the rest have none
-  double clip_norm = 1.0;  ///< g *= min(1, clip / (norm + 1e-6)); 0: off
+  double weight_decay = 0;  ///< on parameters with `decays`; the rest have none
+  double clip_norm = 1.0;   ///< g *= min(1, clip / (norm + 1e-6)); 0: off
 };
 
 struct update_report {
-  int64_t update = 0;       ///< 1 for the first
-  double gradient_norm = 0; ///< before clipping
+  int64_t update = 0;        ///< 1 for the first
+  double gradient_norm = 0;  ///< before clipping
   double learning_rate = 0;
 };
 
@@ -67,8 +67,8 @@ public:
 
 private:
   struct lane_sum {
-    int64_t level = 0;  ///< sum of 2^level lanes
-    int64_t arena = -1; ///< in arenas_; -1: no micro-batch, that is zero
+    int64_t level = 0;   ///< sum of 2^level lanes
+    int64_t arena = -1;  ///< in arenas_; -1: no micro-batch, that is zero
   };
   void enter_lane(context& ctx, int64_t lane);
   void close_lane(context& ctx);
@@ -76,19 +76,18 @@ private:
   int64_t take_arena();
   void step_groups(context& ctx, float* weights, double learning_rate, double scale);
 
-  struct decay_run { ///< floats [first, first + count) of the arena share a decay
+  struct decay_run {  ///< floats [first, first + count) of the arena share a decay
     int64_t first = 0, count = 0;
     bool decays = false;
   };
   std::vector<decay_run> runs_;
   adamw_settings settings_;
   int64_t lanes_ = 1, arena_size_ = 0, updates_ = 0;
-  int64_t lane_ = -1; ///< being summed; -1: none since the last update
+  int64_t lane_ = -1;  ///< being summed; -1: none since the last update
   std::vector<aligned_buffer<float>> arenas_;
   std::vector<int64_t> free_arenas_;
-  std::vector<lane_sum>
-      sums_; ///< of the closed lanes, the largest first; the last is the open lane's
+  std::vector<lane_sum> sums_;  ///< of the closed lanes, the largest first; the last is the open lane's
   aligned_buffer<float> first_moment_, second_moment_;
 };
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -11,8 +11,8 @@ namespace troupe::engine {
 namespace {
 
 void check_settings(const schedule_settings& s) {
-  const bool numbers_fit = s.peak >= 0 && s.warmup_updates >= 0 && s.total_updates >= 0 &&
-                           s.min_ratio >= 0 && s.min_ratio <= 1;
+  const bool numbers_fit =
+      s.peak >= 0 && s.warmup_updates >= 0 && s.total_updates >= 0 && s.min_ratio >= 0 && s.min_ratio <= 1;
   if (!numbers_fit) {
     throw error(errc::bad_argument,
                 "a learning-rate schedule needs peak ({}), warm-up ({}) and length ({}) of at "
@@ -40,7 +40,7 @@ double decay(schedule_kind kind, double progress) {
   throw error(errc::bad_argument, "unknown schedule {}", static_cast<int>(kind));
 }
 
-} // namespace
+}  // namespace
 
 double learning_rate(const schedule_settings& s, int64_t updates_done) {
   check_settings(s);
@@ -48,9 +48,8 @@ double learning_rate(const schedule_settings& s, int64_t updates_done) {
     return s.peak * static_cast<double>(updates_done) / static_cast<double>(s.warmup_updates);
   }
   const auto way = static_cast<double>(std::max<int64_t>(1, s.total_updates - s.warmup_updates));
-  const double progress =
-      std::clamp(static_cast<double>(updates_done - s.warmup_updates) / way, 0.0, 1.0);
+  const double progress = std::clamp(static_cast<double>(updates_done - s.warmup_updates) / way, 0.0, 1.0);
   return s.peak * (s.min_ratio + (1.0 - s.min_ratio) * decay(s.kind, progress));
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

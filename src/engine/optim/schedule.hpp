@@ -9,10 +9,10 @@ enum class schedule_kind { constant, linear, cosine };
 
 struct schedule_settings {
   schedule_kind kind = schedule_kind::cosine;
-  double peak = 1e-5; ///< the learning rate itself
+  double peak = 1e-5;  ///< the learning rate itself
   int64_t warmup_updates = 0;
-  int64_t total_updates = 0; ///< where linear and cosine end; they stay at the minimum after it
-  double min_ratio = 0;      ///< the minimum is min_ratio * peak
+  int64_t total_updates = 0;  ///< where linear and cosine end; they stay at the minimum after it
+  double min_ratio = 0;       ///< the minimum is min_ratio * peak
 };
 
 /// Rate of the update that follows `updates_done` earlier ones. Warm-up: peak * updates_done /
@@ -22,4 +22,4 @@ struct schedule_settings {
 /// above 1, a warm-up longer than the whole.
 double learning_rate(const schedule_settings& settings, int64_t updates_done);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

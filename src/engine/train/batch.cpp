@@ -10,8 +10,7 @@ void packed_batch::add(std::span<const int32_t> tokens, int64_t prompt_length) {
   prompt_length_B.push_back(prompt_length);
 }
 
-std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens,
-                                         int64_t token_budget) {
+std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget) {
   if (token_budget < 1) {
     throw error(errc::bad_argument, "micro-batches of {} tokens: at least 1", token_budget);
   }
@@ -28,4 +27,4 @@ std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens,
   return runs;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -15,8 +15,8 @@ struct packed_batch {
   std::vector<int32_t> token_N;
   std::vector<int64_t> offset_B1 = {0};
   std::vector<int64_t> prompt_length_B;
-  std::vector<int32_t> position_N; ///< empty: each sequence counts from 0
-  std::vector<uint8_t> counts_N;   ///< SFT only: tokens to learn; empty: the answers
+  std::vector<int32_t> position_N;  ///< empty: each sequence counts from 0
+  std::vector<uint8_t> counts_N;    ///< SFT only: tokens to learn; empty: the answers
 
   void add(std::span<const int32_t> tokens, int64_t prompt_length);
   int64_t tokens() const { return static_cast<int64_t>(token_N.size()); }
@@ -30,7 +30,6 @@ struct packed_batch {
 struct item_run {
   int64_t first = 0, last = 0;
 };
-std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens,
-                                         int64_t token_budget);
+std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

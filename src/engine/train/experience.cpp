@@ -38,8 +38,7 @@ void add_kl_statistics(const rollout_arrays& rollout, std::map<std::string, doub
   double k2 = 0;
   double k3 = 0;
   for (size_t a = 0; a < rollout.logprob_ref_A.size(); ++a) {
-    const double x = static_cast<double>(rollout.logprob_old_A[a]) -
-                     static_cast<double>(rollout.logprob_ref_A[a]);
+    const double x = static_cast<double>(rollout.logprob_old_A[a]) - static_cast<double>(rollout.logprob_ref_A[a]);
     k1 += kl_estimate(kl_estimator::k1, x);
     k2 += kl_estimate(kl_estimator::k2, x);
     k3 += kl_estimate(kl_estimator::k3, x);
@@ -69,7 +68,7 @@ void add_length_statistics(const rollout_arrays& rollout, int64_t min_answer_tok
   out["answer/too_short_share"] = share(too_short, rollout.sequences());
 }
 
-} // namespace
+}  // namespace
 
 std::map<std::string, double> finish_experience(const experience_settings& settings, moments& seen,
                                                 rollout_arrays& rollout) {
@@ -112,8 +111,7 @@ std::map<std::string, double> finish_experience(const experience_settings& setti
   for (const float reward : rollout.reward_A) {
     shaped += static_cast<double>(reward);
   }
-  out["reward/shaped_mean"] =
-      shaped / static_cast<double>(std::max<int64_t>(1, rollout.sequences()));
+  out["reward/shaped_mean"] = shaped / static_cast<double>(std::max<int64_t>(1, rollout.sequences()));
   out["advantage/mean"] = advantages.mean;
   out["advantage/std"] = std::sqrt(advantages.variance());
   out["return/mean"] = moments_of(rollout.return_A, rollout.counts_A).mean;
@@ -122,4 +120,4 @@ std::map<std::string, double> finish_experience(const experience_settings& setti
   return out;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

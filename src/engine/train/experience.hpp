@@ -17,7 +17,7 @@ struct experience_settings {
   reward_shaping shaping;
   gae_settings advantages;
   bool whiten = true;
-  int64_t min_answer_tokens = 1; ///< shorter answers take no part in updates
+  int64_t min_answer_tokens = 1;  ///< shorter answers take no part in updates
 };
 
 /// One rollout: B sequences by id, A answer tokens end to end. The lower half is filled by
@@ -25,15 +25,14 @@ struct experience_settings {
 struct rollout_arrays {
   std::vector<int64_t> answer_offset_B1 = {0};
   std::vector<uint8_t> finished_B;
-  std::vector<float> score_B; ///< the weighted sum of the reward sources
+  std::vector<float> score_B;  ///< the weighted sum of the reward sources
   std::vector<float> logprob_old_A, logprob_ref_A, value_A;
 
-  std::vector<float> reward_A;    ///< shaped
-  std::vector<float> advantage_A; ///< before whitening
-  std::vector<float> return_A;    ///< advantage + value
-  std::vector<float>
-      learned_advantage_A;       ///< what the policy loss sees: whitened where the job says so
-  std::vector<uint8_t> counts_A; ///< 1: takes part in updates
+  std::vector<float> reward_A;             ///< shaped
+  std::vector<float> advantage_A;          ///< before whitening
+  std::vector<float> return_A;             ///< advantage + value
+  std::vector<float> learned_advantage_A;  ///< what the policy loss sees: whitened where the job says so
+  std::vector<uint8_t> counts_A;           ///< 1: takes part in updates
 
   int64_t sequences() const { return static_cast<int64_t>(finished_B.size()); }
 };
@@ -46,4 +45,4 @@ struct rollout_arrays {
 std::map<std::string, double> finish_experience(const experience_settings& settings, moments& seen,
                                                 rollout_arrays& rollout);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -12,15 +12,13 @@ float* grown(aligned_buffer<float>& buffer, int64_t size) {
   return buffer.data();
 }
 
-void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND,
-                 float* rows_AD) {
+void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND, float* rows_AD) {
   for (size_t a = 0; a < row_A.size(); ++a) {
     std::copy_n(hidden_ND + row_A[a] * width, width, rows_AD + static_cast<int64_t>(a) * width);
   }
 }
 
-void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, const float* drows_AD,
-                  float* dhidden_ND) {
+void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, const float* drows_AD, float* dhidden_ND) {
   std::fill_n(dhidden_ND, n * width, 0.0F);
   for (size_t a = 0; a < row_A.size(); ++a) {
     std::copy_n(drows_AD + static_cast<int64_t>(a) * width, width, dhidden_ND + row_A[a] * width);
@@ -41,8 +39,8 @@ void require_scalar_head(const transformer& net) {
   }
 }
 
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights,
-                                 const float* rows_ND, int64_t n) {
+std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+                                 int64_t n) {
   std::vector<float> score_N(static_cast<size_t>(n));
   kernels::linear_args args;
   args.y_NO = score_N.data();
@@ -55,9 +53,8 @@ std::vector<float> scalar_scores(context& ctx, const transformer& net, const flo
   return score_N;
 }
 
-void scalar_scores_backward(context& ctx, const transformer& net, const float* weights,
-                            const float* rows_ND, std::span<const float> dscore_N, float* drows_ND,
-                            float* gradients) {
+void scalar_scores_backward(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+                            std::span<const float> dscore_N, float* drows_ND, float* gradients) {
   kernels::linear_backward_input_args input;
   input.dx_NI = drows_ND;
   input.dy_NO = dscore_N.data();
@@ -77,4 +74,4 @@ void scalar_scores_backward(context& ctx, const transformer& net, const float* w
   kernels::linear_backward_weight(ctx, weight);
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -15,12 +15,10 @@ namespace troupe::engine {
 float* grown(aligned_buffer<float>& buffer, int64_t size);
 
 /// rows_AD[a] = hidden_ND[row_A[a]].
-void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND,
-                 float* rows_AD);
+void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND, float* rows_AD);
 
 /// dhidden_ND[row_A[a]] = drows_AD[a], 0 elsewhere; n rows. Each row occurs once.
-void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, const float* drows_AD,
-                  float* dhidden_ND);
+void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, const float* drows_AD, float* dhidden_ND);
 
 /// What the softmax divides by: greedy decoding (0) scores with 1.
 inline float softmax_temperature(float temperature) { return temperature > 0 ? temperature : 1.0F; }
@@ -30,12 +28,11 @@ void require_language_model(const transformer& net);
 void require_scalar_head(const transformer& net);
 
 /// The scalar head's product, forward: [N] scores of [N, D] rows.
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights,
-                                 const float* rows_ND, int64_t n);
+std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+                                 int64_t n);
 
 /// And backward: drows is overwritten, the head's gradient accumulated onto.
-void scalar_scores_backward(context& ctx, const transformer& net, const float* weights,
-                            const float* rows_ND, std::span<const float> dscore_N, float* drows_ND,
-                            float* gradients);
+void scalar_scores_backward(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+                            std::span<const float> dscore_N, float* drows_ND, float* gradients);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

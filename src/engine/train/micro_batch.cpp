@@ -22,8 +22,7 @@ const float* forward(context& ctx, const trainee& model, const packed_batch& bat
 }
 
 /// Only the rows that predict something.
-const float* forward_rows(context& ctx, const trainee& model, const packed_batch& batch,
-                          const prediction_rows& rows) {
+const float* forward_rows(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows) {
   const float* hidden_ND = forward(ctx, model, batch);
   float* rows_AD = grown(model.workspace.rows_AD, rows.size() * width_of(model));
   gather_rows(rows.row_A, width_of(model), hidden_ND, rows_AD);
@@ -31,12 +30,10 @@ const float* forward_rows(context& ctx, const trainee& model, const packed_batch
 }
 
 void backward(context& ctx, const trainee& model, const packed_batch& batch, float* dhidden_ND) {
-  model.net.backward(ctx, model.weights, batch.view(), model.workspace.saved, dhidden_ND,
-                     model.gradients);
+  model.net.backward(ctx, model.weights, batch.view(), model.workspace.saved, dhidden_ND, model.gradients);
 }
 
-void backward_rows(context& ctx, const trainee& model, const packed_batch& batch,
-                   const prediction_rows& rows) {
+void backward_rows(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows) {
   train_workspace& w = model.workspace;
   float* dhidden_ND = grown(w.dhidden_ND, batch.tokens() * width_of(model));
   scatter_rows(rows.row_A, width_of(model), batch.tokens(), w.drows_AD.data(), dhidden_ND);
@@ -44,9 +41,8 @@ void backward_rows(context& ctx, const trainee& model, const packed_batch& batch
 }
 
 /// Forward, the language-model head with the given loss, backward.
-void train_language_model(context& ctx, const trainee& model, const packed_batch& batch,
-                          const prediction_rows& rows, float temperature,
-                          kernels::log_prob_gradient gradient) {
+void train_language_model(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows,
+                          float temperature, kernels::log_prob_gradient gradient) {
   std::vector<float> logprob_A(rows.row_A.size());
   std::vector<float> entropy_A(rows.row_A.size());
   kernels::log_prob_train_args args;
@@ -75,26 +71,25 @@ void check_targets(const policy_settings& settings, const policy_targets& target
   }
 }
 
-} // namespace
+}  // namespace
 
 int64_t train_workspace::bytes() const {
   const int64_t floats = hidden_ND.size() + dhidden_ND.size() + rows_AD.size() + drows_AD.size();
   return saved.bytes() + floats * static_cast<int64_t>(sizeof(float));
 }
 
-lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                              const lm_scale& scale) {
+lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale) {
   require_language_model(model.net);
-  const prediction_rows rows =
-      batch.counts_N.empty() ? answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B)
-                             : counted_rows(batch.token_N, batch.offset_B1, batch.counts_N);
+  const prediction_rows rows = batch.counts_N.empty()
+                                   ? answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B)
+                                   : counted_rows(batch.token_N, batch.offset_B1, batch.counts_N);
   lm_statistics statistics;
   if (rows.size() == 0) {
     return statistics;
   }
   train_language_model(ctx, model, batch, rows, 1.0F,
-                       [&](int64_t, std::span<const float> logprob, std::span<const float>,
-                           std::span<float> dlogprob, std::span<float> dentropy) {
+                       [&](int64_t, std::span<const float> logprob, std::span<const float>, std::span<float> dlogprob,
+                           std::span<float> dentropy) {
                          lm_loss(scale, logprob, dlogprob, statistics);
                          std::fill(dentropy.begin(), dentropy.end(), 0.0F);
                        });
@@ -102,8 +97,7 @@ lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_b
 }
 
 pair_statistics reward_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                                   const pair_settings& settings, double pairs,
-                                   std::span<const int64_t> end_B) {
+                                   const pair_settings& settings, double pairs, std::span<const int64_t> end_B) {
   require_scalar_head(model.net);
   if (batch.sequences() == 0) {
     return {};
@@ -114,15 +108,13 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
   const pair_statistics statistics =
       pairwise_loss(settings, {dscore_N, score_N, batch.token_N, batch.offset_B1, end_B, pairs});
   float* dhidden_ND = grown(model.workspace.dhidden_ND, batch.tokens() * width_of(model));
-  scalar_scores_backward(ctx, model.net, model.weights, hidden_ND, dscore_N, dhidden_ND,
-                         model.gradients);
+  scalar_scores_backward(ctx, model.net, model.weights, hidden_ND, dscore_N, dhidden_ND, model.gradients);
   backward(ctx, model, batch, dhidden_ND);
   return statistics;
 }
 
 policy_statistics policy_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                                     const policy_settings& settings,
-                                     const policy_targets& targets) {
+                                     const policy_settings& settings, const policy_targets& targets) {
   require_language_model(model.net);
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);
   check_targets(settings, targets, rows.row_A.size());
@@ -130,19 +122,18 @@ policy_statistics policy_micro_batch(context& ctx, const trainee& model, const p
   if (rows.size() == 0) {
     return statistics;
   }
-  train_language_model(
-      ctx, model, batch, rows, targets.temperature,
-      [&](int64_t first, std::span<const float> logprob, std::span<const float> entropy,
-          std::span<float> dlogprob, std::span<float> dentropy) {
-        const auto block = [&](auto all_A) {
-          return all_A.empty() ? all_A : all_A.subspan(static_cast<size_t>(first), logprob.size());
-        };
-        policy_loss(settings,
-                    {dlogprob, dentropy, logprob, entropy, block(targets.logprob_old_A),
-                     block(targets.advantage_A), block(targets.logprob_ref_A),
-                     block(targets.weight_A)},
-                    statistics);
-      });
+  train_language_model(ctx, model, batch, rows, targets.temperature,
+                       [&](int64_t first, std::span<const float> logprob, std::span<const float> entropy,
+                           std::span<float> dlogprob, std::span<float> dentropy) {
+                         const auto block = [&](auto all_A) {
+                           return all_A.empty() ? all_A : all_A.subspan(static_cast<size_t>(first), logprob.size());
+                         };
+                         policy_loss(settings,
+                                     {dlogprob, dentropy, logprob, entropy, block(targets.logprob_old_A),
+                                      block(targets.advantage_A), block(targets.logprob_ref_A),
+                                      block(targets.weight_A)},
+                                     statistics);
+                       });
   return statistics;
 }
 
@@ -157,13 +148,12 @@ value_statistics critic_micro_batch(context& ctx, const trainee& model, const pa
   const float* rows_AD = forward_rows(ctx, model, batch, rows);
   const auto value_A = scalar_scores(ctx, model.net, model.weights, rows_AD, rows.size());
   std::vector<float> dvalue_A(value_A.size());
-  const value_statistics statistics = value_loss(
-      settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
+  const value_statistics statistics =
+      value_loss(settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
   float* drows_AD = grown(model.workspace.drows_AD, rows.size() * width_of(model));
-  scalar_scores_backward(ctx, model.net, model.weights, rows_AD, dvalue_A, drows_AD,
-                         model.gradients);
+  scalar_scores_backward(ctx, model.net, model.weights, rows_AD, dvalue_A, drows_AD, model.gradients);
   backward_rows(ctx, model, batch, rows);
   return statistics;
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

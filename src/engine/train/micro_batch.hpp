@@ -20,7 +20,7 @@ struct train_workspace {
 
   saved_activations saved;
   aligned_buffer<float> hidden_ND, dhidden_ND;
-  aligned_buffer<float> rows_AD, drows_AD; ///< those rows that predict something
+  aligned_buffer<float> rows_AD, drows_AD;  ///< those rows that predict something
 
   int64_t bytes() const;
 };
@@ -35,25 +35,22 @@ struct trainee {
 
 /// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the
 /// answers. A micro-batch without a token to learn adds nothing.
-lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                              const lm_scale& scale);
+lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale);
 
 /// Reward model: sequences 2p, 2p + 1 are pair p. `pairs` is the update's count. end_B as in
 /// pairwise.hpp.
 pair_statistics reward_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                                   const pair_settings& settings, double pairs,
-                                   std::span<const int64_t> end_B = {});
+                                   const pair_settings& settings, double pairs, std::span<const int64_t> end_B = {});
 
 /// What PPO knows of the batch's answer tokens, packed as answer_rows has them.
 struct policy_targets {
   std::span<const float> logprob_old_A, logprob_ref_A, advantage_A;
-  std::span<const double> weight_A; ///< answer_weights
-  float temperature = 1.0F;         ///< of the rollout; 0 (greedy) counts as 1
+  std::span<const double> weight_A;  ///< answer_weights
+  float temperature = 1.0F;          ///< of the rollout; 0 (greedy) counts as 1
 };
 
 policy_statistics policy_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
-                                     const policy_settings& settings,
-                                     const policy_targets& targets);
+                                     const policy_settings& settings, const policy_targets& targets);
 
 struct critic_targets {
   std::span<const float> value_old_A, return_A;
@@ -63,4 +60,4 @@ struct critic_targets {
 value_statistics critic_micro_batch(context& ctx, const trainee& model, const packed_batch& batch,
                                     const value_settings& settings, const critic_targets& targets);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

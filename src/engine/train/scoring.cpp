@@ -11,8 +11,8 @@ namespace troupe::engine {
 namespace {
 
 /// The hidden states at `row_A`.
-aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const float* weights,
-                                  const packed_batch& batch, std::span<const int64_t> row_A) {
+aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const float* weights, const packed_batch& batch,
+                                  std::span<const int64_t> row_A) {
   const int64_t width = net.description().embedding_width;
   aligned_buffer<float> hidden_ND(batch.tokens() * width);
   net.forward(ctx, weights, batch.view(), hidden_ND.data());
@@ -21,7 +21,7 @@ aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const fl
   return rows_AD;
 }
 
-} // namespace
+}  // namespace
 
 std::vector<float> answer_log_probs(context& ctx, const transformer& net, const float* weights,
                                     const packed_batch& batch, float temperature) {
@@ -45,16 +45,14 @@ std::vector<float> answer_log_probs(context& ctx, const transformer& net, const 
   return logprob_A;
 }
 
-std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights,
-                              const packed_batch& batch) {
+std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch) {
   require_scalar_head(net);
   aligned_buffer<float> hidden_ND(batch.tokens() * net.description().embedding_width);
   net.forward(ctx, weights, batch.view(), hidden_ND.data());
   return scalar_scores(ctx, net, weights, hidden_ND.data(), batch.tokens());
 }
 
-std::vector<float> end_scores(context& ctx, const transformer& net, const float* weights,
-                              const packed_batch& batch) {
+std::vector<float> end_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch) {
   require_scalar_head(net);
   std::vector<int64_t> end_B;
   for (size_t b = 0; b + 1 < batch.offset_B1.size(); ++b) {
@@ -75,4 +73,4 @@ std::vector<float> answer_values(context& ctx, const transformer& net, const flo
   return scalar_scores(ctx, net, weights, rows_AD.data(), rows.size());
 }
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

@@ -16,16 +16,13 @@ std::vector<float> answer_log_probs(context& ctx, const transformer& net, const 
                                     const packed_batch& batch, float temperature);
 
 /// The scalar head at every row.   Errors  bad_argument: the model has a language-model head.
-std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights,
-                              const packed_batch& batch);
+std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch);
 
 /// The scalar head at each sequence's last token: a reward model's verdict. [B]
-std::vector<float> end_scores(context& ctx, const transformer& net, const float* weights,
-                              const packed_batch& batch);
+std::vector<float> end_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch);
 
 /// The scalar head at the rows that predict the answer tokens: a critic's value before each of
 /// them. [A]
-std::vector<float> answer_values(context& ctx, const transformer& net, const float* weights,
-                                 const packed_batch& batch);
+std::vector<float> answer_values(context& ctx, const transformer& net, const float* weights, const packed_batch& batch);
 
-} // namespace troupe::engine
+}  // namespace troupe::engine

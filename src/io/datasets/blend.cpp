@@ -18,10 +18,9 @@ static int64_t quota_of(const blend_source& source, int64_t number) {
   constexpr double most = 1e12;
   const double quota = source.weight * static_cast<double>(source.size);
   if (source.size < 0 || !std::isfinite(source.weight) || source.weight < 0 || quota > most) {
-    throw error(
-        errc::bad_argument,
-        "data source {} has size {} and weight {}: neither may be negative or without bounds",
-        number, source.size, source.weight);
+    throw error(errc::bad_argument,
+                "data source {} has size {} and weight {}: neither may be negative or without bounds", number,
+                source.size, source.weight);
   }
   return quota > 0 ? std::max<int64_t>(1, std::llround(quota)) : 0;
 }
@@ -37,8 +36,7 @@ blend::blend(uint64_t seed, phase phase, std::vector<blend_source> sources)
   }
   first_.push_back(epoch_size_);
   if (epoch_size_ == 0) {
-    throw error(errc::bad_argument,
-                "there is nothing to draw from: all {} data sources are empty or of weight 0",
+    throw error(errc::bad_argument, "there is nothing to draw from: all {} data sources are empty or of weight 0",
                 sources_.size());
   }
 }
@@ -64,4 +62,4 @@ blend_pick blend::at(int64_t k) {
   return {static_cast<int64_t>(source), order_[source][place], epoch};
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

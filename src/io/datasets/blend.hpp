@@ -9,13 +9,13 @@
 namespace troupe::io {
 
 struct blend_source {
-  int64_t size = 0;    ///< examples
-  double weight = 1.0; ///< passes over the source per epoch
+  int64_t size = 0;     ///< examples
+  double weight = 1.0;  ///< passes over the source per epoch
 };
 
 struct blend_pick {
   int64_t source = 0;
-  int64_t index = 0; ///< of the example within its source
+  int64_t index = 0;  ///< of the example within its source
   int64_t epoch = 0;
   bool operator==(const blend_pick&) const = default;
 };
@@ -38,11 +38,11 @@ private:
   uint64_t seed_;
   phase phase_;
   std::vector<blend_source> sources_;
-  std::vector<int64_t> first_; ///< of each source within an epoch's unshuffled order, and the end
-  std::vector<std::vector<int64_t>> order_; ///< of each source
+  std::vector<int64_t> first_;               ///< of each source within an epoch's unshuffled order, and the end
+  std::vector<std::vector<int64_t>> order_;  ///< of each source
   int64_t epoch_size_ = 0;
-  int64_t epoch_ = -1; ///< whose order is in epoch_order_
+  int64_t epoch_ = -1;  ///< whose order is in epoch_order_
   std::vector<int64_t> epoch_order_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

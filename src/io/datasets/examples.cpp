@@ -87,12 +87,11 @@ fit fill_example(example_maker& make, const record& from, phase wanted, example&
   return result == fit::whole && out.chosen == out.rejected ? fit::empty : result;
 }
 
-} // namespace
+}  // namespace
 
 std::optional<example> make_example(const record& record, phase wanted, const data_section& set,
                                     const example_rules& rules, source_report& report) {
-  const bool lacking =
-      (wanted == phase::sft && !record.has_answer) || (wanted == phase::reward && !record.has_pair);
+  const bool lacking = (wanted == phase::sft && !record.has_answer) || (wanted == phase::reward && !record.has_pair);
   if (lacking) {
     ++report.unusable;
     return std::nullopt;
@@ -121,8 +120,7 @@ namespace {
 
 class phase_loader {
 public:
-  phase_loader(const job& job, phase wanted, const example_rules& rules)
-      : job_(job), wanted_(wanted), rules_(rules) {}
+  phase_loader(const job& job, phase wanted, const example_rules& rules) : job_(job), wanted_(wanted), rules_(rules) {}
 
   void add(const data_section& set);
   phase_data finish();
@@ -162,8 +160,7 @@ double share_of(const split_shares& shares, data_use use) {
 phase_loader::part phase_loader::part_of(data_use use) const {
   if (wanted_ == phase::pairs) {
     const auto trains = [&](phase p) {
-      return std::find(job_.pairs.phases.begin(), job_.pairs.phases.end(), p) !=
-             job_.pairs.phases.end();
+      return std::find(job_.pairs.phases.begin(), job_.pairs.phases.end(), p) != job_.pairs.phases.end();
     };
     const bool wanted = use == data_use::held_out || (use == data_use::sft && trains(phase::sft)) ||
                         (use == data_use::reward && trains(phase::reward));
@@ -182,7 +179,7 @@ void phase_loader::take(const record& from, const data_section& set, const split
   source_report& report = out_.reports.back();
   const data_use use = registry_.claim(from.prompt_digest, shares);
   if (!serves(set)) {
-    return; // read all the same: its claims hold against later sets in every phase
+    return;  // read all the same: its claims hold against later sets in every phase
   }
   ++report.records;
   if (share_of(shares, use) <= 0) {
@@ -248,18 +245,16 @@ phase_data phase_loader::finish() {
     for (const source_report& report : out_.reports) {
       lines.push_back(describe(report));
     }
-    throw error(
-        errc::bad_argument,
-        "no example is left for phase {}: look at [length], [split] and the sets' phases\n  {}",
-        to_string(wanted_), fmt::join(lines, "\n  "));
+    throw error(errc::bad_argument,
+                "no example is left for phase {}: look at [length], [split] and the sets' phases\n  {}",
+                to_string(wanted_), fmt::join(lines, "\n  "));
   }
   return std::move(out_);
 }
 
-} // namespace
+}  // namespace
 
-phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
-                           const std::string& made_pairs) {
+phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules, const std::string& made_pairs) {
   phase_loader loader(job, wanted, rules);
   for (const data_section& set : job.data) {
     loader.add(set);
@@ -293,4 +288,4 @@ std::string describe(const source_report& r) {
   return out;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

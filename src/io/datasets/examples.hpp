@@ -14,10 +14,10 @@ namespace troupe::io {
 using text_encoder = std::function<std::vector<int32_t>(std::string_view text, bool starts)>;
 
 struct example {
-  std::vector<int32_t> prompt; ///< start tokens included
-  std::vector<int32_t> chosen; ///< or the only answer; end token included
+  std::vector<int32_t> prompt;  ///< start tokens included
+  std::vector<int32_t> chosen;  ///< or the only answer; end token included
   std::vector<int32_t> rejected;
-  std::string reference; ///< pairs, ppo: the record's own answer, for rule rewards; may be empty
+  std::string reference;  ///< pairs, ppo: the record's own answer, for rule rewards; may be empty
   int64_t source = 0;
   int64_t line = 0;
   uint64_t prompt_digest = 0;
@@ -25,10 +25,10 @@ struct example {
 
 struct example_rules {
   text_encoder encode;
-  text_encoder encode_chat;   ///< prompts of sets with a chat template: recognises special tokens;
-                              ///< `start` is not added
-  std::vector<int32_t> start; ///< put before the prompt, never truncated: BOS
-  std::optional<int32_t> end; ///< appended to answers where the set says so: EOS
+  text_encoder encode_chat;    ///< prompts of sets with a chat template: recognises special tokens;
+                               ///< `start` is not added
+  std::vector<int32_t> start;  ///< put before the prompt, never truncated: BOS
+  std::optional<int32_t> end;  ///< appended to answers where the set says so: EOS
   length_section length;
 };
 
@@ -36,15 +36,13 @@ struct example_rules {
 struct source_report {
   std::string name;
   int64_t records = 0;
-  int64_t kept = 0; ///< `truncated` of them shortened
+  int64_t kept = 0;  ///< `truncated` of them shortened
   int64_t truncated = 0;
-  int64_t too_long = 0; ///< dropped
-  int64_t empty =
-      0; ///< dropped: no prompt token where one is needed, an empty answer, a pair of equals
-  int64_t unusable = 0;  ///< the phase needs an answer or a pair that the record has not
-  int64_t other_use = 0; ///< belongs to another phase or the held-out part
-  int64_t conflicting =
-      0; ///< another set claimed the prompt for a phase that this set does not serve
+  int64_t too_long = 0;     ///< dropped
+  int64_t empty = 0;        ///< dropped: no prompt token where one is needed, an empty answer, a pair of equals
+  int64_t unusable = 0;     ///< the phase needs an answer or a pair that the record has not
+  int64_t other_use = 0;    ///< belongs to another phase or the held-out part
+  int64_t conflicting = 0;  ///< another set claimed the prompt for a phase that this set does not serve
 };
 
 /// Tokenises what the phase needs (pairs, ppo: the prompt; sft: and the answer; reward: and both
@@ -54,11 +52,11 @@ std::optional<example> make_example(const record& record, phase wanted, const da
                                     const example_rules& rules, source_report& report);
 
 struct phase_data {
-  std::vector<std::string> source_names; ///< of every [data.NAME], in the job's order; then "pairs"
-  std::vector<std::vector<example>> training; ///< per source
-  std::vector<std::vector<example>> held_out; ///< per source
-  std::vector<source_report> reports;         ///< per source
-  uint64_t digest = 0;                        ///< of every example kept, in order
+  std::vector<std::string> source_names;       ///< of every [data.NAME], in the job's order; then "pairs"
+  std::vector<std::vector<example>> training;  ///< per source
+  std::vector<std::vector<example>> held_out;  ///< per source
+  std::vector<source_report> reports;          ///< per source
+  uint64_t digest = 0;                         ///< of every example kept, in order
 };
 
 /// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (format pairs),
@@ -71,4 +69,4 @@ phase_data load_phase_data(const job& job, phase wanted, const example_rules& ru
 /// One line a source: "stories: 1000 records, 640 kept (3 truncated), 7 too long, …".
 std::string describe(const source_report& report);
 
-} // namespace troupe::io
+}  // namespace troupe::io

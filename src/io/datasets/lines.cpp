@@ -78,9 +78,8 @@ bool line_reader::next(std::string& line) {
   }
   ++line_;
   if (end == std::string::npos || static_cast<int64_t>(end - begin_) > max_line_bytes_) {
-    throw error(errc::bad_file,
-                "{}, line {}: is longer than {} bytes: is this JSON Lines, one record a line?",
-                name_, line_, max_line_bytes_);
+    throw error(errc::bad_file, "{}, line {}: is longer than {} bytes: is this JSON Lines, one record a line?", name_,
+                line_, max_line_bytes_);
   }
   line.assign(buffer_, begin_, end - begin_);
   begin_ = std::min(end + 1, buffer_.size());
@@ -88,8 +87,7 @@ bool line_reader::next(std::string& line) {
     line.pop_back();
   }
   if (const int64_t bad = find_bad_utf8(line); bad >= 0) {
-    throw error(errc::bad_file,
-                "{}, line {}: byte {} is not valid UTF-8: convert the file to UTF-8", name_, line_,
+    throw error(errc::bad_file, "{}, line {}: byte {} is not valid UTF-8: convert the file to UTF-8", name_, line_,
                 bad + 1);
   }
   return true;
@@ -98,9 +96,7 @@ bool line_reader::next(std::string& line) {
 /// Length of the well-formed character that begins `text`; 0: there is none.
 /// Source  Unicode 15, table 3-7.
 static size_t utf8_length(std::string_view text) {
-  const auto at = [&](size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
+  const auto at = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   const auto tail = [&](size_t i) { return (at(i) & 0xC0U) == 0x80U; };
   const unsigned lead = at(0);
   if (lead < 0x80) {
@@ -133,4 +129,4 @@ int64_t find_bad_utf8(std::string_view text) {
   return -1;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

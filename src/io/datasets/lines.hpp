@@ -25,14 +25,13 @@ public:
   static constexpr int64_t default_max_line_bytes = 16 << 20;
 
   /// `name` is what errors call the text.
-  line_reader(byte_source source, std::string name,
-              int64_t max_line_bytes = default_max_line_bytes);
+  line_reader(byte_source source, std::string name, int64_t max_line_bytes = default_max_line_bytes);
 
   /// The next line without its end ("\n" or "\r\n"); false at the end.
   /// Errors  bad_file, with the line, when it is longer than the bound or not valid UTF-8.
   bool next(std::string& line);
 
-  int64_t line() const { return line_; } ///< number of the line last read, from 1
+  int64_t line() const { return line_; }  ///< number of the line last read, from 1
   const std::string& name() const { return name_; }
 
 private:
@@ -50,4 +49,4 @@ private:
 /// byte, or -1.
 int64_t find_bad_utf8(std::string_view text);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -18,8 +18,7 @@ bool can_serve(data_format format, bool with_prompt_words, phase wanted) {
   case phase::sft:
     return true;
   case phase::reward:
-    return format == data_format::pairs || format == data_format::hh_dialogue ||
-           format == data_format::conversations;
+    return format == data_format::pairs || format == data_format::hh_dialogue || format == data_format::conversations;
   case phase::pairs:
   case phase::ppo:
     return format != data_format::text || with_prompt_words;
@@ -53,18 +52,13 @@ public:
 
 private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw error(errc::bad_file, "{}: {} (data.{}.format = {})", where_, what, set_.name,
-                to_string(set_.format));
+    throw error(errc::bad_file, "{}: {} (data.{}.format = {})", where_, what, set_.name, to_string(set_.format));
   }
 
   std::string text(const std::string& key) const;
   std::string text_or_nothing(const std::string& key) const;
-  bool has(const std::string& key) const {
-    return object_.contains(key) && !object_[key].is_null();
-  }
-  static std::string name(const std::string& given, const char* usual) {
-    return given.empty() ? usual : given;
-  }
+  bool has(const std::string& key) const { return object_.contains(key) && !object_[key].is_null(); }
+  static std::string name(const std::string& given, const char* usual) { return given.empty() ? usual : given; }
 
   void read_text();
   void read_prompt_answer(const char* prompt, const char* answer, bool answer_needed);
@@ -96,9 +90,7 @@ std::string record_parser::text(const std::string& key) const {
   return object_[key].get<std::string>();
 }
 
-std::string record_parser::text_or_nothing(const std::string& key) const {
-  return has(key) ? text(key) : "";
-}
+std::string record_parser::text_or_nothing(const std::string& key) const { return has(key) ? text(key) : ""; }
 
 /// The text up to the end of its n-th word; words are separated by ASCII white space.
 std::string_view first_words(std::string_view text, int64_t n) {
@@ -143,8 +135,7 @@ void record_parser::read_pair() {
 void record_parser::read_dialogue() {
   const std::string chosen = text(name(set_.chosen, "chosen"));
   const std::string rejected = text(name(set_.rejected, "rejected"));
-  const auto parted =
-      std::mismatch(chosen.begin(), chosen.end(), rejected.begin(), rejected.end()).first;
+  const auto parted = std::mismatch(chosen.begin(), chosen.end(), rejected.begin(), rejected.end()).first;
   const std::string_view common(chosen.data(), static_cast<size_t>(parted - chosen.begin()));
   const size_t mark = common.rfind(assistant_mark);
   if (mark == std::string_view::npos) {
@@ -225,8 +216,7 @@ void record_parser::read_conversation() {
   out_.prompt = render(turns);
 }
 
-std::string put_into(const std::string& given, const char* usual, std::string_view mark,
-                     const std::string& text) {
+std::string put_into(const std::string& given, const char* usual, std::string_view mark, const std::string& text) {
   std::string out = given.empty() ? usual : given;
   const size_t at = out.find(mark);
   return at == std::string::npos ? out : out.replace(at, mark.size(), text);
@@ -275,16 +265,15 @@ record record_parser::read() {
   return std::move(out_);
 }
 
-} // namespace
+}  // namespace
 
-record read_record(const std::string& json_line, const data_section& set,
-                   const std::string& where) {
+record read_record(const std::string& json_line, const data_section& set, const std::string& where) {
   const json object = parse_json(json_line, where);
   if (!object.is_object()) {
-    throw error(errc::bad_file, "{}: is a JSON {}, not an object: one record a line is expected",
-                where, object.type_name());
+    throw error(errc::bad_file, "{}: is a JSON {}, not an object: one record a line is expected", where,
+                object.type_name());
   }
   return record_parser(object, set, where).read();
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

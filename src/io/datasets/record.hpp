@@ -11,13 +11,13 @@ namespace troupe::io {
 
 struct record {
   std::string prompt;
-  std::string chosen; ///< or the only answer
+  std::string chosen;  ///< or the only answer
   std::string rejected;
   bool has_answer = false;
   bool has_pair = false;
-  int64_t source = 0;         ///< index of the data set
-  int64_t line = 0;           ///< in its file
-  uint64_t prompt_digest = 0; ///< of the prompt as the model gets it (without one: of the answer)
+  int64_t source = 0;          ///< index of the data set
+  int64_t line = 0;            ///< in its file
+  uint64_t prompt_digest = 0;  ///< of the prompt as the model gets it (without one: of the answer)
 };
 
 /// Reads one line of JSON in the set's format. Field names, where the job gives no others:
@@ -45,4 +45,4 @@ std::vector<phase> served_phases(const data_section& set);
 /// Can records of this format carry what the phase needs?
 bool can_serve(data_format format, bool with_prompt_words, phase wanted);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -54,8 +54,7 @@ static double unit_of(uint64_t digest) {
 data_use assign_use(uint64_t prompt_digest, const split_shares& shares) {
   const double sum = shares.sft + shares.reward + shares.ppo + shares.held_out;
   if (!(sum > 0)) {
-    throw error(errc::bad_argument,
-                "a data set has no share in any phase: give [split] shares above 0");
+    throw error(errc::bad_argument, "a data set has no share in any phase: give [split] shares above 0");
   }
   double at = unit_of(prompt_digest) * sum;
   data_use last = data_use::held_out;
@@ -69,7 +68,7 @@ data_use assign_use(uint64_t prompt_digest, const split_shares& shares) {
     at -= share;
     last = share > 0 ? use : last;
   }
-  return last; // the rounding of the sums left a hair's breadth at the end
+  return last;  // the rounding of the sums left a hair's breadth at the end
 }
 
 data_use prompt_registry::claim(uint64_t prompt_digest, const split_shares& shares) {
@@ -82,4 +81,4 @@ data_use prompt_registry::claim(uint64_t prompt_digest, const split_shares& shar
   return use;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -34,4 +34,4 @@ private:
   std::unordered_map<uint64_t, data_use> uses_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -15,12 +15,11 @@ struct place {
   std::string section, entry, key;
 };
 
-} // namespace
+}  // namespace
 
 static bool is_section(std::string_view name) {
   const auto sections = job_sections();
-  return std::any_of(sections.begin(), sections.end(),
-                     [&](const section_help& s) { return s.name == name; });
+  return std::any_of(sections.begin(), sections.end(), [&](const section_help& s) { return s.name == name; });
 }
 
 /// Of a whole key, or (with an empty key) of a section's header.
@@ -76,14 +75,10 @@ static std::string suggest_key(const place& at) {
     if (row.section == at.section) {
       same_section.push_back(row.key);
     } else if (row.key == at.key && !row.named()) {
-      return row.full_name(""); // the right key in the wrong section
+      return row.full_name("");  // the right key in the wrong section
     }
   }
-  const option named{.section = at.section,
-                     .key = nearest(at.key, same_section),
-                     .help = {},
-                     .range = {},
-                     .find = {}};
+  const option named{.section = at.section, .key = nearest(at.key, same_section), .help = {}, .range = {}, .find = {}};
   return named.full_name(at.entry);
 }
 
@@ -124,8 +119,8 @@ public:
     }
     const option* row = find_option(at);
     if (row == nullptr) {
-      problems_.push_back(fmt::format("{}: {} = {}: there is no such key; did you mean {}?", where,
-                                      name, given.front().value, suggest_key(at)));
+      problems_.push_back(fmt::format("{}: {} = {}: there is no such key; did you mean {}?", where, name,
+                                      given.front().value, suggest_key(at)));
       return;
     }
     if (row->named() && !enter(at, where)) {
@@ -141,8 +136,8 @@ private:
     }
     const auto [unused, first] = unknown_.emplace(at.section, true);
     if (first) {
-      problems_.push_back(fmt::format("{}: there is no section [{}]; did you mean [{}]?", where,
-                                      at.section, suggest_section(at.section)));
+      problems_.push_back(fmt::format("{}: there is no section [{}]; did you mean [{}]?", where, at.section,
+                                      suggest_section(at.section)));
     }
     return false;
   }
@@ -151,24 +146,21 @@ private:
   bool enter(const place& at, const std::string& where) {
     if (at.entry.empty() || at.entry.find('.') != std::string::npos) {
       const std::string base = at.section.substr(0, at.section.size() - 2);
-      problems_.push_back(
-          fmt::format("{}: [{}{}{}]: a name without dots must follow {}, as in [{}.mine]", where,
-                      base, at.entry.empty() ? "" : ".", at.entry, base, base));
+      problems_.push_back(fmt::format("{}: [{}{}{}]: a name without dots must follow {}, as in [{}.mine]", where, base,
+                                      at.entry.empty() ? "" : ".", at.entry, base, base));
       return false;
     }
     ensure_entry(job_, at.section, at.entry);
     return true;
   }
 
-  void set(const option& row, const place& at, const std::string& name,
-           const std::vector<assignment>& given) {
+  void set(const option& row, const place& at, const std::string& name, const std::vector<assignment>& given) {
     const field target = row.find(job_, at.entry);
-    const bool list = std::holds_alternative<std::vector<std::string>*>(target) ||
-                      std::holds_alternative<choice_list_field>(target);
+    const bool list =
+        std::holds_alternative<std::vector<std::string>*>(target) || std::holds_alternative<choice_list_field>(target);
     if (!list && given.size() > 1) {
-      problems_.push_back(fmt::format("{}: {} = {}: was given before at {} as {}; keep one",
-                                      given[1].where, name, given[1].value, given[0].where,
-                                      given[0].value));
+      problems_.push_back(fmt::format("{}: {} = {}: was given before at {} as {}; keep one", given[1].where, name,
+                                      given[1].value, given[0].where, given[0].value));
       return;
     }
     std::vector<std::string> texts;
@@ -178,9 +170,8 @@ private:
     const std::vector<std::string> before = write_field(target);
     const std::string wrong = read_field(target, row.range, texts);
     if (!wrong.empty()) {
-      read_field(target, row.range, before); // so that the checks of combinations meet sane values
-      problems_.push_back(
-          fmt::format("{}: {} = {}: {}", given.front().where, name, fmt::join(texts, ", "), wrong));
+      read_field(target, row.range, before);  // so that the checks of combinations meet sane values
+      problems_.push_back(fmt::format("{}: {} = {}: {}", given.front().where, name, fmt::join(texts, ", "), wrong));
     }
   }
 
@@ -208,10 +199,9 @@ private:
   std::vector<std::vector<assignment>> groups_;
 };
 
-} // namespace
+}  // namespace
 
-void apply(const parsed_text& file, std::span<const assignment> overrides, job& job,
-           problem_list& problems) {
+void apply(const parsed_text& file, std::span<const assignment> overrides, job& job, problem_list& problems) {
   grouped from_line, from_file;
   for (const assignment& one : overrides) {
     from_line.add(one);
@@ -230,4 +220,4 @@ void apply(const parsed_text& file, std::span<const assignment> overrides, job& 
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -86,19 +86,18 @@ void checker::data_set(const data_section& set) {
   for (const phase wanted : set.phases) {
     if (!can_serve(set.format, set.prompt_words > 0, wanted)) {
       const bool text = set.format == data_format::text && wanted != phase::reward;
-      refuse("data.{}.phases has {}, which format = {} cannot serve: {}", set.name,
-             to_string(wanted), to_string(set.format),
-             text ? "give prompt-words, so that there are prompts"
-                  : "leave it out, or use a set of pairs");
+      refuse("data.{}.phases has {}, which format = {} cannot serve: {}", set.name, to_string(wanted),
+             to_string(set.format),
+             text ? "give prompt-words, so that there are prompts" : "leave it out, or use a set of pairs");
     }
   }
   if (set.prompt_words > 0 && set.format != data_format::text) {
-    refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name,
-           set.prompt_words, to_string(set.format));
+    refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name, set.prompt_words,
+           to_string(set.format));
   }
   if (!set.chat_template.empty() && set.format != data_format::conversations) {
-    refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name,
-           set.chat_template, to_string(set.format));
+    refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name, set.chat_template,
+           to_string(set.format));
   }
   const auto templates = chat_format::names();
   if (!set.chat_template.empty() &&
@@ -107,19 +106,17 @@ void checker::data_set(const data_section& set) {
            fmt::join(templates, ", "));
   }
   if (!set.prompt_template.empty() && set.prompt_template.find("{prompt}") == std::string::npos) {
-    refuse("data.{}.prompt-template = {} has no {{prompt}} in it", set.name,
-           quote_text(set.prompt_template));
+    refuse("data.{}.prompt-template = {} has no {{prompt}} in it", set.name, quote_text(set.prompt_template));
   }
   if (!set.answer_template.empty() && set.answer_template.find("{answer}") == std::string::npos) {
-    refuse("data.{}.answer-template = {} has no {{answer}} in it", set.name,
-           quote_text(set.answer_template));
+    refuse("data.{}.answer-template = {} has no {{answer}} in it", set.name, quote_text(set.answer_template));
   }
 }
 
 void checker::phase_has_data(phase wanted) {
   const bool made = j.has(phase::pairs) && contains(j.pairs.phases, wanted);
-  const bool given = std::any_of(j.data.begin(), j.data.end(),
-                                 [&](const data_section& set) { return serves(set, wanted); });
+  const bool given =
+      std::any_of(j.data.begin(), j.data.end(), [&](const data_section& set) { return serves(set, wanted); });
   if (!made && !given) {
     refuse("phase {} has no data: give a [data.NAME] that serves it{}", to_string(wanted),
            wanted == phase::pairs ? " (phases = pairs …)" : "");
@@ -141,8 +138,7 @@ void checker::data_sets() {
 void checker::split_and_length() {
   const auto share = [&](phase wanted, double value) {
     if (j.has(wanted) && value <= 0) {
-      refuse("split.{} = 0 leaves phase {} without data: give it a share", to_string(wanted),
-             to_string(wanted));
+      refuse("split.{} = 0 leaves phase {} without data: give it a share", to_string(wanted), to_string(wanted));
     }
   };
   share(phase::sft, j.split.sft);
@@ -161,9 +157,8 @@ void checker::split_and_length() {
 }
 
 void checker::pairs() {
-  const bool bad = j.pairs.phases.empty() ||
-                   std::any_of(j.pairs.phases.begin(), j.pairs.phases.end(),
-                               [](phase p) { return p != phase::sft && p != phase::reward; });
+  const bool bad = j.pairs.phases.empty() || std::any_of(j.pairs.phases.begin(), j.pairs.phases.end(),
+                                                         [](phase p) { return p != phase::sft && p != phase::reward; });
   if (bad) {
     refuse("pairs.phases = {}: give sft, reward or both", joined(j.pairs.phases));
   }
@@ -177,15 +172,14 @@ void checker::pairs() {
   } else if (source == nullptr) {
     refuse("pairs.reward = {}: there is no [rewards.{}]", j.pairs.reward, j.pairs.reward);
   } else if (source->kind == reward_kind::model) {
-    refuse("pairs.reward = {} is of kind model: pairs are labelled by a rule (lexicon or answer)",
-           j.pairs.reward);
+    refuse("pairs.reward = {} is of kind model: pairs are labelled by a rule (lexicon or answer)", j.pairs.reward);
   }
 }
 
 void checker::supervised(const char* section, const training_options& t) {
   if (t.updates > 0 && t.optimizer.warm_up > t.updates) {
-    refuse("{}.warm-up = {} is longer than the phase ({}.updates = {}): lower it", section,
-           t.optimizer.warm_up, section, t.updates);
+    refuse("{}.warm-up = {} is longer than the phase ({}.updates = {}): lower it", section, t.optimizer.warm_up,
+           section, t.updates);
   }
 }
 
@@ -202,12 +196,12 @@ void checker::reward_source_is_whole(const reward_source& source) {
     refuse("rewards.{}.lexicon is missing: kind = lexicon needs a word list", source.name);
   }
   if (!lexicon && !source.lexicon.empty()) {
-    refuse("rewards.{}.lexicon = {} has no use with kind = {}: set kind = lexicon or leave it out",
-           source.name, source.lexicon, to_string(source.kind));
+    refuse("rewards.{}.lexicon = {} has no use with kind = {}: set kind = lexicon or leave it out", source.name,
+           source.lexicon, to_string(source.kind));
   }
   if (source.kind != reward_kind::model && !source.model.empty()) {
-    refuse("rewards.{}.model = {} has no use with kind = {}: set kind = model or leave it out",
-           source.name, source.model, to_string(source.kind));
+    refuse("rewards.{}.model = {} has no use with kind = {}: set kind = model or leave it out", source.name,
+           source.model, to_string(source.kind));
   }
   const bool own = source.model.empty();
   if (source.kind == reward_kind::model && own && j.has(phase::ppo) && !j.has(phase::reward) &&
@@ -231,8 +225,7 @@ void checker::rewards() {
     refuse("phase ppo has no reward: every [rewards.NAME] has weight = 0");
   }
   const auto has_reference = [&](const data_section& set) {
-    return set.format != data_format::text &&
-           (serves(set, phase::ppo) || serves(set, phase::pairs));
+    return set.format != data_format::text && (serves(set, phase::ppo) || serves(set, phase::pairs));
   };
   if (answers && !std::any_of(j.data.begin(), j.data.end(), has_reference)) {
     refuse("a reward of kind answer needs prompts with a known answer: give a [data.NAME] with "
@@ -245,10 +238,9 @@ void checker::ppo() {
   const ppo_section& p = j.ppo;
   const int64_t generated = p.prompts * p.samples_per_prompt;
   if (generated % p.minibatches != 0) {
-    refuse(
-        "ppo.minibatches = {} does not divide the generation batch of {} (ppo.prompts = {} times "
-        "ppo.samples-per-prompt = {})",
-        p.minibatches, generated, p.prompts, p.samples_per_prompt);
+    refuse("ppo.minibatches = {} does not divide the generation batch of {} (ppo.prompts = {} times "
+           "ppo.samples-per-prompt = {})",
+           p.minibatches, generated, p.prompts, p.samples_per_prompt);
   }
   if (j.generation.temperature == 0 && p.samples_per_prompt > 1) {
     refuse("ppo.samples-per-prompt = {} with generation.temperature = 0 draws the same answer so "
@@ -266,13 +258,11 @@ void checker::ppo() {
            "learned from",
            p.min_answer_tokens, j.generation.max_new_tokens);
   }
-  const bool sft_data = (j.has(phase::pairs) && contains(j.pairs.phases, phase::sft)) ||
-                        std::any_of(j.data.begin(), j.data.end(), [](const data_section& set) {
-                          return serves(set, phase::sft);
-                        });
+  const bool sft_data =
+      (j.has(phase::pairs) && contains(j.pairs.phases, phase::sft)) ||
+      std::any_of(j.data.begin(), j.data.end(), [](const data_section& set) { return serves(set, phase::sft); });
   if (p.ptx_coef > 0 && !sft_data) {
-    refuse("ppo.ptx-coef = {} needs sft data: give a [data.NAME] that serves sft, or set it to 0",
-           p.ptx_coef);
+    refuse("ppo.ptx-coef = {} needs sft data: give a [data.NAME] that serves sft, or set it to 0", p.ptx_coef);
   }
 }
 
@@ -295,7 +285,7 @@ void checker::generation() {
   }
 }
 
-} // namespace
+}  // namespace
 
 void check_job(job& job, problem_list& problems) {
   checker check{job, problems};
@@ -319,4 +309,4 @@ void check_job(job& job, problem_list& problems) {
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -25,16 +25,15 @@ static std::string_view trim(std::string_view text) {
 
 static bool is_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
   });
 }
 
 /// Where a comment begins: at a '#' or ';' that is first or follows a space.
 static size_t find_comment(std::string_view text, size_t from) {
   for (size_t i = from; i < text.size(); ++i) {
-    if ((text[i] == '#' || text[i] == ';') &&
-        (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t')) {
+    if ((text[i] == '#' || text[i] == ';') && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t')) {
       return i;
     }
   }
@@ -71,7 +70,7 @@ static std::string hide_hash(std::string_view value) {
   for (size_t i = 0; i < value.size(); ++i) {
     const bool escape = value[i] == '\\' && i + 1 < value.size();
     if (escape && value[i + 1] == '#') {
-      out += "\\?"; // an escape that does not exist; still none once the '#' is hidden
+      out += "\\?";  // an escape that does not exist; still none once the '#' is hidden
       ++i;
     } else if (escape) {
       out += value.substr(i, 2);
@@ -108,8 +107,7 @@ struct ini_cleaner {
 
   void take_header(std::string_view text, const std::string& where) {
     const std::string_view header = trim(text.substr(0, find_comment(text, 0)));
-    const std::string_view inner =
-        header.substr(1, header.size() - std::min<size_t>(header.size(), 2));
+    const std::string_view inner = header.substr(1, header.size() - std::min<size_t>(header.size(), 2));
     if (header.back() != ']' || !is_name(inner) || inner.back() == '.') {
       problems.push_back(fmt::format("{}: \"{}\" is no section: write [name]", where, text));
       return;
@@ -122,15 +120,13 @@ struct ini_cleaner {
     const size_t equals = text.find('=');
     const std::string_view key = trim(text.substr(0, std::min(equals, text.size())));
     if (equals == std::string_view::npos || !is_name(key)) {
-      problems.push_back(
-          fmt::format("{}: \"{}\" is neither [section] nor key = value", where, text));
+      problems.push_back(fmt::format("{}: \"{}\" is neither [section] nor key = value", where, text));
       return;
     }
     std::string_view value;
     if (!cut_comment(trim(text.substr(equals + 1)), value)) {
-      problems.push_back(
-          fmt::format("{}: {}: the text in quotes does not end, or more follows it: \"{}\"", where,
-                      key, trim(text.substr(equals + 1))));
+      problems.push_back(fmt::format("{}: {}: the text in quotes does not end, or more follows it: \"{}\"", where, key,
+                                     trim(text.substr(equals + 1))));
       return;
     }
     clean += fmt::format("{} = {}\n", key, hide_hash(value));
@@ -138,21 +134,19 @@ struct ini_cleaner {
   }
 };
 
-} // namespace
+}  // namespace
 
 static std::vector<options::option> read_with_boost(const std::string& clean) {
   std::istringstream stream(clean);
   const options::options_description none;
-  const bool allow_unregistered = true; // unknown keys are reported all at once, with suggestions
+  const bool allow_unregistered = true;  // unknown keys are reported all at once, with suggestions
   return options::parse_config_file(stream, none, allow_unregistered).options;
 }
 
 parsed_text parse_ini(std::string_view text, const std::string& name, problem_list& problems) {
   constexpr size_t max_bytes = 1 << 20;
-  if (text.size() > max_bytes || text.find('\0') != std::string_view::npos ||
-      find_bad_utf8(text) >= 0) {
-    problems.push_back(
-        fmt::format("{} is no job file: it is longer than 1 MiB or not UTF-8 text", name));
+  if (text.size() > max_bytes || text.find('\0') != std::string_view::npos || find_bad_utf8(text) >= 0) {
+    problems.push_back(fmt::format("{} is no job file: it is longer than 1 MiB or not UTF-8 text", name));
     return {};
   }
   ini_cleaner cleaner{name, problems, {}, {}, {}};
@@ -176,7 +170,7 @@ static options::options_description command_line_description() {
   std::string last;
   for (const option& row : job_options()) {
     const std::string name = row.named() ? row.section : row.section + "." + row.key;
-    if (name != last) { // a section with names is one entry, "data.*"
+    if (name != last) {  // a section with names is one entry, "data.*"
       all.add_options()(name.c_str(), options::value<std::string>(), "");
     }
     last = name;
@@ -184,26 +178,23 @@ static options::options_description command_line_description() {
   return all;
 }
 
-std::vector<assignment> parse_overrides(std::span<const std::string> words,
-                                        problem_list& problems) {
+std::vector<assignment> parse_overrides(std::span<const std::string> words, problem_list& problems) {
   namespace style = options::command_line_style;
   static const options::options_description known = command_line_description();
   std::vector<assignment> out;
   const std::vector<std::string> list(words.begin(), words.end());
   try {
-    const auto parsed =
-        options::command_line_parser(list)
-            .options(known)
-            .allow_unregistered()
-            .style(style::allow_long | style::long_allow_adjacent | style::long_allow_next)
-            .run();
+    const auto parsed = options::command_line_parser(list)
+                            .options(known)
+                            .allow_unregistered()
+                            .style(style::allow_long | style::long_allow_adjacent | style::long_allow_next)
+                            .run();
     bool value_of_unknown = false;
     for (const options::option& o : parsed.options) {
       if (o.position_key >= 0) {
         if (!value_of_unknown) {
-          problems.push_back(
-              fmt::format("command line: \"{}\" belongs to no option: write --section.key value",
-                          fmt::join(o.value, " ")));
+          problems.push_back(fmt::format("command line: \"{}\" belongs to no option: write --section.key value",
+                                         fmt::join(o.value, " ")));
         }
         value_of_unknown = false;
         continue;
@@ -217,4 +208,4 @@ std::vector<assignment> parse_overrides(std::span<const std::string> words,
   return out;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -17,8 +17,8 @@ bool job::has(phase wanted) const {
 }
 
 const reward_source* job::reward_named(std::string_view name) const {
-  const auto found = std::find_if(rewards.begin(), rewards.end(),
-                                  [&](const reward_source& r) { return r.name == name; });
+  const auto found =
+      std::find_if(rewards.begin(), rewards.end(), [&](const reward_source& r) { return r.name == name; });
   return found == rewards.end() ? nullptr : &*found;
 }
 
@@ -48,8 +48,8 @@ static void resolve_paths(job& job, const job_origin& origin) {
   }
 }
 
-static job read_job(std::string_view text, const job_origin& origin,
-                    std::span<const std::string> overrides, problem_list& problems) {
+static job read_job(std::string_view text, const job_origin& origin, std::span<const std::string> overrides,
+                    problem_list& problems) {
   job out;
   const parsed_text file = parse_ini(text, origin.name, problems);
   const std::vector<assignment> line = parse_overrides(overrides, problems);
@@ -67,8 +67,7 @@ static void throw_if_any(const problem_list& problems, const std::string& name) 
   }
 }
 
-job parse_job(std::string_view text, const job_origin& origin,
-              std::span<const std::string> overrides) {
+job parse_job(std::string_view text, const job_origin& origin, std::span<const std::string> overrides) {
   problem_list problems;
   job out = read_job(text, origin, overrides, problems);
   throw_if_any(problems, origin.name);
@@ -98,8 +97,7 @@ job load_job(const std::string& path, std::span<const std::string> overrides) {
 static void check_model(const std::string& key, const std::string& folder, problem_list& problems) {
   std::error_code ignored;
   if (!folder.empty() && !fs::exists(fs::path(folder) / "config.json", ignored)) {
-    problems.push_back(
-        fmt::format("{} = {}: there is no model: no config.json in such a folder", key, folder));
+    problems.push_back(fmt::format("{} = {}: there is no model: no config.json in such a folder", key, folder));
   }
 }
 
@@ -124,4 +122,4 @@ void check_files(const job& job, problem_list& problems) {
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

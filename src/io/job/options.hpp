@@ -32,8 +32,8 @@ struct choice_list_field {
   void (*set)(void*, const std::vector<size_t>&) = nullptr;
 };
 
-using field = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*,
-                           std::vector<std::string>*, choice_field, choice_list_field>;
+using field = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*, choice_field,
+                           choice_list_field>;
 
 /// Of a number: low <= x <= high, or strictly where open.
 struct limits {
@@ -43,7 +43,7 @@ struct limits {
   bool open_high = false;
 
   bool contain(double x) const;
-  std::string text() const; ///< "at least 1", "0 < x <= 1"; empty: any
+  std::string text() const;  ///< "at least 1", "0 < x <= 1"; empty: any
 };
 
 inline limits at_least(double low) { return {.low = low}; }
@@ -53,16 +53,16 @@ inline limits between(double low, double high) { return {.low = low, .high = hig
 enum class text_kind { plain, path, run_folder };
 
 struct option {
-  std::string section; ///< "ppo"; "data.*" where any name may follow
+  std::string section;  ///< "ppo"; "data.*" where any name may follow
   std::string key;
   std::string help;
   limits range;
   text_kind text = text_kind::plain;
-  bool numbers = true; ///< does it influence the numbers that a run produces?
+  bool numbers = true;  ///< does it influence the numbers that a run produces?
   std::function<field(job&, const std::string& name)> find;
 
   bool named() const { return section.ends_with(".*"); }
-  std::string full_name(const std::string& name) const; ///< "data.stories.path"
+  std::string full_name(const std::string& name) const;  ///< "data.stories.path"
 };
 
 /// In the order in which they are written and documented.
@@ -86,8 +86,7 @@ std::string value_domain(const option& option);
 /// Of a job's field as an INI file has it; a list has several (none: one empty text).
 std::vector<std::string> write_field(const field& field);
 /// Empty on success, else what is wrong: "is not an integer".
-std::string read_field(const field& field, const limits& range,
-                       std::span<const std::string> values);
+std::string read_field(const field& field, const limits& range, std::span<const std::string> values);
 
 /// Text in double quotes with escapes, where it needs them.
 std::string quote_text(std::string_view text);
@@ -97,14 +96,14 @@ bool unquote_text(std::string_view written, std::string& text);
 // --- where values come from
 
 struct assignment {
-  std::string name;  ///< "ppo.clip"
-  std::string value; ///< as written
-  std::string where; ///< "job.ini:12", "command line"
+  std::string name;   ///< "ppo.clip"
+  std::string value;  ///< as written
+  std::string where;  ///< "job.ini:12", "command line"
 };
 
 struct parsed_text {
   std::vector<assignment> assignments;
-  std::vector<assignment> sections; ///< headers: name and where
+  std::vector<assignment> sections;  ///< headers: name and where
 };
 
 using problem_list = std::vector<std::string>;
@@ -113,12 +112,11 @@ parsed_text parse_ini(std::string_view text, const std::string& name, problem_li
 std::vector<assignment> parse_overrides(std::span<const std::string> words, problem_list& problems);
 
 /// Sets the job's fields; unknown names, bad values and repetitions become problems.
-void apply(const parsed_text& file, std::span<const assignment> overrides, job& job,
-           problem_list& problems);
+void apply(const parsed_text& file, std::span<const assignment> overrides, job& job, problem_list& problems);
 
 /// Combinations of options. Fills in the default reward source.
 void check_job(job& job, problem_list& problems);
 /// Files and folders that the job names.
 void check_files(const job& job, problem_list& problems);
 
-} // namespace troupe::io
+}  // namespace troupe::io

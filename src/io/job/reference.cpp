@@ -28,14 +28,13 @@ std::string job_help() {
   std::ostringstream out;
   constexpr unsigned line_length = 100;
   for (const section_help& section : job_sections()) {
-    options::options_description group(
-        fmt::format("[{}] {}", placeholder(section.name), section.help), line_length);
+    options::options_description group(fmt::format("[{}] {}", placeholder(section.name), section.help), line_length);
     for (const option& row : job_options()) {
       if (row.section == section.name) {
         const std::string name = placeholder(row.section) + "." + row.key;
         const std::string fallback = default_text(row);
-        const std::string text = fmt::format("{} ({}{})", row.help, value_domain(row),
-                                             fallback.empty() ? "" : "; " + fallback);
+        const std::string text =
+            fmt::format("{} ({}{})", row.help, value_domain(row), fallback.empty() ? "" : "; " + fallback);
         auto* value = options::value<std::string>()->value_name("X");
         group.add_options()(name.c_str(), value, text.c_str());
       }
@@ -78,13 +77,12 @@ std::string job_reference() {
     for (const option& row : job_options()) {
       if (row.section == section.name) {
         const std::string fallback = default_text(row);
-        out += fmt::format("| `{}`{} | {} | {} | {} |\n", row.key, row.numbers ? " *" : "",
-                           in_cell(value_domain(row)), fallback.empty() ? "" : "`" + fallback + "`",
-                           in_cell(row.help));
+        out += fmt::format("| `{}`{} | {} | {} | {} |\n", row.key, row.numbers ? " *" : "", in_cell(value_domain(row)),
+                           fallback.empty() ? "" : "`" + fallback + "`", in_cell(row.help));
       }
     }
   }
   return out;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

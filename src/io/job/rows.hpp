@@ -9,10 +9,9 @@
 namespace troupe::io {
 
 template <class Enum> field field_of_choice(Enum& value) {
-  return choice_field{
-      &value, words_of<Enum>(),
-      [](const void* from) { return static_cast<size_t>(*static_cast<const Enum*>(from)); },
-      [](void* to, size_t index) { *static_cast<Enum*>(to) = static_cast<Enum>(index); }};
+  return choice_field{&value, words_of<Enum>(),
+                      [](const void* from) { return static_cast<size_t>(*static_cast<const Enum*>(from)); },
+                      [](void* to, size_t index) { *static_cast<Enum*>(to) = static_cast<Enum>(index); }};
 }
 
 template <class Enum> field field_of_choices(std::vector<Enum>& value) {
@@ -49,27 +48,22 @@ public:
   using finder = std::function<Section&(job&, const std::string& name)>;
 
   rows(std::vector<option>& table, std::string section, finder find, std::string prefix = "")
-      : table_(table), section_(std::move(section)), find_(std::move(find)),
-        prefix_(std::move(prefix)) {}
+      : table_(table), section_(std::move(section)), find_(std::move(find)), prefix_(std::move(prefix)) {}
 
   /// Everything about one option; `numbers`, `text` may be changed in the row returned.
-  template <class T>
-  option& add(const char* key, T Section::*member, const char* help, limits range = {}) {
+  template <class T> option& add(const char* key, T Section::*member, const char* help, limits range = {}) {
     option row;
     row.section = section_;
     row.key = prefix_ + key;
     row.help = help;
     row.range = range;
-    row.find = [find = find_, member](job& j, const std::string& name) {
-      return field_of(find(j, name).*member);
-    };
+    row.find = [find = find_, member](job& j, const std::string& name) { return field_of(find(j, name).*member); };
     table_.push_back(std::move(row));
     return table_.back();
   }
 
   /// One that does not influence the numbers.
-  template <class T>
-  option& add_silent(const char* key, T Section::*member, const char* help, limits range = {}) {
+  template <class T> option& add_silent(const char* key, T Section::*member, const char* help, limits range = {}) {
     option& row = add(key, member, help, range);
     row.numbers = false;
     return row;
@@ -97,4 +91,4 @@ void add_other_rows(std::vector<option>& table);
 void add_optimizer_rows(std::vector<option>& table, const std::string& section,
                         const rows<optimizer_options>::finder& find, const std::string& prefix);
 
-} // namespace troupe::io
+}  // namespace troupe::io

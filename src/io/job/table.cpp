@@ -6,65 +6,51 @@
 namespace troupe::io {
 
 static void add_generation(std::vector<option>& table) {
-  rows<generation_section> g(
-      table, "generation",
-      [](job& j, const std::string&) -> generation_section& { return j.generation; });
+  rows<generation_section> g(table, "generation",
+                             [](job& j, const std::string&) -> generation_section& { return j.generation; });
   g.add("max-new-tokens", &generation_section::max_new_tokens, "Longest answer.", between(1, 1e9));
-  g.add("temperature", &generation_section::temperature, "Divides the logits; 0: greedy.",
-        between(0, 100));
-  g.add("top-k", &generation_section::top_k, "Draw from the k likeliest tokens; 0: off.",
-        between(0, 1e9));
-  g.add("top-p", &generation_section::top_p,
-        "Draw from the fewest tokens that hold this probability; 1: off.",
+  g.add("temperature", &generation_section::temperature, "Divides the logits; 0: greedy.", between(0, 100));
+  g.add("top-k", &generation_section::top_k, "Draw from the k likeliest tokens; 0: off.", between(0, 1e9));
+  g.add("top-p", &generation_section::top_p, "Draw from the fewest tokens that hold this probability; 1: off.",
         {.low = 0, .high = 1, .open_low = true});
   g.add("min-p", &generation_section::min_p,
         "Draw from tokens with at least this share of the likeliest one's probability; 0: off.",
         {.low = 0, .high = 1, .open_high = true});
   g.add("repetition-penalty", &generation_section::repetition_penalty,
-        "Above 1, tokens seen before become less likely; 1: off.",
-        {.low = 0, .high = 100, .open_low = true});
+        "Above 1, tokens seen before become less likely; 1: off.", {.low = 0, .high = 100, .open_low = true});
   g.add("stop", &generation_section::stop, "A text that ends an answer; may be repeated.");
-  g.add_silent("cache-mib", &generation_section::cache_mib,
-               "Memory for keys and values of the sequences in flight.", between(1, 1e9));
-  g.add_silent("step-tokens", &generation_section::step_tokens, "Most tokens computed at once.",
-               between(1, 1e6));
+  g.add_silent("cache-mib", &generation_section::cache_mib, "Memory for keys and values of the sequences in flight.",
+               between(1, 1e9));
+  g.add_silent("step-tokens", &generation_section::step_tokens, "Most tokens computed at once.", between(1, 1e6));
 }
 
 void add_other_rows(std::vector<option>& table) {
   add_generation(table);
-  rows<evaluation_section> e(
-      table, "evaluation",
-      [](job& j, const std::string&) -> evaluation_section& { return j.evaluation; });
-  e.add_silent("prompts", &evaluation_section::prompts,
-               "Held-out prompts that ppo's evaluations answer.", between(0, 1e9));
-  e.add_silent("samples-per-prompt", &evaluation_section::samples_per_prompt, "Answers to each.",
-               between(1, 1e6));
-  e.add_silent("records", &evaluation_section::records,
-               "Held-out records for sft's perplexity and the reward model's accuracy.",
+  rows<evaluation_section> e(table, "evaluation",
+                             [](job& j, const std::string&) -> evaluation_section& { return j.evaluation; });
+  e.add_silent("prompts", &evaluation_section::prompts, "Held-out prompts that ppo's evaluations answer.",
                between(0, 1e9));
+  e.add_silent("samples-per-prompt", &evaluation_section::samples_per_prompt, "Answers to each.", between(1, 1e6));
+  e.add_silent("records", &evaluation_section::records,
+               "Held-out records for sft's perplexity and the reward model's accuracy.", between(0, 1e9));
 
-  rows<experience_section> x(
-      table, "experience",
-      [](job& j, const std::string&) -> experience_section& { return j.experience; });
-  x.add_silent("keep", &experience_section::keep, "Iterations whose experience is kept; 0: all.",
-               at_least(0));
+  rows<experience_section> x(table, "experience",
+                             [](job& j, const std::string&) -> experience_section& { return j.experience; });
+  x.add_silent("keep", &experience_section::keep, "Iterations whose experience is kept; 0: all.", at_least(0));
   x.add_silent("text", &experience_section::text, "Store prompts and answers as text too.");
 
-  rows<recovery_section> r(table, "recovery", [](job& j, const std::string&) -> recovery_section& {
-    return j.recovery;
-  });
-  r.add_silent("start-deadline-s", &recovery_section::start_deadline_s,
-               "Seconds in which a worker must report.", more_than(0));
+  rows<recovery_section> r(table, "recovery",
+                           [](job& j, const std::string&) -> recovery_section& { return j.recovery; });
+  r.add_silent("start-deadline-s", &recovery_section::start_deadline_s, "Seconds in which a worker must report.",
+               more_than(0));
   r.add_silent("worker-deadline-s", &recovery_section::worker_deadline_s,
                "Seconds without progress after which a worker counts as hung.", more_than(0));
   r.add_silent("stop-deadline-s", &recovery_section::stop_deadline_s,
                "Seconds for the last checkpoint of a run that is asked to stop.", more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
-               "Attempts in a row without a new checkpoint before the run gives up.",
-               between(0, 1e6));
+               "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
 
-  rows<place_section> p(table, "place",
-                        [](job& j, const std::string&) -> place_section& { return j.place; });
+  rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
 }
 
@@ -86,23 +72,18 @@ std::span<const section_help> job_sections() {
   static constexpr auto sections = std::to_array<section_help>({
       {"run", "The run as a whole."},
       {"model", "The models it starts from."},
-      {"data.*",
-       "One section for each data set, under any name. The sets of a phase are blended by weight."},
-      {"split",
-       "How prompts are divided, by a hash of their content: no prompt is in two phases. A phase "
-       "that a set does not serve leaves its share to the others."},
+      {"data.*", "One section for each data set, under any name. The sets of a phase are blended by weight."},
+      {"split", "How prompts are divided, by a hash of their content: no prompt is in two phases. A phase "
+                "that a set does not serve leaves its share to the others."},
       {"length", "Limits on what is read from data sets."},
-      {"pairs",
-       "Phase pairs: preference pairs made from the policy's own samples, labelled by a rule."},
+      {"pairs", "Phase pairs: preference pairs made from the policy's own samples, labelled by a rule."},
       {"sft", "Phase sft: supervised fine-tuning."},
       {"reward", "Phase reward: a reward model from preference pairs."},
       {"ppo", "Phase ppo: proximal policy optimisation."},
-      {"rewards.*",
-       "One section for each source of reward, under any name; ppo learns from their weighted sum. "
-       "Without any, ppo learns from the reward model."},
-      {"generation",
-       "How answers are sampled: in rollouts, in evaluations, and in pairs where that section "
-       "does not differ."},
+      {"rewards.*", "One section for each source of reward, under any name; ppo learns from their weighted sum. "
+                    "Without any, ppo learns from the reward model."},
+      {"generation", "How answers are sampled: in rollouts, in evaluations, and in pairs where that section "
+                     "does not differ."},
       {"evaluation", "What is measured on held-out data."},
       {"experience", "The record of rollouts below the run's folder."},
       {"recovery", "What happens when a worker dies or hangs."},
@@ -135,11 +116,11 @@ std::vector<std::string> entry_names(const job& job, const std::string& section)
 void ensure_entry(job& job, const std::string& section, const std::string& name) {
   for (const option& row : job_options()) {
     if (row.section == section) {
-      row.find(job, name); // finding an entry makes it
+      row.find(job, name);  // finding an entry makes it
       return;
     }
   }
   TROUPE_ASSERT(false);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -5,25 +5,21 @@ namespace troupe::io {
 using ppo_rows = rows<ppo_section>;
 
 static void add_batches(ppo_rows& p) {
-  p.add("iterations", &ppo_section::iterations, "Rollouts, each with its updates.",
-        between(1, 1e9));
+  p.add("iterations", &ppo_section::iterations, "Rollouts, each with its updates.", between(1, 1e9));
   p.add("prompts", &ppo_section::prompts, "Prompts of an iteration.", between(1, 1e6));
   p.add("samples-per-prompt", &ppo_section::samples_per_prompt,
         "Answers to each prompt. The generation batch is prompts times this.", between(1, 1e6));
   p.add("epochs", &ppo_section::epochs, "Passes over an iteration's experience.", between(1, 1000));
   p.add("minibatches", &ppo_section::minibatches,
-        "Updates of a pass: the training batch is the generation batch divided by this.",
-        between(1, 1e6));
+        "Updates of a pass: the training batch is the generation batch divided by this.", between(1, 1e6));
   p.add("micro-batch-tokens", &ppo_section::micro_batch_tokens,
-        "Tokens computed at once; a longer sequence makes a micro-batch of its own.",
-        between(1, 1e9));
+        "Tokens computed at once; a longer sequence makes a micro-batch of its own.", between(1, 1e9));
 }
 
 static void add_rewards_and_advantages(ppo_rows& p) {
   p.add("gamma", &ppo_section::gamma, "Discount.", between(0, 1));
   p.add("lambda", &ppo_section::lambda, "Of generalised advantage estimation.", between(0, 1));
-  p.add("reward-clip", &ppo_section::reward_clip,
-        "Scores are clipped to plus and minus this; 0: off.", at_least(0));
+  p.add("reward-clip", &ppo_section::reward_clip, "Scores are clipped to plus and minus this; 0: off.", at_least(0));
   p.add("reward-scaling", &ppo_section::reward_scaling,
         "Divide scores by their standard deviation: of all so far (running) or of the iteration "
         "(batch).");
@@ -37,24 +33,19 @@ static void add_rewards_and_advantages(ppo_rows& p) {
 }
 
 static void add_kl(ppo_rows& p) {
-  p.add("kl-coef", &ppo_section::kl_coef,
-        "Coefficient of the KL to the reference; adaptive: at the start.", between(0, 1e6));
-  p.add("kl-controller", &ppo_section::kl_controller,
-        "adaptive: the coefficient follows kl-target (Ziegler et al.).");
-  p.add("kl-target", &ppo_section::kl_target,
-        "Nats per sequence that the adaptive controller aims at.", more_than(0));
-  p.add("kl-horizon", &ppo_section::kl_horizon,
-        "Sequences over which the adaptive controller acts.", more_than(0));
+  p.add("kl-coef", &ppo_section::kl_coef, "Coefficient of the KL to the reference; adaptive: at the start.",
+        between(0, 1e6));
+  p.add("kl-controller", &ppo_section::kl_controller, "adaptive: the coefficient follows kl-target (Ziegler et al.).");
+  p.add("kl-target", &ppo_section::kl_target, "Nats per sequence that the adaptive controller aims at.", more_than(0));
+  p.add("kl-horizon", &ppo_section::kl_horizon, "Sequences over which the adaptive controller acts.", more_than(0));
   p.add("kl-estimator", &ppo_section::kl_estimator, "Estimator of the KL from a sampled token.");
-  p.add("kl-in", &ppo_section::kl_in,
-        "Where the KL is charged: in each token's reward or in the loss.");
+  p.add("kl-in", &ppo_section::kl_in, "Where the KL is charged: in each token's reward or in the loss.");
 }
 
 static void add_losses(ppo_rows& p) {
   p.add("clip", &ppo_section::clip, "The ratio's clip range is 1 plus and minus this.",
         {.low = 0, .high = 1, .open_low = true});
-  p.add("value-clip", &ppo_section::value_clip,
-        "Clip range of the value around the old one; 0: off.", at_least(0));
+  p.add("value-clip", &ppo_section::value_clip, "Clip range of the value around the old one; 0: off.", at_least(0));
   p.add("loss", &ppo_section::loss,
         "token: mean over the tokens of a minibatch; sequence: over its sequences of their means.");
   p.add("entropy-coef", &ppo_section::entropy_coef, "Entropy bonus.", between(0, 1000));
@@ -68,10 +59,9 @@ static void add_losses(ppo_rows& p) {
         "(a mean per "
         "token) on a batch of sft data. 0: off.",
         between(0, 1e6));
-  p.add("ptx-batch", &ppo_section::ptx_batch,
-        "Sequences of sft data per update; 0: as many as the training batch.", between(0, 1e9));
-  p.add("ema-decay", &ppo_section::ema_decay,
-        "Of the average of the policy's weights, per update; 0: none is kept.",
+  p.add("ptx-batch", &ppo_section::ptx_batch, "Sequences of sft data per update; 0: as many as the training batch.",
+        between(0, 1e9));
+  p.add("ema-decay", &ppo_section::ema_decay, "Of the average of the policy's weights, per update; 0: none is kept.",
         {.low = 0, .high = 1, .open_high = true});
   p.add("critic-only-iterations", &ppo_section::critic_only_iterations,
         "First iterations, which train the critic alone.", at_least(0));
@@ -79,32 +69,26 @@ static void add_losses(ppo_rows& p) {
 
 static void add_watching(ppo_rows& p) {
   p.add_silent("evaluate-every", &ppo_section::evaluate_every,
-               "Iterations between two evaluations on held-out prompts; 0: before and after only.",
-               at_least(0));
-  p.add_silent("log-rollouts", &ppo_section::log_rollouts, "Rollouts shown in full; 0: none.",
-               between(0, 1e6));
-  p.add_silent("log-rollouts-every", &ppo_section::log_rollouts_every,
-               "Iterations between two such looks.", at_least(1));
+               "Iterations between two evaluations on held-out prompts; 0: before and after only.", at_least(0));
+  p.add_silent("log-rollouts", &ppo_section::log_rollouts, "Rollouts shown in full; 0: none.", between(0, 1e6));
+  p.add_silent("log-rollouts-every", &ppo_section::log_rollouts_every, "Iterations between two such looks.",
+               at_least(1));
   p.add("on-divergence", &ppo_section::on_divergence,
         "What NaN or a KL over max-kl does: stop the phase, or roll back to the last checkpoint "
         "with half "
         "the learning rates. The iteration's experience is kept either way.");
   p.add("max-kl", &ppo_section::max_kl,
-        "KL to the reference, in nats per sequence, that counts as divergence; 0: only NaN does.",
-        at_least(0));
-  p.add("max-rollbacks", &ppo_section::max_rollbacks, "Rollbacks before the phase stops.",
-        between(1, 1000));
+        "KL to the reference, in nats per sequence, that counts as divergence; 0: only NaN does.", at_least(0));
+  p.add("max-rollbacks", &ppo_section::max_rollbacks, "Rollbacks before the phase stops.", between(1, 1000));
 }
 
 void add_ppo_rows(std::vector<option>& table) {
   ppo_rows p(table, "ppo", [](job& j, const std::string&) -> ppo_section& { return j.ppo; });
   add_batches(p);
   add_optimizer_rows(
-      table, "ppo", [](job& j, const std::string&) -> optimizer_options& { return j.ppo.policy; },
-      "policy-");
+      table, "ppo", [](job& j, const std::string&) -> optimizer_options& { return j.ppo.policy; }, "policy-");
   add_optimizer_rows(
-      table, "ppo", [](job& j, const std::string&) -> optimizer_options& { return j.ppo.critic; },
-      "critic-");
+      table, "ppo", [](job& j, const std::string&) -> optimizer_options& { return j.ppo.critic; }, "critic-");
   add_rewards_and_advantages(p);
   add_kl(p);
   add_losses(p);
@@ -130,12 +114,10 @@ void add_reward_source_rows(std::vector<option>& table) {
         "number is the data set's, else 0.");
   r.add("weight", &reward_source::weight, "Factor in the sum of all sources; 0: only reported.");
   r.add_path("model", &reward_source::model, "model: its folder. Empty: the run's reward model.");
-  r.add_path("lexicon", &reward_source::lexicon,
-             "lexicon: word list in VADER's format. Required there.");
+  r.add_path("lexicon", &reward_source::lexicon, "lexicon: word list in VADER's format. Required there.");
   r.add("measure", &reward_source::measure,
         "lexicon: sum of valences s, s / sqrt(s^2 + 15) (normalised), or 100 s / words.");
-  r.add("last-number", &reward_source::last_number,
-        "answer: a text without \"#### N\" answers with its last number.");
+  r.add("last-number", &reward_source::last_number, "answer: a text without \"#### N\" answers with its last number.");
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -3,58 +3,45 @@
 namespace troupe::io {
 
 static void add_run_section(std::vector<option>& table) {
-  rows<run_section> run(table, "run",
-                        [](job& j, const std::string&) -> run_section& { return j.run; });
-  option& dir =
-      run.add_silent("dir", &run_section::dir,
-                     "Folder of the run: everything is written below it. Empty: runs/ and the job "
-                     "file's name without .ini, in the current folder.");
+  rows<run_section> run(table, "run", [](job& j, const std::string&) -> run_section& { return j.run; });
+  option& dir = run.add_silent("dir", &run_section::dir,
+                               "Folder of the run: everything is written below it. Empty: runs/ and the job "
+                               "file's name without .ini, in the current folder.");
   dir.text = text_kind::run_folder;
   run.add("seed", &run_section::seed, "Seed of every random number of the run.");
-  run.add_silent("phases", &run_section::phases,
-                 "What to do, in this order; finished phases are skipped.");
-  run.add_silent("threads", &run_section::threads, "Compute threads of a rank; 0: all cores.",
-                 between(0, 4096));
+  run.add_silent("phases", &run_section::phases, "What to do, in this order; finished phases are skipped.");
+  run.add_silent("threads", &run_section::threads, "Compute threads of a rank; 0: all cores.", between(0, 4096));
   run.add_silent("checkpoint-every", &run_section::checkpoint_every,
-                 "Updates (sft, reward) or iterations (pairs, ppo) between two checkpoints.",
+                 "Updates (sft, reward) or iterations (pairs, ppo) between two checkpoints.", at_least(1));
+  run.add_silent("keep-checkpoints", &run_section::keep_checkpoints, "Checkpoints of a phase that are kept.",
                  at_least(1));
-  run.add_silent("keep-checkpoints", &run_section::keep_checkpoints,
-                 "Checkpoints of a phase that are kept.", at_least(1));
   run.add_silent("exact", &run_section::exact,
                  "Stop when the log-probability of a sampled token differs in any bit from the one "
                  "that training computes for it.");
-  run.add(
-      "lanes", &run_section::lanes,
-      "A power of two. Above 1, gradients are summed in so many lanes joined by a fixed tree: any "
-      "number of ranks that divides it gives the same bits.",
-      between(1, 4096));
-  run.add_silent(
-      "activation-checkpointing", &run_section::activation_checkpointing,
-      "Keep only each layer's input for the backward pass and compute the rest again: less "
-      "memory, a third more time, the same bits.");
-  run.add_silent("log-every", &run_section::log_every,
-                 "Updates or iterations between two lines of progress.", at_least(1));
+  run.add("lanes", &run_section::lanes,
+          "A power of two. Above 1, gradients are summed in so many lanes joined by a fixed tree: any "
+          "number of ranks that divides it gives the same bits.",
+          between(1, 4096));
+  run.add_silent("activation-checkpointing", &run_section::activation_checkpointing,
+                 "Keep only each layer's input for the backward pass and compute the rest again: less "
+                 "memory, a third more time, the same bits.");
+  run.add_silent("log-every", &run_section::log_every, "Updates or iterations between two lines of progress.",
+                 at_least(1));
 }
 
 static void add_model_section(std::vector<option>& table) {
-  rows<model_section> model(table, "model",
-                            [](job& j, const std::string&) -> model_section& { return j.model; });
-  model.add_path("policy", &model_section::policy,
-                 "Folder (Hugging Face layout) of the model to train. Required.");
-  model.add_path(
-      "reference", &model_section::reference,
-      "Folder of the model that the KL is measured against. Empty: the policy as PPO starts.");
-  model.add_path(
-      "reward", &model_section::reward,
-      "Folder of the model that the reward phase starts from; without that phase, of the trained "
-      "reward model. Empty: the reward phase starts from model.policy.");
-  model.add_path(
-      "critic", &model_section::critic,
-      "Folder that the critic starts from. Empty: the reward model; where there is none, the "
-      "policy with a new head.");
-  model.add(
-      "initial", &model_section::initial,
-      "random: the weights of model.policy are drawn from the seed; its folder needs no weights.");
+  rows<model_section> model(table, "model", [](job& j, const std::string&) -> model_section& { return j.model; });
+  model.add_path("policy", &model_section::policy, "Folder (Hugging Face layout) of the model to train. Required.");
+  model.add_path("reference", &model_section::reference,
+                 "Folder of the model that the KL is measured against. Empty: the policy as PPO starts.");
+  model.add_path("reward", &model_section::reward,
+                 "Folder of the model that the reward phase starts from; without that phase, of the trained "
+                 "reward model. Empty: the reward phase starts from model.policy.");
+  model.add_path("critic", &model_section::critic,
+                 "Folder that the critic starts from. Empty: the reward model; where there is none, the "
+                 "policy with a new head.");
+  model.add("initial", &model_section::initial,
+            "random: the weights of model.policy are drawn from the seed; its folder needs no weights.");
 }
 
 void add_run_rows(std::vector<option>& table) {
@@ -74,20 +61,15 @@ static data_section& data_entry(job& j, const std::string& name) {
 }
 
 static void add_field_names(rows<data_section>& data) {
-  data.add("text", &data_section::text,
-           "Name of the record's field with a whole text. Empty: text.");
-  data.add(
-      "prompt", &data_section::prompt,
-      "Name of the field with the prompt. Empty: prompt; instruction or question in the formats of "
-      "these names.");
-  data.add("input", &data_section::input,
-           "Name of the field with an instruction's input. Empty: input.");
+  data.add("text", &data_section::text, "Name of the record's field with a whole text. Empty: text.");
+  data.add("prompt", &data_section::prompt,
+           "Name of the field with the prompt. Empty: prompt; instruction or question in the formats of "
+           "these names.");
+  data.add("input", &data_section::input, "Name of the field with an instruction's input. Empty: input.");
   data.add("answer", &data_section::answer,
            "Name of the field with the answer. Empty: answer; output in format instruction.");
-  data.add("chosen", &data_section::chosen,
-           "Name of the field with the better answer. Empty: chosen.");
-  data.add("rejected", &data_section::rejected,
-           "Name of the field with the worse answer. Empty: rejected.");
+  data.add("chosen", &data_section::chosen, "Name of the field with the better answer. Empty: chosen.");
+  data.add("rejected", &data_section::rejected, "Name of the field with the worse answer. Empty: rejected.");
   data.add("conversations", &data_section::conversations,
            "Name of the field with the list of turns. Empty: conversations, else messages.");
 }
@@ -104,39 +86,33 @@ void add_data_rows(std::vector<option>& table) {
            "(conversations: "
            "not reward). pairs must be asked for.");
   add_field_names(data);
-  data.add(
-      "prompt-template", &data_section::prompt_template,
-      "Text around the prompt, with {prompt} in it. Empty: the format's own (\"\\n\\nHuman: "
-      "{prompt}\\n\\nAssistant:\" for instruction and question-answer, else the prompt alone).");
+  data.add("prompt-template", &data_section::prompt_template,
+           "Text around the prompt, with {prompt} in it. Empty: the format's own (\"\\n\\nHuman: "
+           "{prompt}\\n\\nAssistant:\" for instruction and question-answer, else the prompt alone).");
   data.add("answer-template", &data_section::answer_template,
            "Text around an answer, with {answer} in it. Empty: the format's own (\" {answer}\" for "
            "instruction, question-answer and conversations, else the answer alone).");
   data.add("chat-template", &data_section::chat_template,
            "conversations: chatml, smollm2, qwen2, dialogue, deepspeed-chat, llama-2 or llama-3. "
            "Empty: dialogue, which is plain Human/Assistant turns.");
-  data.add("prompt-words", &data_section::prompt_words,
-           "text: the first so many words of each text are its prompt.", between(0, 1e6));
+  data.add("prompt-words", &data_section::prompt_words, "text: the first so many words of each text are its prompt.",
+           between(0, 1e6));
   data.add("end-token", &data_section::end_token, "Append the tokenizer's end token to answers.");
   data.add("limit", &data_section::limit, "Read at most so many records; 0: all.", at_least(0));
 
-  rows<split_section> split(table, "split",
-                            [](job& j, const std::string&) -> split_section& { return j.split; });
+  rows<split_section> split(table, "split", [](job& j, const std::string&) -> split_section& { return j.split; });
   split.add("sft", &split_section::sft, "Share of the prompts for sft.", at_least(0));
   split.add("reward", &split_section::reward, "Share of the prompts for reward.", at_least(0));
   split.add("ppo", &split_section::ppo, "Share of the prompts for ppo.", at_least(0));
   split.add("held-out", &split_section::held_out, "Share that is only evaluated on.", at_least(0));
 
-  rows<length_section> length(
-      table, "length", [](job& j, const std::string&) -> length_section& { return j.length; });
-  length.add("max-prompt-tokens", &length_section::max_prompt_tokens, "Longest prompt.",
-             between(1, 1e9));
+  rows<length_section> length(table, "length", [](job& j, const std::string&) -> length_section& { return j.length; });
+  length.add("max-prompt-tokens", &length_section::max_prompt_tokens, "Longest prompt.", between(1, 1e9));
   length.add("max-tokens", &length_section::max_tokens,
-             "Longest prompt and answer together, end token included, in sft and reward.",
-             between(2, 1e9));
-  length.add(
-      "too-long", &length_section::too_long,
-      "truncate: a prompt loses its beginning, an answer its end; drop: the record is left out. "
-      "Both are counted.");
+             "Longest prompt and answer together, end token included, in sft and reward.", between(2, 1e9));
+  length.add("too-long", &length_section::too_long,
+             "truncate: a prompt loses its beginning, an answer its end; drop: the record is left out. "
+             "Both are counted.");
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -42,23 +42,17 @@ std::string value_domain(const option& option) {
     std::string operator()(int64_t*) const { return with_range("integer", row.range); }
     std::string operator()(uint64_t*) const { return "integer, 0 to 2^64 - 1"; }
     std::string operator()(double*) const { return with_range("number", row.range); }
-    std::string operator()(std::string*) const {
-      return row.text == text_kind::plain ? "text" : "path";
-    }
+    std::string operator()(std::string*) const { return row.text == text_kind::plain ? "text" : "path"; }
     std::string operator()(std::vector<std::string>*) const { return "texts (repeat the key)"; }
     std::string operator()(const choice_field& f) const { return words_text(f.words); }
-    std::string operator()(const choice_list_field& f) const {
-      return "list of " + words_text(f.words);
-    }
+    std::string operator()(const choice_list_field& f) const { return "list of " + words_text(f.words); }
   };
   job scratch;
   return std::visit(visitor{option}, option.find(scratch, "x"));
 }
 
 static bool is_plain(std::string_view text) {
-  const auto harmless = [](unsigned char c) {
-    return c >= 0x20 && c != 0x7F && c != '#' && c != ';';
-  };
+  const auto harmless = [](unsigned char c) { return c >= 0x20 && c != 0x7F && c != '#' && c != ';'; };
   return !text.empty() && text.front() != ' ' && text.back() != ' ' && text.front() != '"' &&
          std::all_of(text.begin(), text.end(), harmless);
 }
@@ -77,7 +71,7 @@ static std::string in_quotes(std::string_view text) {
       out += '\\';
       out += c;
     } else if (byte < 0x20 || byte == 0x7F || c == '#') {
-      out += fmt::format("\\x{:02x}", byte); // Boost's reader ends a line at any '#'
+      out += fmt::format("\\x{:02x}", byte);  // Boost's reader ends a line at any '#'
     } else {
       out += c;
     }
@@ -111,8 +105,7 @@ static bool unescape(std::string_view body, size_t& at, std::string& text) {
   case 'x': {
     unsigned byte = 0;
     const char* first = body.data() + at;
-    if (body.size() - at < 2 || std::from_chars(first, first + 2, byte, 16).ptr != first + 2 ||
-        byte == 0) {
+    if (body.size() - at < 2 || std::from_chars(first, first + 2, byte, 16).ptr != first + 2 || byte == 0) {
       return false;
     }
     at += 2;
@@ -159,7 +152,7 @@ std::vector<std::string> write_field(const field& field) {
     texts operator()(const texts* v) const {
       texts out;
       for (const std::string& text : *v) {
-        out.push_back(text.empty() ? "\"\"" : quote_text(text)); // bare emptiness is the empty list
+        out.push_back(text.empty() ? "\"\"" : quote_text(text));  // bare emptiness is the empty list
       }
       return out.empty() ? texts{""} : out;
     }
@@ -213,9 +206,7 @@ struct field_reader {
     return R"(is malformed: between double quotes stand \n \t \r \" \\ \xHH and UTF-8 text without \x00)";
   }
 
-  std::string operator()(std::string* v) const {
-    return unquote_text(single(), *v) ? "" : bad_text();
-  }
+  std::string operator()(std::string* v) const { return unquote_text(single(), *v) ? "" : bad_text(); }
 
   std::string operator()(std::vector<std::string>* v) const {
     v->clear();
@@ -264,9 +255,8 @@ struct field_reader {
   }
 };
 
-std::string read_field(const field& field, const limits& range,
-                       std::span<const std::string> values) {
+std::string read_field(const field& field, const limits& range, std::span<const std::string> values) {
   return std::visit(field_reader{range, values}, field);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

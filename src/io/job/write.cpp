@@ -11,8 +11,7 @@ namespace troupe::io {
 
 /// Calls with each option of each entry, section by section, in the table's order.
 template <class Visit> static void visit_job(const job& job, const Visit& visit) {
-  io::job& fields =
-      const_cast<io::job&>(job); // the table's finders serve reading and writing; this only reads
+  io::job& fields = const_cast<io::job&>(job);  // the table's finders serve reading and writing; this only reads
   for (const section_help& section : job_sections()) {
     for (const std::string& name : entry_names(job, std::string(section.name))) {
       for (const option& row : job_options()) {
@@ -35,8 +34,7 @@ std::string job_text(const job& job) {
       last = section;
     }
     for (const std::string& text : write_field(value)) {
-      out +=
-          text.empty() ? fmt::format("{} =\n", row.key) : fmt::format("{} = {}\n", row.key, text);
+      out += text.empty() ? fmt::format("{} =\n", row.key) : fmt::format("{} = {}\n", row.key, text);
     }
   });
   return out;
@@ -49,7 +47,7 @@ struct flat_option {
   bool operator==(const flat_option&) const = default;
 };
 
-} // namespace
+}  // namespace
 
 /// The options that influence the numbers, as texts. Of a path the last component: a run may move.
 static std::vector<flat_option> numbers_of(const job& job) {
@@ -79,8 +77,7 @@ uint64_t job_digest(const job& job) {
 }
 
 static const flat_option* find_flat(const std::vector<flat_option>& list, const std::string& name) {
-  const auto found = std::find_if(list.begin(), list.end(),
-                                  [&](const flat_option& one) { return one.name == name; });
+  const auto found = std::find_if(list.begin(), list.end(), [&](const flat_option& one) { return one.name == name; });
   return found == list.end() ? nullptr : &*found;
 }
 
@@ -94,8 +91,7 @@ std::vector<std::string> differences(const job& before, const job& now) {
     if (match == nullptr) {
       out.push_back(fmt::format("{}: {} before, absent now", one.name, shown(one.text)));
     } else if (match->text != one.text) {
-      out.push_back(
-          fmt::format("{}: {} before, {} now", one.name, shown(one.text), shown(match->text)));
+      out.push_back(fmt::format("{}: {} before, {} now", one.name, shown(one.text), shown(match->text)));
     }
   }
   for (const flat_option& one : current) {
@@ -109,4 +105,4 @@ std::vector<std::string> differences(const job& before, const job& now) {
   return out;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

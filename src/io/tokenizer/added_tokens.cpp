@@ -76,7 +76,7 @@ bool touches_word(std::string_view text, size_t begin, size_t end) {
          (end < text.size() && is_word(read_utf8(text.substr(end)).code));
 }
 
-} // namespace
+}  // namespace
 
 void added_token_finder::add(const added_token& token, std::string_view spelling) {
   if (spelling.empty()) {
@@ -86,8 +86,7 @@ void added_token_finder::add(const added_token& token, std::string_view spelling
   uint32_t node = 0;
   for (const char c : spelling) {
     const uint64_t key = uint64_t{node} << 8 | static_cast<uint8_t>(c);
-    const auto [child, added] =
-        children_.try_emplace(key, static_cast<uint32_t>(token_of_node_.size()));
+    const auto [child, added] = children_.try_emplace(key, static_cast<uint32_t>(token_of_node_.size()));
     if (added) {
       token_of_node_.push_back(-1);
     }
@@ -97,8 +96,7 @@ void added_token_finder::add(const added_token& token, std::string_view spelling
   tokens_.push_back(token);
 }
 
-std::optional<added_token_finder::match> added_token_finder::longest_at(std::string_view text,
-                                                                        size_t at) const {
+std::optional<added_token_finder::match> added_token_finder::longest_at(std::string_view text, size_t at) const {
   std::optional<match> longest;
   uint32_t node = 0;
   for (size_t i = at; i < text.size(); ++i) {
@@ -114,14 +112,12 @@ std::optional<added_token_finder::match> added_token_finder::longest_at(std::str
   return longest;
 }
 
-void added_token_finder::cut(
-    std::string_view text,
-    const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const {
+void added_token_finder::cut(std::string_view text,
+                             const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const {
   size_t done = 0;
   size_t at = 0;
   while (at < text.size()) {
-    const auto found =
-        starts_[static_cast<uint8_t>(text[at])] ? longest_at(text, at) : std::optional<match>();
+    const auto found = starts_[static_cast<uint8_t>(text[at])] ? longest_at(text, at) : std::optional<match>();
     if (!found) {
       ++at;
       continue;
@@ -145,4 +141,4 @@ void added_token_finder::cut(
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

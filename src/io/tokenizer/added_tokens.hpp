@@ -16,11 +16,11 @@ namespace troupe::io {
 struct added_token {
   int32_t id = 0;
   std::string content;
-  bool special = true;      ///< dropped by decode under skip_special
-  bool single_word = false; ///< found only where no word character touches it
-  bool lstrip = false;      ///< takes the white space before it along
-  bool rstrip = false;      ///< ... after it
-  bool normalized = false;  ///< looked for in the normalised text, not in the given one
+  bool special = true;       ///< dropped by decode under skip_special
+  bool single_word = false;  ///< found only where no word character touches it
+  bool lstrip = false;       ///< takes the white space before it along
+  bool rstrip = false;       ///< ... after it
+  bool normalized = false;   ///< looked for in the normalised text, not in the given one
 };
 
 /// Finds the tokens of a set in texts: leftmost first, the longest of those that start together.
@@ -31,8 +31,7 @@ public:
 
   /// Cuts `text` (valid UTF-8) into tokens and what lies between: `on_part(part, id)`, with no id
   /// between tokens.
-  void cut(std::string_view text,
-           const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const;
+  void cut(std::string_view text, const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const;
 
 private:
   struct match {
@@ -42,10 +41,10 @@ private:
   };
   std::optional<match> longest_at(std::string_view text, size_t at) const;
 
-  std::array<bool, 256> starts_{};                  // bytes that some token starts with
-  std::unordered_map<uint64_t, uint32_t> children_; // node << 8 | byte -> node; node 0 is the root
+  std::array<bool, 256> starts_{};                   // bytes that some token starts with
+  std::unordered_map<uint64_t, uint32_t> children_;  // node << 8 | byte -> node; node 0 is the root
   std::vector<int32_t> token_of_node_{-1};
   std::vector<added_token> tokens_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -15,20 +15,18 @@ namespace {
 // Below this, scanning all neighbours for the lowest rank is faster than a heap.
 constexpr size_t short_word_symbols = 48;
 
-} // namespace
+}  // namespace
 
 void vocabulary::add(std::string text, int64_t id) {
   if (id < 0 || id >= token_id_limit) {
-    throw error(errc::bad_file, "token \"{}\" has the id {}: it must be from 0 to {}", text, id,
-                token_id_limit - 1);
+    throw error(errc::bad_file, "token \"{}\" has the id {}: it must be from 0 to {}", text, id, token_id_limit - 1);
   }
   if (id >= size()) {
     texts_.resize(static_cast<size_t>(id) + 1);
   }
   auto& place = texts_[static_cast<size_t>(id)];
   if (place != nullptr) {
-    throw error(errc::bad_file, "id {} is given to two tokens: \"{}\" and \"{}\"", id, *place,
-                text);
+    throw error(errc::bad_file, "id {} is given to two tokens: \"{}\" and \"{}\"", id, *place, text);
   }
   place = std::make_unique<std::string>(std::move(text));
   const auto [other, added] = ids_.try_emplace(*place, static_cast<int32_t>(id));
@@ -91,14 +89,12 @@ bpe_model::bpe_model(const vocabulary& words, const merge_list& merges, const bp
     const auto right_id = words.find(right);
     const auto joined_id = words.find(joined);
     if (!left_id || !right_id || !joined_id) {
-      throw error(errc::bad_file, "merge {} (\"{}\" and \"{}\"): \"{}\" is not in the vocabulary",
-                  rank, left, right,
+      throw error(errc::bad_file, "merge {} (\"{}\" and \"{}\"): \"{}\" is not in the vocabulary", rank, left, right,
                   !left_id    ? left
                   : !right_id ? right
                               : joined);
     }
-    const uint64_t pair =
-        uint64_t{static_cast<uint32_t>(*left_id)} << 32 | static_cast<uint32_t>(*right_id);
+    const uint64_t pair = uint64_t{static_cast<uint32_t>(*left_id)} << 32 | static_cast<uint32_t>(*right_id);
     add_merge({pair, rank++, *joined_id});
   }
 }
@@ -107,8 +103,7 @@ bpe_model::~bpe_model() = default;
 
 void bpe_model::set_byte_ids() {
   for (size_t byte = 0; byte < 256; ++byte) {
-    const std::string text =
-        options_.byte_level ? byte_alphabet()[byte] : fmt::format("<0x{:02X}>", byte);
+    const std::string text = options_.byte_level ? byte_alphabet()[byte] : fmt::format("<0x{:02X}>", byte);
     byte_ids_[byte] = words_.find(text).value_or(-1);
   }
 }
@@ -142,16 +137,14 @@ void bpe_model::append_unknown(std::vector<int32_t>& symbols, bool& after_unknow
   }
 }
 
-void bpe_model::append_character(std::string_view character, std::vector<int32_t>& symbols,
-                                 bool& after_unknown) const {
+void bpe_model::append_character(std::string_view character, std::vector<int32_t>& symbols, bool& after_unknown) const {
   if (const auto id = words_.find(character)) {
     symbols.push_back(*id);
     after_unknown = false;
     return;
   }
-  const bool has_bytes = std::all_of(character.begin(), character.end(), [&](char c) {
-    return byte_ids_[static_cast<uint8_t>(c)] >= 0;
-  });
+  const bool has_bytes =
+      std::all_of(character.begin(), character.end(), [&](char c) { return byte_ids_[static_cast<uint8_t>(c)] >= 0; });
   if (!options_.byte_fallback || !has_bytes) {
     append_unknown(symbols, after_unknown);
     return;
@@ -197,9 +190,8 @@ void bpe_model::merge_short(std::vector<int32_t>& symbols) const {
     look_up(i);
   }
   while (count > 1) {
-    const auto at = static_cast<size_t>(
-        std::min_element(ranks.begin(), ranks.begin() + static_cast<ptrdiff_t>(count)) -
-        ranks.begin());
+    const auto at = static_cast<size_t>(std::min_element(ranks.begin(), ranks.begin() + static_cast<ptrdiff_t>(count)) -
+                                        ranks.begin());
     if (ranks[at] == none) {
       break;
     }
@@ -222,10 +214,8 @@ void bpe_model::merge_long(std::vector<int32_t>& symbols) const {
   struct candidate {
     int32_t rank = 0;
     size_t at = 0;
-    uint64_t pair = 0; // what stood there: if it changed, the candidate is stale
-    bool operator>(const candidate& other) const {
-      return rank != other.rank ? rank > other.rank : at > other.at;
-    }
+    uint64_t pair = 0;  // what stood there: if it changed, the candidate is stale
+    bool operator>(const candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
   };
   constexpr int32_t gone = -1;
   const size_t count = symbols.size();
@@ -297,8 +287,7 @@ std::unique_lock<std::mutex> bpe_model::lock_cache() const {
   return std::unique_lock<std::mutex>(cache_mutex_, std::try_to_lock);
 }
 
-void bpe_model::encode_word(std::string_view word, bool use_cache,
-                            std::vector<int32_t>& ids) const {
+void bpe_model::encode_word(std::string_view word, bool use_cache, std::vector<int32_t>& ids) const {
   if (!use_cache || !cache::holds(word)) {
     merge(word, ids);
     return;
@@ -313,4 +302,4 @@ void bpe_model::encode_word(std::string_view word, bool use_cache,
   cache::store(slot, word, ids.data() + before, ids.size() - before);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

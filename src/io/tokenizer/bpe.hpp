@@ -31,16 +31,16 @@ public:
   int64_t size() const { return static_cast<int64_t>(texts_.size()); }
 
 private:
-  std::vector<std::unique_ptr<std::string>> texts_; // by id; the views below point into them
+  std::vector<std::unique_ptr<std::string>> texts_;  // by id; the views below point into them
   std::unordered_map<std::string_view, int32_t> ids_;
 };
 
 struct bpe_options {
-  bool byte_level = true; ///< words are bytes, spelt in the alphabet of utf8.hpp; else characters
-  bool byte_fallback = false; ///< characters without a token become tokens <0x00> ... <0xFF>
-  bool fuse_unk = false;      ///< neighbouring unknowns become one
-  bool ignore_merges = false; ///< a word that is a token as a whole is that token
-  std::optional<int32_t> unk; ///< for what has no token; without it, that is dropped
+  bool byte_level = true;      ///< words are bytes, spelt in the alphabet of utf8.hpp; else characters
+  bool byte_fallback = false;  ///< characters without a token become tokens <0x00> ... <0xFF>
+  bool fuse_unk = false;       ///< neighbouring unknowns become one
+  bool ignore_merges = false;  ///< a word that is a token as a whole is that token
+  std::optional<int32_t> unk;  ///< for what has no token; without it, that is dropped
 };
 
 /// Merges of a word: the pair of neighbours with the lowest rank becomes one token (the leftmost of
@@ -67,7 +67,7 @@ public:
 
 private:
   struct merge_rule {
-    uint64_t pair = no_pair; // left id << 32 | right id
+    uint64_t pair = no_pair;  // left id << 32 | right id
     int32_t rank = 0;
     int32_t result = 0;
   };
@@ -78,18 +78,17 @@ private:
   void set_byte_ids();
   void append_unknown(std::vector<int32_t>& symbols, bool& after_unknown) const;
   void append_symbols(std::string_view word, std::vector<int32_t>& symbols) const;
-  void append_character(std::string_view character, std::vector<int32_t>& symbols,
-                        bool& after_unknown) const;
+  void append_character(std::string_view character, std::vector<int32_t>& symbols, bool& after_unknown) const;
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
   void merge_short(std::vector<int32_t>& symbols) const;
   void merge_long(std::vector<int32_t>& symbols) const;
 
   const vocabulary& words_;
   bpe_options options_;
-  std::array<int32_t, 256> byte_ids_{}; // of the alphabet's characters, or of <0x00> ...; -1: none
-  std::vector<merge_rule> rules_;       // open addressing, a power of two
+  std::array<int32_t, 256> byte_ids_{};  // of the alphabet's characters, or of <0x00> ...; -1: none
+  std::vector<merge_rule> rules_;        // open addressing, a power of two
   mutable std::mutex cache_mutex_;
   std::unique_ptr<cache> cache_;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -28,10 +28,9 @@ private:
   std::unique_ptr<token_decoder> decoder_;
 };
 
-bpe_tokenizer::bpe_tokenizer(bpe_definition definition, const special_ids& specials,
-                             uint64_t digest, std::string chat_template)
-    : definition_(std::move(definition)),
-      model_(definition_.words, definition_.merges, definition_.options),
+bpe_tokenizer::bpe_tokenizer(bpe_definition definition, const special_ids& specials, uint64_t digest,
+                             std::string chat_template)
+    : definition_(std::move(definition)), model_(definition_.words, definition_.merges, definition_.options),
       special_(static_cast<size_t>(definition_.words.size())) {
   definition_.merges = {};
   for (const added_token& token : definition_.added) {
@@ -79,8 +78,7 @@ std::vector<int32_t> bpe_tokenizer::encode(std::string_view text, bool add_speci
   return ids;
 }
 
-void bpe_tokenizer::encode_part(std::string_view text, bool at_start, bool use_cache,
-                                std::vector<int32_t>& ids) const {
+void bpe_tokenizer::encode_part(std::string_view text, bool at_start, bool use_cache, std::vector<int32_t>& ids) const {
   std::string normal;
   if (!definition_.normalizers.empty()) {
     normal = text;
@@ -114,4 +112,4 @@ std::unique_ptr<stream_decoder> bpe_tokenizer::make_stream_decoder(bool skip_spe
   return std::make_unique<stream>(*this, skip_special);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

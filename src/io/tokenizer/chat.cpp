@@ -13,11 +13,10 @@
 namespace troupe::io {
 namespace {
 
-constexpr std::array<std::string_view, 7> all_names{
-    "chatml", "smollm2", "qwen2", "dialogue", "deepspeed-chat", "llama-2", "llama-3"};
+constexpr std::array<std::string_view, 7> all_names{"chatml",         "smollm2", "qwen2",  "dialogue",
+                                                    "deepspeed-chat", "llama-2", "llama-3"};
 
-constexpr std::string_view smollm2_system =
-    "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+constexpr std::string_view smollm2_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 constexpr std::string_view qwen2_system = "You are a helpful assistant.";
 
 constexpr std::string_view chatml_template = R"(
@@ -105,14 +104,12 @@ void check(std::span<const chat_message> messages) {
     const std::string& role = messages[i].role;
     if (role != "user" && role != "assistant" && (role != "system" || i > 0)) {
       throw error(errc::bad_argument, "message {} has the role \"{}\": {}", i + 1, role,
-                  role == "system" ? "only the first may be system"
-                                   : "system, user and assistant are known");
+                  role == "system" ? "only the first may be system" : "system, user and assistant are known");
     }
   }
 }
 
-std::string render_dialogue(std::span<const chat_message> messages, bool prompt,
-                            std::string_view gap) {
+std::string render_dialogue(std::span<const chat_message> messages, bool prompt, std::string_view gap) {
   std::string text;
   for (const chat_message& message : messages) {
     if (message.role != "system") {
@@ -133,13 +130,12 @@ std::string render_llama_2(std::span<const chat_message> messages) {
   for (size_t i = 0; i < messages.size(); ++i) {
     const bool is_user = messages[i].role == "user";
     if (is_user != (i % 2 == 0)) {
-      throw error(errc::bad_argument,
-                  "message {} is the {}'s: llama-2 needs user and assistant in turns, user first",
+      throw error(errc::bad_argument, "message {} is the {}'s: llama-2 needs user and assistant in turns, user first",
                   i + 1, messages[i].role);
     }
     const std::string content = (i == 0 ? system : std::string()) + messages[i].content;
-    text += is_user ? fmt::format("<s>[INST] {} [/INST]", stripped(content))
-                    : fmt::format(" {} </s>", stripped(content));
+    text +=
+        is_user ? fmt::format("<s>[INST] {} [/INST]", stripped(content)) : fmt::format(" {} </s>", stripped(content));
   }
   return text;
 }
@@ -147,8 +143,8 @@ std::string render_llama_2(std::span<const chat_message> messages) {
 std::string render_llama_3(std::span<const chat_message> messages, bool prompt) {
   std::string text = "<|begin_of_text|>";
   for (const chat_message& message : messages) {
-    text += fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>", message.role,
-                        stripped(message.content));
+    text +=
+        fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>", message.role, stripped(message.content));
   }
   return prompt ? text + "<|start_header_id|>assistant<|end_header_id|>\n\n" : text;
 }
@@ -159,12 +155,10 @@ std::optional<std::string> find_system(std::string_view canonical) {
   const size_t hole = known.find("SYSTEM");
   const std::string_view head = std::string_view(known).substr(0, hole);
   const std::string_view tail = std::string_view(known).substr(hole + 6);
-  if (canonical.size() < head.size() + tail.size() || !canonical.starts_with(head) ||
-      !canonical.ends_with(tail)) {
+  if (canonical.size() < head.size() + tail.size() || !canonical.starts_with(head) || !canonical.ends_with(tail)) {
     return std::nullopt;
   }
-  const std::string_view middle =
-      canonical.substr(head.size(), canonical.size() - head.size() - tail.size());
+  const std::string_view middle = canonical.substr(head.size(), canonical.size() - head.size() - tail.size());
   // A quote would end the literal, and what follows it could be anything.
   if (middle.find_first_of("\"\\") != std::string_view::npos) {
     return std::nullopt;
@@ -172,15 +166,14 @@ std::optional<std::string> find_system(std::string_view canonical) {
   return std::string(middle);
 }
 
-} // namespace
+}  // namespace
 
 std::span<const std::string_view> chat_format::names() { return all_names; }
 
 chat_format chat_format::named(std::string_view name) {
   const auto known = std::find(all_names.begin(), all_names.end(), name);
   if (known == all_names.end()) {
-    throw error(errc::unsupported, "chat format \"{}\" is not known (known: {})", name,
-                list_of_names());
+    throw error(errc::unsupported, "chat format \"{}\" is not known (known: {})", name, list_of_names());
   }
   chat_format result(*known);
   result.system_ = *known == "smollm2" ? smollm2_system : *known == "qwen2" ? qwen2_system : "";
@@ -201,8 +194,7 @@ chat_format chat_format::recognise(std::string_view jinja) {
     result.system_ = *system;
     return result;
   }
-  throw error(errc::unsupported,
-              "the chat template of the tokenizer is none that is known (known: {}): \"{}{}\"",
+  throw error(errc::unsupported, "the chat template of the tokenizer is none that is known (known: {}): \"{}{}\"",
               list_of_names(), jinja.substr(0, 200), jinja.size() > 200 ? "..." : "");
 }
 
@@ -224,8 +216,7 @@ std::string chat_format::render_chatml(std::span<const chat_message> messages, b
   return prompt ? text + "<|im_start|>assistant\n" : text;
 }
 
-std::string chat_format::render(std::span<const chat_message> messages,
-                                bool add_generation_prompt) const {
+std::string chat_format::render(std::span<const chat_message> messages, bool add_generation_prompt) const {
   check(messages);
   if (name_ == "dialogue") {
     return render_dialogue(messages, add_generation_prompt, "\n\n");
@@ -295,4 +286,4 @@ std::vector<chat_message> read_messages(const json_line& value) {
   return messages;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -15,7 +15,7 @@
 namespace troupe::io {
 
 struct chat_message {
-  std::string role; ///< "system" (only as the first message), "user" or "assistant"
+  std::string role;  ///< "system" (only as the first message), "user" or "assistant"
   std::string content;
 };
 
@@ -67,8 +67,8 @@ private:
   std::string render_chatml(std::span<const chat_message> messages, bool prompt) const;
 
   std::string_view name_;
-  std::string system_; // of the chatml family: the message of those conversations that have none;
-                       // empty: none
+  std::string system_;  // of the chatml family: the message of those conversations that have none;
+                        // empty: none
 };
 
 /// The ids of a rendered conversation. Nothing is added; the special tokens in the text are
@@ -79,4 +79,4 @@ std::vector<int32_t> encode_chat(const tokenizer& tokens, std::string_view rende
 /// bad_argument.
 std::vector<chat_message> read_messages(const json_line& value);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -9,15 +9,13 @@ namespace troupe::io {
 namespace {
 
 struct token {
-  bool is_text = false; // a string literal, unescaped
+  bool is_text = false;  // a string literal, unescaped
   std::string value;
 };
 
 using token_list = std::vector<token>;
 
-bool is_name_character(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
-}
+bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 // A string literal from its opening quote on; empty where it does not end.
 std::optional<token> read_string(std::string_view source, size_t& at) {
@@ -75,8 +73,7 @@ bool is(const token_list& tokens, size_t i, std::string_view value) {
 token_list with_dots(const token_list& tokens) {
   token_list result;
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (is(tokens, i, "[") && i > 0 && i + 2 < tokens.size() && tokens[i + 1].is_text &&
-        is(tokens, i + 2, "]")) {
+    if (is(tokens, i, "[") && i > 0 && i + 2 < tokens.size() && tokens[i + 1].is_text && is(tokens, i + 2, "]")) {
       result.push_back({false, "."});
       result.push_back({false, tokens[i + 1].value});
       i += 2;
@@ -98,8 +95,7 @@ std::string quoted(std::string_view text) {
 std::string joined(const token_list& tokens, size_t begin, size_t end) {
   std::string result;
   for (size_t i = begin; i < end; ++i) {
-    result +=
-        (i > begin ? " " : "") + (tokens[i].is_text ? quoted(tokens[i].value) : tokens[i].value);
+    result += (i > begin ? " " : "") + (tokens[i].is_text ? quoted(tokens[i].value) : tokens[i].value);
   }
   return result;
 }
@@ -153,12 +149,11 @@ private:
   static bool is_plain_sum(const token_list& tokens) {
     bool has_text = false;
     for (size_t i = 0; i < tokens.size(); ++i) {
-      const bool harmless =
-          tokens[i].is_text || is(tokens, i, "+") || is(tokens, i, ".") || is(tokens, i, "|") ||
-          is(tokens, i, "(") || is(tokens, i, ")") ||
-          (is_name_character(tokens[i].value.front()) && !is(tokens, i, "if") &&
-           !is(tokens, i, "else") && !is(tokens, i, "and") && !is(tokens, i, "or") &&
-           !is(tokens, i, "not") && !is(tokens, i, "in") && !is(tokens, i, "is"));
+      const bool harmless = tokens[i].is_text || is(tokens, i, "+") || is(tokens, i, ".") || is(tokens, i, "|") ||
+                            is(tokens, i, "(") || is(tokens, i, ")") ||
+                            (is_name_character(tokens[i].value.front()) && !is(tokens, i, "if") &&
+                             !is(tokens, i, "else") && !is(tokens, i, "and") && !is(tokens, i, "or") &&
+                             !is(tokens, i, "not") && !is(tokens, i, "in") && !is(tokens, i, "is"));
       if (!harmless) {
         return false;
       }
@@ -184,7 +179,7 @@ private:
 };
 
 struct tag {
-  char kind = '%'; // %, { or #
+  char kind = '%';  // %, { or #
   size_t begin = 0;
   size_t end = 0;
   std::string_view inside;
@@ -213,8 +208,7 @@ std::optional<size_t> find_close(std::string_view source, size_t at, std::string
 std::optional<tag> find_tag(std::string_view source, size_t from) {
   size_t at = from;
   while (at + 1 < source.size() &&
-         !(source[at] == '{' &&
-           (source[at + 1] == '{' || source[at + 1] == '%' || source[at + 1] == '#'))) {
+         !(source[at] == '{' && (source[at + 1] == '{' || source[at + 1] == '%' || source[at + 1] == '#'))) {
     ++at;
   }
   if (at + 1 >= source.size()) {
@@ -252,14 +246,13 @@ std::string_view between(std::string_view text, const tag* before, const tag* af
     text = text.substr(0, text.find_last_not_of(spaces) + 1);
   } else if (after != nullptr && after->kind != '{') {
     const size_t end = text.find_last_not_of(" \t") + 1;
-    const bool at_line_start =
-        end == 0 ? before == nullptr || before->kind != '{' : text[end - 1] == '\n';
+    const bool at_line_start = end == 0 ? before == nullptr || before->kind != '{' : text[end - 1] == '\n';
     text = at_line_start ? text.substr(0, end) : text;
   }
   return text;
 }
 
-} // namespace
+}  // namespace
 
 std::string canonical_jinja(std::string_view source) {
   constexpr std::string_view no_op = "{%if not add_generation_prompt is defined%}"
@@ -272,8 +265,7 @@ std::string canonical_jinja(std::string_view source) {
     if (next->end == 0 || !tokens) {
       return std::string(source);
     }
-    writer.literal(
-        between(source.substr(at, next->begin - at), before ? &*before : nullptr, &*next));
+    writer.literal(between(source.substr(at, next->begin - at), before ? &*before : nullptr, &*next));
     const token_list dotted = with_dots(*tokens);
     if (next->kind == '%') {
       writer.statement(joined(dotted, 0, dotted.size()));
@@ -288,4 +280,4 @@ std::string canonical_jinja(std::string_view source) {
   return result.starts_with(no_op) ? result.substr(no_op.size()) : result;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

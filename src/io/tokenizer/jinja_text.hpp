@@ -13,4 +13,4 @@ namespace troupe::io {
 /// nothing that can.
 std::string canonical_jinja(std::string_view source);
 
-} // namespace troupe::io
+}  // namespace troupe::io

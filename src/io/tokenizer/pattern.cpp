@@ -29,7 +29,7 @@ std::string reason_of(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-} // namespace
+}  // namespace
 
 std::string with_unicode_spaces(std::string_view expression) {
   constexpr std::string_view spaces = R"(\t-\r\x{85}\p{Z})";
@@ -66,19 +66,18 @@ struct pattern::state {
 
 pattern::pattern(std::string_view expression) : state_(std::make_unique<state>()) {
   if (expression.size() > expression_limit_bytes) {
-    throw error(errc::unsupported, "a pattern of {} bytes: at most {} are handled",
-                expression.size(), expression_limit_bytes);
+    throw error(errc::unsupported, "a pattern of {} bytes: at most {} are handled", expression.size(),
+                expression_limit_bytes);
   }
   state_->expression = expression;
   const std::string text = with_unicode_spaces(expression);
   int code = 0;
   PCRE2_SIZE offset = 0;
   state_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset,
-                                   nullptr));
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr));
   if (state_->code == nullptr) {
-    throw error(errc::unsupported, "pattern \"{}\" does not compile: {} at byte {} of \"{}\"",
-                expression, reason_of(code), offset, text);
+    throw error(errc::unsupported, "pattern \"{}\" does not compile: {} at byte {} of \"{}\"", expression,
+                reason_of(code), offset, text);
   }
   // Where executable memory is refused, pcre2_match interprets: slower, same matches.
   pcre2_jit_compile(state_->code.get(), PCRE2_JIT_COMPLETE);
@@ -94,17 +93,14 @@ pattern::~pattern() = default;
 pattern::pattern(pattern&&) noexcept = default;
 pattern& pattern::operator=(pattern&&) noexcept = default;
 
-void pattern::for_each_match(std::string_view text,
-                             const std::function<void(size_t, size_t)>& on_match) const {
-  const pcre2_ptr<pcre2_match_data> data(
-      pcre2_match_data_create_from_pattern(state_->code.get(), nullptr));
+void pattern::for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& on_match) const {
+  const pcre2_ptr<pcre2_match_data> data(pcre2_match_data_create_from_pattern(state_->code.get(), nullptr));
   if (data == nullptr) {
     throw error(errc::out_of_memory, "no memory for the match data of PCRE2");
   }
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   const auto match = [&](size_t at, uint32_t options) {
-    return pcre2_match(state_->code.get(), subject, text.size(), at, options, data.get(),
-                       state_->limits.get());
+    return pcre2_match(state_->code.get(), subject, text.size(), at, options, data.get(), state_->limits.get());
   };
   size_t at = 0;
   while (at < text.size()) {
@@ -117,13 +113,13 @@ void pattern::for_each_match(std::string_view text,
       return;
     }
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
-    if (status < 0 || range[1] <= range[0] || range[0] < at) { // \K can turn a match around
-      throw error(errc::unsupported, "pattern \"{}\" failed at byte {} of a text: {}",
-                  state_->expression, at, status < 0 ? reason_of(status) : "no forward match");
+    if (status < 0 || range[1] <= range[0] || range[0] < at) {  // \K can turn a match around
+      throw error(errc::unsupported, "pattern \"{}\" failed at byte {} of a text: {}", state_->expression, at,
+                  status < 0 ? reason_of(status) : "no forward match");
     }
     on_match(range[0], range[1]);
     at = range[1];
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -22,8 +22,7 @@ public:
   /// Calls `on_match(begin, end)` for each match in `text` (valid UTF-8), from left to right, none
   /// empty, none overlapping. Errors  unsupported when matching exceeds its limits of steps and
   /// memory.
-  void for_each_match(std::string_view text,
-                      const std::function<void(size_t, size_t)>& on_match) const;
+  void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& on_match) const;
 
 private:
   struct state;
@@ -33,4 +32,4 @@ private:
 /// `expression` with every \s and \S spelt out.
 std::string with_unicode_spaces(std::string_view expression);
 
-} // namespace troupe::io
+}  // namespace troupe::io

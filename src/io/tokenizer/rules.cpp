@@ -43,9 +43,8 @@ std::vector<part> merge_parts(const std::vector<part>& parts, split_behaviour be
   bool previous = false;
   for (const part& next : parts) {
     const bool joins =
-        !merged.empty() &&
-        ((behaviour == split_behaviour::contiguous && next.is_match == merged.back().is_match) ||
-         (behaviour == split_behaviour::merged_with_previous && next.is_match && !previous));
+        !merged.empty() && ((behaviour == split_behaviour::contiguous && next.is_match == merged.back().is_match) ||
+                            (behaviour == split_behaviour::merged_with_previous && next.is_match && !previous));
     previous = next.is_match;
     if (joins) {
       merged.back().end = next.end;
@@ -72,13 +71,12 @@ std::vector<part> merge_with_next(const std::vector<part>& parts) {
   return merged;
 }
 
-void append_parts(std::string_view text, const matcher& match, split_behaviour behaviour,
-                  bool invert, std::vector<std::string_view>& pieces) {
+void append_parts(std::string_view text, const matcher& match, split_behaviour behaviour, bool invert,
+                  std::vector<std::string_view>& pieces) {
   std::vector<part> parts = parts_of(text, match, invert);
   if (behaviour == split_behaviour::merged_with_next) {
     parts = merge_with_next(parts);
-  } else if (behaviour == split_behaviour::contiguous ||
-             behaviour == split_behaviour::merged_with_previous) {
+  } else if (behaviour == split_behaviour::contiguous || behaviour == split_behaviour::merged_with_previous) {
     parts = merge_parts(parts, behaviour);
   }
   for (const part& p : parts) {
@@ -106,10 +104,8 @@ matcher match_pattern(std::string_view expression) {
 }
 
 matcher match_literal(std::string literal) {
-  return [literal = std::move(literal)](std::string_view text,
-                                        const std::function<void(size_t, size_t)>& on_match) {
-    for (size_t at = text.find(literal); at != std::string_view::npos;
-         at = text.find(literal, at + literal.size())) {
+  return [literal = std::move(literal)](std::string_view text, const std::function<void(size_t, size_t)>& on_match) {
+    for (size_t at = text.find(literal); at != std::string_view::npos; at = text.find(literal, at + literal.size())) {
       on_match(at, at + literal.size());
     }
   };
@@ -130,29 +126,24 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
 }
 
 void normalize(std::string& text, utf8proc_option_t options) {
-  if (std::all_of(text.begin(), text.end(),
-                  [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+  if (std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
     return;
   }
   utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &mapped, options);
+  const utf8proc_ssize_t size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                             static_cast<utf8proc_ssize_t>(text.size()), &mapped, options);
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
   if (size < 0) {
-    throw error(errc::bad_argument, "a text of {} bytes cannot be normalised: {}", text.size(),
-                utf8proc_errmsg(size));
+    throw error(errc::bad_argument, "a text of {} bytes cannot be normalised: {}", text.size(), utf8proc_errmsg(size));
   }
   text.assign(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
 }
 
-} // namespace
+}  // namespace
 
 normalize_step make_unicode_normalizer(std::string_view form) {
   const auto with = [](int options) -> normalize_step {
-    return [options](std::string& text) {
-      normalize(text, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | options));
-    };
+    return [options](std::string& text) { normalize(text, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | options)); };
   };
   if (form == "NFC") {
     return with(UTF8PROC_COMPOSE);
@@ -166,8 +157,7 @@ normalize_step make_unicode_normalizer(std::string_view form) {
   if (form == "NFKD") {
     return with(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
   }
-  throw error(errc::unsupported,
-              "normalizer \"{}\" is not supported (supported: NFC, NFD, NFKC, NFKD)", form);
+  throw error(errc::unsupported, "normalizer \"{}\" is not supported (supported: NFC, NFD, NFKC, NFKD)", form);
 }
 
 normalize_step make_prepend(std::string prefix) {
@@ -182,9 +172,7 @@ normalize_step make_replace(std::string from, std::string to) {
   if (from.empty()) {
     throw error(errc::bad_file, "normalizer \"Replace\" has an empty pattern");
   }
-  return [from = std::move(from), to = std::move(to)](std::string& text) {
-    replace_all(text, from, to);
-  };
+  return [from = std::move(from), to = std::move(to)](std::string& text) { replace_all(text, from, to); };
 }
 
 split_step make_pattern_split(std::string_view expression, split_behaviour behaviour, bool invert) {
@@ -200,8 +188,7 @@ split_step make_literal_split(std::string literal, split_behaviour behaviour, bo
 
 split_step make_byte_level_split(bool add_prefix_space, bool use_pattern) {
   const split_step by_pattern =
-      use_pattern ? make_pattern_split(gpt2_pattern(), split_behaviour::isolated, false)
-                  : split_step();
+      use_pattern ? make_pattern_split(gpt2_pattern(), split_behaviour::isolated, false) : split_step();
   return [add_prefix_space, by_pattern](piece_list& list) {
     if (add_prefix_space) {
       for (std::string_view& piece : list.pieces) {
@@ -218,15 +205,13 @@ split_step make_byte_level_split(bool add_prefix_space, bool use_pattern) {
 
 split_step make_metaspace_split(std::string replacement, prepend_scheme scheme, bool split) {
   const split_step cut =
-      split ? make_literal_split(replacement, split_behaviour::merged_with_next, false)
-            : split_step();
+      split ? make_literal_split(replacement, split_behaviour::merged_with_next, false) : split_step();
   return [replacement, scheme, cut](piece_list& list) {
     bool first = list.at_start;
     for (std::string_view& piece : list.pieces) {
       std::string text(piece);
       replace_all(text, " ", replacement);
-      const bool wanted =
-          scheme == prepend_scheme::always || (scheme == prepend_scheme::first && first);
+      const bool wanted = scheme == prepend_scheme::always || (scheme == prepend_scheme::first && first);
       if (wanted && !text.starts_with(replacement)) {
         text.insert(0, replacement);
       }
@@ -248,4 +233,4 @@ std::string_view qwen2_pattern() {
          R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -16,20 +16,14 @@ using normalize_step = std::function<void(std::string&)>;
 /// The pieces of one text; none is empty.
 struct piece_list {
   std::vector<std::string_view> pieces;
-  std::deque<std::string> storage; ///< texts that a step made, for the pieces that point into them
-  bool at_start = true;            ///< the first piece starts the text that the user gave
+  std::deque<std::string> storage;  ///< texts that a step made, for the pieces that point into them
+  bool at_start = true;             ///< the first piece starts the text that the user gave
 };
 
 /// Cuts every piece further.
 using split_step = std::function<void(piece_list&)>;
 
-enum class split_behaviour {
-  removed,
-  isolated,
-  merged_with_previous,
-  merged_with_next,
-  contiguous
-};
+enum class split_behaviour { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
 enum class prepend_scheme { always, first, never };
 
@@ -62,4 +56,4 @@ std::string_view gpt2_pattern();
 /// tokenizer.
 std::string_view qwen2_pattern();
 
-} // namespace troupe::io
+}  // namespace troupe::io

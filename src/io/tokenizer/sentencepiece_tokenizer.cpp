@@ -11,7 +11,7 @@
 namespace troupe::io {
 namespace {
 
-constexpr std::string_view space_mark = "\xE2\x96\x81"; // U+2581
+constexpr std::string_view space_mark = "\xE2\x96\x81";  // U+2581
 
 std::string with_spaces(std::string_view piece) {
   std::string text;
@@ -23,12 +23,11 @@ std::string with_spaces(std::string_view piece) {
   return text;
 }
 
-} // namespace
+}  // namespace
 
 class sentencepiece_tokenizer::stream final : public stream_decoder {
 public:
-  stream(const sentencepiece_tokenizer& tokens, bool skip_special)
-      : tokens_(tokens), skip_special_(skip_special) {}
+  stream(const sentencepiece_tokenizer& tokens, bool skip_special) : tokens_(tokens), skip_special_(skip_special) {}
 
   std::string push(int32_t id) override {
     if (id < 0 || id >= tokens_.vocabulary_size() || (skip_special_ && tokens_.is_special(id))) {
@@ -69,13 +68,12 @@ private:
 
   const sentencepiece_tokenizer& tokens_;
   bool skip_special_;
-  bool started_ = false; // text has begun, or its first space was dropped
+  bool started_ = false;  // text has begun, or its first space was dropped
   utf8_stream bytes_{utf8_stream::replacement::per_byte};
 };
 
-sentencepiece_tokenizer::sentencepiece_tokenizer(std::string_view model,
-                                                 const tokenizer_config& config, uint64_t digest,
-                                                 const std::string& where)
+sentencepiece_tokenizer::sentencepiece_tokenizer(std::string_view model, const tokenizer_config& config,
+                                                 uint64_t digest, const std::string& where)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
   const auto status = processor_->LoadFromSerializedProto(model);
   if (!status.ok() || processor_->GetPieceSize() == 0) {
@@ -136,16 +134,15 @@ void sentencepiece_tokenizer::probe_leading_spaces() {
   }
 }
 
-std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text,
-                                                     bool add_special_tokens) const {
+std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text, bool add_special_tokens) const {
   if (const auto at = find_invalid_utf8(text)) {
     throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
   }
   std::vector<int> ids;
   const auto status = processor_->Encode(text, &ids);
   if (!status.ok()) {
-    throw error(errc::bad_argument, "SentencePiece cannot encode a text of {} bytes: {}",
-                text.size(), status.message());
+    throw error(errc::bad_argument, "SentencePiece cannot encode a text of {} bytes: {}", text.size(),
+                status.message());
   }
   if (add_special_tokens && add_bos_) {
     ids.insert(ids.begin(), *specials_.bos);
@@ -156,8 +153,7 @@ std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text,
   return ids;
 }
 
-std::unique_ptr<stream_decoder>
-sentencepiece_tokenizer::make_stream_decoder(bool skip_special) const {
+std::unique_ptr<stream_decoder> sentencepiece_tokenizer::make_stream_decoder(bool skip_special) const {
   return std::make_unique<stream>(*this, skip_special);
 }
 
@@ -174,4 +170,4 @@ bool sentencepiece_tokenizer::is_special(int32_t id) const {
   return kind == piece_kind::control || kind == piece_kind::unknown;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -16,8 +16,8 @@ class SentencePieceProcessor;
 namespace troupe::io {
 
 /// The library encodes; decoding follows its rules piece by piece, so that it can be streamed.
-/// Control pieces (<s>,
-/// </s>) decode to nothing, skip_special or not. As with the library, special tokens spelt out in a
+/// Control pieces
+/// (<s>, </s>) decode to nothing, skip_special or not. As with the library, special tokens spelt out in a
 /// text are ordinary text, unless the model defines them as symbols of its user.
 class sentencepiece_tokenizer final : public tokenizer {
 public:
@@ -36,7 +36,7 @@ private:
   class stream;
   enum class piece_kind : uint8_t { text, control, unknown, byte };
   struct piece {
-    std::string text; // ▁ for spaces; of an unknown one: what it decodes to
+    std::string text;  // ▁ for spaces; of an unknown one: what it decodes to
     piece_kind kind = piece_kind::text;
     uint8_t byte = 0;
   };
@@ -45,12 +45,12 @@ private:
   void probe_leading_spaces();
 
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
-  std::vector<piece> pieces_; // by id
+  std::vector<piece> pieces_;  // by id
   std::unordered_map<std::string, int32_t> ids_;
-  bool drops_first_space_ = false; // the model puts a space before a text: decoding drops it again
-  bool drops_leading_spaces_ = false; // ... and all others at the start
+  bool drops_first_space_ = false;     // the model puts a space before a text: decoding drops it again
+  bool drops_leading_spaces_ = false;  // ... and all others at the start
   bool add_bos_ = false;
   bool add_eos_ = false;
 };
 
-} // namespace troupe::io
+}  // namespace troupe::io

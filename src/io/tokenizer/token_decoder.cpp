@@ -80,16 +80,14 @@ private:
   }
 
   word_decoder_options options_;
-  std::string bytes_;      // of the run of byte tokens so far
-  bool any_token_ = false; // seen
-  bool any_text_ = false;  // given out, or stripped
+  std::string bytes_;       // of the run of byte tokens so far
+  bool any_token_ = false;  // seen
+  bool any_text_ = false;   // given out, or stripped
 };
 
-} // namespace
+}  // namespace
 
-std::unique_ptr<token_decoder> make_byte_level_decoder() {
-  return std::make_unique<byte_level_decoder>();
-}
+std::unique_ptr<token_decoder> make_byte_level_decoder() { return std::make_unique<byte_level_decoder>(); }
 
 std::unique_ptr<token_decoder> make_word_decoder(const word_decoder_options& options) {
   return std::make_unique<word_decoder>(options);
@@ -102,8 +100,7 @@ std::optional<uint8_t> byte_of_fallback_token(std::string_view token) {
   uint8_t byte = 0;
   const char* end = token.data() + 5;
   const auto parsed = std::from_chars(token.data() + 3, end, byte, 16);
-  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional<uint8_t>(byte)
-                                                       : std::nullopt;
+  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional<uint8_t>(byte) : std::nullopt;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -29,12 +29,10 @@ using token_decoder_factory = std::function<std::unique_ptr<token_decoder>()>;
 std::unique_ptr<token_decoder> make_byte_level_decoder();
 
 struct word_decoder_options {
-  std::string space = "▁"; ///< what stands for a space in tokens; empty: nothing does
-  bool byte_fallback =
-      false; ///< tokens <0x00> ... <0xFF> are bytes; a run that is not UTF-8 is all U+FFFD
-  bool strip_first = false; ///< drop one space at the start of the text
-  bool drop_first_space =
-      false; ///< drop the space marks of the first token that start it (Metaspace)
+  std::string space = "▁";        ///< what stands for a space in tokens; empty: nothing does
+  bool byte_fallback = false;     ///< tokens <0x00> ... <0xFF> are bytes; a run that is not UTF-8 is all U+FFFD
+  bool strip_first = false;       ///< drop one space at the start of the text
+  bool drop_first_space = false;  ///< drop the space marks of the first token that start it (Metaspace)
 };
 
 /// Texts of characters, in the manner of Llama's tokenizer.json.
@@ -43,4 +41,4 @@ std::unique_ptr<token_decoder> make_word_decoder(const word_decoder_options& opt
 /// The byte of a token "<0x4F>".
 std::optional<uint8_t> byte_of_fallback_token(std::string_view token);
 
-} // namespace troupe::io
+}  // namespace troupe::io

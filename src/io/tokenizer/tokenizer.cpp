@@ -59,8 +59,8 @@ void add_configured_tokens(const tokenizer_config& config, bpe_definition& defin
     if (!id) {
       definition.words.add(token.content, token.id);
     } else if (*id != token.id) {
-      throw error(errc::bad_file, "{}: \"{}\" has the id {}, in the vocabulary {}", config.where,
-                  token.content, token.id, *id);
+      throw error(errc::bad_file, "{}: \"{}\" has the id {}, in the vocabulary {}", config.where, token.content,
+                  token.id, *id);
     }
     add(token);
   }
@@ -79,8 +79,7 @@ void add_configured_tokens(const tokenizer_config& config, bpe_definition& defin
 
 // add_bos_token and add_eos_token, where set, take the place of what tokenizer.json puts around a
 // text.
-void set_text_frame(const tokenizer_config& config, const special_ids& specials,
-                    bpe_definition& definition) {
+void set_text_frame(const tokenizer_config& config, const special_ids& specials, bpe_definition& definition) {
   const auto set = [&](std::optional<bool> wanted, std::optional<int32_t> id, const char* key,
                        std::vector<int32_t>& frame) {
     if (!wanted) {
@@ -98,7 +97,7 @@ void set_text_frame(const tokenizer_config& config, const special_ids& specials,
   set(config.add_eos, specials.eos, "add_eos_token", definition.suffix_ids);
 }
 
-} // namespace
+}  // namespace
 
 std::string tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
   const auto decoder = make_stream_decoder(skip_special);
@@ -118,8 +117,7 @@ std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const st
   } else if (files.vocab_json && files.merges_txt) {
     definition = read_vocab_merges(*files.vocab_json, *files.merges_txt, config, where);
   } else if (files.vocab_json || files.merges_txt) {
-    throw error(errc::not_found, "{}: {} without {}", where,
-                files.vocab_json ? "vocab.json" : "merges.txt",
+    throw error(errc::not_found, "{}: {} without {}", where, files.vocab_json ? "vocab.json" : "merges.txt",
                 files.vocab_json ? "merges.txt" : "vocab.json");
   } else if (files.tokenizer_model) {
     return std::make_unique<sentencepiece_tokenizer>(*files.tokenizer_model, config, digest,
@@ -134,8 +132,7 @@ std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const st
   const special_ids specials =
       find_specials(config, [&](std::string_view text) { return definition.words.find(text); });
   set_text_frame(config, specials, definition);
-  return std::make_unique<bpe_tokenizer>(std::move(definition), specials, digest,
-                                         config.chat_template);
+  return std::make_unique<bpe_tokenizer>(std::move(definition), specials, digest, config.chat_template);
 }
 
 std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder) {
@@ -157,4 +154,4 @@ std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   return make_tokenizer(files, folder.string());
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

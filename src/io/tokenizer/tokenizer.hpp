@@ -108,4 +108,4 @@ struct tokenizer_files {
 /// load_tokenizer of bytes; `where` names their place in errors.
 std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

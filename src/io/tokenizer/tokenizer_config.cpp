@@ -14,7 +14,7 @@ using nlohmann::json;
 
 struct class_defaults {
   std::string_view name;
-  std::string_view bos, eos, pad, unk; // empty: none
+  std::string_view bos, eos, pad, unk;  // empty: none
   bool add_bos = false;
 };
 
@@ -44,8 +44,7 @@ std::string special_text(const json& value, std::string_view key, const std::str
     return text_member(value, "content", fmt::format("{}, \"{}\"", where, key));
   }
   if (!value.is_string()) {
-    throw error(errc::bad_file, "{}: \"{}\" is of type {}, not text", where, key,
-                value.type_name());
+    throw error(errc::bad_file, "{}: \"{}\" is of type {}, not text", where, key, value.type_name());
   }
   return value.get<std::string>();
 }
@@ -61,8 +60,7 @@ std::optional<named_special> read_special(const json& config, const json& map, s
       return named_special{special_text(*found, key, where), true};
     }
   }
-  return fallback.empty() ? std::nullopt
-                          : std::optional(named_special{std::string(fallback), false});
+  return fallback.empty() ? std::nullopt : std::optional(named_special{std::string(fallback), false});
 }
 
 void read_additional(const json& source, tokenizer_config& config) {
@@ -70,8 +68,7 @@ void read_additional(const json& source, tokenizer_config& config) {
     return;
   }
   for (const json& entry : array_member(source, "additional_special_tokens", config.where)) {
-    config.additional_specials.push_back(
-        special_text(entry, "additional_special_tokens", config.where));
+    config.additional_specials.push_back(special_text(entry, "additional_special_tokens", config.where));
   }
 }
 
@@ -95,12 +92,10 @@ void read_added_decoder(const json& source, tokenizer_config& config) {
 }
 
 std::string optional_text(const json& source, std::string_view key, const std::string& where) {
-  return find_member(source, key, where) == nullptr ? std::string()
-                                                    : text_member(source, key, where);
+  return find_member(source, key, where) == nullptr ? std::string() : text_member(source, key, where);
 }
 
-std::optional<bool> optional_bool(const json& source, std::string_view key,
-                                  const std::string& where) {
+std::optional<bool> optional_bool(const json& source, std::string_view key, const std::string& where) {
   if (find_member(source, key, where) == nullptr) {
     return std::nullopt;
   }
@@ -137,13 +132,11 @@ json parse_object(const std::optional<std::string>& text, const std::string& whe
   return object;
 }
 
-} // namespace
+}  // namespace
 
 added_token read_added_token(const json& entry, const std::string& where) {
-  refuse_unknown_members(
-      entry,
-      {"__type", "id", "content", "special", "single_word", "lstrip", "rstrip", "normalized"},
-      where);
+  refuse_unknown_members(entry, {"__type", "id", "content", "special", "single_word", "lstrip", "rstrip", "normalized"},
+                         where);
   added_token token;
   token.content = text_member(entry, "content", where);
   token.special = bool_member(entry, "special", false, where);
@@ -162,8 +155,7 @@ tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::
   config.where = where + "/tokenizer_config.json";
   const json source = parse_object(files.tokenizer_config_json, config.where);
   const json map = parse_object(files.special_tokens_map_json, where + "/special_tokens_map.json");
-  config.tokenizer_class =
-      class_without_fast(optional_text(source, "tokenizer_class", config.where));
+  config.tokenizer_class = class_without_fast(optional_text(source, "tokenizer_class", config.where));
   const class_defaults& defaults = defaults_of(config.tokenizer_class);
   config.bos = read_special(source, map, "bos_token", defaults.bos, config.where);
   config.eos = read_special(source, map, "eos_token", defaults.eos, config.where);
@@ -180,8 +172,8 @@ tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::
   config.add_prefix_space = bool_member(source, "add_prefix_space", false, config.where);
   config.pattern = optional_text(source, "pre_tokenizer_regex", config.where);
   config.normalizer = optional_text(source, "normalizer", config.where);
-  config.chat_template = files.chat_template_jinja ? *files.chat_template_jinja
-                                                   : read_chat_template(source, config.where);
+  config.chat_template =
+      files.chat_template_jinja ? *files.chat_template_jinja : read_chat_template(source, config.where);
   return config;
 }
 
@@ -190,13 +182,12 @@ special_ids find_specials(const tokenizer_config& config,
   const auto id_of = [&](const std::optional<named_special>& token, std::string_view key) {
     const auto id = token ? find(token->text) : std::nullopt;
     if (token && token->required && !id) {
-      throw error(errc::bad_file, "{}: {} \"{}\" is not in the vocabulary", config.where, key,
-                  token->text);
+      throw error(errc::bad_file, "{}: {} \"{}\" is not in the vocabulary", config.where, key, token->text);
     }
     return id;
   };
-  return {id_of(config.bos, "bos_token"), id_of(config.eos, "eos_token"),
-          id_of(config.pad, "pad_token"), id_of(config.unk, "unk_token")};
+  return {id_of(config.bos, "bos_token"), id_of(config.eos, "eos_token"), id_of(config.pad, "pad_token"),
+          id_of(config.unk, "unk_token")};
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

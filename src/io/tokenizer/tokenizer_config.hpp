@@ -23,16 +23,16 @@ struct named_special {
 };
 
 struct tokenizer_config {
-  std::string where;           ///< for errors
-  std::string tokenizer_class; ///< without the ending "Fast"; empty where the file has none
+  std::string where;            ///< for errors
+  std::string tokenizer_class;  ///< without the ending "Fast"; empty where the file has none
   std::optional<named_special> bos, eos, pad, unk;
   std::vector<std::string> additional_specials;
-  std::vector<added_token> added; ///< added_tokens_decoder
-  std::optional<bool> add_bos;    ///< add_bos_token
-  std::optional<bool> add_eos;    ///< add_eos_token
+  std::vector<added_token> added;  ///< added_tokens_decoder
+  std::optional<bool> add_bos;     ///< add_bos_token
+  std::optional<bool> add_eos;     ///< add_eos_token
   bool add_prefix_space = false;
-  std::string pattern;    ///< pre_tokenizer_regex; empty: by class
-  std::string normalizer; ///< "NFC", ...; empty: by class
+  std::string pattern;     ///< pre_tokenizer_regex; empty: by class
+  std::string normalizer;  ///< "NFC", ...; empty: by class
   std::string chat_template;
 };
 
@@ -48,4 +48,4 @@ special_ids find_specials(const tokenizer_config& config,
 /// unsupported (a key).
 added_token read_added_token(const nlohmann::json& entry, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -94,42 +94,35 @@ split_step read_split(const json& step, const std::string& where) {
 
 prepend_scheme read_prepend_scheme(const json& step, const std::string& where) {
   if (find_member(step, "prepend_scheme", where) == nullptr) {
-    return bool_member(step, "add_prefix_space", true, where) ? prepend_scheme::always
-                                                              : prepend_scheme::never;
+    return bool_member(step, "add_prefix_space", true, where) ? prepend_scheme::always : prepend_scheme::never;
   }
   const std::string name = text_member(step, "prepend_scheme", where);
   if (name == "always" || name == "first" || name == "never") {
-    return name == "always"  ? prepend_scheme::always
-           : name == "first" ? prepend_scheme::first
-                             : prepend_scheme::never;
+    return name == "always" ? prepend_scheme::always : name == "first" ? prepend_scheme::first : prepend_scheme::never;
   }
   refuse("prepend_scheme", name, where);
 }
 
 void refuse_unknown_metaspace(const json& step, const std::string& where) {
-  refuse_unknown_members(
-      step, {"type", "replacement", "str_rep", "add_prefix_space", "prepend_scheme", "split"},
-      where);
+  refuse_unknown_members(step, {"type", "replacement", "str_rep", "add_prefix_space", "prepend_scheme", "split"},
+                         where);
 }
 
 void read_pre_tokenizer(const json& component, const std::string& where, bpe_definition& result) {
   const auto on_step = [&](const std::string& type, const json& step) {
     if (result.options.byte_level) {
-      throw error(errc::unsupported, "{}: \"{}\" after \"ByteLevel\" is not supported", where,
-                  type);
+      throw error(errc::unsupported, "{}: \"{}\" after \"ByteLevel\" is not supported", where, type);
     }
     if (type == "ByteLevel") {
-      refuse_unknown_members(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"},
-                             where);
+      refuse_unknown_members(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where);
       result.options.byte_level = true;
-      result.splits.push_back(
-          make_byte_level_split(bool_member(step, "add_prefix_space", true, where),
-                                bool_member(step, "use_regex", true, where)));
+      result.splits.push_back(make_byte_level_split(bool_member(step, "add_prefix_space", true, where),
+                                                    bool_member(step, "use_regex", true, where)));
     } else if (type == "Digits") {
       refuse_unknown_members(step, {"type", "individual_digits"}, where);
       const bool single = bool_member(step, "individual_digits", false, where);
-      result.splits.push_back(make_pattern_split(
-          R"(\p{N})", single ? split_behaviour::isolated : split_behaviour::contiguous, false));
+      result.splits.push_back(
+          make_pattern_split(R"(\p{N})", single ? split_behaviour::isolated : split_behaviour::contiguous, false));
     } else if (type == "Split") {
       result.splits.push_back(read_split(step, where));
     } else if (type == "Metaspace") {
@@ -138,8 +131,8 @@ void read_pre_tokenizer(const json& component, const std::string& where, bpe_def
       if (mark.empty()) {
         throw error(errc::bad_file, "{}: \"replacement\" is empty", where);
       }
-      result.splits.push_back(make_metaspace_split(mark, read_prepend_scheme(step, where),
-                                                   bool_member(step, "split", true, where)));
+      result.splits.push_back(
+          make_metaspace_split(mark, read_prepend_scheme(step, where), bool_member(step, "split", true, where)));
     } else {
       refuse("type", type, where);
     }
@@ -155,8 +148,7 @@ public:
 
   void operator()(const std::string& type, const json& step) {
     if (type == "ByteLevel") {
-      refuse_unknown_members(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"},
-                             where_);
+      refuse_unknown_members(step, {"type", "add_prefix_space", "trim_offsets", "use_regex"}, where_);
       advance(type, 5);
       byte_level_ = true;
     } else if (type == "Replace") {
@@ -193,8 +185,7 @@ public:
 private:
   void advance(const std::string& type, int place) {
     if (place <= place_ || (place == 5 && place_ > 0)) {
-      throw error(errc::unsupported, "{}: \"{}\" in this place of a Sequence is not supported",
-                  where_, type);
+      throw error(errc::unsupported, "{}: \"{}\" in this place of a Sequence is not supported", where_, type);
     }
     place_ = place;
   }
@@ -218,16 +209,15 @@ private:
   int place_ = 0;
 };
 
-void append_template_ids(const json& component, const json& entry, const std::string& where,
-                         const vocabulary& words, std::vector<int32_t>& ids) {
+void append_template_ids(const json& component, const json& entry, const std::string& where, const vocabulary& words,
+                         std::vector<int32_t>& ids) {
   const std::string name = text_member(entry, "id", where);
-  const json& special =
-      member(member(component, "special_tokens", where), name, where + ", special_tokens");
+  const json& special = member(member(component, "special_tokens", where), name, where + ", special_tokens");
   for (const json& id : array_member(special, "ids", where)) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= uint64_t{token_id_limit} ||
         words.text_of(id.get<int64_t>()) == nullptr) {
-      throw error(errc::bad_file, "{}: special token \"{}\" has the id {}, which no token has",
-                  where, name, id.dump(-1, ' ', false, json::error_handler_t::replace));
+      throw error(errc::bad_file, "{}: special token \"{}\" has the id {}, which no token has", where, name,
+                  id.dump(-1, ' ', false, json::error_handler_t::replace));
     }
     ids.push_back(id.get<int32_t>());
   }
@@ -239,8 +229,7 @@ void read_template(const json& component, const std::string& where, bpe_definiti
   for (const json& entry : array_member(component, "single", where)) {
     refuse_unknown_members(entry, {"SpecialToken", "Sequence"}, where);
     if (const json* special = find_member(entry, "SpecialToken", where)) {
-      append_template_ids(component, *special, where, result.words,
-                          seen_text ? result.suffix_ids : result.prefix_ids);
+      append_template_ids(component, *special, where, result.words, seen_text ? result.suffix_ids : result.prefix_ids);
     } else if (std::exchange(seen_text, true)) {
       throw error(errc::bad_file, "{}: \"single\" has the text twice", where);
     }
@@ -258,7 +247,7 @@ void read_post_processor(const json& component, const std::string& where, bpe_de
         refuse("a second", type, where);
       }
       read_template(step, where, result);
-    } else if (type != "ByteLevel") { // which concerns offsets only
+    } else if (type != "ByteLevel") {  // which concerns offsets only
       refuse("type", type, where);
     }
   });
@@ -266,9 +255,8 @@ void read_post_processor(const json& component, const std::string& where, bpe_de
 
 void refuse_model_extras(const json& model, const std::string& where) {
   refuse_unknown_members(model,
-                         {"type", "dropout", "unk_token", "continuing_subword_prefix",
-                          "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges",
-                          "vocab", "merges"},
+                         {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+                          "byte_fallback", "ignore_merges", "vocab", "merges"},
                          where);
   if (const json* dropout = find_member(model, "dropout", where)) {
     if (!dropout->is_number() || dropout->get<double>() != 0) {
@@ -283,16 +271,14 @@ void refuse_model_extras(const json& model, const std::string& where) {
 }
 
 // "left right", or ["left", "right"]
-std::pair<std::string, std::string> read_merge(const json& entry, size_t rank,
-                                               const std::string& where) {
+std::pair<std::string, std::string> read_merge(const json& entry, size_t rank, const std::string& where) {
   if (entry.is_string()) {
     const auto& text = entry.get_ref<const std::string&>();
     const size_t space = text.find(' ');
     if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) {
       return {text.substr(0, space), text.substr(space + 1)};
     }
-  } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
-             entry[1].is_string()) {
+  } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
     return {entry[0].get<std::string>(), entry[1].get<std::string>()};
   }
   throw error(errc::bad_file, "{}: merge {} is not a pair of tokens", where, rank);
@@ -329,21 +315,21 @@ void read_added(const json& root, const std::string& where, bpe_definition& resu
     if (!known) {
       result.words.add(token.content, id);
     } else if (*known != id) {
-      throw error(errc::bad_file, "{}: added token \"{}\" has the id {}, in the vocabulary {}",
-                  where, token.content, id, *known);
+      throw error(errc::bad_file, "{}: added token \"{}\" has the id {}, in the vocabulary {}", where, token.content,
+                  id, *known);
     }
     token.id = static_cast<int32_t>(id);
     result.added.push_back(std::move(token));
   }
 }
 
-} // namespace
+}  // namespace
 
 bpe_definition read_tokenizer_json(std::string_view text, const std::string& where) {
   const json root = parse_json(text, where);
   refuse_unknown_members(root,
-                         {"version", "truncation", "padding", "added_tokens", "normalizer",
-                          "pre_tokenizer", "post_processor", "decoder", "model"},
+                         {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+                          "post_processor", "decoder", "model"},
                          where);
   bpe_definition result;
   result.options.byte_level = false;
@@ -365,4 +351,4 @@ bpe_definition read_tokenizer_json(std::string_view text, const std::string& whe
   return result;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -13,10 +13,9 @@ namespace troupe::io {
 ///   normalizer      NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence
 ///   pre_tokenizer   ByteLevel (last), Digits, Split, Metaspace, Sequence
 ///   post_processor  ByteLevel (nothing to do), TemplateProcessing (its `single`), Sequence
-///   decoder         ByteLevel; Metaspace; Sequence of Replace, ByteFallback, Fuse, Strip in this
-///   order
+///   decoder         ByteLevel; Metaspace; Sequence of Replace, ByteFallback, Fuse, Strip in this order
 /// `truncation` and `padding` are settings of the program that wrote the file, and ignored.
 /// Errors  bad_file, unsupported; each names `where` and the component.
 bpe_definition read_tokenizer_json(std::string_view text, const std::string& where);
 
-} // namespace troupe::io
+}  // namespace troupe::io

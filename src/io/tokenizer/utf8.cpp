@@ -8,8 +8,8 @@ namespace {
 constexpr std::string_view replacement_character = "\xEF\xBF\xBD";
 
 struct lead_byte {
-  size_t length = 0;  // of the character; 0: no character starts so
-  uint8_t low = 0x80; // range of the second byte
+  size_t length = 0;   // of the character; 0: no character starts so
+  uint8_t low = 0x80;  // range of the second byte
   uint8_t high = 0xBF;
 };
 
@@ -21,24 +21,21 @@ lead_byte classify(uint8_t byte) {
     return {2};
   }
   if (byte >= 0xE0 && byte <= 0xEF) {
-    return {3, static_cast<uint8_t>(byte == 0xE0 ? 0xA0 : 0x80),
-            static_cast<uint8_t>(byte == 0xED ? 0x9F : 0xBF)};
+    return {3, static_cast<uint8_t>(byte == 0xE0 ? 0xA0 : 0x80), static_cast<uint8_t>(byte == 0xED ? 0x9F : 0xBF)};
   }
   if (byte >= 0xF0 && byte <= 0xF4) {
-    return {4, static_cast<uint8_t>(byte == 0xF0 ? 0x90 : 0x80),
-            static_cast<uint8_t>(byte == 0xF4 ? 0x8F : 0xBF)};
+    return {4, static_cast<uint8_t>(byte == 0xF0 ? 0x90 : 0x80), static_cast<uint8_t>(byte == 0xF4 ? 0x8F : 0xBF)};
   }
   return {};
 }
 
 bool is_printable_latin(uint32_t code) {
-  return (code >= 0x21 && code <= 0x7E) || (code >= 0xA1 && code <= 0xAC) ||
-         (code >= 0xAE && code <= 0xFF);
+  return (code >= 0x21 && code <= 0x7E) || (code >= 0xA1 && code <= 0xAC) || (code >= 0xAE && code <= 0xFF);
 }
 
 struct alphabet {
   std::array<std::string, 256> characters;
-  std::array<int16_t, 512> bytes; // by code point; -1: no byte
+  std::array<int16_t, 512> bytes;  // by code point; -1: no byte
 
   alphabet() {
     bytes.fill(-1);
@@ -56,7 +53,7 @@ const alphabet& the_alphabet() {
   return value;
 }
 
-} // namespace
+}  // namespace
 
 utf8_step read_utf8(std::string_view bytes) {
   TROUPE_ASSERT(!bytes.empty());
@@ -165,8 +162,7 @@ std::string bytes_of_token(std::string_view token) {
   std::string_view rest = token;
   while (!rest.empty()) {
     const utf8_step step = read_utf8(rest);
-    const auto byte = step.what == utf8_step::kind::character ? byte_of_character(step.code)
-                                                              : std::optional<uint8_t>();
+    const auto byte = step.what == utf8_step::kind::character ? byte_of_character(step.code) : std::optional<uint8_t>();
     if (!byte) {
       return std::string(token);
     }
@@ -176,4 +172,4 @@ std::string bytes_of_token(std::string_view token) {
   return bytes;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -13,14 +13,14 @@ namespace troupe::io {
 /// What stands at the start of some bytes.
 struct utf8_step {
   enum class kind {
-    character,  ///< a whole character of `length` bytes
-    invalid,    ///< the `length` bytes that are the longest prefix of a character, or one byte that
-                ///< starts none
-    incomplete, ///< the bytes end inside a character that is valid so far; `length` is all of them
+    character,   ///< a whole character of `length` bytes
+    invalid,     ///< the `length` bytes that are the longest prefix of a character, or one byte that
+                 ///< starts none
+    incomplete,  ///< the bytes end inside a character that is valid so far; `length` is all of them
   };
   kind what = kind::invalid;
   size_t length = 0;
-  uint32_t code = 0; ///< the code point of a whole character
+  uint32_t code = 0;  ///< the code point of a whole character
 };
 
 /// Errors  none; `bytes` is not empty. Overlong forms, surrogates and code points beyond U+10FFFF
@@ -37,8 +37,8 @@ void append_utf8(std::string& text, uint32_t code);
 class utf8_stream {
 public:
   enum class replacement {
-    per_subpart, ///< one U+FFFD for each maximal subpart (Rust's from_utf8_lossy)
-    per_byte,    ///< one U+FFFD for each byte of an invalid sequence (SentencePiece)
+    per_subpart,  ///< one U+FFFD for each maximal subpart (Rust's from_utf8_lossy)
+    per_byte,     ///< one U+FFFD for each byte of an invalid sequence (SentencePiece)
   };
   explicit utf8_stream(replacement rule) : rule_(rule) {}
 
@@ -52,7 +52,7 @@ private:
   void replace(std::string& text, utf8_step step) const;
 
   replacement rule_;
-  std::string pending_; // a proper prefix of a character, or nothing
+  std::string pending_;  // a proper prefix of a character, or nothing
 };
 
 /// GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other bytes for U+0100 and
@@ -66,4 +66,4 @@ std::optional<uint8_t> byte_of_character(uint32_t code);
 /// of them is not in the alphabet (added tokens), its own UTF-8.
 std::string bytes_of_token(std::string_view token);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -24,8 +24,7 @@ bpe_model::merge_list read_merges(std::string_view text, const std::string& wher
     const size_t space = line.find(' ');
     if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
         line.find(' ', space + 1) != std::string_view::npos) {
-      throw error(errc::bad_file, "{}, line {}: not two tokens with a space between", where,
-                  line_number);
+      throw error(errc::bad_file, "{}, line {}: not two tokens with a space between", where, line_number);
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
@@ -33,15 +32,14 @@ bpe_model::merge_list read_merges(std::string_view text, const std::string& wher
 }
 
 void set_rules(const tokenizer_config& config, bpe_definition& definition) {
-  constexpr std::array<std::string_view, 4> gpt2_like{"", "GPT2Tokenizer", "GPTNeoXTokenizer",
-                                                      "BloomTokenizer"};
+  constexpr std::array<std::string_view, 4> gpt2_like{"", "GPT2Tokenizer", "GPTNeoXTokenizer", "BloomTokenizer"};
   std::string pattern = config.pattern;
   std::string normalizer = config.normalizer;
   if (pattern.empty() && config.tokenizer_class == "Qwen2Tokenizer") {
     pattern = qwen2_pattern();
     normalizer = normalizer.empty() ? "NFC" : normalizer;
-  } else if (pattern.empty() && std::find(gpt2_like.begin(), gpt2_like.end(),
-                                          config.tokenizer_class) == gpt2_like.end()) {
+  } else if (pattern.empty() &&
+             std::find(gpt2_like.begin(), gpt2_like.end(), config.tokenizer_class) == gpt2_like.end()) {
     throw error(errc::unsupported,
                 "{}: tokenizer_class \"{}\" with vocab.json and merges.txt is not supported "
                 "(supported: GPT2Tokenizer, GPTNeoXTokenizer, BloomTokenizer, Qwen2Tokenizer, or "
@@ -57,7 +55,7 @@ void set_rules(const tokenizer_config& config, bpe_definition& definition) {
   definition.splits.push_back(make_byte_level_split(config.add_prefix_space, pattern.empty()));
 }
 
-} // namespace
+}  // namespace
 
 void read_vocabulary(const nlohmann::json& vocab, const std::string& where, vocabulary& words) {
   if (!vocab.is_object()) {
@@ -71,8 +69,8 @@ void read_vocabulary(const nlohmann::json& vocab, const std::string& where, voca
   }
 }
 
-bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges,
-                                 const tokenizer_config& config, const std::string& where) {
+bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges, const tokenizer_config& config,
+                                 const std::string& where) {
   bpe_definition definition;
   const std::string vocab_where = where + "/vocab.json";
   read_vocabulary(parse_json(vocab, vocab_where), vocab_where, definition.words);
@@ -84,4 +82,4 @@ bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges
   return definition;
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

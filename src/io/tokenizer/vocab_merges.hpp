@@ -14,10 +14,10 @@ namespace troupe::io {
 /// has them; else, by class: GPT-2's pattern for GPT2Tokenizer, GPTNeoXTokenizer, BloomTokenizer
 /// and none; for Qwen2Tokenizer its own and NFC. Errors  bad_file (file and line), unsupported for
 /// another class.
-bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges,
-                                 const tokenizer_config& config, const std::string& where);
+bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges, const tokenizer_config& config,
+                                 const std::string& where);
 
 /// Errors  bad_file.
 void read_vocabulary(const nlohmann::json& vocab, const std::string& where, vocabulary& words);
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -14,7 +14,7 @@ namespace troupe {
 /// `size` values of a trivial type, 64-byte aligned and zeroed; movable, not copyable. The allocation is rounded up
 /// to whole cache lines, so that a full vector load of the last values stays inside.
 template <class T> class aligned_buffer {
- public:
+public:
   aligned_buffer() = default;
   explicit aligned_buffer(int64_t size) : size_(size) {
     const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
@@ -54,7 +54,7 @@ template <class T> class aligned_buffer {
     }
   }
 
- private:
+private:
   T* data_ = nullptr;
   int64_t size_ = 0;
 };

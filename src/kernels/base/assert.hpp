@@ -8,6 +8,5 @@ namespace troupe {
 
 }  // namespace troupe
 
-#define TROUPE_ASSERT(expression)                                                                  \
-  ((expression) ? static_cast<void>(0)                                                             \
-                : ::troupe::assertion_failed(#expression, __FILE__, __LINE__))
+#define TROUPE_ASSERT(expression)                                                                                      \
+  ((expression) ? static_cast<void>(0) : ::troupe::assertion_failed(#expression, __FILE__, __LINE__))

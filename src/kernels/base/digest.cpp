@@ -27,9 +27,7 @@ void digest_stream::update(std::span<const std::byte> bytes) {
   XXH3_64bits_update(state_->xxh, bytes.data(), bytes.size());
 }
 
-void digest_stream::update(std::string_view text) {
-  update(std::as_bytes(std::span(text.data(), text.size())));
-}
+void digest_stream::update(std::string_view text) { update(std::as_bytes(std::span(text.data(), text.size()))); }
 
 uint64_t digest_stream::value() const { return XXH3_64bits_digest(state_->xxh); }
 

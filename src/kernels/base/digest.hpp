@@ -17,7 +17,7 @@ uint64_t digest(std::string_view text);
 
 /// Of bytes given piece by piece: equal to the digest of their concatenation.
 class digest_stream {
- public:
+public:
   digest_stream();
   ~digest_stream();
   digest_stream(digest_stream&&) noexcept;
@@ -27,7 +27,7 @@ class digest_stream {
   void update(std::string_view text);
   uint64_t value() const;
 
- private:
+private:
   struct state;
   std::unique_ptr<state> state_;
 };

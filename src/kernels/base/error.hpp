@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+
 #include <stdexcept>
 #include <string>
 
@@ -16,15 +17,15 @@ enum class errc {
   unsupported,     ///< valid, but not something that Troupe handles
   not_finite,      ///< a loss or norm is NaN or infinite
   out_of_memory,
-  lost_peer,       ///< a process that this one depends on is gone
-  interrupted,     ///< stopped on request
+  lost_peer,    ///< a process that this one depends on is gone
+  interrupted,  ///< stopped on request
 };
 
 /// The enumerator's own name, for logs and messages.
 const char* to_string(errc code);
 
 class error : public std::runtime_error {
- public:
+public:
   error(errc code, const std::string& text) : std::runtime_error(text), code_(code) {}
 
   template <class... Args>
@@ -33,7 +34,7 @@ class error : public std::runtime_error {
 
   errc code() const { return code_; }
 
- private:
+private:
   errc code_;
 };
 

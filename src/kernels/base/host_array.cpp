@@ -57,9 +57,7 @@ float half_to_float(uint16_t bits) {
   return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
 }
 
-float bfloat16_to_float(uint16_t bits) {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
+float bfloat16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 uint16_t float_to_bfloat16(float value) {
   uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -101,12 +99,12 @@ static void convert(std::span<const std::byte> bytes, std::vector<float>& out, C
 std::vector<float> to_float32(const host_array& array) {
   std::vector<float> out(static_cast<size_t>(array.elements()));
   if (array.bytes.size() != out.size() * static_cast<size_t>(size_of(array.type))) {
-    throw error(errc::shape_mismatch, "tensor {} has {} bytes, its shape needs {}", array.name,
-                array.bytes.size(), out.size() * static_cast<size_t>(size_of(array.type)));
+    throw error(errc::shape_mismatch, "tensor {} has {} bytes, its shape needs {}", array.name, array.bytes.size(),
+                out.size() * static_cast<size_t>(size_of(array.type)));
   }
   switch (array.type) {
   case dtype::f32:
-    if (!out.empty()) { // memcpy takes no null pointer, not even for nothing
+    if (!out.empty()) {  // memcpy takes no null pointer, not even for nothing
       std::memcpy(out.data(), array.bytes.data(), array.bytes.size());
     }
     return out;
@@ -120,8 +118,8 @@ std::vector<float> to_float32(const host_array& array) {
     convert<uint16_t>(array.bytes, out, bfloat16_to_float);
     return out;
   default:
-    throw error(errc::unsupported, "tensor {} has type {}: weights are f32, f16, bf16 or f64",
-                array.name, to_string(array.type));
+    throw error(errc::unsupported, "tensor {} has type {}: weights are f32, f16, bf16 or f64", array.name,
+                to_string(array.type));
   }
 }
 
@@ -133,8 +131,8 @@ host_array make_host_array(std::string name, std::vector<int64_t> shape, std::ve
                    .bytes = std::as_bytes(std::span(*storage)),
                    .owner = storage};
   if (array.elements() != static_cast<int64_t>(storage->size())) {
-    throw error(errc::shape_mismatch, "array {} has {} values, its shape needs {}", array.name,
-                storage->size(), array.elements());
+    throw error(errc::shape_mismatch, "array {} has {} values, its shape needs {}", array.name, storage->size(),
+                array.elements());
   }
   return array;
 }

@@ -1,6 +1,7 @@
 #include "kernels/base/random.hpp"
 
 #include <Random123/philox.h>
+
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -12,11 +13,9 @@ std::array<uint32_t, 4> random_words(const random_key& key, uint64_t counter) {
   // The key takes seed and purpose, the counter takes stream and counter: all 64 bits of each of
   // the latter two, so distinct (stream, counter) never collide under one seed and purpose.
   const uint64_t mixed = key.seed + 0x9E3779B97F4A7C15ULL * static_cast<uint32_t>(key.purpose);
-  const r123::Philox4x32::key_type k = {
-      {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)}};
-  const r123::Philox4x32::ctr_type c = {
-      {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
-       static_cast<uint32_t>(key.stream), static_cast<uint32_t>(key.stream >> 32)}};
+  const r123::Philox4x32::key_type k = {{static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)}};
+  const r123::Philox4x32::ctr_type c = {{static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32),
+                                         static_cast<uint32_t>(key.stream), static_cast<uint32_t>(key.stream >> 32)}};
   const auto words = r123::Philox4x32()(c, k);
   return {words[0], words[1], words[2], words[3]};
 }

@@ -12,11 +12,11 @@ namespace troupe {
 /// What a random number is for. Numbers of different purposes are independent. Append only: the values are part of
 /// what makes a run reproducible.
 enum class random_purpose : uint32_t {
-  sampling = 1,       ///< stream = sequence id, counter = position
-  data_order = 2,     ///< stream = epoch, counter = index
-  initialisation = 3, ///< stream = parameter number, counter = element
-  minibatch_order = 4,///< stream = iteration, counter = epoch
-  source_choice = 5,  ///< stream = phase, counter = batch element
+  sampling = 1,         ///< stream = sequence id, counter = position
+  data_order = 2,       ///< stream = epoch, counter = index
+  initialisation = 3,   ///< stream = parameter number, counter = element
+  minibatch_order = 4,  ///< stream = iteration, counter = epoch
+  source_choice = 5,    ///< stream = phase, counter = batch element
   test = 1000,
 };
 

@@ -1,10 +1,11 @@
 #include "kernels/base/thread_pool.hpp"
 
+#include <sched.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <sched.h>
 #include <thread>
 #include <vector>
 

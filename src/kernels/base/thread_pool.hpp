@@ -10,7 +10,7 @@ namespace troupe {
 /// Threads sleep (after a short spin) when there is nothing to do, and yield while they wait for each other, so a
 /// pool does not starve other programs on the same cores.
 class thread_pool {
- public:
+public:
   /// `threads` workers in all, the caller's own thread counted in; 0: one per available core.
   explicit thread_pool(int threads = 0);
   ~thread_pool();
@@ -26,7 +26,7 @@ class thread_pool {
   /// Which of the pool's threads the caller is, in [0, threads()): an index for per-thread scratch.
   static int current_thread();
 
- private:
+private:
   struct state;
   std::unique_ptr<state> state_;
 };

@@ -23,9 +23,7 @@ using vec = hn::Vec<float_tag>;
 struct relu {
   // Not Max, which would turn NaN into 0.
   static vec value(float_tag d, vec x) { return hn::IfThenZeroElse(hn::Lt(x, hn::Zero(d)), x); }
-  static vec slope(float_tag d, vec x) {
-    return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0F));
-  }
+  static vec slope(float_tag d, vec x) { return hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), hn::Set(d, 1.0F)); }
 };
 
 /// sigmoid(u) and its derivative s (1 - s), the latter without the cancellation of 1 - s.
@@ -43,14 +41,12 @@ struct sigmoid_and_slope {
 
 /// 0.5 (1 + tanh u) is sigmoid(2u), which keeps its relative accuracy where tanh is near -1.
 struct gelu_tanh {
-  static constexpr float scale = 1.59576912F; // 2 sqrt(2 / pi)
+  static constexpr float scale = 1.59576912F;  // 2 sqrt(2 / pi)
   /// scale (1 + c x^2): times x it is 2u, and with three times its c it is the derivative of 2u.
   static vec polynomial(float_tag d, vec x, float c) {
     return hn::MulAdd(hn::Mul(x, x), hn::Set(d, scale * c), hn::Set(d, scale));
   }
-  static vec value(float_tag d, vec x) {
-    return hn::Mul(x, math::Sigmoid(d, hn::Mul(polynomial(d, x, 0.044715F), x)));
-  }
+  static vec value(float_tag d, vec x) { return hn::Mul(x, math::Sigmoid(d, hn::Mul(polynomial(d, x, 0.044715F), x))); }
   static vec slope(float_tag d, vec x) {
     const sigmoid_and_slope s(d, hn::Mul(polynomial(d, x, 0.044715F), x));
     const vec inner = polynomial(d, x, 0.134145F);
@@ -65,8 +61,7 @@ struct gelu_erf {
   }
   static vec value(float_tag d, vec x) { return hn::Mul(x, phi(d, x)); }
   static vec slope(float_tag d, vec x) {
-    const vec density =
-        hn::Mul(math::Exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5F))), hn::Set(d, 0.398942280F));
+    const vec density = hn::Mul(math::Exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5F))), hn::Set(d, 0.398942280F));
     return hn::MulAdd(x, density, phi(d, x));
   }
 };
@@ -127,8 +122,8 @@ void gated_forward(float* y, const float* gate, const float* up, int64_t f, acti
 }
 
 /// One row; dgate may be gate and dup may be up: both are read before either is written.
-void gated_backward(float* dgate, float* dup, const float* dy, const float* gate, const float* up,
-                    int64_t f, activation kind) {
+void gated_backward(float* dgate, float* dup, const float* dy, const float* gate, const float* up, int64_t f,
+                    activation kind) {
   const float_tag d;
   with_kind(kind, [&](auto act) HWY_ATTR {
     math::ForEachVector(d, f, [&](int64_t i, int64_t c) HWY_ATTR {
@@ -150,7 +145,7 @@ void add(float* y, const float* x, int64_t count) {
   });
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -218,6 +213,6 @@ void add_in_place(context& ctx, float* y, const float* x, int64_t count) {
   });
 }
 
-} // namespace cpu
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace cpu
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

@@ -11,4 +11,4 @@ void gated_activation_forward(context& ctx, const gated_activation_args& args);
 void gated_activation_backward(context& ctx, const gated_activation_backward_args& args);
 void add_in_place(context& ctx, float* y, const float* x, int64_t count);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

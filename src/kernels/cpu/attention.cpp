@@ -29,7 +29,7 @@ struct attention_unit {
   int64_t kv_head = 0, begin = 0, end = 0;
 };
 
-} // namespace troupe::kernels
+}  // namespace troupe::kernels
 #endif
 
 HWY_BEFORE_NAMESPACE();
@@ -43,8 +43,8 @@ struct running_softmax {
 
 /// Replaces a row of dot products by exp(score - maximum), and updates the running maximum and sum.
 /// Returns the factor by which what was accumulated before has to shrink.
-static HWY_INLINE float fold_row(const row_scores& scores, float* row_64, int64_t columns,
-                                 bool first, float& maximum, float& sum) {
+static HWY_INLINE float fold_row(const row_scores& scores, float* row_64, int64_t columns, bool first, float& maximum,
+                                 float& sum) {
   const math::float_tag d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   auto top = hn::Set(d, first ? -std::numeric_limits<float>::infinity() : maximum);
@@ -54,23 +54,21 @@ static HWY_INLINE float fold_row(const row_scores& scores, float* row_64, int64_
     top = hn::Max(top, score);
   }
   const auto new_maximum = hn::MaxOfLanes(d, top);
-  const auto added = math::FoldLanes(
-      d, columns, 0.0F, [&](hn::Vec<math::float_tag> acc, int64_t c, int64_t) HWY_ATTR {
-        const auto p = math::Exp(d, hn::Sub(hn::LoadU(d, row_64 + c), new_maximum));
-        hn::StoreU(p, d, row_64 + c);
-        return hn::Add(acc, p);
-      });
+  const auto added = math::FoldLanes(d, columns, 0.0F, [&](hn::Vec<math::float_tag> acc, int64_t c, int64_t) HWY_ATTR {
+    const auto p = math::Exp(d, hn::Sub(hn::LoadU(d, row_64 + c), new_maximum));
+    hn::StoreU(p, d, row_64 + c);
+    return hn::Add(acc, p);
+  });
   const float total = math::SumLanes(d, added);
-  const float factor =
-      first ? 0.0F : hn::GetLane(math::Exp(d, hn::Sub(hn::Set(d, maximum), new_maximum)));
+  const float factor = first ? 0.0F : hn::GetLane(math::Exp(d, hn::Sub(hn::Set(d, maximum), new_maximum)));
   sum = first ? total : sum * factor + total;
   maximum = hn::GetLane(new_maximum);
   return factor;
 }
 
 /// Folds one tile of keys into a block's rows.
-static void attend_to_tile(const attention_shape& shape, const row_block& block,
-                           const key_tile& tile, const running_softmax& running) {
+static void attend_to_tile(const attention_shape& shape, const row_block& block, const key_tile& tile,
+                           const running_softmax& running) {
   HWY_ALIGN float scores_R64[product_rows * attention_tile];
   float factor_R[product_rows];
   const bool first = tile.first == 0;
@@ -81,12 +79,12 @@ static void attend_to_tile(const attention_shape& shape, const row_block& block,
       continue;
     }
     const int64_t columns = round_up_to_16(keys);
-    dot_products(block.query + row * block.query_row, block.query_row, tile.keys_K64,
-                 shape.head_width, rows, columns, scores_R64);
+    dot_products(block.query + row * block.query_row, block.query_row, tile.keys_K64, shape.head_width, rows, columns,
+                 scores_R64);
     for (int64_t r = 0; r < rows; ++r) {
       const row_scores scores(block, row + r, shape.scale, tile.first);
-      factor_R[r] = fold_row(scores, scores_R64 + r * attention_tile, columns, first,
-                             running.maximum[row + r], running.sum[row + r]);
+      factor_R[r] = fold_row(scores, scores_R64 + r * attention_tile, columns, first, running.maximum[row + r],
+                             running.sum[row + r]);
     }
     tile_product({.a = scores_R64,
                   .a_row = attention_tile,
@@ -102,8 +100,7 @@ static void attend_to_tile(const attention_shape& shape, const row_block& block,
 }
 
 /// Divides by the sums. Adding 0 turns -0, which depends on keys that do not count, into 0.
-static void finish(const attention_shape& shape, const row_block& block,
-                   const running_softmax& running) {
+static void finish(const attention_shape& shape, const row_block& block, const running_softmax& running) {
   const math::float_tag d;
   for (int64_t row = 0; row < block.rows; ++row) {
     const auto sum = hn::Set(d, running.sum[row]);
@@ -120,9 +117,8 @@ static void finish(const attention_shape& shape, const row_block& block,
 
 /// The blocks of a unit whose first row stands at row `row` of the call and at `position` of its
 /// sequence.
-static std::vector<row_block> blocks_of(const attention_shape& shape, const attention_unit& unit,
-                                        int64_t row, int64_t position, const float* qkv_NE,
-                                        float* out_NHK, float* lse_NH) {
+static std::vector<row_block> blocks_of(const attention_shape& shape, const attention_unit& unit, int64_t row,
+                                        int64_t position, const float* qkv_NE, float* out_NHK, float* lse_NH) {
   const int64_t group = shape.heads / shape.kv_heads;
   const int64_t head = unit.kv_head * group;
   const int64_t queries = unit.end - unit.begin;
@@ -181,12 +177,10 @@ static void attend(const attention_shape& shape, const std::vector<row_block>& b
 void attend_packed(const attention_args& args, const attention_unit& unit) {
   const attention_shape& shape = args.shape;
   const int64_t start = args.offset_B1[unit.sequence];
-  const float* keys =
-      args.qkv_NE + start * shape.row_width() + (shape.heads + unit.kv_head) * shape.head_width;
+  const float* keys = args.qkv_NE + start * shape.row_width() + (shape.heads + unit.kv_head) * shape.head_width;
   const float* values = keys + shape.kv_heads * shape.head_width;
   aligned_buffer<float> keys_K64(shape.head_width * attention_tile);
-  const auto blocks = blocks_of(shape, unit, start + unit.begin, unit.begin, args.qkv_NE,
-                                args.out_NHK, args.lse_NH);
+  const auto blocks = blocks_of(shape, unit, start + unit.begin, unit.begin, args.qkv_NE, args.out_NHK, args.lse_NH);
   attend(shape, blocks, unit.end, [&](int64_t first) {
     const int64_t count = std::min(attention_tile, unit.end - first);
     const int64_t offset = first * shape.row_width();
@@ -196,19 +190,17 @@ void attend_packed(const attention_args& args, const attention_unit& unit) {
 }
 
 /// Where head `kv_head` of a position's page begins, in keys as in values.
-static int64_t page_offset(const paged_attention_args& args, const paged_sequence& sequence,
-                           int64_t position, int64_t kv_head) {
+static int64_t page_offset(const paged_attention_args& args, const paged_sequence& sequence, int64_t position,
+                           int64_t kv_head) {
   const int64_t page = sequence.page_table[static_cast<size_t>(position / attention_tile)];
-  return page * args.pages.page_floats(args.shape) +
-         kv_head * args.shape.head_width * attention_tile;
+  return page * args.pages.page_floats(args.shape) + kv_head * args.shape.head_width * attention_tile;
 }
 
 void attend_paged(const paged_attention_args& args, const attention_unit& unit) {
   const attention_shape& shape = args.shape;
   const paged_sequence& sequence = args.sequences[unit.sequence];
-  const auto blocks =
-      blocks_of(shape, unit, sequence.first_row + unit.begin, sequence.first_position + unit.begin,
-                args.qkv_NE, args.out_NHK, nullptr);
+  const auto blocks = blocks_of(shape, unit, sequence.first_row + unit.begin, sequence.first_position + unit.begin,
+                                args.qkv_NE, args.out_NHK, nullptr);
   attend(shape, blocks, sequence.first_position + unit.end, [&](int64_t first) {
     const int64_t offset = page_offset(args, sequence, first, unit.kv_head);
     return key_tile{args.pages.keys + offset, args.pages.values + offset, shape.head_width, first};
@@ -225,19 +217,18 @@ void append_to_pages(const paged_attention_args& args, const attention_unit& uni
     const int64_t column = position % attention_tile;
     const int64_t count = std::min(attention_tile - column, unit.end - row);
     const int64_t offset = page_offset(args, sequence, position, unit.kv_head);
-    const float* key = args.qkv_NE + (sequence.first_row + row) * shape.row_width() +
-                       (shape.heads + unit.kv_head) * width;
+    const float* key =
+        args.qkv_NE + (sequence.first_row + row) * shape.row_width() + (shape.heads + unit.kv_head) * width;
     const float* value = key + shape.kv_heads * width;
     transpose_tile(key, shape.row_width(), count, width, args.pages.keys + offset + column);
     for (int64_t j = 0; j < count; ++j) {
-      std::copy_n(value + j * shape.row_width(), width,
-                  args.pages.values + offset + (column + j) * width);
+      std::copy_n(value + j * shape.row_width(), width, args.pages.values + offset + (column + j) * width);
     }
     row += count;
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -249,8 +240,7 @@ HWY_EXPORT(append_to_pages);
 
 /// Adds the units of a sequence of `rows` rows. Late rows see the most keys: they come first, so
 /// that the threads finish together.
-static void add_units(std::vector<attention_unit>& units, size_t sequence, int64_t rows,
-                      int64_t kv_heads) {
+static void add_units(std::vector<attention_unit>& units, size_t sequence, int64_t rows, int64_t kv_heads) {
   const int64_t blocks = (rows + queries_per_unit - 1) / queries_per_unit;
   for (int64_t block = blocks - 1; block >= 0; --block) {
     const int64_t begin = block * queries_per_unit;
@@ -284,5 +274,5 @@ void cpu::paged_attention_forward(context& ctx, const paged_attention_args& args
   });
 }
 
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

@@ -9,4 +9,4 @@ void attention_forward(context& ctx, const attention_args& args);
 void attention_backward(context& ctx, const attention_backward_args& args);
 void paged_attention_forward(context& ctx, const paged_attention_args& args);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

@@ -16,21 +16,18 @@ namespace troupe::kernels::HWY_NAMESPACE {
 
 /// One sequence and one key/value head: with D_i = dout_i . out_i, p from the saved lse, ds = p (dp
 /// - D) scale,
-///   dp_ij = dout_i . v_j;   dv_j = sum_i p_ij dout_i;   dk_j = sum_i ds_ij q_i;   dq_i = sum_j
-///   ds_ij k_j
+///   dp_ij = dout_i . v_j;   dv_j = sum_i p_ij dout_i;   dk_j = sum_i ds_ij q_i;   dq_i = sum_j ds_ij k_j
 /// Tiles of 64 keys from first to last; within a tile the group's heads in order; within a head
 /// blocks of 64 queries from first to last. So each sum has one order, whatever the threads do.
 class backward_unit {
 public:
   backward_unit(const attention_backward_args& args, int64_t sequence, int64_t kv_head)
       : args_(args), shape_(args.shape), width_(shape_.head_width), row_(shape_.row_width()),
-        out_row_(shape_.heads * width_), group_(shape_.heads / shape_.kv_heads),
-        first_head_(kv_head * group_), key_column_((shape_.heads + kv_head) * width_),
-        start_(args.offset_B1[static_cast<size_t>(sequence)]),
-        rows_(args.offset_B1[static_cast<size_t>(sequence) + 1] - start_),
-        keys_K64_(width_ * attention_tile), values_K64_(width_ * attention_tile),
-        p_Q64_(attention_tile * attention_tile), ds_Q64_(attention_tile * attention_tile),
-        delta_(group_ * rows_) {
+        out_row_(shape_.heads * width_), group_(shape_.heads / shape_.kv_heads), first_head_(kv_head * group_),
+        key_column_((shape_.heads + kv_head) * width_), start_(args.offset_B1[static_cast<size_t>(sequence)]),
+        rows_(args.offset_B1[static_cast<size_t>(sequence) + 1] - start_), keys_K64_(width_ * attention_tile),
+        values_K64_(width_ * attention_tile), p_Q64_(attention_tile * attention_tile),
+        ds_Q64_(attention_tile * attention_tile), delta_(group_ * rows_) {
     std::fill(std::begin(ones_), std::end(ones_), 1.0F);
   }
 
@@ -55,8 +52,7 @@ private:
     for (int64_t h = 0; h < group_; ++h) {
       for (int64_t i = 0; i < rows_; ++i) {
         const int64_t at = (start_ + i) * out_row_ + (first_head_ + h) * width_;
-        delta_[h * rows_ + i] =
-            math::Dot(math::float_tag(), args_.dout_NHK + at, args_.out_NHK + at, width_);
+        delta_[h * rows_ + i] = math::Dot(math::float_tag(), args_.dout_NHK + at, args_.out_NHK + at, width_);
       }
     }
   }
@@ -74,8 +70,7 @@ private:
                           .rows = queries,
                           .position = query,
                           .position_step = 1,
-                          .slope = shape_.alibi_slope_H == nullptr ? nullptr
-                                                                   : shape_.alibi_slope_H + head};
+                          .slope = shape_.alibi_slope_H == nullptr ? nullptr : shape_.alibi_slope_H + head};
     for (int64_t r = 0; r < queries; r += product_rows) {
       const int64_t rows = std::min(product_rows, queries - r);
       const int64_t seen = std::min(keys, keys_seen(block, r, rows, first));
@@ -124,8 +119,8 @@ private:
   }
 
   /// Rows [r, r + rows) of p and ds; exactly 0 for the keys that a row does not see.
-  void find_probabilities(const row_block& block, int64_t h, int64_t r, int64_t rows, int64_t first,
-                          int64_t seen, const float* dout) {
+  void find_probabilities(const row_block& block, int64_t h, int64_t r, int64_t rows, int64_t first, int64_t seen,
+                          const float* dout) {
     const math::float_tag d;
     float* p_R64 = p_Q64_.data() + r * attention_tile;
     float* ds_R64 = ds_Q64_.data() + r * attention_tile;
@@ -161,7 +156,7 @@ void attend_backward(const attention_backward_args& args, int64_t sequence, int6
   backward_unit(args, sequence, kv_head).run();
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -177,5 +172,5 @@ void cpu::attention_backward(context& ctx, const attention_backward_args& args) 
   });
 }
 
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

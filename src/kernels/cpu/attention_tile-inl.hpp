@@ -28,7 +28,7 @@ namespace math = troupe::HWY_NAMESPACE;
 struct key_tile {
   const float* keys_K64 = nullptr;
   const float* values = nullptr;
-  int64_t value_row = 0; ///< floats between values
+  int64_t value_row = 0;  ///< floats between values
   int64_t first = 0;
 };
 
@@ -43,7 +43,7 @@ struct row_block {
   int64_t lse_row = 0;
   int64_t rows = 0;
   int64_t position = 0, position_step = 0;
-  const float* slope = nullptr; ///< null: no ALiBi
+  const float* slope = nullptr;  ///< null: no ALiBi
   int64_t slope_step = 0;
 
   int64_t position_of(int64_t row) const { return position + row * position_step; }
@@ -58,7 +58,7 @@ public:
 
   /// Scores of the keys from `column` of the tile on; -inf past the row's own position.
   template <class D> HWY_INLINE hn::Vec<D> at(D d, const float* dots, int64_t column) const {
-    const auto distance = hn::Iota(d, static_cast<float>(first_ + column)); // j - i
+    const auto distance = hn::Iota(d, static_cast<float>(first_ + column));  // j - i
     auto score = hn::Mul(hn::LoadU(d, dots + column), hn::Set(d, scale_));
     if (alibi_) {
       score = hn::MulAdd(hn::Set(d, slope_), distance, score);
@@ -81,8 +81,8 @@ inline int64_t keys_seen(const row_block& block, int64_t row, int64_t rows, int6
 }
 
 /// dots[r, 0 .. columns) = q_(row + r) . k_j for rows r < rows. columns: a multiple of 16.
-inline void dot_products(const float* query, int64_t query_row, const float* keys_K64,
-                         int64_t width, int64_t rows, int64_t columns, float* dots_R64) {
+inline void dot_products(const float* query, int64_t query_row, const float* keys_K64, int64_t width, int64_t rows,
+                         int64_t columns, float* dots_R64) {
   tile_product({.a = query,
                 .a_row = query_row,
                 .b = keys_K64,
@@ -97,8 +97,7 @@ inline void dot_products(const float* query, int64_t query_row, const float* key
 inline int64_t round_up_to_16(int64_t n) { return (n + 15) / 16 * 16; }
 
 /// to_W64[w, j] = from[j, w] for j < rows; columns j past them keep what they hold.
-inline void transpose_tile(const float* from, int64_t from_row, int64_t rows, int64_t width,
-                           float* to_W64) {
+inline void transpose_tile(const float* from, int64_t from_row, int64_t rows, int64_t width, float* to_W64) {
   int64_t quads = 0, quad_width = 0;
 #if HWY_TARGET != HWY_SCALAR
   quads = rows / 4 * 4;
@@ -126,7 +125,7 @@ inline void transpose_tile(const float* from, int64_t from_row, int64_t rows, in
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif // TROUPE_ATTENTION_TILE_INL
+#endif  // TROUPE_ATTENTION_TILE_INL

@@ -10,9 +10,7 @@
 
 namespace troupe::kernels::cpu {
 
-static int64_t column_offset(int64_t row, int64_t d) {
-  return row / panel_width * d * panel_width + row % panel_width;
-}
+static int64_t column_offset(int64_t row, int64_t d) { return row / panel_width * d * panel_width + row % panel_width; }
 
 void embedding_forward(context& ctx, const embedding_args& args) {
   constexpr int64_t rows_in_task = 16;
@@ -34,9 +32,8 @@ void embedding_backward(context& ctx, const embedding_backward_args& args) {
   std::vector<int64_t> order(static_cast<size_t>(args.n));
   std::iota(order.begin(), order.end(), int64_t{0});
   const auto panel_of = [&](int64_t row) { return args.index_N[row] / panel_width; };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return panel_of(a) < panel_of(b); });
-  std::vector<size_t> first; // of each panel's rows in `order`, and the end
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return panel_of(a) < panel_of(b); });
+  std::vector<size_t> first;  // of each panel's rows in `order`, and the end
   for (size_t i = 0; i < order.size(); ++i) {
     if (i == 0 || panel_of(order[i]) != panel_of(order[i - 1])) {
       first.push_back(i);
@@ -56,4 +53,4 @@ void embedding_backward(context& ctx, const embedding_backward_args& args) {
   });
 }
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

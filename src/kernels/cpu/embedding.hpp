@@ -8,4 +8,4 @@ namespace troupe::kernels::cpu {
 void embedding_forward(context& ctx, const embedding_args& args);
 void embedding_backward(context& ctx, const embedding_backward_args& args);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

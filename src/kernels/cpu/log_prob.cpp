@@ -34,9 +34,8 @@ softmax_statistics softmax_of_row(float* logits, int64_t n, float temperature) {
   if (temperature != 1.0F) {
     divide_row(logits, n, temperature);
   }
-  const auto largest = [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-    return hn::Max(acc, math::PartialLoad(d, logits + i, count, minus_infinity));
-  };
+  const auto largest = [&](vector acc, int64_t i, int64_t count)
+                           HWY_ATTR { return hn::Max(acc, math::PartialLoad(d, logits + i, count, minus_infinity)); };
   const float maximum = math::MaxLanesOf(d, math::FoldLanes(d, n, minus_infinity, largest));
   const auto exponentials = [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
     const vector z = math::PartialLoad(d, logits + i, count, minus_infinity);
@@ -64,21 +63,20 @@ float entropy_of_row(const float* scaled_logits, int64_t n, const softmax_statis
 
 /// dz = (dlogprob (1[v = target] - p) - dentropy p (log p + entropy)) / temperature, in place of z
 /// / temperature.
-void gradient_of_row(float* row, int64_t n, int32_t target, const softmax_statistics& s,
-                     float entropy, float dlogprob, float dentropy, float temperature) {
+void gradient_of_row(float* row, int64_t n, int32_t target, const softmax_statistics& s, float entropy, float dlogprob,
+                     float dentropy, float temperature) {
   const tag d;
   const vector minus_reciprocal = hn::Set(d, -1.0F / temperature);
   math::ForEachVector(d, n, [&](int64_t v, int64_t count) HWY_ATTR {
     const vector log_p_v = log_p(math::PartialLoad(d, row + v, count), s);
-    const vector weight = hn::MulAdd(hn::Set(d, dentropy), hn::Add(log_p_v, hn::Set(d, entropy)),
-                                     hn::Set(d, dlogprob));
+    const vector weight = hn::MulAdd(hn::Set(d, dentropy), hn::Add(log_p_v, hn::Set(d, entropy)), hn::Set(d, dlogprob));
     const vector gradient = hn::Mul(hn::Mul(math::Exp(d, log_p_v), weight), minus_reciprocal);
     math::PartialStore(gradient, d, row + v, count);
   });
   row[target] += dlogprob / temperature;
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -104,15 +102,14 @@ void cpu::log_prob_rows(context& ctx, const log_prob_rows_args& args) {
   });
 }
 
-void cpu::log_prob_rows_backward(context& ctx, const log_prob_rows_args& args,
-                                 const float* dlogprob_N, const float* dentropy_N) {
+void cpu::log_prob_rows_backward(context& ctx, const log_prob_rows_args& args, const float* dlogprob_N,
+                                 const float* dentropy_N) {
   ctx.pool.parallel_for(args.n, [&](int64_t row) {
     HWY_DYNAMIC_DISPATCH(gradient_of_row)
-    (args.logits_NV + row * args.vocabulary, args.vocabulary, args.target_N[row],
-     args.statistics_N[row], args.entropy_N[row], dlogprob_N[row], dentropy_N[row],
-     args.temperature);
+    (args.logits_NV + row * args.vocabulary, args.vocabulary, args.target_N[row], args.statistics_N[row],
+     args.entropy_N[row], dlogprob_N[row], dentropy_N[row], args.temperature);
   });
 }
 
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

@@ -13,7 +13,7 @@ struct log_prob_rows_args {
   float* logits_NV = nullptr;
   softmax_statistics* statistics_N = nullptr;
   float* logprob_N = nullptr;
-  float* entropy_N = nullptr; ///< or null
+  float* entropy_N = nullptr;  ///< or null
   const int32_t* target_N = nullptr;
   int64_t n = 0, vocabulary = 0;
   float temperature = 1.0F;
@@ -25,4 +25,4 @@ void log_prob_rows(context& ctx, const log_prob_rows_args& args);
 void log_prob_rows_backward(context& ctx, const log_prob_rows_args& rows, const float* dlogprob_N,
                             const float* dentropy_N);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

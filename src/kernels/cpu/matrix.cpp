@@ -26,8 +26,7 @@ using cpu::product_task;
 int64_t largest_tile() { return max_tile_rows; }
 
 /// Packs one tile of rows over one block of k.
-void pack_tile(const product_args& args, const packed_span& span, int64_t block, int64_t tile,
-               float* packed) {
+void pack_tile(const product_args& args, const packed_span& span, int64_t block, int64_t tile, float* packed) {
   const int64_t row = span.row_begin + span.tile_begin(tile);
   const int64_t k = span.k_begin + block * span.k_block;
   const int64_t rows = span.tile_rows(tile);
@@ -41,8 +40,7 @@ void pack_tile(const product_args& args, const packed_span& span, int64_t block,
 }
 
 /// Block [k, k + k_size) of panel `panel` of B, packed into `scratch` unless B lies in panels.
-static const float* panel_block(const product_args& args, int64_t panel, int64_t k, int64_t k_size,
-                                float* scratch) {
+static const float* panel_block(const product_args& args, int64_t panel, int64_t k, int64_t k_size, float* scratch) {
   const int64_t column = panel * panel_width;
   const int64_t columns = std::min(panel_width, args.n - column);
   switch (args.b_kind) {
@@ -52,8 +50,7 @@ static const float* panel_block(const product_args& args, int64_t panel, int64_t
     pack_panel_rows(args.b + k * args.b_stride + column, args.b_stride, columns, k_size, scratch);
     return scratch;
   case b_layout::transposed_panels:
-    pack_panel_transposed(args.b + k * args.n + column * panel_width, args.n * panel_width, columns,
-                          k_size, scratch);
+    pack_panel_transposed(args.b + k * args.n + column * panel_width, args.n * panel_width, columns, k_size, scratch);
     return scratch;
   }
   return nullptr;
@@ -66,17 +63,15 @@ struct chain_start {
   chain_start(const product_args& args, int64_t panel) {
     if (args.bias != nullptr) {
       const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
-      std::memcpy(values, args.bias + panel * panel_width,
-                  static_cast<size_t>(columns) * sizeof(float));
+      std::memcpy(values, args.bias + panel * panel_width, static_cast<size_t>(columns) * sizeof(float));
     }
   }
 };
 
-static void copy_tile(const float* from, int64_t from_stride, float* to, int64_t to_stride,
-                      int64_t rows, int64_t columns) {
+static void copy_tile(const float* from, int64_t from_stride, float* to, int64_t to_stride, int64_t rows,
+                      int64_t columns) {
   for (int64_t r = 0; r < rows; ++r) {
-    std::memcpy(to + r * to_stride, from + r * from_stride,
-                static_cast<size_t>(columns) * sizeof(float));
+    std::memcpy(to + r * to_stride, from + r * from_stride, static_cast<size_t>(columns) * sizeof(float));
   }
 }
 
@@ -104,9 +99,8 @@ static void prefetch_tile(const float* c, int64_t c_stride, int64_t rows) {
 }
 
 /// All tiles of the task in one panel and one block of k.
-static void multiply_panel(const product_args& args, const packed_span& span,
-                           const product_task& task, int64_t panel, int64_t block, const float* b,
-                           const float* next_b) {
+static void multiply_panel(const product_args& args, const packed_span& span, const product_task& task, int64_t panel,
+                           int64_t block, const float* b, const float* next_b) {
   const bool from_c = args.accumulate || span.k_begin + block > 0;
   const chain_start start(args, panel);
   const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
@@ -124,7 +118,7 @@ static void multiply_panel(const product_args& args, const packed_span& span,
                         .c = c,
                         .c_stride = args.c_stride,
                         .ahead = b};
-    if (next_b != nullptr) { // the tiles of this block share the fetching of the next
+    if (next_b != nullptr) {  // the tiles of this block share the fetching of the next
       arguments.ahead = next_b + (tile - task.tile_begin) * k_size * share;
       arguments.ahead_step = share;
     }
@@ -140,8 +134,7 @@ static void multiply_panel(const product_args& args, const packed_span& span,
 /// Block by block of k, so that A stays in cache while panels pass; but where rows are few, panel
 /// by panel, so that the weight is read in the order of its addresses. `scratch` holds one block of
 /// a panel.
-void run_task(const product_args& args, const packed_span& span, const product_task& task,
-              float* scratch) {
+void run_task(const product_args& args, const packed_span& span, const product_task& task, float* scratch) {
   const bool ready = args.b_kind == b_layout::panels;
   const bool by_panel = ready && cpu::few_tiles(task.tile_end - task.tile_begin);
   const int64_t blocks = span.k_blocks();
@@ -163,13 +156,12 @@ void add_rows(float* sums, const float* x, int64_t stride, int64_t m, int64_t n)
   for (int64_t row = 0; row < m; ++row) {
     math::ForEachVector(d, n, [&](int64_t j, int64_t count) HWY_ATTR {
       const auto values = math::PartialLoad(d, x + row * stride + j, count);
-      math::PartialStore(hn::Add(math::PartialLoad(d, sums + j, count), values), d, sums + j,
-                         count);
+      math::PartialStore(hn::Add(math::PartialLoad(d, sums + j, count), values), d, sums + j, count);
     });
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -214,7 +206,7 @@ static int64_t block_of(const product_args& args, int64_t tile_rows) {
 
 /// Bodies go to the pool by reference, which std::function holds without allocating.
 static void pack_span(context& ctx, const product_args& args, packed_span& span) {
-  if (args.m == 1 && args.a_kind == a_layout::rows) { // a row is its own packed tile
+  if (args.m == 1 && args.a_kind == a_layout::rows) {  // a row is its own packed tile
     span.packed = args.a + span.k_begin;
     return;
   }
@@ -222,11 +214,9 @@ static void pack_span(context& ctx, const product_args& args, packed_span& span)
   span.packed = packed;
   // A few thousand values are packed sooner than another thread is woken.
   const int64_t jobs = span.tiles * span.k_blocks();
-  const int64_t parts =
-      span.rows * span.k_size < 16384 ? 1 : std::min(jobs, 8 * int64_t{ctx.pool.threads()});
+  const int64_t parts = span.rows * span.k_size < 16384 ? 1 : std::min(jobs, 8 * int64_t{ctx.pool.threads()});
   const auto pack = [&](int64_t part) {
-    for (int64_t job = part_begin(jobs, parts, part); job < part_begin(jobs, parts, part + 1);
-         ++job) {
+    for (int64_t job = part_begin(jobs, parts, part); job < part_begin(jobs, parts, part + 1); ++job) {
       HWY_DYNAMIC_DISPATCH(pack_tile)(args, span, job / span.tiles, job % span.tiles, packed);
     }
   };
@@ -235,8 +225,7 @@ static void pack_span(context& ctx, const product_args& args, packed_span& span)
 
 /// Where B is packed, all rows share a packed panel (A then streams from the third-level cache),
 /// unless there are too few panels to go round.
-static int64_t row_groups(const context& ctx, const product_args& args, int64_t rows,
-                          int64_t panels) {
+static int64_t row_groups(const context& ctx, const product_args& args, int64_t rows, int64_t panels) {
   const int64_t groups = divide_up(rows, rows_in_task);
   if (args.b_kind == b_layout::panels) {
     return groups;
@@ -271,8 +260,7 @@ void product(context& ctx, const product_args& args) {
   const int64_t k_block = block_of(args, tile_rows);
   const int64_t row_chunks = divide_up(args.m * k_block, packed_floats);
   const int64_t rows_at_once = divide_up(args.m, row_chunks);
-  const int64_t k_at_once =
-      std::max(int64_t{1}, packed_floats / (rows_at_once * k_block)) * k_block;
+  const int64_t k_at_once = std::max(int64_t{1}, packed_floats / (rows_at_once * k_block)) * k_block;
   for (int64_t row = 0; row < args.m; row += rows_at_once) {
     for (int64_t k = 0; k < args.k; k += k_at_once) {
       packed_span span{.row_begin = row,
@@ -287,8 +275,7 @@ void product(context& ctx, const product_args& args) {
   }
 }
 
-void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t stride, int64_t m,
-                     int64_t n) {
+void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t stride, int64_t m, int64_t n) {
   constexpr int64_t columns = 256;
   ctx.pool.parallel_for(divide_up(n, columns), [&](int64_t part) {
     const int64_t first = part * columns;
@@ -297,6 +284,6 @@ void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t str
   });
 }
 
-} // namespace cpu
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace cpu
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

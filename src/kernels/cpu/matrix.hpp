@@ -15,18 +15,18 @@
 namespace troupe::kernels::cpu {
 
 enum class a_layout {
-  rows,    ///< A(i, k) = a[i * a_stride + k]
-  columns, ///< A(i, k) = a[k * a_stride + i]
+  rows,     ///< A(i, k) = a[i * a_stride + k]
+  columns,  ///< A(i, k) = a[k * a_stride + i]
 };
 
 enum class b_layout {
-  panels,            ///< B(k, j) = b[(j / 32) * K * 32 + k * 32 + j % 32]
-  rows,              ///< B(k, j) = b[k * b_stride + j]
-  transposed_panels, ///< B(k, j) = b[(k / 32) * N * 32 + j * 32 + k % 32]
+  panels,             ///< B(k, j) = b[(j / 32) * K * 32 + k * 32 + j % 32]
+  rows,               ///< B(k, j) = b[k * b_stride + j]
+  transposed_panels,  ///< B(k, j) = b[(k / 32) * N * 32 + j * 32 + k % 32]
 };
 
 struct product_args {
-  float* c = nullptr; ///< C(i, j) = c[i * c_stride + (j / 32) * c_panel_stride + j % 32]
+  float* c = nullptr;  ///< C(i, j) = c[i * c_stride + (j / 32) * c_panel_stride + j % 32]
   int64_t c_stride = 0, c_panel_stride = 0;
   const float* a = nullptr;
   int64_t a_stride = 0;
@@ -34,15 +34,14 @@ struct product_args {
   const float* b = nullptr;
   int64_t b_stride = 0;
   b_layout b_kind = b_layout::panels;
-  const float* bias = nullptr; ///< [N], where a chain starts; null: 0
-  bool accumulate = false;     ///< a chain starts from C instead
+  const float* bias = nullptr;  ///< [N], where a chain starts; null: 0
+  bool accumulate = false;      ///< a chain starts from C instead
   int64_t m = 0, n = 0, k = 0;
 };
 
 void product(context& ctx, const product_args& args);
 
 /// sums[j] += sum of column j over the rows, in rising order.
-void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t stride, int64_t m,
-                     int64_t n);
+void add_column_sums(context& ctx, float* sums_N, const float* x_MN, int64_t stride, int64_t m, int64_t n);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

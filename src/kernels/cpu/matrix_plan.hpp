@@ -22,8 +22,8 @@ constexpr bool few_tiles(int64_t tiles) { return tiles <= 4; }
 struct packed_span {
   int64_t row_begin = 0, rows = 0;
   int64_t k_begin = 0, k_size = 0;
-  int64_t k_block = 0; ///< k in a block; a multiple of 32
-  int64_t tiles = 0;   ///< of rows
+  int64_t k_block = 0;  ///< k in a block; a multiple of 32
+  int64_t tiles = 0;    ///< of rows
   const float* packed = nullptr;
 
   int64_t k_blocks() const { return divide_up(k_size, k_block); }
@@ -42,4 +42,4 @@ struct product_task {
   int64_t panel_begin = 0, panel_end = 0;
 };
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

@@ -26,15 +26,15 @@ namespace math = troupe::HWY_NAMESPACE;
 
 /// One tile: start and C may be the same memory.
 struct tile_args {
-  const float* a = nullptr; ///< [k, rows]
-  const float* b = nullptr; ///< [k, 32]
+  const float* a = nullptr;  ///< [k, rows]
+  const float* b = nullptr;  ///< [k, 32]
   int64_t k = 0;
   const float* start = nullptr;
   int64_t start_stride = 0;
   float* c = nullptr;
   int64_t c_stride = 0;
-  const float* ahead = nullptr; ///< memory to bring into the second-level cache meanwhile
-  int64_t ahead_step = 0;       ///< floats of it for each k
+  const float* ahead = nullptr;  ///< memory to bring into the second-level cache meanwhile
+  int64_t ahead_step = 0;        ///< floats of it for each k
 };
 
 // Registers decide the shape: accumulators, one vector of each column group and one broadcast value
@@ -130,8 +130,7 @@ inline constexpr auto multiply_tile_of_rows = tile_table(std::make_index_sequenc
 inline constexpr int64_t prefetch_rows = 8;
 
 /// to[j * to_stride + i] = from[i * from_stride + j], 4 x 4.
-HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to,
-                              int64_t to_stride) {
+HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
 #if HWY_TARGET == HWY_SCALAR
   for (int64_t i = 0; i < 4; ++i) {
     for (int64_t j = 0; j < 4; ++j) {
@@ -158,10 +157,8 @@ HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to,
 
 /// to[k * rows + r] = from[r * stride + k]. Groups of four rows may overlap: they write the same
 /// values.
-HWY_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t k_size,
-                          float* to) {
-  constexpr int64_t line =
-      16; // a cache line is used up before rows that may share its place in the cache follow
+HWY_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t k_size, float* to) {
+  constexpr int64_t line = 16;  // a cache line is used up before rows that may share its place in the cache follow
   int64_t k = 0;
   if (rows >= 4) {
     for (; k + line <= k_size; k += line) {
@@ -186,8 +183,7 @@ HWY_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64
 }
 
 /// to[k * rows + r] = from[k * stride + r].
-HWY_INLINE void pack_columns(const float* from, int64_t stride, int64_t rows, int64_t k_size,
-                             float* to) {
+HWY_INLINE void pack_columns(const float* from, int64_t stride, int64_t rows, int64_t k_size, float* to) {
   const hn::CappedTag<float, 4> d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t k = 0; k < k_size; ++k) {
@@ -206,8 +202,7 @@ HWY_INLINE void pack_columns(const float* from, int64_t stride, int64_t rows, in
 }
 
 /// Columns [0, columns) of `from` as a block of a panel, the rest 0.
-HWY_INLINE void pack_panel_rows(const float* from, int64_t stride, int64_t columns, int64_t k_size,
-                                float* to) {
+HWY_INLINE void pack_panel_rows(const float* from, int64_t stride, int64_t columns, int64_t k_size, float* to) {
   const math::float_tag d;
   for (int64_t k = 0; k < k_size; ++k) {
     hwy::Prefetch(from + (k + prefetch_rows) * stride);
@@ -221,8 +216,8 @@ HWY_INLINE void pack_panel_rows(const float* from, int64_t stride, int64_t colum
 
 /// The same from panels of the transpose: `from` is W(k = 0, j = 0), a multiple of 32 k later the
 /// next panel begins.
-HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, int64_t columns,
-                                      int64_t k_size, float* to) {
+HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, int64_t columns, int64_t k_size,
+                                      float* to) {
   for (int64_t k = 0; k < k_size; k += 4) {
     const float* source = from + k / panel_width * panel_stride + k % panel_width;
     float* target = to + k * panel_width;
@@ -243,7 +238,7 @@ HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, i
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif // TROUPE_MATRIX_TILE_INL
+#endif  // TROUPE_MATRIX_TILE_INL

@@ -26,18 +26,16 @@ static void add_row(float* x, const float* add, int64_t d) {
     return;
   }
   math::ForEachVector(t, d, [&](int64_t i, int64_t count) HWY_ATTR {
-    const auto sum =
-        hn::Add(math::PartialLoad(t, x + i, count), math::PartialLoad(t, add + i, count));
+    const auto sum = hn::Add(math::PartialLoad(t, x + i, count), math::PartialLoad(t, add + i, count));
     math::PartialStore(sum, t, x + i, count);
   });
 }
 
 static float sum_of(const float* x, int64_t d) {
   const tag t;
-  return math::SumLanes(
-      t, math::FoldLanes(t, d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-        return hn::Add(acc, math::PartialLoad(t, x + i, count));
-      }));
+  return math::SumLanes(t, math::FoldLanes(t, d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
+                          return hn::Add(acc, math::PartialLoad(t, x + i, count));
+                        }));
 }
 
 /// Sum of (x - mean)^2: the second pass, since the difference of two large sums would lose the
@@ -45,11 +43,10 @@ static float sum_of(const float* x, int64_t d) {
 static float sum_of_squared_deviations(const float* x, int64_t d, float mean) {
   const tag t;
   const vector m = hn::Set(t, mean);
-  return math::SumLanes(
-      t, math::FoldLanes(t, d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-        const vector deviation = hn::Sub(math::PartialLoad(t, x + i, count, mean), m);
-        return hn::MulAdd(deviation, deviation, acc);
-      }));
+  return math::SumLanes(t, math::FoldLanes(t, d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
+                          const vector deviation = hn::Sub(math::PartialLoad(t, x + i, count, mean), m);
+                          return hn::MulAdd(deviation, deviation, acc);
+                        }));
 }
 
 void layer_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
@@ -66,8 +63,8 @@ void layer_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
     const vector rstd_v = hn::Set(t, rstd);
     math::ForEachVector(t, d, [&](int64_t i, int64_t count) HWY_ATTR {
       const vector unit = hn::Mul(hn::Sub(math::PartialLoad(t, x + i, count), mean_v), rstd_v);
-      const vector scaled = hn::MulAdd(unit, math::PartialLoad(t, args.gamma_D + i, count),
-                                       math::PartialLoad(t, args.beta_D + i, count));
+      const vector scaled =
+          hn::MulAdd(unit, math::PartialLoad(t, args.gamma_D + i, count), math::PartialLoad(t, args.beta_D + i, count));
       math::PartialStore(scaled, t, y + i, count);
     });
     if (args.mean_N != nullptr) {
@@ -91,8 +88,7 @@ void rms_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
     const vector rstd_v = hn::Set(t, rstd);
     math::ForEachVector(t, d, [&](int64_t i, int64_t count) HWY_ATTR {
       const vector unit = hn::Mul(math::PartialLoad(t, x + i, count), rstd_v);
-      math::PartialStore(hn::Mul(unit, math::PartialLoad(t, args.gamma_D + i, count)), t, y + i,
-                         count);
+      math::PartialStore(hn::Mul(unit, math::PartialLoad(t, args.gamma_D + i, count)), t, y + i, count);
     });
     if (args.rstd_N != nullptr) {
       args.rstd_N[row] = rstd;
@@ -105,8 +101,8 @@ struct gradient_terms {
   vector g, unit;
 };
 
-static HWY_INLINE gradient_terms terms(const norm_backward_args& args, int64_t row, int64_t i,
-                                       int64_t count, float mean, float rstd) {
+static HWY_INLINE gradient_terms terms(const norm_backward_args& args, int64_t row, int64_t i, int64_t count,
+                                       float mean, float rstd) {
   const tag t;
   const int64_t at = row * args.d + i;
   const vector x = math::PartialLoad(t, args.x_ND + at, count, mean);
@@ -123,15 +119,13 @@ void norm_backward_rows(const norm_backward_args& args, int64_t begin, int64_t e
     const float rstd = args.rstd_N[row];
     const bool centred = args.mean_N != nullptr;
     const float mean = centred ? args.mean_N[row] : 0.0F;
-    const auto along =
-        math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-          const gradient_terms e = terms(args, row, i, count, mean, rstd);
-          return hn::MulAdd(e.g, e.unit, acc);
-        });
-    const auto total =
-        math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-          return hn::Add(acc, terms(args, row, i, count, mean, rstd).g);
-        });
+    const auto along = math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
+      const gradient_terms e = terms(args, row, i, count, mean, rstd);
+      return hn::MulAdd(e.g, e.unit, acc);
+    });
+    const auto total = math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
+      return hn::Add(acc, terms(args, row, i, count, mean, rstd).g);
+    });
     const vector mean_g = hn::Set(t, centred ? math::SumLanes(t, total) / width : 0.0F);
     const vector mean_along = hn::Set(t, math::SumLanes(t, along) / width);
     math::ForEachVector(t, args.d, [&](int64_t i, int64_t count) HWY_ATTR {
@@ -170,7 +164,7 @@ void norm_backward_columns(const norm_backward_args& args, int64_t begin, int64_
   });
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -185,8 +179,7 @@ static constexpr int64_t rows_per_task = 16;
 static constexpr int64_t columns_per_task = 64;
 
 /// Calls body(begin, end) for pieces of [0, n).
-template <class Body>
-static void in_pieces(context& ctx, int64_t n, int64_t piece, const Body& body) {
+template <class Body> static void in_pieces(context& ctx, int64_t n, int64_t piece, const Body& body) {
   ctx.pool.parallel_for((n + piece - 1) / piece,
                         [&](int64_t task) { body(task * piece, std::min((task + 1) * piece, n)); });
 }
@@ -213,11 +206,11 @@ void cpu::layer_norm_backward(context& ctx, const norm_backward_args& args) {
 }
 
 void cpu::rms_norm_backward(context& ctx, const norm_backward_args& args) {
-  norm_backward_args plain = args; // the row code tells the two norms apart by these
+  norm_backward_args plain = args;  // the row code tells the two norms apart by these
   plain.mean_N = nullptr;
   plain.dbeta_D = nullptr;
   cpu::layer_norm_backward(ctx, plain);
 }
 
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

@@ -10,4 +10,4 @@ void rms_norm_forward(context& ctx, const norm_args& args);
 void layer_norm_backward(context& ctx, const norm_backward_args& args);
 void rms_norm_backward(context& ctx, const norm_backward_args& args);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

@@ -18,13 +18,13 @@ namespace troupe::kernels {
 /// What of the update does not depend on the element; computed in double.
 struct adamw_factors {
   float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2;
-  float keep;       ///< 1 - lr wd
-  float step_size;  ///< lr / (1 - b1^t)
-  float root_scale; ///< 1 / sqrt(1 - b2^t)
+  float keep;        ///< 1 - lr wd
+  float step_size;   ///< lr / (1 - b1^t)
+  float root_scale;  ///< 1 / sqrt(1 - b2^t)
   float epsilon;
 };
 #endif
-} // namespace troupe::kernels
+}  // namespace troupe::kernels
 
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
@@ -35,13 +35,12 @@ namespace math = troupe::HWY_NAMESPACE;
 using math::float_tag;
 using vec = hn::Vec<float_tag>;
 
-void adamw(float* weight, float* first, float* second, const float* gradient, int64_t count,
-           const adamw_factors& f) {
+void adamw(float* weight, float* first, float* second, const float* gradient, int64_t count, const adamw_factors& f) {
   const float_tag d;
   math::ForEachVector(d, count, [&](int64_t i, int64_t c) HWY_ATTR {
     const vec g = hn::Mul(math::PartialLoad(d, gradient + i, c), hn::Set(d, f.gradient_scale));
-    const vec m = hn::MulAdd(hn::Set(d, f.beta1), math::PartialLoad(d, first + i, c),
-                             hn::Mul(hn::Set(d, f.one_minus_beta1), g));
+    const vec m =
+        hn::MulAdd(hn::Set(d, f.beta1), math::PartialLoad(d, first + i, c), hn::Mul(hn::Set(d, f.one_minus_beta1), g));
     const vec v = hn::MulAdd(hn::Set(d, f.beta2), math::PartialLoad(d, second + i, c),
                              hn::Mul(hn::Mul(hn::Set(d, f.one_minus_beta2), g), g));
     const vec root = hn::MulAdd(hn::Sqrt(v), hn::Set(d, f.root_scale), hn::Set(d, f.epsilon));
@@ -67,8 +66,7 @@ double block_sum_of_squares(const float* x, int64_t count) {
   for (int64_t i = 0; i < count; i += 16) {
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t first = i + p * lanes;
-      const auto values =
-          hn::PromoteTo(d, math::PartialLoad(narrow, x + std::min(first, count), count - first));
+      const auto values = hn::PromoteTo(d, math::PartialLoad(narrow, x + std::min(first, count), count - first));
       sums[p] = hn::MulAdd(values, values, sums[p]);
     }
   }
@@ -88,7 +86,7 @@ void average(float* average, const float* values, int64_t count, float decay, fl
   });
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -137,8 +135,8 @@ double sum_of_squares(context& ctx, const float* values, int64_t count) {
     const int64_t end = std::min((task + 1) * blocks_in_task, blocks);
     for (int64_t block = task * blocks_in_task; block < end; ++block) {
       const int64_t first = block * norm_block;
-      sums[static_cast<size_t>(block)] = HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(
-          values + first, std::min(norm_block, count - first));
+      sums[static_cast<size_t>(block)] =
+          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(norm_block, count - first));
     }
   });
   double total = 0;
@@ -157,6 +155,6 @@ void fold_average(context& ctx, float* average, const float* values, int64_t cou
   });
 }
 
-} // namespace cpu
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace cpu
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

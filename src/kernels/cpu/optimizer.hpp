@@ -9,4 +9,4 @@ void adamw_update(context& ctx, const adamw_args& args);
 double sum_of_squares(context& ctx, const float* values, int64_t count);
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay);
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

@@ -17,8 +17,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 namespace math = troupe::HWY_NAMESPACE;
 
 /// One head: (a, b) becomes (a cos - b sin, b cos + a sin), the sine times `direction`.
-static void turn_head(float* a, float* b, const float* cosine, const float* sine, int64_t half,
-                      float direction) {
+static void turn_head(float* a, float* b, const float* cosine, const float* sine, int64_t half, float direction) {
   const math::float_tag d;
   const auto sign = hn::Set(d, direction);
   math::ForEachVector(d, half, [&](int64_t i, int64_t count) HWY_ATTR {
@@ -42,7 +41,7 @@ void turn_rows(const rotary_args& args, float direction, int64_t begin, int64_t 
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
@@ -60,5 +59,5 @@ void cpu::rotary(context& ctx, const rotary_args& args, float direction) {
   });
 }
 
-} // namespace troupe::kernels
-#endif // HWY_ONCE
+}  // namespace troupe::kernels
+#endif  // HWY_ONCE

@@ -14,8 +14,7 @@ namespace {
 /// draw rarely gets past the first few dozen of a vocabulary of fifty thousand.
 class falling_order {
 public:
-  falling_order(std::span<const float> scaled_logits_V, const softmax_statistics& s,
-                std::vector<int32_t>& order)
+  falling_order(std::span<const float> scaled_logits_V, const softmax_statistics& s, std::vector<int32_t>& order)
       : logits_(scaled_logits_V), statistics_(s), order_(order) {
     order_.clear();
   }
@@ -60,8 +59,7 @@ private:
   }
 
   /// Appends the tokens of the next band of logits below those collected: 4 nats under the maximum,
-  /// then to 8, 16,
-  /// ... and finally all.
+  /// then to 8, 16, ... and finally all.
   void collect_band() {
     const float ceiling = floor_;
     const bool last = depth_ > 1e4F;
@@ -116,14 +114,13 @@ kept_tokens apply_filters(falling_order& order, const sampling_settings& s, size
 
 int32_t draw(falling_order& order, const sampling_settings& s, size_t vocabulary, double uniform) {
   const bool filtered = s.top_k > 0 || s.top_p < 1 || s.min_p > 0;
-  const kept_tokens kept =
-      filtered ? apply_filters(order, s, vocabulary) : kept_tokens{vocabulary, 1.0};
+  const kept_tokens kept = filtered ? apply_filters(order, s, vocabulary) : kept_tokens{vocabulary, 1.0};
   double below = 0;
   int32_t chosen = -1;
   for (size_t rank = 0; rank < kept.count && order.reaches(rank); ++rank) {
     const double p = order.probability(rank);
     if (p == 0 && chosen >= 0) {
-      break; // rounding has left the sum of all below the number: the last possible token
+      break;  // rounding has left the sum of all below the number: the last possible token
     }
     chosen = order.token(rank);
     below += p;
@@ -151,17 +148,15 @@ void penalise(std::span<const float> logits_V, std::span<const int32_t> context,
 
 void check_finite(const softmax_statistics& s) {
   if (!std::isfinite(s.maximum) || !std::isfinite(s.log_sum)) {
-    throw error(errc::not_finite,
-                "sampling: the logits are not finite (maximum {}, log of the sum {})", s.maximum,
+    throw error(errc::not_finite, "sampling: the logits are not finite (maximum {}, log of the sum {})", s.maximum,
                 s.log_sum);
   }
 }
 
-} // namespace
+}  // namespace
 
 sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
-                           std::span<const int32_t> context, double uniform,
-                           sampling_scratch& scratch) {
+                           std::span<const int32_t> context, double uniform, sampling_scratch& scratch) {
   const auto vocabulary = static_cast<int64_t>(logits_V.size());
   const bool greedy = settings.temperature == 0;
   const float temperature = greedy ? 1.0F : settings.temperature;
@@ -189,4 +184,4 @@ sampled_token sample_token(std::span<float> logits_V, const sampling_settings& s
   return {token, log_prob_of(logits_V.data(), plain, token)};
 }
 
-} // namespace troupe::kernels::cpu
+}  // namespace troupe::kernels::cpu

@@ -23,7 +23,7 @@ namespace troupe::kernels::HWY_NAMESPACE {
 
 struct tile_product_args {
   const float* a = nullptr;
-  int64_t a_row = 0, a_step = 1; ///< floats between rows of A, and between its t
+  int64_t a_row = 0, a_step = 1;  ///< floats between rows of A, and between its t
   const float* b = nullptr;
   int64_t b_row = 0;
   float* c = nullptr;
@@ -47,7 +47,7 @@ inline constexpr int wide = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
 template <bool partial> HWY_INLINE vector load(tag d, const float* from, int64_t count) {
   if constexpr (!partial) {
     return hn::LoadU(d, from);
-  } else if constexpr (HWY_TARGET <= HWY_AVX2) { // its masked loads touch nothing that is masked
+  } else if constexpr (HWY_TARGET <= HWY_AVX2) {  // its masked loads touch nothing that is masked
     return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(count)), d, from);
   } else {
     return troupe::HWY_NAMESPACE::PartialLoad(d, from, count);
@@ -78,8 +78,7 @@ HWY_NOINLINE void block(const tile_product_args& p, int64_t row, int64_t column,
     for (int v = 0; v < vectors; ++v) {
       sum[r][v] = p.factor == nullptr
                       ? hn::Zero(d)
-                      : hn::Mul(load<partial>(d, c + r * p.c_row + v * lanes, count),
-                                hn::Set(d, p.factor[row + r]));
+                      : hn::Mul(load<partial>(d, c + r * p.c_row + v * lanes, count), hn::Set(d, p.factor[row + r]));
     }
   }
   const int64_t a_row = p.a_row, a_step = p.a_step, b_row = p.b_row;
@@ -121,7 +120,7 @@ template <int rows> HWY_INLINE void all_columns(const tile_product_args& p, int6
   }
 }
 
-} // namespace tile_detail
+}  // namespace tile_detail
 
 inline void tile_product(const tile_product_args& p) {
   int64_t row = 0;
@@ -136,7 +135,7 @@ inline void tile_product(const tile_product_args& p) {
   }
 }
 
-} // namespace troupe::kernels::HWY_NAMESPACE
+}  // namespace troupe::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif // include guard per target
+#endif  // include guard per target

@@ -34,11 +34,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using float_tag = hn::CappedTag<float, 16>;
 
 /// c0 + x (c1 + x (c2 + ...)), fused.
-template <class D, class V = hn::Vec<D>> HWY_INLINE V Polynomial(D d, V /*x*/, float c0) {
-  return hn::Set(d, c0);
-}
-template <class D, class V = hn::Vec<D>, class... Rest>
-HWY_INLINE V Polynomial(D d, V x, float c0, Rest... rest) {
+template <class D, class V = hn::Vec<D>> HWY_INLINE V Polynomial(D d, V /*x*/, float c0) { return hn::Set(d, c0); }
+template <class D, class V = hn::Vec<D>, class... Rest> HWY_INLINE V Polynomial(D d, V x, float c0, Rest... rest) {
   return hn::MulAdd(x, Polynomial(d, x, rest...), hn::Set(d, c0));
 }
 
@@ -62,8 +59,7 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Exp(D d, V v) {
   // ln 2 in two parts, the first with few bits
   const V high = hn::NegMulAdd(n_float, hn::Set(d, 0.693359375F), v);
   const V r = hn::NegMulAdd(n_float, hn::Set(d, -2.12194440e-4F), high);
-  const V p = Polynomial(d, r, 0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558b4p-5F, 0x1.1239ap-7F,
-                         0x1.6a495ep-10F);
+  const V p = Polynomial(d, r, 0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558b4p-5F, 0x1.1239ap-7F, 0x1.6a495ep-10F);
   const V e = hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), hn::Set(d, 1.0F));
   const V scaled = ScaleByPowerOf2(d, e, n);
   const V inf = hn::Set(d, std::numeric_limits<float>::infinity());
@@ -83,8 +79,7 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Tanh(D d, V v) {
   const V one = hn::Set(d, 1.0F);
   const V a = hn::Abs(v);
   const V z = hn::Mul(v, v);
-  const V p = Polynomial(d, z, -0x1.55554cp-2F, 0x1.110d6ap-3F, -0x1.b932p-5F, 0x1.5982cap-6F,
-                         -0x1.9c97bcp-8F);
+  const V p = Polynomial(d, z, -0x1.55554cp-2F, 0x1.110d6ap-3F, -0x1.b932p-5F, 0x1.5982cap-6F, -0x1.9c97bcp-8F);
   const V small = hn::MulAdd(hn::Mul(v, z), p, v);
   const V e = Exp(d, hn::Add(a, a));
   const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0F), hn::Add(e, one)));
@@ -94,14 +89,13 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Tanh(D d, V v) {
 /// The error function within 2 ulp.
 template <class D, class V = hn::Vec<D>> HWY_INLINE V Erf(D d, V v) {
   const V a = hn::Abs(v);
-  const V p = Polynomial(d, hn::Mul(v, v), 0x1.06eba8p-3F, -0x1.812740p-2F, 0x1.ce2d50p-4F,
-                         -0x1.b7fe90p-6F, 0x1.542e10p-8F, -0x1.a50b0ep-11F, 0x1.4c344ep-14F);
+  const V p = Polynomial(d, hn::Mul(v, v), 0x1.06eba8p-3F, -0x1.812740p-2F, 0x1.ce2d50p-4F, -0x1.b7fe90p-6F,
+                         0x1.542e10p-8F, -0x1.a50b0ep-11F, 0x1.4c344ep-14F);
   const V small = hn::MulAdd(v, p, v);
   // erf rounds to 1 from 3.92 on; the fit of -log erfc(a) / a - 1 ends at 4.
   const V bounded = hn::IfThenElse(hn::Gt(a, hn::Set(d, 4.0F)), hn::Set(d, 4.0F), a);
-  const V q =
-      Polynomial(d, bounded, 0x1.074e9ap-3F, 0x1.456702p-1F, 0x1.afbc36p-4F, -0x1.75e81ep-6F,
-                 0x1.8bdcacp-9F, -0x1.574a6ep-14F, -0x1.49bc32p-15F, 0x1.29202cp-18F);
+  const V q = Polynomial(d, bounded, 0x1.074e9ap-3F, 0x1.456702p-1F, 0x1.afbc36p-4F, -0x1.75e81ep-6F, 0x1.8bdcacp-9F,
+                         -0x1.574a6ep-14F, -0x1.49bc32p-15F, 0x1.29202cp-18F);
   const V large = hn::Sub(hn::Set(d, 1.0F), Exp(d, hn::Neg(hn::MulAdd(bounded, q, bounded))));
   return hn::IfThenElse(hn::Lt(a, hn::Set(d, 1.0F)), small, hn::CopySign(large, v));
 }
@@ -115,27 +109,25 @@ template <class D, class V = hn::Vec<D>> HWY_INLINE V Log(D d, V v) {
   const V normal = hn::IfThenElse(subnormal, hn::Mul(v, hn::Set(d, 0x1.0p24F)), v);
   // v = 2^n m with m in [sqrt(1/2), sqrt(2)): 0x3f3504f3 are the bits of sqrt(1/2).
   const auto bits = hn::Sub(hn::BitCast(di, normal), hn::Set(di, 0x3f3504f3));
-  const V n_float = hn::Sub(hn::ConvertTo(d, hn::ShiftRight<23>(bits)),
-                            hn::IfThenElseZero(subnormal, hn::Set(d, 24.0F)));
+  const V n_float =
+      hn::Sub(hn::ConvertTo(d, hn::ShiftRight<23>(bits)), hn::IfThenElseZero(subnormal, hn::Set(d, 24.0F)));
   const auto mantissa = hn::And(bits, hn::Set(di, 0x007fffff));
   const V f = hn::Sub(hn::BitCast(d, hn::Add(mantissa, hn::Set(di, 0x3f3504f3))), hn::Set(d, 1.0F));
-  const V p =
-      Polynomial(d, f, 0x1.555548p-2F, -0x1.000006p-2F, 0x1.99a476p-3F, -0x1.555c46p-3F,
-                 0x1.233ba8p-3F, -0x1.fc2886p-4F, 0x1.e6bf3ap-4F, -0x1.de02bep-4F, 0x1.147610p-4F);
+  const V p = Polynomial(d, f, 0x1.555548p-2F, -0x1.000006p-2F, 0x1.99a476p-3F, -0x1.555c46p-3F, 0x1.233ba8p-3F,
+                         -0x1.fc2886p-4F, 0x1.e6bf3ap-4F, -0x1.de02bep-4F, 0x1.147610p-4F);
   const V ff = hn::Mul(f, f);
   V low = hn::Mul(n_float, hn::Set(d, -2.12194440e-4F));
   low = hn::MulAdd(hn::Mul(ff, f), p, low);
   low = hn::MulAdd(ff, hn::Set(d, -0.5F), low);
   const V finite = hn::MulAdd(n_float, hn::Set(d, 0.693359375F), hn::Add(f, low));
-  const V upper = hn::IfThenElse(hn::Lt(v, infinity), finite, v); // inf and NaN pass
+  const V upper = hn::IfThenElse(hn::Lt(v, infinity), finite, v);  // inf and NaN pass
   const V zero = hn::IfThenElse(hn::Eq(v, hn::Zero(d)), hn::Neg(infinity), upper);
   const V nan = hn::Set(d, std::numeric_limits<float>::quiet_NaN());
   return hn::IfThenElse(hn::Lt(v, hn::Zero(d)), nan, zero);
 }
 
 /// The first `count` values at p, the other lanes `fill`. Reads nothing past them.
-template <class D>
-HWY_INLINE hn::Vec<D> PartialLoad(D d, const float* p, int64_t count, float fill = 0) {
+template <class D> HWY_INLINE hn::Vec<D> PartialLoad(D d, const float* p, int64_t count, float fill = 0) {
   if (count >= static_cast<int64_t>(hn::Lanes(d))) {
     return hn::LoadU(d, p);
   }
@@ -183,8 +175,7 @@ template <class D> struct virtual_lanes {
 ///   acc = step(acc, i, count)   with the elements [i, i + count), count at most the lanes of D.
 /// For a count below the lanes, step must leave the other lanes of acc as they are (PartialLoad's
 /// fill does it).
-template <class D, class Step>
-HWY_INLINE virtual_lanes<D> FoldLanes(D d, int64_t n, float start, Step step) {
+template <class D, class Step> HWY_INLINE virtual_lanes<D> FoldLanes(D d, int64_t n, float start, Step step) {
   constexpr auto width = static_cast<int64_t>(hn::MaxLanes(d));
   virtual_lanes<D> acc;
   for (auto& part : acc.part) {
@@ -212,8 +203,7 @@ template <class T, class Join> HWY_INLINE T JoinSixteen(T* lanes, Join join) {
   return lanes[0];
 }
 
-template <class D, class Join>
-HWY_INLINE float JoinLanes(D d, const virtual_lanes<D>& acc, Join join) {
+template <class D, class Join> HWY_INLINE float JoinLanes(D d, const virtual_lanes<D>& acc, Join join) {
   HWY_ALIGN float lanes[16];
   for (size_t p = 0; p < acc.parts; ++p) {
     hn::Store(acc.part[p], d, lanes + p * hn::MaxLanes(d));
@@ -237,7 +227,7 @@ template <class D> HWY_INLINE float Dot(D d, const float* x, const float* y, int
   return SumLanes(d, FoldLanes(d, n, 0.0F, step));
 }
 
-} // namespace troupe::HWY_NAMESPACE
+}  // namespace troupe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif // TROUPE_VECTOR_MATH_INL
+#endif  // TROUPE_VECTOR_MATH_INL

@@ -26,14 +26,12 @@ std::vector<uint32_t> bits(const std::vector<float>& values) {
   return all;
 }
 
-void expect_equal(const std::vector<generated_sequence>& got,
-                  const std::vector<generated_sequence>& expected) {
+void expect_equal(const std::vector<generated_sequence>& got, const std::vector<generated_sequence>& expected) {
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_EQ(got[i].sequence_id, expected[i].sequence_id);
     EXPECT_EQ(got[i].ids, expected[i].ids) << "sequence " << got[i].sequence_id;
-    EXPECT_EQ(bits(got[i].logprobs), bits(expected[i].logprobs))
-        << "sequence " << got[i].sequence_id;
+    EXPECT_EQ(bits(got[i].logprobs), bits(expected[i].logprobs)) << "sequence " << got[i].sequence_id;
     EXPECT_EQ(got[i].finish, expected[i].finish);
   }
 }
@@ -47,8 +45,7 @@ std::vector<int32_t> prompt_of(int64_t length, int64_t seed) {
   return ids;
 }
 
-generation_request request_of(std::vector<uint64_t> ids, std::vector<int32_t> prompt,
-                              int64_t max_new_tokens) {
+generation_request request_of(std::vector<uint64_t> ids, std::vector<int32_t> prompt, int64_t max_new_tokens) {
   generation_request r;
   r.sequence_ids = std::move(ids);
   r.prompt = std::move(prompt);
@@ -75,8 +72,7 @@ struct GeneratorTest : testing::Test {
   context ctx{pool};
   test::loaded_model stories = test::load_model("stories260k");
 
-  std::vector<generated_sequence> run(const generator_settings& settings,
-                                      std::vector<generation_request> requests,
+  std::vector<generated_sequence> run(const generator_settings& settings, std::vector<generation_request> requests,
                                       generator_counters* counters = nullptr) {
     generator g(stories.net, stories.weights.data(), settings);
     auto all = generate_all(ctx, g, std::move(requests));
@@ -133,8 +129,7 @@ TEST_P(GreedyFixture, TokensAndLogProbsAreTheReferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GreedyFixture,
-                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2",
-                                         "gpt_neox", "bloom"));
+                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "gpt_neox", "bloom"));
 
 TEST_F(GeneratorTest, ASampleDoesNotDependOnItsBatch) {
   const auto together = run({}, mixed_requests());
@@ -161,8 +156,7 @@ TEST_F(GeneratorTest, ASampleDoesNotDependOnThePageBudget) {
   int64_t preemptions = 0;
   for (const int64_t pages : {3, 4, 5, 7}) {
     generator_counters counters;
-    expect_equal(run({.cache_pages = pages, .step_tokens = 50}, mixed_requests(), &counters),
-                 expected);
+    expect_equal(run({.cache_pages = pages, .step_tokens = 50}, mixed_requests(), &counters), expected);
     EXPECT_LE(counters.peak_pages, pages);
     preemptions += counters.preemptions;
   }
@@ -192,8 +186,7 @@ TEST_F(GeneratorTest, LateRequestsDoNotDisturbRunningOnes) {
   for (generated_sequence& s : generate_all(ctx, g, {})) {
     got.push_back(std::move(s));
   }
-  std::sort(got.begin(), got.end(),
-            [](const auto& a, const auto& b) { return a.sequence_id < b.sequence_id; });
+  std::sort(got.begin(), got.end(), [](const auto& a, const auto& b) { return a.sequence_id < b.sequence_id; });
   expect_equal(got, expected);
 }
 
@@ -216,8 +209,7 @@ TEST_F(GeneratorTest, StoredLogProbsAreThoseOfThePackedForwardToTheLastBit) {
         stored.insert(stored.end(), b.begin(), b.end());
       }
     }
-    EXPECT_EQ(bits(answer_log_probs(ctx, stories.net, stories.weights.data(), batch, temperature)),
-              stored)
+    EXPECT_EQ(bits(answer_log_probs(ctx, stories.net, stories.weights.data(), batch, temperature)), stored)
         << "temperature " << temperature;
   }
 }
@@ -232,7 +224,7 @@ TEST_F(GeneratorTest, ThePromptOfSeveralSamplesIsComputedOnce) {
   EXPECT_EQ(counters.prompt_tokens, 100);
   EXPECT_EQ(counters.answer_tokens, 8 * 4);
   EXPECT_EQ(counters.steps, 4);
-  EXPECT_EQ(counters.peak_pages, 1 + 8); // a full page shared, a partly filled one for each
+  EXPECT_EQ(counters.peak_pages, 1 + 8);  // a full page shared, a partly filled one for each
 }
 
 TEST_F(GeneratorTest, TokensFollowTheModelsDistribution) {
@@ -330,9 +322,7 @@ std::string refusal(generator& g, const generation_request& r) {
 
 TEST_F(GeneratorTest, RequestsThatCannotBeServedSayWhy) {
   generator g(stories.net, stories.weights.data(), {.cache_pages = 2});
-  const auto has = [](const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
-  };
+  const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   EXPECT_TRUE(has(refusal(g, request_of({1}, {}, 5)), "prompt is empty"));
   EXPECT_TRUE(has(refusal(g, request_of({1}, {1, 512}, 5)), "token 1 of the prompt is 512"));
   EXPECT_TRUE(has(refusal(g, request_of({1}, {-1}, 5)), "vocabulary"));
@@ -361,5 +351,5 @@ TEST_F(GeneratorTest, DamagedWeightsAreAnError) {
   }
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

@@ -98,5 +98,5 @@ TEST(KvCache, ABudgetOfNothingIsAnError) {
   EXPECT_THROW(kv_cache(small_model(), int64_t{1} << 40), error);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

@@ -24,8 +24,7 @@ std::string refusal(const key_map& config) {
 }
 
 void expect_refusal(const key_map& config, const std::string& part) {
-  EXPECT_NE(refusal(config).find(part), std::string::npos)
-      << "wanted " << part << ", got: " << refusal(config);
+  EXPECT_NE(refusal(config).find(part), std::string::npos) << "wanted " << part << ", got: " << refusal(config);
 }
 
 TEST(DescribeTest, ReadsOpt) {
@@ -93,8 +92,7 @@ TEST(DescribeTest, HonoursTheFlagsOfLlamaAndGpt2) {
   key_map llama = config_of("llama");
   llama["attention_bias"] = true;
   llama["mlp_bias"] = true;
-  EXPECT_TRUE(describe(llama).qkv_bias && describe(llama).attention_out_bias &&
-              describe(llama).feed_forward_bias);
+  EXPECT_TRUE(describe(llama).qkv_bias && describe(llama).attention_out_bias && describe(llama).feed_forward_bias);
   key_map gpt2 = config_of("gpt2");
   EXPECT_EQ(describe(gpt2).feed_forward, 256);
   gpt2["n_inner"] = int64_t{100};
@@ -125,15 +123,15 @@ TEST(DescribeTest, RefusesAnActiveSlidingWindowOnly) {
   key_map mistral = config_of("llama");
   mistral["model_type"] = std::string("mistral");
   EXPECT_EQ(describe(mistral).family, family::mistral);
-  mistral["sliding_window"] = int64_t{128}; // as long as the longest sequence
+  mistral["sliding_window"] = int64_t{128};  // as long as the longest sequence
   EXPECT_NO_THROW(describe(mistral));
   mistral["sliding_window"] = int64_t{64};
   expect_refusal(mistral, "sliding_window = 64");
   key_map qwen2 = config_of("qwen2");
   qwen2["sliding_window"] = int64_t{64};
-  EXPECT_NO_THROW(describe(qwen2)); // switched off by use_sliding_window
+  EXPECT_NO_THROW(describe(qwen2));  // switched off by use_sliding_window
   qwen2["use_sliding_window"] = true;
-  EXPECT_NO_THROW(describe(qwen2)); // starts above the last layer
+  EXPECT_NO_THROW(describe(qwen2));  // starts above the last layer
   qwen2["max_window_layers"] = int64_t{1};
   expect_refusal(qwen2, "sliding_window = 64");
 }
@@ -148,13 +146,11 @@ TEST(DescribeTest, NamesWhatItDoesNotImplement) {
   expect_refusal(with("llama", "hidden_act", std::string("tanh")), "hidden_act = \"tanh\"");
   expect_refusal(with("llama", "rope_scaling.rope_type", std::string("yarn")), "yarn");
   expect_refusal(with("llama", "partial_rotary_factor", 0.5), "partial_rotary_factor");
-  expect_refusal(with("gpt2", "scale_attn_by_inverse_layer_idx", true),
-                 "scale_attn_by_inverse_layer_idx = true");
+  expect_refusal(with("gpt2", "scale_attn_by_inverse_layer_idx", true), "scale_attn_by_inverse_layer_idx = true");
   expect_refusal(with("gpt2", "scale_attn_weights", false), "scale_attn_weights = false");
   expect_refusal(with("bloom", "apply_residual_connection_post_layernorm", true),
                  "apply_residual_connection_post_layernorm");
-  expect_refusal(with("opt", "layer_norm_elementwise_affine", false),
-                 "layer_norm_elementwise_affine");
+  expect_refusal(with("opt", "layer_norm_elementwise_affine", false), "layer_norm_elementwise_affine");
 }
 
 TEST(DescribeTest, RefusesSizesThatDoNotFit) {
@@ -176,5 +172,5 @@ TEST(DescribeTest, RefusesSizesThatDoNotFit) {
   expect_refusal(missing, "intermediate_size");
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

@@ -10,7 +10,7 @@ namespace {
 
 TEST(ParameterLayoutTest, PutsEveryParameterOnACacheLineWithoutOverlap) {
   parameter_layout layout;
-  layout.add_matrix("a", 33, 5); // two panels of 32 outputs
+  layout.add_matrix("a", 33, 5);  // two panels of 32 outputs
   layout.add_vector("b", 17);
   layout.add_matrix("c", 1, 3);
   int64_t end = 0;
@@ -60,5 +60,5 @@ TEST(ParameterTest, RefusesAnotherNumberOfValues) {
   EXPECT_THROW(write_parameter(layout.at("matrix"), std::vector<float>(7), arena.data()), error);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

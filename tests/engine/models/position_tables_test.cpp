@@ -9,8 +9,7 @@ namespace troupe::engine {
 namespace {
 
 TEST(AlibiSlopesTest, HalveFromOneHalfForEightHeads) {
-  const std::vector<float> expected{0.5F,     0.25F,     0.125F,     0.0625F,
-                                    0.03125F, 0.015625F, 0.0078125F, 0.00390625F};
+  const std::vector<float> expected{0.5F, 0.25F, 0.125F, 0.0625F, 0.03125F, 0.015625F, 0.0078125F, 0.00390625F};
   EXPECT_EQ(alibi_slopes(8), expected);
 }
 
@@ -70,5 +69,5 @@ TEST(RotaryFrequenciesTest, OfLlama3KeepShortWavesStretchLongOnesAndBlendBetween
   EXPECT_GT(blended, 0U);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

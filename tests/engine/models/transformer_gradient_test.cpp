@@ -44,26 +44,21 @@ struct variant {
 
 std::vector<variant> variants() {
   std::vector<variant> all;
-  all.push_back({"llama_with_every_bias",
-                 small(norm_kind::rms, position_kind::rotary, true, activation::silu)});
-  all.push_back({"rotary_sequential_gelu",
-                 small(norm_kind::layer, position_kind::rotary, false, activation::gelu_erf)});
-  all.push_back({"parallel_residual",
-                 small(norm_kind::layer, position_kind::rotary, false, activation::gelu_tanh)});
+  all.push_back({"llama_with_every_bias", small(norm_kind::rms, position_kind::rotary, true, activation::silu)});
+  all.push_back(
+      {"rotary_sequential_gelu", small(norm_kind::layer, position_kind::rotary, false, activation::gelu_erf)});
+  all.push_back({"parallel_residual", small(norm_kind::layer, position_kind::rotary, false, activation::gelu_tanh)});
   all.back().description.parallel_residual = true;
-  all.push_back({"parallel_residual_gated",
-                 small(norm_kind::rms, position_kind::rotary, true, activation::gelu_tanh)});
+  all.push_back({"parallel_residual_gated", small(norm_kind::rms, position_kind::rotary, true, activation::gelu_tanh)});
   all.back().description.parallel_residual = true;
-  all.push_back({"alibi_six_heads_embedding_norm",
-                 small(norm_kind::layer, position_kind::alibi, false, activation::gelu_tanh)});
+  all.push_back(
+      {"alibi_six_heads_embedding_norm", small(norm_kind::layer, position_kind::alibi, false, activation::gelu_tanh)});
   all.back().description.embedding_norm = true;
-  all.push_back({"post_norm_projected",
-                 small(norm_kind::layer, position_kind::learned, false, activation::gelu_erf)});
+  all.push_back({"post_norm_projected", small(norm_kind::layer, position_kind::learned, false, activation::gelu_erf)});
   all.back().description.norm_first = false;
   all.back().description.final_norm = false;
   all.back().description.embedding_width = 12;
-  all.push_back({"pre_norm_projected_wider",
-                 small(norm_kind::layer, position_kind::learned, true, activation::silu)});
+  all.push_back({"pre_norm_projected_wider", small(norm_kind::layer, position_kind::learned, true, activation::silu)});
   all.back().description.embedding_width = 28;
   all.back().description.position_offset = 2;
   return all;
@@ -72,8 +67,7 @@ std::vector<variant> variants() {
 class TransformerGradients : public testing::TestWithParam<variant> {
 protected:
   static constexpr double step = 1e-3;
-  static constexpr double tolerance =
-      5e-3; ///< of the gradient's norm: rounding of L over the step is 1e-3
+  static constexpr double tolerance = 5e-3;  ///< of the gradient's norm: rounding of L over the step is 1e-3
 
   token_batch batch() const { return {.token_N = token_, .offset_B1 = offset_, .position_N = {}}; }
 
@@ -90,8 +84,7 @@ protected:
   static float coefficient(size_t i) { return static_cast<float>(random_normal({.seed = 11}, i)); }
 
   aligned_buffer<float> gradients(bool checkpointing) {
-    const auto count =
-        static_cast<size_t>(batch().tokens() * model_.net.description().embedding_width);
+    const auto count = static_cast<size_t>(batch().tokens() * model_.net.description().embedding_width);
     std::vector<float> hidden(count);
     std::vector<float> dhidden(count);
     for (size_t i = 0; i < count; ++i) {
@@ -148,5 +141,5 @@ TEST_P(TransformerGradients, AreTheSameUnderCheckpointing) {
 INSTANTIATE_TEST_SUITE_P(Variants, TransformerGradients, testing::ValuesIn(variants()),
                          [](const auto& info) { return std::string(info.param.name); });
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

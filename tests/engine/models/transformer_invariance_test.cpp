@@ -76,8 +76,7 @@ TEST_P(TransformerInvariance, OfBatchAndThreads) {
   for (int threads = 1; threads <= 3; ++threads) {
     thread_pool pool(threads);
     context ctx{pool};
-    const std::vector<float> hidden =
-        hidden_of(ctx, model_.net, model_.weights.data(), all.batch());
+    const std::vector<float> hidden = hidden_of(ctx, model_.net, model_.weights.data(), all.batch());
     thread_pool one(1);
     context ctx_of_one{one};
     for (size_t b = 0; b < sequences_.size(); ++b) {
@@ -104,8 +103,7 @@ TEST_P(TransformerInvariance, OfGroupsOfALargeBatch) {
   for (size_t i = 0; i < which.size(); ++i) {
     const std::vector<float> expected = alone(ctx, sequences_[which[i]]);
     const auto first = static_cast<size_t>(many.offset[i]) * width;
-    EXPECT_TRUE(same_bits(std::span(hidden).subspan(first, expected.size()), expected))
-        << "sequence " << i;
+    EXPECT_TRUE(same_bits(std::span(hidden).subspan(first, expected.size()), expected)) << "sequence " << i;
   }
 }
 
@@ -124,8 +122,7 @@ TEST_P(TransformerInvariance, OfKeepingActivations) {
 
 TEST_P(TransformerInvariance, OfGradientsUnderThreadsAndCheckpointing) {
   const packed all = pack_all();
-  const auto count =
-      static_cast<size_t>(all.batch().tokens() * model_.description().embedding_width);
+  const auto count = static_cast<size_t>(all.batch().tokens() * model_.description().embedding_width);
   aligned_buffer<float> reference;
   for (int threads = 1; threads <= 3; ++threads) {
     for (const bool checkpointing : {false, true}) {
@@ -139,8 +136,7 @@ TEST_P(TransformerInvariance, OfGradientsUnderThreadsAndCheckpointing) {
       }
       aligned_buffer<float> gradients(model_.net.layout().arena_size());
       model_.net.forward(ctx, model_.weights.data(), all.batch(), hidden.data(), saved);
-      model_.net.backward(ctx, model_.weights.data(), all.batch(), saved, dhidden.data(),
-                          gradients.data());
+      model_.net.backward(ctx, model_.weights.data(), all.batch(), saved, dhidden.data(), gradients.data());
       if (reference.empty()) {
         reference = std::move(gradients);
       } else {
@@ -155,10 +151,9 @@ TEST_P(TransformerInvariance, OfGradientsUnderThreadsAndCheckpointing) {
 /// tokens.
 template <class Chunk> class paged_run {
 public:
-  paged_run(context& ctx, const loaded_model& model,
-            const std::vector<std::vector<int32_t>>& sequences, Chunk chunk)
-      : ctx_(ctx), model_(model), sequences_(sequences), chunk_(chunk),
-        cache_(model.description(), 16), hidden_(sequences.size()), done_(sequences.size()) {}
+  paged_run(context& ctx, const loaded_model& model, const std::vector<std::vector<int32_t>>& sequences, Chunk chunk)
+      : ctx_(ctx), model_(model), sequences_(sequences), chunk_(chunk), cache_(model.description(), 16),
+        hidden_(sequences.size()), done_(sequences.size()) {}
 
   /// Hidden states of each sequence's rows.
   std::vector<std::vector<float>> run() {
@@ -194,18 +189,15 @@ private:
   }
 
   void extend(const std::vector<int32_t>& token, const std::vector<int32_t>& position,
-              const std::vector<kernels::paged_sequence>& placed,
-              const std::vector<size_t>& which) {
+              const std::vector<kernels::paged_sequence>& placed, const std::vector<size_t>& which) {
     const auto width = static_cast<size_t>(model_.description().embedding_width);
     std::vector<float> out(token.size() * width);
-    model_.net.extend(
-        ctx_, model_.weights.data(),
-        {.token_N = token, .position_N = position, .sequences = placed, .pages_L = cache_.pages()},
-        out.data());
+    model_.net.extend(ctx_, model_.weights.data(),
+                      {.token_N = token, .position_N = position, .sequences = placed, .pages_L = cache_.pages()},
+                      out.data());
     for (size_t i = 0; i < placed.size(); ++i) {
       const float* first = out.data() + static_cast<size_t>(placed[i].first_row) * width;
-      hidden_[which[i]].insert(hidden_[which[i]].end(), first,
-                               first + static_cast<size_t>(placed[i].rows) * width);
+      hidden_[which[i]].insert(hidden_[which[i]].end(), first, first + static_cast<size_t>(placed[i].rows) * width);
     }
   }
 
@@ -222,8 +214,7 @@ TEST_P(TransformerInvariance, OfTheSplitIntoCalls) {
   using chunk_rule = int64_t (*)(size_t, int64_t);
   const std::pair<const char*, chunk_rule> rules[] = {
       {"whole prompts", [](size_t, int64_t) -> int64_t { return 1000; }},
-      {"a prefill of 40, then one by one",
-       [](size_t, int64_t call) -> int64_t { return call == 0 ? 40 : 1; }},
+      {"a prefill of 40, then one by one", [](size_t, int64_t call) -> int64_t { return call == 0 ? 40 : 1; }},
       {"chunks of 17", [](size_t, int64_t) -> int64_t { return 17; }},
       {"sequences that enter later, in chunks of their own",
        [](size_t b, int64_t call) -> int64_t {
@@ -244,13 +235,12 @@ TEST_P(TransformerInvariance, OfTheSplitIntoCalls) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TransformerInvariance,
-                         testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama",
-                                         "tiny/llama3", "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom",
-                                         "stories260k"),
+                         testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama", "tiny/llama3",
+                                         "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom", "stories260k"),
                          [](const auto& info) {
                            const std::string path = info.param;
                            return path.substr(path.find('/') + 1);
                          });
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

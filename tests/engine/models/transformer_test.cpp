@@ -50,7 +50,7 @@ protected:
         const float expected = padded[static_cast<size_t>(rows.source_N[row] * width + i)];
         const float actual = packed[row * static_cast<size_t>(width) + static_cast<size_t>(i)];
         const float difference = std::fabs(actual - expected);
-        largest = difference <= largest ? largest : difference; // keeps a NaN
+        largest = difference <= largest ? largest : difference;  // keeps a NaN
       }
     }
     return largest;
@@ -76,28 +76,27 @@ class TinyFixtures : public TransformerFixtures {};
 TEST_P(TransformerFixtures, LogitsMatch) {
   for (const char* prefix : {"plain.", "rpad.", "lpad."}) {
     if (!has(std::string(prefix) + "logits")) {
-      continue; // stories260k has one of them
+      continue;  // stories260k has one of them
     }
     const packed_rows rows = pack(*fixtures_, prefix);
     const std::vector<float> expected = fixtures_->floats(std::string(prefix) + "logits");
-    EXPECT_LE(largest_difference(rows, run_logits(rows), expected, description().vocabulary),
-              logit_tolerance)
+    EXPECT_LE(largest_difference(rows, run_logits(rows), expected, description().vocabulary), logit_tolerance)
         << prefix;
   }
 }
 
 TEST_P(TinyFixtures, HiddenStatesMatch) {
   const packed_rows rows = pack(*fixtures_, "plain.");
-  EXPECT_LE(largest_difference(rows, run_hidden(rows), fixtures_->floats("plain.last_hidden"),
-                               description().embedding_width),
-            logit_tolerance);
+  EXPECT_LE(
+      largest_difference(rows, run_hidden(rows), fixtures_->floats("plain.last_hidden"), description().embedding_width),
+      logit_tolerance);
 }
 
 /// Targets and the loss's weight of every packed row: row t is to predict the label at t + 1.
 struct labelled_rows {
   packed_rows rows;
   std::vector<int32_t> target_N;
-  std::vector<float> weight_N; ///< 1 where the row has a label
+  std::vector<float> weight_N;  ///< 1 where the row has a label
   double labels = 0;
 };
 
@@ -122,8 +121,8 @@ labelled_rows label(const fixture& file, const std::string& prefix) {
 }
 
 /// Mean negative log-likelihood; its gradient is accumulated onto `gradients`.
-double train_step(context& ctx, const transformer& net, const float* weights,
-                  const labelled_rows& labelled, saved_activations& saved, float* gradients) {
+double train_step(context& ctx, const transformer& net, const float* weights, const labelled_rows& labelled,
+                  saved_activations& saved, float* gradients) {
   const model_description& d = net.description();
   const token_batch batch = labelled.rows.batch();
   const auto n = static_cast<size_t>(batch.tokens());
@@ -132,26 +131,25 @@ double train_step(context& ctx, const transformer& net, const float* weights,
   std::vector<float> logprob(n);
   std::vector<float> entropy(n);
   net.forward(ctx, weights, batch, hidden.data(), saved);
-  kernels::log_prob_train(
-      ctx, {.dx_ND = dhidden.data(),
-            .dweight = net.head(gradients),
-            .dbias_V = nullptr,
-            .forward = {.logprob_N = logprob.data(),
-                        .entropy_N = entropy.data(),
-                        .x_ND = hidden.data(),
-                        .weight = net.head(weights),
-                        .target_N = labelled.target_N.data(),
-                        .n = batch.tokens(),
-                        .d = d.embedding_width,
-                        .vocabulary = d.vocabulary},
-            .gradient = [&](int64_t first, std::span<const float> logprobs, std::span<const float>,
-                            std::span<float> dlogprob, std::span<float> dentropy) {
-              for (size_t i = 0; i < logprobs.size(); ++i) {
-                const float weight = labelled.weight_N[static_cast<size_t>(first) + i];
-                dlogprob[i] = -weight / static_cast<float>(labelled.labels);
-                dentropy[i] = 0;
-              }
-            }});
+  kernels::log_prob_train(ctx, {.dx_ND = dhidden.data(),
+                                .dweight = net.head(gradients),
+                                .dbias_V = nullptr,
+                                .forward = {.logprob_N = logprob.data(),
+                                            .entropy_N = entropy.data(),
+                                            .x_ND = hidden.data(),
+                                            .weight = net.head(weights),
+                                            .target_N = labelled.target_N.data(),
+                                            .n = batch.tokens(),
+                                            .d = d.embedding_width,
+                                            .vocabulary = d.vocabulary},
+                                .gradient = [&](int64_t first, std::span<const float> logprobs, std::span<const float>,
+                                                std::span<float> dlogprob, std::span<float> dentropy) {
+                                  for (size_t i = 0; i < logprobs.size(); ++i) {
+                                    const float weight = labelled.weight_N[static_cast<size_t>(first) + i];
+                                    dlogprob[i] = -weight / static_cast<float>(labelled.labels);
+                                    dentropy[i] = 0;
+                                  }
+                                }});
   net.backward(ctx, weights, batch, saved, dhidden.data(), gradients);
   double loss = 0;
   for (size_t row = 0; row < n; ++row) {
@@ -166,8 +164,7 @@ TEST_P(TransformerFixtures, LossesMatch) {
     if (has(prefix + "loss")) {
       saved_activations saved;
       const double expected = fixtures_->number(prefix + "loss");
-      const double loss = train_step(ctx_, model_->net, weights(), label(*fixtures_, prefix), saved,
-                                     gradients.data());
+      const double loss = train_step(ctx_, model_->net, weights(), label(*fixtures_, prefix), saved, gradients.data());
       EXPECT_NEAR(loss, expected, loss_tolerance * expected) << prefix;
     }
   }
@@ -184,7 +181,7 @@ TEST_P(TinyFixtures, LogProbabilitiesMatch) {
                                    .n = static_cast<int64_t>(logprob.size()),
                                    .d = description().embedding_width,
                                    .vocabulary = description().vocabulary});
-  const std::vector<float> expected = fixtures_->floats("plain.logprobs"); // [B, T - 1]
+  const std::vector<float> expected = fixtures_->floats("plain.logprobs");  // [B, T - 1]
   const int64_t columns = labelled.rows.columns;
   for (size_t i = 0; i < expected.size(); ++i) {
     const int64_t b = static_cast<int64_t>(i) / (columns - 1);
@@ -204,8 +201,8 @@ double norm(std::span<const float> values) {
 /// Norm of the difference over the norm of the reference, or over that of the whole gradient where
 /// a parameter's own vanishes: a key bias moves no softmax, so its true gradient is 0 and rounding
 /// is all there is.
-void expect_close(const std::string& name, std::span<const float> actual,
-                  std::span<const float> expected, double whole_norm) {
+void expect_close(const std::string& name, std::span<const float> actual, std::span<const float> expected,
+                  double whole_norm) {
   ASSERT_EQ(actual.size(), expected.size()) << name;
   std::vector<float> difference(actual.size());
   for (size_t i = 0; i < actual.size(); ++i) {
@@ -215,8 +212,7 @@ void expect_close(const std::string& name, std::span<const float> actual,
       << name << " |reference| = " << norm(expected);
 }
 
-std::map<std::string, std::vector<float>> gradients_by_name(const transformer& net,
-                                                            const float* gradients) {
+std::map<std::string, std::vector<float>> gradients_by_name(const transformer& net, const float* gradients) {
   std::map<std::string, std::vector<float>> out;
   save_weights(net, gradients, [&](const host_array& array) {
     // transformers 5, which made the references, calls GPT-NeoX's head lm_head
@@ -268,22 +264,17 @@ struct greedy_decoder {
     std::vector<kernels::paged_sequence> sequences;
     cache.begin_call();
     for (size_t b = 0; b < fresh.size(); ++b) {
-      sequences.push_back(
-          cache.grow(static_cast<int64_t>(b), static_cast<int64_t>(fresh[b].size())));
+      sequences.push_back(cache.grow(static_cast<int64_t>(b), static_cast<int64_t>(fresh[b].size())));
       for (size_t i = 0; i < fresh[b].size(); ++i) {
         token.push_back(fresh[b][i]);
-        position.push_back(static_cast<int32_t>(sequences.back().first_position) +
-                           static_cast<int32_t>(i));
+        position.push_back(static_cast<int32_t>(sequences.back().first_position) + static_cast<int32_t>(i));
       }
     }
     const auto n = static_cast<int64_t>(token.size());
     const model_description& d = model.description();
     std::vector<float> hidden(static_cast<size_t>(n * d.embedding_width));
     model.net.extend(ctx, model.weights.data(),
-                     {.token_N = token,
-                      .position_N = position,
-                      .sequences = sequences,
-                      .pages_L = cache.pages()},
+                     {.token_N = token, .position_N = position, .sequences = sequences, .pages_L = cache.pages()},
                      hidden.data());
     std::vector<float> logits = logits_of(ctx, model.net, model.weights.data(), hidden.data(), n);
     chosen.resize(fresh.size());
@@ -307,8 +298,7 @@ TEST_P(TinyFixtures, GreedyTokensMatch) {
   greedy_decoder decoder{ctx_, *model_, test_cache(description(), 8), {}, {}};
   std::vector<std::vector<int32_t>> fresh(sequences);
   for (size_t b = 0; b < sequences; ++b) {
-    fresh[b].assign(prompts.token_N.begin() + prompts.offset_B1[b],
-                    prompts.token_N.begin() + prompts.offset_B1[b + 1]);
+    fresh[b].assign(prompts.token_N.begin() + prompts.offset_B1[b], prompts.token_N.begin() + prompts.offset_B1[b + 1]);
   }
   for (size_t step = 0; step < steps; ++step) {
     decoder.step(fresh);
@@ -340,9 +330,8 @@ std::string last_part(const testing::TestParamInfo<const char*>& info) {
   return path.substr(path.find('/') + 1);
 }
 
-const auto tiny_models =
-    testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama", "tiny/llama3",
-                    "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom");
+const auto tiny_models = testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama", "tiny/llama3",
+                                         "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom");
 
 INSTANTIATE_TEST_SUITE_P(Tiny, TransformerFixtures, tiny_models, last_part);
 INSTANTIATE_TEST_SUITE_P(Trained, TransformerFixtures, testing::Values("stories260k"), last_part);
@@ -363,8 +352,7 @@ TEST_P(HiddenStates, OfEveryBlockMatch) {
     const transformer first(d);
     aligned_buffer<float> weights(first.layout().arena_size());
     for (const parameter& p : first.layout().all()) {
-      write_parameter(p, read_parameter(whole.net.layout().at(p.name), whole.weights.data()),
-                      weights.data());
+      write_parameter(p, read_parameter(whole.net.layout().at(p.name), whole.weights.data()), weights.data());
     }
     const std::vector<float> hidden = hidden_of(ctx, first, weights.data(), rows.batch());
     const std::vector<float> expected = fixtures.floats("plain.hidden." + std::to_string(d.layers));
@@ -376,8 +364,8 @@ TEST_P(HiddenStates, OfEveryBlockMatch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, HiddenStates,
-                         testing::Values("tiny/opt", "tiny/gpt2", "tiny/llama", "tiny/llama3",
-                                         "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom"));
+                         testing::Values("tiny/opt", "tiny/gpt2", "tiny/llama", "tiny/llama3", "tiny/qwen2",
+                                         "tiny/gpt_neox", "tiny/bloom"));
 
 /// Reward models: a scalar head on the trunk, right pads given as tokens with positions of their
 /// own.
@@ -404,8 +392,7 @@ TEST_P(ScalarHeads, ScoresMatchAtEveryPosition) {
   }
   const token_batch batch{.token_N = token, .offset_B1 = offset, .position_N = position};
   const std::vector<float> hidden = hidden_of(ctx, model.net, model.weights.data(), batch);
-  const std::vector<float> scores =
-      logits_of(ctx, model.net, model.weights.data(), hidden.data(), batch.tokens());
+  const std::vector<float> scores = logits_of(ctx, model.net, model.weights.data(), hidden.data(), batch.tokens());
   const std::vector<float> expected = rlhf.floats("rm.scores");
   ASSERT_EQ(scores.size(), expected.size());
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -418,8 +405,7 @@ TEST_P(ScalarHeads, ScoresMatchAtEveryPosition) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, ScalarHeads,
-                         testing::Values("tiny/llama", "tiny/opt", "tiny/opt_postln"));
+INSTANTIATE_TEST_SUITE_P(Families, ScalarHeads, testing::Values("tiny/llama", "tiny/opt", "tiny/opt_postln"));
 
 TEST(TransformerTest, NamesATokenOrPositionOutOfRange) {
   thread_pool pool(1);
@@ -428,15 +414,13 @@ TEST(TransformerTest, NamesATokenOrPositionOutOfRange) {
   std::vector<float> hidden(64 * 200);
   const std::vector<int32_t> bad_token{5, 512};
   const std::vector<int64_t> two{0, 2};
-  EXPECT_THROW(model.net.forward(ctx, model.weights.data(),
-                                 {.token_N = bad_token, .offset_B1 = two, .position_N = {}},
+  EXPECT_THROW(model.net.forward(ctx, model.weights.data(), {.token_N = bad_token, .offset_B1 = two, .position_N = {}},
                                  hidden.data()),
                error);
-  const std::vector<int32_t> long_prompt(129, 5); // the model has 128 positions
+  const std::vector<int32_t> long_prompt(129, 5);  // the model has 128 positions
   const std::vector<int64_t> offset{0, 129};
   try {
-    model.net.forward(ctx, model.weights.data(),
-                      {.token_N = long_prompt, .offset_B1 = offset, .position_N = {}},
+    model.net.forward(ctx, model.weights.data(), {.token_N = long_prompt, .offset_B1 = offset, .position_N = {}},
                       hidden.data());
     FAIL() << "a sequence beyond the last position was accepted";
   } catch (const error& e) {
@@ -446,13 +430,11 @@ TEST(TransformerTest, NamesATokenOrPositionOutOfRange) {
 }
 
 /// One forward of `tokens` tokens that keeps what backward needs.
-void save_forward(context& ctx, const loaded_model& model, int64_t tokens,
-                  saved_activations& saved) {
+void save_forward(context& ctx, const loaded_model& model, int64_t tokens, saved_activations& saved) {
   const std::vector<int32_t> token(static_cast<size_t>(tokens), 3);
   const std::vector<int64_t> offset{0, tokens};
   std::vector<float> hidden(static_cast<size_t>(tokens * model.description().embedding_width));
-  model.net.forward(ctx, model.weights.data(),
-                    {.token_N = token, .offset_B1 = offset, .position_N = {}}, hidden.data(),
+  model.net.forward(ctx, model.weights.data(), {.token_N = token, .offset_B1 = offset, .position_N = {}}, hidden.data(),
                     saved);
 }
 
@@ -462,8 +444,8 @@ TEST(SavedActivationsTest, KeepWhatCannotBeRecomputedCheaply) {
   const loaded_model model = load_model("tiny/llama3");
   const model_description& d = model.description();
   const int64_t inputs = (d.layers + 1) * d.width;
-  const int64_t rest = (d.heads + 2 * d.kv_heads) * d.head_width + d.heads * d.head_width +
-                       d.heads + d.width + 2 * d.feed_forward;
+  const int64_t rest =
+      (d.heads + 2 * d.kv_heads) * d.head_width + d.heads * d.head_width + d.heads + d.width + 2 * d.feed_forward;
   saved_activations all(false);
   save_forward(ctx, model, 32, all);
   EXPECT_EQ(all.bytes(), 32 * 4 * (inputs + d.layers * rest));
@@ -493,9 +475,8 @@ TEST(SavedActivationsTest, AreRefusedByBackwardOfAnotherBatch) {
   const std::vector<int64_t> offset{0, 3};
   std::vector<float> dhidden(3 * 64);
   aligned_buffer<float> gradients(model.net.layout().arena_size());
-  EXPECT_THROW(model.net.backward(ctx, model.weights.data(),
-                                  {.token_N = token, .offset_B1 = offset, .position_N = {}}, saved,
-                                  dhidden.data(), gradients.data()),
+  EXPECT_THROW(model.net.backward(ctx, model.weights.data(), {.token_N = token, .offset_B1 = offset, .position_N = {}},
+                                  saved, dhidden.data(), gradients.data()),
                error);
 }
 
@@ -518,14 +499,12 @@ TEST(TransformerTest, RefusesOffsetsThatDoNotCoverTheTokens) {
   const loaded_model model = load_model("tiny/llama");
   std::vector<float> hidden(64 * 4);
   const std::vector<int32_t> token{1, 2, 3, 4};
-  for (const std::vector<int64_t>& offset :
-       {std::vector<int64_t>{}, {0, 3}, {1, 4}, {0, 3, 2, 4}}) {
-    EXPECT_THROW(model.net.forward(ctx, model.weights.data(),
-                                   {.token_N = token, .offset_B1 = offset, .position_N = {}},
+  for (const std::vector<int64_t>& offset : {std::vector<int64_t>{}, {0, 3}, {1, 4}, {0, 3, 2, 4}}) {
+    EXPECT_THROW(model.net.forward(ctx, model.weights.data(), {.token_N = token, .offset_B1 = offset, .position_N = {}},
                                    hidden.data()),
                  error);
   }
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

@@ -46,8 +46,7 @@ memory_file saved(const transformer& net, const float* weights) {
   return file;
 }
 
-aligned_buffer<float> load(const transformer& net, const memory_file& file,
-                           bool new_scalar_head = false) {
+aligned_buffer<float> load(const transformer& net, const memory_file& file, bool new_scalar_head = false) {
   aligned_buffer<float> weights(net.layout().arena_size());
   load_weights(net, file.names(), file.finder(), weights.data(), new_scalar_head);
   return weights;
@@ -92,8 +91,7 @@ TEST_P(WeightFiles, AreSavedWithTheValuesAndShapesTheyWereReadWith) {
     const std::string prefixless = name.substr(name.find('.') + 1);
     auto original = model.folder.find(name);
     original = original ? original : model.folder.find(prefixless);
-    original =
-        original || name != "embed_out.weight" ? original : model.folder.find("lm_head.weight");
+    original = original || name != "embed_out.weight" ? original : model.folder.find("lm_head.weight");
     ASSERT_TRUE(original.has_value()) << name;
     EXPECT_EQ(array.shape, original->shape) << name;
     EXPECT_EQ(to_float32(array), to_float32(*original)) << name;
@@ -106,8 +104,7 @@ TEST_P(WeightFiles, AreSavedWithTheValuesAndShapesTheyWereReadWith) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, WeightFiles,
-                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2",
-                                         "gpt_neox", "bloom"));
+                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "gpt_neox", "bloom"));
 
 TEST(LoadWeightsTest, NamesAllMistakesAtOnce) {
   const loaded_model model = load_model("tiny/llama");
@@ -121,8 +118,7 @@ TEST(LoadWeightsTest, NamesAllMistakesAtOnce) {
   expect_text(e, "4 mistakes");
   expect_text(e, "model.norm.weight is missing (shape [64])");
   expect_text(e, "model.layers.1.self_attn.k_proj.weight is missing");
-  expect_text(e,
-              "model.layers.0.mlp.up_proj.weight has shape [128, 63], the model needs [128, 64]");
+  expect_text(e, "model.layers.0.mlp.up_proj.weight has shape [128, 63], the model needs [128, 64]");
   expect_text(e, "model.layers.2.mlp.up_proj.weight is not part of the model");
 }
 
@@ -185,7 +181,7 @@ TEST(LoadWeightsTest, TakesARedundantTiedHeadButNotADifferentOne) {
 }
 
 TEST(LoadWeightsTest, ReadsAScalarHeadUnderEitherName) {
-  const loaded_model model = load_model("tiny/llama", true); // from v_head.safetensors
+  const loaded_model model = load_model("tiny/llama", true);  // from v_head.safetensors
   memory_file file = saved(model.net, model.weights.data());
   ASSERT_TRUE(file.arrays.contains("score.weight"));
   EXPECT_EQ(file.arrays.at("score.weight").shape, (std::vector<int64_t>{1, 64}));
@@ -199,7 +195,7 @@ TEST(LoadWeightsTest, StartsANewScalarHeadAtZeroOnlyWhereAsked) {
   model_description d = base.description();
   d.scalar_head = true;
   const transformer net(d);
-  const memory_file file = saved(base.net, base.weights.data()); // has lm_head.weight
+  const memory_file file = saved(base.net, base.weights.data());  // has lm_head.weight
   expect_text(failure(net, file), "score.weight is missing");
   const aligned_buffer<float> weights = load(net, file, true);
   const std::vector<float> score = read_parameter(net.layout().at("score.weight"), weights.data());
@@ -224,9 +220,7 @@ TEST(InitialiseWeightsTest, HasTheAskedSpreadNormsOfOneAndNoBias) {
   const loaded_model model = load_model("tiny/bloom");
   aligned_buffer<float> weights(model.weights.size());
   initialise_weights(model.net, 1, 0.02, weights.data());
-  const auto values = [&](const char* name) {
-    return read_parameter(model.net.layout().at(name), weights.data());
-  };
+  const auto values = [&](const char* name) { return read_parameter(model.net.layout().at(name), weights.data()); };
   double square = 0;
   const std::vector<float> table = values("embedding.token.weight");
   for (const float v : table) {
@@ -237,5 +231,5 @@ TEST(InitialiseWeightsTest, HasTheAskedSpreadNormsOfOneAndNoBias) {
   EXPECT_EQ(values("layers.1.attention.qkv.bias"), std::vector<float>(192, 0.0F));
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

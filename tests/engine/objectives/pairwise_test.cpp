@@ -83,8 +83,7 @@ TEST_P(PairwiseFixture, GradientsMatchCentralDifferences) {
       up.score[n] += 1e-2F;
       down.score[n] -= 1e-2F;
       const double wide = static_cast<double>(up.score[n]) - down.score[n];
-      EXPECT_NEAR(slope[n],
-                  (up.loss(settings).mean_loss() - down.loss(settings).mean_loss()) / wide, 1e-6);
+      EXPECT_NEAR(slope[n], (up.loss(settings).mean_loss() - down.loss(settings).mean_loss()) / wide, 1e-6);
     }
   }
 }
@@ -122,5 +121,5 @@ TEST(Pairwise, PairsThatCannotBeScoredAreErrors) {
   EXPECT_EQ(pairwise_loss({}, {{}, {}, {}, std::vector<int64_t>{0}, {}, 0}).pairs, 0);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

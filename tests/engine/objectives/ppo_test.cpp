@@ -107,24 +107,21 @@ TEST_P(PpoFixture, ValueLossIsTheReferences) {
   const auto value = f.answers(f.in + "new_values");
   const auto old_value = f.answers(f.out + "values_masked");
   std::vector<float> dvalue(value.size());
-  const value_statistics s =
-      value_loss({f.file.constant("vclip")}, {dvalue, value, old_value, returns, weights()});
+  const value_statistics s = value_loss({f.file.constant("vclip")}, {dvalue, value, old_value, returns, weights()});
   EXPECT_NEAR(s.loss, number("value_loss"), 1e-5 * std::abs(number("value_loss")));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Files, PpoFixture,
-    testing::Values(fixture_case{"tiny/math/ppo.safetensors", "", "out."},
-                    fixture_case{"tiny/llama/rlhf.safetensors", "ppo.", "ppo."},
-                    fixture_case{"tiny/opt/rlhf.safetensors", "ppo.", "ppo."}));
+INSTANTIATE_TEST_SUITE_P(Files, PpoFixture,
+                         testing::Values(fixture_case{"tiny/math/ppo.safetensors", "", "out."},
+                                         fixture_case{"tiny/llama/rlhf.safetensors", "ppo.", "ppo."},
+                                         fixture_case{"tiny/opt/rlhf.safetensors", "ppo.", "ppo."}));
 
 TEST(PolicyLoss, GradientThroughTheSoftmaxIsTheReference) {
   const test::ppo_fixture f("tiny/math/ppo.safetensors", "", "out.");
   const auto old = f.answers("old_logprobs");
   const auto fresh = f.answers("new_logprobs");
   const auto advantage = f.advantages("out.advantages");
-  const auto weight =
-      answer_weights(loss_mean::token, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
+  const auto weight = answer_weights(loss_mean::token, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
   std::vector<float> dlogprob(old.size()), dentropy(old.size()), entropy(old.size());
   policy_statistics s;
   policy_loss({}, {dlogprob, dentropy, fresh, entropy, old, advantage, {}, weight}, s);
@@ -161,10 +158,8 @@ TEST(ValueLoss, GradientIsTheReference) {
   const test::ppo_fixture f("tiny/math/ppo.safetensors", "", "out.");
   const auto value = f.answers("new_values");
   std::vector<float> dvalue(value.size());
-  const auto weight =
-      answer_weights(loss_mean::token, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
-  value_loss({},
-             {dvalue, value, f.answers("out.values_masked"), f.advantages("out.returns"), weight});
+  const auto weight = answer_weights(loss_mean::token, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
+  value_loss({}, {dvalue, value, f.answers("out.values_masked"), f.advantages("out.returns"), weight});
   const auto expected = f.answers("out.grad_values");
   for (size_t a = 0; a < value.size(); ++a) {
     EXPECT_NEAR(dvalue[a], expected[a], 1e-6) << "at " << a;
@@ -180,14 +175,11 @@ struct loss_inputs {
   std::vector<int64_t> offsets{0, 2, 2, 5};
 };
 
-double loss_of(const policy_settings& settings, const loss_inputs& in,
-               std::span<const double> weight, std::vector<float>* slope = nullptr,
-               std::vector<float>* entropy_slope = nullptr) {
+double loss_of(const policy_settings& settings, const loss_inputs& in, std::span<const double> weight,
+               std::vector<float>* slope = nullptr, std::vector<float>* entropy_slope = nullptr) {
   std::vector<float> dlogprob(5), dentropy(5);
   policy_statistics s;
-  policy_loss(settings,
-              {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, in.ref, weight},
-              s);
+  policy_loss(settings, {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, in.ref, weight}, s);
   if (slope != nullptr) {
     *slope = dlogprob;
     *entropy_slope = dentropy;
@@ -209,14 +201,12 @@ TEST(PolicyLoss, EveryTermsGradientMatchesCentralDifferences) {
         up.logprob[a] += h;
         down.logprob[a] -= h;
         const double wide = static_cast<double>(up.logprob[a]) - down.logprob[a];
-        EXPECT_NEAR(slope[a],
-                    (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / wide, 1e-6);
+        EXPECT_NEAR(slope[a], (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / wide, 1e-6);
         up = down = base;
         up.entropy[a] += h;
         down.entropy[a] -= h;
         const double tall = static_cast<double>(up.entropy[a]) - down.entropy[a];
-        EXPECT_NEAR(entropy_slope[a],
-                    (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / tall, 1e-6);
+        EXPECT_NEAR(entropy_slope[a], (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / tall, 1e-6);
       }
     }
   }
@@ -233,8 +223,8 @@ TEST(PolicyLoss, BlocksOfRowsAddUpToTheWhole) {
     const size_t count = first == 0 ? 3 : 2;
     const auto part = [&](auto& all) { return std::span(all).subspan(first, count); };
     policy_loss({},
-                {part(dlogprob), part(dentropy), part(in.logprob), part(in.entropy), part(in.old),
-                 part(in.advantage), part(in.ref), part(weight)},
+                {part(dlogprob), part(dentropy), part(in.logprob), part(in.entropy), part(in.old), part(in.advantage),
+                 part(in.ref), part(weight)},
                 s);
   }
   EXPECT_EQ(dlogprob, slope);
@@ -245,7 +235,7 @@ TEST(PolicyLoss, BlocksOfRowsAddUpToTheWhole) {
 TEST(PolicyLoss, SequenceMeanWeighsAnswersEqually) {
   const std::vector<int64_t> offsets{0, 2, 2, 5};
   const auto weight = answer_weights(loss_mean::sequence, count_answers(offsets), offsets);
-  EXPECT_NEAR(weight[0] + weight[1], 0.5, 1e-15); // the empty answer is no sequence
+  EXPECT_NEAR(weight[0] + weight[1], 0.5, 1e-15);  // the empty answer is no sequence
   EXPECT_NEAR(weight[2] + weight[3] + weight[4], 0.5, 1e-15);
 }
 
@@ -256,8 +246,7 @@ TEST(PolicyLoss, EqualLogProbsAreCountedAsEqualToTheLastBit) {
   const auto weight = answer_weights(loss_mean::token, count_answers(in.offsets), in.offsets);
   std::vector<float> dlogprob(5), dentropy(5);
   policy_statistics s;
-  policy_loss({}, {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, {}, weight},
-              s);
+  policy_loss({}, {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, {}, weight}, s);
   EXPECT_EQ(s.different, 1);
 }
 
@@ -331,7 +320,7 @@ TEST(KlEstimate, GradientsMatchCentralDifferences) {
 TEST(KlController, MovesTowardsItsTargetAndStaysWhereFixed) {
   kl_controller_settings settings{0.1, true, 6.0, 1000.0};
   kl_controller_state state{0.1};
-  update_kl_controller(settings, state, 60.0, 100); // the miss is clipped to 0.2
+  update_kl_controller(settings, state, 60.0, 100);  // the miss is clipped to 0.2
   EXPECT_DOUBLE_EQ(state.coefficient, 0.1 * (1 + 0.2 * 0.1));
   update_kl_controller(settings, state, 5.4, 100);
   EXPECT_DOUBLE_EQ(state.coefficient, 0.1 * (1 + 0.2 * 0.1) * (1 + (5.4 / 6.0 - 1.0) * 0.1));
@@ -343,8 +332,7 @@ TEST(KlController, MovesTowardsItsTargetAndStaysWhereFixed) {
 }
 
 TEST(ValueStatistics, ExplainedVarianceDoesNotDependOnTheSplit) {
-  const std::vector<float> value{0.1F, 0.5F, -0.2F, 0.9F}, old = value,
-                                                           target{0.0F, 0.7F, -0.5F, 1.0F};
+  const std::vector<float> value{0.1F, 0.5F, -0.2F, 0.9F}, old = value, target{0.0F, 0.7F, -0.5F, 1.0F};
   const std::vector<double> weight(4, 0.25);
   std::vector<float> dvalue(4);
   const value_statistics whole = value_loss({}, {dvalue, value, old, target, weight});
@@ -360,5 +348,5 @@ TEST(ValueStatistics, ExplainedVarianceDoesNotDependOnTheSplit) {
   EXPECT_LT(whole.explained_variance(), 1.0);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

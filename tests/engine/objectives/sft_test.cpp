@@ -63,7 +63,7 @@ TEST(LmLoss, TheMixtureCoefficientScalesTheMean) {
   lm_statistics s;
   lm_loss({2.0, 27.8}, logprob, slope, s);
   EXPECT_DOUBLE_EQ(s.weighted_loss, 27.8 * 2.0);
-  EXPECT_DOUBLE_EQ(s.mean_nll_nats(), 2.0); // statistics stay plain
+  EXPECT_DOUBLE_EQ(s.mean_nll_nats(), 2.0);  // statistics stay plain
   EXPECT_FLOAT_EQ(slope[1], -27.8F / 2);
 }
 
@@ -90,5 +90,5 @@ TEST(Moments, MergedPiecesAreTheWhole) {
   EXPECT_DOUBLE_EQ(moments_of(all, counts).variance(), 4.0);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

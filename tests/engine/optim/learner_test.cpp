@@ -28,8 +28,7 @@ struct LearnerTest : testing::Test {
   void write(const char* name, const std::vector<float>& values, float* to) const {
     write_parameter(layout.at(name), values, to);
   }
-  void expect_near(const char* name, const float* from, const std::vector<double>& expected,
-                   double limit) const {
+  void expect_near(const char* name, const float* from, const std::vector<double>& expected, double limit) const {
     const auto got = read_parameter(layout.at(name), from);
     ASSERT_EQ(got.size(), expected.size());
     for (size_t i = 0; i < got.size(); ++i) {
@@ -84,8 +83,8 @@ TEST_F(LearnerTest, PaddingStaysZero) {
 
 /// The sum by the definition: each lane in order, then the tree.
 std::vector<float> sum_by_lanes(const LearnerTest& t, int64_t lanes, int64_t micro_batches) {
-  std::vector<std::vector<float>> sums(
-      static_cast<size_t>(lanes), std::vector<float>(static_cast<size_t>(t.layout.arena_size())));
+  std::vector<std::vector<float>> sums(static_cast<size_t>(lanes),
+                                       std::vector<float>(static_cast<size_t>(t.layout.arena_size())));
   for (int64_t j = 0; j < micro_batches; ++j) {
     t.add_gradient(j, sums[static_cast<size_t>(j % lanes)].data());
   }
@@ -171,5 +170,5 @@ TEST_F(LearnerTest, TheAverageStartsAtTheWeightsAndFollows) {
   EXPECT_THROW(weight_average(weights.data(), 1, 1.0), error);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

@@ -9,17 +9,15 @@ namespace {
 
 TEST(LearningRate, SchedulesAreThoseOfTransformers) {
   const test::fixture f("tiny/math/adamw.safetensors");
-  const std::pair<schedule_kind, const char*> kinds[] = {
-      {schedule_kind::cosine, "schedule.cosine"},
-      {schedule_kind::linear, "schedule.linear"},
-      {schedule_kind::constant, "schedule.constant_with_warmup"}};
+  const std::pair<schedule_kind, const char*> kinds[] = {{schedule_kind::cosine, "schedule.cosine"},
+                                                         {schedule_kind::linear, "schedule.linear"},
+                                                         {schedule_kind::constant, "schedule.constant_with_warmup"}};
   for (const auto& [kind, name] : kinds) {
-    const schedule_settings settings{kind, 1.0, f.integer("schedule.warmup_steps"),
-                                     f.integer("schedule.total_steps"), 0.0};
+    const schedule_settings settings{kind, 1.0, f.integer("schedule.warmup_steps"), f.integer("schedule.total_steps"),
+                                     0.0};
     const auto expected = f.doubles(name);
     for (size_t step = 0; step < expected.size(); ++step) {
-      EXPECT_NEAR(learning_rate(settings, static_cast<int64_t>(step)), expected[step], 1e-14)
-          << name << " at " << step;
+      EXPECT_NEAR(learning_rate(settings, static_cast<int64_t>(step)), expected[step], 1e-14) << name << " at " << step;
     }
   }
 }
@@ -44,5 +42,5 @@ TEST(LearningRate, SettingsThatCannotBeAreErrors) {
   EXPECT_THROW(learning_rate({schedule_kind::cosine, 1e-3, 0, 10, 1.5}, 0), error);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

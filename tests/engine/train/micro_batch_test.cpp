@@ -24,9 +24,8 @@ using arena = aligned_buffer<float>;
 /// A gradient under the family's own names.
 std::map<std::string, std::vector<float>> named(const transformer& net, const arena& values) {
   std::map<std::string, std::vector<float>> all;
-  save_weights(net, values.data(), [&](host_array a) {
-    all[a.name == "score.weight" ? "v_head.weight" : a.name] = to_float32(a);
-  });
+  save_weights(net, values.data(),
+               [&](host_array a) { all[a.name == "score.weight" ? "v_head.weight" : a.name] = to_float32(a); });
   return all;
 }
 
@@ -49,8 +48,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
 
 /// Every `tag`.gradnorm.* and `tag`.grad.* of the file against the arena's parameter of that name.
 /// The scalar twin has no language-model head, so a head whose gradient is zero may be missing.
-void expect_gradients(const test::fixture& f, const std::string& tag, const transformer& net,
-                      const arena& gradients) {
+void expect_gradients(const test::fixture& f, const std::string& tag, const transformer& net, const arena& gradients) {
   const auto got = named(net, gradients);
   int64_t compared = 0;
   for (const std::string& name : f.names()) {
@@ -133,8 +131,7 @@ TEST_P(RewardMicroBatch, EndTokenLossAndGradientsAreTheReferences) {
   const padded_rows rows(f, folder != "tiny/llama");
   const auto pairs = static_cast<double>(rows.batch.sequences() / 2);
   pupil p(folder, true);
-  const pair_statistics s =
-      reward_micro_batch(ctx, p.view(), rows.batch, {pair_loss::end_token}, pairs, rows.end_B);
+  const pair_statistics s = reward_micro_batch(ctx, p.view(), rows.batch, {pair_loss::end_token}, pairs, rows.end_B);
   EXPECT_NEAR(s.mean_loss(), f.number("rm.end.loss"), 1e-5 * f.number("rm.end.loss"));
   expect_gradients(f, "rm.end", p.model.net, p.gradients);
 }
@@ -166,8 +163,7 @@ TEST_P(RewardMicroBatch, SpanLossIsTheReferenceAndItsGradientTheSlope) {
   for (const int side : {0, 1}) {
     pupil moved(folder, true);
     for (int64_t i = 0; i < gradient.size(); ++i) {
-      moved.model.weights[i] +=
-          static_cast<float>((side == 0 ? -step : step) * gradient[i] / slope);
+      moved.model.weights[i] += static_cast<float>((side == 0 ? -step : step) * gradient[i] / slope);
     }
     ends[side] = loss(moved);
   }
@@ -183,15 +179,13 @@ packed_batch rollout(const test::ppo_fixture& f) {
   const auto mask = f.file.integers("ppo.attention_mask");
   packed_batch batch;
   for (int64_t b = 0; b < f.rows; ++b) {
-    const int64_t answer =
-        f.offset_B1[static_cast<size_t>(b + 1)] - f.offset_B1[static_cast<size_t>(b)];
+    const int64_t answer = f.offset_B1[static_cast<size_t>(b + 1)] - f.offset_B1[static_cast<size_t>(b)];
     int64_t start = 0;
     while (mask[static_cast<size_t>(b * f.length + start)] == 0) {
       ++start;
     }
     const int64_t prompt = f.first + 1 - start;
-    batch.add(std::span(ids).subspan(static_cast<size_t>(b * f.length + start),
-                                     static_cast<size_t>(prompt + answer)),
+    batch.add(std::span(ids).subspan(static_cast<size_t>(b * f.length + start), static_cast<size_t>(prompt + answer)),
               prompt);
   }
   return batch;
@@ -212,8 +206,7 @@ protected:
 
 TEST_P(PpoMicroBatch, ScoresAreTheReferences) {
   const pupil actor(folder, false), critic(folder, true);
-  const auto logprob =
-      answer_log_probs(ctx, actor.model.net, actor.model.weights.data(), batch, 1.0F);
+  const auto logprob = answer_log_probs(ctx, actor.model.net, actor.model.weights.data(), batch, 1.0F);
   const auto value = answer_values(ctx, critic.model.net, critic.model.weights.data(), batch);
   const auto expected_logprob = f.answers("ppo.new_logprobs");
   const auto expected_value = f.answers("ppo.new_values");
@@ -227,8 +220,7 @@ TEST_P(PpoMicroBatch, ScoresAreTheReferences) {
 
 TEST_P(PpoMicroBatch, PolicyLossAndGradientsAreTheReferences) {
   pupil actor(folder, false);
-  const policy_statistics s =
-      policy_micro_batch(ctx, actor.view(), batch, {}, {old, ref, advantage, weight});
+  const policy_statistics s = policy_micro_batch(ctx, actor.view(), batch, {}, {old, ref, advantage, weight});
   const double expected = f.file.number("ppo.policy_loss");
   EXPECT_NEAR(s.loss, expected, 1e-5 * std::abs(expected));
   EXPECT_NEAR(s.clip_fraction(), f.file.number("ppo.clip_fraction"), 1e-12);
@@ -237,8 +229,7 @@ TEST_P(PpoMicroBatch, PolicyLossAndGradientsAreTheReferences) {
 
 TEST_P(PpoMicroBatch, CriticLossAndGradientsAreTheReferences) {
   pupil critic(folder, true);
-  const value_statistics s =
-      critic_micro_batch(ctx, critic.view(), batch, {}, {old_value, target, weight});
+  const value_statistics s = critic_micro_batch(ctx, critic.view(), batch, {}, {old_value, target, weight});
   const double expected = f.file.number("ppo.value_loss");
   EXPECT_NEAR(s.loss, expected, 1e-5 * std::abs(expected));
   expect_gradients(f.file, "ppo.critic", critic.model.net, critic.gradients);
@@ -265,14 +256,12 @@ struct one_sequence {
 TEST_P(PpoMicroBatch, GradientsOfMicroBatchesAddUpWithAndWithoutCheckpointing) {
   pupil whole(folder, false), parts(folder, false, true);
   const policy_settings settings{0.2, 0.2, 0.01, 0.05, kl_estimator::k3};
-  const policy_statistics all =
-      policy_micro_batch(ctx, whole.view(), batch, settings, {old, ref, advantage, weight});
+  const policy_statistics all = policy_micro_batch(ctx, whole.view(), batch, settings, {old, ref, advantage, weight});
   policy_statistics sum;
   for (size_t b = 0; b < static_cast<size_t>(f.rows); ++b) {
     const one_sequence one(batch, f.offset_B1, b);
-    sum.add(
-        policy_micro_batch(ctx, parts.view(), one.batch, settings,
-                           {one.part(old), one.part(ref), one.part(advantage), one.part(weight)}));
+    sum.add(policy_micro_batch(ctx, parts.view(), one.batch, settings,
+                               {one.part(old), one.part(ref), one.part(advantage), one.part(weight)}));
   }
   EXPECT_NEAR(sum.loss, all.loss, 1e-12);
   EXPECT_EQ(sum.tokens, all.tokens);
@@ -284,10 +273,8 @@ TEST_P(PpoMicroBatch, GradientsOfMicroBatchesAddUpWithAndWithoutCheckpointing) {
 
 TEST_P(PpoMicroBatch, TheFirstUpdateComputesTheLogProbsOfScoringToTheLastBit) {
   pupil actor(folder, false);
-  const auto logprob =
-      answer_log_probs(ctx, actor.model.net, actor.model.weights.data(), batch, 0.7F);
-  const policy_statistics s =
-      policy_micro_batch(ctx, actor.view(), batch, {}, {logprob, {}, advantage, weight, 0.7F});
+  const auto logprob = answer_log_probs(ctx, actor.model.net, actor.model.weights.data(), batch, 0.7F);
+  const policy_statistics s = policy_micro_batch(ctx, actor.view(), batch, {}, {logprob, {}, advantage, weight, 0.7F});
   EXPECT_EQ(s.different, 0);
   EXPECT_EQ(s.ratio_max, 1.0);
 }
@@ -316,14 +303,10 @@ TEST_P(PpoMicroBatch, ThreeUpdatesEndAtTheReferences) {
     }
     const prediction_rows rows = counted_rows(text.token_N, text.offset_B1, text.counts_N);
     const trainee model{p.model.net, p.model.weights.data(), learns.gradients(ctx, 0), p.workspace};
-    const lm_statistics s =
-        sft_micro_batch(ctx, model, text, {static_cast<double>(rows.size()), 1.0});
+    const lm_statistics s = sft_micro_batch(ctx, model, text, {static_cast<double>(rows.size()), 1.0});
     EXPECT_NEAR(s.weighted_loss, f.file.number(step + "loss"), 1e-5 * s.weighted_loss) << step;
-    const update_report report =
-        learns.update(ctx, p.model.weights.data(), f.file.number("adamw.lr"));
-    EXPECT_NEAR(report.gradient_norm, f.file.number(step + "grad_norm"),
-                1e-5 * report.gradient_norm)
-        << step;
+    const update_report report = learns.update(ctx, p.model.weights.data(), f.file.number("adamw.lr"));
+    EXPECT_NEAR(report.gradient_norm, f.file.number(step + "grad_norm"), 1e-5 * report.gradient_norm) << step;
   }
   for (const auto& [name, got] : named(p.model.net, p.model.weights)) {
     // A key bias has no gradient but rounding, which AdamW blows up to the learning rate; it
@@ -371,5 +354,5 @@ TEST(MicroBatches, TheWrongHeadIsAnError) {
   EXPECT_THROW(end_scores(ctx, policy.model.net, policy.model.weights.data(), batch), error);
 }
 
-} // namespace
-} // namespace troupe::engine
+}  // namespace
+}  // namespace troupe::engine

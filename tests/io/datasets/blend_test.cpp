@@ -80,9 +80,7 @@ TEST(BlendTest, NothingToDrawFromIsAnError) {
   EXPECT_THROW(blend(1, phase::sft, {}), error);
   EXPECT_THROW(blend(1, phase::sft, {{.size = 0}}), error);
   EXPECT_THROW(blend(1, phase::sft, {{.size = 2, .weight = -1}}), error);
-  EXPECT_THROW(
-      blend(1, phase::sft, {{.size = 2, .weight = std::numeric_limits<double>::infinity()}}),
-      error);
+  EXPECT_THROW(blend(1, phase::sft, {{.size = 2, .weight = std::numeric_limits<double>::infinity()}}), error);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

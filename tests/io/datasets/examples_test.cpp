@@ -31,8 +31,7 @@ static example_rules rules(int64_t prompt, int64_t whole, too_long policy) {
           .length = {.max_prompt_tokens = prompt, .max_tokens = whole, .too_long = policy}};
 }
 
-static record pair(const std::string& prompt, const std::string& chosen,
-                   const std::string& rejected) {
+static record pair(const std::string& prompt, const std::string& chosen, const std::string& rejected) {
   record r;
   r.prompt = prompt;
   r.chosen = chosen;
@@ -43,8 +42,7 @@ static record pair(const std::string& prompt, const std::string& chosen,
 
 TEST(ExamplesTest, StartPromptAnswerAndEndAreJoined) {
   source_report report;
-  const auto e =
-      make_example(pair("ab", "c", "d"), phase::reward, {}, rules(10, 20, too_long::drop), report);
+  const auto e = make_example(pair("ab", "c", "d"), phase::reward, {}, rules(10, 20, too_long::drop), report);
   ASSERT_TRUE(e);
   EXPECT_EQ(e->prompt, (std::vector<int32_t>{1, 1000, 'a', 'b'}));
   EXPECT_EQ(e->chosen, (std::vector<int32_t>{'c', 2}));
@@ -56,16 +54,14 @@ TEST(ExamplesTest, WithoutEndTokenTheAnswerStandsAlone) {
   data_section set;
   set.end_token = false;
   source_report report;
-  const auto e =
-      make_example(pair("ab", "c", "d"), phase::sft, set, rules(10, 20, too_long::drop), report);
+  const auto e = make_example(pair("ab", "c", "d"), phase::sft, set, rules(10, 20, too_long::drop), report);
   EXPECT_EQ(e->chosen, (std::vector<int32_t>{'c'}));
   EXPECT_TRUE(e->rejected.empty());
 }
 
 TEST(ExamplesTest, RolloutsTakeThePromptAndTheReference) {
   source_report report;
-  const auto e =
-      make_example(pair("ab", "c", "d"), phase::ppo, {}, rules(10, 20, too_long::drop), report);
+  const auto e = make_example(pair("ab", "c", "d"), phase::ppo, {}, rules(10, 20, too_long::drop), report);
   EXPECT_TRUE(e->chosen.empty());
   EXPECT_EQ(e->reference, "c");
 }
@@ -74,8 +70,7 @@ TEST(ExamplesTest, ChatPromptsHaveTheirOwnStart) {
   data_section set;
   set.chat_template = "chatml";
   source_report report;
-  const auto e =
-      make_example(pair("ab", "c", "d"), phase::sft, set, rules(10, 20, too_long::drop), report);
+  const auto e = make_example(pair("ab", "c", "d"), phase::sft, set, rules(10, 20, too_long::drop), report);
   EXPECT_EQ(e->prompt, (std::vector<int32_t>{1000, 'a', 'b'}));
 }
 
@@ -92,8 +87,7 @@ TEST(ExamplesTest, DropCountsWhatIsTooLong) {
 
 TEST(ExamplesTest, TruncateCutsPromptsAtTheirBeginningAndAnswersAtTheirEnd) {
   source_report report;
-  const auto e = make_example(pair("abcd", "efgh", "x"), phase::reward, {},
-                              rules(3, 6, too_long::truncate), report);
+  const auto e = make_example(pair("abcd", "efgh", "x"), phase::reward, {}, rules(3, 6, too_long::truncate), report);
   ASSERT_TRUE(e);
   EXPECT_EQ(e->prompt, (std::vector<int32_t>{1, 'c', 'd'}));
   EXPECT_EQ(e->chosen, (std::vector<int32_t>{'e', 'f', 'g'})) << "cut, so without an end token";
@@ -185,8 +179,7 @@ TEST(ExamplesTest, ASetCannotTakeAPromptThatAnotherUsesElsewhere) {
     load_phase_data(j, phase::ppo, roomy());
     FAIL() << "no error";
   } catch (const error& e) {
-    EXPECT_NE(std::string(e.what()).find("again: 24 records, 0 kept, 24 claimed by another set"),
-              std::string::npos)
+    EXPECT_NE(std::string(e.what()).find("again: 24 records, 0 kept, 24 claimed by another set"), std::string::npos)
         << e.what();
   }
 }
@@ -222,9 +215,8 @@ TEST(ExamplesTest, ABadLineStopsWithFileAndLine) {
     load_phase_data(j, phase::sft, roomy());
     FAIL() << "no error";
   } catch (const error& e) {
-    EXPECT_NE(std::string(e.what()).find(path + ", line 3: field \"prompt\""), std::string::npos)
-        << e.what();
+    EXPECT_NE(std::string(e.what()).find(path + ", line 3: field \"prompt\""), std::string::npos) << e.what();
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

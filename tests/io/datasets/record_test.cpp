@@ -36,10 +36,9 @@ static std::string error_of(const std::string& line, const data_section& set) {
 
 TEST(RecordTest, DialoguesPartAtTheirLastCommonTurn) {
   const data_section set = set_of(data_format::hh_dialogue);
-  const record r =
-      read_record(R"({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: do",
+  const record r = read_record(R"({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: do",
                                    "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: don't"})",
-                  set, "f");
+                               set, "f");
   EXPECT_EQ(r.prompt, "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:");
   EXPECT_EQ(r.chosen, " do");
   EXPECT_EQ(r.rejected, " don't");
@@ -84,9 +83,8 @@ TEST(RecordTest, ConversationsEndWithTheAssistantsTurn) {
   EXPECT_EQ(records[0].chosen, " A wren.");
   EXPECT_EQ(records[0].rejected, " A trout.");
   EXPECT_TRUE(records[0].has_pair);
-  EXPECT_EQ(
-      records[1].prompt,
-      "Be brief.\n\nHuman: Name a fish.\n\nAssistant: A trout.\n\nHuman: Another?\n\nAssistant:");
+  EXPECT_EQ(records[1].prompt,
+            "Be brief.\n\nHuman: Name a fish.\n\nAssistant: A trout.\n\nHuman: Another?\n\nAssistant:");
   EXPECT_EQ(records[1].chosen, " A pike.");
   EXPECT_FALSE(records[1].has_pair);
   EXPECT_EQ(records[2].chosen, " Hello.");
@@ -145,20 +143,17 @@ TEST(RecordTest, TheDigestIsOfThePromptOrElseOfTheText) {
 
 TEST(RecordTest, ErrorsNameFileLineFieldAndFinding) {
   const data_section pairs = set_of(data_format::pairs);
-  EXPECT_EQ(
-      error_of(R"({"prompt": "p", "chosen": 3, "rejected": "r"})", pairs),
-      "f.jsonl, line 7: field \"chosen\" is a JSON number, not a text (data.d.format = pairs)");
+  EXPECT_EQ(error_of(R"({"prompt": "p", "chosen": 3, "rejected": "r"})", pairs),
+            "f.jsonl, line 7: field \"chosen\" is a JSON number, not a text (data.d.format = pairs)");
   EXPECT_EQ(error_of(R"({"prompt": "p"})", pairs),
             "f.jsonl, line 7: the record has no field \"chosen\" (data.d.format = pairs)");
   EXPECT_NE(error_of("[1]", pairs).find("is a JSON array, not an object"), std::string::npos);
   EXPECT_NE(error_of("{", pairs).find("f.jsonl, line 7"), std::string::npos);
   const data_section talk = set_of(data_format::conversations);
   EXPECT_NE(error_of(R"({"conversations": []})", talk).find("no list of turns"), std::string::npos);
-  EXPECT_NE(
-      error_of(R"({"conversations": [{"from": "cat", "value": "x"}]})", talk).find("from \"cat\""),
-      std::string::npos);
-  EXPECT_NE(error_of(R"({"conversations": [3]})", talk).find("a turn is a JSON number"),
+  EXPECT_NE(error_of(R"({"conversations": [{"from": "cat", "value": "x"}]})", talk).find("from \"cat\""),
             std::string::npos);
+  EXPECT_NE(error_of(R"({"conversations": [3]})", talk).find("a turn is a JSON number"), std::string::npos);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

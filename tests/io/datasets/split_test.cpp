@@ -21,8 +21,7 @@ TEST(SplitTest, SharesAreKept) {
   const std::array<double, 4> expected = {0.2, 0.4, 0.3, 0.1};
   for (size_t u = 0; u < 4; ++u) {
     const double sigma = std::sqrt(expected[u] * (1 - expected[u]) / n);
-    EXPECT_NEAR(static_cast<double>(count[u]) / n, expected[u], 4 * sigma)
-        << to_string(static_cast<data_use>(u));
+    EXPECT_NEAR(static_cast<double>(count[u]) / n, expected[u], 4 * sigma) << to_string(static_cast<data_use>(u));
   }
 }
 
@@ -55,8 +54,7 @@ TEST(SplitTest, SetsShareOnlyAmongThePhasesTheyServe) {
   EXPECT_EQ(shares.held_out, j.split.held_out);
   set.phases = {phase::pairs, phase::ppo};
   shares = shares_for(j, set);
-  EXPECT_EQ(shares.reward, j.split.reward)
-      << "the prompts of made pairs belong to those who train on them";
+  EXPECT_EQ(shares.reward, j.split.reward) << "the prompts of made pairs belong to those who train on them";
 }
 
 TEST(SplitTest, TheFirstClaimOfAPromptDecides) {
@@ -70,4 +68,4 @@ TEST(SplitTest, TheFirstClaimOfAPromptDecides) {
   EXPECT_EQ(registry.claim(prompt(1000), {.ppo = 1}), data_use::ppo);
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -8,8 +8,7 @@
 
 namespace troupe::io {
 
-static const job_origin here{
-    .name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
+static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
 
 static const std::string smallest = R"(
 [model]
@@ -63,17 +62,15 @@ stop = x#y # after a plain text
 temperature=0.5
 )",
                           here);
-  EXPECT_EQ(j.generation.stop,
-            (std::vector<std::string>{"\n\nHuman:", "####", "a;b \"c\" \\ \t", "x#y"}));
+  EXPECT_EQ(j.generation.stop, (std::vector<std::string>{"\n\nHuman:", "####", "a;b \"c\" \\ \t", "x#y"}));
   EXPECT_EQ(j.generation.temperature, 0.5);
 }
 
 TEST(JobTest, ListsMayBeRepeatedOrInOneLine) {
-  const job one = parse_job(
-      "[run]\nphases = sft ppo\n" + smallest + "[rewards.r]\nkind = lexicon\nlexicon = l\n", here);
-  const job two = parse_job("[run]\nphases = sft\nphases = ppo\n" + smallest +
-                                "[rewards.r]\nkind = lexicon\nlexicon = l\n",
-                            here);
+  const job one =
+      parse_job("[run]\nphases = sft ppo\n" + smallest + "[rewards.r]\nkind = lexicon\nlexicon = l\n", here);
+  const job two =
+      parse_job("[run]\nphases = sft\nphases = ppo\n" + smallest + "[rewards.r]\nkind = lexicon\nlexicon = l\n", here);
   EXPECT_EQ(one, two);
 }
 
@@ -81,8 +78,7 @@ TEST(JobTest, TheCommandLineWinsOverTheFile) {
   const std::vector<std::string> words = {
       "--ppo.kl-coef",        "0.05", "--generation.stop=x", "--data.hh.weight", "2",
       "--rewards.neg.weight", "-1.5", "--run.dir=there"};
-  const job j =
-      parse_job(smallest + "[generation]\nstop = a\nstop = b\n[ppo]\nkl-coef = 0.7\n", here, words);
+  const job j = parse_job(smallest + "[generation]\nstop = a\nstop = b\n[ppo]\nkl-coef = 0.7\n", here, words);
   EXPECT_EQ(j.ppo.kl_coef, 0.05);
   EXPECT_EQ(j.generation.stop, std::vector<std::string>{"x"});
   EXPECT_EQ(j.data.at(0).weight, 2.0);
@@ -146,10 +142,8 @@ INSTANTIATE_TEST_SUITE_P(
         refusal{"[place]\nranks = 3\n[run]\nlanes = 4\n",
                 "place.ranks = 3 does not divide run.lanes = 4: give a power of two of at most 4, "
                 "or run.lanes = 1"},
-        refusal{"[rewards.r]\nweight = 0\n",
-                "phase ppo has no reward: every [rewards.NAME] has weight = 0"},
-        refusal{"[rewards.r]\nkind = lexicon\n",
-                "rewards.r.lexicon is missing: kind = lexicon needs a word list"},
+        refusal{"[rewards.r]\nweight = 0\n", "phase ppo has no reward: every [rewards.NAME] has weight = 0"},
+        refusal{"[rewards.r]\nkind = lexicon\n", "rewards.r.lexicon is missing: kind = lexicon needs a word list"},
         refusal{"[generation]\ntemperature = 0\n[ppo]\nsamples-per-prompt = 2\n",
                 "ppo.samples-per-prompt = 2 with generation.temperature = 0 draws the same answer "
                 "so many times: "
@@ -163,23 +157,20 @@ INSTANTIATE_TEST_SUITE_P(
                 "prompts"},
         refusal{"[data.t]\npath = x\nprompt-template = hello\n",
                 "data.t.prompt-template = hello has no {prompt} in it"},
-        refusal{"[split]\nppo = 0\n",
-                "split.ppo = 0 leaves phase ppo without data: give it a share"},
+        refusal{"[split]\nppo = 0\n", "split.ppo = 0 leaves phase ppo without data: give it a share"},
         refusal{"[ppo]\npolicy-warm-up = 1000\n",
                 "ppo.policy-warm-up = 1000 is longer than the phase (100 updates): lower it"},
         refusal{"[data.pairs]\npath = x\n",
                 "[data.pairs]: this name is kept for the pairs that a run makes: choose another"},
-        refusal{
-            "[generation]\nstop = \"\"\n",
-            "generation.stop = \"\": an empty text would end every answer at once: leave it out"}));
+        refusal{"[generation]\nstop = \"\"\n",
+                "generation.stop = \"\": an empty text would end every answer at once: leave it out"}));
 
 TEST(JobTest, PairsNeedARuleAndDataThatAsksForThem) {
   const std::string text = "[run]\nphases = pairs sft reward ppo\n" + smallest;
-  EXPECT_EQ(error_of(text),
-            "2 errors in job.ini:\n"
-            "  phase pairs has no data: give a [data.NAME] that serves it (phases = pairs …)\n"
-            "  pairs.reward is missing: phase pairs needs the name of a [rewards.NAME] of kind "
-            "lexicon or answer");
+  EXPECT_EQ(error_of(text), "2 errors in job.ini:\n"
+                            "  phase pairs has no data: give a [data.NAME] that serves it (phases = pairs …)\n"
+                            "  pairs.reward is missing: phase pairs needs the name of a [rewards.NAME] of kind "
+                            "lexicon or answer");
 }
 
 TEST(JobTest, TheCommandLineReportsWhatFitsNowhere) {
@@ -196,26 +187,21 @@ TEST(JobTest, MissingFilesAreNamed) {
     load_job(path);
     FAIL() << "no error";
   } catch (const error& e) {
-    const std::string folder =
-        std::filesystem::path(path).parent_path().lexically_normal().string();
-    EXPECT_NE(std::string(e.what()).find("models/base: there is no model: no config.json"),
-              std::string::npos)
+    const std::string folder = std::filesystem::path(path).parent_path().lexically_normal().string();
+    EXPECT_NE(std::string(e.what()).find("models/base: there is no model: no config.json"), std::string::npos)
         << e.what();
-    EXPECT_NE(std::string(e.what()).find("hh.jsonl: there is no such file"), std::string::npos)
-        << e.what();
+    EXPECT_NE(std::string(e.what()).find("hh.jsonl: there is no such file"), std::string::npos) << e.what();
   }
   EXPECT_THROW(load_job(path + ".nowhere"), error);
 }
 
 TEST(JobTest, DifferencesNameWhatChangesTheNumbersOnly) {
   const job before = parse_job(smallest, here);
-  const job now =
-      parse_job(smallest, here,
-                std::vector<std::string>{"--ppo.kl-coef", "0.05", "--run.threads", "7", "--run.dir",
-                                         "elsewhere", "--generation.stop", "x"});
+  const job now = parse_job(smallest, here,
+                            std::vector<std::string>{"--ppo.kl-coef", "0.05", "--run.threads", "7", "--run.dir",
+                                                     "elsewhere", "--generation.stop", "x"});
   EXPECT_EQ(differences(before, now),
-            (std::vector<std::string>{"ppo.kl-coef: 0.1 before, 0.05 now",
-                                      "generation.stop: empty before, x now"}));
+            (std::vector<std::string>{"ppo.kl-coef: 0.1 before, 0.05 now", "generation.stop: empty before, x now"}));
   EXPECT_NE(job_digest(before), job_digest(now));
 }
 
@@ -228,4 +214,4 @@ TEST(JobTest, AMovedRunHasTheSameDigest) {
   EXPECT_TRUE(differences(before, now).empty());
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -50,4 +50,4 @@ TEST(JobReferenceTest, ChatTemplatesAreListed) {
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

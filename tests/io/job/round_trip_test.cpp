@@ -9,8 +9,7 @@
 
 namespace troupe::io {
 
-static const job_origin here{
-    .name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
+static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
 
 static std::string random_text(std::mt19937_64& random) {
   static const std::vector<std::string> pieces = {"a",  " ", "#",   ";", "\"",   "\\", "\n",
@@ -105,10 +104,9 @@ TEST(JobRoundTripTest, EveryChangeOfANumberOptionChangesTheDigestAndIsNamed) {
       const auto named = differences(base, changed);
       EXPECT_EQ(job_digest(changed) != job_digest(base), row.numbers) << row.full_name(name);
       ASSERT_EQ(named.size(), row.numbers ? 1U : 0U) << row.full_name(name);
-      EXPECT_TRUE(named.empty() || named[0].starts_with(row.full_name(name) + ": "))
-          << row.full_name(name);
+      EXPECT_TRUE(named.empty() || named[0].starts_with(row.full_name(name) + ": ")) << row.full_name(name);
     }
   }
 }
 
-} // namespace troupe::io
+}  // namespace troupe::io

@@ -37,8 +37,8 @@ TEST_P(ChatVectorsTest, RendersAndEncodesAsTheReference) {
   int64_t count = 0;
   for (std::string line; std::getline(file, line); ++count) {
     const json_line vector = parse_json_line(line);
-    const std::string text = format.render(read_messages(vector.at("messages")),
-                                           vector.at("add_generation_prompt").get<bool>());
+    const std::string text =
+        format.render(read_messages(vector.at("messages")), vector.at("add_generation_prompt").get<bool>());
     EXPECT_EQ(text, vector.at("rendered").get<std::string>());
     EXPECT_EQ(encode_chat(*tokens, text), vector.at("ids").get<std::vector<int32_t>>());
   }
@@ -46,8 +46,7 @@ TEST_P(ChatVectorsTest, RendersAndEncodesAsTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, ChatVectorsTest,
-                         testing::Values(std::pair("smollm2", "smollm2"),
-                                         std::pair("tiny-bpe-512-chat", "chatml")));
+                         testing::Values(std::pair("smollm2", "smollm2"), std::pair("tiny-bpe-512-chat", "chatml")));
 
 const std::vector<chat_message> two_turns{
     {"system", "Be kind."}, {"user", " Hi "}, {"assistant", "Hello!"}, {"user", "Bye"}};
@@ -56,23 +55,19 @@ TEST(ChatFormatTest, WritesEachNamedFormat) {
   const auto render = [](std::string_view name, bool prompt) {
     return chat_format::named(name).render(two_turns, prompt);
   };
-  EXPECT_EQ(render("dialogue", true),
-            "Be kind.\n\nHuman:  Hi \n\nAssistant: Hello!\n\nHuman: Bye\n\nAssistant:");
-  EXPECT_EQ(render("deepspeed-chat", true),
-            "Be kind. Human:  Hi  Assistant: Hello! Human: Bye Assistant:");
+  EXPECT_EQ(render("dialogue", true), "Be kind.\n\nHuman:  Hi \n\nAssistant: Hello!\n\nHuman: Bye\n\nAssistant:");
+  EXPECT_EQ(render("deepspeed-chat", true), "Be kind. Human:  Hi  Assistant: Hello! Human: Bye Assistant:");
   EXPECT_EQ(render("llama-2", false), "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\n Hi [/INST] Hello! "
                                       "</s><s>[INST] Bye [/INST]");
-  EXPECT_EQ(render("llama-3", true),
-            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
-            "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
-            "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n");
+  EXPECT_EQ(render("llama-3", true), "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>"
+                                     "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+                                     "<|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+                                     "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>"
+                                     "<|start_header_id|>assistant<|end_header_id|>\n\n");
   const std::vector<chat_message> one{{"user", "Hi"}};
-  EXPECT_EQ(
-      chat_format::named("qwen2").render(one, true),
-      "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-      "<|im_start|>assistant\n");
+  EXPECT_EQ(chat_format::named("qwen2").render(one, true),
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+            "<|im_start|>assistant\n");
   EXPECT_EQ(chat_format::named("chatml").render(one, false), "<|im_start|>user\nHi<|im_end|>\n");
 }
 
@@ -101,11 +96,11 @@ TEST(ChatFormatTest, RecognisesATemplateHoweverItIsSpelt) {
 }
 
 TEST(ChatFormatTest, TakesTheSystemMessageFromTheTemplate) {
-  const chat_format format = chat_format::recognise(
-      "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
-      "'<|im_start|>system\nYou are a duck.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
-      "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if "
-      "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
+  const chat_format format =
+      chat_format::recognise("{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+                             "'<|im_start|>system\nYou are a duck.<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
+                             "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if "
+                             "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
   EXPECT_EQ(format.name(), "chatml");
   EXPECT_EQ(format.render(std::vector<chat_message>{{"user", "Hi"}}, false),
             "<|im_start|>system\nYou are a duck.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n");
@@ -113,13 +108,12 @@ TEST(ChatFormatTest, TakesTheSystemMessageFromTheTemplate) {
 
 TEST(ChatFormatTest, RecognisesLlamaTemplates) {
   EXPECT_EQ(
-      chat_format::recognise(
-          "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
-          "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | "
-          "trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content "
-          "%}{% "
-          "endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ "
-          "'<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
+      chat_format::recognise("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
+                             "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | "
+                             "trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content "
+                             "%}{% "
+                             "endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ "
+                             "'<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
           .name(),
       "llama-3");
 }
@@ -129,10 +123,9 @@ TEST(ChatFormatTest, RefusesWhatItDoesNotKnow) {
   // One character from chatml: "<|im_end|>" is missing its line break.
   expect_refused(
       [] {
-        chat_format::recognise(
-            "{% for message in messages %}{{'<|im_start|>' + message['role'] + "
-            "'\n' + message['content'] + '<|im_end|>'}}{% endfor %}{% if "
-            "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
+        chat_format::recognise("{% for message in messages %}{{'<|im_start|>' + message['role'] + "
+                               "'\n' + message['content'] + '<|im_end|>'}}{% endfor %}{% if "
+                               "add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}");
       },
       errc::unsupported, list);
   expect_refused([] { chat_format::recognise("{{ 'never closed"); }, errc::unsupported, list);
@@ -168,8 +161,8 @@ TEST(ChatFormatTest, EncodesSpecialTokensOfSentencePieceModels) {
   };
   add("[INST] Hi [/INST] Ho ");
   expected.push_back(2);
-  const std::string text = chat_format::named("llama-2").render(
-      std::vector<chat_message>{{"user", "Hi"}, {"assistant", "Ho"}}, false);
+  const std::string text =
+      chat_format::named("llama-2").render(std::vector<chat_message>{{"user", "Hi"}, {"assistant", "Ho"}}, false);
   EXPECT_EQ(encode_chat(*tokens, text), expected);
 }
 
@@ -179,9 +172,8 @@ TEST(CanonicalJinjaTest, KeepsApartWhatDiffers) {
   EXPECT_NE(canonical_jinja("{% if a %}b{% endif %}"), canonical_jinja("b"));
   EXPECT_NE(canonical_jinja("{{ 'a\"' }}"), canonical_jinja("{{ 'a' }}\""
                                                             " "));
-  EXPECT_EQ(canonical_jinja("{% if a %}\n  b\n  {% endif %}\n"),
-            canonical_jinja("{% if a %}{{ '  b\n' }}{% endif %}"));
+  EXPECT_EQ(canonical_jinja("{% if a %}\n  b\n  {% endif %}\n"), canonical_jinja("{% if a %}{{ '  b\n' }}{% endif %}"));
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

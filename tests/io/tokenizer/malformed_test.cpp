@@ -51,8 +51,7 @@ void expect_refused(const tokenizer_files& files, errc code, const std::string& 
     ADD_FAILURE() << "accepted; expected: " << part;
   } catch (const error& problem) {
     EXPECT_EQ(problem.code(), code) << problem.what();
-    EXPECT_NE(std::string(problem.what()).find(part), std::string::npos)
-        << problem.what() << "\n  lacks: " << part;
+    EXPECT_NE(std::string(problem.what()).find(part), std::string::npos) << problem.what() << "\n  lacks: " << part;
   }
 }
 
@@ -68,7 +67,7 @@ json with(const char* pointer, const json& value) {
 
 TEST(TokenizerJsonTest, ReadsACharacterLevelModel) {
   const auto tokens = make(small_tokenizer());
-  EXPECT_EQ(tokens->encode("_abab<s>x", false), (id_list{5, 4, 0})); // x has no token: dropped
+  EXPECT_EQ(tokens->encode("_abab<s>x", false), (id_list{5, 4, 0}));  // x has no token: dropped
   EXPECT_EQ(tokens->decode(id_list{5, 4, 0}, false), "abab<s>");
   EXPECT_EQ(tokens->decode(id_list{5, 4, 0}, true), "abab");
   EXPECT_EQ(tokens->find("_ab"), 5);
@@ -103,10 +102,9 @@ TEST(TokenizerJsonTest, AppliesLlamasNormalizer) {
 }
 
 TEST(TokenizerJsonTest, AppliesMetaspace) {
-  const auto tokens = make(with(
-      "/pre_tokenizer",
-      json::parse(
-          R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": true})")));
+  const auto tokens =
+      make(with("/pre_tokenizer",
+                json::parse(R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": true})")));
   EXPECT_EQ(tokens->encode("ab ab<s>ab", false), (id_list{5, 5, 0, 4}));
 }
 
@@ -145,11 +143,8 @@ TEST(TokenizerJsonTest, AddedTokensTakeSpacesAndRespectWords) {
   EXPECT_EQ(make(source)->encode("a \t<s>  b", false), (id_list{1, 0, 2}));
   source["added_tokens"][0]["lstrip"] = false;
   source["added_tokens"][0]["rstrip"] = false;
-  source["added_tokens"].push_back({{"id", 10},
-                                    {"content", "bb"},
-                                    {"special", false},
-                                    {"single_word", true},
-                                    {"normalized", true}});
+  source["added_tokens"].push_back(
+      {{"id", 10}, {"content", "bb"}, {"special", false}, {"single_word", true}, {"normalized", true}});
   const auto tokens = make(source);
   EXPECT_EQ(tokens->encode("bb", false), (id_list{10}));
   EXPECT_EQ(tokens->encode("a bb", false), (id_list{1, 9, 10}));
@@ -175,19 +170,16 @@ TEST(TokenizerJsonTest, RefusesUnknownComponentsByName) {
   const auto type = [](const char* name) { return json{{"type", name}}; };
   expect_json_refused(with("/normalizer", type("BertNormalizer")), errc::unsupported,
                       "here/tokenizer.json, normalizer: type \"BertNormalizer\"");
-  expect_json_refused(with("/pre_tokenizer", type("Punctuation")), errc::unsupported,
-                      "Punctuation");
-  expect_json_refused(with("/post_processor", type("BertProcessing")), errc::unsupported,
-                      "BertProcessing");
+  expect_json_refused(with("/pre_tokenizer", type("Punctuation")), errc::unsupported, "Punctuation");
+  expect_json_refused(with("/post_processor", type("BertProcessing")), errc::unsupported, "BertProcessing");
   expect_json_refused(with("/decoder", type("CTC")), errc::unsupported, "CTC");
   expect_json_refused(with("/model/type", "WordPiece"), errc::unsupported, "WordPiece");
   expect_json_refused(with("/model/dropout", 0.1), errc::unsupported, "dropout");
-  expect_json_refused(with("/model/end_of_word_suffix", "</w>"), errc::unsupported,
-                      "end_of_word_suffix");
+  expect_json_refused(with("/model/end_of_word_suffix", "</w>"), errc::unsupported, "end_of_word_suffix");
   expect_json_refused(with("/model/surprise", 1), errc::unsupported, "surprise");
   expect_json_refused(with("/surprise", 1), errc::unsupported, "surprise");
-  expect_json_refused(with("/decoder/decoders", {type("Fuse"), type("ByteFallback")}),
-                      errc::unsupported, "ByteFallback");
+  expect_json_refused(with("/decoder/decoders", {type("Fuse"), type("ByteFallback")}), errc::unsupported,
+                      "ByteFallback");
   json split = json::parse(R"({"type": "Split", "behavior": "Isolated", "invert": false})");
   split["pattern"] = {{"Regex", "(unclosed"}};
   expect_json_refused(with("/pre_tokenizer", split), errc::unsupported, "(unclosed");
@@ -240,18 +232,14 @@ TEST(VocabMergesTest, RefusesMalformedFiles) {
   const std::string vocab = R"({"a": 0, "b": 1, "ab": 2})";
   expect_refused({.vocab_json = vocab}, errc::not_found, "without merges.txt");
   expect_refused({.merges_txt = "a b\n"}, errc::not_found, "without vocab.json");
-  expect_refused({.vocab_json = vocab, .merges_txt = "#version: 0.2\na b\na\n"}, errc::bad_file,
-                 "merges.txt, line 3");
+  expect_refused({.vocab_json = vocab, .merges_txt = "#version: 0.2\na b\na\n"}, errc::bad_file, "merges.txt, line 3");
   expect_refused({.vocab_json = vocab, .merges_txt = "a  b\n"}, errc::bad_file, "line 1");
   expect_refused({.vocab_json = vocab, .merges_txt = "b a\n"}, errc::bad_file, "\"ba\"");
   expect_refused({.vocab_json = "[]", .merges_txt = ""}, errc::bad_file, "vocab.json");
-  expect_refused({.vocab_json = vocab,
-                  .merges_txt = "a b",
-                  .tokenizer_config_json = R"({"tokenizer_class": "T5Tokenizer"})"},
-                 errc::unsupported, "T5Tokenizer");
-  expect_refused({.vocab_json = vocab,
-                  .merges_txt = "a b",
-                  .tokenizer_config_json = R"({"bos_token": "<s>"})"},
+  expect_refused(
+      {.vocab_json = vocab, .merges_txt = "a b", .tokenizer_config_json = R"({"tokenizer_class": "T5Tokenizer"})"},
+      errc::unsupported, "T5Tokenizer");
+  expect_refused({.vocab_json = vocab, .merges_txt = "a b", .tokenizer_config_json = R"({"bos_token": "<s>"})"},
                  errc::bad_file, "bos_token \"<s>\"");
   expect_refused({.vocab_json = vocab,
                   .merges_txt = "a b",
@@ -263,8 +251,7 @@ TEST(SentencePieceTest, RefusesMalformedFiles) {
   const std::string whole = read_file("tiny-sp-512/tokenizer.model");
   expect_refused({.tokenizer_model = ""}, errc::bad_file, "tokenizer.model");
   expect_refused({.tokenizer_model = "not a model"}, errc::bad_file, "tokenizer.model");
-  expect_refused({.tokenizer_model = whole.substr(0, whole.size() / 2)}, errc::bad_file,
-                 "tokenizer.model");
+  expect_refused({.tokenizer_model = whole.substr(0, whole.size() / 2)}, errc::bad_file, "tokenizer.model");
 }
 
 TEST(TokenizerTest, AFolderWithoutATokenizerSaysWhatIsNeeded) {
@@ -284,5 +271,5 @@ TEST(TokenizerTest, TheDigestTellsFilesApart) {
   EXPECT_NE(make(small_tokenizer(), "{ }")->digest(), digest);
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

@@ -21,9 +21,7 @@ std::vector<int32_t> random_ids(uint64_t stream, int64_t vocabulary_size) {
   const random_key key{7, stream, random_purpose::test};
   std::vector<int32_t> ids(static_cast<size_t>(random_uniform(key, 0) * 40));
   for (size_t i = 0; i < ids.size(); ++i) {
-    ids[i] = static_cast<int32_t>(random_uniform(key, i + 1) *
-                                  static_cast<double>(vocabulary_size + 2)) -
-             1;
+    ids[i] = static_cast<int32_t>(random_uniform(key, i + 1) * static_cast<double>(vocabulary_size + 2)) - 1;
   }
   return ids;
 }
@@ -47,13 +45,12 @@ TEST_P(StreamDecoderTest, PiecesAreWholeCharactersAndJoinToTheDecodedText) {
       joined += decoder->finish();
       EXPECT_EQ(joined, tokens->decode(ids, skip_special));
     }
-    EXPECT_GT(pieces, 2000); // text comes while it is made, not all at the end
+    EXPECT_GT(pieces, 2000);  // text comes while it is made, not all at the end
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, StreamDecoderTest,
-                         testing::Values("tiny-bpe-512-gpt2", "tiny-bpe-512-chat", "tiny-sp-512",
-                                         "sp-bpe-4k"),
+                         testing::Values("tiny-bpe-512-gpt2", "tiny-bpe-512-chat", "tiny-sp-512", "sp-bpe-4k"),
                          [](const testing::TestParamInfo<const char*>& info) {
                            std::string name = info.param;
                            for (char& c : name) {
@@ -65,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, StreamDecoderTest,
 TEST(StreamDecoderTest, HoldsACharacterBackUntilItIsWhole) {
   const auto tokens = load_tokenizer(folder_of("tiny-bpe-512-gpt2"));
   const auto decoder = tokens->make_stream_decoder(false);
-  const auto ids = tokens->encode("\xF0\x9F\x98\x80", false); // four tokens of a byte each
+  const auto ids = tokens->encode("\xF0\x9F\x98\x80", false);  // four tokens of a byte each
   ASSERT_EQ(ids.size(), 4u);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(decoder->push(ids[i]), "");
@@ -91,7 +88,7 @@ TEST(SentencePieceTest, DecodesRandomIdsAsTheLibrary) {
       std::vector<int32_t> ids;
       for (const int32_t id : random_ids(stream, tokens->vocabulary_size())) {
         if (id >= 0 && id < tokens->vocabulary_size()) {
-          ids.push_back(stream % 2 == 0 ? id : id % 300); // odd ones: mostly bytes
+          ids.push_back(stream % 2 == 0 ? id : id % 300);  // odd ones: mostly bytes
         }
       }
       EXPECT_EQ(tokens->decode(ids, false), library.DecodeIds(ids)) << name << " " << stream;
@@ -119,8 +116,8 @@ TEST(Utf8StreamTest, ReplacesMaximalSubparts) {
                    per_byte),
             r + r + "A");
   EXPECT_EQ(decode("\xF0\x9F\x98", per_subpart), r);
-  EXPECT_EQ(decode("\xED\xA0\x80", per_subpart), r + r + r); // a surrogate starts no character
-  EXPECT_EQ(decode("\xC0\xAF", per_subpart), r + r);         // overlong
+  EXPECT_EQ(decode("\xED\xA0\x80", per_subpart), r + r + r);  // a surrogate starts no character
+  EXPECT_EQ(decode("\xC0\xAF", per_subpart), r + r);          // overlong
   EXPECT_EQ(decode("\xF4\x90\x80\x80", per_subpart), r + r + r + r);
   EXPECT_EQ(decode("\x80"
                    "a\xC3\xA9\xFF",
@@ -128,5 +125,5 @@ TEST(Utf8StreamTest, ReplacesMaximalSubparts) {
             r + "a\xC3\xA9" + r);
 }
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

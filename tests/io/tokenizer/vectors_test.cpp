@@ -31,8 +31,8 @@ std::vector<json_line> read_lines(const std::filesystem::path& path) {
 struct expectation {
   const char* folder;
   int64_t vocabulary_size;
-  id_list hello;  // "Hello world"
-  id_list prefix; // what add_special_tokens puts before it
+  id_list hello;   // "Hello world"
+  id_list prefix;  // what add_special_tokens puts before it
 };
 
 void PrintTo(const expectation& e, std::ostream* out) { *out << e.folder; }
@@ -49,8 +49,7 @@ void expect_vectors(const tokenizer& tokens, const std::filesystem::path& path) 
     }
     EXPECT_EQ(tokens.decode(ids, false), line.at("decoded").get<std::string>()) << line;
     if (line.contains("decoded_skip_special")) {
-      EXPECT_EQ(tokens.decode(ids, true), line.at("decoded_skip_special").get<std::string>())
-          << line;
+      EXPECT_EQ(tokens.decode(ids, true), line.at("decoded_skip_special").get<std::string>()) << line;
     }
   }
 }
@@ -75,27 +74,22 @@ TEST_P(TokenizerVectorsTest, EncodesAndDecodesAsTheReferenceAndAddsWhatTheConfig
   expect_special_tokens(*tokens, GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TokenizerVectorsTest,
-                         testing::Values(expectation{"gpt2", 50257, {15496, 995}, {}},
-                                         expectation{"opt", 50265, {31414, 232}, {2}},
-                                         expectation{"gpt-neox-20b", 50277, {12092, 1533}, {}},
-                                         expectation{"smollm2", 49152, {19556, 905}, {}},
-                                         expectation{"qwen2", 151646, {9707, 1879}, {}},
-                                         expectation{"tiny-bpe-512-gpt2", 512, {}, {}},
-                                         expectation{"tiny-bpe-512-opt", 512, {}, {2}},
-                                         expectation{"tiny-bpe-512-neox", 512, {}, {}},
-                                         expectation{"tiny-bpe-512-bloom", 512, {}, {}},
-                                         expectation{"tiny-bpe-512-chat", 512, {}, {}},
-                                         expectation{"sp-bpe-4k", 4000, {}, {1}},
-                                         expectation{"tiny-sp-512", 512, {}, {1}},
-                                         expectation{"stories260k", 512, {}, {1}}),
-                         [](const testing::TestParamInfo<expectation>& info) {
-                           std::string name = info.param.folder;
-                           for (char& c : name) {
-                             c = c == '-' ? '_' : c;
-                           }
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    All, TokenizerVectorsTest,
+    testing::Values(expectation{"gpt2", 50257, {15496, 995}, {}}, expectation{"opt", 50265, {31414, 232}, {2}},
+                    expectation{"gpt-neox-20b", 50277, {12092, 1533}, {}},
+                    expectation{"smollm2", 49152, {19556, 905}, {}}, expectation{"qwen2", 151646, {9707, 1879}, {}},
+                    expectation{"tiny-bpe-512-gpt2", 512, {}, {}}, expectation{"tiny-bpe-512-opt", 512, {}, {2}},
+                    expectation{"tiny-bpe-512-neox", 512, {}, {}}, expectation{"tiny-bpe-512-bloom", 512, {}, {}},
+                    expectation{"tiny-bpe-512-chat", 512, {}, {}}, expectation{"sp-bpe-4k", 4000, {}, {1}},
+                    expectation{"tiny-sp-512", 512, {}, {1}}, expectation{"stories260k", 512, {}, {1}}),
+    [](const testing::TestParamInfo<expectation>& info) {
+      std::string name = info.param.folder;
+      for (char& c : name) {
+        c = c == '-' ? '_' : c;
+      }
+      return name;
+    });
 
-} // namespace
-} // namespace troupe::io
+}  // namespace
+}  // namespace troupe::io

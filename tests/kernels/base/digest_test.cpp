@@ -7,9 +7,7 @@
 namespace troupe {
 namespace {
 
-TEST(DigestTest, NothingHasThePublishedValueOfXxh3) {
-  EXPECT_EQ(digest(std::string_view()), 0x2d06800538d394c2ULL);
-}
+TEST(DigestTest, NothingHasThePublishedValueOfXxh3) { EXPECT_EQ(digest(std::string_view()), 0x2d06800538d394c2ULL); }
 
 TEST(DigestTest, PiecesGiveTheDigestOfTheWhole) {
   std::string text;
@@ -34,5 +32,5 @@ TEST(DigestTest, OneBitChangesIt) {
 
 TEST(DigestTest, TextHasSixteenDigits) { EXPECT_EQ(digest_text(0xabc), "0000000000000abc"); }
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe

@@ -17,8 +17,7 @@ double decode(uint32_t bits, int exponent_bits, int fraction_bits) {
   if (exponent == (1 << exponent_bits) - 1) {
     return fraction == 0 ? sign * INFINITY : NAN;
   }
-  return sign * (exponent == 0 ? std::ldexp(fraction, 1 - bias)
-                               : std::ldexp(1 + fraction, exponent - bias));
+  return sign * (exponent == 0 ? std::ldexp(fraction, 1 - bias) : std::ldexp(1 + fraction, exponent - bias));
 }
 
 struct format {
@@ -52,9 +51,8 @@ TEST_P(SixteenBitTest, RoundingIsToNearestAndTiesGoToEven) {
     const double low = decode(bits, f.exponent_bits, f.fraction_bits);
     // past the largest finite value the next step would be a power of 2: rounding goes to infinity
     // half-way there
-    const double high = bits + 1 < infinity
-                            ? decode(bits + 1, f.exponent_bits, f.fraction_bits)
-                            : 2 * low - decode(bits - 1, f.exponent_bits, f.fraction_bits);
+    const double high = bits + 1 < infinity ? decode(bits + 1, f.exponent_bits, f.fraction_bits)
+                                            : 2 * low - decode(bits - 1, f.exponent_bits, f.fraction_bits);
     const auto middle = static_cast<float>((low + high) / 2);
     const uint32_t even = bits % 2 == 0 ? bits : bits + 1;
     ASSERT_EQ(f.from_float(middle), even) << bits;
@@ -67,9 +65,7 @@ TEST_P(SixteenBitTest, RoundingIsToNearestAndTiesGoToEven) {
 INSTANTIATE_TEST_SUITE_P(Formats, SixteenBitTest,
                          testing::Values(format{5, 10, half_to_float, float_to_half},
                                          format{8, 7, bfloat16_to_float, float_to_bfloat16}),
-                         [](const auto& info) {
-                           return info.param.fraction_bits == 10 ? "half" : "bfloat16";
-                         });
+                         [](const auto& info) { return info.param.fraction_bits == 10 ? "half" : "bfloat16"; });
 
 TEST(HostArrayTest, OwnsItsValuesAndKnowsItsSize) {
   host_array copy;
@@ -120,5 +116,5 @@ TEST(HostArrayTest, TypesHaveSizesAndNames) {
   EXPECT_EQ(std::string(to_string(dtype::boolean)), "bool");
 }
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe

@@ -8,8 +8,7 @@
 namespace troupe {
 namespace {
 
-const key_map keys = {
-    {"flag", true}, {"count", int64_t{3}}, {"rate", 0.5}, {"name", std::string("x")}};
+const key_map keys = {{"flag", true}, {"count", int64_t{3}}, {"rate", 0.5}, {"name", std::string("x")}};
 
 errc code_of(const std::function<void()>& call) {
   try {
@@ -51,5 +50,5 @@ TEST(KeysTest, AnotherTypeOrAMissingKeyIsAnErrorThatNamesIt) {
   }
 }
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe

@@ -20,8 +20,7 @@ random_key key_for(uint64_t philox_key, uint64_t stream) {
 // Random123's kat_vectors, philox4x32 with 10 rounds.
 TEST(RandomTest, WordsArePhiloxKnownAnswers) {
   using words = std::array<uint32_t, 4>;
-  EXPECT_EQ(random_words(key_for(0, 0), 0),
-            (words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(random_words(key_for(0, 0), 0), (words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(random_words(key_for(UINT64_MAX, UINT64_MAX), UINT64_MAX),
             (words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(random_words(key_for(0x299f31d0a4093822, 0x0370734413198a2e), 0x85a308d3243f6a88),
@@ -79,9 +78,9 @@ TEST(RandomTest, EveryPermutationOfThreeIsEquallyLikely) {
   }
   EXPECT_EQ(seen.size(), 6U);
   for (const auto& [order, times] : seen) {
-    EXPECT_NEAR(times, draws / 6, 150); // five standard deviations
+    EXPECT_NEAR(times, draws / 6, 150);  // five standard deviations
   }
 }
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe

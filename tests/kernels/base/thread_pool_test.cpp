@@ -31,8 +31,7 @@ TEST_P(ThreadPoolTest, EveryIndexIsVisitedOnceInEachOfManyJobs) {
 
 TEST_P(ThreadPoolTest, WritesOfTheBodyAreSeenByTheCaller) {
   std::vector<int64_t> values(10000);
-  pool.parallel_for(static_cast<int64_t>(values.size()),
-                    [&](int64_t i) { values[static_cast<size_t>(i)] = i; });
+  pool.parallel_for(static_cast<int64_t>(values.size()), [&](int64_t i) { values[static_cast<size_t>(i)] = i; });
   for (size_t i = 0; i < values.size(); ++i) {
     ASSERT_EQ(values[i], static_cast<int64_t>(i));
   }
@@ -72,5 +71,5 @@ INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, testing::Values(1, 2, 3, 8));
 
 TEST(ThreadPoolDefaultTest, HasAtLeastOneThread) { EXPECT_GE(thread_pool().threads(), 1); }
 
-} // namespace
-} // namespace troupe
+}  // namespace
+}  // namespace troupe
