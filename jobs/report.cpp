@@ -43,18 +43,14 @@ void print_line(const char* label, const before_after& values, const char* forma
   }
 }
 
-/// Each sample's total reward, in the order of sequence ids.
-std::vector<double> total_rewards(const io::experience& e, const io::job& job) {
+/// Each sample's reward by one source, in the order of sequence ids.
+std::vector<double> rewards_by(const io::experience& e, size_t source) {
   const size_t sources = e.reward_names.size();
-  std::vector<double> totals;
+  std::vector<double> rewards;
   for (size_t b = 0; b < e.sequence_id_B.size(); ++b) {
-    double total = 0;
-    for (size_t s = 0; s < sources; ++s) {
-      total += job.rewards[s].weight * static_cast<double>(e.reward_raw_BS[b * sources + s]);
-    }
-    totals.push_back(total);
+    rewards.push_back(static_cast<double>(e.reward_raw_BS[b * sources + source]));
   }
-  return totals;
+  return rewards;
 }
 
 struct mean_and_deviation {
@@ -87,9 +83,9 @@ std::vector<double> gains(const io::experience& before, const std::vector<double
   return out;
 }
 
-void print_gain(const io::experience& before, const io::experience& after, const io::job& job) {
-  const auto reward_before = total_rewards(before, job);
-  const auto reward_after = total_rewards(after, job);
+void print_gain(const io::experience& before, const io::experience& after, size_t source) {
+  const auto reward_before = rewards_by(before, source);
+  const auto reward_after = rewards_by(after, source);
   if (reward_before.empty() || reward_before.size() != reward_after.size()) {
     return;
   }
@@ -99,9 +95,10 @@ void print_gain(const io::experience& before, const io::experience& after, const
   const mean_and_deviation gain = of(by_prompt);
   const double half = 1.96 * gain.deviation / std::sqrt(static_cast<double>(by_prompt.size()));
   const double pooled = std::sqrt((first.deviation * first.deviation + last.deviation * last.deviation) / 2);
-  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", "reward of held-out prompts", first.mean, last.mean);
+  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", fmt::format("held-out reward \"{}\"", before.reward_names[source]), first.mean,
+             last.mean);
   fmt::print("  {:<34} {:+.3f}, 95 % interval [{:+.3f}, {:+.3f}] over {} prompts; {:+.2f} deviations of a sample\n",
-             "gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
+             "  gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
              pooled > 0 ? gain.mean / pooled : 0.0);
 }
 
@@ -130,7 +127,9 @@ void print_report(const io::run_directory& run, const io::job& job) {
       std::filesystem::exists(evaluation(job.ppo.iterations))) {
     const io::experience before = io::read_experience(evaluation(0));
     const io::experience after = io::read_experience(evaluation(job.ppo.iterations));
-    print_gain(before, after, job);
+    for (size_t source = 0; source < before.reward_names.size(); ++source) {
+      print_gain(before, after, source);
+    }
     print_examples(before, after);
   }
   fmt::print("\nWhere it lies\n  {:<14}{}\n", "run", run.root().string());

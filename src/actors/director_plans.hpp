@@ -20,8 +20,8 @@ inline void merge(statistics& to, const statistics& from) {
   }
 }
 
-/// Means of statistics that several updates reported.
-class mean_of_updates {
+/// Statistics of several updates as one record: means, but for seconds (time/...), which are sums.
+class updates_of_iteration {
  public:
   void add(const statistics& one) {
     for (const auto& [name, value] : one) {
@@ -30,10 +30,10 @@ class mean_of_updates {
       ++count;
     }
   }
-  statistics means() const {
+  statistics combined() const {
     statistics out;
     for (const auto& [name, entry] : sums_) {
-      out[name] = entry.first / static_cast<double>(entry.second);
+      out[name] = name.starts_with("time/") ? entry.first : entry.first / static_cast<double>(entry.second);
     }
     return out;
   }

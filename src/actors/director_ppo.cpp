@@ -195,7 +195,7 @@ task<statistics> director_state::learn(uint64_t iteration) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const auto replay = part<replay_actor>(cast_.replay);
   const bool critic_only = iteration <= static_cast<uint64_t>(ppo.critic_only_iterations);
-  mean_of_updates means;
+  updates_of_iteration updates_done;
   bool stopped_early = false;
   uint64_t updates = 0;
   for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && !stopped_early; ++epoch) {
@@ -207,16 +207,16 @@ task<statistics> director_state::learn(uint64_t iteration) {
       }
       if (!critic_only) {
         const statistics policy = co_await update_policy(batch);
-        means.add(policy);
+        updates_done.add(policy);
         stopped_early = policy.contains("policy/stopped_early");
       }
       const statistics critic = co_await update_critic(batch);
-      means.add(critic);
+      updates_done.add(critic);
       state_.values[updates_key] += 1;
       ++updates;
     }
   }
-  statistics out = means.means();
+  statistics out = updates_done.combined();
   out["policy/updates"] = static_cast<double>(updates);
   co_return out;
 }

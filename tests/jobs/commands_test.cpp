@@ -1,0 +1,182 @@
+// The commands, as a user calls them.
+#include "support/program.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace troupe::test {
+
+using nlohmann::json;
+
+static const std::string data = TROUPE_TEST_DATA;
+static const std::string stories = data + "/stories260k";
+
+static std::vector<json> lines_of(const std::string& output) {
+  std::vector<json> lines;
+  std::istringstream text(output);
+  for (std::string line; std::getline(text, line);) {
+    lines.push_back(json::parse(line));
+  }
+  return lines;
+}
+
+static json greedy_story() {
+  std::ifstream file(stories + "/greedy256.json");
+  return json::parse(file);
+}
+
+TEST(Generate, GreedyStoryIsThePublishedOne) {
+  const json story = greedy_story();
+  const auto length = story["new_tokens"].size();
+  const json line = {{"ids", story["prompt_ids"]}, {"kept", 1}};
+  const program_result result =
+      run_program({"generate", stories, "--temperature", "0", "--ignore-eos", "--max-new-tokens", std::to_string(length)},
+                  line.dump() + "\n");
+  ASSERT_EQ(result.status, 0) << result.output;
+  const json out = lines_of(result.output).at(0);
+  EXPECT_EQ(out["answers"][0]["ids"], story["new_tokens"]);
+  EXPECT_EQ(out["answers"][0]["finish"], "length");
+  EXPECT_EQ(out["kept"], 1);
+}
+
+TEST(Generate, SamplesDoNotDependOnOtherLines) {
+  const std::string first = R"({"prompt": "One day, Tom"})";
+  const std::string second = R"({"prompt": "Lily had a cat."})";
+  const std::vector<std::string> call = {"generate", stories, "--n", "3", "--max-new-tokens", "12", "--seed", "5"};
+  const auto both = lines_of(run_program(call, first + "\n" + second + "\n").output);
+  const auto alone = lines_of(run_program(call, second + "\n").output);
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[1], alone.at(0));
+  EXPECT_EQ(alone[0]["answers"].size(), 3U);
+  EXPECT_NE(alone[0]["answers"][0]["ids"], alone[0]["answers"][1]["ids"]);
+}
+
+TEST(Score, AgreesWithWhatGenerateStored) {
+  const auto generated = lines_of(run_program({"generate", stories, "--temperature", "0", "--max-new-tokens", "8"},
+                                              "{\"ids\": [1, 403, 407]}\n")
+                                      .output)
+                             .at(0);
+  std::vector<int> ids = {1, 403, 407};
+  for (const auto& id : generated["answers"][0]["ids"]) {
+    ids.push_back(id);
+  }
+  const auto scored = lines_of(run_program({"score", stories}, json{{"ids", ids}}.dump() + "\n").output).at(0);
+  ASSERT_EQ(scored["logprobs"].size(), ids.size());
+  EXPECT_TRUE(scored["logprobs"][0].is_null());
+  for (size_t i = 0; i < generated["answers"][0]["ids"].size(); ++i) {
+    EXPECT_EQ(scored["logprobs"][i + 3], generated["answers"][0]["logprobs"][i]) << i;  // to the last bit
+  }
+}
+
+TEST(Score, BadLineStopsWithItsNumberAndEarlierOutputIsThere) {
+  const program_result result = run_program({"score", stories}, "{\"ids\": [1, 5]}\n{\"ids\": \"x\"}\n{\"ids\": [1]}\n");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(result.output.find("line 2: "), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("\"logprobs\""), std::string::npos) << result.output;
+}
+
+TEST(Score, IdOutsideOfTheVocabularyIsALineError) {
+  const program_result result = run_program({"score", stories}, "{\"ids\": [1, 512]}\n");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(result.output.find("line 1: "), std::string::npos) << result.output;
+}
+
+TEST(Tokenize, TextToIdsAndBack) {
+  const auto ids = lines_of(run_program({"tokenize", data + "/tiny/gpt2"}, "{\"text\": \"Hello there\"}\n").output).at(0);
+  const auto text =
+      lines_of(run_program({"tokenize", data + "/tiny/gpt2"}, json{{"ids", ids["ids"]}}.dump() + "\n").output).at(0);
+  EXPECT_EQ(text["text"], "Hello there");
+}
+
+TEST(Eval, PerplexityOfALanguageModelWithItsInterval) {
+  const temporary_folder folder;
+  std::ofstream(folder / "texts.jsonl") << R"({"text": "Once upon a time, there was a little girl named Lily."})"
+                                        << "\n"
+                                        << R"({"text": "One day, Tom went to the park with his mom."})"
+                                        << "\n";
+  const program_result result =
+      run_program({"eval", stories, "--data", (folder / "texts.jsonl").string(), "--format", "text"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  const json out = lines_of(result.output).at(0);
+  EXPECT_EQ(out["n"], 2);
+  EXPECT_GT(out["perplexity"], 1.5);
+  EXPECT_LT(out["perplexity"], 12.0);
+  EXPECT_LE(out["perplexity_interval"][0], out["perplexity"]);
+  EXPECT_GE(out["perplexity_interval"][1], out["perplexity"]);
+}
+
+TEST(Chat, AnswersEachLineAndObeysCommands) {
+  const program_result result = run_program({"chat", stories, "--max-new-tokens", "12", "--temperature", "0"},
+                                            "Hello\n/clear\nHello\n/help\n/quit\nnever\n");
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("(forgotten)"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("/quit leaves"), std::string::npos) << result.output;
+}
+
+TEST(Inspect, DescribesAModelAsOneObject) {
+  const program_result result = run_program({"inspect", stories, "--json"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_TRUE(json::parse(result.output).is_object());
+}
+
+TEST(Convert, FolderToBfloat16Loads) {
+  const temporary_folder folder;
+  const std::string target = (folder / "copy").string();
+  const program_result converted = run_program({"convert", data + "/tiny/gpt2", target, "--dtype", "bf16"});
+  ASSERT_EQ(converted.status, 0) << converted.output;
+  EXPECT_EQ(run_program({"score", target}, "{\"ids\": [1, 2, 3]}\n").status, 0);
+}
+
+TEST(Plan, KnowsOptWithoutItsWeights) {
+  const std::string recipe = data + "/../../jobs/recipes/opt-1.3b.ini";
+  const program_result result = run_program({"plan", recipe});
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("policy: 1315758080 parameters"), std::string::npos) << result.output;
+}
+
+TEST(Help, EveryCommandHasIt) {
+  for (const char* command : {"run", "plan", "eval", "generate", "score", "tokenize", "chat", "inspect", "convert"}) {
+    const program_result result = run_program({command, "--help"});
+    EXPECT_EQ(result.status, 0) << command;
+    EXPECT_NE(result.output.find(std::string("troupe ") + command), std::string::npos) << command;
+  }
+}
+
+TEST(BadInput, EachIsOneClearErrorWithoutATrace) {
+  const temporary_folder folder;
+  const std::string job = data + "/jobs/tiny.ini";
+  const std::string run = (folder / "run").string();
+  std::ofstream(folder / "bad.jsonl") << "{\"prompt\": \"fine\"}\n{\"prompt\": 5}\n";
+  std::ofstream(folder / "empty.jsonl") << "";
+  struct bad {
+    std::vector<std::string> arguments;
+    std::vector<std::string> says;
+  };
+  const std::vector<bad> cases = {
+      {{"run", "nowhere.ini"}, {"nowhere.ini"}},
+      {{"run", job, "--run.dir", run, "--model.policy", "/nowhere"}, {"/nowhere"}},
+      {{"run", job, "--run.dir", run, "--ppo.clipp", "0.1"}, {"ppo.clipp", "did you mean ppo.clip"}},
+      {{"run", job, "--run.dir", run, "--ppo.clip", "-1", "--run.lanes", "3"}, {"ppo.clip", "run.lanes", "2 errors"}},
+      {{"run", job, "--run.dir", run, "--data.openings.path", (folder / "bad.jsonl").string()}, {"bad.jsonl, line 2"}},
+      {{"run", job, "--run.dir", run + "2", "--data.openings.path", (folder / "empty.jsonl").string()}, {"openings"}},
+      {{"run", job, "--run.dir", run + "3", "--length.max-tokens", "4096"}, {"length.max-tokens", "512 positions"}},
+      {{"score", "/nowhere"}, {"/nowhere"}},
+      {{"generate", stories, "--top-k", "x"}, {"top-k"}},
+      {{"frobnicate"}, {"frobnicate"}},
+  };
+  for (const bad& one : cases) {
+    const program_result result = run_program(one.arguments, "{\"prompt\": \"x\"}\n");
+    EXPECT_GT(result.status, 0) << result.output;
+    for (const std::string& text : one.says) {
+      EXPECT_NE(result.output.find(text), std::string::npos) << text << " is not in:\n" << result.output;
+    }
+    EXPECT_EQ(result.output.find("terminate called"), std::string::npos) << result.output;
+  }
+}
+
+}  // namespace troupe::test
