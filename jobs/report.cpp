@@ -3,10 +3,11 @@
 #include "io/experience.hpp"
 #include "io/metrics.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fmt/format.h>
 #include <map>
 #include <optional>
 #include <string>
@@ -95,8 +96,8 @@ void print_gain(const io::experience& before, const io::experience& after, size_
   const mean_and_deviation gain = of(by_prompt);
   const double half = 1.96 * gain.deviation / std::sqrt(static_cast<double>(by_prompt.size()));
   const double pooled = std::sqrt((first.deviation * first.deviation + last.deviation * last.deviation) / 2);
-  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", fmt::format("held-out reward \"{}\"", before.reward_names[source]), first.mean,
-             last.mean);
+  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", fmt::format("held-out reward \"{}\"", before.reward_names[source]),
+             first.mean, last.mean);
   fmt::print("  {:<34} {:+.3f}, 95 % interval [{:+.3f}, {:+.3f}] over {} prompts; {:+.2f} deviations of a sample\n",
              "  gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
              pooled > 0 ? gain.mean / pooled : 0.0);

@@ -22,7 +22,7 @@ inline void merge(statistics& to, const statistics& from) {
 
 /// Statistics of several updates as one record: means, but for seconds (time/...), which are sums.
 class updates_of_iteration {
- public:
+public:
   void add(const statistics& one) {
     for (const auto& [name, value] : one) {
       auto& [sum, count] = sums_[name];
@@ -38,7 +38,7 @@ class updates_of_iteration {
     return out;
   }
 
- private:
+private:
   std::map<std::string, std::pair<double, int64_t>> sums_;
 };
 

@@ -10,8 +10,9 @@
 #include "actors/replay.hpp"
 #include "actors/reward.hpp"
 
-#include <cmath>
 #include <spdlog/spdlog.h>
+
+#include <cmath>
 
 namespace troupe::actors {
 
@@ -149,8 +150,7 @@ task<statistics> director_state::update_policy(serve_reply batch) {
     const auto loader = part<loader_actor>(cast_.loader);
     const serve_command text{serving::mixture, static_cast<uint64_t>(updates)};
     const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, text);
-    const train_command mix{
-        .batch_id = served.batch_id, .loss_terms = served.loss_terms, .coefficient = ppo.ptx_coef};
+    const train_command mix{.batch_id = served.batch_id, .loss_terms = served.loss_terms, .coefficient = ppo.ptx_coef};
     const train_reply mixed = co_await ask<train_reply>(self_, policy, mix_atom_v, mix);
     merge(out, mixed.statistics);
     out["time/mixture_s"] = mixed.seconds;

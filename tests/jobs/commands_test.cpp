@@ -2,11 +2,12 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace troupe::test {
@@ -34,9 +35,9 @@ TEST(Generate, GreedyStoryIsThePublishedOne) {
   const json story = greedy_story();
   const auto length = story["new_tokens"].size();
   const json line = {{"ids", story["prompt_ids"]}, {"kept", 1}};
-  const program_result result =
-      run_program({"generate", stories, "--temperature", "0", "--ignore-eos", "--max-new-tokens", std::to_string(length)},
-                  line.dump() + "\n");
+  const program_result result = run_program(
+      {"generate", stories, "--temperature", "0", "--ignore-eos", "--max-new-tokens", std::to_string(length)},
+      line.dump() + "\n");
   ASSERT_EQ(result.status, 0) << result.output;
   const json out = lines_of(result.output).at(0);
   EXPECT_EQ(out["answers"][0]["ids"], story["new_tokens"]);
@@ -74,7 +75,8 @@ TEST(Score, AgreesWithWhatGenerateStored) {
 }
 
 TEST(Score, BadLineStopsWithItsNumberAndEarlierOutputIsThere) {
-  const program_result result = run_program({"score", stories}, "{\"ids\": [1, 5]}\n{\"ids\": \"x\"}\n{\"ids\": [1]}\n");
+  const program_result result =
+      run_program({"score", stories}, "{\"ids\": [1, 5]}\n{\"ids\": \"x\"}\n{\"ids\": [1]}\n");
   EXPECT_EQ(result.status, 1);
   EXPECT_NE(result.output.find("line 2: "), std::string::npos) << result.output;
   EXPECT_NE(result.output.find("\"logprobs\""), std::string::npos) << result.output;
@@ -87,7 +89,8 @@ TEST(Score, IdOutsideOfTheVocabularyIsALineError) {
 }
 
 TEST(Tokenize, TextToIdsAndBack) {
-  const auto ids = lines_of(run_program({"tokenize", data + "/tiny/gpt2"}, "{\"text\": \"Hello there\"}\n").output).at(0);
+  const auto ids =
+      lines_of(run_program({"tokenize", data + "/tiny/gpt2"}, "{\"text\": \"Hello there\"}\n").output).at(0);
   const auto text =
       lines_of(run_program({"tokenize", data + "/tiny/gpt2"}, json{{"ids", ids["ids"]}}.dump() + "\n").output).at(0);
   EXPECT_EQ(text["text"], "Hello there");
