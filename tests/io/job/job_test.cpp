@@ -8,7 +8,7 @@
 
 namespace troupe::io {
 
-static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
+static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/home/me"};
 
 static const std::string smallest = R"(
 [model]
@@ -30,7 +30,7 @@ static std::string error_of(const std::string& text, const std::vector<std::stri
 
 TEST(JobTest, DefaultsAreDeepSpeedChatsWhereNothingIsSaid) {
   const job j = parse_job(smallest, here);
-  EXPECT_EQ(j.run.dir, "/work/runs/job");
+  EXPECT_EQ(j.run.dir, "/home/me/runs/job");
   EXPECT_EQ(j.model.policy, "/jobs/models/base");
   EXPECT_EQ(j.data.at(0).path, "/jobs/hh.jsonl");
   EXPECT_EQ(j.run.phases, (std::vector<phase>{phase::sft, phase::reward, phase::ppo}));
@@ -83,7 +83,7 @@ TEST(JobTest, TheCommandLineWinsOverTheFile) {
   EXPECT_EQ(j.generation.stop, std::vector<std::string>{"x"});
   EXPECT_EQ(j.data.at(0).weight, 2.0);
   EXPECT_EQ(j.rewards.at(0).weight, -1.5);
-  EXPECT_EQ(j.run.dir, "/work/there");
+  EXPECT_EQ(j.run.dir, "/home/me/there");
 }
 
 TEST(JobTest, AllErrorsComeAtOnceWithKeyValueAndRemedy) {

@@ -9,7 +9,7 @@
 
 namespace troupe::io {
 
-static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/work"};
+static const job_origin here{.name = "job.ini", .stem = "job", .folder = "/jobs", .current = "/home/me"};
 
 static std::string random_text(std::mt19937_64& random) {
   static const std::vector<std::string> pieces = {"a",  " ", "#",   ";", "\"",   "\\", "\n",
