@@ -58,8 +58,9 @@ int64_t training_scratch_bytes(const model_description& model, int64_t tokens) {
   const row_widths w(model);
   const int64_t forward = 3 * w.width + w.embedding + w.feed_forward;
   const int64_t backward = 2 * w.width + w.query + w.qkv + w.feed_forward;
-  const int64_t head = 4 * w.embedding;  // hidden states, their gradient, and the rows that predict of both
-  return (forward + backward + head) * tokens * float_bytes;
+  const int64_t head = 4 * w.embedding;            // hidden states, their gradient, and the rows that predict of both
+  const int64_t scoring = w.qkv + w.query + w.up;  // what a plain forward does not find in saved activations
+  return ((forward + backward + head) * tokens + scoring * std::min(tokens, largest_forward_group)) * float_bytes;
 }
 
 int64_t cache_bytes(const model_description& model, int64_t sequences, int64_t positions) {

@@ -19,8 +19,8 @@ model_size size_of(const model_description& model);
 /// Bytes that saved_activations holds for a micro-batch of so many tokens.
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);
 
-/// Scratch of a forward pass over so many tokens, and of forward and backward. A forward alone runs in groups of at most
-/// 2048 tokens.
+/// Scratch of a forward pass over so many tokens, and of training: forward, backward and the plain forward that evaluates, on
+/// one thread. A forward alone runs in groups of at most 2048 tokens.
 int64_t forward_scratch_bytes(const model_description& model, int64_t tokens);
 int64_t training_scratch_bytes(const model_description& model, int64_t tokens);
 

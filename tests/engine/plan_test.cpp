@@ -1,0 +1,85 @@
+#include "engine/generate/kv_cache.hpp"
+#include "engine/models/transformer.hpp"
+#include "engine/plan.hpp"
+#include "kernels/base/thread_pool.hpp"
+#include "support/model_fixture.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+namespace troupe::engine {
+namespace {
+
+const std::vector<std::string> models = {"tiny/opt",    "tiny/gpt2",       "tiny/bloom", "tiny/gpt_neox",
+                                         "tiny/llama3", "tiny/opt_postln", "tiny/qwen2", "stories260k"};
+
+/// Two layers, two heads of 16, one vocabulary panel: small enough to count on paper.
+model_description paper_model() {
+  model_description d;
+  d.vocabulary = 64;
+  d.width = d.embedding_width = 32;
+  d.layers = 2;
+  d.heads = 2;
+  d.kv_heads = 1;
+  d.head_width = 16;
+  d.feed_forward = 96;
+  d.max_positions = 128;
+  d.rotary.rotated = 16;
+  d.tied_head = true;
+  return d;
+}
+
+TEST(Plan, CountsOfAPaperModel) {
+  const model_size size = size_of(paper_model());
+  // A block: qkv 64 x 32, out 32 x 32, gate and up 192 x 32, down 32 x 96, and two norms of 32.
+  constexpr int64_t block = 64 * 32 + 32 * 32 + 192 * 32 + 32 * 96;
+  EXPECT_EQ(size.parameters, 2 * (block + 64) + 64 * 32 + 32);
+  EXPECT_EQ(size.matrix_elements, 2 * block + 64 * 32);
+  EXPECT_EQ(size.arena_bytes, 4 * size.parameters);  // all of it in whole panels and cache lines
+}
+
+TEST(Plan, FlopsOfAPaperModel) {
+  // 2 for each of 26,624 weights, and 4 for each of 10 positions in 2 layers of 32 query dimensions.
+  EXPECT_EQ(forward_flops(paper_model(), 3, 10), 3 * (2.0 * 26624 + 4.0 * 2 * 32 * 10));
+}
+
+TEST(Plan, SavedActivationsOfAPaperModel) {
+  // Per token and block: 64 (queries, keys, values) + 32 + 2 (attention) + 192 (up) + 32 (middle); 3 streams of 32.
+  EXPECT_EQ(saved_activation_bytes(paper_model(), 7, false), 4 * 7 * (3 * 32 + 2 * 322));
+  EXPECT_EQ(saved_activation_bytes(paper_model(), 7, true), 4 * 7 * (3 * 32 + 322));
+}
+
+TEST(Plan, CacheOfAPaperModelTakesWholePages) {
+  // 65 positions are two pages of 64, and one is kept for the next token's.
+  EXPECT_EQ(cache_bytes(paper_model(), 5, 65), 5 * 3 * kv_cache::page_bytes(paper_model()));
+}
+
+TEST(Plan, ArenaIsThatOfTheModel) {
+  for (const std::string& name : models) {
+    const test::loaded_model m = test::load_model(name);
+    const model_size size = size_of(m.description());
+    EXPECT_EQ(size.arena_bytes, m.net.layout().arena_size() * 4) << name;
+    EXPECT_EQ(size.parameters, m.net.layout().parameter_count()) << name;
+  }
+}
+
+TEST(Plan, SavedActivationsAreThoseOfARun) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const std::vector<int32_t> token_N = {3, 4, 5, 6, 7, 8, 9};
+  const std::vector<int64_t> offset_B1 = {0, 3, 7};
+  for (const std::string& name : models) {
+    const test::loaded_model m = test::load_model(name);
+    std::vector<float> hidden_ND(token_N.size() * static_cast<size_t>(m.description().embedding_width));
+    for (const bool checkpointing : {false, true}) {
+      saved_activations saved(checkpointing);
+      m.net.forward(ctx, m.weights.data(), {.token_N = token_N, .offset_B1 = offset_B1, .position_N = {}},
+                    hidden_ND.data(), saved);
+      EXPECT_EQ(saved.bytes(), saved_activation_bytes(m.description(), 7, checkpointing)) << name << checkpointing;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace troupe::engine
