@@ -9,6 +9,7 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -41,6 +42,14 @@ std::string host_name() {
   char name[256] = {};
   ::gethostname(name, sizeof(name) - 1);
   return name;
+}
+
+/// The most memory that this process held: what `troupe plan` predicted.
+void log_peak() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  constexpr double bytes_per_unit = 1024;  // ru_maxrss is in KiB
+  spdlog::info("peak memory of this worker: {:.0f} MB", static_cast<double>(usage.ru_maxrss) * bytes_per_unit / 1e6);
 }
 
 /// Sends beats from a thread of its own, so that a blocked scheduler cannot silence them.
@@ -112,6 +121,7 @@ int run_worker(const worker_settings& settings) {
     spdlog::warn("the supervisor is gone: this worker ends");
     std::_Exit(code);
   }
+  log_peak();
   return code;
 }
 
