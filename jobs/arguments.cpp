@@ -22,13 +22,13 @@ bool parse_arguments(int argc, char** argv, std::string_view usage, const po::op
   accepted.add(all).add(hidden);
   try {
     po::store(po::command_line_parser(argc, argv).options(accepted).positional(places).run(), values);
+    if (values.contains("help")) {
+      std::cout << usage << "\n" << all;
+      return false;
+    }
     po::notify(values);
   } catch (const po::error& failure) {
     throw error(errc::bad_argument, "{} (see troupe {} --help)", failure.what(), argv[0]);
-  }
-  if (values.contains("help")) {
-    std::cout << usage << "\n" << all;
-    return false;
   }
   return true;
 }
