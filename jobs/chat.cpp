@@ -94,6 +94,21 @@ public:
 
   void say(const std::string& text) {
     turns_.push_back({"user", text});
+    try {
+      std::string words = answer();
+      turns_.push_back({"assistant", std::move(words)});
+    } catch (...) {
+      turns_.pop_back();  // what could not be answered must not spoil the turns after it
+      throw;
+    }
+    std::cout << std::endl;
+  }
+
+  std::string_view format() { return tokens_.format().name(); }
+
+private:
+  /// Printed as it comes, and returned.
+  std::string answer() {
     engine::generation_request request;
     request.prompt = fitting_prompt();
     request.sequence_ids = {next_id_++};
@@ -102,17 +117,13 @@ public:
     request.seed = options_.seed;
     request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
     answer_printer printer(*tokens_.get(), stops_);
-    request.stop = [&](std::span<const int32_t> answer) { return printer.push(answer.back()); };
+    request.stop = [&](std::span<const int32_t> ids) { return printer.push(ids.back()); };
     const auto positions = static_cast<int64_t>(request.prompt.size()) + options_.max_new_tokens;
     engine::generator generator(model_->net, model_->weights.data(), generator_for(1, positions));
     engine::generate_all(ctx_, generator, {std::move(request)});
-    turns_.push_back({"assistant", printer.finish()});
-    std::cout << std::endl;
+    return printer.finish();
   }
 
-  std::string_view format() { return tokens_.format().name(); }
-
-private:
   /// The conversation's ids, without its oldest exchanges where they leave no room for an answer.
   std::vector<int32_t> fitting_prompt() {
     const int64_t room = std::max<int64_t>(1, model_->net.description().max_positions - options_.max_new_tokens);
@@ -122,7 +133,6 @@ private:
         return ids;
       }
       if (turns_.size() < 3) {
-        turns_.clear();
         throw error(errc::bad_argument,
                     "the message takes {} tokens, and only {} fit beside an answer of {}: make it "
                     "shorter, or lower --max-new-tokens",

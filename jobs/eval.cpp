@@ -30,8 +30,10 @@ constexpr const char* usage =
     "troupe eval DIR --data FILE [options]\n\n"
     "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % "
     "interval\n"
-    "over records; for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % interval, `margin`,\n"
+    "over records (null for one record); for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % "
+    "interval, `margin`,\n"
     "`chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer answer the better one.\n"
+    "A language model with v_head.safetensors beside it is judged by the head that the format asks for.\n"
     "`n` is the number of records used, `left_out` how many were not.\n";
 
 constexpr double normal_95 = 1.959964;
@@ -114,10 +116,14 @@ io::json_line perplexity(context& ctx, const actors::model& m, const std::vector
   }
   const auto n = static_cast<double>(nll.size());
   const double mean_tokens = static_cast<double>(sums.tokens) / n;
-  const double error_of_mean = n > 1 ? std::sqrt(squares / (n - 1) / n) / mean_tokens : 0;
+  const double error_of_mean = std::sqrt(squares / (n - 1) / n) / mean_tokens;
   io::json_line out;
   out["perplexity"] = sums.perplexity();
-  out["perplexity_interval"] = {std::exp(mean - normal_95 * error_of_mean), std::exp(mean + normal_95 * error_of_mean)};
+  out["perplexity_interval"] = nullptr;  // one record says nothing of how records differ
+  if (n > 1) {
+    out["perplexity_interval"] = {std::exp(mean - normal_95 * error_of_mean),
+                                  std::exp(mean + normal_95 * error_of_mean)};
+  }
   out["loss_nats"] = mean;
   out["tokens"] = sums.tokens;
   return out;
@@ -182,7 +188,11 @@ int eval_command(int argc, char** argv) {
   }
   thread_pool pool(chosen.threads);
   context ctx{pool};
-  const auto m = actors::load_model(required_argument(values, "DIR"), actors::head_kind::as_stored);
+  const std::string folder = required_argument(values, "DIR");
+  const bool pair_format = chosen.format == "pairs" || chosen.format == "hh-dialogue";
+  const auto head =
+      !pair_format && actors::has_both_heads(folder) ? actors::head_kind::language_model : actors::head_kind::as_stored;
+  const auto m = actors::load_model(folder, head);
   const bool pairs = m->net.description().scalar_head;
   const loaded_examples examples = load_examples(chosen, *m, pairs);
   io::json_line result = pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept);

@@ -42,7 +42,7 @@ public:
     for (int64_t s = 0; s < samples_; ++s) {
       request.sequence_ids.push_back(static_cast<uint64_t>(s));
     }
-    const bool has_text = !line.contains("ids") || line.contains("prompt");
+    const bool has_text = line.contains("messages") || line.contains("prompt");
     if (!ignore_eos_) {
       request.stop_tokens = actors::end_tokens_of(*model_);
       if (has_text) {

@@ -18,17 +18,27 @@ namespace po = boost::program_options;
 constexpr const char* usage =
     "troupe score DIR [options] < in.jsonl > out.jsonl\n\n"
     "Reads one JSON object a line and adds to it what the model in DIR says of its sequence:\n"
-    "  logprobs   log p of each id given those before it (natural log, temperature 1); null for the first. Not where\n"
-    "             the model has a scalar head.\n"
+    "  logprobs   where the model has a language head: log p of each id given those before it (natural log,\n"
+    "             temperature 1); null for the first\n"
     "  score      where the model has a scalar head (a reward model): its value at the last id\n"
+    "A language model with v_head.safetensors beside it has both; it is then loaded twice.\n"
     "The sequence is `ids`, or `text`, or `prompt` and `answer`, which are tokenised apart and joined; `ids` is added\n"
     "to the latter. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class score_filter {
 public:
   score_filter(const std::string& folder, bool special_tokens, int threads)
-      : pool_(threads), model_(actors::load_model(folder, actors::head_kind::as_stored)), tokens_(folder),
-        special_tokens_(special_tokens) {}
+      : pool_(threads), tokens_(folder), special_tokens_(special_tokens) {
+    const actors::model_ptr stored = actors::load_model(folder, actors::head_kind::as_stored);
+    if (!stored->net.description().scalar_head) {
+      language_ = stored;
+      return;
+    }
+    scalar_ = stored;
+    if (actors::has_both_heads(folder)) {
+      language_ = actors::load_model(folder, actors::head_kind::language_model);
+    }
+  }
 
   void operator()(io::json_line& line) {
     const std::vector<int32_t> ids = sequence(line);
@@ -38,21 +48,26 @@ public:
     line["ids"] = ids;
     engine::packed_batch batch;
     batch.add(ids, 1);
-    if (model_->net.description().scalar_head) {
-      line["score"] = io::shortest_float(engine::end_scores(ctx_, model_->net, model_->weights.data(), batch)[0]);
-      return;
+    if (language_) {
+      line["logprobs"] = logprobs(batch);
     }
-    io::json_line logprobs = io::json_line::array({nullptr});
-    if (ids.size() > 1) {
-      for (auto& value :
-           float_array(engine::answer_log_probs(ctx_, model_->net, model_->weights.data(), batch, 1.0F))) {
-        logprobs.push_back(std::move(value));
-      }
+    if (scalar_) {
+      line["score"] = io::shortest_float(engine::end_scores(ctx_, scalar_->net, scalar_->weights.data(), batch)[0]);
     }
-    line["logprobs"] = std::move(logprobs);
   }
 
 private:
+  io::json_line logprobs(const engine::packed_batch& batch) {
+    io::json_line values = io::json_line::array({nullptr});
+    if (batch.token_N.size() > 1) {
+      for (auto& value :
+           float_array(engine::answer_log_probs(ctx_, language_->net, language_->weights.data(), batch, 1.0F))) {
+        values.push_back(std::move(value));
+      }
+    }
+    return values;
+  }
+
   std::vector<int32_t> sequence(const io::json_line& line) {
     if (line.contains("ids")) {
       return ids_field(line, "ids");
@@ -71,7 +86,7 @@ private:
 
   thread_pool pool_;
   context ctx_{pool_};
-  actors::model_ptr model_;
+  actors::model_ptr language_, scalar_;  // null: the model has no such head
   lazy_tokenizer tokens_;
   bool special_tokens_;
 };

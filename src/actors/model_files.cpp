@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 namespace troupe::actors {
 
@@ -16,6 +17,17 @@ namespace {
 std::string read_if_there(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+constexpr const char* value_head = "v_head.weight";
+
+/// The value head of another model that shares this trunk is no mistake in a language model's folder.
+std::vector<std::string> names_for(const engine::model_description& description, const io::model_folder& source) {
+  std::vector<std::string> names = source.tensor_names();
+  if (!description.scalar_head) {
+    std::erase(names, value_head);
+  }
+  return names;
 }
 
 /// The model without its weights, and whether its scalar head is a new one.
@@ -27,9 +39,8 @@ struct blank {
 blank make_blank(const io::model_folder& source, head_kind head) {
   engine::model_description description = engine::describe(source.config());
   const auto names = source.tensor_names();
-  const bool stored_head = std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return name == "score.weight" || name == "v_head.weight";
-  });
+  const bool stored_head = std::any_of(
+      names.begin(), names.end(), [](const std::string& name) { return name == "score.weight" || name == value_head; });
   const bool scalar_stored = description.scalar_head || stored_head;
   if (head == head_kind::language_model && description.scalar_head) {
     throw error(errc::bad_argument,
@@ -47,12 +58,21 @@ blank make_blank(const io::model_folder& source, head_kind head) {
 
 }  // namespace
 
+bool has_both_heads(const std::filesystem::path& folder) {
+  const io::model_folder source = io::model_folder::open(folder);
+  const engine::model_description description = engine::describe(source.config());
+  const auto names = source.tensor_names();
+  const auto stored = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const bool language_head = description.tied_head || stored("lm_head.weight") || stored("embed_out.weight");
+  return !description.scalar_head && language_head && stored(value_head);
+}
+
 model_ptr load_model(const std::filesystem::path& folder, head_kind head) {
   const io::model_folder source = io::model_folder::open(folder);
   try {
     const blank made = make_blank(source, head);
-    engine::load_weights(made.shape->net, source.tensor_names(), source.finder(), made.shape->weights.data(),
-                         made.new_head);
+    engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
+                         made.shape->weights.data(), made.new_head);
     return made.shape;
   } catch (const error& failure) {
     throw error(failure.code(), "{}: {}", folder.string(), failure.what());

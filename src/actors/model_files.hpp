@@ -27,9 +27,14 @@ using model_ptr = std::shared_ptr<model>;
 /// Which head a model is loaded with.
 enum class head_kind {
   as_stored,
-  language_model,  ///< Errors where the folder's architecture has a scalar head
+  language_model,  ///< Errors where the folder's architecture has a scalar head; a value head beside it is left aside
   scalar,          ///< a folder without one gets a new head of zeros
 };
+
+/// Whether a folder holds a language model and a value head (v_head.safetensors) beside it, so that it can be loaded
+/// as either: as_stored then gives the scalar head.
+/// Errors  those of io::model_folder and engine::describe.
+bool has_both_heads(const std::filesystem::path& folder);
 
 /// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
 model_ptr load_model(const std::filesystem::path& folder, head_kind head);
