@@ -1,0 +1,135 @@
+// Plans as coroutines, errors across actors, and handles that must not leave the process: with CAF's deterministic
+// scheduler, no threads and no sleeps.
+#include "actors/guarded.hpp"
+#include "actors/material.hpp"
+#include "actors/task.hpp"
+#include "actors/type_ids.hpp"
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <gtest/gtest.h>
+
+namespace troupe::actors {
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() {
+    add_message_types<caf::id_block::troupe>();
+    set("scheduler.policy", caf::atom("testing"));
+  }
+};
+
+using scorer_actor = caf::typed_actor<caf::replies_to<score_atom, score_command>::with<score_reply>>;
+
+scorer_actor::behavior_type doubling(scorer_actor::pointer) {
+  return {guarded([](score_atom, const score_command& command) {
+    if (command.sequences < 0) {
+      throw error(errc::bad_argument, "{} sequences", command.sequences);
+    }
+    return score_reply{.scored = 2 * command.sequences};
+  })};
+}
+
+/// Asks twice and remembers what came.
+struct asker_state {
+  task<int64_t> ask_once(scorer_actor of, int64_t sequences) {
+    const score_command command{sequences};
+    const score_reply reply = co_await ask<score_reply>(self, of, score_atom_v, command);
+    co_return reply.scored;
+  }
+  task<> run(scorer_actor of, int64_t sequences) {
+    try {
+      first = co_await ask_once(of, sequences);
+      second = co_await ask_once(of, first);
+    } catch (const error& failure) {
+      caught = failure.what();
+      code = failure.code();
+    }
+  }
+
+  caf::event_based_actor* self = nullptr;
+  task<> plan;
+  int64_t first = 0, second = 0;
+  std::string caught;
+  errc code = errc::unsupported;
+};
+
+class Task : public ::testing::Test {
+protected:
+  void run() { dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler()).run(); }
+
+  /// Starts the plan in an actor of its own and runs until nothing is left to do.
+  asker_state& perform(const scorer_actor& of, int64_t sequences) {
+    asker = system.spawn([&, of, sequences](caf::stateful_actor<asker_state>* self) {
+      self->state.self = self;
+      self->state.plan = self->state.run(of, sequences);
+      self->state.plan.start();
+      state = &self->state;
+      self->set_default_handler(caf::drop);
+      return caf::behavior{[](stop_atom) {}};  // lives until it is told to go
+    });
+    run();
+    return *state;
+  }
+  void TearDown() override {
+    caf::anon_send_exit(asker, caf::exit_reason::kill);
+    run();
+  }
+
+  config cfg;
+  caf::actor_system system{cfg};
+  caf::actor asker;
+  asker_state* state = nullptr;
+};
+
+TEST_F(Task, AwaitsOneReplyAfterAnother) {
+  const auto of = system.spawn(doubling);
+  const asker_state& done = perform(of, 3);
+  EXPECT_EQ(done.first, 6);
+  EXPECT_EQ(done.second, 12);
+  EXPECT_TRUE(done.plan.done());
+}
+
+TEST_F(Task, ErrorOfAHandlerArrivesWithCodeAndText) {
+  const auto of = system.spawn(doubling);
+  const asker_state& done = perform(of, -1);
+  EXPECT_EQ(done.caught, "-1 sequences");
+  EXPECT_EQ(done.code, errc::bad_argument);
+}
+
+TEST_F(Task, DeathOfTheAskedIsALostPeer) {
+  const auto of = system.spawn(doubling);
+  caf::anon_send_exit(of, caf::exit_reason::kill);
+  run();
+  EXPECT_EQ(perform(of, 3).code, errc::lost_peer);
+}
+
+TEST_F(Task, SuspendedPlanDiesWithItsActor) {
+  const auto silent = system.spawn([](caf::event_based_actor*) {
+    return caf::behavior{[](score_atom, const score_command&) { return caf::delegated<score_reply>(); }};
+  });
+  const asker_state& waiting = perform(caf::actor_cast<scorer_actor>(silent), 3);
+  EXPECT_FALSE(waiting.plan.done());
+  caf::anon_send_exit(silent, caf::exit_reason::kill);  // TearDown ends the asker: nothing may be touched after it
+}
+
+TEST(LocalHandle, RefusesToBeSerialised) {
+  config cfg;
+  caf::actor_system system(cfg);
+  std::vector<char> bytes;
+  caf::binary_serializer sink(system, bytes);
+  batch_handle handle{std::make_shared<example_batch>()};
+  EXPECT_TRUE(sink(handle));  // an error, in CAF 0.17's way of saying it
+}
+
+TEST(SequenceId, SortsByDrawPromptSampleAndRefusesWhatDoesNotFit) {
+  EXPECT_LT(make_sequence_id(1, 5, 9), make_sequence_id(1, 6, 0));
+  EXPECT_LT(make_sequence_id(1, 6, 4095), make_sequence_id(2, 0, 0));
+  EXPECT_THROW(make_sequence_id(0, 1U << 20, 0), error);
+  EXPECT_THROW(make_sequence_id(0, 0, 4096), error);
+}
+
+}  // namespace
+
+}  // namespace troupe::actors
