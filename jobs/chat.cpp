@@ -116,10 +116,14 @@ private:
     request.sampling = options_.sampling;
     request.seed = options_.seed;
     request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
+    if (const auto end = tokens_.end_of_turn_token()) {
+      request.stop_tokens.push_back(*end);
+    }
     answer_printer printer(*tokens_.get(), stops_);
     request.stop = [&](std::span<const int32_t> ids) { return printer.push(ids.back()); };
-    const auto positions = static_cast<int64_t>(request.prompt.size()) + options_.max_new_tokens;
-    engine::generator generator(model_->net, model_->weights.data(), generator_for(1, positions));
+    engine::generator generator(model_->net, model_->weights.data(),
+                                generator_for(model_->net.description(), 1, static_cast<int64_t>(request.prompt.size()),
+                                              options_.max_new_tokens));
     engine::generate_all(ctx_, generator, {std::move(request)});
     return printer.finish();
   }
@@ -183,6 +187,7 @@ int chat_command(int argc, char** argv) {
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
+  check_sampling_options(sampling);
   conversation talk(required_argument(values, "DIR"), sampling);
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal) {

@@ -39,7 +39,7 @@ constexpr const char* usage =
 constexpr double normal_95 = 1.959964;
 
 struct eval_options {
-  std::string folder, data, format = "prompt-answer";
+  std::string folder, data, format = "prompt-answer", loss = "answers";
   int64_t max_tokens = 0, limit = 0;
   int threads = 0;
 };
@@ -91,13 +91,15 @@ std::vector<int32_t> joined(const std::vector<int32_t>& prompt, const std::vecto
 }
 
 /// Per record: sum of - log p, and tokens. The interval is that of a ratio of two means over records (delta method).
-io::json_line perplexity(context& ctx, const actors::model& m, const std::vector<io::example>& examples) {
+io::json_line perplexity(context& ctx, const actors::model& m, const std::vector<io::example>& examples,
+                         bool all_tokens) {
   std::vector<double> nll;
   std::vector<double> tokens;
   engine::lm_statistics sums;
   for (const io::example& one : examples) {
     engine::packed_batch batch;
-    batch.add(joined(one.prompt, one.chosen), std::max<int64_t>(1, static_cast<int64_t>(one.prompt.size())));
+    const int64_t counted_from = all_tokens ? 1 : std::max<int64_t>(1, static_cast<int64_t>(one.prompt.size()));
+    batch.add(joined(one.prompt, one.chosen), counted_from);
     double total = 0;
     const auto logprobs = engine::answer_log_probs(ctx, m.net, m.weights.data(), batch, 1.0F);
     for (const float logprob : logprobs) {
@@ -179,12 +181,16 @@ int eval_command(int argc, char** argv) {
   options.add_options()("data", po::value(&chosen.data)->required(), "JSON lines, plain or gzip-compressed")(
       "format", po::value(&chosen.format)->default_value("prompt-answer"),
       "text, prompt-answer, pairs, hh-dialogue, conversations, instruction or question-answer")(
+      "loss", po::value(&chosen.loss)->default_value("answers"), "perplexity of the answers, or of all tokens")(
       "max-tokens", po::value(&chosen.max_tokens)->default_value(0), "leave out what is longer; 0: the model's limit")(
       "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
       "threads", po::value(&chosen.threads)->default_value(0), "compute threads; 0: all cores");
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
+  }
+  if (chosen.loss != "answers" && chosen.loss != "all") {
+    throw error(errc::bad_argument, "--loss is \"{}\": it is answers or all", chosen.loss);
   }
   thread_pool pool(chosen.threads);
   context ctx{pool};
@@ -195,7 +201,8 @@ int eval_command(int argc, char** argv) {
   const auto m = actors::load_model(folder, head);
   const bool pairs = m->net.description().scalar_head;
   const loaded_examples examples = load_examples(chosen, *m, pairs);
-  io::json_line result = pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept);
+  io::json_line result =
+      pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept, chosen.loss == "all");
   result["n"] = examples.kept.size();
   result["left_out"] = examples.left_out;
   if (::isatty(STDOUT_FILENO) == 1) {

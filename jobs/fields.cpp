@@ -57,6 +57,11 @@ const io::chat_format& lazy_tokenizer::format() {
   return *format_;
 }
 
+std::optional<int32_t> lazy_tokenizer::end_of_turn_token() {
+  const std::optional<int32_t> id = get()->find(format().end_of_turn());
+  return id && get()->is_special(*id) ? id : std::nullopt;
+}
+
 std::vector<int32_t> lazy_tokenizer::encode_messages(const io::json_line& line, bool add_generation_prompt,
                                                      std::string* text) {
   const auto conversation = io::read_messages(field(line, "messages"));

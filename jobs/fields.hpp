@@ -34,6 +34,9 @@ public:
 
   const io::chat_format& format();
 
+  /// The special token that ends an assistant's turn in the folder's chat format, where there is one.
+  std::optional<int32_t> end_of_turn_token();
+
 private:
   std::string folder_;
   std::shared_ptr<const io::tokenizer> tokens_;

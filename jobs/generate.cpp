@@ -42,18 +42,20 @@ public:
     for (int64_t s = 0; s < samples_; ++s) {
       request.sequence_ids.push_back(static_cast<uint64_t>(s));
     }
-    const bool has_text = line.contains("messages") || line.contains("prompt");
     if (!ignore_eos_) {
-      request.stop_tokens = actors::end_tokens_of(*model_);
-      if (has_text) {
-        request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
+      request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
+      if (line.contains("messages")) {
+        if (const auto end = tokens_.end_of_turn_token()) {
+          request.stop_tokens.push_back(*end);
+        }
       }
     }
     if (!options_.stop.empty()) {
       request.stop = actors::make_stop_check(tokens_.get(), options_.stop);
     }
-    const auto positions = static_cast<int64_t>(request.prompt.size()) + options_.max_new_tokens;
-    engine::generator generator(model_->net, model_->weights.data(), generator_for(samples_, positions));
+    engine::generator generator(model_->net, model_->weights.data(),
+                                generator_for(model_->net.description(), samples_,
+                                              static_cast<int64_t>(request.prompt.size()), options_.max_new_tokens));
     io::json_line answers = io::json_line::array();
     for (const engine::generated_sequence& answer : engine::generate_all(ctx_, generator, {std::move(request)})) {
       answers.push_back(describe(answer));
@@ -107,8 +109,10 @@ int generate_command(int argc, char** argv) {
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
-  if (samples < 1 || sampling.max_new_tokens < 1) {
-    throw error(errc::bad_argument, "--n and --max-new-tokens must be at least 1");
+  check_sampling_options(sampling);
+  constexpr int64_t most_samples = 4096;
+  if (samples < 1 || samples > most_samples) {
+    throw error(errc::bad_argument, "--n is {}: it must lie between 1 and {}", samples, most_samples);
   }
   generate_filter filter(required_argument(values, "DIR"), sampling, samples, ignore_eos);
   return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));

@@ -1,5 +1,9 @@
 #include "jobs/sampling_options.hpp"
 
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+
 namespace troupe {
 
 namespace po = boost::program_options;
@@ -17,7 +21,25 @@ void add_sampling_options(po::options_description& options, sampling_options& ta
       "threads", po::value(&target.threads)->default_value(0), "compute threads; 0: all cores");
 }
 
-engine::generator_settings generator_for(int64_t sequences, int64_t positions) {
+void check_sampling_options(const sampling_options& options) {
+  constexpr int64_t most_new_tokens = 1 << 20;
+  if (options.max_new_tokens < 1 || options.max_new_tokens > most_new_tokens) {
+    throw error(errc::bad_argument, "--max-new-tokens is {}: it must lie between 1 and {}", options.max_new_tokens,
+                most_new_tokens);
+  }
+  if (options.threads < 0) {
+    throw error(errc::bad_argument, "--threads is {}: 0 takes all cores", options.threads);
+  }
+  for (const std::string& stop : options.stop) {
+    if (stop.empty()) {
+      throw error(errc::bad_argument, "--stop is empty: it would end every answer at once");
+    }
+  }
+}
+
+engine::generator_settings generator_for(const engine::model_description& model, int64_t sequences,
+                                         int64_t prompt_tokens, int64_t new_tokens) {
+  const int64_t positions = std::min(model.max_positions, prompt_tokens + new_tokens);
   // One page more each: the page that samples of one prompt share is copied when they part.
   return {.cache_pages = sequences * (engine::kv_cache::pages_for(positions) + 1), .step_tokens = 256};
 }

@@ -23,7 +23,11 @@ struct sampling_options {
 /// Adds --max-new-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --threads.
 void add_sampling_options(boost::program_options::options_description& options, sampling_options& target);
 
-/// Pages for one call of `sequences` sequences of at most `positions` tokens.
-engine::generator_settings generator_for(int64_t sequences, int64_t positions);
+/// Errors  bad_argument: a value that is out of range.
+void check_sampling_options(const sampling_options& options);
+
+/// Pages for one call of `sequences` sequences of so many prompt and new tokens, as far as the model's positions go.
+engine::generator_settings generator_for(const engine::model_description& model, int64_t sequences,
+                                         int64_t prompt_tokens, int64_t new_tokens);
 
 }  // namespace troupe

@@ -1,6 +1,5 @@
 // The control channel admits who holds the run's certificate, and nobody else.
 #include "actors/control_channel.hpp"
-
 #include "actors/type_ids.hpp"
 #include "kernels/base/error.hpp"
 #include "support/temporary_folder.hpp"
@@ -24,9 +23,8 @@ protected:
     create_credentials(folder / "control");
     config.emplace(folder / "control");
     system.emplace(*config);
-    listener = system->spawn([](caf::event_based_actor*) {
-      return caf::behavior{[](serve_atom, int64_t x) { return x + 1; }};
-    });
+    listener = system->spawn(
+        [](caf::event_based_actor*) { return caf::behavior{[](serve_atom, int64_t x) { return x + 1; }}; });
     port = publish(listener, "127.0.0.1");
   }
   void TearDown() override { caf::anon_send_exit(listener, caf::exit_reason::kill); }

@@ -121,6 +121,38 @@ TEST(Chat, AnswersEachLineAndObeysCommands) {
   EXPECT_NE(result.output.find("/quit leaves"), std::string::npos) << result.output;
 }
 
+TEST(Generate, AnswerToMessagesEndsWithTheTurn) {
+  const std::string model = data + "/tiny/llama3";
+  const json turn_end = lines_of(run_program({"tokenize", model}, "{\"text\": \"<|im_end|>\"}\n").output).at(0)["ids"];
+  ASSERT_EQ(turn_end.size(), 1U);
+  // A hot, random model says any token: some of its answers meet the end of the turn.
+  const program_result result = run_program({"generate", model, "--temperature", "20", "--seed", "3", "--n", "32"},
+                                            R"({"messages": [{"role": "user", "content": "Hi"}]})"
+                                            "\n");
+  ASSERT_EQ(result.status, 0) << result.output;
+  int ended = 0;
+  const json line = lines_of(result.output).at(0);
+  for (const json& answer : line["answers"]) {
+    const json& ids = answer["ids"];
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      EXPECT_NE(ids[i], turn_end[0]) << "the answer goes on past the end of its turn";
+    }
+    ended += ids.back() == turn_end[0] ? 1 : 0;
+  }
+  EXPECT_GT(ended, 0);
+}
+
+TEST(Generate, OptionsOutOfRangeAreRefused) {
+  for (const std::vector<std::string>& bad : std::vector<std::vector<std::string>>{
+           {"--stop", ""}, {"--max-new-tokens", "9000000000000000000"}, {"--n", "1000000000000"}, {"--n", "0"}}) {
+    std::vector<std::string> call = {"generate", stories};
+    call.insert(call.end(), bad.begin(), bad.end());
+    const program_result result = run_program(call, "{\"prompt\": \"x\"}\n");
+    EXPECT_EQ(result.status, 1) << bad[0] << result.output;
+    EXPECT_NE(result.output.find(bad[0]), std::string::npos) << result.output;
+  }
+}
+
 TEST(Inspect, DescribesAModelAsOneObject) {
   const program_result result = run_program({"inspect", stories, "--json"});
   ASSERT_EQ(result.status, 0) << result.output;
