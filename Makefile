@@ -3,7 +3,7 @@
 
 PACKAGES := $(shell sed -e 's/\#.*//' packages.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-SOURCES := $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp')
+SOURCES = $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp')
 TROUPE := build/release/troupe
 
 all: packages
