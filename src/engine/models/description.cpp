@@ -68,7 +68,7 @@ kernels::activation activation_of(const key_map& config, std::string_view key, c
 /// rope_parameters.
 std::string rope_key(const key_map& config, std::string_view leaf) {
   for (const std::string_view folder : {"rope_parameters.", "rope_scaling."}) {
-    const std::string name = fmt::format("{}{}", folder, leaf);
+    std::string name = fmt::format("{}{}", folder, leaf);
     if (has(config, name)) {
       return name;
     }
