@@ -26,12 +26,13 @@ task<> director_state::perform() {
   attempt_result result{.outcome = outcome::finished, .code = 0, .text = ""};
   try {
     for (const io::phase phase : settings_->job.run.phases) {
-      if (!stopping_ && !settings_->finished_phases.contains(std::string(io::to_string(phase)))) {
+      const std::string name(io::to_string(phase));
+      if (!stopping_ && !settings_->finished_phases.contains(name)) {
         co_await perform_phase(phase);
       }
-    }
-    if (stopping_) {
-      result.outcome = outcome::stopped;
+      if (!settings_->finished_phases.contains(name)) {
+        result.outcome = outcome::stopped;  // a stop that came during the last phase's end changes nothing
+      }
     }
   } catch (const error& failure) {
     result = {.outcome = outcome::failed, .code = static_cast<int32_t>(failure.code()), .text = failure.what()};
@@ -160,6 +161,9 @@ task<> director_state::record(metrics_record values) {
 
 void director_state::note(const std::string& kind, const std::string& phase, uint64_t counter,
                           const std::string& text) {
+  if (kind == "phase_finished") {
+    settings_->finished_phases.insert(phase);
+  }
   caf::anon_send(settings_->supervisor, note_atom_v, kind, phase, counter, text);
 }
 

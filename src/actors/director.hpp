@@ -54,6 +54,7 @@ private:
   task<> pairs();
   task<> supervised(supervised_plan plan);
   task<> ppo();
+  task<> begin_ppo();
 
   // Steps that the plans share.
   task<> set_stage(const std::string& phase);
@@ -91,6 +92,7 @@ private:
   std::optional<director_settings> settings_;
   task<> plan_;
   bool stopping_ = false;
+  bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
   actors::cast cast_;
   phase_state state_;          ///< of the phase under way

@@ -43,7 +43,7 @@ task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequenc
   double seconds = 0;
   int64_t unfinished = sequences;
   while (unfinished > 0) {
-    if (stopping_) {
+    if (stopping_ && !evaluating_) {
       throw stop_requested();
     }
     const generate_reply reply = co_await ask<generate_reply>(self_, policy, generate_atom_v, command);
@@ -121,10 +121,13 @@ task<statistics> director_state::evaluate_policy(uint64_t iteration) {
   if (settings_->job.evaluation.prompts == 0 || cast_.held_out == 0) {
     co_return statistics{};
   }
+  // An evaluation belongs to its iteration, which has been learned from: a stop waits until it is recorded.
+  evaluating_ = iteration > 0;
   show("evaluate", state_.counter, static_cast<uint64_t>(settings_->job.ppo.iterations), "iterations", "");
   co_await roll_out(serving::held_out_prompts, 0);
   std::string keep = fmt::format("evaluations/iteration-{:06}.h5", iteration);
   const assemble_reply reply = co_await assemble(iteration, false, std::move(keep));
+  evaluating_ = false;
   co_return with_prefix("evaluation/", reply.statistics);
 }
 
@@ -256,28 +259,36 @@ task<> director_state::roll_back(std::string reason) {
   spdlog::warn("rolling back to the last checkpoint: {}", reason);
   note("note", state_.phase, state_.counter, "rolled back: " + reason);
   co_await await_durable();
+  // A new cast: there may be no checkpoint yet, so that the models must be those of the start again; and what is left
+  // of the rollout that diverged must not reach the next.
+  co_await set_stage("ppo");
   co_await restore("ppo");
+  co_await begin_ppo();
   state_.values[rollbacks_key] = rollbacks;  // halves the learning rates, or it would end in the same place
-  if (!state_.values.contains(kl_coefficient_key)) {
-    state_.values[kl_coefficient_key] = ppo.kl_coef;
+}
+
+task<> director_state::begin_ppo() {
+  if (state_.counter > 0) {
+    co_return;
+  }
+  state_.values[kl_coefficient_key] = settings_->job.ppo.kl_coef;
+  metrics_record before;
+  before.counts_iterations = true;
+  try {
+    before.values = co_await evaluate_policy(0);
+    co_await record(std::move(before));
+  } catch (const stop_requested&) {  // nothing has been learned yet: it is done again
   }
 }
 
 task<> director_state::ppo() {
   const io::ppo_section& ppo = settings_->job.ppo;
   co_await restore("ppo");
-  io::remove_experience_after(settings_->run.experience(), static_cast<int64_t>(state_.counter));
-  const auto total = static_cast<uint64_t>(ppo.iterations);
-  if (state_.counter == 0) {
-    state_.values[kl_coefficient_key] = ppo.kl_coef;
-    metrics_record before;
-    before.counts_iterations = true;
-    try {
-      before.values = co_await evaluate_policy(0);
-      co_await record(std::move(before));
-    } catch (const stop_requested&) {
-    }
+  for (const auto& folder : {settings_->run.experience(), settings_->run.root() / "evaluations"}) {
+    io::remove_experience_after(folder, static_cast<int64_t>(state_.counter));
   }
+  const auto total = static_cast<uint64_t>(ppo.iterations);
+  co_await begin_ppo();
   while (state_.counter < total && !stopping_) {
     std::string diverged;
     try {
@@ -289,9 +300,7 @@ task<> director_state::ppo() {
       line.counts_iterations = true;
       const auto every = static_cast<uint64_t>(ppo.evaluate_every);
       if (state_.counter == total || (every > 0 && state_.counter % every == 0)) {
-        const bool stop_meanwhile = std::exchange(stopping_, false);  // an evaluation belongs to its iteration
         const statistics evaluation = co_await evaluate_policy(state_.counter);
-        stopping_ = stopping_ || stop_meanwhile;
         merge(line.values, evaluation);
       }
       show("", state_.counter, total, "iterations",
@@ -310,6 +319,7 @@ task<> director_state::ppo() {
       diverged = failure.what();
     }
     if (!diverged.empty()) {
+      evaluating_ = false;
       co_await roll_back(std::move(diverged));
     }
   }

@@ -267,9 +267,15 @@ void supervisor_state::finish(run_result result) {
   const auto kind = result.outcome == outcome::finished  ? io::ledger_kind::run_finished
                     : result.outcome == outcome::stopped ? io::ledger_kind::stopped
                                                          : io::ledger_kind::run_failed;
+  std::vector<std::pair<std::string, key_value>> fields;
+  if (!result.text.empty()) {
+    fields.emplace_back("reason", result.text);
+  }
+  if (result.outcome == outcome::stopped) {
+    fields.emplace_back("signal", int64_t{stop_signal_});
+  }
   try {
-    append(kind, result.text.empty() ? std::vector<std::pair<std::string, key_value>>{}
-                                     : std::vector<std::pair<std::string, key_value>>{{"reason", result.text}});
+    append(kind, std::move(fields));
   } catch (const std::exception& failure) {  // a full disk must not hide how the run ended
     spdlog::error("{}", failure.what());
   }
