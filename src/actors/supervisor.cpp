@@ -21,17 +21,7 @@ supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<su
 
 supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_settings settings) {
   settings_.emplace(std::move(settings));
-  ledger_.emplace(settings_->run);
-  for (const io::ledger_event& event : io::read_ledger(settings_->run.ledger())) {
-    if (event.kind == io::ledger_kind::phase_finished) {
-      finished_phases_.insert(event.phase);
-    }
-  }
-  self_->set_down_handler([this](const caf::down_msg& down) {
-    if (!over_ && !result_ && stage_ && down.source == stage_->address()) {
-      condemn(io::ledger_kind::worker_failed, "the connection to it was lost");
-    }
-  });
+  // Before anything that may throw, a damaged ledger above all: else nobody would hear how the run ended.
   self_->set_exception_handler([this](std::exception_ptr& failure) -> caf::error {
     try {
       std::rethrow_exception(failure);
@@ -40,6 +30,17 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
     }
     return caf::exit_reason::user_shutdown;
   });
+  self_->set_down_handler([this](const caf::down_msg& down) {
+    if (!over_ && !result_ && stage_ && down.source == stage_->address()) {
+      condemn(io::ledger_kind::worker_failed, "the connection to it was lost");
+    }
+  });
+  ledger_.emplace(settings_->run);
+  for (const io::ledger_event& event : io::read_ledger(settings_->run.ledger())) {
+    if (event.kind == io::ledger_kind::phase_finished) {
+      finished_phases_.insert(event.phase);
+    }
+  }
   return {
       [this](run_atom) {
         append(io::ledger_kind::run_started, {{"pid", int64_t{::getpid()}}});
@@ -286,6 +287,9 @@ void supervisor_state::finish(run_result result) {
 }
 
 void supervisor_state::append(io::ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields) {
+  if (!ledger_) {  // it could not be opened, which is why the run ends
+    return;
+  }
   ledger_->append({.kind = kind, .attempt = static_cast<int64_t>(attempt_), .fields = std::move(fields)});
 }
 
