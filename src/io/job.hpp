@@ -222,12 +222,16 @@ struct experience_section {
 
 struct recovery_section {
   double start_deadline_s = 120, worker_deadline_s = 300, stop_deadline_s = 60;
+  double silence_deadline_s = 10;
   int64_t restarts = 5;  ///< attempts in a row without a new checkpoint before the run gives up
   bool operator==(const recovery_section&) const = default;
 };
 
 struct place_section {
   int64_t ranks = 1;
+  int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
+  bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
+  int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;
   bool operator==(const place_section&) const = default;
 };
 

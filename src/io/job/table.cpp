@@ -45,6 +45,8 @@ void add_other_rows(std::vector<option>& table) {
                more_than(0));
   r.add_silent("worker-deadline-s", &recovery_section::worker_deadline_s,
                "Seconds without progress after which a worker counts as hung.", more_than(0));
+  r.add_silent("silence-deadline-s", &recovery_section::silence_deadline_s,
+               "Seconds without a sign of life after which a worker, or its node, counts as lost.", more_than(0));
   r.add_silent("stop-deadline-s", &recovery_section::stop_deadline_s,
                "Seconds for the last checkpoint of a run that is asked to stop.", more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
@@ -52,6 +54,16 @@ void add_other_rows(std::vector<option>& table) {
 
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
+  p.add_silent("min-nodes", &place_section::min_nodes,
+               "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue.", between(1, 1e5));
+  p.add_silent("shrink", &place_section::shrink,
+               "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
+  const limits stages = between(0, 2);
+  p.add_silent("policy-zero", &place_section::policy_zero,
+               "ZeRO stage of the policy: 0 keeps all on every rank, 1 cuts the moments among ranks, 2 the gradients too.",
+               stages);
+  p.add_silent("critic-zero", &place_section::critic_zero, "The same for the critic.", stages);
+  p.add_silent("reward-zero", &place_section::reward_zero, "The same for the reward model in its phase.", stages);
 }
 
 const std::vector<option>& job_options() {

@@ -1,0 +1,117 @@
+/// A group of ranks and what they can do together. All traffic of tensors between ranks goes through here.
+///
+/// Use      Every rank of the group calls the same operations in the same order; a call only starts the operation, and
+///          `pending::wait` ends it. Buffers belong to the operation until then. Each (model, purpose) has a communicator
+///          of its own, so that two parts of a program need not agree on an order between them.
+/// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for every
+///          split into parts and for every implementation.
+/// Parts    Part r of an array is its range [offset_R1[r], offset_R1[r + 1]).
+/// Failure  An operation that takes longer than the deadline ends the rank or fails with lost_peer, naming itself: a
+///          collective cannot be cancelled.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe::engine {
+
+/// An operation under way. Destroying it waits for its end, since its buffers must outlive it.
+class pending {
+public:
+  class operation {
+  public:
+    virtual ~operation() = default;
+    /// Errors  lost_peer.
+    virtual void wait() = 0;
+  };
+
+  pending() = default;  ///< nothing to wait for
+  explicit pending(std::unique_ptr<operation> under_way) : under_way_(std::move(under_way)) {}
+  pending(pending&&) noexcept = default;
+  pending& operator=(pending&& other) noexcept;
+  ~pending();
+
+  /// Returns when the operation has ended on this rank.   Errors  lost_peer: a peer is gone or too late.
+  void wait();
+
+private:
+  std::unique_ptr<operation> under_way_;
+};
+
+/// What a communicator has sent from this rank to others, in bytes, and how long this rank stood waiting for it.
+struct traffic {
+  int64_t operations = 0;
+  int64_t reduced = 0, gathered = 0, other = 0;  ///< bytes sent by reduce_scatter; all_gather; the rest
+  double waited_s = 0;                           ///< in pending::wait: what was not hidden behind compute
+};
+
+class communicator {
+public:
+  virtual ~communicator() = default;
+  communicator() = default;
+  communicator(const communicator&) = delete;
+  communicator& operator=(const communicator&) = delete;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// `part` := this rank's part of the sum over ranks of `whole`. `part` may be that range of `whole`.
+  virtual pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1,
+                                 std::span<float> part) = 0;
+
+  /// Each rank holds its own part of `whole`; afterwards all hold all of it.
+  virtual pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1) = 0;
+
+  /// Rank s's bytes for r arrive at r behind those of the ranks before s. Offsets count bytes.
+  virtual pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
+                             std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1) = 0;
+
+  /// Everyone gets the root's bytes.
+  virtual pending broadcast(std::span<std::byte> data, int root) = 0;
+
+  /// Point to point; a receive matches the next send of the same tag from that rank, of the same size.
+  virtual pending send(std::span<const std::byte> data, int to, int tag) = 0;
+  virtual pending receive(std::span<std::byte> data, int from, int tag) = 0;
+
+  virtual traffic sent() const = 0;
+};
+
+using communicator_ptr = std::shared_ptr<communicator>;
+
+/// `values` := their sum over ranks, on every rank: reduce_scatter, then all_gather.
+void all_reduce(communicator& group, std::span<float> values);
+
+/// Every rank's bytes, by rank; lengths may differ.
+std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<const std::byte> mine);
+
+/// Returns when every rank has called it.
+void barrier(communicator& group);
+
+/// The processes of this program, and a source of communicators: every rank opens the same ones in the same order.
+class world {
+public:
+  virtual ~world() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  /// `name` is for errors: "policy gradients".
+  virtual communicator_ptr open(const std::string& name) = 0;
+};
+
+/// One rank alone: every operation is done at once. Never touches MPI.
+std::unique_ptr<world> solo_world();
+
+/// `ranks` worlds within this process, for tests: each is to be used by a thread of its own.
+std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::milliseconds deadline);
+
+/// The ranks that mpirun or srun started. One thread of this object's, the transport, makes all MPI calls, MPI_Init and
+/// MPI_Finalize included. An operation above `deadline` ends the process with a line that names it: collectives cannot be
+/// cancelled. One such object per process.
+/// Errors  bad_argument: MPI started another number of ranks than `ranks`.
+std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline);
+
+}  // namespace troupe::engine
