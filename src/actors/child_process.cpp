@@ -22,12 +22,36 @@ std::string describe_exit(int wait_status) {
   return fmt::format("exit code {}", WEXITSTATUS(wait_status));
 }
 
-static pid_t spawn_group(const std::vector<std::string>& arguments) {
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) {
-    argv.push_back(const_cast<char*>(argument.c_str()));
+/// What this process has, with `extra` in its place or added.
+static std::vector<std::string> merged_environment(const std::map<std::string, std::string>& extra) {
+  std::vector<std::string> merged;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text(*entry);
+    if (!extra.contains(text.substr(0, text.find('=')))) {
+      merged.push_back(text);
+    }
   }
-  argv.push_back(nullptr);
+  for (const auto& [name, value] : extra) {
+    merged.push_back(fmt::format("{}={}", name, value));
+  }
+  return merged;
+}
+
+/// The form that exec wants: pointers into `texts`, then null.
+static std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> pointers;
+  pointers.reserve(texts.size() + 1);
+  for (std::string& text : texts) {
+    pointers.push_back(text.data());
+  }
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std::string, std::string>& extra) {
+  const std::vector<char*> argv = pointers_to(arguments);
+  std::vector<std::string> variables = merged_environment(extra);
+  const std::vector<char*> envp = pointers_to(variables);
 
   // A group of its own, so that Ctrl-C in the terminal reaches the supervisor alone; and none of the signals that
   // the supervisor blocks.
@@ -39,7 +63,7 @@ static pid_t spawn_group(const std::vector<std::string>& arguments) {
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
-  const int failure = ::posix_spawn(&pid, argv[0], nullptr, &attributes, argv.data(), environ);
+  const int failure = ::posix_spawnp(&pid, argv[0], nullptr, &attributes, argv.data(), envp.data());
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) {
     throw error(errc::io_failure, "cannot start {}: {}", arguments.front(), std::strerror(failure));
@@ -47,11 +71,12 @@ static pid_t spawn_group(const std::vector<std::string>& arguments) {
   return pid;
 }
 
-child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit)
-    : pid_(spawn_group(arguments)) {
+child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
+                             const std::map<std::string, std::string>& extra)
+    : pid_(spawn_group(arguments, extra)) {
   waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] {
     int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {  // a signal to this thread: wait on
     }
     on_exit(status);
   });

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,9 +16,11 @@ std::string describe_exit(int wait_status);
 
 class child_process {
 public:
-  /// Starts `arguments` (the first is the program's path). `on_exit` is called once, on a thread of this object's, with
-  /// what waitpid gave. Errors  io_failure.
-  child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit);
+  /// Starts `arguments` (the first is the program's path, or a bare name that PATH finds) in this process's environment
+  /// with `extra` set on top. `on_exit` is called once, on a thread of this object's, with what waitpid gave.
+  /// Errors  io_failure.
+  child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
+                const std::map<std::string, std::string>& extra = {});
 
   /// Kills the group if it still runs, and waits for it.
   ~child_process();

@@ -1,0 +1,114 @@
+/// Where and how the ranks of an attempt are started: decisions only, no process is touched here. The supervisor reads
+/// its allocation once, chooses a plan for every attempt, and starts the plan's command as a child process.
+///
+///   const auto given = read_allocation(current_environment());
+///   const launch_plan plan = choose(given, wanted, excluded_hosts);
+///   if (plan.requeue) { run requeue_command(*given); }
+///   const launch_command start = command_for(plan, worker_argv, current_environment(), geteuid() == 0);
+///   child_process child(start.argv, on_exit, start.environment);
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace troupe::actors {
+
+using environment = std::map<std::string, std::string>;
+
+/// This process's own.
+environment current_environment();
+
+/// Slurm's notation of node names: "node[1-3,7],gpu[008-011]-ib,rack[0-1]n[1-2],login". Order is kept, leading zeros
+/// too; several brackets in a name vary like digits, the last fastest.
+/// Errors  bad_argument with the position: empty names, open or nested brackets, falling ranges, numbers of more than 9
+///         digits, more than 65,536 names in all.
+std::vector<std::string> expand_hosts(std::string_view list);
+
+/// Slurm's notation of counts per node: "2(x3),1" is 2, 2, 2, 1. Counts and repeats are from 1 to 1,000,000.
+/// Errors  bad_argument with the position, also for more than 65,536 counts.
+std::vector<int64_t> expand_counts(std::string_view list);
+
+/// What Slurm gave to this job.
+struct allocation {
+  std::string job_id;
+  std::vector<std::string> hosts;  ///< never empty, each once
+  std::vector<int64_t> cpus;       ///< of each host, at least 1
+  int64_t cpus_per_task = 0;       ///< the user's --cpus-per-task; 0: not given
+  std::string batch_host;          ///< where the batch script, and so the supervisor, runs; empty: not on one of hosts
+  int64_t restarts = 0;            ///< how often the job was requeued
+};
+
+/// None outside of Slurm (no SLURM_JOB_ID). Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else
+/// SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME, SLURM_RESTART_COUNT.
+/// Errors  bad_argument naming the variable: missing node list, counts that do not match the nodes, not a number.
+std::optional<allocation> read_allocation(const environment& variables);
+
+/// What the job asks for: [place] and run.lanes.
+struct placement {
+  int64_t ranks = 1;
+  int64_t ranks_per_node = 0;    ///< 0: spread over all hosts; else no more on a host while hosts (spares) remain
+  int64_t min_nodes = 1;         ///< fewer hosts left: the job goes back into the queue
+  bool shrink = false;           ///< fewer hosts, fewer ranks; false: the same ranks, packed on the hosts left
+  int64_t min_ranks = 1;         ///< with shrink: fewer ranks than this, and the job goes back into the queue
+  int64_t lanes = 1;             ///< above 1: the number of ranks must divide it
+  int64_t threads_per_rank = 0;  ///< 0: the cores of a host divided among its ranks
+};
+
+enum class launcher_kind { child, mpirun, srun };
+const char* to_string(launcher_kind kind);
+
+struct host_share {
+  std::string host;
+  int64_t ranks = 0;  ///< at least 1
+  bool operator==(const host_share&) const = default;
+};
+
+struct launch_plan {
+  launcher_kind kind = launcher_kind::child;
+  int64_t ranks = 0;
+  int64_t threads_per_rank = 0;   ///< for the worker's --run.threads; 0: all cores of the machine
+  std::vector<host_share> hosts;  ///< in the order of ranks: ranks 0.. are the first host's. Empty outside of Slurm
+  bool crowded = false;           ///< some host has more ranks than cores: MPI must not spin
+  bool requeue = false;           ///< too little is left: start nothing (ranks is 0), see reason
+  std::string reason;             ///< why fewer hosts or ranks than asked for, or why requeue; empty: as asked for
+};
+
+/// Decides where the ranks of the next attempt run; a function of its arguments alone.
+///
+/// Outside of Slurm: a child process for one rank, mpirun for more (`local_cores` tells whether they are crowded).
+/// In an allocation: hosts that are not excluded are filled in their order, each next rank going where it has most
+/// cores per rank, so equal hosts get equal shares and what a job does not need of the hosts are its spares, taken
+/// from the end of the list. One rank that falls on the batch host is a child process; all else is srun's.
+/// With `shrink` a host never gets more ranks than at full strength; the number of ranks falls to the largest
+/// that fits and divides `lanes`.
+/// Errors  bad_argument: ranks below 1, or not dividing lanes.
+launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
+                   const std::set<std::string>& excluded_hosts, int64_t local_cores = 1);
+
+struct launch_command {
+  std::vector<std::string> argv;  ///< the first may be a bare name, looked up in PATH
+  environment extra;              ///< set on top of what is inherited
+};
+
+/// The command that starts `plan`'s ranks, each running `worker` (program and arguments).
+///   child   the worker itself
+///   mpirun  -n N --oversubscribe --bind-to none; as root with Open MPI's two variables of consent
+///   srun    --overlap (the step before may not be gone), --kill-on-bad-exit=1 (a dead rank ends the step at once),
+///           --mpi=pmix (the only one that Debian's Open MPI speaks), --nodelist with --distribution=arbitrary (a host
+///           named once per rank), --overcommit, --cpu-bind=none, --export=ALL, --input=none
+/// Open MPI is told to yield when crowded. A variable that the user has set is never overridden.
+/// Errors  bad_argument: a plan without ranks, or an empty worker.
+launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
+                           const environment& inherited, bool as_root);
+
+/// Puts the job back into the queue: same id, same command, SLURM_RESTART_COUNT one higher. This ends the step and the
+/// batch script that it is called from. May fail for a moment ("try again"): retry.
+std::vector<std::string> requeue_command(const allocation& given);
+
+}  // namespace troupe::actors
