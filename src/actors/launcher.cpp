@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <limits>
 
 extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
@@ -212,6 +213,7 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
     start.argv = srun_words(plan);
   } else if (plan.kind == launcher_kind::mpirun) {
     start.argv = mpirun_words(plan);
+    set_unless_inherited(start.extra, inherited, "OMPI_MCA_odls_base_sigkill_timeout", "0");
     if (as_root) {
       set_unless_inherited(start.extra, inherited, "OMPI_ALLOW_RUN_AS_ROOT", "1");
       set_unless_inherited(start.extra, inherited, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
@@ -223,6 +225,8 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   start.argv.insert(start.argv.end(), worker.begin(), worker.end());
   return start;
 }
+
+int stop_signal(launcher_kind kind) { return kind == launcher_kind::child ? SIGKILL : SIGTERM; }
 
 std::vector<std::string> requeue_command(const allocation& given) { return {"scontrol", "requeue", given.job_id}; }
 

@@ -5,7 +5,8 @@
 ///   const launch_plan plan = choose(given, wanted, excluded_hosts);
 ///   if (plan.requeue) { run requeue_command(*given); }
 ///   const launch_command start = command_for(plan, worker_argv, current_environment(), geteuid() == 0);
-///   child_process child(start.argv, on_exit, start.environment);
+///   child_process child(start.argv, on_exit, start.extra);
+///   to end it: child.signal(stop_signal(plan.kind)), and SIGKILL only if it is still there seconds later
 #pragma once
 
 #include <cstdint>
@@ -98,7 +99,8 @@ struct launch_command {
 
 /// The command that starts `plan`'s ranks, each running `worker` (program and arguments).
 ///   child   the worker itself
-///   mpirun  -n N --oversubscribe --bind-to none; as root with Open MPI's two variables of consent
+///   mpirun  -n N --oversubscribe --bind-to none, ranks killed without the second of grace; as root with Open MPI's two
+///           variables of consent
 ///   srun    --overlap (the step before may not be gone), --kill-on-bad-exit=1 (a dead rank ends the step at once),
 ///           --mpi=pmix (the only one that Debian's Open MPI speaks), --nodelist with --distribution=arbitrary (a host
 ///           named once per rank), --overcommit, --cpu-bind=none, --export=ALL, --input=none
@@ -106,6 +108,11 @@ struct launch_command {
 /// Errors  bad_argument: a plan without ranks, or an empty worker.
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root);
+
+/// What ends an attempt at once: SIGKILL for a child; SIGTERM for mpirun and srun, which kill their ranks (stopped ones
+/// too) and end. Killed themselves, mpirun leaves its ranks to notice (about 1 s, a stopped rank never does), and srun
+/// leaves them to the nodes' daemons.
+int stop_signal(launcher_kind kind);
 
 /// Puts the job back into the queue: same id, same command, SLURM_RESTART_COUNT one higher. This ends the step and the
 /// batch script that it is called from. May fail for a moment ("try again"): retry.

@@ -363,13 +363,16 @@ TEST(LaunchCommand, MpirunConsentsForRootAndYieldsWhenCrowded) {
                                  "--attempt", "3"}));
   EXPECT_EQ(start.extra, environment({{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                                       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                                      {"OMPI_MCA_odls_base_sigkill_timeout", "0"},
                                       {"OMPI_MCA_mpi_yield_when_idle", "1"}}));
-  EXPECT_TRUE(command_for(choose(std::nullopt, {.ranks = 2}, {}, 2), worker, {}, false).extra.empty());
+  EXPECT_EQ(command_for(choose(std::nullopt, {.ranks = 2}, {}, 2), worker, {}, false).extra,
+            environment({{"OMPI_MCA_odls_base_sigkill_timeout", "0"}}));
 }
 
 TEST(LaunchCommand, WhatTheUserHasSetStays) {
   const launch_plan plan = choose(std::nullopt, {.ranks = 4}, {}, 2);
-  EXPECT_TRUE(command_for(plan, worker, {{"OMPI_MCA_mpi_yield_when_idle", "0"}}, false).extra.empty());
+  const environment set = {{"OMPI_MCA_mpi_yield_when_idle", "0"}, {"OMPI_MCA_odls_base_sigkill_timeout", "5"}};
+  EXPECT_TRUE(command_for(plan, worker, set, false).extra.empty());
 }
 
 TEST(LaunchCommand, SrunNamesAHostOncePerRank) {
