@@ -6,8 +6,11 @@
 /// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for every
 ///          split into parts and for every implementation.
 /// Parts    Part r of an array is its range [offset_R1[r], offset_R1[r + 1]).
-/// Failure  An operation that takes longer than the deadline ends the rank or fails with lost_peer, naming itself: a
-///          collective cannot be cancelled.
+/// Failure  A rank that has waited for an operation for longer than the deadline ends, or fails with lost_peer, naming the
+///          operation: a collective cannot be cancelled. The time before `wait` does not count, so that an operation may
+///          be started long ahead of its use.
+/// Misuse   Ranks that call different operations, or with different sizes, get bad_argument or shape_mismatch from `wait`
+///          where the implementation can see it (local); with MPI it ends at the deadline.
 #pragma once
 
 #include <chrono>
@@ -16,6 +19,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::engine {

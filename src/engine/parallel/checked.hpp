@@ -1,0 +1,72 @@
+/// What every communicator does with its arguments: checks them, counts them, and makes one record of them. Internal.
+#pragma once
+
+#include "engine/parallel/communicator.hpp"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace troupe::engine {
+
+enum class operation_kind { reduce_scatter, all_gather, all_to_all, broadcast, send, receive };
+
+const char* to_string(operation_kind kind);
+
+/// One rank's call of one operation. Offsets count bytes. What an operation does not use is empty.
+struct call {
+  operation_kind kind = operation_kind::reduce_scatter;
+  int rank = -1;
+  int64_t number = 0;               ///< of this communicator's collectives, or of its sends and receives
+  const std::byte* from = nullptr;  ///< reduce_scatter: the whole; all_to_all, send
+  std::byte* to = nullptr;          ///< reduce_scatter: the part; all_gather: the whole; all_to_all, broadcast, receive
+  std::vector<int64_t> from_offset_R1, to_offset_R1;
+  int64_t bytes = 0;  ///< broadcast, send, receive; reduce_scatter: of the part
+  int peer = -1;      ///< root; receiver of a send, sender of a receive
+  int tag = 0;
+
+  bool collective() const { return kind != operation_kind::send && kind != operation_kind::receive; }
+};
+
+/// Checks, counts and times what an implementation then starts.
+class checked_communicator : public communicator {
+public:
+  checked_communicator(std::string name, int rank, int size);
+
+  int rank() const final { return rank_; }
+  int size() const final { return size_; }
+  pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1, std::span<float> part) final;
+  pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1) final;
+  pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
+                     std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1) final;
+  pending broadcast(std::span<std::byte> data, int root) final;
+  pending send(std::span<const std::byte> data, int to, int tag) final;
+  pending receive(std::span<std::byte> data, int from, int tag) final;
+  traffic sent() const final;
+
+protected:
+  const std::string& name() const { return name_; }
+  /// "all_gather 3 of 'policy weights' on rank 1 of 4"
+  std::string describe(const call& made) const;
+
+private:
+  struct counter {
+    mutable std::mutex mutex;
+    traffic counted;
+    int64_t collectives = 0;
+  };
+  class timed;
+
+  virtual std::unique_ptr<pending::operation> start(call made) = 0;
+
+  pending begin(call made, int64_t traffic::*kind, int64_t sent_bytes);
+  void check_offsets(const call& made, std::span<const int64_t> offset_R1, size_t size) const;
+  void check_peer(const call& made) const;
+
+  std::string name_;
+  int rank_, size_;
+  std::shared_ptr<counter> counter_;
+};
+
+}  // namespace troupe::engine

@@ -1,0 +1,324 @@
+// Ranks as threads. A rank leaves its call at the operation's meeting; who comes last does the work of all, so that no
+// operation depends on the order in which ranks wait for theirs.
+#include "engine/parallel/checked.hpp"
+#include "engine/parallel/joined.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+namespace troupe::engine {
+
+namespace {
+
+struct meeting {
+  std::vector<call> calls;  ///< by rank; of a send and its receive, in this order. rank < 0: not there yet
+  size_t arrived = 0;
+  bool working = false, done = false;
+  std::optional<error> failure;
+};
+
+using meeting_ptr = std::shared_ptr<meeting>;
+
+void copy_bytes(std::byte* to, const std::byte* from, int64_t bytes) {
+  if (bytes > 0 && to != from) {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+}
+
+int64_t part_bytes(const std::vector<int64_t>& offset_R1, size_t r) { return offset_R1[r + 1] - offset_R1[r]; }
+
+std::optional<error> differing_sizes(const std::string& name, const call& a, const call& b, int64_t a_bytes,
+                                     int64_t b_bytes) {
+  if (a_bytes == b_bytes) {
+    return std::nullopt;
+  }
+  return error(errc::shape_mismatch, "{} {} of '{}': rank {} has {} bytes where rank {} has {}", to_string(a.kind),
+               a.number, name, a.rank, a_bytes, b.rank, b_bytes);
+}
+
+/// What two ranks' calls of one collective contradict each other in.
+std::optional<error> disagreement(const std::string& name, const call& a, const call& b) {
+  if (a.kind != b.kind || (a.kind == operation_kind::broadcast && a.peer != b.peer)) {
+    return error(
+        errc::bad_argument,
+        "operation {} of '{}' is {} (root {}) on rank {} and {} (root {}) on rank {}: every rank must call the "
+        "same operations in the same order",
+        a.number, name, to_string(a.kind), a.peer, a.rank, to_string(b.kind), b.peer, b.rank);
+  }
+  const auto a_rank = static_cast<size_t>(a.rank);
+  const auto b_rank = static_cast<size_t>(b.rank);
+  switch (a.kind) {
+  case operation_kind::reduce_scatter:
+  case operation_kind::all_gather: {
+    const bool reduces = a.kind == operation_kind::reduce_scatter;
+    for (size_t r = 0; r + 1 < (reduces ? a.from_offset_R1 : a.to_offset_R1).size(); ++r) {
+      const auto& of_a = reduces ? a.from_offset_R1 : a.to_offset_R1;
+      const auto& of_b = reduces ? b.from_offset_R1 : b.to_offset_R1;
+      if (auto found = differing_sizes(name, a, b, part_bytes(of_a, r), part_bytes(of_b, r))) {
+        return found;
+      }
+    }
+    return std::nullopt;
+  }
+  case operation_kind::all_to_all: {
+    auto there = differing_sizes(name, a, b, part_bytes(a.from_offset_R1, b_rank), part_bytes(b.to_offset_R1, a_rank));
+    return there
+               ? there
+               : differing_sizes(name, a, b, part_bytes(a.to_offset_R1, b_rank), part_bytes(b.from_offset_R1, a_rank));
+  }
+  default:
+    return differing_sizes(name, a, b, a.bytes, b.bytes);
+  }
+}
+
+void reduce_scatter_all(const std::vector<call>& calls) {
+  std::vector<const float*> pieces_R(calls.size());
+  for (size_t r = 0; r < calls.size(); ++r) {
+    for (size_t s = 0; s < calls.size(); ++s) {
+      pieces_R[s] = reinterpret_cast<const float*>(calls[s].from + calls[s].from_offset_R1[r]);
+    }
+    const int64_t count = calls[r].bytes / static_cast<int64_t>(sizeof(float));
+    join_pieces(pieces_R, count, reinterpret_cast<float*>(calls[r].to));
+  }
+}
+
+void copy_all(const std::vector<call>& calls) {
+  for (size_t r = 0; r < calls.size(); ++r) {
+    for (size_t s = 0; s < calls.size(); ++s) {
+      const call& source = calls[s];
+      const call& target = calls[r];
+      if (source.kind == operation_kind::all_to_all) {
+        copy_bytes(target.to + target.to_offset_R1[s], source.from + source.from_offset_R1[r],
+                   part_bytes(source.from_offset_R1, r));
+      } else {
+        copy_bytes(target.to + target.to_offset_R1[s], source.to + source.to_offset_R1[s],
+                   part_bytes(source.to_offset_R1, s));
+      }
+    }
+  }
+}
+
+void carry_out(const std::vector<call>& calls) {
+  switch (calls.front().kind) {
+  case operation_kind::reduce_scatter:
+    reduce_scatter_all(calls);
+    break;
+  case operation_kind::all_gather:
+  case operation_kind::all_to_all:
+    copy_all(calls);
+    break;
+  case operation_kind::broadcast:
+    for (const call& target : calls) {
+      copy_bytes(target.to, calls[static_cast<size_t>(target.peer)].to, target.bytes);
+    }
+    break;
+  case operation_kind::send:
+  case operation_kind::receive:
+    copy_bytes(calls[1].to, calls[0].from, calls[0].bytes);
+    break;
+  }
+}
+
+/// What the ranks of one communicator share.
+class local_group {
+public:
+  local_group(std::string name, int ranks, std::chrono::milliseconds deadline)
+      : name_(std::move(name)), ranks_(ranks), deadline_(deadline) {}
+
+  const std::string& name() const { return name_; }
+
+  meeting_ptr join(call made) {
+    std::unique_lock lock(mutex_);
+    const meeting_ptr at = made.collective() ? collective(made) : point_to_point(made);
+    const size_t slot = slot_of(made);
+    at->calls[slot] = std::move(made);
+    ++at->arrived;
+    if (at->arrived < at->calls.size() || at->done) {
+      return at;
+    }
+    at->failure = contradiction(*at);
+    if (!at->failure) {
+      at->working = true;
+      lock.unlock();
+      carry_out(at->calls);
+      lock.lock();
+    }
+    at->done = true;
+    changed_.notify_all();
+    return at;
+  }
+
+  void wait(meeting& at, const std::string& who) {
+    std::unique_lock lock(mutex_);
+    const bool in_time = changed_.wait_for(lock, deadline_, [&] { return at.done || at.working; });
+    changed_.wait(lock, [&] { return at.done || !in_time; });
+    if (!at.done) {
+      at.failure =
+          error(errc::lost_peer, "{}: no answer within {} ms, missing {}", who, deadline_.count(), missing(at));
+      at.done = true;
+      changed_.notify_all();
+    }
+    if (at.failure) {
+      throw error(*at.failure);
+    }
+  }
+
+private:
+  using route = std::tuple<int, int, int>;  // from, to, tag
+
+  static size_t slot_of(const call& made) {
+    return made.collective() ? static_cast<size_t>(made.rank) : made.kind == operation_kind::send ? 0 : 1;
+  }
+
+  /// Meetings stay known until all have come, so that a rank that is too late learns that it is.
+  meeting_ptr collective(const call& made) {
+    meeting_ptr& at = collectives_[made.number];
+    if (!at) {
+      at = std::make_shared<meeting>();
+      at->calls.resize(static_cast<size_t>(ranks_));
+    }
+    meeting_ptr found = at;
+    if (found->arrived + 1 == found->calls.size()) {
+      collectives_.erase(made.number);
+    }
+    return found;
+  }
+
+  /// All that wait on one route are sends, or all are receives: the first of them is the partner of a call of the other.
+  meeting_ptr point_to_point(const call& made) {
+    const bool sends = made.kind == operation_kind::send;
+    const int from = sends ? made.rank : made.peer;
+    const int to = sends ? made.peer : made.rank;
+    std::deque<meeting_ptr>& waiting = routes_[{from, to, made.tag}];
+    if (waiting.empty() || waiting.front()->calls[slot_of(made)].rank >= 0) {
+      waiting.push_back(std::make_shared<meeting>());
+      waiting.back()->calls.resize(2);
+      return waiting.back();
+    }
+    meeting_ptr found = waiting.front();
+    waiting.pop_front();
+    return found;
+  }
+
+  std::optional<error> contradiction(const meeting& at) const {
+    const call& first = at.calls.front();
+    if (!first.collective()) {
+      return differing_sizes(name_, at.calls[0], at.calls[1], at.calls[0].bytes, at.calls[1].bytes);
+    }
+    for (size_t a = 0; a < at.calls.size(); ++a) {
+      for (size_t b = a + 1; b < at.calls.size(); ++b) {
+        if (auto found = disagreement(name_, at.calls[a], at.calls[b])) {
+          return found;
+        }
+      }
+    }
+    return std::nullopt;
+  }
+
+  static std::string missing(const meeting& at) {
+    const bool collective = at.calls.front().rank >= 0 ? at.calls.front().collective() : at.calls.back().collective();
+    if (!collective) {
+      return at.calls[0].rank < 0 ? "the send" : "the receive";
+    }
+    std::string ranks;
+    for (size_t r = 0; r < at.calls.size(); ++r) {
+      if (at.calls[r].rank < 0) {
+        ranks += fmt::format("{}{}", ranks.empty() ? "rank " : ", ", r);
+      }
+    }
+    return ranks;
+  }
+
+  std::string name_;
+  int ranks_;
+  std::chrono::milliseconds deadline_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<int64_t, meeting_ptr> collectives_;
+  std::map<route, std::deque<meeting_ptr>> routes_;
+};
+
+class local_operation final : public pending::operation {
+public:
+  local_operation(std::shared_ptr<local_group> group, meeting_ptr at, std::string who)
+      : group_(std::move(group)), at_(std::move(at)), who_(std::move(who)) {}
+  void wait() override { group_->wait(*at_, who_); }
+
+private:
+  std::shared_ptr<local_group> group_;
+  meeting_ptr at_;
+  std::string who_;
+};
+
+class local_communicator final : public checked_communicator {
+public:
+  local_communicator(std::shared_ptr<local_group> group, int rank, int ranks)
+      : checked_communicator(group->name(), rank, ranks), group_(std::move(group)) {}
+
+private:
+  std::unique_ptr<pending::operation> start(call made) override {
+    std::string who = describe(made);
+    return std::make_unique<local_operation>(group_, group_->join(std::move(made)), std::move(who));
+  }
+
+  std::shared_ptr<local_group> group_;
+};
+
+/// The groups that the ranks have opened, in order.
+struct local_groups {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<local_group>> opened;
+};
+
+class local_world final : public world {
+public:
+  local_world(std::shared_ptr<local_groups> groups, int rank, int ranks, std::chrono::milliseconds deadline)
+      : groups_(std::move(groups)), rank_(rank), ranks_(ranks), deadline_(deadline) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return ranks_; }
+
+  communicator_ptr open(const std::string& name) override {
+    const std::lock_guard lock(groups_->mutex);
+    const size_t number = opened_++;
+    if (number == groups_->opened.size()) {
+      groups_->opened.push_back(std::make_shared<local_group>(name, ranks_, deadline_));
+    }
+    const std::shared_ptr<local_group>& group = groups_->opened[number];
+    if (group->name() != name) {
+      throw error(errc::bad_argument,
+                  "communicator {} is '{}' on rank {} and '{}' on another: all must open the same in the same order",
+                  number, name, rank_, group->name());
+    }
+    return std::make_shared<local_communicator>(group, rank_, ranks_);
+  }
+
+private:
+  std::shared_ptr<local_groups> groups_;
+  int rank_, ranks_;
+  std::chrono::milliseconds deadline_;
+  size_t opened_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::milliseconds deadline) {
+  if (ranks < 1) {
+    throw error(errc::bad_argument, "{} ranks: a program has at least one", ranks);
+  }
+  const auto groups = std::make_shared<local_groups>();
+  std::vector<std::unique_ptr<world>> worlds;
+  for (int r = 0; r < ranks; ++r) {
+    worlds.push_back(std::make_unique<local_world>(groups, r, ranks, deadline));
+  }
+  return worlds;
+}
+
+}  // namespace troupe::engine

@@ -1,0 +1,30 @@
+/// What every implementation of a world must do. Each check runs on every rank at the same time, against naive twins
+/// computed from all ranks' inputs, and returns what was wrong on this rank: nothing.
+#pragma once
+
+#include "engine/parallel/communicator.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace troupe::test {
+
+using findings = std::vector<std::string>;
+
+/// The sum of one value over the pieces [first, last), from the definition of the tree: the left half is the largest
+/// power of two.
+float naive_join(std::span<const std::vector<float>> piece_R, size_t first, size_t last, size_t i);
+
+/// Every operation, alone, for many sizes and cuts into parts, in place and not.
+findings check_each_operation(engine::world& world);
+
+/// Operations in flight on several communicators, which each rank interleaves and waits for in an order of its own.
+findings check_many_in_flight(engine::world& world, uint64_t seed, int operations);
+
+/// Bytes counted against the formula of each operation.
+findings check_traffic(engine::world& world);
+
+}  // namespace troupe::test
