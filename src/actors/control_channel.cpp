@@ -1,8 +1,10 @@
 #include "actors/control_channel.hpp"
 
+#include "actors/control_doorman.hpp"
 #include "actors/type_ids.hpp"
 #include "kernels/base/error.hpp"
 
+#include <caf/io/basp_broker.hpp>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -10,10 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <thread>
 
 namespace troupe::actors {
@@ -101,18 +105,45 @@ control_config::control_config(const std::filesystem::path& credentials, int thr
 }
 
 uint16_t publish(const caf::actor& supervisor, const std::string& address) {
-  const auto port = caf::openssl::publish(supervisor, 0, address.c_str(), false);
-  if (!port) {
-    throw error(errc::io_failure, "cannot listen on {}: {}", address, caf::to_string(port.error()));
-  }
-  return *port;
+  caf::actor_system& system = supervisor.home_system();
+  const caf::actor_system_config& config = system.config();
+  auto [read_end, write_end] = make_feed();
+  const auto front = std::make_shared<control_front>(
+      front_settings{.certificate = config.openssl_certificate, .key = config.openssl_key, .address = address},
+      [feed = std::make_shared<descriptor>(std::move(write_end))](int peer) { return feed_doorman(*feed, peer); });
+  caf::io::middleman& middleman = system.middleman();
+  auto& multiplexer = dynamic_cast<caf::io::network::default_multiplexer&>(middleman.backend());
+  caf::io::doorman_ptr door = caf::make_counted<control_doorman>(multiplexer, std::move(read_end), front);
+  caf::anon_send(middleman.named_broker<caf::io::basp_broker>(caf::atom("BASP")), caf::publish_atom::value,
+                 std::move(door), front->port(), caf::actor_cast<caf::strong_actor_ptr>(supervisor),
+                 std::set<std::string>{});
+  // Hidden: the system does not wait for it before it closes the doorman, which ends it.
+  system.spawn<caf::detached + caf::hidden>([front](caf::blocking_actor*) { front->run(); });
+  return front->port();
+}
+
+/// One attempt to connect. The manager itself waits for ever for a peer that accepts and says nothing.
+static caf::expected<caf::actor> try_connect(caf::actor_system& system, const std::string& host, uint16_t port,
+                                             std::chrono::milliseconds patience) {
+  caf::scoped_actor self(system);
+  caf::expected<caf::actor> reached = caf::make_error(caf::sec::cannot_connect_to_node);
+  self->request(system.openssl_manager().actor_handle(), patience, caf::connect_atom::value, host, port)
+      .receive(
+          [&](const caf::node_id&, const caf::strong_actor_ptr& actor, const std::set<std::string>&) {
+            if (actor) {
+              reached = caf::actor_cast<caf::actor>(actor);
+            }
+          },
+          [&](caf::error& failure) { reached = std::move(failure); });
+  return reached;
 }
 
 caf::actor connect(caf::actor_system& system, const std::string& host, uint16_t port,
                    std::chrono::milliseconds patience) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
   for (;;) {
-    auto supervisor = caf::openssl::remote_actor(system, host, port);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(give_up - std::chrono::steady_clock::now());
+    auto supervisor = try_connect(system, host, port, std::max(left, std::chrono::milliseconds(100)));
     if (supervisor) {
       return *supervisor;
     }
