@@ -53,7 +53,7 @@ io::checkpoint_content checkpointer_state::live(const phase_state& state) const 
   }
   if (settings_->average) {
     const checkpointed_model& of = settings_->models.front();
-    add_arena(content, of.name + "/average", of.trained->of->net.layout(), settings_->average->arena().data());
+    add_arena(content, of.name + "/average", of.trained->of->net.layout(), settings_->average->shard().data());
   }
   for (const auto& [name, value] : state.values) {
     content.reals[state_prefix + name] = value;
@@ -131,7 +131,7 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   }
   if (settings_->average) {
     const checkpointed_model& of = settings_->models.front();
-    read_arena(reader, of.name + "/average", of.trained->of->net.layout(), settings_->average->arena().data());
+    read_arena(reader, of.name + "/average", of.trained->of->net.layout(), settings_->average->shard().data());
   }
 }
 
@@ -163,7 +163,7 @@ std::vector<std::string> checkpointer_state::save() {
     settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
     const auto target = settings_->run.model(one.name);
     std::filesystem::create_directories(target.parent_path());
-    save_model(*one.of, one.average ? one.average->arena().data() : one.of->weights.data(), target, one.pad_token);
+    save_model(*one.of, one.average ? one.average->shard().data() : one.of->weights.data(), target, one.pad_token);
     settings_->on->pulse.touch();
     paths.push_back(std::filesystem::relative(target, settings_->run.root()).string());
   }

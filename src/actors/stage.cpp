@@ -50,6 +50,7 @@ template <class Handle, class... Arguments> Handle stage_state::spawn(Arguments&
 cast stage_state::set(const std::string& phase) {
   const operation_scope scope(settings_->on->pulse, "load models and data");
   clear();
+  work_ = settings_->ranks->open("work");
   if (phase == io::to_string(io::phase::pairs)) {
     return set_pairs();
   }
@@ -103,9 +104,12 @@ model_ptr stage_state::load_critic(const std::filesystem::path& policy_folder) c
   return m;
 }
 
-trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_options& options) const {
+trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_options& options, int64_t zero,
+                                            const std::string& name) const {
   auto trained = std::make_shared<trained_model>();
-  trained->learner = std::make_unique<engine::learner>(of->net.layout(), adamw_of(options), settings_->job.run.lanes);
+  trained->learner = std::make_unique<engine::learner>(
+      of->net, engine::learner_settings{.adamw = adamw_of(options), .lanes = settings_->job.run.lanes, .zero = static_cast<int>(zero)},
+      settings_->ranks->open(name + " gradients"));
   trained->of = std::move(of);
   return trained;
 }
@@ -182,7 +186,8 @@ cast stage_state::set_pairs() {
                                                                          .job_digest = {},
                                                                          .policy_digest = {},
                                                                          .attempt = settings_->attempt,
-                                                                         .scorers = 1});
+                                                                         .scorers = 1,
+                                                                         .group = work_});
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,
                                                                          .tokens = tokens,
@@ -198,6 +203,7 @@ cast stage_state::set_pairs() {
                                                   .on = settings_->on,
                                                   .trained = holder,
                                                   .tokens = tokens,
+                                                  .group = work_,
                                                   .receivers = {untyped(reward_handle), untyped(replay_handle)}});
   const auto loader_handle = spawn<loader_actor>(loader, loader_settings{.job = job,
                                                                          .phase = io::phase::pairs,
@@ -213,7 +219,7 @@ cast stage_state::set_pairs() {
 
 cast stage_state::set_sft() {
   const io::job& job = settings_->job;
-  const trained_model_ptr trained = with_learner(load_policy(job.model.policy), job.sft.training.optimizer);
+  const trained_model_ptr trained = with_learner(load_policy(job.model.policy), job.sft.training.optimizer, job.place.policy_zero, "policy");
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   io::phase_data data = load_data(io::phase::sft, tokens);
 
@@ -235,6 +241,7 @@ cast stage_state::set_sft() {
                                                                          .on = settings_->on,
                                                                          .trained = trained,
                                                                          .tokens = tokens,
+                                                                         .group = work_,
                                                                          .receivers = {}});
   parts.policy = pointer(policy_handle);
   parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
@@ -251,7 +258,7 @@ cast stage_state::set_reward() {
   const std::filesystem::path start = job.model.reward.empty() ? job.model.policy : job.model.reward;
   const model_ptr m = load_model(start, head_kind::scalar);
   require_lengths(job, *m);
-  const trained_model_ptr trained = with_learner(m, job.reward.training.optimizer);
+  const trained_model_ptr trained = with_learner(m, job.reward.training.optimizer, job.place.reward_zero, "reward model");
   const auto tokens = load_tokens(start, *m);
   io::phase_data data = load_data(io::phase::reward, tokens);
 
@@ -288,11 +295,11 @@ cast stage_state::set_reward() {
 cast stage_state::set_ppo() {
   const io::job& job = settings_->job;
   const auto start = policy_start();
-  const trained_model_ptr trained = with_learner(load_policy(start), job.ppo.policy);
+  const trained_model_ptr trained = with_learner(load_policy(start), job.ppo.policy, job.place.policy_zero, "policy");
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   const model_ptr frozen = load_model(job.model.reference.empty() ? start : std::filesystem::path(job.model.reference),
                                       head_kind::language_model);
-  const trained_model_ptr trained_critic = with_learner(load_critic(start), job.ppo.critic);
+  const trained_model_ptr trained_critic = with_learner(load_critic(start), job.ppo.critic, job.place.critic_zero, "critic");
   io::phase_data data = load_data(io::phase::ppo, tokens);
   std::optional<io::phase_data> mixture;
   if (job.ppo.ptx_coef > 0) {
@@ -300,8 +307,8 @@ cast stage_state::set_ppo() {
   }
   std::shared_ptr<engine::weight_average> average;
   if (job.ppo.ema_decay > 0) {
-    average = std::make_shared<engine::weight_average>(trained->of->weights.data(),
-                                                       trained->of->net.layout().arena_size(), job.ppo.ema_decay);
+    average = std::make_shared<engine::weight_average>(trained->learner->plan(), trained->learner->rank(),
+                                                       trained->of->weights.data(), job.ppo.ema_decay);
   }
 
   cast parts;
@@ -334,7 +341,8 @@ cast stage_state::set_ppo() {
                                                                          .job_digest = known["job"],
                                                                          .policy_digest = policy_digest,
                                                                          .attempt = settings_->attempt,
-                                                                         .scorers = 3});
+                                                                         .scorers = 3,
+                                                                         .group = work_});
   const auto reference_handle = spawn<reference_actor>(
       reference, reference_settings{.on = settings_->on,
                                     .of = frozen,
@@ -357,6 +365,7 @@ cast stage_state::set_ppo() {
                                                   .on = settings_->on,
                                                   .trained = trained,
                                                   .tokens = tokens,
+                                                  .group = work_,
                                                   .receivers = {untyped(replay_handle), untyped(reference_handle),
                                                                 untyped(reward_handle), untyped(critic_handle)}});
   self_->send(replay_handle, introduce_atom_v, untyped(policy_handle), untyped(critic_handle));

@@ -3,6 +3,8 @@
 #include "kernels/base/error.hpp"
 #include "kernels/cpu/optimizer.hpp"
 
+#include <algorithm>
+
 namespace troupe::kernels {
 
 static void check_count(const char* operation, int64_t count) {
@@ -30,6 +32,14 @@ void adamw_update(context& ctx, const adamw_args& args) {
 double sum_of_squares(context& ctx, const float* values, int64_t count) {
   check_count("sum_of_squares", count);
   return cpu::sum_of_squares(ctx, values, count);
+}
+
+void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P) {
+  if (offset_P1.size() != sum_P.size() + 1 || !std::is_sorted(offset_P1.begin(), offset_P1.end())) {
+    throw error(errc::shape_mismatch, "sums_of_squares: {} offsets for {} sums, or they do not rise", offset_P1.size(),
+                sum_P.size());
+  }
+  cpu::sums_of_squares(ctx, values, offset_P1, sum_P);
 }
 
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {

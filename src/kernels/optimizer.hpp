@@ -4,6 +4,7 @@
 #include "kernels/base/context.hpp"
 
 #include <cstdint>
+#include <span>
 
 namespace troupe::kernels {
 
@@ -26,6 +27,9 @@ void adamw_update(context& ctx, const adamw_args& args);
 /// Sum of squares in double: blocks of 4096 floats in 16 virtual lanes, blocks joined in rising order; the same
 /// bits for any number of threads.
 double sum_of_squares(context& ctx, const float* values, int64_t count);
+
+/// sum_of_squares of each range [offset_P1[p], offset_P1[p + 1]) of `values`: sum_P [P]. Offsets rise.
+void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P);
 
 /// average = decay * average + (1 - decay) * values.
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay);

@@ -54,26 +54,36 @@ int64_t parameter_layout::parameter_count() const {
   return count;
 }
 
-std::vector<float> read_parameter(const parameter& p, const float* arena) {
-  std::vector<float> values(static_cast<size_t>(logical_elements(p)));
+std::vector<float> read_rows(const parameter& p, int64_t rows, const float* at) {
+  const int64_t width = p.is_matrix() ? p.shape[1] : 1;
+  std::vector<float> values(static_cast<size_t>(rows * width));
   if (p.is_matrix()) {
-    kernels::from_panels(arena + p.offset, p.shape[0], p.shape[1], values.data());
+    kernels::from_panels(at, rows, width, values.data());
   } else {
-    std::copy_n(arena + p.offset, p.size, values.data());
+    std::copy_n(at, rows, values.data());
   }
   return values;
 }
 
-void write_parameter(const parameter& p, std::span<const float> values, float* arena) {
-  if (static_cast<int64_t>(values.size()) != logical_elements(p)) {
-    throw error(errc::shape_mismatch, "{} values were given for parameter {}, which has {}", values.size(), p.name,
-                logical_elements(p));
+void write_rows(const parameter& p, int64_t rows, std::span<const float> values, float* at) {
+  const int64_t width = p.is_matrix() ? p.shape[1] : 1;
+  if (static_cast<int64_t>(values.size()) != rows * width) {
+    throw error(errc::shape_mismatch, "{} values were given for {} rows of parameter {}, which have {}", values.size(),
+                rows, p.name, rows * width);
   }
   if (p.is_matrix()) {
-    kernels::to_panels(values.data(), p.shape[0], p.shape[1], arena + p.offset);
+    kernels::to_panels(values.data(), rows, width, at);
   } else {
-    std::copy(values.begin(), values.end(), arena + p.offset);
+    std::copy(values.begin(), values.end(), at);
   }
+}
+
+std::vector<float> read_parameter(const parameter& p, const float* arena) {
+  return read_rows(p, p.shape[0], arena + p.offset);
+}
+
+void write_parameter(const parameter& p, std::span<const float> values, float* arena) {
+  write_rows(p, p.shape[0], values, arena + p.offset);
 }
 
 }  // namespace troupe::engine

@@ -37,9 +37,21 @@ private:
   int64_t arena_size_ = 0;
 };
 
+/// Floats [first, last) of an arena.
+struct arena_range {
+  int64_t first = 0, last = 0;
+  int64_t size() const { return last - first; }
+};
+
 /// One parameter's values as plain rows, from an arena and into it.
 /// Errors  shape_mismatch.
 std::vector<float> read_parameter(const parameter& p, const float* arena);
 void write_parameter(const parameter& p, std::span<const float> values, float* arena);
+
+/// The same for `rows` rows of a matrix (values of a vector), of which the first stands at `at`: for a matrix the first
+/// of a panel. Panels are whole, so only a matrix' last rows may leave a panel unfilled.
+/// Errors  shape_mismatch.
+std::vector<float> read_rows(const parameter& p, int64_t rows, const float* at);
+void write_rows(const parameter& p, int64_t rows, std::span<const float> values, float* at);
 
 }  // namespace troupe::engine

@@ -79,4 +79,18 @@ model_slots lay_out(const model_description& d, parameter_layout& layout) {
   return slots;
 }
 
+std::vector<arena_range> segments_of(const model_slots& slots, const parameter_layout& layout) {
+  std::vector<arena_range> found = {{0, slots.blocks.front().attention_norm.gamma}};
+  for (size_t layer = 1; layer < slots.blocks.size(); ++layer) {
+    found.push_back({found.back().last, slots.blocks[layer].attention_norm.gamma});
+  }
+  int64_t end = layout.arena_size();  // the first parameter behind the last one of a block
+  for (auto p = layout.all().rbegin(); p != layout.all().rend() && !p->name.starts_with("layers."); ++p) {
+    end = p->offset;
+  }
+  found.push_back({found.back().last, end});
+  found.push_back({end, layout.arena_size()});
+  return found;
+}
+
 }  // namespace troupe::engine

@@ -51,4 +51,7 @@ struct model_slots {
 /// Appends the parameters of `description` to `layout`, in the order of a forward pass.
 model_slots lay_out(const model_description& description, parameter_layout& layout);
 
+/// What stands before the blocks, each block, and what stands behind them (it may be empty), in the arena's order: L + 2.
+std::vector<arena_range> segments_of(const model_slots& slots, const parameter_layout& layout);
+
 }  // namespace troupe::engine

@@ -15,6 +15,8 @@ transformer::transformer(transformer&&) noexcept = default;
 const model_description& transformer::description() const { return parts_->description; }
 const parameter_layout& transformer::layout() const { return parts_->layout; }
 
+std::vector<arena_range> transformer::segments() const { return segments_of(parts_->slots, parts_->layout); }
+
 const float* transformer::head(const float* arena) const { return arena + parts_->slots.head.weight; }
 float* transformer::head(float* arena) const { return arena + parts_->slots.head.weight; }
 
@@ -76,7 +78,8 @@ void transformer::forward(context& ctx, const float* weights, const token_batch&
 }
 
 void transformer::backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
-                           float* dhidden_ND, float* gradients) const {
+                           float* dhidden_ND, float* gradients,
+                           const std::function<void(int64_t)>& segment_done) const {
   const block_call call = parts_->packed_call(ctx, weights, batch);
   saved_activations::storage& kept = *saved.storage_;
   if (kept.n != call.n || kept.layers != parts_->description.layers) {
@@ -86,8 +89,14 @@ void transformer::backward(context& ctx, const float* weights, const token_batch
   if (call.n == 0) {
     return;
   }
+  const auto done = [&](int64_t segment) {
+    if (segment_done) {
+      segment_done(segment);
+    }
+  };
   float* dstream_ND = room(call.scratch.dstream_ND, call.n * kept.width);
   parts_->finish_backward(call, kept.input(kept.layers), dhidden_ND, dstream_ND, gradients);
+  done(kept.layers + 1);
   for (int64_t layer = kept.layers - 1; layer >= 0; --layer) {
     const block_slots& block = parts_->slots.blocks[static_cast<size_t>(layer)];
     const block_buffers buffers = kept.block(layer);
@@ -95,8 +104,10 @@ void transformer::backward(context& ctx, const float* weights, const token_batch
       block_forward(call, block, {}, buffers, nullptr);
     }
     block_backward(call, block, buffers, dstream_ND, gradients);
+    done(layer + 1);
   }
   parts_->embed_backward(call, batch.token_N.data(), dstream_ND, gradients);
+  done(0);
 }
 
 void transformer::extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const {

@@ -8,6 +8,7 @@
 #include "kernels/base/aligned.hpp"
 #include "kernels/base/context.hpp"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -45,6 +46,10 @@ public:
   const model_description& description() const;
   const parameter_layout& layout() const;
 
+  /// The arena as a row of segments, which passes use one at a time: 0 before the blocks, 1 + l block l, L + 1 behind the
+  /// blocks (which may be empty). A tied head's matrix is the token table's, in segment 0.
+  std::vector<arena_range> segments() const;
+
   /// Hidden states at the head's input, after the final norm: hidden_ND is [N, D], D = description().embedding_width.
   /// A large batch runs as groups of sequences, so scratch stays bounded.
   /// Errors  bad_argument: token id out of vocabulary, position past max_positions (learned, rotary);
@@ -56,9 +61,10 @@ public:
                saved_activations& saved) const;
 
   /// Accumulates the gradient of every parameter (but the head's own product) onto the arena `gradients`.
-  /// dhidden_ND is used up.
+  /// dhidden_ND is used up. `segment_done(s)` is called as soon as segment s of this batch's gradient is complete, the last
+  /// segment first; given that the head's own product was accumulated before. A batch without tokens calls it for none.
   void backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
-                float* dhidden_ND, float* gradients) const;
+                float* dhidden_ND, float* gradients, const std::function<void(int64_t)>& segment_done = {}) const;
 
   /// Runs the new tokens, writing their keys and values into the pages; hidden_ND as in forward, bit for bit.
   void extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const;

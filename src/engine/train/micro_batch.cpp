@@ -30,7 +30,8 @@ const float* forward_rows(context& ctx, const trainee& model, const packed_batch
 }
 
 void backward(context& ctx, const trainee& model, const packed_batch& batch, float* dhidden_ND) {
-  model.net.backward(ctx, model.weights, batch.view(), model.workspace.saved, dhidden_ND, model.gradients);
+  model.net.backward(ctx, model.weights, batch.view(), model.workspace.saved, dhidden_ND, model.gradients,
+                     model.segment_done);
 }
 
 void backward_rows(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows) {

@@ -10,6 +10,7 @@
 #include "kernels/base/aligned.hpp"
 #include "kernels/base/context.hpp"
 
+#include <functional>
 #include <span>
 
 namespace troupe::engine {
@@ -31,6 +32,7 @@ struct trainee {
   const float* weights;
   float* gradients;
   train_workspace& workspace;
+  std::function<void(int64_t)> segment_done = {};  ///< see transformer::backward
 };
 
 /// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the

@@ -146,6 +146,18 @@ double sum_of_squares(context& ctx, const float* values, int64_t count) {
   return total;
 }
 
+void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P) {
+  ctx.pool.parallel_for(static_cast<int64_t>(sum_P.size()), [&](int64_t part) {
+    const auto p = static_cast<size_t>(part);
+    double total = 0;
+    for (int64_t first = offset_P1[p]; first < offset_P1[p + 1]; first += norm_block) {
+      total +=
+          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(norm_block, offset_P1[p + 1] - first));
+    }
+    sum_P[p] = total;
+  });
+}
+
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {
   const auto rest = static_cast<float>(1.0 - static_cast<double>(decay));
   ctx.pool.parallel_for((count + task_floats - 1) / task_floats, [&](int64_t task) {

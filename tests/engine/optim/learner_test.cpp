@@ -101,18 +101,23 @@ std::vector<float> sum_by_lanes(const LearnerTest& t, int64_t lanes, int64_t mic
 TEST_F(LearnerTest, LanesAreJoinedByTheFixedTree) {
   for (const int64_t lanes : {1, 2, 4, 8}) {
     learner learns(layout, {}, lanes);
+    lane_sums sums(layout.arena_size(), lanes);
     for (const int64_t micro_batches : {0, 1, 3, 8, 11}) {
       for (const int64_t j : learns.order(micro_batches)) {
-        add_gradient(j, learns.gradients(ctx, j));
+        add_gradient(j, sums.enter(ctx, j % lanes));
       }
-      const float* joined = learns.joined(ctx);
+      // In two pieces, as segments are.
+      const int64_t half = layout.arena_size() / 2;
+      sums.joined(ctx, half, layout.arena_size() - half);
+      const float* joined = sums.joined(ctx, 0, half);
       const auto expected = sum_by_lanes(*this, lanes, micro_batches);
       for (size_t i = 0; i < expected.size(); ++i) {
         ASSERT_EQ(std::bit_cast<uint32_t>(joined[i]), std::bit_cast<uint32_t>(expected[i]))
             << lanes << " lanes, " << micro_batches << " micro-batches, at " << i;
       }
-      learns.discard();
+      sums.clear();
     }
+    EXPECT_LE(sums.buffers(), lane_sums::buffers_for(lanes));
   }
 }
 
@@ -129,7 +134,7 @@ TEST_F(LearnerTest, MicroBatchesOutOfOrderAreAnError) {
   learns.gradients(ctx, 0);
   learns.gradients(ctx, 1);
   EXPECT_THROW(learns.gradients(ctx, 2), error);
-  learns.joined(ctx);
+  learns.finish(ctx);
   EXPECT_THROW(learns.gradients(ctx, 3), error);
 }
 
@@ -161,13 +166,14 @@ TEST_F(LearnerTest, SettingsThatCannotBeAreErrors) {
 TEST_F(LearnerTest, TheAverageStartsAtTheWeightsAndFollows) {
   auto weights = arena();
   write("b", {1, 2, 3, 4, 5, 6, 7}, weights.data());
-  weight_average average(weights.data(), layout.arena_size(), 0.75);
+  const auto plan = std::make_shared<shard_plan>(layout, std::vector<arena_range>{{0, layout.arena_size()}}, 1);
+  weight_average average(plan, 0, weights.data(), 0.75);
   write("b", {5, 2, 3, 4, 5, 6, 7}, weights.data());
   average.fold(ctx, weights.data());
-  const auto b = read_parameter(layout.at("b"), average.arena().data());
+  const auto b = read_parameter(layout.at("b"), average.shard().data());
   EXPECT_FLOAT_EQ(b[0], 2.0F);
   EXPECT_FLOAT_EQ(b[6], 7.0F);
-  EXPECT_THROW(weight_average(weights.data(), 1, 1.0), error);
+  EXPECT_THROW(weight_average(plan, 0, weights.data(), 1.0), error);
 }
 
 }  // namespace

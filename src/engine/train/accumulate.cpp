@@ -1,0 +1,33 @@
+#include "engine/train/accumulate.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine,
+                                         size_t size) {
+  std::vector<std::vector<std::byte>> by_rank;
+  if (learns.group()) {
+    by_rank = gather_bytes(*learns.group(), mine);
+  } else {
+    by_rank.emplace_back(mine.begin(), mine.end());
+  }
+  std::vector<std::byte> all(static_cast<size_t>(n) * size);
+  for (size_t r = 0; r < by_rank.size(); ++r) {
+    auto micro_batches = learns.order(n, static_cast<int>(r));
+    std::erase(micro_batches, -1);
+    if (by_rank[r].size() != micro_batches.size() * size) {
+      throw error(errc::lost_peer, "rank {} sent {} bytes of statistics of its {} micro-batches, {} were expected", r,
+                  by_rank[r].size(), micro_batches.size(), micro_batches.size() * size);
+    }
+    for (size_t i = 0; i < micro_batches.size(); ++i) {
+      std::copy_n(by_rank[r].begin() + static_cast<std::ptrdiff_t>(i * size), size,
+                  all.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(micro_batches[i]) * size));
+    }
+  }
+  return all;
+}
+
+}  // namespace troupe::engine
