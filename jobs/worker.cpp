@@ -18,14 +18,16 @@ int worker_command(int argc, char** argv) {
       "host", po::value(&settings.host)->required(), "where the supervisor listens")(
       "port", po::value(&settings.port)->required(), "")("attempt", po::value(&settings.attempt)->required(), "")(
       "supervisor-pid", po::value(&settings.supervisor_pid)->default_value(0),
-      "the supervisor's process, where it runs on this host");
+      "the supervisor's process, where it is the parent")("ranks", po::value(&settings.ranks)->default_value(1),
+                                                          "how many were started")(
+      "threads", po::value(&settings.threads)->default_value(0), "of this rank; 0: all cores");
   po::variables_map values;
   if (!parse_arguments(argc, argv, "troupe worker: started by troupe run, not by users.\n", options, {}, values)) {
     return exit_ok;
   }
   settings.run = run;
   settings.job = io::load_job(io::run_directory::open(run).job().string());
-  return actors::run_worker(settings);
+  actors::run_worker(settings);
 }
 
 }  // namespace troupe

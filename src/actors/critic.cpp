@@ -14,21 +14,12 @@ void critic_state::open(critic_settings settings) {
 
 score_reply critic_state::score(const score_command& command) {
   const operation_scope scope(settings_.on->pulse, "critic values");
-  const stopwatch watch;
   const model& m = *settings_.trained->of;
-  score_reply reply;
-  while (reply.scored < command.sequences && queue_.waiting() > 0) {
-    const auto taken = queue_.take(command.sequences - reply.scored, settings_.job.ppo.micro_batch_tokens);
-    const engine::packed_batch batch = pack(taken);
-    const auto values = engine::answer_values(settings_.on->ctx, m.net, m.weights.data(), batch);
-    send_answer_scores(settings_.replay, scorer::critic, taken, values);
-    reply.scored += static_cast<int64_t>(taken.size());
-    reply.tokens += batch.tokens();
-    settings_.on->pulse.touch();
-  }
-  reply.waiting = queue_.waiting();
-  reply.seconds = watch.seconds();
-  return reply;
+  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens,
+                       [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+                         const auto values = engine::answer_values(settings_.on->ctx, m.net, m.weights.data(), batch);
+                         send_answer_scores(settings_.replay, scorer::critic, taken, values);
+                       });
 }
 
 train_reply critic_state::train(const train_command& command) {

@@ -50,12 +50,12 @@ task<> director_state::perform_phase(io::phase phase) {
     co_await pairs();
     break;
   case io::phase::sft: {
-    const supervised_plan plan{name, settings_->job.sft.training, cast_.policy, cast_.policy_optimizer};
+    const supervised_plan plan{name, settings_->job.sft.training, &cast::policy, &cast::policy_optimizer};
     co_await supervised(plan);
     break;
   }
   case io::phase::reward: {
-    const supervised_plan plan{name, settings_->job.reward.training, cast_.reward, cast_.reward_optimizer};
+    const supervised_plan plan{name, settings_->job.reward.training, &cast::reward, &cast::reward_optimizer};
     co_await supervised(plan);
     break;
   }
@@ -67,7 +67,8 @@ task<> director_state::perform_phase(io::phase phase) {
 
 task<> director_state::set_stage(const std::string& phase) {
   const std::string name = phase;
-  cast_ = co_await ask<cast>(self_, settings_->stage, stage_atom_v, name);
+  company_ = co_await ask_everyone<cast>(self_, settings_->stages, stage_atom_v, name);
+  cast_ = company_.front();
   for (const std::string& line : cast_.notes) {
     spdlog::info("{}: {}", name, line);
   }
@@ -105,6 +106,13 @@ task<> director_state::cut_records(const std::string& phase, int64_t counter) {
     after = after || io::to_string(one) == name;
   }
   co_await ask<bool>(self_, settings_->metrics, cut_atom_v, name, counter, later);
+}
+
+task<serve_reply> director_state::serve(serving what, uint64_t counter) {
+  const serve_command wanted{what, counter};
+  const auto loaders = everyone<loader_actor>(&cast::loader);
+  const std::vector<serve_reply> served = co_await ask_everyone<serve_reply>(self_, loaders, serve_atom_v, wanted);
+  co_return served.front();  // every rank has made the same batch
 }
 
 task<> director_state::checkpoint_if_due(bool last) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace troupe::actors {
 
@@ -28,7 +29,7 @@ struct director_settings {
   io::run_directory run;
   uint64_t attempt = 0;
   std::set<std::string> finished_phases;
-  stage_actor stage;
+  std::vector<stage_actor> stages;  ///< by rank
   metrics_actor metrics;
   caf::actor supervisor;
 };
@@ -65,12 +66,13 @@ private:
   task<> await_durable();
   task<> save_models();
   task<> record(metrics_record values);
-  task<statistics> evaluate_held_out(caf::strong_actor_ptr trainee);
+  task<statistics> evaluate_held_out(caf::strong_actor_ptr cast::*trainee);
+  task<serve_reply> serve(serving what, uint64_t counter);
 
   // PPO.
   task<statistics> roll_out(serving prompts, uint64_t draw);
   task<statistics> generate_all(uint64_t batch_id, int64_t sequences);
-  task<statistics> score_all(caf::strong_actor_ptr by, std::string part, int64_t sequences);
+  task<statistics> score_all(caf::strong_actor_ptr cast::*by, std::string part, int64_t sequences);
   task<assemble_reply> assemble(uint64_t iteration, bool training, std::string keep);
   task<statistics> evaluate_policy(uint64_t iteration);
   task<statistics> learn(uint64_t iteration);
@@ -79,7 +81,16 @@ private:
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
   task<> roll_back(std::string reason);
 
+  /// A part of rank 0's cast.
   template <class Handle> Handle part(const caf::strong_actor_ptr& of) const { return caf::actor_cast<Handle>(of); }
+  /// The same part of every rank's cast, by rank: all of them compute, each its own share.
+  template <class Handle> std::vector<Handle> everyone(caf::strong_actor_ptr cast::*part) const {
+    std::vector<Handle> handles;
+    for (const cast& one : company_) {
+      handles.push_back(caf::actor_cast<Handle>(one.*part));
+    }
+    return handles;
+  }
   int64_t updates_of(const io::training_options& training) const;
   int64_t ppo_updates() const;
   double rate_scale() const;  ///< of the learning rates: halved by each rollback
@@ -94,7 +105,8 @@ private:
   bool stopping_ = false;
   bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
-  actors::cast cast_;
+  std::vector<cast> company_;  ///< the casts of all ranks
+  actors::cast cast_;          ///< rank 0's
   phase_state state_;          ///< of the phase under way
   uint64_t checkpointed_ = 0;  ///< counter of the last checkpoint ordered
   std::optional<error> checkpoint_failure_;

@@ -18,11 +18,12 @@ task<> director_state::pairs() {
   if (state_.counter == 0) {
     note("phase_started", "pairs", 0);
   }
-  const auto replay = part<replay_actor>(cast_.replay);
+  const auto replays = everyone<replay_actor>(&cast::replay);
   while (state_.counter < total && !stopping_) {
     try {
       const statistics rolled = co_await roll_out(serving::prompts, state_.counter);
-      const train_reply made = co_await ask<train_reply>(self_, replay, save_atom_v, state_.counter);
+      const train_reply made =
+          together(co_await ask_everyone<train_reply>(self_, replays, save_atom_v, state_.counter));
       ++state_.counter;
       metrics_record line;
       line.iteration = state_.counter;

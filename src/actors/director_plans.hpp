@@ -3,14 +3,19 @@
 
 #include "actors/director.hpp"
 
+#include <algorithm>
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace troupe::actors {
 
 struct director_state::supervised_plan {
   std::string phase;
   io::training_options training;
-  caf::strong_actor_ptr trainee, optimizer;
+  caf::strong_actor_ptr cast::*trainee;
+  caf::strong_actor_ptr cast::*optimizer;
 };
 
 /// Copies every statistic of `from` into `to`.
@@ -41,6 +46,25 @@ public:
 private:
   std::map<std::string, std::pair<double, int64_t>> sums_;
 };
+
+/// What ranks that worked side by side say together. Statistics are already those of all ranks, the same at each.
+inline train_reply together(const std::vector<train_reply>& by_rank) {
+  train_reply all = by_rank.front();
+  all.tokens = 0;
+  for (const train_reply& one : by_rank) {
+    all.tokens += one.tokens;
+    all.seconds = std::max(all.seconds, one.seconds);
+  }
+  return all;
+}
+
+inline step_reply together(const std::vector<step_reply>& by_rank) {
+  step_reply all = by_rank.front();
+  for (const step_reply& one : by_rank) {
+    all.seconds = std::max(all.seconds, one.seconds);
+  }
+  return all;
+}
 
 inline double per_second(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0.0; }
 

@@ -12,7 +12,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace troupe::actors {
 
@@ -36,38 +38,79 @@ statistics with_prefix(const std::string& prefix, const statistics& values) {
 
 }  // namespace
 
+/// What each rank is to do next: a few decode steps, and prompts that have not been begun move from the rank with the most
+/// of them to one that has run out of work.
+static std::vector<generate_command> next_commands(uint64_t batch_id, const std::vector<generate_reply>& now) {
+  std::vector<generate_command> commands(now.size());
+  std::vector<std::vector<uint64_t>> waiting(now.size());
+  for (size_t r = 0; r < now.size(); ++r) {
+    commands[r].batch_id = batch_id;
+    commands[r].steps = steps_per_command;
+    waiting[r] = now[r].waiting;
+  }
+  for (size_t idle = 0; idle < now.size(); ++idle) {
+    if (now[idle].unfinished > 0) {
+      continue;
+    }
+    const auto most = std::max_element(waiting.begin(), waiting.end(),
+                                       [](const auto& a, const auto& b) { return a.size() < b.size(); });
+    const auto donor = static_cast<size_t>(most - waiting.begin());
+    for (size_t count = (most->size() + 1) / 2; count > 0; --count) {
+      commands[idle].take.push_back(most->back());
+      commands[donor].give.push_back(most->back());
+      most->pop_back();
+    }
+  }
+  return commands;
+}
+
 task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequences) {
-  const auto policy = part<policy_actor>(cast_.policy);
-  const generate_command command{batch_id, steps_per_command};
+  const auto policies = everyone<policy_actor>(&cast::policy);
   int64_t tokens = 0;
   double seconds = 0;
   int64_t unfinished = sequences;
+  std::vector<generate_reply> now(policies.size());
+  for (generate_reply& one : now) {
+    one.unfinished = sequences;  // each rank takes its own share of the batch first
+  }
   while (unfinished > 0) {
     if (stopping_ && !evaluating_) {
       throw stop_requested();
     }
-    const generate_reply reply = co_await ask<generate_reply>(self_, policy, generate_atom_v, command);
-    unfinished = reply.unfinished;
-    tokens += reply.answer_tokens;
-    seconds += reply.seconds;
+    const auto commands = next_commands(batch_id, now);
+    const auto command_of = [&commands](size_t rank) { return std::make_tuple(generate_atom_v, commands[rank]); };
+    now = co_await ask_each<generate_reply>(self_, policies, command_of);
+    unfinished = 0;
+    double slowest = 0;
+    for (const generate_reply& one : now) {
+      unfinished += one.unfinished;
+      tokens += one.answer_tokens;
+      slowest = std::max(slowest, one.seconds);
+    }
+    seconds += slowest;
   }
   co_return statistics{{"time/generate_s", seconds},
                        {"rate/generate_tokens_per_s", per_second(static_cast<double>(tokens), seconds)}};
 }
 
-task<statistics> director_state::score_all(caf::strong_actor_ptr by, std::string part_name, int64_t sequences) {
-  if (!by) {
+task<statistics> director_state::score_all(caf::strong_actor_ptr cast::*by, std::string part_name, int64_t sequences) {
+  if (!(cast_.*by)) {
     co_return statistics{};
   }
   // Reference, reward and critic answer score alike.
-  const auto scorer = part<reference_actor>(by);
+  const auto scorers = everyone<reference_actor>(by);
   const score_command command{sequences};
   score_reply total;
   do {
-    const score_reply reply = co_await ask<score_reply>(self_, scorer, score_atom_v, command);
-    total.waiting = reply.waiting;
-    total.tokens += reply.tokens;
-    total.seconds += reply.seconds;
+    const std::vector<score_reply> replies = co_await ask_everyone<score_reply>(self_, scorers, score_atom_v, command);
+    double slowest = 0;
+    total.waiting = 0;
+    for (const score_reply& one : replies) {
+      total.waiting += one.waiting;
+      total.tokens += one.tokens;
+      slowest = std::max(slowest, one.seconds);
+    }
+    total.seconds += slowest;
   } while (total.waiting > 0);
   co_return statistics{
       {"time/" + part_name + "_s", total.seconds},
@@ -75,17 +118,15 @@ task<statistics> director_state::score_all(caf::strong_actor_ptr by, std::string
 }
 
 task<statistics> director_state::roll_out(serving prompts, uint64_t draw) {
-  const auto loader = part<loader_actor>(cast_.loader);
-  const serve_command wanted{prompts, draw};
-  const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+  const serve_reply served = co_await serve(prompts, draw);
   if (served.sequences == 0) {
     co_return statistics{};
   }
   statistics parts = co_await generate_all(served.batch_id, served.sequences);
   constexpr int64_t all = INT64_MAX;
-  const statistics reference = co_await score_all(cast_.reference, "reference", all);
-  const statistics reward = co_await score_all(cast_.reward, "reward", all);
-  const statistics critic = co_await score_all(cast_.critic, "critic", all);
+  const statistics reference = co_await score_all(&cast::reference, "reference", all);
+  const statistics reward = co_await score_all(&cast::reward, "reward", all);
+  const statistics critic = co_await score_all(&cast::critic, "critic", all);
   merge(parts, reference);
   merge(parts, reward);
   merge(parts, critic);
@@ -98,7 +139,7 @@ int64_t director_state::ppo_updates() const {
 }
 
 task<assemble_reply> director_state::assemble(uint64_t iteration, bool training, std::string keep) {
-  const auto replay = part<replay_actor>(cast_.replay);
+  const auto replays = everyone<replay_actor>(&cast::replay);
   assemble_command command;
   command.iteration = iteration;
   command.policy_version = static_cast<uint64_t>(statistic(state_.values, updates_key));
@@ -108,13 +149,15 @@ task<assemble_reply> director_state::assemble(uint64_t iteration, bool training,
   for (const char* name : {"count", "mean", "squares"}) {
     command.reward_scale[name] = statistic(state_.values, std::string(scale_prefix) + name);
   }
-  assemble_reply reply = co_await ask<assemble_reply>(self_, replay, assemble_atom_v, command);
+  std::vector<assemble_reply> replies =
+      co_await ask_everyone<assemble_reply>(self_, replays, assemble_atom_v, command);
+  assemble_reply& reply = replies.front();  // every rank has assembled the whole rollout
   if (training) {
     for (const auto& [name, value] : reply.reward_scale) {
       state_.values[scale_prefix + name] = value;
     }
   }
-  co_return reply;
+  co_return std::move(reply);
 }
 
 task<statistics> director_state::evaluate_policy(uint64_t iteration) {
@@ -135,37 +178,38 @@ double director_state::rate_scale() const { return std::exp2(-statistic(state_.v
 
 task<statistics> director_state::update_policy(serve_reply batch) {
   const io::ppo_section& ppo = settings_->job.ppo;
-  const auto policy = part<policy_actor>(cast_.policy);
-  const auto optimizer = part<optimizer_actor>(cast_.policy_optimizer);
+  const auto policies = everyone<policy_actor>(&cast::policy);
+  const auto optimizers = everyone<optimizer_actor>(&cast::policy_optimizer);
   const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
   const train_command command{.batch_id = batch.batch_id,
                               .loss_terms = batch.loss_terms,
                               .coefficient = 1,
                               .kl_coefficient = statistic(state_.values, kl_coefficient_key)};
-  const train_reply learned = co_await ask<train_reply>(self_, policy, train_atom_v, command);
+  const train_reply learned = together(co_await ask_everyone<train_reply>(self_, policies, train_atom_v, command));
   statistics out = learned.statistics;
   if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
-    self_->send(optimizer, cut_atom_v);
+    for (const optimizer_actor& one : optimizers) {
+      self_->send(one, cut_atom_v);
+    }
     out["policy/stopped_early"] = 1;
     co_return out;
   }
   if (ppo.ptx_coef > 0) {
-    const auto loader = part<loader_actor>(cast_.loader);
-    const serve_command text{serving::mixture, static_cast<uint64_t>(updates)};
-    const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, text);
+    const serve_reply served = co_await serve(serving::mixture, static_cast<uint64_t>(updates));
     const train_command mix{.batch_id = served.batch_id, .loss_terms = served.loss_terms, .coefficient = ppo.ptx_coef};
-    const train_reply mixed = co_await ask<train_reply>(self_, policy, mix_atom_v, mix);
+    const train_reply mixed = together(co_await ask_everyone<train_reply>(self_, policies, mix_atom_v, mix));
     merge(out, mixed.statistics);
     out["time/mixture_s"] = mixed.seconds;
   }
   const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
   const double rate = engine::learning_rate(schedule, updates) * rate_scale();
   const step_command step{static_cast<uint64_t>(updates) + 1, rate};
-  const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+  const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   double ema_seconds = 0;
   if (cast_.ema) {
-    const auto ema = part<ema_actor>(cast_.ema);
-    ema_seconds = co_await ask<double>(self_, ema, fold_atom_v);
+    const auto averages = everyone<ema_actor>(&cast::ema);
+    const std::vector<double> folded = co_await ask_everyone<double>(self_, averages, fold_atom_v);
+    ema_seconds = *std::max_element(folded.begin(), folded.end());
   }
   out["policy/grad_norm"] = stepped.gradient_norm;
   out["policy/learning_rate"] = step.learning_rate;
@@ -176,15 +220,15 @@ task<statistics> director_state::update_policy(serve_reply batch) {
 }
 
 task<statistics> director_state::update_critic(serve_reply batch) {
-  const auto critic = part<critic_actor>(cast_.critic);
-  const auto optimizer = part<optimizer_actor>(cast_.critic_optimizer);
+  const auto critics = everyone<critic_actor>(&cast::critic);
+  const auto optimizers = everyone<optimizer_actor>(&cast::critic_optimizer);
   const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
-  const train_reply learned = co_await ask<train_reply>(self_, critic, train_atom_v, command);
+  const train_reply learned = together(co_await ask_everyone<train_reply>(self_, critics, train_atom_v, command));
   const engine::schedule_settings schedule = schedule_of(settings_->job.ppo.critic, ppo_updates());
   const double rate = engine::learning_rate(schedule, updates) * rate_scale();
   const step_command step{static_cast<uint64_t>(updates) + 1, rate};
-  const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+  const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   statistics out = learned.statistics;
   out["critic/grad_norm"] = stepped.gradient_norm;
   out["critic/learning_rate"] = step.learning_rate;
@@ -196,7 +240,7 @@ task<statistics> director_state::update_critic(serve_reply batch) {
 
 task<statistics> director_state::learn(uint64_t iteration) {
   const io::ppo_section& ppo = settings_->job.ppo;
-  const auto replay = part<replay_actor>(cast_.replay);
+  const auto replays = everyone<replay_actor>(&cast::replay);
   const bool critic_only = iteration <= static_cast<uint64_t>(ppo.critic_only_iterations);
   updates_of_iteration updates_done;
   bool stopped_early = false;
@@ -204,7 +248,9 @@ task<statistics> director_state::learn(uint64_t iteration) {
   for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && !stopped_early; ++epoch) {
     for (uint64_t index = 0; index < static_cast<uint64_t>(ppo.minibatches) && !stopped_early; ++index) {
       const minibatch_command wanted{iteration, epoch, index};
-      const serve_reply batch = co_await ask<serve_reply>(self_, replay, serve_atom_v, wanted);
+      const std::vector<serve_reply> served =
+          co_await ask_everyone<serve_reply>(self_, replays, serve_atom_v, wanted);
+      const serve_reply& batch = served.front();
       if (batch.loss_terms == 0) {
         continue;  // every answer of it was too short: counted in answer/too_short_share
       }

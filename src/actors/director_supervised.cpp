@@ -18,18 +18,16 @@ int64_t director_state::updates_of(const io::training_options& training) const {
   return std::max<int64_t>(1, std::llround(std::floor(examples / static_cast<double>(training.batch))));
 }
 
-task<statistics> director_state::evaluate_held_out(caf::strong_actor_ptr trainee) {
+task<statistics> director_state::evaluate_held_out(caf::strong_actor_ptr cast::*trainee) {
   // The policy and the reward model answer evaluate alike, so either's interface serves to ask.
-  const auto loader = part<loader_actor>(cast_.loader);
-  const auto model = part<policy_actor>(trainee);
-  const serve_command wanted{serving::held_out, 0};
-  const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+  const auto models = everyone<policy_actor>(trainee);
+  const serve_reply served = co_await serve(serving::held_out, 0);
   if (served.sequences == 0) {
     co_return statistics{};
   }
   const train_command command{.batch_id = served.batch_id};
-  const train_reply reply = co_await ask<train_reply>(self_, model, evaluate_atom_v, command);
-  co_return reply.statistics;
+  const std::vector<train_reply> replies = co_await ask_everyone<train_reply>(self_, models, evaluate_atom_v, command);
+  co_return replies.front().statistics;
 }
 
 static std::string summary_of(const statistics& values) {
@@ -45,9 +43,8 @@ static std::string summary_of(const statistics& values) {
 
 task<> director_state::supervised(supervised_plan plan) {
   co_await restore(plan.phase);
-  const auto loader = part<loader_actor>(cast_.loader);
-  const auto trainee = part<policy_actor>(plan.trainee);
-  const auto optimizer = part<optimizer_actor>(plan.optimizer);
+  const auto trainees = everyone<policy_actor>(plan.trainee);
+  const auto optimizers = everyone<optimizer_actor>(plan.optimizer);
   const auto total = static_cast<uint64_t>(updates_of(plan.training));
   const engine::schedule_settings schedule = schedule_of(plan.training.optimizer, static_cast<int64_t>(total));
   const std::string model = plan.phase == "sft" ? "policy" : "reward";
@@ -59,12 +56,11 @@ task<> director_state::supervised(supervised_plan plan) {
     co_await record(std::move(before));
   }
   while (state_.counter < total && !stopping_) {
-    const serve_command wanted{serving::training, state_.counter};
-    const serve_reply served = co_await ask<serve_reply>(self_, loader, serve_atom_v, wanted);
+    const serve_reply served = co_await serve(serving::training, state_.counter);
     const train_command command{.batch_id = served.batch_id, .loss_terms = served.loss_terms};
-    const train_reply learned = co_await ask<train_reply>(self_, trainee, train_atom_v, command);
+    const train_reply learned = together(co_await ask_everyone<train_reply>(self_, trainees, train_atom_v, command));
     const step_command step{state_.counter + 1, engine::learning_rate(schedule, static_cast<int64_t>(state_.counter))};
-    const step_reply stepped = co_await ask<step_reply>(self_, optimizer, step_atom_v, step);
+    const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
     ++state_.counter;
 
     metrics_record line;

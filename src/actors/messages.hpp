@@ -47,17 +47,17 @@ using sequence_handle = local_handle<finished_sequence>;
 using scores_handle = local_handle<sequence_scores>;
 using minibatch_handle = local_handle<minibatch>;
 
-/// A worker's first words to the supervisor.
+/// A rank's first words to the supervisor.
 struct hello {
   uint64_t attempt = 0;
-  int32_t rank = 0;
+  int32_t rank = 0, ranks = 1;
   std::string host;
   int64_t pid = 0;
   caf::strong_actor_ptr stage;
 };
 
 template <class Inspector> auto inspect(Inspector& f, hello& x) {
-  return f(caf::meta::type_name("hello"), x.attempt, x.rank, x.host, x.pid, x.stage);
+  return f(caf::meta::type_name("hello"), x.attempt, x.rank, x.ranks, x.host, x.pid, x.stage);
 }
 
 /// Sent by a worker several times a second. `pulse` counts pieces of work done, so a rank whose beats go on while its
@@ -116,24 +116,27 @@ template <class Inspector> auto inspect(Inspector& f, serve_reply& x) {
   return f(caf::meta::type_name("serve_reply"), x.batch_id, x.sequences, x.tokens, x.loss_terms);
 }
 
-/// Runs the rollout of a served batch of prompts for at most `steps` decode steps.
+/// Runs this rank's share of the rollout of a served batch of prompts for at most `steps` decode steps. Every rank has the
+/// whole batch, so prompts go from one rank to another by their places in it.
 struct generate_command {
   uint64_t batch_id = 0;
   int64_t steps = 0;
+  std::vector<uint64_t> give, take;  ///< prompts that leave this rank's share before it has begun them, and that join it
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
-  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps);
+  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps, x.give, x.take);
 }
 
 struct generate_reply {
-  int64_t unfinished = 0;  ///< sequences still waiting or in flight; 0 ends the rollout
+  int64_t unfinished = 0;  ///< sequences still waiting or in flight; 0 ends the rank's share
   int64_t finished = 0, answer_tokens = 0;
   double seconds = 0;
+  std::vector<uint64_t> waiting;  ///< prompts that have not been begun
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_reply& x) {
-  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.finished, x.answer_tokens, x.seconds);
+  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.finished, x.answer_tokens, x.seconds, x.waiting);
 }
 
 /// Scores what has been queued so far, at most `sequences` of them.

@@ -4,6 +4,7 @@
 #include "actors/options.hpp"
 #include "actors/stop_strings.hpp"
 #include "actors/stopwatch.hpp"
+#include "engine/parallel/division.hpp"
 #include "engine/train/scoring.hpp"
 
 #include <cmath>
@@ -23,62 +24,115 @@ kernels::sampling_settings policy_state::sampling() const {
   return sampling;
 }
 
-void policy_state::begin_rollout(const example_batch& batch) {
-  const io::job& job = settings_.job;
+/// What a rollout draws for each prompt.
+struct rollout_size {
+  int64_t samples = 1, new_tokens = 0;
+};
+
+static rollout_size size_of(const io::job& job, io::phase phase, serving what) {
+  if (phase == io::phase::pairs) {
+    return {job.pairs.samples_per_prompt,
+            job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens};
+  }
+  return {what == serving::held_out_prompts ? job.evaluation.samples_per_prompt : job.ppo.samples_per_prompt,
+          job.generation.max_new_tokens};
+}
+
+void policy_state::begin_rollout(const batch_handle& batch) {
   const model& m = *settings_.trained->of;
-  const bool making_pairs = settings_.phase == io::phase::pairs;
-  const bool evaluating = batch.what == serving::held_out_prompts;
-  const int64_t samples = making_pairs ? job.pairs.samples_per_prompt
-                          : evaluating ? job.evaluation.samples_per_prompt
-                                       : job.ppo.samples_per_prompt;
-  const int64_t new_tokens =
-      making_pairs && job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
-  if (!generator_) {
-    generator_ = std::make_unique<engine::generator>(m.net, m.weights.data(),
-                                                     generator_settings_of(job.generation, m.net.description()));
+  if (generator_) {
+    generator_->cancel();  // of a rollout that was given up
+  } else {
+    generator_ = std::make_unique<engine::generator>(
+        m.net, m.weights.data(), generator_settings_of(settings_.job.generation, m.net.description()));
   }
+  rollout_ = batch;
   sequences_.clear();
-  for (size_t p = 0; p < batch.prompts.size(); ++p) {
-    engine::generation_request request{.sequence_ids = {},
-                                       .prompt = batch.prompts[p].tokens,
-                                       .max_new_tokens = new_tokens,
-                                       .sampling = sampling(),
-                                       .seed = job.run.seed + (evaluating ? evaluation_seed_offset : 0),
-                                       .stop_tokens = stop_tokens_of(m, *settings_.tokens),
-                                       .stop = make_stop_check(settings_.tokens, job.generation.stop)};
-    for (int64_t s = 0; s < samples; ++s) {
-      const uint64_t id = make_sequence_id(batch.draw, p, static_cast<uint64_t>(s));
-      request.sequence_ids.push_back(id);
-      sequences_[id] = {.from = batch.prompts[p], .batch_id = batch.id};
-    }
-    generator_->submit(std::move(request));
+  const auto [samples, new_tokens] = size_of(settings_.job, settings_.phase, batch->what);
+  std::vector<int64_t> tokens;
+  for (const prompt& one : batch->prompts) {
+    tokens.push_back(static_cast<int64_t>(one.tokens.size()) + samples * new_tokens);
   }
-  rollout_ = batch.id;
+  const std::vector<int> rank_of = engine::divide_by_tokens(tokens, settings_.group->size());
+  for (size_t p = 0; p < batch->prompts.size(); ++p) {
+    if (rank_of[p] == settings_.group->rank()) {
+      take_prompt(p);
+    }
+  }
+}
+
+std::vector<uint64_t> policy_state::sequence_ids(uint64_t prompt) const {
+  std::vector<uint64_t> ids;
+  const int64_t samples = size_of(settings_.job, settings_.phase, rollout_->what).samples;
+  for (int64_t s = 0; s < samples; ++s) {
+    ids.push_back(make_sequence_id(rollout_->draw, prompt, static_cast<uint64_t>(s)));
+  }
+  return ids;
+}
+
+void policy_state::take_prompt(uint64_t prompt) {
+  if (prompt >= rollout_->prompts.size()) {
+    throw error(errc::bad_argument, "prompt {} of a batch of {}", prompt, rollout_->prompts.size());
+  }
+  const io::job& job = settings_.job;
+  const bool evaluating = rollout_->what == serving::held_out_prompts;
+  engine::generation_request request{
+      .sequence_ids = sequence_ids(prompt),
+      .prompt = rollout_->prompts[prompt].tokens,
+      .max_new_tokens = size_of(job, settings_.phase, rollout_->what).new_tokens,
+      .sampling = sampling(),
+      .seed = job.run.seed + (evaluating ? evaluation_seed_offset : 0),
+      .stop_tokens = stop_tokens_of(*settings_.trained->of, *settings_.tokens),
+      .stop = make_stop_check(settings_.tokens, job.generation.stop)};
+  for (const uint64_t id : request.sequence_ids) {
+    sequences_[id] = prompt;
+  }
+  generator_->submit(std::move(request));
+}
+
+void policy_state::give_prompt(uint64_t prompt) {
+  const std::vector<uint64_t> ids = sequence_ids(prompt);
+  generator_->withdraw(ids.front());
+  for (const uint64_t id : ids) {
+    sequences_.erase(id);
+  }
 }
 
 generate_reply policy_state::generate(const generate_command& command) {
   const operation_scope scope(settings_.on->pulse, "generate");
   const stopwatch watch;
   if (const auto found = batches_.find(command.batch_id); found != batches_.end()) {
-    if (generator_) {
-      generator_->cancel();  // of a rollout that was given up
-    }
-    begin_rollout(*found->second);
+    const batch_handle batch = std::move(found->second);
     batches_.erase(found);
-  } else if (rollout_ != command.batch_id) {
+    begin_rollout(batch);
+  } else if (!rollout_.value || rollout_->id != command.batch_id) {
     throw error(errc::bad_argument, "batch {} was not served to the policy", command.batch_id);
+  }
+  for (const uint64_t prompt : command.give) {
+    give_prompt(prompt);
+  }
+  for (const uint64_t prompt : command.take) {
+    take_prompt(prompt);
   }
   const engine::generator_counters before = generator_->counters();
   for (int64_t i = 0; i < command.steps && !generator_->idle(); ++i) {
     generator_->step(settings_.on->ctx);
     settings_.on->pulse.touch();
   }
+  return report(before, watch);
+}
+
+generate_reply policy_state::report(const engine::generator_counters& before, const stopwatch& watch) {
   const auto known = static_cast<int64_t>(sequences_.size());
   send_finished();
-  const generate_reply reply{.unfinished = generator_->unfinished(),
-                             .finished = known - static_cast<int64_t>(sequences_.size()),
-                             .answer_tokens = generator_->counters().answer_tokens - before.answer_tokens,
-                             .seconds = watch.seconds()};
+  generate_reply reply{.unfinished = generator_->unfinished(),
+                       .finished = known - static_cast<int64_t>(sequences_.size()),
+                       .answer_tokens = generator_->counters().answer_tokens - before.answer_tokens,
+                       .seconds = watch.seconds(),
+                       .waiting = {}};
+  for (const uint64_t id : generator_->not_begun()) {
+    reply.waiting.push_back(sequences_.at(id));
+  }
   if (reply.unfinished == 0) {
     generator_->release_memory();
   }
@@ -89,9 +143,9 @@ void policy_state::send_finished() {
   for (engine::generated_sequence& done : generator_->take_finished()) {
     const auto known = sequences_.find(done.sequence_id);
     auto sequence = std::make_shared<finished_sequence>();
-    sequence->batch_id = known->second.batch_id;
+    sequence->batch_id = rollout_->id;
     sequence->sequence_id = done.sequence_id;
-    sequence->prompt = std::move(known->second.from);
+    sequence->prompt = rollout_->prompts[known->second];
     sequence->answer = std::move(done.ids);
     sequence->logprob = std::move(done.logprobs);
     sequence->finished = done.finish == engine::finish_reason::stop;

@@ -5,8 +5,10 @@
 #include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "actors/model_files.hpp"
+#include "actors/stopwatch.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/generate/generator.hpp"
+#include "engine/parallel/communicator.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "io/job.hpp"
 #include "io/tokenizer/tokenizer.hpp"
@@ -41,6 +43,7 @@ struct policy_settings {
   device_ptr on;
   trained_model_ptr trained;  ///< its learner is null where the phase does not train the policy
   tokenizer_ptr tokens;
+  engine::communicator_ptr group;     ///< the ranks that share its work
   std::vector<caf::actor> receivers;  ///< of finished sequences: scorers and replay
 };
 
@@ -58,12 +61,11 @@ public:
   train_reply evaluate(const train_command& command);
 
 private:
-  struct in_flight {
-    prompt from;
-    uint64_t batch_id = 0;
-  };
-
-  void begin_rollout(const example_batch& batch);
+  void begin_rollout(const batch_handle& batch);
+  std::vector<uint64_t> sequence_ids(uint64_t prompt) const;
+  void take_prompt(uint64_t prompt);
+  void give_prompt(uint64_t prompt);
+  generate_reply report(const engine::generator_counters& before, const stopwatch& watch);
   kernels::sampling_settings sampling() const;
   void send_finished();
   engine::lm_statistics learn_text(const batch_handle& batch, const train_command& command);
@@ -74,8 +76,8 @@ private:
   policy_settings settings_;
   std::unique_ptr<engine::train_workspace> workspace_;
   std::unique_ptr<engine::generator> generator_;
-  uint64_t rollout_ = 0;  ///< batch under way; meaningful while generator_ is not idle
-  std::map<uint64_t, in_flight> sequences_;
+  batch_handle rollout_;                    ///< under way: the prompts of all ranks
+  std::map<uint64_t, uint64_t> sequences_;  ///< of this rank, unfinished: the place of each one's prompt in the batch
   std::map<uint64_t, batch_handle> batches_;
   std::map<uint64_t, minibatch_handle> minibatches_;
 };

@@ -1,28 +1,19 @@
 #include "actors/reference.hpp"
 
 #include "actors/guarded.hpp"
-#include "actors/stopwatch.hpp"
 #include "engine/train/scoring.hpp"
 
 namespace troupe::actors {
 
 score_reply reference_state::score(const score_command& command) {
   const operation_scope scope(settings.on->pulse, "reference scoring");
-  const stopwatch watch;
-  score_reply reply;
-  while (reply.scored < command.sequences && queue.waiting() > 0) {
-    const auto taken = queue.take(command.sequences - reply.scored, settings.micro_batch_tokens);
-    const engine::packed_batch batch = pack(taken);
-    const std::vector<float> logprob_A = engine::answer_log_probs(
-        settings.on->ctx, settings.of->net, settings.of->weights.data(), batch, settings.temperature);
-    send_answer_scores(settings.replay, scorer::reference, taken, logprob_A);
-    reply.scored += static_cast<int64_t>(taken.size());
-    reply.tokens += batch.tokens();
-    settings.on->pulse.touch();
-  }
-  reply.waiting = queue.waiting();
-  reply.seconds = watch.seconds();
-  return reply;
+  return score_waiting(queue, *settings.on, command, settings.micro_batch_tokens,
+                       [this](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+                         const std::vector<float> logprob_A =
+                             engine::answer_log_probs(settings.on->ctx, settings.of->net, settings.of->weights.data(),
+                                                      batch, settings.temperature);
+                         send_answer_scores(settings.replay, scorer::reference, taken, logprob_A);
+                       });
 }
 
 reference_actor::behavior_type reference(reference_actor::stateful_pointer<reference_state> self,

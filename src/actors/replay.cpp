@@ -15,7 +15,7 @@ namespace troupe::actors {
 
 void replay_state::add(const scores_handle& scores) { rollout_[scores->sequence_id].scores[scores->by] = scores; }
 
-replay_state::rollout replay_state::take_rollout() {
+rollout replay_state::take_rollout() {
   rollout sequences;
   for (auto& [id, one] : rollout_) {
     if (one.sequence.value == nullptr || static_cast<int>(one.scores.size()) != settings_->scorers) {
@@ -25,10 +25,10 @@ replay_state::rollout replay_state::take_rollout() {
     sequences.push_back(std::move(one));
   }
   rollout_.clear();
-  return sequences;
+  return gather_rollout(*settings_->group, std::move(sequences));
 }
 
-float replay_state::total_reward(const entry& one) const {
+float replay_state::total_reward(const scored_sequence& one) const {
   const std::vector<float>& raw = one.scores.at(scorer::reward)->values;
   double total = 0;
   for (size_t s = 0; s < raw.size(); ++s) {
@@ -39,7 +39,7 @@ float replay_state::total_reward(const entry& one) const {
 
 void replay_state::join(const rollout& sequences) {
   arrays_ = {};
-  for (const entry& one : sequences) {
+  for (const scored_sequence& one : sequences) {
     const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
       to.insert(to.end(), from.begin(), from.end());
     };
@@ -55,7 +55,7 @@ void replay_state::join(const rollout& sequences) {
 void replay_state::describe(const rollout& sequences, assemble_reply& reply) const {
   for (size_t s = 0; s < settings_->reward_sources.size(); ++s) {
     std::vector<float> raw;
-    for (const entry& one : sequences) {
+    for (const scored_sequence& one : sequences) {
       raw.push_back(one.scores.at(scorer::reward)->values[s]);
     }
     reply.statistics["reward/" + settings_->reward_sources[s].name + "_mean"] = engine::moments_of(raw).mean;
@@ -80,6 +80,7 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
                        .mean = statistic(command.reward_scale, "mean"),
                        .squares = statistic(command.reward_scale, "squares")};
   assemble_reply reply;
+  const bool keep = !command.keep.empty() && writes_files();
   try {
     reply.statistics =
         engine::finish_experience(experience_of(settings_->job.ppo, command.kl_coefficient), seen, arrays_);
@@ -87,12 +88,14 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
     if (failure.code() != errc::not_finite || command.keep.empty()) {
       throw;
     }
-    write(sequences, command, false);
+    if (keep) {
+      write(sequences, command, false);
+    }
     throw error(errc::not_finite, "{}; the experience is kept in {}", failure.what(), command.keep);
   }
   describe(sequences, reply);
   reply.reward_scale = {{"count", static_cast<double>(seen.count)}, {"mean", seen.mean}, {"squares", seen.squares}};
-  if (!command.keep.empty()) {
+  if (keep) {
     write(sequences, command, true);
   }
   assembled_ = std::move(sequences);
@@ -117,7 +120,7 @@ io::experience replay_state::file_contents(const rollout& sequences, const assem
     e.reward_names.push_back(source.name);
   }
   e.sequence_offset_B1 = {0};
-  for (const entry& one : sequences) {
+  for (const scored_sequence& one : sequences) {
     const finished_sequence& s = *one.sequence;
     e.sequence_id_B.push_back(s.sequence_id);
     e.prompt_id_B.push_back(s.prompt.prompt_id);
@@ -162,7 +165,7 @@ train_reply replay_state::save_pairs(uint64_t iteration) {
   std::vector<uint64_t> prompts;
   std::vector<float> rewards;
   train_reply reply;
-  for (const entry& one : sequences) {
+  for (const scored_sequence& one : sequences) {
     prompts.push_back(one.sequence->sequence_id >> 12);  // (draw, prompt), without the sample
     rewards.push_back(total_reward(one));
     reply.tokens += static_cast<int64_t>(one.sequence->answer.size());
@@ -180,8 +183,10 @@ train_reply replay_state::save_pairs(uint64_t iteration) {
                      .rejected_reward = static_cast<double>(rewards[r])});
     margins.merge({.count = 1, .mean = static_cast<double>(rewards[c] - rewards[r])});
   }
-  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
-  io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs);
+  if (writes_files()) {
+    settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+    io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs);
+  }
   reply.statistics = {{"pairs/made", static_cast<double>(pairs.size())},
                       {"pairs/samples", static_cast<double>(sequences.size())},
                       {"pairs/reward_mean", engine::moments_of(rewards).mean},

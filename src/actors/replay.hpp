@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/material.hpp"
+#include "actors/rollout.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/train/experience.hpp"
 #include "io/experience.hpp"
@@ -41,8 +42,9 @@ struct replay_settings {
   std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
   std::vector<std::string> source_names;          ///< data sets
   std::string job_digest, policy_digest;
-  uint64_t attempt = 0;  ///< may write only while it is the run's
-  int scorers = 1;       ///< how many parts make a sequence complete
+  uint64_t attempt = 0;            ///< may write only while it is the run's
+  int scorers = 1;                 ///< how many parts make a sequence complete
+  engine::communicator_ptr group;  ///< every rank assembles the rollout of all; rank 0 writes the files
 };
 
 class replay_state {
@@ -58,15 +60,10 @@ public:
   void set_learners(std::vector<caf::actor> learners) { learners_ = std::move(learners); }
 
 private:
-  struct entry {
-    sequence_handle sequence;
-    std::map<scorer, scores_handle> scores;
-  };
-  using rollout = std::vector<entry>;  ///< by sequence id
-
-  /// Takes what has been collected. Errors  bad_argument: a sequence lacks a part.
+  /// Takes what all ranks have collected.   Errors  bad_argument: a sequence lacks a part; lost_peer.
   rollout take_rollout();
-  float total_reward(const entry& one) const;
+  bool writes_files() const { return settings_->group->rank() == 0; }
+  float total_reward(const scored_sequence& one) const;
   void join(const rollout& sequences);
   void describe(const rollout& sequences, assemble_reply& reply) const;
   io::experience file_contents(const rollout& sequences, const assemble_command& command) const;
@@ -76,7 +73,7 @@ private:
 
   std::optional<replay_settings> settings_;
   std::vector<caf::actor> learners_;
-  std::map<uint64_t, entry> rollout_;  ///< being collected
+  std::map<uint64_t, scored_sequence> rollout_;  ///< being collected on this rank
 
   rollout assembled_;
   engine::rollout_arrays arrays_;  ///< of `assembled_`

@@ -25,7 +25,7 @@ static double measure_of(const io::valence& valence, io::valence_measure measure
   return 0;
 }
 
-std::vector<float> reward_state::judge(const reward_judge& by, const std::vector<sequence_handle>& sequences,
+std::vector<float> reward_state::judge(const reward_judge& by, std::span<const sequence_handle> sequences,
                                        const engine::packed_batch& batch) {
   if (by.source.kind == io::reward_kind::model) {
     return engine::end_scores(settings_.on->ctx, by.of->net, by.of->weights.data(), batch);
@@ -41,33 +41,28 @@ std::vector<float> reward_state::judge(const reward_judge& by, const std::vector
   return rewards;
 }
 
+void reward_state::send_verdicts(std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+  std::vector<std::vector<float>> by_judge;
+  for (const reward_judge& one : settings_.judges) {
+    by_judge.push_back(judge(one, taken, batch));
+  }
+  for (size_t b = 0; b < taken.size(); ++b) {
+    auto scores = std::make_shared<sequence_scores>();
+    scores->sequence_id = taken[b]->sequence_id;
+    scores->by = scorer::reward;
+    for (const auto& rewards : by_judge) {
+      scores->values.push_back(rewards[b]);
+    }
+    caf::anon_send(settings_.replay, scores_handle{std::move(scores)});
+  }
+}
+
 score_reply reward_state::score(const score_command& command) {
   const operation_scope scope(settings_.on->pulse, "reward scoring");
-  const stopwatch watch;
-  score_reply reply;
-  while (reply.scored < command.sequences && queue_.waiting() > 0) {
-    const auto taken = queue_.take(command.sequences - reply.scored, settings_.job.ppo.micro_batch_tokens);
-    const engine::packed_batch batch = pack(taken);
-    std::vector<std::vector<float>> by_judge;
-    for (const reward_judge& one : settings_.judges) {
-      by_judge.push_back(judge(one, taken, batch));
-    }
-    for (size_t b = 0; b < taken.size(); ++b) {
-      auto scores = std::make_shared<sequence_scores>();
-      scores->sequence_id = taken[b]->sequence_id;
-      scores->by = scorer::reward;
-      for (const auto& rewards : by_judge) {
-        scores->values.push_back(rewards[b]);
-      }
-      caf::anon_send(settings_.replay, scores_handle{std::move(scores)});
-    }
-    reply.scored += static_cast<int64_t>(taken.size());
-    reply.tokens += batch.tokens();
-    settings_.on->pulse.touch();
-  }
-  reply.waiting = queue_.waiting();
-  reply.seconds = watch.seconds();
-  return reply;
+  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens,
+                       [this](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+                         send_verdicts(taken, batch);
+                       });
 }
 
 batch_handle reward_state::take_batch(uint64_t id) {

@@ -61,8 +61,9 @@ public:
   train_reply evaluate(const train_command& command);
 
 private:
-  std::vector<float> judge(const reward_judge& by, const std::vector<sequence_handle>& sequences,
+  std::vector<float> judge(const reward_judge& by, std::span<const sequence_handle> sequences,
                            const engine::packed_batch& batch);
+  void send_verdicts(std::span<const sequence_handle> taken, const engine::packed_batch& batch);
   batch_handle take_batch(uint64_t id);
 
   reward_settings settings_;

@@ -1,6 +1,7 @@
 #include "actors/run.hpp"
 
 #include "actors/control_channel.hpp"
+#include "actors/launcher.hpp"
 #include "io/atomic_file.hpp"
 
 #include <spdlog/spdlog.h>
@@ -28,6 +29,12 @@ void keep_job(const io::run_directory& run, const io::job& job) {
     }
   }
   io::write_file_atomically(run.job(), io::job_text(job));
+}
+
+std::string host_name() {
+  char name[256] = {};
+  ::gethostname(name, sizeof(name) - 1);
+  return name;
 }
 
 /// Signals that ask for a stop, blocked in every thread and taken by one.
@@ -68,29 +75,38 @@ run_result run_job(const run_settings& settings) {
       metrics_settings{.run = run, .terminal = ::isatty(STDERR_FILENO) == 1, .log_every = settings.job.run.log_every});
   std::promise<run_result> ended;
   std::future<run_result> result = ended.get_future();
+  const std::optional<allocation> given = read_allocation(current_environment());
+  // Ranks on other nodes come over the network; those on this machine need not be reachable from elsewhere.
+  const std::string address = given ? "0.0.0.0" : "127.0.0.1";
+  const std::string host = given ? host_name() : "127.0.0.1";
   auto port = std::make_shared<uint16_t>(0);
-  const worker_command command = [&, port](uint64_t attempt) {
+  const worker_command command = [&, port](uint64_t attempt, const launch_plan& plan) {
+    const bool child = plan.kind == launcher_kind::child;
     return std::vector<std::string>{settings.program.string(),
                                     "worker",
                                     "--run",
-                                    run.root().string(),
+                                    std::filesystem::absolute(run.root()).string(),
                                     "--host",
-                                    "127.0.0.1",
+                                    host,
                                     "--port",
                                     std::to_string(*port),
                                     "--supervisor-pid",
-                                    std::to_string(::getpid()),
+                                    std::to_string(child ? ::getpid() : 0),
                                     "--attempt",
-                                    std::to_string(attempt)};
+                                    std::to_string(attempt),
+                                    "--ranks",
+                                    std::to_string(plan.ranks),
+                                    "--threads",
+                                    std::to_string(plan.threads_per_rank)};
   };
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
       supervisor,
       supervisor_settings{
-          .job = settings.job, .run = run, .command = command, .metrics = on_metrics, .on_end = [&ended](run_result r) {
+          .job = settings.job, .run = run, .given = given, .command = command, .metrics = on_metrics, .on_end = [&ended](run_result r) {
             ended.set_value(std::move(r));
           }});
-  *port = publish(caf::actor_cast<caf::actor>(on_duty), "127.0.0.1");
+  *port = publish(caf::actor_cast<caf::actor>(on_duty), address);
   caf::anon_send(on_duty, run_atom_v);
 
   while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {

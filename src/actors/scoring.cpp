@@ -1,5 +1,6 @@
 #include "actors/scoring.hpp"
 
+#include "actors/stopwatch.hpp"
 #include "actors/type_ids.hpp"
 
 #include <caf/all.hpp>
@@ -30,6 +31,24 @@ engine::packed_batch pack(std::span<const sequence_handle> sequences) {
     batch.add(tokens, static_cast<int64_t>(one->prompt.tokens.size()));
   }
   return batch;
+}
+
+score_reply score_waiting(
+    scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+    const std::function<void(std::span<const sequence_handle>, const engine::packed_batch&)>& score) {
+  const stopwatch watch;
+  score_reply reply;
+  while (reply.scored < command.sequences && queue.waiting() > 0) {
+    const auto taken = queue.take(command.sequences - reply.scored, token_budget);
+    const engine::packed_batch batch = pack(taken);
+    score(taken, batch);
+    reply.scored += static_cast<int64_t>(taken.size());
+    reply.tokens += batch.tokens();
+    on.pulse.touch();
+  }
+  reply.waiting = queue.waiting();
+  reply.seconds = watch.seconds();
+  return reply;
 }
 
 void send_answer_scores(const caf::actor& receiver, scorer by, std::span<const sequence_handle> sequences,

@@ -2,10 +2,12 @@
 /// them the device, and are then scored in micro-batches, in the order of their ids.
 #pragma once
 
+#include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "engine/train/batch.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -26,6 +28,12 @@ private:
 
 /// Prompt and answer of each, end to end.
 engine::packed_batch pack(std::span<const sequence_handle> sequences);
+
+/// Scores what waits, as far as the command asks, in micro-batches of about `token_budget` tokens: `score` is given each
+/// and sends what it finds.
+score_reply score_waiting(
+    scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+    const std::function<void(std::span<const sequence_handle> taken, const engine::packed_batch& batch)>& score);
 
 /// Sends each sequence its part of `values`, whose answers stand end to end, to `receiver`.
 void send_answer_scores(const caf::actor& receiver, scorer by, std::span<const sequence_handle> sequences,

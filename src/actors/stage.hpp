@@ -5,6 +5,7 @@
 #include "actors/model_files.hpp"
 #include "actors/reward.hpp"
 #include "actors/type_ids.hpp"
+#include "engine/parallel/communicator.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job.hpp"
 #include "io/run_directory.hpp"
@@ -29,6 +30,7 @@ struct stage_settings {
   io::run_directory run;
   uint64_t attempt = 0;
   device_ptr on;
+  engine::world* ranks = nullptr;  ///< outlives the stage
 };
 
 class stage_state {
@@ -49,7 +51,9 @@ private:
   std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
   model_ptr load_policy(const std::filesystem::path& folder) const;
   model_ptr load_critic(const std::filesystem::path& policy_folder) const;
-  trained_model_ptr with_learner(model_ptr of, const io::optimizer_options& options) const;
+  /// `zero`: its ZeRO stage. Opens the communicator of the model's gradients, so all ranks call it in the same order.
+  trained_model_ptr with_learner(model_ptr of, const io::optimizer_options& options, int64_t zero,
+                                 const std::string& name) const;
   std::shared_ptr<const io::tokenizer> load_tokens(const std::filesystem::path& folder, const model& m) const;
   io::phase_data load_data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
   std::vector<reward_judge> load_judges(const std::vector<io::reward_source>& sources) const;
@@ -61,6 +65,7 @@ private:
   stage_actor::stateful_pointer<stage_state> self_;
   std::optional<stage_settings> settings_;
   std::vector<caf::strong_actor_ptr> spawned_;
+  engine::communicator_ptr work_;  ///< for what ranks tell each other besides gradients
 };
 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings);

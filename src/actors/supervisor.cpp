@@ -6,7 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <thread>
 
 namespace troupe::actors {
 
@@ -30,11 +32,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
     }
     return caf::exit_reason::user_shutdown;
   });
-  self_->set_down_handler([this](const caf::down_msg& down) {
-    if (!over_ && !result_ && stage_ && down.source == stage_->address()) {
-      condemn(io::ledger_kind::worker_failed, "the connection to it was lost");
-    }
-  });
+  self_->set_down_handler([this](const caf::down_msg& down) { note_lost_connection(down); });
   ledger_.emplace(settings_->run);
   for (const io::ledger_event& event : io::read_ledger(settings_->run.ledger())) {
     if (event.kind == io::ledger_kind::phase_finished) {
@@ -55,6 +53,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       [this](const attempt_result& result) { note_result(result); },
       [this](stop_atom, int32_t signal) { request_stop(signal); },
       [this](exited_atom, uint64_t attempt, int32_t status) { note_exit(attempt, status); },
+      [this](retry_atom) { start_attempt(); },
       [this](tick_atom) {
         look_at_deadlines();
         if (!over_) {
@@ -64,27 +63,61 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
   };
 }
 
+static placement placement_of(const io::job& job) {
+  return {.ranks = job.place.ranks,
+          .min_nodes = job.place.min_nodes,
+          .shrink = job.place.shrink,
+          .lanes = job.run.lanes,
+          .threads_per_rank = job.run.threads};
+}
+
 void supervisor_state::start_attempt() {
+  if (over_) {
+    return;
+  }
   try {
     child_.reset();
     settings_->run.clean_up();
     attempt_ = static_cast<uint64_t>(settings_->run.begin_attempt());
-    stage_ = nullptr;
-    director_ = nullptr;
     result_.reset();
     failure_.clear();
-    pulse_ = 0;
-    operation_ = "start";
-    started_ = last_progress_ = clock::now();
-    append(io::ledger_kind::attempt_started, {{"ranks", settings_->job.place.ranks}});
-    child_ = std::make_unique<child_process>(
-        settings_->command(attempt_),
-        [target = caf::actor_cast<supervisor_actor>(self_), attempt = attempt_](int status) {
-          caf::anon_send(target, exited_atom_v, attempt, int32_t{status});
-        });
+    started_ = clock::now();
+    const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
+    plan_ = choose(settings_->given, placement_of(settings_->job), hosts_.excluded(started_), cores);
+    if (plan_.requeue) {
+      finish({outcome::stopped, plan_.reason});
+      return;
+    }
+    launch();
   } catch (const std::exception& failure) {
     finish({outcome::failed, failure.what()});
   }
+}
+
+void supervisor_state::launch() {
+  ranks_.begin(plan_.ranks, started_);
+  std::vector<std::pair<std::string, key_value>> fields = {{"ranks", plan_.ranks},
+                                                           {"launcher", std::string(to_string(plan_.kind))}};
+  if (!plan_.hosts.empty()) {
+    std::string hosts;
+    for (const host_share& one : plan_.hosts) {
+      hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : " ", one.host, one.ranks);
+    }
+    fields.emplace_back("hosts", hosts);
+  }
+  if (!plan_.reason.empty()) {
+    fields.emplace_back("reason", plan_.reason);
+  }
+  append(io::ledger_kind::attempt_started, std::move(fields));
+  const environment inherited = current_environment();
+  const auto command =
+      command_for(plan_, settings_->command(attempt_, plan_), inherited, ::geteuid() == 0);
+  child_ = std::make_unique<child_process>(
+      command.argv,
+      [target = caf::actor_cast<supervisor_actor>(self_), attempt = attempt_](int status) {
+        caf::anon_send(target, exited_atom_v, attempt, int32_t{status});
+      },
+      command.extra);
 }
 
 caf::result<note_atom> supervisor_state::welcome(const hello& words) {
@@ -92,14 +125,29 @@ caf::result<note_atom> supervisor_state::welcome(const hello& words) {
     return caf::make_error(caf::sec::runtime_error, static_cast<int32_t>(errc::interrupted),
                            fmt::format("attempt {} is over", words.attempt));
   }
-  stage_ = words.stage;
-  self_->monitor(stage_);
-  last_progress_ = clock::now();
+  try {
+    ranks_.welcome(words, clock::now());
+  } catch (const error& refusal) {
+    return to_caf_error(refusal);
+  }
+  self_->monitor(words.stage);
+  if (ranks_.complete()) {
+    begin_direction();
+  }
+  return note_atom_v;
+}
+
+/// All ranks are there: the plan begins.
+void supervisor_state::begin_direction() {
+  std::vector<stage_actor> stages;
+  for (int64_t r = 0; r < ranks_.size(); ++r) {
+    stages.push_back(caf::actor_cast<stage_actor>(ranks_[r].stage));
+  }
   director_settings plan{.job = settings_->job,
                          .run = settings_->run,
                          .attempt = attempt_,
                          .finished_phases = finished_phases_,
-                         .stage = caf::actor_cast<stage_actor>(stage_),
+                         .stages = std::move(stages),
                          .metrics = settings_->metrics,
                          .supervisor = caf::actor_cast<caf::actor>(self_)};
   director_ = self_->spawn(director, std::move(plan));
@@ -110,15 +158,12 @@ caf::result<note_atom> supervisor_state::welcome(const hello& words) {
   if (stop_signal_ != 0) {
     self_->send(director_, stop_atom_v);
   }
-  return note_atom_v;
 }
 
 void supervisor_state::note_beat(const beat& sign) {
-  if (sign.attempt == attempt_ && (sign.pulse != pulse_ || sign.operation == "idle")) {
-    pulse_ = sign.pulse;
-    last_progress_ = clock::now();
+  if (sign.attempt == attempt_) {
+    ranks_.note(sign, clock::now());
   }
-  operation_ = sign.operation;
 }
 
 void supervisor_state::note_event(const std::string& kind, const std::string& phase, uint64_t counter,
@@ -150,14 +195,21 @@ void supervisor_state::note_result(const attempt_result& result) {
     return;  // condemned meanwhile: what the plan says of a dead worker is only an echo
   }
   if (result.outcome == outcome::failed && result.code == static_cast<int32_t>(errc::lost_peer)) {
-    condemn(io::ledger_kind::worker_failed, result.text);
+    condemn(io::ledger_kind::worker_failed, -1, result.text);
     return;
   }
   result_ = result;
-  if (stage_) {
-    self_->send(caf::actor_cast<stage_actor>(stage_), quit_atom_v);
+  result_time_ = clock::now();
+  for (int64_t r = 0; r < ranks_.size(); ++r) {
+    self_->send(caf::actor_cast<stage_actor>(ranks_[r].stage), quit_atom_v);
   }
-  last_progress_ = clock::now();
+}
+
+void supervisor_state::note_lost_connection(const caf::down_msg& down) {
+  const std::optional<int64_t> rank = ranks_.rank_of(down.source);
+  if (!over_ && !result_ && rank) {
+    condemn(io::ledger_kind::worker_failed, *rank, "the connection to it was lost");
+  }
 }
 
 void supervisor_state::note_exit(uint64_t attempt, int32_t wait_status) {
@@ -171,19 +223,49 @@ void supervisor_state::note_exit(uint64_t attempt, int32_t wait_status) {
     return;
   }
   if (failure_.empty()) {
-    condemn(io::ledger_kind::worker_failed, clean ? "it ended before its work was done" : describe_exit(wait_status));
+    suspect_unheard_hosts();
+    const std::string how = describe_exit(wait_status);
+    condemn(io::ledger_kind::worker_failed, ranks_.size() == 1 ? 0 : -1,
+            clean ? "it ended before its work was done" : how, {{"exit", how}});
   }
   restart_or_give_up();
 }
 
-void supervisor_state::condemn(io::ledger_kind kind, const std::string& reason) {
+/// A launch that fails while some ranks have reported puts the others' hosts under suspicion.
+void supervisor_state::suspect_unheard_hosts() {
+  const std::vector<int64_t> missing = ranks_.unheard();
+  if (missing.empty() || static_cast<int64_t>(missing.size()) == ranks_.size() || !settings_->given) {
+    return;
+  }
+  int64_t first = 0;
+  for (const host_share& one : plan_.hosts) {
+    const bool unheard = std::any_of(missing.begin(), missing.end(),
+                                     [&](int64_t r) { return r >= first && r < first + one.ranks; });
+    if (unheard && one.host != settings_->given->batch_host) {
+      hosts_.suspect(one.host, clock::now());
+    }
+    first += one.ranks;
+  }
+}
+
+void supervisor_state::condemn(io::ledger_kind kind, int64_t rank, const std::string& reason,
+                               std::vector<std::pair<std::string, key_value>> fields) {
   if (!failure_.empty() || over_) {
     return;
   }
   failure_ = reason;
-  failed_ = clock::now();
-  append(kind, {{"rank", int64_t{0}}, {"operation", operation_}, {"reason", reason}});
-  spdlog::warn("worker failed during \"{}\": {}", operation_, reason);
+  if (failed_ == clock::time_point{}) {  // else the recovery from an earlier failure is still under way
+    failed_ = clock::now();
+  }
+  std::string who = "a rank";
+  if (rank >= 0) {
+    const rank_watch::rank& one = ranks_[rank];
+    who = fmt::format("rank {} (host {}, pid {}, in \"{}\")", rank, one.host, one.pid, one.operation);
+    fields.insert(fields.begin(), {{"rank", rank}, {"host", one.host}, {"operation", one.operation}});
+  }
+  fields.emplace_back("reason", reason);
+  append(kind, std::move(fields));
+  spdlog::warn("{}: {}", who, reason);
   dismiss_director();
   if (child_) {
     child_->signal(SIGKILL);
@@ -212,7 +294,14 @@ void supervisor_state::restart_or_give_up() {
   }
   spdlog::info("restarting from the last checkpoint ({} of {} tries)", failures_in_a_row_,
                settings_->job.recovery.restarts);
-  start_attempt();
+  if (ranks_.complete()) {
+    start_attempt();
+    return;
+  }
+  // The launch itself failed: a node may be coming back, or Slurm not be done with the last step.
+  const auto pause = std::min<std::chrono::milliseconds>(failures_in_a_row_ * 1s, 10s);
+  child_.reset();
+  self_->delayed_send(self_, pause, retry_atom_v);
 }
 
 void supervisor_state::request_stop(int32_t signal) {
@@ -223,41 +312,44 @@ void supervisor_state::request_stop(int32_t signal) {
   spdlog::info("stopping at the next boundary (signal {})", signal);
   if (director_) {
     self_->send(director_, stop_atom_v);
-  } else if (!stage_) {
-    condemn(io::ledger_kind::stopped, "stopped before the worker was ready");
+  } else if (!ranks_.complete()) {
+    condemn(io::ledger_kind::stopped, -1, "stopped before the ranks were ready");
   }
 }
-
-double supervisor_state::seconds_since_beat() const { return seconds(clock::now() - last_progress_); }
 
 void supervisor_state::look_at_deadlines() {
   if (over_ || !failure_.empty() || !child_) {
     return;
   }
   const io::recovery_section& limits = settings_->job.recovery;
-  const double silence = seconds_since_beat();
-  const char* wait_for = nullptr;
-  double limit = 0;
-  if (!stage_) {
-    wait_for = "its first word";
-    limit = limits.start_deadline_s;
-  } else if (result_) {
-    wait_for = "its end";
-    limit = limits.stop_deadline_s;
-  } else {
-    wait_for = "progress";
-    limit = limits.worker_deadline_s;
-  }
-  if (silence <= limit) {
+  const auto now = clock::now();
+  if (result_) {  // the work is done and saved: only the ranks' end is missing
+    if (seconds(now - result_time_) > limits.stop_deadline_s) {
+      child_->signal(SIGKILL);
+      result_time_ = now;
+    }
     return;
   }
-  if (result_) {  // its work is done and saved: only its end is missing
-    child_->signal(SIGKILL);
-    last_progress_ = clock::now();
+  if (!ranks_.complete()) {
+    if (const double waited = seconds(now - started_); waited > limits.start_deadline_s) {
+      suspect_unheard_hosts();
+      condemn(io::ledger_kind::worker_hung, ranks_.unheard().front(),
+              fmt::format("waited {:.1f} s for its first word", waited), {{"seconds", waited}});
+    }
     return;
   }
-  condemn(io::ledger_kind::worker_hung, fmt::format("waited {:.1f} s for {} of rank 0 (pid {}, in \"{}\")", silence,
-                                                    wait_for, child_->pid(), operation_));
+  if (const auto [rank, silence] = ranks_.longest_silence(now); silence > limits.silence_deadline_s) {
+    if (settings_->given && ranks_[rank].host != settings_->given->batch_host) {
+      hosts_.suspect(ranks_[rank].host, now);
+    }
+    condemn(io::ledger_kind::worker_hung, rank, fmt::format("no sign of life for {:.1f} s", silence),
+            {{"seconds", silence}});
+    return;
+  }
+  if (const auto [rank, standstill] = ranks_.longest_standstill(now); standstill > limits.worker_deadline_s) {
+    condemn(io::ledger_kind::worker_hung, rank, fmt::format("no progress for {:.1f} s", standstill),
+            {{"seconds", standstill}});
+  }
 }
 
 void supervisor_state::finish(run_result result) {

@@ -1,9 +1,15 @@
 /// The supervisor of a run: owns the run directory and its ledger, starts attempts, detects failure, decides what
 /// happens next. It lives in the process that the user started, outside MPI, and outlives every rank.
+///
+/// Trouble shows in three ways, and the first decides: the launcher's process ends, the connection to a rank is lost, or
+/// a rank falls silent or stands still. Then the whole attempt is ended, without waiting for Slurm to notice, and the
+/// next one starts from the last checkpoint, elsewhere if a node is suspect.
 #pragma once
 
 #include "actors/child_process.hpp"
 #include "actors/director.hpp"
+#include "actors/launcher.hpp"
+#include "actors/rank_watch.hpp"
 #include "actors/metrics.hpp"
 #include "actors/type_ids.hpp"
 #include "io/job.hpp"
@@ -25,9 +31,9 @@ namespace troupe::actors {
 using supervisor_actor = caf::typed_actor<
     // The control channel is open: start the first attempt.
     caf::reacts_to<run_atom>,
-    // A worker's first words; answered with the supervisor's consent. Refused: another attempt's worker.
+    // A rank's first words; answered with the supervisor's consent. Refused: another attempt's rank.
     caf::replies_to<hello>::with<note_atom>,
-    // A worker's sign of life.
+    // A rank's sign of life.
     caf::reacts_to<beat_atom, beat>,
     // From the director: something for the ledger (kind, phase, counter, text).
     caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
@@ -35,8 +41,10 @@ using supervisor_actor = caf::typed_actor<
     caf::reacts_to<attempt_result>,
     // The user wants the run to stop at the next boundary (the signal's number).
     caf::reacts_to<stop_atom, int32_t>,
-    // INTERNAL: a child of this attempt has ended with this wait status.
+    // INTERNAL: the launcher of this attempt has ended with this wait status.
     caf::reacts_to<exited_atom, uint64_t, int32_t>,
+    // INTERNAL: time for the next attempt.
+    caf::reacts_to<retry_atom>,
     // INTERNAL: time to look at the deadlines.
     caf::reacts_to<tick_atom>>;
 
@@ -46,12 +54,13 @@ struct run_result {
   std::string text;
 };
 
-/// Starts the ranks of an attempt; the last two arguments of a worker's command line are the address and the attempt.
-using worker_command = std::function<std::vector<std::string>(uint64_t attempt)>;
+/// The command line of each rank of an attempt.
+using worker_command = std::function<std::vector<std::string>(uint64_t attempt, const launch_plan& plan)>;
 
 struct supervisor_settings {
   io::job job;
   io::run_directory run;
+  std::optional<allocation> given;  ///< by Slurm
   worker_command command;
   metrics_actor metrics;
   std::function<void(run_result)> on_end;  ///< called once, from the supervisor's thread
@@ -68,6 +77,8 @@ private:
   using clock = std::chrono::steady_clock;
 
   void start_attempt();
+  void launch();
+  void begin_direction();
   caf::result<note_atom> welcome(const hello& words);
   void note_beat(const beat& sign);
   void note_exit(uint64_t attempt, int32_t wait_status);
@@ -75,13 +86,16 @@ private:
   void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
   void request_stop(int32_t signal);
   void look_at_deadlines();
-  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
-  void condemn(io::ledger_kind kind, const std::string& reason);
+  void note_lost_connection(const caf::down_msg& down);
+  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next. `rank`: whose fault
+  /// it is; negative: unknown.
+  void condemn(io::ledger_kind kind, int64_t rank, const std::string& reason,
+               std::vector<std::pair<std::string, key_value>> fields = {});
+  void suspect_unheard_hosts();
   void dismiss_director();
   void restart_or_give_up();
   void finish(run_result result);
   void append(io::ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields = {});
-  double seconds_since_beat() const;
 
   supervisor_actor::stateful_pointer<supervisor_state> self_;
   std::optional<supervisor_settings> settings_;
@@ -89,14 +103,14 @@ private:
   std::set<std::string> finished_phases_;
 
   uint64_t attempt_ = 0;
+  launch_plan plan_;
   std::unique_ptr<child_process> child_;
   director_actor director_;
-  caf::strong_actor_ptr stage_;
+  rank_watch ranks_;
+  host_records hosts_;
   std::optional<attempt_result> result_;  ///< of this attempt's director
   std::string failure_;                   ///< why this attempt was condemned
-  clock::time_point started_, last_progress_, failed_;
-  uint64_t pulse_ = 0;
-  std::string operation_;
+  clock::time_point started_, result_time_, failed_;
   int64_t failures_in_a_row_ = 0;
   int32_t stop_signal_ = 0;
   bool over_ = false;

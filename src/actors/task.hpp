@@ -17,9 +17,14 @@
 #include <chrono>
 #include <coroutine>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace troupe::actors {
 
@@ -162,6 +167,103 @@ private:
 template <class Reply, class Self, class Receiver, class... Message>
 auto ask(Self self, Receiver receiver, Message... message) {
   return ask_awaiter<Reply, Self, Receiver, Message...>(self, std::move(receiver), std::move(message)...);
+}
+
+namespace detail {
+
+/// What the callbacks of an ask_everyone share. It outlives the awaiter: a plan that has heard of a failure goes on while
+/// other replies are still to come.
+template <class Reply> struct joint_reply {
+  std::vector<std::optional<Reply>> replies;
+  size_t missing = 0;
+  caf::error reason;
+  std::coroutine_handle<> plan;
+
+  void resume() {
+    if (const auto waiting = std::exchange(plan, nullptr)) {
+      waiting.resume();
+    }
+  }
+};
+
+/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
+/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
+bool found_by_all(const caf::error& reason);
+
+}  // namespace detail
+
+/// Awaits the replies of all `receivers` to one message, or to a message each: replies by receiver. Throws troupe::error
+/// if a request fails.
+template <class Reply, class Self, class Receiver, class Message> class everyone_awaiter {
+public:
+  using joint = detail::joint_reply<Reply>;
+
+  everyone_awaiter(Self self, std::vector<Receiver> receivers, std::function<Message(size_t)> message)
+      : self_(self), receivers_(std::move(receivers)), message_(std::move(message)),
+        joint_(std::make_shared<joint>()) {}
+
+  bool await_ready() const noexcept { return receivers_.empty(); }
+  void await_suspend(std::coroutine_handle<> plan) {
+    joint_->plan = plan;
+    joint_->missing = receivers_.size();
+    joint_->replies.resize(receivers_.size());
+    // The last reply may resume the plan, and so end this awaiter, but never before this function has returned: replies
+    // are handled by the actor that is running it.
+    for (size_t i = 0; i < receivers_.size(); ++i) {
+      Message message = message_(i);
+      std::apply([&](auto&... parts) { request(i, std::move(parts)...); }, message);
+    }
+  }
+  std::vector<Reply> await_resume() {
+    if (joint_->reason) {
+      throw to_troupe_error(joint_->reason);
+    }
+    std::vector<Reply> replies;
+    for (std::optional<Reply>& one : joint_->replies) {
+      replies.push_back(std::move(*one));
+    }
+    return replies;
+  }
+
+private:
+  template <class... Parts> void request(size_t i, Parts... parts) {
+    self_->request(receivers_[i], reply_deadline, std::move(parts)...)
+        .then(
+            [joint = joint_, i](Reply& reply) {
+              joint->replies[i] = std::move(reply);
+              if (--joint->missing == 0) {
+                joint->resume();
+              }
+            },
+            [joint = joint_](const caf::error& reason) {
+              if (!joint->reason) {
+                joint->reason = reason;
+              }
+              if (--joint->missing == 0 || !detail::found_by_all(reason)) {
+                joint->resume();
+              }
+            });
+  }
+
+  Self self_;
+  std::vector<Receiver> receivers_;
+  std::function<Message(size_t)> message_;
+  std::shared_ptr<joint> joint_;
+};
+
+/// The same message to all.
+template <class Reply, class Self, class Receiver, class... Message>
+auto ask_everyone(Self self, std::vector<Receiver> receivers, Message... message) {
+  using parts = std::tuple<Message...>;
+  return everyone_awaiter<Reply, Self, Receiver, parts>(
+      self, std::move(receivers), [all = parts(std::move(message)...)](size_t) { return all; });
+}
+
+/// A message for each: `message(i)` is a tuple.
+template <class Reply, class Self, class Receiver, class Function>
+auto ask_each(Self self, std::vector<Receiver> receivers, Function message) {
+  using parts = std::invoke_result_t<Function, size_t>;
+  return everyone_awaiter<Reply, Self, Receiver, parts>(self, std::move(receivers), std::move(message));
 }
 
 }  // namespace troupe::actors

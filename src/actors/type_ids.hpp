@@ -30,6 +30,7 @@ CAF_ADD_ATOM(troupe, troupe::actors, cut_atom, "cut")
 CAF_ADD_ATOM(troupe, troupe::actors, note_atom, "note")
 CAF_ADD_ATOM(troupe, troupe::actors, introduce_atom, "introduce")
 CAF_ADD_ATOM(troupe, troupe::actors, run_atom, "run")
+CAF_ADD_ATOM(troupe, troupe::actors, retry_atom, "retry")
 
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::statistics))
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::batch_handle))

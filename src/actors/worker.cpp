@@ -5,6 +5,7 @@
 #include "actors/stage.hpp"
 #include "actors/task.hpp"
 #include "actors/type_ids.hpp"
+#include "engine/parallel/communicator.hpp"
 #include "io/run_directory.hpp"
 
 #include <spdlog/spdlog.h>
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -27,13 +29,11 @@ using namespace std::chrono_literals;
 constexpr int exit_dismissed = 0;
 constexpr int exit_lost_supervisor = 3;
 
-/// On the supervisor's own host the kernel ends this process with it; elsewhere the control channel tells.
-void die_with(pid_t supervisor) {
-  if (supervisor == 0) {
-    return;
-  }
+/// The kernel ends this process with the one that started it: the supervisor, or the launcher, which the supervisor ends.
+/// That the supervisor of another host is gone, the control channel tells.
+void die_with_parent(pid_t supervisor) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != supervisor) {  // it died before the line above
+  if (supervisor != 0 && ::getppid() != supervisor) {  // it died before the line above
     std::_Exit(exit_lost_supervisor);
   }
 }
@@ -55,10 +55,10 @@ void log_peak() {
 /// Sends beats from a thread of its own, so that a blocked scheduler cannot silence them.
 class beat_sender {
 public:
-  beat_sender(caf::actor supervisor, uint64_t attempt, device_ptr on)
-      : thread_([this, supervisor = std::move(supervisor), attempt, on = std::move(on)] {
+  beat_sender(caf::actor supervisor, uint64_t attempt, int rank, device_ptr on)
+      : thread_([this, supervisor = std::move(supervisor), attempt, rank, on = std::move(on)] {
           while (!stop_.load()) {
-            beat sign{.attempt = attempt, .rank = 0, .pulse = on->pulse.count(), .operation = on->pulse.operation()};
+            beat sign{.attempt = attempt, .rank = rank, .pulse = on->pulse.count(), .operation = on->pulse.operation()};
             caf::anon_send(supervisor, beat_atom_v, std::move(sign));
             std::this_thread::sleep_for(100ms);
           }
@@ -88,41 +88,66 @@ int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const st
   return code;
 }
 
-}  // namespace
-
-int run_worker(const worker_settings& settings) {
-  die_with(settings.supervisor_pid);
-  const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.root() / "control");
-  caf::actor_system system(config);
-  const auto on = std::make_shared<device>(static_cast<int>(settings.job.run.threads));
-
-  const caf::actor supervisor = connect(system, settings.host, settings.port, 10s);
-  const stage_actor on_stage = system.spawn<caf::detached>(
-      stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on});
-  caf::scoped_actor self(system);
-  hello words{.attempt = settings.attempt,
-              .rank = 0,
-              .host = host_name(),
-              .pid = ::getpid(),
-              .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)};
+/// Tells the supervisor that this rank is there. Ends the process where it is not wanted.
+void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) {
   std::optional<error> refused;
-  on->pulse.begin("idle");
-  const beat_sender beats(supervisor, settings.attempt, on);
   self->request(supervisor, 30s, std::move(words))
       .receive([](note_atom) {}, [&](const caf::error& reason) { refused = to_troupe_error(reason); });
   if (refused) {
     spdlog::warn("the supervisor refused this worker: {}", refused->what());
     std::_Exit(exit_lost_supervisor);
   }
+}
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
+}
+
+int64_t threads_of(const worker_settings& settings) {
+  return settings.job.run.threads > 0 ? settings.job.run.threads : settings.threads;
+}
+
+}  // namespace
+
+void run_worker(const worker_settings& settings) {
+  die_with_parent(settings.supervisor_pid);
+  const io::run_directory run = io::run_directory::open(settings.run);
+  std::unique_ptr<engine::world> ranks =
+      settings.ranks > 1
+          ? engine::mpi_world(static_cast<int>(settings.ranks), milliseconds_of(settings.job.recovery.worker_deadline_s))
+          : engine::solo_world();
+  control_config config(run.root() / "control");
+  caf::actor_system system(config);
+  const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
+  on->pulse.begin("idle");
+
+  const caf::actor supervisor = connect(system, settings.host, settings.port, 10s);
+  const stage_actor on_stage = system.spawn<caf::detached>(
+      stage, stage_settings{
+                 .job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .ranks = ranks.get()});
+  caf::scoped_actor self(system);
+  const beat_sender beats(supervisor, settings.attempt, ranks->rank(), on);
+  report(self, supervisor,
+         {.attempt = settings.attempt,
+          .rank = ranks->rank(),
+          .ranks = ranks->size(),
+          .host = host_name(),
+          .pid = ::getpid(),
+          .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)});
   const int code = wait_for_end(self, supervisor, on_stage);
   if (code != exit_dismissed) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
     std::_Exit(code);
   }
-  log_peak();
-  return code;
+  if (ranks->rank() == 0) {
+    log_peak();
+  }
+  spdlog::default_logger()->flush();
+  ranks.reset();  // the launcher takes a rank that leaves without it for a failure
+  // Everything that was to be kept is on disk. Taking down the actor system has been seen to wait for ever, about once in
+  // seventy ends: the supervisor would then kill this process only after recovery.stop-deadline-s.
+  std::_Exit(code);
 }
 
 }  // namespace troupe::actors

@@ -18,10 +18,13 @@ struct worker_settings {
   std::string host;           ///< of the supervisor
   uint16_t port = 0;
   uint64_t attempt = 0;
-  pid_t supervisor_pid = 0;  ///< on this host; 0: elsewhere
+  pid_t supervisor_pid = 0;  ///< where it is this process's parent; 0: another launcher is
+  int64_t ranks = 1;         ///< more than 1: mpirun or srun started them
+  int64_t threads = 0;       ///< of this rank; 0: all cores
 };
 
-/// Returns the process's exit code: 0 when the supervisor dismissed it.
-int run_worker(const worker_settings& settings);
+/// Ends the process: exit code 0 when the supervisor dismissed it.
+/// Errors  bad_argument, lost_peer: before it began.
+[[noreturn]] void run_worker(const worker_settings& settings);
 
 }  // namespace troupe::actors

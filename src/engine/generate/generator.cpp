@@ -333,6 +333,36 @@ std::vector<generated_sequence> generator::take_finished() {
   return taken;
 }
 
+/// Whether nothing of its request has been computed: it leads all the samples, and never ran.
+static bool is_new(const sequence& s) {
+  return s.computed == 0 && s.followers.size() + 1 == s.request->sequence_ids.size();
+}
+
+std::vector<uint64_t> generator::not_begun() const {
+  std::vector<uint64_t> ids;
+  for (const sequence_ptr& s : state_->waiting) {
+    if (is_new(*s)) {
+      ids.push_back(s->id);
+    }
+  }
+  return ids;
+}
+
+void generator::withdraw(uint64_t first_sequence_id) {
+  state& g = *state_;
+  const auto found = std::find_if(g.waiting.begin(), g.waiting.end(), [&](const sequence_ptr& s) {
+    return s->id == first_sequence_id && is_new(*s);
+  });
+  if (found == g.waiting.end()) {
+    throw error(errc::bad_argument, "sequence {} cannot be withdrawn: it is unknown, or has been begun",
+                first_sequence_id);
+  }
+  for (const uint64_t id : (*found)->request->sequence_ids) {
+    g.unfinished.erase(id);
+  }
+  g.waiting.erase(found);
+}
+
 void generator::cancel() {
   state& g = *state_;
   for (const sequence_ptr& s : g.running) {

@@ -84,6 +84,13 @@ public:
   /// What finished since the last call, in order of sequence id.
   std::vector<generated_sequence> take_finished();
 
+  /// The first sequence id of each request of which nothing has been computed yet, in order of submission.
+  std::vector<uint64_t> not_begun() const;
+
+  /// Takes back the request whose first sequence id this is: another rank will answer it, to the same tokens.
+  /// Errors  bad_argument: it is not one of not_begun().
+  void withdraw(uint64_t first_sequence_id);
+
   /// Gives up everything that is not finished (a stop in the middle of a rollout).
   void cancel();
 
