@@ -101,7 +101,8 @@ scored_sequence read(byte_reader& from) {
     scores->sequence_id = s->sequence_id;
     scores->by = static_cast<scorer>(from.value<uint8_t>());
     scores->values = from.values<std::vector<float>>();
-    one.scores[scores->by] = scores_handle{std::move(scores)};
+    const scorer by = scores->by;
+    one.scores[by] = scores_handle{std::move(scores)};
   }
   one.sequence = sequence_handle{std::move(s)};
   return one;
