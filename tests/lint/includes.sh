@@ -25,6 +25,9 @@ forbid src/kernels 'caf/|hdf5|nlohmann/|boost/|mpi' 'kernels use SIMD and base l
 forbid src/engine 'caf/|hdf5|H5|nlohmann/|boost/|filesystem|fstream' 'engine: no CAF, no HDF5, no JSON, no files'
 forbid src/io 'caf/|mpi|hwy/' 'io: no CAF, no MPI, no SIMD'
 forbid src/actors 'hdf5|H5|nlohmann/|boost/|hwy/' 'actors: no HDF5, no JSON, no program options'
+forbid src/actors 'mpi\.h' 'MPI stands behind engine/parallel'
+forbid jobs 'mpi\.h' 'MPI stands behind engine/parallel'
+forbid src/engine 'mpi\.h' 'MPI stands behind engine/parallel' '--exclude-dir=parallel'
 forbid src/io 'hdf5\.h|H5' 'HDF5 stands behind hdf5.hpp' '--exclude=hdf5*'
 
 if [ "$failed" -eq 0 ]; then

@@ -113,9 +113,12 @@ std::unique_ptr<world> solo_world();
 std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::milliseconds deadline);
 
 /// The ranks that mpirun or srun started. One thread of this object's, the transport, makes all MPI calls, MPI_Init and
-/// MPI_Finalize included. An operation above `deadline` ends the process with a line that names it: collectives cannot be
-/// cancelled. One such object per process.
-/// Errors  bad_argument: MPI started another number of ranks than `ranks`.
+/// MPI_Finalize included; it ends with the last of this object's communicators, and then waits for those of all ranks: a
+/// rank that has failed leaves by _Exit instead. Whoever waits above `deadline`, for a peer to start or to finish too, prints
+/// a line that names the operation and ends the process with status 70. One such object per process.
+/// Limits  2^31 - 1 floats or bytes in one operation.
+/// Errors  bad_argument: MPI started another number of ranks than `ranks`, or was already used; unsupported: built without
+///         MPI, or an operation above the limit.
 std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline);
 
 }  // namespace troupe::engine

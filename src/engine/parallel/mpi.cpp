@@ -1,0 +1,260 @@
+#include "engine/parallel/checked.hpp"
+#include "engine/parallel/joined.hpp"
+#include "engine/parallel/transport.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+namespace troupe::engine {
+
+namespace {
+
+constexpr auto float_bytes = static_cast<int64_t>(sizeof(float));
+
+/// Counts and displacements of parts, in the words of MPI. They must live as long as the operation.
+struct parts {
+  std::vector<int> count_R, displacement_R;
+
+  /// Displacements begin at the first part.
+  parts(const std::vector<int64_t>& offset_R1, int64_t width) {
+    for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
+      count_R.push_back(static_cast<int>((offset_R1[r + 1] - offset_R1[r]) / width));
+      displacement_R.push_back(static_cast<int>((offset_R1[r] - offset_R1[0]) / width));
+    }
+  }
+};
+
+class reduce_scatter_job final : public transport::job {
+public:
+  reduce_scatter_job(MPI_Comm comm, call made)
+      : comm_(comm), made_(std::move(made)), send_(made_.from_offset_R1, float_bytes), receive_(send_) {
+    // Each rank gets R - 1 pieces of its part, one behind the other: its own stays where it is.
+    const auto own = static_cast<size_t>(made_.rank);
+    const int count = send_.count_R[own];
+    send_.count_R[own] = 0;
+    for (size_t r = 0; r < receive_.count_R.size(); ++r) {
+      receive_.count_R[r] = r == own ? 0 : count;
+      receive_.displacement_R[r] = count * static_cast<int>(r < own ? r : r - 1);
+    }
+  }
+
+  void start(std::vector<MPI_Request>& requests) override {
+    const int64_t others = static_cast<int64_t>(send_.count_R.size()) - 1;
+    pieces_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(others * (made_.bytes / float_bytes)));
+    check_mpi(MPI_Ialltoallv(made_.from + made_.from_offset_R1[0], send_.count_R.data(), send_.displacement_R.data(),
+                             MPI_FLOAT, pieces_.get(), receive_.count_R.data(), receive_.displacement_R.data(),
+                             MPI_FLOAT, comm_, &requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Ialltoallv");
+  }
+
+  void finish() override {
+    std::vector<const float*> pieces_R;
+    for (const int displacement : receive_.displacement_R) {
+      pieces_R.push_back(pieces_.get() + displacement);
+    }
+    const auto own = static_cast<size_t>(made_.rank);
+    pieces_R[own] = reinterpret_cast<const float*>(made_.from + made_.from_offset_R1[own]);
+    join_pieces(pieces_R, made_.bytes / float_bytes, reinterpret_cast<float*>(made_.to));
+  }
+
+private:
+  MPI_Comm comm_;
+  call made_;
+  parts send_, receive_;
+  std::unique_ptr<float[]> pieces_;
+};
+
+class all_gather_job final : public transport::job {
+public:
+  all_gather_job(MPI_Comm comm, call made)
+      : comm_(comm), made_(std::move(made)), parts_(made_.to_offset_R1, float_bytes) {}
+
+  void start(std::vector<MPI_Request>& requests) override {
+    check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, made_.to + made_.to_offset_R1[0],
+                              parts_.count_R.data(), parts_.displacement_R.data(), MPI_FLOAT, comm_,
+                              &requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Iallgatherv");
+  }
+
+private:
+  MPI_Comm comm_;
+  call made_;
+  parts parts_;
+};
+
+class all_to_all_job final : public transport::job {
+public:
+  all_to_all_job(MPI_Comm comm, call made)
+      : comm_(comm), made_(std::move(made)), send_(made_.from_offset_R1, 1), receive_(made_.to_offset_R1, 1) {}
+
+  void start(std::vector<MPI_Request>& requests) override {
+    check_mpi(MPI_Ialltoallv(made_.from + made_.from_offset_R1[0], send_.count_R.data(), send_.displacement_R.data(),
+                             MPI_BYTE, made_.to + made_.to_offset_R1[0], receive_.count_R.data(),
+                             receive_.displacement_R.data(), MPI_BYTE, comm_, &requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Ialltoallv");
+  }
+
+private:
+  MPI_Comm comm_;
+  call made_;
+  parts send_, receive_;
+};
+
+/// broadcast, send or receive.
+class one_array_job final : public transport::job {
+public:
+  one_array_job(MPI_Comm comm, call made) : comm_(comm), made_(std::move(made)) {}
+
+  void start(std::vector<MPI_Request>& requests) override {
+    const int count = static_cast<int>(made_.bytes);
+    MPI_Request& request = requests.emplace_back(MPI_REQUEST_NULL);
+    if (made_.kind == operation_kind::broadcast) {
+      check_mpi(MPI_Ibcast(made_.to, count, MPI_BYTE, made_.peer, comm_, &request), "MPI_Ibcast");
+    } else if (made_.kind == operation_kind::send) {
+      check_mpi(MPI_Isend(made_.from, count, MPI_BYTE, made_.peer, made_.tag, comm_, &request), "MPI_Isend");
+    } else {
+      check_mpi(MPI_Irecv(made_.to, count, MPI_BYTE, made_.peer, made_.tag, comm_, &request), "MPI_Irecv");
+    }
+  }
+
+private:
+  MPI_Comm comm_;
+  call made_;
+};
+
+std::unique_ptr<transport::job> make_job(MPI_Comm comm, call made) {
+  switch (made.kind) {
+  case operation_kind::reduce_scatter:
+    return std::make_unique<reduce_scatter_job>(comm, std::move(made));
+  case operation_kind::all_gather:
+    return std::make_unique<all_gather_job>(comm, std::move(made));
+  case operation_kind::all_to_all:
+    return std::make_unique<all_to_all_job>(comm, std::move(made));
+  case operation_kind::broadcast:
+  case operation_kind::send:
+  case operation_kind::receive:
+    break;
+  }
+  return std::make_unique<one_array_job>(comm, std::move(made));
+}
+
+/// A communicator of its own for each purpose, with MPI's and the name that rank 0 gives it.
+struct opened {
+  MPI_Comm comm = MPI_COMM_NULL;
+  std::array<char, 128> name{};
+};
+
+class duplicate_job final : public transport::job {
+public:
+  explicit duplicate_job(std::shared_ptr<opened> result) : result_(std::move(result)) {}
+  void start(std::vector<MPI_Request>& requests) override {
+    check_mpi(MPI_Comm_idup(MPI_COMM_WORLD, &result_->comm, &requests.emplace_back(MPI_REQUEST_NULL)), "MPI_Comm_idup");
+  }
+
+private:
+  std::shared_ptr<opened> result_;
+};
+
+class name_job final : public transport::job {
+public:
+  explicit name_job(std::shared_ptr<opened> result) : result_(std::move(result)) {}
+  void start(std::vector<MPI_Request>& requests) override {
+    check_mpi(MPI_Ibcast(result_->name.data(), static_cast<int>(result_->name.size()), MPI_CHAR, 0, result_->comm,
+                         &requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Ibcast");
+  }
+
+private:
+  std::shared_ptr<opened> result_;
+};
+
+class mpi_operation final : public pending::operation {
+public:
+  mpi_operation(std::shared_ptr<transport> thread, std::future<void> ended, std::string who)
+      : thread_(std::move(thread)), ended_(std::move(ended)), who_(std::move(who)) {}
+  void wait() override { thread_->wait(ended_, who_); }
+
+private:
+  std::shared_ptr<transport> thread_;
+  std::future<void> ended_;
+  std::string who_;
+};
+
+class mpi_communicator final : public checked_communicator {
+public:
+  mpi_communicator(std::shared_ptr<transport> thread, MPI_Comm comm, const std::string& name)
+      : checked_communicator(name, thread->rank(), thread->size()), thread_(std::move(thread)), comm_(comm) {}
+
+private:
+  std::unique_ptr<pending::operation> start(call made) override {
+    std::string who = describe(made);
+    check_counts(made, who);
+    return std::make_unique<mpi_operation>(thread_, thread_->run(make_job(comm_, std::move(made))), std::move(who));
+  }
+
+  /// MPI 3 counts and displaces by int.
+  void check_counts(const call& made, const std::string& who) const {
+    const auto span_of = [](const std::vector<int64_t>& offset_R1) {
+      return offset_R1.empty() ? 0 : offset_R1.back() - offset_R1.front();
+    };
+    int64_t largest = std::max(span_of(made.from_offset_R1), span_of(made.to_offset_R1));
+    int64_t width = 1;
+    if (made.kind == operation_kind::reduce_scatter) {
+      largest = std::max(largest, made.bytes * (size() - 1));
+      width = float_bytes;
+    } else if (made.kind == operation_kind::all_gather) {
+      width = float_bytes;
+    } else {
+      largest = std::max(largest, made.bytes);
+    }
+    if (largest / width > std::numeric_limits<int>::max()) {
+      throw error(errc::unsupported, "{}: {} items at once, MPI counts to {}: use several operations", who,
+                  largest / width, std::numeric_limits<int>::max());
+    }
+  }
+
+  std::shared_ptr<transport> thread_;
+  MPI_Comm comm_;
+};
+
+class mpi_ranks final : public world {
+public:
+  mpi_ranks(int ranks, std::chrono::milliseconds deadline) : thread_(std::make_shared<transport>(ranks, deadline)) {}
+
+  int rank() const override { return thread_->rank(); }
+  int size() const override { return thread_->size(); }
+
+  communicator_ptr open(const std::string& name) override {
+    const std::lock_guard lock(mutex_);  // MPI wants the same order on all ranks, so does this
+    const std::string who = fmt::format("opening '{}' on rank {} of {}", name, rank(), size());
+    const auto result = std::make_shared<opened>();
+    std::future<void> duplicated = thread_->run(std::make_unique<duplicate_job>(result));
+    thread_->wait(duplicated, who);
+
+    std::array<char, 128> own{};
+    name.copy(own.data(), own.size() - 1);
+    result->name = own;
+    std::future<void> named = thread_->run(std::make_unique<name_job>(result));
+    thread_->wait(named, who);
+    if (result->name != own) {
+      throw error(errc::bad_argument, "{}: rank 0 opens '{}': all must open the same in the same order", who,
+                  result->name.data());
+    }
+    return std::make_shared<mpi_communicator>(thread_, result->comm, name);
+  }
+
+private:
+  std::shared_ptr<transport> thread_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline) {
+  return std::make_unique<mpi_ranks>(ranks, deadline);
+}
+
+}  // namespace troupe::engine

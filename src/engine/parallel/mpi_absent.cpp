@@ -1,0 +1,12 @@
+// Built instead of mpi.cpp where there is no MPI (TROUPE_MPI=OFF).
+#include "engine/parallel/communicator.hpp"
+#include "kernels/base/error.hpp"
+
+namespace troupe::engine {
+
+std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds /*deadline*/) {
+  throw error(errc::unsupported,
+              "{} ranks: this program was built without MPI; build it with TROUPE_MPI=ON, or use one rank", ranks);
+}
+
+}  // namespace troupe::engine
