@@ -114,7 +114,7 @@ std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::millise
 
 /// The ranks that mpirun or srun started. One thread of this object's, the transport, makes all MPI calls, MPI_Init and
 /// MPI_Finalize included; it ends with the last of this object's communicators, and then waits for those of all ranks: a
-/// rank that has failed leaves by _Exit instead. Whoever waits above `deadline`, for a peer to start or to finish too, prints
+/// rank that has failed leaves by _Exit instead. Whoever waits above `deadline` (for MPI to start, a minute at least) prints
 /// a line that names the operation and ends the process with status 70. One such object per process.
 /// Limits  2^31 - 1 floats or bytes in one operation.
 /// Errors  bad_argument: MPI started another number of ranks than `ranks`, or was already used; unsupported: built without

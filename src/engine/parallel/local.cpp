@@ -166,7 +166,7 @@ public:
       changed_.notify_all();
     }
     if (at.failure) {
-      throw error(*at.failure);
+      throw error(at.failure->code(), std::string(at.failure->what()));  // of its own: copies share their text
     }
   }
 

@@ -18,13 +18,14 @@ using clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
 // MPI moves messages only while it is called. Looking often costs cores that compute needs, looking seldom costs time:
-// at first at once, then after a quarter of the time that nothing has happened for, at most after `longest_nap`.
+// at first at once, then after an eighth of the time that nothing has ended for, at most after `longest_nap`.
 constexpr microseconds no_nap{30};
-constexpr microseconds longest_nap{200};
+constexpr microseconds longest_nap{100};
 // What this rank has sent may still be on its way through MPI when its operation has ended.
 constexpr microseconds idle_nap{5000};
 
-constexpr int exit_status = 70;  // EX_SOFTWARE
+constexpr std::chrono::minutes patience_at_start{1};  // programs start one by one on a busy machine
+constexpr int exit_status = 70;                       // EX_SOFTWARE
 
 [[noreturn]] void end_process(const std::string& who, std::chrono::microseconds waited) {
   fmt::print(stderr, "troupe: {}: no end after {:.1f} s; the process ends, since it cannot be cancelled\n", who,
@@ -49,7 +50,7 @@ transport::transport(int ranks, std::chrono::milliseconds deadline) : ranks_(ran
   std::future<void> ready = ready_.get_future();
   thread_ = std::thread([this] { live(); });
   try {
-    wait(ready, "MPI_Init");
+    wait(ready, fmt::format("starting MPI with {} ranks", ranks), std::max<microseconds>(deadline_, patience_at_start));
   } catch (...) {
     thread_.join();
     throw;
@@ -78,13 +79,15 @@ std::future<void> transport::run(std::unique_ptr<job> work) {
   return ended;
 }
 
-void transport::wait(std::future<void>& ended, const std::string& who) const {
+void transport::wait(std::future<void>& ended, const std::string& who) const { wait(ended, who, deadline_); }
+
+void transport::wait(std::future<void>& ended, const std::string& who, microseconds deadline) {
   // In slices: a job that was suspended as a whole must not find its deadline past when it goes on.
   constexpr int slices = 20;
   int slept = 0;
-  while (ended.wait_for(deadline_ / slices) != std::future_status::ready) {
+  while (ended.wait_for(deadline / slices) != std::future_status::ready) {
     if (++slept == slices) {
-      end_process(who, deadline_);
+      end_process(who, deadline);
     }
   }
   try {
@@ -160,7 +163,7 @@ bool transport::take(std::vector<under_way>& active) {
     std::unique_lock lock(mutex_);
     const auto quiet = std::chrono::duration_cast<microseconds>(clock::now() - last_progress_);
     if (queue_.empty() && quiet > no_nap) {
-      const microseconds nap = active.empty() ? idle_nap : std::min(longest_nap, quiet / 4);
+      const microseconds nap = active.empty() ? idle_nap : std::min(longest_nap, quiet / 8);
       woken_.wait_for(lock, nap, [&] { return !queue_.empty() || stopping_; });
     }
     if (queue_.empty() && active.empty() && stopping_) {

@@ -50,6 +50,7 @@ private:
     std::vector<MPI_Request> requests;
   };
 
+  static void wait(std::future<void>& ended, const std::string& who, std::chrono::microseconds deadline);
   void live();
   void initialize();
   void serve();
