@@ -1,0 +1,317 @@
+// The learner on many ranks (threads here) against the learner on one.
+#include "engine/optim/average.hpp"
+#include "engine/train/accumulate.hpp"
+#include "kernels/base/error.hpp"
+#include "kernels/base/random.hpp"
+#include "support/model_fixture.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace troupe::engine {
+namespace {
+
+constexpr std::chrono::milliseconds patient{60000};
+
+void as_ranks(int ranks, const std::function<void(world&)>& body) {
+  const std::vector<std::unique_ptr<world>> worlds = local_worlds(ranks, patient);
+  std::vector<std::thread> threads;
+  for (const auto& one : worlds) {
+    threads.emplace_back([&body, &one] { body(*one); });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+packed_batch text_of(int64_t micro_batch, int64_t vocabulary) {
+  packed_batch batch;
+  for (int64_t sequence = 0; sequence < 2; ++sequence) {
+    std::vector<int32_t> tokens;
+    const random_key key{11, static_cast<uint64_t>(2 * micro_batch + sequence)};
+    for (int64_t i = 0; i < 5 + micro_batch % 3; ++i) {
+      tokens.push_back(static_cast<int32_t>(std::abs(random_normal(key, static_cast<uint64_t>(i))) * 1000) %
+                       static_cast<int32_t>(vocabulary));
+    }
+    batch.add(tokens, 1);
+  }
+  return batch;
+}
+
+/// What three updates leave behind, put together from the shards of all ranks.
+struct trained {
+  std::vector<float> weights, first_moment, second_moment, average;
+  std::vector<double> norms, losses;
+  std::vector<traffic> sent;    ///< by rank
+  std::vector<int64_t> bytes;   ///< by rank
+  std::vector<int64_t> shards;  ///< floats, by rank
+  int64_t arena = 0, units = 0;
+};
+
+struct plan_of_test {
+  std::string model = "tiny/llama";
+  int ranks = 1, zero = 0;
+  int64_t lanes = 4, micro_batches = 7, updates = 3;
+};
+
+/// One rank's part of it; `all` is shared.
+void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex& mutex) {
+  thread_pool pool(1);
+  context ctx{pool};
+  test::loaded_model m = test::load_model(plan.model);
+  train_workspace workspace;
+  const communicator_ptr group = here.open("gradients");
+  learner learns(m.net, {.adamw = {.weight_decay = 0.1}, .lanes = plan.lanes, .zero = plan.zero}, group);
+  weight_average average(learns.plan(), learns.rank(), m.weights.data(), 0.75);
+  std::vector<double> norms, losses;
+  for (int64_t update = 0; update < plan.updates; ++update) {
+    const auto by_part = accumulate<lm_statistics>(
+        ctx, learns, plan.micro_batches, {m.net, m.weights.data(), nullptr, workspace},
+        [&](int64_t j, const trainee& to) {
+          return sft_micro_batch(ctx, to, text_of(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
+        },
+        [] {});
+    for (const lm_statistics& one : by_part) {
+      losses.push_back(one.nll_nats);
+    }
+    norms.push_back(learns.update(ctx, m.weights.data(), 1e-3).gradient_norm);
+    average.fold(ctx, m.weights.data());
+  }
+  const traffic sent = group->sent();
+  const aligned_buffer<float> whole_average = average.gathered(group);
+
+  const std::lock_guard lock(mutex);
+  const auto rank = static_cast<size_t>(here.rank());
+  const shard_plan& shards = *learns.plan();
+  all.arena = shards.arena_size();
+  all.units = static_cast<int64_t>(shards.units().size());
+  all.sent[rank] = sent;
+  all.bytes[rank] = learns.bytes(plan.micro_batches);
+  all.shards[rank] = shards.shard_size(here.rank());
+  if (all.weights.empty()) {
+    all.weights.assign(m.weights.begin(), m.weights.end());
+    all.average.assign(whole_average.begin(), whole_average.end());
+    all.norms = norms;
+    all.losses = losses;
+    all.first_moment.resize(all.weights.size());
+    all.second_moment.resize(all.weights.size());
+  }
+  EXPECT_EQ(all.weights, std::vector<float>(m.weights.begin(), m.weights.end())) << "rank " << rank;
+  EXPECT_EQ(all.average, std::vector<float>(whole_average.begin(), whole_average.end())) << "rank " << rank;
+  EXPECT_EQ(all.norms, norms);
+  EXPECT_EQ(all.losses, losses);
+  for (int64_t s = 0; s < shards.segments(); ++s) {
+    const arena_range part = shards.part(s, here.rank());
+    const int64_t from = learns.whole_moments() ? part.first : shards.shard_offset(s, here.rank());
+    std::copy_n(learns.first_moment().data() + from, part.size(), all.first_moment.begin() + part.first);
+    std::copy_n(learns.second_moment().data() + from, part.size(), all.second_moment.begin() + part.first);
+  }
+}
+
+trained train(const plan_of_test& plan) {
+  trained all;
+  all.sent.resize(static_cast<size_t>(plan.ranks));
+  all.bytes.resize(static_cast<size_t>(plan.ranks));
+  all.shards.resize(static_cast<size_t>(plan.ranks));
+  std::mutex mutex;
+  as_ranks(plan.ranks, [&](world& here) { train_rank(here, plan, all, mutex); });
+  return all;
+}
+
+struct ranks_and_stage {
+  std::string model;
+  int ranks, zero;
+  int64_t micro_batches;
+};
+
+class LearnerOfRanks : public testing::TestWithParam<ranks_and_stage> {};
+
+TEST_P(LearnerOfRanks, HasTheBitsOfOneRank) {
+  const auto [model, ranks, zero, micro_batches] = GetParam();
+  const trained one = train({.model = model, .micro_batches = micro_batches});
+  const trained many = train({.model = model, .ranks = ranks, .zero = zero, .micro_batches = micro_batches});
+  EXPECT_EQ(one.weights, many.weights);
+  EXPECT_EQ(one.first_moment, many.first_moment);
+  EXPECT_EQ(one.second_moment, many.second_moment);
+  EXPECT_EQ(one.average, many.average);
+  EXPECT_EQ(one.norms, many.norms);
+  EXPECT_EQ(one.losses, many.losses);
+  EXPECT_GT(one.norms.front(), 0);
+}
+
+std::vector<ranks_and_stage> layouts() {
+  std::vector<ranks_and_stage> all;
+  for (const int64_t micro_batches : {2, 7}) {  // lanes without a micro-batch, and lanes with two
+    for (const int zero : {0, 1, 2}) {
+      for (const int ranks : {2, 4}) {
+        all.push_back({"tiny/llama", ranks, zero, micro_batches});
+      }
+    }
+  }
+  all.push_back({"tiny/gpt2", 4, 2, 4});  // a tied head
+  all.push_back({"tiny/opt_postln", 2, 1, 5});
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, LearnerOfRanks, testing::ValuesIn(layouts()), [](const auto& info) {
+  const ranks_and_stage& p = info.param;
+  return p.model.substr(p.model.find('/') + 1) + "_" + std::to_string(p.ranks) + "ranks_zero" + std::to_string(p.zero) +
+         "_" + std::to_string(p.micro_batches);
+});
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double apart = 0;
+  double size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a[i]) - static_cast<double>(b[i]);
+    apart += d * d;
+    size += static_cast<double>(b[i]) * static_cast<double>(b[i]);
+  }
+  return std::sqrt(apart / size);
+}
+
+TEST(LearnerOfThreeRanks, IsNearOneRank) {
+  const trained one = train({.lanes = 1});
+  for (const int zero : {0, 1, 2}) {
+    const trained three = train({.ranks = 3, .zero = zero, .lanes = 1});
+    EXPECT_LE(distance(three.weights, one.weights), 5e-6) << zero;
+    EXPECT_LE(distance(three.first_moment, one.first_moment), 5e-6) << zero;
+  }
+}
+
+TEST(LearnerTraffic, IsWhatTheoryCounts) {
+  for (const int zero : {0, 1, 2}) {
+    const trained t = train({.ranks = 2, .zero = zero, .updates = 1});
+    for (size_t r = 0; r < 2; ++r) {
+      const int64_t lane_steps = zero == 2 ? 2 : 1;  // S/R, each with micro-batches
+      EXPECT_EQ(t.sent[r].reduced, lane_steps * (t.arena - t.shards[r]) * 4) << zero;
+      EXPECT_EQ(t.sent[r].gathered, t.shards[r] * 4) << zero;
+    }
+  }
+}
+
+TEST(LearnerMemory, FallsWithTheStage) {
+  std::vector<int64_t> bytes;
+  for (const int zero : {0, 1, 2}) {
+    const trained t = train({.ranks = 4, .zero = zero, .lanes = 8, .micro_batches = 16, .updates = 1});
+    const int64_t arena = t.arena * 4;
+    const int64_t shard = t.shards[0] * 4;
+    // S/R = 2 lanes on each rank: two sums. Lanes of two micro-batches need a whole arena in stage 2.
+    const int64_t expected = zero == 0   ? 2 * arena + 2 * arena
+                             : zero == 1 ? 2 * arena + 2 * shard
+                                         : 2 * shard + 2 * shard + arena;
+    EXPECT_EQ(t.bytes[0], expected) << zero;
+    bytes.push_back(t.bytes[0]);
+  }
+  EXPECT_GT(bytes[0], bytes[1]);
+  EXPECT_GT(bytes[1], bytes[2]);
+  const trained bucketed = train({.ranks = 4, .zero = 2, .lanes = 8, .micro_batches = 8, .updates = 1});
+  EXPECT_LT(bucketed.bytes[0], bytes[2]);
+}
+
+TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
+  for (const int zero : {0, 1, 2}) {
+    as_ranks(2, [zero](world& here) {
+      thread_pool pool(1);
+      context ctx{pool};
+      test::loaded_model m = test::load_model("tiny/llama");
+      const std::vector<float> before(m.weights.begin(), m.weights.end());
+      train_workspace workspace;
+      learner learns(m.net, {.lanes = 2, .zero = zero}, here.open("gradients"));
+      for (const bool poisoned : {true, false}) {
+        accumulate<int>(
+            ctx, learns, 2, {m.net, m.weights.data(), nullptr, workspace},
+            [&](int64_t j, const trainee& to) {
+              to.gradients[0] = poisoned && j == 1 ? std::numeric_limits<float>::quiet_NaN() : 0.5F;
+              return 0;
+            },
+            [] {});
+        std::optional<errc> code;
+        try {
+          learns.update(ctx, m.weights.data(), 1e-3);
+        } catch (const error& failure) {
+          code = failure.code();
+        }
+        EXPECT_EQ(code, poisoned ? std::optional(errc::not_finite) : std::nullopt) << "rank " << here.rank();
+        EXPECT_EQ(before == std::vector<float>(m.weights.begin(), m.weights.end()), poisoned);
+        EXPECT_EQ(learns.updates(), poisoned ? 0 : 1);
+      }
+    });
+  }
+}
+
+TEST(LearnerOfRanksErrors, LanesMustBeAMultipleOfTheRanks) {
+  as_ranks(3, [](world& here) {
+    const test::loaded_model m = test::load_model("tiny/llama");
+    const communicator_ptr group = here.open("gradients");
+    EXPECT_THROW(learner(m.net, {.lanes = 4}, group), error);
+    EXPECT_THROW(learner(m.net, {.zero = 4}, group), error);
+  });
+}
+
+TEST(LearnerOfRanksErrors, ADroppedAccumulationLeavesNothingBehind) {
+  for (const int zero : {0, 2}) {
+    as_ranks(2, [zero](world& here) {
+      thread_pool pool(1);
+      context ctx{pool};
+      test::loaded_model m = test::load_model("tiny/llama");
+      train_workspace workspace;
+      learner learns(m.net, {.lanes = 2, .zero = zero}, here.open("gradients"));
+      const auto learn = [&](float gradient) {
+        accumulate<int>(
+            ctx, learns, 3, {m.net, m.weights.data(), nullptr, workspace},
+            [&](int64_t, const trainee& to) {
+              to.gradients[0] += gradient;
+              return 0;
+            },
+            [] {});
+      };
+      learn(100.0F);
+      EXPECT_THROW(learns.begin(3), error) << "what was accumulated would be mixed with what follows";
+      learns.discard();
+      learn(1.0F);
+      EXPECT_EQ(learns.update(ctx, m.weights.data(), 1e-3).gradient_norm, 3.0);
+    });
+  }
+}
+
+class Segments : public testing::TestWithParam<const char*> {};
+
+TEST_P(Segments, AreCompleteWhenBackwardSaysSo) {
+  thread_pool pool(1);
+  context ctx{pool};
+  const test::loaded_model m = test::load_model(GetParam());
+  const auto segments = m.net.segments();
+  ASSERT_EQ(static_cast<int64_t>(segments.size()), m.description().layers + 2);
+  EXPECT_EQ(segments.front().first, 0);
+  EXPECT_EQ(segments.back().last, m.net.layout().arena_size());
+  aligned_buffer<float> gradients(m.net.layout().arena_size());
+  std::vector<std::vector<float>> then(segments.size());
+  std::vector<int64_t> order;
+  train_workspace workspace;
+  const trainee to{m.net, m.weights.data(), gradients.data(), workspace, [&](int64_t s) {
+                     const arena_range range = segments[static_cast<size_t>(s)];
+                     order.push_back(s);
+                     then[static_cast<size_t>(s)].assign(gradients.data() + range.first, gradients.data() + range.last);
+                   }};
+  sft_micro_batch(ctx, to, text_of(1, m.description().vocabulary), {10.0, 1.0});
+  for (int64_t s = 0; s < static_cast<int64_t>(segments.size()); ++s) {
+    const arena_range range = segments[static_cast<size_t>(s)];
+    EXPECT_EQ(order[order.size() - 1 - static_cast<size_t>(s)], s);
+    EXPECT_EQ(then[static_cast<size_t>(s)],
+              std::vector<float>(gradients.data() + range.first, gradients.data() + range.last))
+        << s;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Segments, testing::Values("tiny/gpt2", "tiny/llama", "tiny/opt_postln"),
+                         [](const auto& info) { return std::string(info.param).substr(5); });
+
+}  // namespace
+}  // namespace troupe::engine
