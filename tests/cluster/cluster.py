@@ -1,0 +1,204 @@
+"""A minicluster, the jobs on it, and what can be seen of a run from outside."""
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+class Timeout(Exception):
+    """Something did not happen in its time."""
+
+
+def wait_until(what, condition, seconds, pause=0.02):
+    """The first true value of `condition`."""
+    end = time.time() + seconds
+    while time.time() < end:
+        if value := condition():
+            return value
+        time.sleep(pause)
+    raise Timeout(f"waited {seconds} s for {what}")
+
+
+class Cluster:
+    """Nodes node1..nodeN in namespaces of this machine. A context manager: leaving it ends them."""
+
+    def __init__(self, folder, nodes):
+        self.folder = Path(folder)
+        self.nodes = [f"node{i + 1}" for i in range(nodes)]
+        self.batch_environment = {}
+        taken = set(os.listdir("/sys/class/net"))
+        ident = next(i for i in range(101, 250) if f"mc{i}" not in taken)
+        self.subnet = f"10.213.{ident}"
+        self.environment = dict(os.environ, MINICLUSTER_DIR=str(self.folder), MINICLUSTER_ID=str(ident),
+                                SLURM_CONF=str(self.folder / "slurm.conf"))
+
+    def __enter__(self):
+        try:
+            self.tool("up", str(len(self.nodes)))
+        except BaseException:
+            self.tool("down")
+            raise
+        return self
+
+    def __exit__(self, *unused):
+        self.tool("down")
+
+    def tool(self, *words):
+        done = subprocess.run([HERE / "minicluster", *words], env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=120)
+        if done.returncode != 0:
+            raise RuntimeError(f"minicluster {' '.join(words)}: {done.stdout}")
+        return done.stdout
+
+    def slurm(self, *words, check=True):
+        done = subprocess.run(words, env={**self.environment, **self.batch_environment}, capture_output=True, text=True,
+                              timeout=60, cwd=ROOT)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def address(self, node):
+        return f"{self.subnet}.{node.removeprefix('node')}"
+
+    def dead(self):
+        return [line.split()[0] for line in self.tool("status").splitlines()
+                if line.startswith("node") and "power=on" not in line]
+
+    def restore_all(self):
+        """Every node on, connected and usable again."""
+        for node in self.nodes:
+            self.tool("restore-node", node)
+
+    def node_of(self, pid):
+        """The node that a process of this machine lives in, or None."""
+        spaces = {}
+        for node in self.nodes:
+            try:
+                init = (self.folder / "run" / f"{node}.pid").read_text().split()[0]
+                spaces[os.readlink(f"/proc/{init}/ns/uts")] = node
+            except (OSError, IndexError):
+                continue
+        try:
+            return spaces.get(os.readlink(f"/proc/{pid}/ns/uts"))
+        except OSError:
+            return None
+
+
+class Job:
+    """A batch job; its log and state."""
+
+    def __init__(self, cluster, script, options, arguments, log):
+        self.cluster, self.log = cluster, Path(log)
+        self.id = cluster.slurm("sbatch", "--parsable", *options, f"--output={log}", script, *arguments)
+
+    def details(self):
+        try:
+            text = self.cluster.slurm("scontrol", "show", "job", "-o", self.id, check=False)
+        except subprocess.TimeoutExpired:
+            return {}
+        return dict(word.split("=", 1) for word in text.split() if "=" in word)
+
+    def state(self):
+        return self.details().get("JobState", "UNKNOWN")
+
+    def batch_host(self):
+        return self.details().get("BatchHost", "")
+
+    def nodes(self):
+        listed = self.details().get("NodeList", "")
+        return self.cluster.slurm("scontrol", "show", "hostnames", listed).split() if listed.startswith("node") else []
+
+    def over(self):
+        return self.state() not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "UNKNOWN")
+
+    def cancel(self):
+        self.cluster.slurm("scancel", self.id, check=False)
+
+    def tail(self, lines=30):
+        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class Run:
+    """A run directory as it grows, and the processes that work on it."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.seen = []  # every metrics record that was ever there: (attempt, phase, counter, time)
+        self.known = set()
+
+    def ledger(self):
+        try:
+            lines = (self.folder / "ledger.jsonl").read_text().split("\n")[:-1]
+        except OSError:
+            return []
+        return [json.loads(line) for line in lines]
+
+    def watch_metrics(self):
+        """Remembers records, since those beyond a checkpoint are cut off when a run resumes."""
+        try:
+            text = (self.folder / "metrics.jsonl").read_text()
+        except OSError:
+            return
+        for line in text.split("\n")[:-1]:
+            found = re.match(r'\{"phase":"(\w+)","update":(\d+)(?:,"iteration":(\d+))?,"attempt":(\d+),"time":([\d.]+)', line)
+            if found:
+                phase, update, iteration, attempt, when = found.groups()
+                record = (int(attempt), phase, int(iteration or update), float(when))
+                if record not in self.known:
+                    self.known.add(record)
+                    self.seen.append(record)
+
+    def attempt(self):
+        numbers = [event["attempt"] for event in self.ledger() if event["event"] == "attempt_started"]
+        return max(numbers, default=0)
+
+    def finished(self):
+        return any(event["event"] == "run_finished" for event in self.ledger())
+
+    def processes(self, verb):
+        """Pids of this run's `troupe worker`s, or of its `troupe run`; zombies left out."""
+        found = []
+        wanted = str(self.folder).encode()
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 3 and words[0].endswith(b"/troupe") and words[1] == verb and wanted in words:
+                found.append(int(entry))
+        return sorted(found)
+
+    def workers(self):
+        return self.processes(b"worker")
+
+    def supervisors(self):
+        return self.processes(b"run")
+
+    def control_port(self):
+        for pid in self.workers():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                return int(words[words.index(b"--port") + 1])
+            except (OSError, ValueError, IndexError):
+                continue
+        return None
+
+    def phase(self):
+        """The phase that is being worked on, or None."""
+        current = None
+        for event in self.ledger():
+            if event["event"] in ("phase_started", "phase_finished"):
+                current = event["phase"] if event["event"] == "phase_started" else None
+        return current
+
+    def checkpoints(self, phase):
+        """The committed ones, oldest first."""
+        return sorted(path.parent for path in self.folder.glob(f"checkpoints/{phase}/*/manifest.json"))

@@ -1,0 +1,238 @@
+"""The faults: what is done to a running job, and what is expected to follow."""
+import os
+import signal
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from cluster import HERE, Timeout, wait_until
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    inject: Callable           # inject(scene): returns when the harm is done
+    times: int                 # in a full table
+    harmless: bool = False     # the run is expected not to notice
+    maybe: bool = False        # both are right: noticed or not
+    nodes: int = 0             # nodes lost to the job
+    damages: int = 0           # checkpoints that are lost
+    ranks: int = 1             # least number of ranks for which it makes sense
+    resubmit: bool = False     # the job ends; the user gives the same command again
+    requeue: bool = False      # the job goes back into the queue
+    at_start: bool = False     # on a fresh job, at its first signs of life
+    heal: Callable = None      # undoes the harm once the run has recovered (or ended)
+
+
+def kill(pid, number=signal.SIGKILL):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def a_worker(scene):
+    return scene.random.choice(wait_until("a worker", scene.run.workers, 30))
+
+
+def rank_killed(scene):
+    scene.mark()
+    while not kill(a_worker(scene)):
+        pass
+
+
+def rank_stopped(scene):
+    scene.mark()
+    while not kill(a_worker(scene), signal.SIGSTOP):
+        pass
+
+
+def other_nodes(scene, count):
+    """Nodes with ranks, but not the batch host's."""
+    batch = scene.job.batch_host()
+    nodes = {scene.cluster.node_of(pid) for pid in scene.run.workers()} - {batch, None}
+    return scene.random.sample(sorted(nodes), min(count, len(nodes)))
+
+
+def some_other_nodes(scene, count):
+    return wait_until("ranks on other nodes than the batch host",
+                      lambda: (found := other_nodes(scene, count)) and len(found) == count and found, 20)
+
+
+def node_without_power(scene):
+    for node in some_other_nodes(scene, 1):
+        scene.mark()
+        scene.cluster.tool("kill-node", node)
+
+
+def two_nodes_at_once(scene):
+    nodes = some_other_nodes(scene, 2)
+    scene.mark()
+    for node in nodes:
+        scene.cluster.tool("kill-node", node)
+
+
+def restore(scene):
+    scene.cluster.restore_all()
+
+
+def network_short(scene):
+    node = some_other_nodes(scene, 1)[0]
+    scene.mark()
+    scene.cluster.tool("cut-node", node)
+    time.sleep(scene.random.uniform(0.2, 0.8))
+    scene.cluster.tool("restore-node", node)
+
+
+def network_long(scene):
+    node = some_other_nodes(scene, 1)[0]
+    scene.mark()
+    scene.cluster.tool("cut-node", node)
+
+
+def batch_host_dead(scene):
+    scene.mark()
+    scene.cluster.tool("kill-node", scene.job.batch_host())
+
+
+def during_checkpoint(scene):
+    """A rank dies while files of a checkpoint are half written."""
+    folder = scene.run.folder / "checkpoints"
+
+    def half_written():
+        scene.run.watch_metrics()
+        return any(folder.glob("*/*/*.tmp")) or scene.run.finished()
+
+    wait_until("a checkpoint being written", half_written, 30, pause=0.001)
+    scene.mark()
+    rank_killed(scene)
+
+
+def during_recovery(scene):
+    """A rank dies, and one of its successors before they have done anything."""
+    rank_killed(scene)
+    before = scene.attempt
+    wait_until("the next attempt", lambda: scene.run.attempt() > before, 40)
+    time.sleep(scene.random.uniform(0.0, 0.6))
+    victims = wait_until("a worker", scene.run.workers, 10)
+    scene.mark()  # times count from the second death
+    kill(scene.random.choice(victims))
+
+
+def during_start_up(scene):
+    wait_until("the first worker", scene.run.workers, 30, pause=0.002)
+    time.sleep(scene.random.uniform(0.0, 0.3))
+    rank_killed(scene)
+
+
+def damaged_checkpoint(damage):
+    """The newest checkpoint is damaged while nobody looks, then a rank dies: the one before must serve."""
+
+    def inject(scene):
+        def two():
+            phase = scene.run.phase()
+            return phase and len(scene.run.checkpoints(phase)) > 1
+
+        wait_until("two checkpoints of a phase that goes on", two, 30)
+        for pid in scene.run.workers():
+            kill(pid, signal.SIGSTOP)  # nothing newer comes now
+        if not two():
+            raise Timeout("the phase ended in the same moment")
+        checkpoint = scene.run.checkpoints(scene.run.phase())[-1]
+        path = scene.random.choice(sorted(checkpoint.glob("rank-*.h5")))
+        with open(path, "r+b") as file:
+            damage(file, path.stat().st_size, scene.random)
+        scene.mark()
+        for pid in scene.run.workers():
+            kill(pid)
+
+    return inject
+
+
+def truncate(file, size, random):
+    file.truncate(random.randrange(size))
+
+
+def flip(file, size, random):
+    at = random.randrange(size)
+    file.seek(at)
+    byte = file.read(1)[0]
+    file.seek(at)
+    file.write(bytes([byte ^ (1 << random.randrange(8))]))
+
+
+def disk_full(scene):
+    """All space but some kilobytes is taken; the run must end with that error, and nothing saved be lost."""
+    scene.mark()
+    room = os.statvfs(scene.run.folder)
+    size = room.f_bavail * room.f_frsize - scene.random.randrange(64, 512) * 1024
+    with open(scene.ballast, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+
+
+def disk_free_again(scene):
+    scene.ballast.unlink(missing_ok=True)
+
+
+def controller_restarted(scene):
+    scene.mark()
+    scene.cluster.tool("stop-ctld")
+    time.sleep(scene.random.uniform(0.2, 1.0))
+    scene.cluster.tool("start-ctld")
+
+
+def controller_away(scene):
+    """A rank dies while slurmctld is not there to start a new step."""
+    scene.cluster.tool("stop-ctld")
+    rank_killed(scene)
+    time.sleep(1.5)
+    scene.cluster.tool("start-ctld")
+
+
+def stranger(scene):
+    """Garbage and silence on the control port, from another host of the network (from the same, with one rank)."""
+    port = wait_until("the control port", scene.run.control_port, 20)
+    batch = scene.job.batch_host()
+    others = [node for node in scene.cluster.nodes if node != batch and node not in scene.cluster.dead()]
+    node = scene.random.choice(others) if scene.ranks > 1 else batch
+    host = scene.cluster.address(batch) if scene.ranks > 1 else "127.0.0.1"
+    scene.mark()
+    made = scene.cluster.tool("exec", node, "/usr/bin/python3", str(HERE / "stranger.py"), host, str(port),
+                              str(scene.random.randrange(1000)))
+    if made.startswith("0 "):
+        raise Timeout(f"the control port {host}:{port} could not be reached from {node}")
+
+
+def supervisor_killed(scene):
+    scene.mark()
+    for pid in wait_until("the supervisor", scene.run.supervisors, 20):
+        kill(pid)
+
+
+def time_is_up(scene):
+    scene.mark()
+    scene.cluster.slurm("scancel", "--batch", "--signal=USR1", scene.job.id)
+
+
+TABLE = [
+    Fault("rank killed", rank_killed, 5),
+    Fault("rank stopped", rank_stopped, 2),
+    Fault("node without power", node_without_power, 2, nodes=1, ranks=2, heal=restore),
+    Fault("node without network, short", network_short, 2, maybe=True, ranks=2),
+    Fault("node without network, long", network_long, 2, nodes=1, ranks=2, heal=restore),
+    Fault("batch host dead", batch_host_dead, 1, requeue=True, nodes=1, heal=restore),
+    Fault("two nodes at once", two_nodes_at_once, 1, nodes=2, ranks=3, heal=restore),
+    Fault("during a checkpoint", during_checkpoint, 3),
+    Fault("during a recovery", during_recovery, 3),
+    Fault("during start-up", during_start_up, 2, at_start=True),
+    Fault("disk full", disk_full, 1, resubmit=True, heal=disk_free_again),
+    Fault("checkpoint truncated", damaged_checkpoint(truncate), 1, damages=1),
+    Fault("checkpoint flipped", damaged_checkpoint(flip), 1, damages=1),
+    Fault("a node that comes back", node_without_power, 1, nodes=1, ranks=2, heal=restore),
+    Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
+    Fault("rank killed, slurmctld away", controller_away, 1),
+    Fault("stranger on the control port", stranger, 1, harmless=True),
+    Fault("supervisor killed", supervisor_killed, 1, resubmit=True),
+    Fault("time is up (USR1)", time_is_up, 2, requeue=True),
+]
