@@ -1,7 +1,8 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages demo test test-asan test-tsan bench fuzz format lint smollm2 clean
+.PHONY: all packages cluster-packages demo test test-asan test-tsan test-cluster bench fuzz format check-format lint smollm2 clean
 
-PACKAGES := $(shell sed -e 's/\#.*//' packages.txt)
+PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
+CLUSTER_PACKAGES := $(shell sed -e '1,/^\# \[cluster\]/d' -e 's/\#.*//' packages.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SOURCES = $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp')
 TROUPE := build/release/troupe
@@ -11,8 +12,8 @@ all: packages
 	cmake --build build/release --target troupe
 
 # Installs what is missing of packages.txt, and asks for nothing where all is there.
-packages:
-	@missing=""; for p in $(PACKAGES); do \
+packages cluster-packages:
+	@missing=""; for p in $(PACKAGES) $(if $(filter cluster-packages,$@),$(CLUSTER_PACKAGES)); do \
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; \
@@ -39,6 +40,16 @@ test-tsan: packages
 	cmake --build build/tsan --target kernels_base_thread_pool_test
 	ctest --test-dir build/tsan --output-on-failure -R '^kernels_base_thread_pool_test$$'
 
+# Faults on a Slurm cluster of this machine's namespaces: nodes lose power and network, ranks die, disks fill. Needs
+# root. FAULTS, RANKS, SEED (the moments and victims; printed by each run) and ONLY="rank killed" can be set.
+FAULTS ?= 30
+RANKS ?= 3
+test-cluster: cluster-packages
+	cmake --preset release
+	cmake --build build/release --target troupe
+	$(SUDO) tests/cluster/run.py --troupe build/release/troupe --ranks $(RANKS) --faults $(FAULTS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
 # Fuzzes everything that parses bytes, SECONDS each.
 SECONDS ?= 60
 fuzz: packages
@@ -54,10 +65,12 @@ bench: packages
 format:
 	clang-format-14 -i $(SOURCES)
 
-# clang-tidy reads the compile commands only, nothing is built; it cannot read GCC's precompiled headers.
-lint: packages
+check-format: packages
 	clang-format-14 --dry-run -Werror $(SOURCES)
 	tests/lint/includes.sh
+
+# clang-tidy reads the compile commands only, nothing is built; it cannot read GCC's precompiled headers.
+lint: check-format
 	cmake --preset lint
 	run-clang-tidy-14 -quiet -p build/lint '(src|jobs)/.*\.cpp'
 

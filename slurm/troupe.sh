@@ -24,7 +24,8 @@ troupe_run() {
     if ((after == 127)); then break; fi                   # ... or the program itself, before it could listen
     status=$after
   done
-  trap '' USR1 TERM
+  trap '' USR1
+  trap - TERM  # a requeue ends this script with it
 
   if ((status == 75 || status == 128 + 10)) && [ "$told" != TERM ] && [ -n "${SLURM_JOB_ID:-}" ]; then
     echo "troupe.sh: job $SLURM_JOB_ID goes back into the queue"

@@ -25,7 +25,7 @@ from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
 from faults import TABLE, kill
 
 FAILURE_EVENTS = ("worker_failed", "worker_hung", "run_failed", "stopped")
-RECOVERY_OPTIONS = ["--recovery.worker-deadline-s", "8",
+RECOVERY_OPTIONS = ["--recovery.silence-deadline-s", "3", "--recovery.worker-deadline-s", "8",
                     "--recovery.start-deadline-s", "20", "--recovery.restarts", "20"]
 LEAST_NODES = 2  # that a job keeps: faults which take more wait for another run
 
