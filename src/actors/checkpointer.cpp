@@ -11,32 +11,52 @@ namespace {
 
 constexpr const char* state_prefix = "state/";
 
-/// One arena's parameters as plain rows under <prefix>/<parameter>.
-void add_arena(io::checkpoint_content& content, const std::string& prefix, const engine::parameter_layout& layout,
-               const float* arena) {
-  for (const engine::parameter& p : layout.all()) {
+/// Where rows stand in memory that holds whole arenas, or shards.
+int64_t place_of(const engine::parameter_rows& rows, bool whole) {
+  return whole ? rows.arena_offset : rows.shard_offset;
+}
+
+/// Some rows of an arena as plain values under <prefix>/<parameter>.
+void add_rows(io::checkpoint_content& content, const std::string& prefix,
+              const std::vector<engine::parameter_rows>& rows, const float* values, bool whole) {
+  for (const engine::parameter_rows& one : rows) {
     io::checkpoint_array array;
-    array.name = prefix + "/" + p.name;
-    array.shape = p.shape;
-    array.fill = [&p, arena, rows = std::vector<float>()](int64_t offset, std::span<float> out) mutable {
-      if (offset == 0) {
-        rows = engine::read_parameter(p, arena);
+    array.name = prefix + "/" + one.of->name;
+    array.shape = one.of->shape;
+    array.begin = one.begin();
+    array.end = one.end();
+    array.fill = [one, at = values + place_of(one, whole), plain = std::vector<float>()](int64_t offset,
+                                                                                         std::span<float> out) mutable {
+      if (offset == one.begin()) {
+        plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
       }
-      std::copy_n(rows.begin() + offset, out.size(), out.begin());
+      std::copy_n(plain.begin() + (offset - one.begin()), out.size(), out.begin());
     };
     content.arrays.push_back(std::move(array));
   }
 }
 
-void read_arena(const io::checkpoint_reader& reader, const std::string& prefix, const engine::parameter_layout& layout,
-                float* arena) {
-  for (const engine::parameter& p : layout.all()) {
-    const std::string name = prefix + "/" + p.name;
-    if (reader.shape(name) != p.shape) {
+void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
+               const std::vector<engine::parameter_rows>& rows, float* values, bool whole) {
+  std::vector<float> plain;
+  for (const engine::parameter_rows& one : rows) {
+    const std::string name = prefix + "/" + one.of->name;
+    if (reader.shape(name) != one.of->shape) {
       throw error(errc::shape_mismatch, "checkpoint array {} has another shape than the model", name);
     }
-    engine::write_parameter(p, reader.read(name), arena);
+    plain.resize(static_cast<size_t>(one.end() - one.begin()));
+    reader.read(name, one.begin(), plain);
+    engine::write_rows(*one.of, one.last_row - one.first_row, plain, values + place_of(one, whole));
   }
+}
+
+/// All rows of all parameters.
+std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& layout) {
+  std::vector<engine::parameter_rows> rows;
+  for (const engine::parameter& p : layout.all()) {
+    rows.push_back({.of = &p, .first_row = 0, .last_row = p.shape[0], .arena_offset = p.offset, .shard_offset = 0});
+  }
+  return rows;
 }
 
 }  // namespace
@@ -44,16 +64,17 @@ void read_arena(const io::checkpoint_reader& reader, const std::string& prefix, 
 io::checkpoint_content checkpointer_state::live(const phase_state& state) const {
   io::checkpoint_content content;
   for (const checkpointed_model& one : settings_->models) {
-    const engine::parameter_layout& layout = one.trained->of->net.layout();
     engine::learner& learner = *one.trained->learner;
-    add_arena(content, one.name + "/weights", layout, one.trained->of->weights.data());
-    add_arena(content, one.name + "/first_moment", layout, learner.first_moment().data());
-    add_arena(content, one.name + "/second_moment", layout, learner.second_moment().data());
+    const auto rows = learner.plan()->rows(rank());
+    const bool whole = learner.whole_moments();
+    add_rows(content, one.name + "/weights", rows, one.trained->of->weights.data(), true);
+    add_rows(content, one.name + "/first_moment", rows, learner.first_moment().data(), whole);
+    add_rows(content, one.name + "/second_moment", rows, learner.second_moment().data(), whole);
     content.integers[one.name + "/updates"] = learner.updates();
   }
   if (settings_->average) {
-    const checkpointed_model& of = settings_->models.front();
-    add_arena(content, of.name + "/average", of.trained->of->net.layout(), settings_->average->shard().data());
+    const auto rows = settings_->average->plan().rows(rank());
+    add_rows(content, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
   }
   for (const auto& [name, value] : state.values) {
     content.reals[state_prefix + name] = value;
@@ -74,30 +95,17 @@ snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   return reply;
 }
 
+io::commit_check checkpointer_state::still_allowed() const {
+  return [this] { settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt)); };
+}
+
 void checkpointer_state::write_snapshot() {
   const stopwatch watch;
-  const auto root = settings_->run.checkpoints();
-  const auto folder =
-      io::checkpoint_folder(root, settings_->phase, settings_->unit, static_cast<int64_t>(state_.counter));
-  const io::commit_check still_allowed = [this] {
-    settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
-  };
-  const io::checkpoint_file file = io::write_checkpoint(folder, snapshot_.content(), 0, 1, still_allowed);
-  io::commit_checkpoint(folder,
-                        {.attempt = static_cast<int64_t>(settings_->attempt),
-                         .phase = settings_->phase,
-                         .unit = settings_->unit,
-                         .counter = static_cast<int64_t>(state_.counter),
-                         .ranks = 1,
-                         .counters = {},
-                         .digests = settings_->digests,
-                         .files = {file}},
-                        still_allowed);
-  io::prune_checkpoints(root, settings_->phase, settings_->keep);
-  last_ = {.path = std::filesystem::relative(folder, settings_->run.root()).string(),
-           .counter = state_.counter,
-           .bytes = file.bytes,
-           .seconds = watch.seconds()};
+  const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), settings_->phase, settings_->unit,
+                                            static_cast<int64_t>(state_.counter));
+  io::checkpoint_file file = io::write_checkpoint(folder, snapshot_.content(), rank(), ranks(), still_allowed());
+  last_ = {
+      .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
 }
 
 void checkpointer_state::write() {
@@ -110,7 +118,7 @@ void checkpointer_state::write() {
   }
 }
 
-durable_report checkpointer_state::durable() {
+written_file checkpointer_state::durable() {
   if (failure_) {
     const error failure = *failure_;
     failure_.reset();
@@ -119,51 +127,98 @@ durable_report checkpointer_state::durable() {
   return std::exchange(last_, {});
 }
 
+durable_report checkpointer_state::commit(const commit_command& command) {
+  if (command.files.empty()) {
+    return {};
+  }
+  const operation_scope scope(settings_->on->pulse, "checkpoint commit");
+  const stopwatch watch;
+  const auto root = settings_->run.checkpoints();
+  const auto folder =
+      io::checkpoint_folder(root, settings_->phase, settings_->unit, static_cast<int64_t>(command.counter));
+  durable_report report{.path = std::filesystem::relative(folder, settings_->run.root()).string(),
+                        .counter = command.counter};
+  io::checkpoint_manifest manifest{.attempt = static_cast<int64_t>(settings_->attempt),
+                                   .phase = settings_->phase,
+                                   .unit = settings_->unit,
+                                   .counter = static_cast<int64_t>(command.counter),
+                                   .ranks = static_cast<int>(command.files.size()),
+                                   .counters = {},
+                                   .digests = settings_->digests,
+                                   .files = {}};
+  for (const written_file& file : command.files) {
+    manifest.files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+    report.bytes += file.bytes;
+    report.seconds = std::max(report.seconds, file.seconds);
+  }
+  io::commit_checkpoint(folder, std::move(manifest), still_allowed());
+  io::prune_checkpoints(root, settings_->phase, settings_->keep);
+  report.seconds += watch.seconds();
+  return report;
+}
+
 void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   for (const checkpointed_model& one : settings_->models) {
-    const engine::parameter_layout& layout = one.trained->of->net.layout();
     engine::learner& learner = *one.trained->learner;
     learner.discard();
-    read_arena(reader, one.name + "/weights", layout, one.trained->of->weights.data());
-    read_arena(reader, one.name + "/first_moment", layout, learner.first_moment().data());
-    read_arena(reader, one.name + "/second_moment", layout, learner.second_moment().data());
+    const auto all = all_rows(one.trained->of->net.layout());
+    const bool whole = learner.whole_moments();
+    const auto needed = whole ? all : learner.plan()->rows(rank());
+    read_rows(reader, one.name + "/weights", all, one.trained->of->weights.data(), true);
+    read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
+    read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
     learner.set_updates(reader.integer(one.name + "/updates"));
   }
   if (settings_->average) {
-    const checkpointed_model& of = settings_->models.front();
-    read_arena(reader, of.name + "/average", of.trained->of->net.layout(), settings_->average->shard().data());
+    const auto rows = settings_->average->plan().rows(rank());
+    read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
   }
 }
 
-restore_reply checkpointer_state::restore() {
-  const operation_scope scope(settings_->on->pulse, "restore");
+located_checkpoint checkpointer_state::locate() {
+  const operation_scope scope(settings_->on->pulse, "locate checkpoint");
   const auto root = settings_->run.checkpoints();
   const io::latest_checkpoint latest = io::find_latest_checkpoint(root, settings_->phase);
-  restore_reply reply{.found = latest.found.has_value(),
-                      .state = {.phase = settings_->phase, .counter = 0, .values = {}},
-                      .problems = latest.problems};
+  io::remove_checkpoints_after(root, settings_->phase, latest.found ? latest.found->manifest.counter : int64_t{-1});
+  located_checkpoint located{.found = latest.found.has_value(), .path = "", .problems = latest.problems};
   if (latest.found) {
-    const io::checkpoint_reader reader(latest.found->folder, true);
-    fill(reader);
-    reply.state.counter = static_cast<uint64_t>(latest.found->manifest.counter);
-    for (const std::string& name : reader.scalar_names()) {
-      if (name.starts_with(state_prefix)) {
-        reply.state.values[name.substr(std::string_view(state_prefix).size())] = reader.real(name);
-      }
+    located.path = std::filesystem::relative(latest.found->folder, settings_->run.root()).string();
+  }
+  return located;
+}
+
+phase_state checkpointer_state::restore(const located_checkpoint& from) {
+  const operation_scope scope(settings_->on->pulse, "restore");
+  phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
+  if (!from.found) {
+    return state;
+  }
+  const io::checkpoint_reader reader(settings_->run.root() / from.path, true);
+  fill(reader);
+  state.counter = static_cast<uint64_t>(reader.manifest().counter);
+  for (const std::string& name : reader.scalar_names()) {
+    if (name.starts_with(state_prefix)) {
+      state.values[name.substr(std::string_view(state_prefix).size())] = reader.real(name);
     }
   }
-  io::remove_checkpoints_after(root, settings_->phase, latest.found ? latest.found->manifest.counter : int64_t{-1});
-  return reply;
+  return state;
 }
 
 std::vector<std::string> checkpointer_state::save() {
   const operation_scope scope(settings_->on->pulse, "save models");
   std::vector<std::string> paths;
   for (const saved_model& one : settings_->saved) {
+    // An average lies in shards; every rank has the model's own weights.
+    const aligned_buffer<float> average =
+        one.average ? one.average->gathered(settings_->group) : aligned_buffer<float>();
+    settings_->on->pulse.touch();
+    if (rank() != 0) {
+      continue;
+    }
     settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
     const auto target = settings_->run.model(one.name);
     std::filesystem::create_directories(target.parent_path());
-    save_model(*one.of, one.average ? one.average->shard().data() : one.of->weights.data(), target, one.pad_token);
+    save_model(*one.of, one.average ? average.data() : one.of->weights.data(), target, one.pad_token);
     settings_->on->pulse.touch();
     paths.push_back(std::filesystem::relative(target, settings_->run.root()).string());
   }
@@ -181,7 +236,9 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
       }),
       [self](run_atom) { self->state.write(); },
       guarded([self](durable_atom) { return self->state.durable(); }),
-      guarded([self](restore_atom) { return self->state.restore(); }),
+      guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
+      guarded([self](locate_atom) { return self->state.locate(); }),
+      guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
       guarded([self](save_atom) { return self->state.save(); }),
   };
 }

@@ -1,5 +1,6 @@
 /// The checkpointer: copies what the next update depends on while training stands still, and writes the copy to HDF5
-/// while training goes on. A checkpoint exists when its manifest does.
+/// while training goes on. Each rank writes the rows of its shards into a file of its own; rank 0 commits when all files
+/// are durable. A checkpoint exists when its manifest does, and is read by any number of ranks, whatever the ZeRO stages.
 #pragma once
 
 #include "actors/device.hpp"
@@ -24,11 +25,15 @@ using checkpointer_actor = caf::typed_actor<
     caf::replies_to<snapshot_atom, phase_state>::with<snapshot_reply>,
     // INTERNAL: writes the copy.
     caf::reacts_to<run_atom>,
-    // Answers once the snapshot before it is durable. Errors  what went wrong with writing it.
-    caf::replies_to<durable_atom>::with<durable_report>,
-    // Fills the arenas from the phase's last valid checkpoint, and removes what lies beyond it.
-    caf::replies_to<restore_atom>::with<restore_reply>,
-    // Writes the phase's models as Hugging Face folders; answers with their paths.
+    // Answers once the file of the snapshot before it is durable. Errors  what went wrong with writing it.
+    caf::replies_to<durable_atom>::with<written_file>,
+    // Rank 0: makes a checkpoint of the ranks' files.
+    caf::replies_to<commit_atom, commit_command>::with<durable_report>,
+    // Rank 0: finds the phase's newest valid checkpoint, and removes what lies beyond it.
+    caf::replies_to<locate_atom>::with<located_checkpoint>,
+    // Fills this rank's arenas from it; where none was found there is nothing to do. Answers with the director's state.
+    caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
+    // Collective: rank 0 writes the phase's models as Hugging Face folders and answers with their paths.
     caf::replies_to<save_atom>::with<std::vector<std::string>>>;
 
 /// A trained model as checkpoints name it: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/....
@@ -47,6 +52,7 @@ struct saved_model {
 
 struct checkpointer_settings {
   io::run_directory run;
+  engine::communicator_ptr group;  ///< of the ranks' checkpointers; null: one rank alone
   uint64_t attempt = 0;
   std::string phase, unit;
   int64_t keep = 3;
@@ -64,19 +70,24 @@ public:
   void open(checkpointer_settings settings) { settings_.emplace(std::move(settings)); }
   snapshot_reply snapshot(const phase_state& state);
   void write();
-  durable_report durable();
-  restore_reply restore();
+  written_file durable();
+  durable_report commit(const commit_command& command);
+  located_checkpoint locate();
+  phase_state restore(const located_checkpoint& from);
   std::vector<std::string> save();
 
 private:
   io::checkpoint_content live(const phase_state& state) const;
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();
+  io::commit_check still_allowed() const;
+  int rank() const { return settings_->group ? settings_->group->rank() : 0; }
+  int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 
   std::optional<checkpointer_settings> settings_;
   io::checkpoint_snapshot snapshot_;
   phase_state state_;  ///< of the snapshot
-  durable_report last_;
+  written_file last_;
   std::optional<error> failure_;
 };
 

@@ -3,6 +3,7 @@
 #include "actors/guarded.hpp"
 #include "actors/options.hpp"
 #include "actors/stopwatch.hpp"
+#include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
 
 namespace troupe::actors {
@@ -33,21 +34,22 @@ train_reply critic_state::train(const train_command& command) {
   minibatches_.erase(found);
 
   model& m = *settings_.trained->of;
-  engine::learner& learner = *settings_.trained->learner;
   const engine::value_settings loss = value_loss_of(settings_.job.ppo);
-  engine::value_statistics sums;
   int64_t tokens = 0;
-  for (const int64_t j : learner.order(static_cast<int64_t>(batch->parts.size()))) {
-    const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
-    const engine::trainee trainee{.net = m.net,
-                                  .weights = m.weights.data(),
-                                  .gradients = learner.gradients(settings_.on->ctx, j),
-                                  .workspace = *workspace_};
-    sums.add(engine::critic_micro_batch(
-        settings_.on->ctx, trainee, part.packed, loss,
-        {.value_old_A = part.value_old_A, .return_A = part.return_A, .weight_A = part.weight_A}));
-    tokens += part.packed.tokens();
-    settings_.on->pulse.touch();
+  const auto by_part = engine::accumulate<engine::value_statistics>(
+      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->parts.size()),
+      {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_},
+      [&](int64_t j, const engine::trainee& to) {
+        const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
+        tokens += part.packed.tokens();
+        return engine::critic_micro_batch(
+            settings_.on->ctx, to, part.packed, loss,
+            {.value_old_A = part.value_old_A, .return_A = part.return_A, .weight_A = part.weight_A});
+      },
+      [this] { settings_.on->pulse.touch(); });
+  engine::value_statistics sums;
+  for (const engine::value_statistics& one : by_part) {
+    sums.add(one);
   }
   return {.statistics = {{"critic/loss", sums.loss},
                          {"critic/clip_fraction", sums.clip_fraction()},

@@ -77,18 +77,19 @@ task<> director_state::set_stage(const std::string& phase) {
 }
 
 task<> director_state::restore(const std::string& phase) {
-  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const std::string name = phase;
-  const restore_reply restored = co_await ask<restore_reply>(self_, checkpointer, restore_atom_v);
-  for (const std::string& problem : restored.problems) {
+  const auto located = co_await ask<located_checkpoint>(self_, checkpointers.front(), locate_atom_v);
+  const auto restored = co_await ask_everyone<phase_state>(self_, checkpointers, restore_atom_v, located);
+  state_ = restored.front();  // the same on every rank
+  for (const std::string& problem : located.problems) {
     spdlog::warn("passing over a damaged checkpoint: {}", problem);
-    note("checkpoint_damaged", name, restored.state.counter, problem);
+    note("checkpoint_damaged", name, state_.counter, problem);
   }
-  state_ = restored.state;
   checkpointed_ = state_.counter;
-  const int64_t counter = restored.found ? static_cast<int64_t>(state_.counter) : -1;
+  const int64_t counter = located.found ? static_cast<int64_t>(state_.counter) : -1;
   co_await cut_records(name, counter);
-  if (restored.found) {
+  if (located.found) {
     spdlog::info("{}: going on after {}", name, state_.counter);
   } else {
     note("phase_started", name, 0);
@@ -127,35 +128,54 @@ task<> director_state::take_checkpoint() {
   if (checkpoint_failure_) {
     throw *checkpoint_failure_;
   }
-  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const phase_state state = state_;
-  co_await ask<snapshot_reply>(self_, checkpointer, snapshot_atom_v, state);
+  co_await ask_everyone<snapshot_reply>(self_, checkpointers, snapshot_atom_v, state);
   checkpointed_ = state.counter;
-  // Training goes on while it is written; the checkpointer answers in order, so this is about this snapshot.
-  self_->request(checkpointer, reply_deadline, durable_atom_v)
-      .then(
-          [this, phase = state.phase](const durable_report& written) {
-            note("checkpoint", phase, written.counter,
-                 fmt::format("{}: {} bytes in {:.2f} s", written.path, written.bytes, written.seconds));
-          },
-          [this, phase = state.phase, counter = state.counter](const caf::error& reason) {
-            checkpoint_failure_ = to_troupe_error(reason);
-            note("checkpoint_failed", phase, counter, checkpoint_failure_->what());
-          });
+  commit_when_written(state.phase, state.counter);
+}
+
+/// Training goes on while files are written; checkpointers answer in order, so what they say is about this snapshot.
+void director_state::commit_when_written(const std::string& phase, uint64_t counter) {
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
+  const auto failed = [this, phase, counter](const caf::error& reason) {
+    checkpoint_failure_ = to_troupe_error(reason);
+    note("checkpoint_failed", phase, counter, checkpoint_failure_->what());
+  };
+  const auto committed = [this, phase](const durable_report& durable) {
+    note("checkpoint", phase, durable.counter,
+         fmt::format("{}: {} bytes in {:.2f} s", durable.path, durable.bytes, durable.seconds));
+  };
+  const auto command = std::make_shared<commit_command>();
+  command->counter = counter;
+  command->files.resize(checkpointers.size());
+  const auto missing = std::make_shared<size_t>(checkpointers.size());
+  for (size_t rank = 0; rank < checkpointers.size(); ++rank) {
+    const auto written = [=, this, first = checkpointers.front()](const written_file& file) {
+      command->files[rank] = file;
+      if (--*missing == 0) {
+        self_->request(first, reply_deadline, commit_atom_v, *command).then(committed, failed);
+      }
+    };
+    self_->request(checkpointers[rank], reply_deadline, durable_atom_v).then(written, failed);
+  }
 }
 
 task<> director_state::await_durable() {
-  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
-  co_await ask<durable_report>(self_, checkpointer, durable_atom_v);
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
+  co_await ask_everyone<written_file>(self_, checkpointers, durable_atom_v);
+  // Once all have answered, a commit that is due has been ordered: rank 0 answers this after it.
+  const commit_command nothing;
+  co_await ask<durable_report>(self_, checkpointers.front(), commit_atom_v, nothing);
   if (checkpoint_failure_) {
     throw *checkpoint_failure_;
   }
 }
 
 task<> director_state::save_models() {
-  const auto checkpointer = part<checkpointer_actor>(cast_.checkpointer);
-  const auto paths = co_await ask<std::vector<std::string>>(self_, checkpointer, save_atom_v);
-  for (const std::string& path : paths) {
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
+  const auto paths = co_await ask_everyone<std::vector<std::string>>(self_, checkpointers, save_atom_v);
+  for (const std::string& path : paths.front()) {
     spdlog::info("{}: saved {}", state_.phase, (settings_->run.root() / path).string());
   }
   note("phase_finished", state_.phase, state_.counter);

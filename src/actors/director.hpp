@@ -63,6 +63,7 @@ private:
   task<> cut_records(const std::string& phase, int64_t counter);
   task<> checkpoint_if_due(bool last);
   task<> take_checkpoint();
+  void commit_when_written(const std::string& phase, uint64_t counter);
   task<> await_durable();
   task<> save_models();
   task<> record(metrics_record values);

@@ -181,10 +181,16 @@ task<statistics> director_state::update_policy(serve_reply batch) {
   const auto policies = everyone<policy_actor>(&cast::policy);
   const auto optimizers = everyone<optimizer_actor>(&cast::policy_optimizer);
   const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
-  const train_command command{.batch_id = batch.batch_id,
-                              .loss_terms = batch.loss_terms,
-                              .coefficient = 1,
-                              .kl_coefficient = statistic(state_.values, kl_coefficient_key)};
+  train_command command;
+  command.batch_id = batch.batch_id;
+  command.loss_terms = batch.loss_terms;
+  command.kl_coefficient = statistic(state_.values, kl_coefficient_key);
+  if (ppo.ptx_coef > 0) {
+    const serve_reply text = co_await serve(serving::mixture, static_cast<uint64_t>(updates));
+    command.mixture_batch_id = text.batch_id;
+    command.mixture_loss_terms = text.loss_terms;
+    command.mixture_coefficient = ppo.ptx_coef;
+  }
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, policies, train_atom_v, command));
   statistics out = learned.statistics;
   if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
@@ -193,13 +199,6 @@ task<statistics> director_state::update_policy(serve_reply batch) {
     }
     out["policy/stopped_early"] = 1;
     co_return out;
-  }
-  if (ppo.ptx_coef > 0) {
-    const serve_reply served = co_await serve(serving::mixture, static_cast<uint64_t>(updates));
-    const train_command mix{.batch_id = served.batch_id, .loss_terms = served.loss_terms, .coefficient = ppo.ptx_coef};
-    const train_reply mixed = together(co_await ask_everyone<train_reply>(self_, policies, mix_atom_v, mix));
-    merge(out, mixed.statistics);
-    out["time/mixture_s"] = mixed.seconds;
   }
   const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
   const double rate = engine::learning_rate(schedule, updates) * rate_scale();

@@ -157,17 +157,20 @@ template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
   return f(caf::meta::type_name("score_reply"), x.scored, x.waiting, x.tokens, x.seconds);
 }
 
-/// Computes the gradients of a served batch. The loss is a sum divided by `loss_terms`, which is global.
+/// Computes the gradients of a served batch, and of the mixture text that goes with it. A loss is a sum divided by its
+/// loss_terms, which are global.
 struct train_command {
   uint64_t batch_id = 0;
   int64_t loss_terms = 1;
-  double coefficient =
-      1;  ///< multiplies the loss: mixture training; KL coefficient of a KL loss goes in `kl_coefficient`
-  double kl_coefficient = 0;
+  double kl_coefficient = 0;  ///< of a KL loss
+  uint64_t mixture_batch_id = 0;
+  int64_t mixture_loss_terms = 0;
+  double mixture_coefficient = 0;  ///< multiplies the mixture's loss; 0: there is none
 };
 
 template <class Inspector> auto inspect(Inspector& f, train_command& x) {
-  return f(caf::meta::type_name("train_command"), x.batch_id, x.loss_terms, x.coefficient, x.kl_coefficient);
+  return f(caf::meta::type_name("train_command"), x.batch_id, x.loss_terms, x.kl_coefficient, x.mixture_batch_id,
+           x.mixture_loss_terms, x.mixture_coefficient);
 }
 
 struct train_reply {
@@ -267,26 +270,49 @@ template <class Inspector> auto inspect(Inspector& f, snapshot_reply& x) {
   return f(caf::meta::type_name("snapshot_reply"), x.seconds, x.bytes);
 }
 
+/// A rank's file of a checkpoint, as the manifest has it (io::checkpoint_file).
+struct written_file {
+  std::string name;  ///< empty: none was under way
+  int64_t bytes = 0;
+  std::string digest;
+  double seconds = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, written_file& x) {
+  return f(caf::meta::type_name("written_file"), x.name, x.bytes, x.digest, x.seconds);
+}
+
+/// Makes a checkpoint of the ranks' files, which are durable. Without files it does nothing, after what was asked before.
+struct commit_command {
+  uint64_t counter = 0;
+  std::vector<written_file> files;  ///< by rank
+};
+
+template <class Inspector> auto inspect(Inspector& f, commit_command& x) {
+  return f(caf::meta::type_name("commit_command"), x.counter, x.files);
+}
+
 /// A checkpoint that has become durable.
 struct durable_report {
-  std::string path;  ///< empty: none was under way
+  std::string path;
   uint64_t counter = 0;
   int64_t bytes = 0;
-  double seconds = 0;
+  double seconds = 0;  ///< of the slowest rank's file, and of the commit
 };
 
 template <class Inspector> auto inspect(Inspector& f, durable_report& x) {
   return f(caf::meta::type_name("durable_report"), x.path, x.counter, x.bytes, x.seconds);
 }
 
-struct restore_reply {
+/// The phase's newest valid checkpoint.
+struct located_checkpoint {
   bool found = false;
-  phase_state state;
+  std::string path;  ///< its folder, relative to the run's
   std::vector<std::string> problems;  ///< checkpoints that were passed over, and why
 };
 
-template <class Inspector> auto inspect(Inspector& f, restore_reply& x) {
-  return f(caf::meta::type_name("restore_reply"), x.found, x.state, x.problems);
+template <class Inspector> auto inspect(Inspector& f, located_checkpoint& x) {
+  return f(caf::meta::type_name("located_checkpoint"), x.found, x.path, x.problems);
 }
 
 /// One line of metrics.jsonl.

@@ -5,6 +5,7 @@
 #include "actors/stop_strings.hpp"
 #include "actors/stopwatch.hpp"
 #include "engine/parallel/division.hpp"
+#include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
 
 #include <cmath>
@@ -76,14 +77,13 @@ void policy_state::take_prompt(uint64_t prompt) {
   }
   const io::job& job = settings_.job;
   const bool evaluating = rollout_->what == serving::held_out_prompts;
-  engine::generation_request request{
-      .sequence_ids = sequence_ids(prompt),
-      .prompt = rollout_->prompts[prompt].tokens,
-      .max_new_tokens = size_of(job, settings_.phase, rollout_->what).new_tokens,
-      .sampling = sampling(),
-      .seed = job.run.seed + (evaluating ? evaluation_seed_offset : 0),
-      .stop_tokens = stop_tokens_of(*settings_.trained->of, *settings_.tokens),
-      .stop = make_stop_check(settings_.tokens, job.generation.stop)};
+  engine::generation_request request{.sequence_ids = sequence_ids(prompt),
+                                     .prompt = rollout_->prompts[prompt].tokens,
+                                     .max_new_tokens = size_of(job, settings_.phase, rollout_->what).new_tokens,
+                                     .sampling = sampling(),
+                                     .seed = job.run.seed + (evaluating ? evaluation_seed_offset : 0),
+                                     .stop_tokens = stop_tokens_of(*settings_.trained->of, *settings_.tokens),
+                                     .stop = make_stop_check(settings_.tokens, job.generation.stop)};
   for (const uint64_t id : request.sequence_ids) {
     sequences_[id] = prompt;
   }
@@ -166,23 +166,9 @@ batch_handle policy_state::take_batch(uint64_t id) {
   return batch;
 }
 
-engine::trainee policy_state::trainee(int64_t micro_batch) {
+engine::trainee policy_state::trainee() {
   model& m = *settings_.trained->of;
-  return {.net = m.net,
-          .weights = m.weights.data(),
-          .gradients = settings_.trained->learner->gradients(settings_.on->ctx, micro_batch),
-          .workspace = *workspace_};
-}
-
-engine::lm_statistics policy_state::learn_text(const batch_handle& batch, const train_command& command) {
-  const engine::lm_scale scale{.tokens = static_cast<double>(command.loss_terms), .coefficient = command.coefficient};
-  engine::lm_statistics sums;
-  for (const int64_t j : settings_.trained->learner->order(static_cast<int64_t>(batch->micro_batches.size()))) {
-    sums.add(
-        engine::sft_micro_batch(settings_.on->ctx, trainee(j), batch->micro_batches[static_cast<size_t>(j)], scale));
-    settings_.on->pulse.touch();
-  }
-  return sums;
+  return {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_};
 }
 
 train_reply policy_state::train(const train_command& command) {
@@ -192,52 +178,105 @@ train_reply policy_state::train(const train_command& command) {
     minibatches_.erase(found);
     return learn_experience(batch, command);
   }
-  const stopwatch watch;
-  const engine::lm_statistics sums = learn_text(take_batch(command.batch_id), command);
-  return {.statistics = {{"policy/loss", sums.mean_nll_nats()}}, .tokens = sums.tokens, .seconds = watch.seconds()};
+  return learn_text(take_batch(command.batch_id), command);
 }
 
-train_reply policy_state::mix(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "mixture gradients");
+train_reply policy_state::learn_text(const batch_handle& batch, const train_command& command) {
   const stopwatch watch;
-  const engine::lm_statistics sums = learn_text(take_batch(command.batch_id), command);
-  return {.statistics = {{"mixture/loss", sums.mean_nll_nats()}}, .tokens = sums.tokens, .seconds = watch.seconds()};
-}
-
-train_reply policy_state::learn_experience(const minibatch_handle& batch, const train_command& command) {
-  const stopwatch watch;
-  const engine::policy_settings loss = policy_loss_of(settings_.job.ppo, command.kl_coefficient);
-  engine::policy_statistics sums;
+  const engine::lm_scale scale{.tokens = static_cast<double>(command.loss_terms), .coefficient = 1};
   int64_t tokens = 0;
-  for (const int64_t j : settings_.trained->learner->order(static_cast<int64_t>(batch->parts.size()))) {
-    const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
-    sums.add(engine::policy_micro_batch(settings_.on->ctx, trainee(j), part.packed, loss,
-                                        {.logprob_old_A = part.logprob_old_A,
-                                         .logprob_ref_A = part.logprob_ref_A,
-                                         .advantage_A = part.advantage_A,
-                                         .weight_A = part.weight_A,
-                                         .temperature = training_temperature(sampling())}));
-    tokens += part.packed.tokens();
-    settings_.on->pulse.touch();
+  const auto by_part = engine::accumulate<engine::lm_statistics>(
+      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->micro_batches.size()), trainee(),
+      [&](int64_t j, const engine::trainee& to) {
+        const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
+        tokens += part.tokens();
+        return engine::sft_micro_batch(settings_.on->ctx, to, part, scale);
+      },
+      [this] { settings_.on->pulse.touch(); });
+  engine::lm_statistics sums;
+  for (const engine::lm_statistics& one : by_part) {
+    sums.add(one);
   }
-  if (batch->fresh && settings_.job.run.exact && sums.different > 0) {
+  return {.statistics = {{"policy/loss", sums.mean_nll_nats()}}, .tokens = tokens, .seconds = watch.seconds()};
+}
+
+engine::policy_statistics policy_state::learn_part(const engine::trainee& to, const minibatch::part& part,
+                                                   double kl_coefficient) {
+  return engine::policy_micro_batch(settings_.on->ctx, to, part.packed,
+                                    policy_loss_of(settings_.job.ppo, kl_coefficient),
+                                    {.logprob_old_A = part.logprob_old_A,
+                                     .logprob_ref_A = part.logprob_ref_A,
+                                     .advantage_A = part.advantage_A,
+                                     .weight_A = part.weight_A,
+                                     .temperature = training_temperature(sampling())});
+}
+
+void policy_state::require_exact(const engine::policy_statistics& sums) const {
+  if (settings_.job.run.exact && sums.different > 0) {
     throw error(errc::not_finite,
                 "{} of {} log-probabilities stored at sampling differ from those of the first training forward: the "
                 "policy that samples is not the policy that learns. This is a defect of Troupe or of the machine's "
                 "memory (run.exact = false goes on nevertheless)",
                 sums.different, sums.tokens);
   }
-  return {.statistics = {{"policy/loss", sums.loss},
-                         {"policy/surrogate_loss", sums.surrogate_loss},
-                         {"policy/entropy_nats", sums.mean(sums.entropy_nats)},
-                         {"policy/clip_fraction", sums.clip_fraction()},
-                         {"policy/ratio_mean", sums.mean(sums.ratio)},
-                         {"policy/ratio_max", sums.ratio_max},
-                         {"policy/approx_kl_nats", sums.mean(sums.k3_nats)},
-                         {"policy/approx_kl_k1_nats", sums.mean(sums.k1_nats)},
-                         {"policy/ref_kl_nats", sums.mean(sums.ref_kl_nats)}},
-          .tokens = tokens,
-          .seconds = watch.seconds()};
+}
+
+/// What a micro-batch says: of PPO's or of the mixture's.
+struct experience_statistics {
+  engine::policy_statistics policy;
+  engine::lm_statistics mixture;
+};
+
+static statistics report_of(const engine::policy_statistics& sums) {
+  return {{"policy/loss", sums.loss},
+          {"policy/surrogate_loss", sums.surrogate_loss},
+          {"policy/entropy_nats", sums.mean(sums.entropy_nats)},
+          {"policy/clip_fraction", sums.clip_fraction()},
+          {"policy/ratio_mean", sums.mean(sums.ratio)},
+          {"policy/ratio_max", sums.ratio_max},
+          {"policy/approx_kl_nats", sums.mean(sums.k3_nats)},
+          {"policy/approx_kl_k1_nats", sums.mean(sums.k1_nats)},
+          {"policy/ref_kl_nats", sums.mean(sums.ref_kl_nats)}};
+}
+
+train_reply policy_state::learn_experience(const minibatch_handle& batch, const train_command& command) {
+  const stopwatch watch;
+  static const std::vector<engine::packed_batch> no_text;
+  const bool mixing = command.mixture_coefficient > 0;
+  const batch_handle text = mixing ? take_batch(command.mixture_batch_id) : batch_handle{};
+  const std::vector<engine::packed_batch>& texts = mixing ? text->micro_batches : no_text;
+  const engine::lm_scale scale{.tokens = static_cast<double>(command.mixture_loss_terms),
+                               .coefficient = command.mixture_coefficient};
+  int64_t tokens = 0;
+  // One order over both, PPO's first: their gradients are summed in the same lanes.
+  const auto by_part = engine::accumulate<experience_statistics>(
+      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->parts.size() + texts.size()),
+      trainee(),
+      [&](int64_t j, const engine::trainee& to) {
+        experience_statistics one;
+        if (const auto part = static_cast<size_t>(j); part < batch->parts.size()) {
+          one.policy = learn_part(to, batch->parts[part], command.kl_coefficient);
+          tokens += batch->parts[part].packed.tokens();
+        } else {
+          one.mixture = engine::sft_micro_batch(settings_.on->ctx, to, texts[part - batch->parts.size()], scale);
+          tokens += texts[part - batch->parts.size()].tokens();
+        }
+        return one;
+      },
+      [this] { settings_.on->pulse.touch(); });
+  experience_statistics sums;
+  for (const experience_statistics& one : by_part) {
+    sums.policy.add(one.policy);
+    sums.mixture.add(one.mixture);
+  }
+  if (batch->fresh) {
+    require_exact(sums.policy);
+  }
+  train_reply reply{.statistics = report_of(sums.policy), .tokens = tokens, .seconds = watch.seconds()};
+  if (mixing) {
+    reply.statistics["mixture/loss"] = sums.mixture.mean_nll_nats();
+  }
+  return reply;
 }
 
 train_reply policy_state::evaluate(const train_command& command) {
@@ -267,7 +306,6 @@ policy_actor::behavior_type policy(policy_actor::stateful_pointer<policy_state> 
       [self](const minibatch_handle& batch) { self->state.keep(batch); },
       guarded([self](generate_atom, const generate_command& command) { return self->state.generate(command); }),
       guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
-      guarded([self](mix_atom, const train_command& command) { return self->state.mix(command); }),
       guarded([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
   };
 }

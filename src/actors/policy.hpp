@@ -28,10 +28,9 @@ using policy_actor = caf::typed_actor<
     caf::reacts_to<minibatch_handle>,
     // Runs a rollout a few decode steps further; what finishes goes to the scorers and to replay.
     caf::replies_to<generate_atom, generate_command>::with<generate_reply>,
-    // Gradients of a batch (SFT) or minibatch (PPO), accumulated for the optimizer.
+    // Gradients of a batch (SFT), or of a minibatch and the mixture text that goes with it (PPO), accumulated for the
+    // optimizer.
     caf::replies_to<train_atom, train_command>::with<train_reply>,
-    // Gradients of mixture text, added to those of the minibatch.
-    caf::replies_to<mix_atom, train_command>::with<train_reply>,
     // Perplexity of a held-out batch.
     caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
 
@@ -57,7 +56,6 @@ public:
 
   generate_reply generate(const generate_command& command);
   train_reply train(const train_command& command);
-  train_reply mix(const train_command& command);
   train_reply evaluate(const train_command& command);
 
 private:
@@ -68,9 +66,11 @@ private:
   generate_reply report(const engine::generator_counters& before, const stopwatch& watch);
   kernels::sampling_settings sampling() const;
   void send_finished();
-  engine::lm_statistics learn_text(const batch_handle& batch, const train_command& command);
+  train_reply learn_text(const batch_handle& batch, const train_command& command);
   train_reply learn_experience(const minibatch_handle& batch, const train_command& command);
-  engine::trainee trainee(int64_t micro_batch);
+  engine::policy_statistics learn_part(const engine::trainee& to, const minibatch::part& part, double kl_coefficient);
+  void require_exact(const engine::policy_statistics& sums) const;
+  engine::trainee trainee();
   batch_handle take_batch(uint64_t id);
 
   policy_settings settings_;

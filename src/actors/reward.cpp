@@ -3,6 +3,7 @@
 #include "actors/guarded.hpp"
 #include "actors/options.hpp"
 #include "actors/stopwatch.hpp"
+#include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/answer_reward.hpp"
 
@@ -80,20 +81,20 @@ train_reply reward_state::train(const train_command& command) {
   const stopwatch watch;
   const batch_handle batch = take_batch(command.batch_id);
   model& m = *settings_.trained->of;
-  engine::learner& learner = *settings_.trained->learner;
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
-  engine::pair_statistics sums;
   int64_t tokens = 0;
-  for (const int64_t j : learner.order(static_cast<int64_t>(batch->micro_batches.size()))) {
-    const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
-    const engine::trainee trainee{.net = m.net,
-                                  .weights = m.weights.data(),
-                                  .gradients = learner.gradients(settings_.on->ctx, j),
-                                  .workspace = *workspace_};
-    sums.add(
-        engine::reward_micro_batch(settings_.on->ctx, trainee, part, loss, static_cast<double>(command.loss_terms)));
-    tokens += part.tokens();
-    settings_.on->pulse.touch();
+  const auto by_part = engine::accumulate<engine::pair_statistics>(
+      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->micro_batches.size()),
+      {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_},
+      [&](int64_t j, const engine::trainee& to) {
+        const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
+        tokens += part.tokens();
+        return engine::reward_micro_batch(settings_.on->ctx, to, part, loss, static_cast<double>(command.loss_terms));
+      },
+      [this] { settings_.on->pulse.touch(); });
+  engine::pair_statistics sums;
+  for (const engine::pair_statistics& one : by_part) {
+    sums.add(one);
   }
   return {.statistics = {{"reward/loss", sums.mean_loss()},
                          {"reward/accuracy", sums.accuracy()},

@@ -107,9 +107,11 @@ model_ptr stage_state::load_critic(const std::filesystem::path& policy_folder) c
 trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_options& options, int64_t zero,
                                             const std::string& name) const {
   auto trained = std::make_shared<trained_model>();
-  trained->learner = std::make_unique<engine::learner>(
-      of->net, engine::learner_settings{.adamw = adamw_of(options), .lanes = settings_->job.run.lanes, .zero = static_cast<int>(zero)},
-      settings_->ranks->open(name + " gradients"));
+  trained->learner = std::make_unique<engine::learner>(of->net,
+                                                       engine::learner_settings{.adamw = adamw_of(options),
+                                                                                .lanes = settings_->job.run.lanes,
+                                                                                .zero = static_cast<int>(zero)},
+                                                       settings_->ranks->open(name + " gradients"));
   trained->of = std::move(of);
   return trained;
 }
@@ -219,7 +221,8 @@ cast stage_state::set_pairs() {
 
 cast stage_state::set_sft() {
   const io::job& job = settings_->job;
-  const trained_model_ptr trained = with_learner(load_policy(job.model.policy), job.sft.training.optimizer, job.place.policy_zero, "policy");
+  const trained_model_ptr trained =
+      with_learner(load_policy(job.model.policy), job.sft.training.optimizer, job.place.policy_zero, "policy");
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   io::phase_data data = load_data(io::phase::sft, tokens);
 
@@ -227,6 +230,7 @@ cast stage_state::set_sft() {
   describe(data, parts);
   parts.checkpointer = pointer(
       spawn<checkpointer_actor>(checkpointer, checkpointer_settings{.run = settings_->run,
+                                                                    .group = settings_->ranks->open("checkpoints"),
                                                                     .attempt = settings_->attempt,
                                                                     .phase = "sft",
                                                                     .unit = "update",
@@ -258,7 +262,8 @@ cast stage_state::set_reward() {
   const std::filesystem::path start = job.model.reward.empty() ? job.model.policy : job.model.reward;
   const model_ptr m = load_model(start, head_kind::scalar);
   require_lengths(job, *m);
-  const trained_model_ptr trained = with_learner(m, job.reward.training.optimizer, job.place.reward_zero, "reward model");
+  const trained_model_ptr trained =
+      with_learner(m, job.reward.training.optimizer, job.place.reward_zero, "reward model");
   const auto tokens = load_tokens(start, *m);
   io::phase_data data = load_data(io::phase::reward, tokens);
 
@@ -266,6 +271,7 @@ cast stage_state::set_reward() {
   describe(data, parts);
   parts.checkpointer = pointer(spawn<checkpointer_actor>(
       checkpointer, checkpointer_settings{.run = settings_->run,
+                                          .group = settings_->ranks->open("checkpoints"),
                                           .attempt = settings_->attempt,
                                           .phase = "reward",
                                           .unit = "update",
@@ -299,7 +305,8 @@ cast stage_state::set_ppo() {
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   const model_ptr frozen = load_model(job.model.reference.empty() ? start : std::filesystem::path(job.model.reference),
                                       head_kind::language_model);
-  const trained_model_ptr trained_critic = with_learner(load_critic(start), job.ppo.critic, job.place.critic_zero, "critic");
+  const trained_model_ptr trained_critic =
+      with_learner(load_critic(start), job.ppo.critic, job.place.critic_zero, "critic");
   io::phase_data data = load_data(io::phase::ppo, tokens);
   std::optional<io::phase_data> mixture;
   if (job.ppo.ptx_coef > 0) {
@@ -323,6 +330,7 @@ cast stage_state::set_ppo() {
   known["policy"] = policy_digest;
   parts.checkpointer = pointer(spawn<checkpointer_actor>(
       checkpointer, checkpointer_settings{.run = settings_->run,
+                                          .group = settings_->ranks->open("checkpoints"),
                                           .attempt = settings_->attempt,
                                           .phase = "ppo",
                                           .unit = "iteration",
