@@ -48,6 +48,7 @@ void print_line(const char* label, const before_after& values, const char* forma
 std::vector<double> rewards_by(const io::experience& e, size_t source) {
   const size_t sources = e.reward_names.size();
   std::vector<double> rewards;
+  rewards.reserve(e.sequence_id_B.size());
   for (size_t b = 0; b < e.sequence_id_B.size(); ++b) {
     rewards.push_back(static_cast<double>(e.reward_raw_BS[b * sources + source]));
   }
@@ -78,6 +79,7 @@ std::vector<double> gains(const io::experience& before, const std::vector<double
     by_prompt[before.prompt_id_B[b]].push_back(reward_after[b] - reward_before[b]);
   }
   std::vector<double> out;
+  out.reserve(by_prompt.size());
   for (const auto& [prompt, differences] : by_prompt) {
     out.push_back(of(differences).mean);
   }

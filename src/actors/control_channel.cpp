@@ -90,7 +90,7 @@ void create_credentials(const std::filesystem::path& folder) {
   finish(certificate_file, PEM_write_X509(certificate_file, certificate.get()) == 1, certificate_path);
 }
 
-control_config::control_config(const std::filesystem::path& credentials, int threads) {
+control_config::control_config(const std::filesystem::path& credentials, std::chrono::milliseconds silence) {
   add_message_types<caf::id_block::troupe>();
   load<caf::io::middleman>();
   load<caf::openssl::manager>();
@@ -98,10 +98,10 @@ control_config::control_config(const std::filesystem::path& credentials, int thr
   openssl_certificate = (credentials / certificate_name).string();
   openssl_key = (credentials / key_name).string();
   openssl_cafile = openssl_certificate;
-  set("scheduler.max-threads", threads);
-  set("middleman.heartbeat-interval", caf::timespan(std::chrono::seconds(1)));
-  // Far above what a busy machine delays a beat: a peer that merely hangs is told by its pulse, sooner and by name.
-  set("middleman.connection-timeout", caf::timespan(std::chrono::seconds(60)));
+  set("scheduler.max-threads", 2);
+  set("middleman.heartbeat-interval",
+      caf::timespan(std::min<std::chrono::milliseconds>(silence / 5, std::chrono::seconds(1))));
+  set("middleman.connection-timeout", caf::timespan(silence));
 }
 
 uint16_t publish(const caf::actor& supervisor, const std::string& address) {

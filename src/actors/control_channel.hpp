@@ -19,10 +19,12 @@ namespace troupe::actors {
 /// Errors  io_failure.
 void create_credentials(const std::filesystem::path& folder);
 
-/// An actor system with the run's credentials. `threads`: of the scheduler; compute runs in detached actors.
+/// An actor system with the run's credentials. A peer from which nothing has come for `silence` counts as gone: its node
+/// may have lost power, of which no packet tells. Compute runs in detached actors, so few threads will do.
 class control_config : public caf::actor_system_config {
 public:
-  control_config(const std::filesystem::path& credentials, int threads = 2);
+  explicit control_config(const std::filesystem::path& credentials,
+                          std::chrono::milliseconds silence = std::chrono::seconds(60));
 };
 
 /// Makes `supervisor` reachable at `address`; returns the port that the system chose.

@@ -22,8 +22,9 @@ using test::temporary_folder;
 class RunStatus : public ::testing::Test {
 protected:
   RunStatus() : run(run_directory::open_or_create(folder / "run")), ledger(run) {
-    std::ofstream(run.job()) << "[run]\nphases = sft ppo\n[model]\npolicy = /m\nreward = /r\n[data.a]\npath = /a.jsonl\n"
-                                "[sft]\nupdates = 10\n[ppo]\niterations = 100\n";
+    std::ofstream(run.job())
+        << "[run]\nphases = sft ppo\n[model]\npolicy = /m\nreward = /r\n[data.a]\npath = /a.jsonl\n"
+           "[sft]\nupdates = 10\n[ppo]\niterations = 100\n";
   }
   void event(ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields = {},
              const std::string& phase = "") {
