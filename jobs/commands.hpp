@@ -11,6 +11,8 @@ int inspect_command(int argc, char** argv);
 int plan_command(int argc, char** argv);
 int run_command(int argc, char** argv);
 int score_command(int argc, char** argv);
+int status_command(int argc, char** argv);
+int submit_command(int argc, char** argv);
 int tokenize_command(int argc, char** argv);
 int worker_command(int argc, char** argv);
 

@@ -21,6 +21,8 @@ struct command {
 constexpr command commands[] = {
     {"run", troupe::run_command, "JOB.ini: everything that is left of a job: pairs, SFT, reward model, PPO"},
     {"plan", troupe::plan_command, "JOB.ini: memory, disk and FLOPs that a job will need, before anything runs"},
+    {"submit", troupe::submit_command, "JOB.ini: writes a job's batch script, checks it and hands it to Slurm"},
+    {"status", troupe::status_command, "RUN: how a run stands: progress, time left, ranks, checkpoint, failures"},
     {"eval", troupe::eval_command, "DIR --data FILE: perplexity, or accuracy of a reward model"},
     {"generate", troupe::generate_command, "DIR: answers to prompts, JSON lines in and out"},
     {"score", troupe::score_command, "DIR: log-probabilities and reward scores, JSON lines in and out"},

@@ -1,0 +1,158 @@
+#include "jobs/batch_script.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <fmt/format.h>
+
+#include "troupe_sh.hpp"
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+namespace troupe {
+
+namespace {
+
+constexpr int64_t gib = int64_t{1} << 30;
+constexpr const char* default_time = "04:00:00";
+
+int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+void set_ranks(batch_job& batch, const io::job& job, const submit_request& request) {
+  batch.ranks = request.ranks_per_node > 0 ? request.nodes * request.ranks_per_node
+                : job.place.ranks > 1      ? job.place.ranks
+                                           : request.nodes;
+  batch.ranks_per_node = divided_up(batch.ranks, request.nodes);
+  batch.ranks_packed = job.place.shrink ? batch.ranks_per_node : divided_up(batch.ranks, batch.nodes_least);
+  batch.cpus_per_rank = request.cpus_per_rank > 0 ? request.cpus_per_rank
+                        : job.run.threads > 0     ? job.run.threads
+                                                  : batch.cpus_per_rank;
+}
+
+void set_memory(batch_job& batch, const std::vector<phase_plan>& plans, const submit_request& request) {
+  int64_t peak = 0;
+  for (const phase_plan& plan : plans) {
+    peak = std::max(peak, plan.peak_bytes());
+  }
+  const double planned = 1.1 * static_cast<double>(peak) * static_cast<double>(batch.ranks_packed);
+  batch.memory_gib = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(planned / static_cast<double>(gib))));
+  batch.memory_reason =
+      fmt::format("{:.2f} GB a rank by `troupe plan`, {} on a node{}, and a tenth", static_cast<double>(peak) / 1e9,
+                  batch.ranks_packed, batch.ranks_packed > batch.ranks_per_node ? " when nodes are lost" : "");
+  if (request.memory_gib > 0) {
+    batch.memory_gib = request.memory_gib;
+    batch.memory_reason = "as asked for";
+  }
+}
+
+/// Of all phases; 0 where one of them goes by epochs, whose number of updates only the data tell.
+double planned_flops(const std::vector<phase_plan>& plans) {
+  double total = 0;
+  for (const phase_plan& plan : plans) {
+    if (plan.count == 0) {
+      return 0;
+    }
+    total += plan.flops_each * static_cast<double>(plan.count);
+  }
+  return total;
+}
+
+std::string slurm_time(double seconds) {
+  const auto minutes = static_cast<int64_t>(std::ceil(seconds / 60));
+  return fmt::format("{:02}:{:02}:00", minutes / 60, minutes % 60);
+}
+
+void set_time(batch_job& batch, const std::vector<phase_plan>& plans, const submit_request& request) {
+  const double flops = planned_flops(plans);
+  if (!request.time.empty()) {
+    batch.time = request.time;
+    batch.time_reason = "as asked for";
+  } else if (request.gflops > 0 && flops > 0) {
+    const double seconds = flops / (request.gflops * 1e9 * static_cast<double>(batch.ranks));
+    batch.time = slurm_time(1.25 * seconds + 600);
+    batch.time_reason = fmt::format("{:.3g} FLOP by `troupe plan` at {:.4g} GFLOP/s a rank, a quarter more and 10 min",
+                                    flops, request.gflops);
+  } else {
+    batch.time = default_time;
+    batch.time_reason =
+        request.gflops > 0 ? "a guess: a phase goes by epochs" : "a guess: --time or --gflops is better";
+  }
+}
+
+std::string resources(const batch_job& batch) {
+  std::string text;
+  const auto line = [&](const std::string& option, const std::string& why) {
+    text += why.empty() ? fmt::format("#SBATCH {}\n", option) : fmt::format("#SBATCH {:<28}# {}\n", option, why);
+  };
+  const bool range = batch.nodes_least < batch.nodes_most;
+  line(range ? fmt::format("--nodes={}-{}", batch.nodes_least, batch.nodes_most)
+             : fmt::format("--nodes={}", batch.nodes_most),
+       range ? "from place.min-nodes up: what was requeued may start on fewer" : "");
+  line(fmt::format("--ntasks-per-node={}", batch.ranks_per_node), "ranks, " + std::to_string(batch.ranks) + " in all");
+  line(fmt::format("--cpus-per-task={}", batch.cpus_per_rank), "threads of a rank");
+  line(fmt::format("--mem={}G", batch.memory_gib), batch.memory_reason);
+  line("--time=" + batch.time, batch.time_reason);
+  if (!batch.partition.empty()) {
+    line("--partition=" + batch.partition, "");
+  }
+  if (!batch.account.empty()) {
+    line("--account=" + batch.account, "");
+  }
+  if (batch.nodes_most > 1) {
+    line("--no-kill", "a lost node does not end the job: troupe goes on with the others");
+  }
+  line("--requeue", "if the first node dies, start again elsewhere");
+  line("--open-mode=append", "one log for all starts");
+  line("--signal=B:USR1@120", "two minutes before the end: checkpoint, and back into the queue");
+  return text;
+}
+
+}  // namespace
+
+batch_job plan_batch_job(const io::job& job, const std::vector<phase_plan>& plans, const submit_request& request) {
+  if (request.nodes < job.place.min_nodes) {
+    throw error(errc::bad_argument, "--nodes {} is less than place.min-nodes = {}: ask for more, or lower it",
+                request.nodes, job.place.min_nodes);
+  }
+  batch_job batch{.partition = request.partition, .account = request.account};
+  batch.nodes_most = request.nodes;
+  batch.nodes_least = job.place.min_nodes;
+  set_ranks(batch, job, request);
+  set_memory(batch, plans, request);
+  set_time(batch, plans, request);
+  return batch;
+}
+
+std::string shell_word(std::string_view text) {
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("_-./=:,+@%").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) {
+    return std::string(text);
+  }
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+std::string batch_script(const batch_job& job, const std::string& run_dir, const std::string& program,
+                         const std::string& folder, const std::vector<std::string>& command) {
+  std::string words;
+  for (const std::string& word : command) {
+    words += " " + shell_word(word);
+  }
+  std::string text = "#!/bin/bash\n# Written by `troupe submit`. To run it again by hand: sbatch " +
+                     shell_word(run_dir + "/submit.sbatch") + "\n#\n#SBATCH --job-name=troupe\n";
+  text += fmt::format("#SBATCH --output={}\n", shell_word(run_dir + "/slurm-%j.log"));
+  text += resources(job);
+  text += "\n# Where nodes have several networks, name the one for MPI (`ip link` shows them):\n"
+          "# export OMPI_MCA_btl_tcp_if_include=ib0\n\n";
+  text += troupe_sh;
+  text += fmt::format("\ncd {} || exit 1\nexport TROUPE={}\ntroupe_run{}\n", shell_word(folder), shell_word(program),
+                      words);
+  return text;
+}
+
+}  // namespace troupe

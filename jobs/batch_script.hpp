@@ -1,0 +1,53 @@
+/// The batch script of a job, as `troupe submit` writes it.
+#pragma once
+
+#include "io/job.hpp"
+#include "jobs/job_plan.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+/// What the user asked for; zero and empty: not said.
+struct submit_request {
+  int64_t nodes = 1;
+  int64_t ranks_per_node = 0;
+  int64_t cpus_per_rank = 0;
+  int64_t memory_gib = 0;  ///< of a node
+  std::string time;        ///< as Slurm writes it
+  std::string partition, account;
+  double gflops = 0;  ///< that a rank sustains
+};
+
+struct batch_job {
+  int64_t ranks = 1;
+  int64_t nodes_least = 1, nodes_most = 1;
+  int64_t ranks_per_node = 1;  ///< at full strength
+  int64_t ranks_packed = 1;    ///< on a node when as few are left as the job goes on with
+  int64_t cpus_per_rank = 8;
+  int64_t memory_gib = 1;  ///< of a node
+  std::string memory_reason;
+  std::string time;
+  std::string time_reason;
+  std::string partition, account;
+};
+
+/// Resources from the job's plan. Ranks: nodes * ranks_per_node where that is given; else place.ranks; else one a node.
+/// Memory: what the plan says of a rank, times the ranks of a node when as few nodes are left as place.min-nodes allows
+/// (place.shrink: at full strength), and a tenth. Time: as asked for; else the plan's operations at `gflops`, a quarter
+/// more and ten minutes; else four hours.
+/// Errors  bad_argument: fewer nodes than place.min-nodes.
+batch_job plan_batch_job(const io::job& job, const std::vector<phase_plan>& plans, const submit_request& request);
+
+/// A word for the shell, quoted where it needs to be.
+std::string shell_word(std::string_view text);
+
+/// The whole script: resources with the reason for each, the handling of signals (that of slurm/troupe.sh, word for
+/// word) and `command`, the arguments of `troupe run`.
+std::string batch_script(const batch_job& job, const std::string& run_dir, const std::string& program,
+                         const std::string& folder, const std::vector<std::string>& command);
+
+}  // namespace troupe

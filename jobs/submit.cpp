@@ -1,0 +1,187 @@
+// troupe submit JOB.ini: writes the batch script of a job, checks it and hands it to Slurm.
+#include "io/atomic_file.hpp"
+#include "io/job.hpp"
+#include "io/run_directory.hpp"
+#include "jobs/batch_script.hpp"
+#include "jobs/commands.hpp"
+#include "jobs/job_plan.hpp"
+#include "kernels/base/error.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace troupe {
+
+namespace {
+
+constexpr const char* usage =
+    "troupe submit JOB.ini [options] [--section.key value ...]\n\n"
+    "Checks the job, writes <run.dir>/submit.sbatch with memory (and, with --gflops, time) from its plan, lets\n"
+    "sbatch check it, submits it and prints the job's number.\n\n"
+    "  --nodes N            nodes, spares included (1); at least place.min-nodes\n"
+    "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a node\n"
+    "  --cpus-per-rank N    threads of a rank (run.threads, or 8)\n"
+    "  --mem N              GiB of a node (from the plan)\n"
+    "  --time T             as sbatch takes it: 4:00:00, 2-12\n"
+    "  --gflops N           what a rank sustains: the time is then computed\n"
+    "  --partition P, --account A\n"
+    "  --dry-run            prints the script; writes and submits nothing\n";
+
+/// Takes `--name value` or `--name=value` out of the arguments. Errors  bad_argument: no value.
+std::string take(std::vector<std::string>& arguments, const std::string& name) {
+  for (auto one = arguments.begin(); one != arguments.end(); ++one) {
+    if (*one == name) {
+      if (one + 1 == arguments.end() || (one + 1)->empty()) {
+        throw error(errc::bad_argument, "{} needs a value", name);
+      }
+      std::string value = *(one + 1);
+      arguments.erase(one, one + 2);
+      return value;
+    }
+    if (one->starts_with(name + "=")) {
+      std::string value = one->substr(name.size() + 1);
+      arguments.erase(one);
+      return value;
+    }
+  }
+  return "";
+}
+
+template <class Number>
+Number take_number(std::vector<std::string>& arguments, const std::string& name, Number fallback) {
+  const std::string text = take(arguments, name);
+  if (text.empty()) {
+    return fallback;
+  }
+  Number value = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end || !(value > 0) || !(value < Number(1e9))) {
+    throw error(errc::bad_argument, "{} {}: give it a number above 0", name, text);
+  }
+  return value;
+}
+
+/// What goes into a line of the script must end there.
+std::string take_word(std::vector<std::string>& arguments, const std::string& name) {
+  std::string word = take(arguments, name);
+  const auto odd = [](unsigned char c) { return c <= ' ' || c == '#' || c == '\'' || c == '"' || c >= 127; };
+  if (std::any_of(word.begin(), word.end(), odd)) {
+    throw error(errc::bad_argument, "{} \"{}\": a word without spaces, quotes and #", name, word);
+  }
+  return word;
+}
+
+submit_request take_request(std::vector<std::string>& arguments) {
+  submit_request request;
+  request.nodes = take_number<int64_t>(arguments, "--nodes", 1);
+  request.ranks_per_node = take_number<int64_t>(arguments, "--ranks-per-node", 0);
+  request.cpus_per_rank = take_number<int64_t>(arguments, "--cpus-per-rank", 0);
+  request.memory_gib = take_number<int64_t>(arguments, "--mem", 0);
+  request.time = take_word(arguments, "--time");
+  request.partition = take_word(arguments, "--partition");
+  request.account = take_word(arguments, "--account");
+  request.gflops = take_number<double>(arguments, "--gflops", 0);
+  return request;
+}
+
+struct ended {
+  int status = 0;  ///< 127: there is no such program
+  std::string output;
+};
+
+/// Runs a command to its end; stdout and stderr together.
+ended run_shell(const std::string& command) {
+  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
+  if (pipe == nullptr) {
+    throw error(errc::io_failure, "cannot start {}", command);
+  }
+  ended result;
+  char buffer[4096];
+  while (const size_t count = std::fread(buffer, 1, sizeof(buffer), pipe)) {
+    result.output.append(buffer, count);
+  }
+  const int status = ::pclose(pipe);
+  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  result.output.erase(result.output.find_last_not_of('\n') + 1);
+  return result;
+}
+
+/// A folder that holds another run would only be found in the queue. Errors  bad_argument.
+void refuse_another_job(const io::run_directory& run, const io::job& job) {
+  if (!std::filesystem::exists(run.job())) {
+    return;
+  }
+  const auto differences = io::differences(io::load_job(run.job().string()), job);
+  if (!differences.empty()) {
+    throw error(errc::bad_argument, "{} holds a run of another job:\n  {}\nTake another run.dir, or the former values",
+                run.root().string(), fmt::join(differences, "\n  "));
+  }
+}
+
+int submit(const std::filesystem::path& script) {
+  const std::string file = shell_word(script.string());
+  const ended checked = run_shell("sbatch --test-only " + file);
+  if (checked.status == 127) {
+    fmt::print(stderr, "troupe submit: there is no sbatch here. The script is {}\n", script.string());
+    return exit_failed;
+  }
+  if (checked.status != 0) {
+    fmt::print(stderr, "troupe submit: Slurm refuses {}:\n{}\n", script.string(), checked.output);
+    return exit_failed;
+  }
+  const ended submitted = run_shell("sbatch --parsable " + file);
+  if (submitted.status != 0) {
+    fmt::print(stderr, "troupe submit: sbatch failed with {}:\n{}\n", submitted.status, submitted.output);
+    return exit_failed;
+  }
+  fmt::print("{}\n", submitted.output.substr(0, submitted.output.find(';')));  // "job;cluster" where there are several
+  return exit_ok;
+}
+
+/// The arguments of `troupe run`: the user's own, and the number of ranks that they come to.
+std::vector<std::string> run_arguments(std::vector<std::string> arguments, int64_t ranks) {
+  arguments[0] = std::filesystem::absolute(arguments[0]).string();
+  take(arguments, "--place.ranks");
+  arguments.insert(arguments.end(), {"--place.ranks", std::to_string(ranks)});
+  return arguments;
+}
+
+}  // namespace
+
+int submit_command(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  const bool dry = std::erase(arguments, "--dry-run") > 0;
+  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
+    fmt::print(arguments.empty() ? stderr : stdout, "{}", usage);
+    return arguments.empty() ? exit_usage : exit_ok;
+  }
+  const submit_request request = take_request(arguments);
+  io::job job = io::load_job(arguments[0], std::span(arguments).subspan(1));
+  batch_job batch = plan_batch_job(job, plan_job(job), request);
+  const std::vector<std::string> command = run_arguments(arguments, batch.ranks);
+  job = io::load_job(arguments[0], std::span(command).subspan(1));  // its checks know the final number of ranks
+  const std::string text = batch_script(batch, job.run.dir, std::filesystem::read_symlink("/proc/self/exe").string(),
+                                        std::filesystem::current_path().string(), command);
+  if (dry) {
+    fmt::print("{}", text);
+    return exit_ok;
+  }
+  const io::run_directory run = io::run_directory::open_or_create(job.run.dir);
+  refuse_another_job(run, job);
+  const std::filesystem::path script = run.root() / "submit.sbatch";
+  io::write_file_atomically(script, text);
+  return submit(script);
+}
+
+}  // namespace troupe

@@ -1,0 +1,198 @@
+// troupe submit and troupe status, as a user calls them. Slurm is a script of the test's own.
+#include "support/program.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace troupe::test {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+static std::string contents(const fs::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+static bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// A job whose folder has a quote and a space in its name, and an `sbatch` that notes what it is asked and answers 4711.
+class Submit : public ::testing::Test {
+protected:
+  void SetUp() override {
+    fs::create_directories(root);
+    std::ofstream(root / "job.ini") << "[run]\nphases = sft\n[model]\npolicy = " << TROUPE_TEST_DATA
+                                    << "/stories260k\n[data.a]\npath = a.jsonl\n[sft]\nupdates = 10\n";
+    std::ofstream(root / "a.jsonl") << R"({"prompt": "a", "answer": "b"})"
+                                    << "\n";
+    fs::create_directories(folder / "bin");
+    path_before = std::getenv("PATH");
+    ::setenv("PATH", ((folder / "bin").string() + ":" + path_before).c_str(), 1);
+  }
+  void TearDown() override { ::setenv("PATH", path_before.c_str(), 1); }
+
+  void fake_sbatch(const std::string& on_test, const std::string& on_submit) {
+    const fs::path file = folder / "bin/sbatch";
+    std::ofstream(file) << "#!/bin/bash\necho \"$@\" >> '" << (folder / "asked").string()
+                        << "'\nif [ \"$1\" = --test-only ]; then " << on_test << "; else " << on_submit << "; fi\n";
+    fs::permissions(file, fs::perms::owner_all);
+  }
+  program_result submit(std::vector<std::string> options) {
+    options.insert(options.begin(), {"submit", root / "job.ini", "--run.dir", run});
+    return run_program(options);
+  }
+
+  temporary_folder folder;
+  fs::path root = folder / "it's mine";
+  std::string run = folder / "run";
+  std::string path_before;
+};
+
+TEST_F(Submit, ADryRunPrintsTheScriptAndLeavesNothing) {
+  fake_sbatch("exit 0", "echo 4711");
+  const program_result result =
+      submit({"--dry-run", "--nodes", "4", "--ranks-per-node", "2", "--place.min-nodes", "3", "--time", "2-12",
+              "--partition=long", "--account", "physics", "--sft.updates", "20"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const char* line :
+       {"#SBATCH --nodes=3-4 ", "#SBATCH --ntasks-per-node=2 ", "#SBATCH --time=2-12 ", "#SBATCH --partition=long\n",
+        "#SBATCH --account=physics\n", "#SBATCH --no-kill ", "#SBATCH --requeue ", "#SBATCH --open-mode=append ",
+        "#SBATCH --signal=B:USR1@120 ", "troupe_run() {", "scontrol requeue", "--sft.updates 20", "--place.ranks 8"}) {
+    EXPECT_TRUE(contains(result.output, line)) << line << "\n" << result.output;
+  }
+  EXPECT_TRUE(contains(result.output, "it'\\''s mine/job.ini'")) << "quoted for the shell";
+  EXPECT_FALSE(fs::exists(run));
+  EXPECT_FALSE(fs::exists(folder / "asked"));
+}
+
+TEST_F(Submit, OneNodeNeedsNeitherARangeNorNoKill) {
+  const program_result result = submit({"--dry-run"});
+  EXPECT_TRUE(contains(result.output, "#SBATCH --nodes=1\n")) << result.output;
+  EXPECT_FALSE(contains(result.output, "--no-kill"));
+  EXPECT_TRUE(contains(result.output, "--place.ranks 1"));
+}
+
+TEST_F(Submit, MemoryCountsTheRanksThatLostNodesLeaveBehind) {
+  const auto mem = [&](std::vector<std::string> options) {
+    options.insert(options.end(),
+                   {"--dry-run", "--nodes", "4", "--sft.batch", "64", "--sft.micro-batch-tokens", "65536"});
+    const std::string text = submit(options).output;
+    const size_t at = text.find("--mem=");
+    return at == std::string::npos ? 0 : std::atoll(text.c_str() + at + 6);
+  };
+  const int64_t packed = mem({"--place.min-nodes", "1"});
+  const int64_t half = mem({"--place.min-nodes", "2"});
+  const int64_t each = mem({"--place.min-nodes", "4"});
+  EXPECT_GE(each, 1);
+  EXPECT_NEAR(static_cast<double>(packed), 4.0 * static_cast<double>(each), 4);
+  EXPECT_NEAR(static_cast<double>(half), 2.0 * static_cast<double>(each), 2);
+  EXPECT_EQ(mem({"--place.min-nodes", "1", "--mem", "7"}), 7);
+}
+
+TEST_F(Submit, TheTimeFollowsFromTheRateOfARank) {
+  const std::string slow = submit({"--dry-run", "--gflops", "0.01"}).output;
+  EXPECT_TRUE(contains(slow, "#SBATCH --time=")) << slow;
+  EXPECT_FALSE(contains(slow, "--time=04:00:00"));
+  EXPECT_TRUE(contains(slow, "FLOP by `troupe plan`")) << slow;
+  EXPECT_TRUE(contains(submit({"--dry-run", "--gflops", "1000000"}).output, "--time=00:11:00"));
+  EXPECT_TRUE(contains(submit({"--dry-run"}).output, "--time=04:00:00"));
+}
+
+TEST_F(Submit, TheScriptIsCheckedThenSubmitted) {
+  fake_sbatch("exit 0", "echo '4711;main'");
+  const program_result result = submit({"--nodes", "2"});
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(result.output, "4711\n");
+  EXPECT_EQ(contents(folder / "asked"),
+            "--test-only " + run + "/submit.sbatch\n--parsable " + run + "/submit.sbatch\n");
+  EXPECT_TRUE(contains(contents(run + "/submit.sbatch"), "troupe_run"));
+  EXPECT_EQ(std::system(("bash -n '" + run + "/submit.sbatch'").c_str()), 0);
+}
+
+TEST_F(Submit, WhatSlurmRefusesIsNotSubmitted) {
+  fake_sbatch("echo 'allocation failure: Requested node configuration is not available'; exit 1", "echo 4711");
+  const program_result result = submit({});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "Requested node configuration")) << result.output;
+  EXPECT_FALSE(contains(contents(folder / "asked"), "--parsable"));
+}
+
+TEST_F(Submit, WithoutSlurmTheScriptIsWrittenAndNamed) {
+  ::setenv("PATH", "/nowhere", 1);
+  const program_result result = submit({});
+  ::setenv("PATH", path_before.c_str(), 1);
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "no sbatch here")) << result.output;
+  EXPECT_TRUE(contains(result.output, run + "/submit.sbatch")) << result.output;
+  EXPECT_TRUE(fs::exists(run + "/submit.sbatch"));
+}
+
+TEST_F(Submit, BadRequestsAreRefusedBeforeAnythingIsWritten) {
+  EXPECT_TRUE(contains(submit({"--nodes", "0"}).output, "--nodes 0"));
+  EXPECT_TRUE(contains(submit({"--nodes"}).output, "--nodes needs a value"));
+  EXPECT_TRUE(contains(submit({"--nodes", "2", "--place.min-nodes", "3"}).output, "place.min-nodes = 3"));
+  EXPECT_TRUE(contains(submit({"--partition", "a\n#SBATCH --nodes=99"}).output, "a word without"));
+  EXPECT_TRUE(contains(submit({"--sft.nonsense", "1"}).output, "nonsense"));
+  EXPECT_FALSE(fs::exists(run));
+}
+
+TEST_F(Submit, AFolderOfAnotherJobIsRefused) {
+  fake_sbatch("exit 0", "echo 4711");
+  ASSERT_EQ(submit({}).status, 0);
+  std::string text = contents(root / "job.ini");
+  text.replace(text.find("a.jsonl"), 7, (root / "a.jsonl").string());  // as a run keeps it: absolute
+  std::ofstream(run + "/job.ini") << text;
+  const program_result result = submit({"--run.seed", "77"});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "run.seed")) << result.output;
+}
+
+TEST_F(Submit, StatusOfARunThatWaitsInTheQueue) {
+  fake_sbatch("exit 0", "echo 4711");
+  ASSERT_EQ(submit({}).status, 0);
+  const program_result text = run_program({"status", run});
+  EXPECT_EQ(text.status, 0);
+  EXPECT_TRUE(contains(text.output, "not started")) << text.output;
+  std::ofstream(run + "/ledger.jsonl")
+      << R"({"event":"run_started","time":1,"attempt":0,"pid":1})"
+      << "\n"
+      << R"({"event":"attempt_started","time":1,"attempt":1,"ranks":2,"hosts":"n1:1 n2:1"})"
+      << "\n"
+      << R"({"event":"phase_started","time":1,"attempt":1,"phase":"sft"})"
+      << "\n"
+      << R"({"event":"worker_failed","time":2,"attempt":1,"rank":1,"host":"n2","operation":"step","reason":"gone"})"
+      << "\n"
+      << R"({"event":"recovered","time":3,"attempt":2,"seconds":1.25})"
+      << "\n"
+      << R"({"event":"ha)";
+  std::ofstream(run + "/metrics.jsonl") << R"({"phase":"sft","update":1,"attempt":1,"time":10})"
+                                        << "\n"
+                                        << R"({"phase":"sft","update":3,"attempt":1,"time":14})"
+                                        << "\n";
+  const program_result told = run_program({"status", run, "--json"});
+  ASSERT_EQ(told.status, 0) << told.output;
+  const json status = json::parse(told.output);
+  EXPECT_EQ(status["state"], "interrupted");
+  EXPECT_EQ(status["phase"], "sft");
+  EXPECT_EQ(status["counter"], 3);
+  EXPECT_EQ(status["per_second"], 0.5);
+  EXPECT_EQ(status["ranks"], 2);
+  EXPECT_EQ(status["last_failures"][0]["host"], "n2");
+  EXPECT_EQ(status["last_failures"][0]["recovered_s"], 1.25);
+  EXPECT_TRUE(contains(run_program({"status", run}).output, "rank 1 on n2, in \"step\": gone; recovered after 1.2 s"))
+      << run_program({"status", run}).output;
+}
+
+TEST_F(Submit, StatusOfWhatIsNoRunIsAnError) {
+  const program_result result = run_program({"status", root});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "not a run directory")) << result.output;
+}
+
+}  // namespace troupe::test
