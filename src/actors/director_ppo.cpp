@@ -149,8 +149,7 @@ task<assemble_reply> director_state::assemble(uint64_t iteration, bool training,
   for (const char* name : {"count", "mean", "squares"}) {
     command.reward_scale[name] = statistic(state_.values, std::string(scale_prefix) + name);
   }
-  std::vector<assemble_reply> replies =
-      co_await ask_everyone<assemble_reply>(self_, replays, assemble_atom_v, command);
+  std::vector<assemble_reply> replies = co_await ask_everyone<assemble_reply>(self_, replays, assemble_atom_v, command);
   assemble_reply& reply = replies.front();  // every rank has assembled the whole rollout
   if (training) {
     for (const auto& [name, value] : reply.reward_scale) {
@@ -247,8 +246,7 @@ task<statistics> director_state::learn(uint64_t iteration) {
   for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && !stopped_early; ++epoch) {
     for (uint64_t index = 0; index < static_cast<uint64_t>(ppo.minibatches) && !stopped_early; ++index) {
       const minibatch_command wanted{iteration, epoch, index};
-      const std::vector<serve_reply> served =
-          co_await ask_everyone<serve_reply>(self_, replays, serve_atom_v, wanted);
+      const std::vector<serve_reply> served = co_await ask_everyone<serve_reply>(self_, replays, serve_atom_v, wanted);
       const serve_reply& batch = served.front();
       if (batch.loss_terms == 0) {
         continue;  // every answer of it was too short: counted in answer/too_short_share

@@ -113,6 +113,18 @@ static std::vector<int32_t> known_once(std::vector<int32_t> ids, int64_t vocabul
   return ids;
 }
 
+static std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
+}
+
+std::chrono::milliseconds silence_of(const io::recovery_section& recovery) {
+  return milliseconds_of(recovery.silence_deadline_s);
+}
+
+std::chrono::milliseconds deadline_of(const io::recovery_section& recovery) {
+  return milliseconds_of(recovery.worker_deadline_s);
+}
+
 std::vector<int32_t> end_tokens_of(const model& m) {
   std::vector<int32_t> ids;
   add_end_ids(m.generation_config_json, "generation_config.json", ids);

@@ -12,6 +12,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 #include "kernels/sampling.hpp"
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -36,6 +37,10 @@ engine::value_settings value_loss_of(const io::ppo_section& ppo);
 engine::loss_mean loss_mean_of(const io::ppo_section& ppo);
 engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_coefficient);
 engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
+
+/// Without a sign of life for so long, a peer counts as gone; without progress for so long, as hung.
+std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
+std::chrono::milliseconds deadline_of(const io::recovery_section& recovery);
 
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
 std::vector<int32_t> end_tokens_of(const model& m);

@@ -2,6 +2,7 @@
 
 #include "actors/control_channel.hpp"
 #include "actors/launcher.hpp"
+#include "actors/options.hpp"
 #include "io/atomic_file.hpp"
 
 #include <spdlog/spdlog.h>
@@ -68,7 +69,7 @@ run_result run_job(const run_settings& settings) {
   keep_job(run, settings.job);
   create_credentials(run.root() / "control");
 
-  control_config config(run.root() / "control");
+  control_config config(run.root() / "control", silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on_metrics = system.spawn(
       metrics,
@@ -101,11 +102,12 @@ run_result run_job(const run_settings& settings) {
   };
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
-      supervisor,
-      supervisor_settings{
-          .job = settings.job, .run = run, .given = given, .command = command, .metrics = on_metrics, .on_end = [&ended](run_result r) {
-            ended.set_value(std::move(r));
-          }});
+      supervisor, supervisor_settings{.job = settings.job,
+                                      .run = run,
+                                      .given = given,
+                                      .command = command,
+                                      .metrics = on_metrics,
+                                      .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
   *port = publish(caf::actor_cast<caf::actor>(on_duty), address);
   caf::anon_send(on_duty, run_atom_v);
 

@@ -110,8 +110,7 @@ void supervisor_state::launch() {
   }
   append(io::ledger_kind::attempt_started, std::move(fields));
   const environment inherited = current_environment();
-  const auto command =
-      command_for(plan_, settings_->command(attempt_, plan_), inherited, ::geteuid() == 0);
+  const auto command = command_for(plan_, settings_->command(attempt_, plan_), inherited, ::geteuid() == 0);
   child_ = std::make_unique<child_process>(
       command.argv,
       [target = caf::actor_cast<supervisor_actor>(self_), attempt = attempt_](int status) {
@@ -239,8 +238,8 @@ void supervisor_state::suspect_unheard_hosts() {
   }
   int64_t first = 0;
   for (const host_share& one : plan_.hosts) {
-    const bool unheard = std::any_of(missing.begin(), missing.end(),
-                                     [&](int64_t r) { return r >= first && r < first + one.ranks; });
+    const bool unheard =
+        std::any_of(missing.begin(), missing.end(), [&](int64_t r) { return r >= first && r < first + one.ranks; });
     if (unheard && one.host != settings_->given->batch_host) {
       hosts_.suspect(one.host, clock::now());
     }

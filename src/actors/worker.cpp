@@ -2,6 +2,8 @@
 
 #include "actors/control_channel.hpp"
 #include "actors/device.hpp"
+#include "actors/launcher.hpp"
+#include "actors/options.hpp"
 #include "actors/stage.hpp"
 #include "actors/task.hpp"
 #include "actors/type_ids.hpp"
@@ -99,8 +101,16 @@ void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) 
   }
 }
 
-std::chrono::milliseconds milliseconds_of(double seconds) {
-  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
+/// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves the job
+/// running on the others for ever, and only one of them can put it back into the queue: a shell that takes this process's
+/// place does so, unless the script lives and ends it first.
+[[noreturn]] void leave_without_supervisor(int rank) {
+  if (const auto given = read_allocation(current_environment())) {
+    const std::string patience = std::to_string(5 + 2 * rank);  // one rank after another: the first ends the rest
+    ::execlp("sh", "sh", "-c", "sleep \"$0\"; for i in 1 2 3 4 5; do scontrol requeue \"$1\" && exit; sleep 5; done",
+             patience.c_str(), given->job_id.c_str(), nullptr);
+  }
+  std::_Exit(exit_lost_supervisor);
 }
 
 int64_t threads_of(const worker_settings& settings) {
@@ -113,18 +123,17 @@ void run_worker(const worker_settings& settings) {
   die_with_parent(settings.supervisor_pid);
   const io::run_directory run = io::run_directory::open(settings.run);
   std::unique_ptr<engine::world> ranks =
-      settings.ranks > 1
-          ? engine::mpi_world(static_cast<int>(settings.ranks), milliseconds_of(settings.job.recovery.worker_deadline_s))
-          : engine::solo_world();
-  control_config config(run.root() / "control");
+      settings.ranks > 1 ? engine::mpi_world(static_cast<int>(settings.ranks), deadline_of(settings.job.recovery))
+                         : engine::solo_world();
+  control_config config(run.root() / "control", silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
   on->pulse.begin("idle");
 
   const caf::actor supervisor = connect(system, settings.host, settings.port, 10s);
   const stage_actor on_stage = system.spawn<caf::detached>(
-      stage, stage_settings{
-                 .job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .ranks = ranks.get()});
+      stage,
+      stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .ranks = ranks.get()});
   caf::scoped_actor self(system);
   const beat_sender beats(supervisor, settings.attempt, ranks->rank(), on);
   report(self, supervisor,
@@ -138,7 +147,7 @@ void run_worker(const worker_settings& settings) {
   if (code != exit_dismissed) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
-    std::_Exit(code);
+    leave_without_supervisor(ranks->rank());
   }
   if (ranks->rank() == 0) {
     log_peak();

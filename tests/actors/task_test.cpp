@@ -48,7 +48,23 @@ struct asker_state {
     }
   }
 
+  /// Asks all at once: the i-th for sequences + i.
+  task<> run_together(std::vector<scorer_actor> of, int64_t sequences) {
+    try {
+      const auto command_of = [=](size_t i) {
+        return std::make_tuple(score_atom_v, score_command{sequences + static_cast<int64_t>(i)});
+      };
+      const std::vector<score_reply> replies = co_await ask_each<score_reply>(self, of, command_of);
+      for (const score_reply& one : replies) {
+        all.push_back(one.scored);
+      }
+    } catch (const error& failure) {
+      code = failure.code();
+    }
+  }
+
   caf::event_based_actor* self = nullptr;
+  std::vector<int64_t> all;
   task<> plan;
   int64_t first = 0, second = 0;
   std::string caught;
@@ -61,9 +77,15 @@ protected:
 
   /// Starts the plan in an actor of its own and runs until nothing is left to do.
   asker_state& perform(const scorer_actor& of, int64_t sequences) {
-    asker = system.spawn([&, of, sequences](caf::stateful_actor<asker_state>* self) {
+    return perform([of, sequences](asker_state& state) { return state.run(of, sequences); });
+  }
+  asker_state& perform_together(const std::vector<scorer_actor>& of, int64_t sequences) {
+    return perform([of, sequences](asker_state& state) { return state.run_together(of, sequences); });
+  }
+  template <class Function> asker_state& perform(Function begin) {
+    asker = system.spawn([&, begin](caf::stateful_actor<asker_state>* self) {
       self->state.self = self;
-      self->state.plan = self->state.run(of, sequences);
+      self->state.plan = begin(self->state);
       self->state.plan.start();
       state = &self->state;
       self->set_default_handler(caf::drop);
@@ -103,6 +125,36 @@ TEST_F(Task, DeathOfTheAskedIsALostPeer) {
   caf::anon_send_exit(of, caf::exit_reason::kill);
   run();
   EXPECT_EQ(perform(of, 3).code, errc::lost_peer);
+}
+
+TEST_F(Task, RepliesOfManyComeByReceiver) {
+  const std::vector<scorer_actor> three = {system.spawn(doubling), system.spawn(doubling), system.spawn(doubling)};
+  EXPECT_EQ(perform_together(three, 5).all, (std::vector<int64_t>{10, 12, 14}));
+}
+
+TEST_F(Task, OneFailureAmongManyEndsThePlanThoughOthersNeverAnswer) {
+  const auto silent = system.spawn([](caf::event_based_actor*) {
+    return caf::behavior{[](score_atom, const score_command&) { return caf::delegated<score_reply>(); }};
+  });
+  const std::vector<scorer_actor> three = {caf::actor_cast<scorer_actor>(silent), system.spawn(doubling),
+                                           system.spawn(doubling)};
+  const asker_state& done = perform_together(three, -2);  // the second is asked for -1: refused
+  EXPECT_TRUE(done.plan.done());
+  EXPECT_EQ(done.code, errc::bad_argument);
+  caf::anon_send_exit(silent, caf::exit_reason::kill);
+}
+
+TEST_F(Task, FailureThatAllFindIsHeardFromAllBeforeThePlanGoesOn) {
+  int asked = 0;
+  const auto nan = [&asked](scorer_actor::pointer) -> scorer_actor::behavior_type {
+    return {guarded([&asked](score_atom, const score_command&) -> score_reply {
+      ++asked;
+      throw error(errc::not_finite, "the gradient norm is NaN");
+    })};
+  };
+  const asker_state& done = perform_together({system.spawn(nan), system.spawn(nan), system.spawn(nan)}, 1);
+  EXPECT_EQ(done.code, errc::not_finite);
+  EXPECT_EQ(asked, 3);
 }
 
 TEST_F(Task, SuspendedPlanDiesWithItsActor) {

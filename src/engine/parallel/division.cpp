@@ -13,7 +13,8 @@ std::vector<int> divide_by_tokens(std::span<const int64_t> tokens, int ranks) {
   }
   std::vector<size_t> largest_first(tokens.size());
   std::iota(largest_first.begin(), largest_first.end(), size_t{0});
-  std::stable_sort(largest_first.begin(), largest_first.end(), [&](size_t a, size_t b) { return tokens[a] > tokens[b]; });
+  std::stable_sort(largest_first.begin(), largest_first.end(),
+                   [&](size_t a, size_t b) { return tokens[a] > tokens[b]; });
   std::vector<int64_t> load(static_cast<size_t>(ranks));
   std::vector<int> rank_of(tokens.size());
   for (const size_t item : largest_first) {

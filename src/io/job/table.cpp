@@ -59,9 +59,10 @@ void add_other_rows(std::vector<option>& table) {
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
   const limits stages = between(0, 2);
-  p.add_silent("policy-zero", &place_section::policy_zero,
-               "ZeRO stage of the policy: 0 keeps all on every rank, 1 cuts the moments among ranks, 2 the gradients too.",
-               stages);
+  p.add_silent(
+      "policy-zero", &place_section::policy_zero,
+      "ZeRO stage of the policy: 0 keeps all on every rank, 1 cuts the moments among ranks, 2 the gradients too.",
+      stages);
   p.add_silent("critic-zero", &place_section::critic_zero, "The same for the critic.", stages);
   p.add_silent("reward-zero", &place_section::reward_zero, "The same for the reward model in its phase.", stages);
 }

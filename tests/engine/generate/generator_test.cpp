@@ -190,6 +190,38 @@ TEST_F(GeneratorTest, LateRequestsDoNotDisturbRunningOnes) {
   expect_equal(got, expected);
 }
 
+TEST_F(GeneratorTest, RequestsThatMoveToAnotherGeneratorAreAnsweredAlike) {
+  const auto expected = run({}, mixed_requests());
+  const generator_settings small{.cache_pages = 4, .step_tokens = 50};
+  generator first(stories.net, stories.weights.data(), small);
+  for (generation_request& r : mixed_requests()) {
+    first.submit(r);
+  }
+  EXPECT_EQ(first.not_begun(), (std::vector<uint64_t>{10, 20, 30, 40, 50}));
+  for (int i = 0; i < 10; ++i) {
+    first.step(ctx);
+  }
+  const std::vector<uint64_t> moved = first.not_begun();
+  ASSERT_FALSE(moved.empty());
+  EXPECT_THROW(first.withdraw(10), error);  // begun
+  generator second(stories.net, stories.weights.data(), small);
+  for (const uint64_t id : moved) {
+    first.withdraw(id);
+    EXPECT_THROW(first.withdraw(id), error);
+    for (generation_request& r : mixed_requests()) {
+      if (r.sequence_ids.front() == id) {
+        second.submit(r);
+      }
+    }
+  }
+  auto got = generate_all(ctx, first, {});
+  for (generated_sequence& s : generate_all(ctx, second, {})) {
+    got.push_back(std::move(s));
+  }
+  std::sort(got.begin(), got.end(), [](const auto& a, const auto& b) { return a.sequence_id < b.sequence_id; });
+  expect_equal(got, expected);
+}
+
 TEST_F(GeneratorTest, StoredLogProbsAreThoseOfThePackedForwardToTheLastBit) {
   for (const float temperature : {0.0F, 0.7F, 1.0F}) {
     auto requests = mixed_requests();

@@ -1,0 +1,105 @@
+#include "actors/rank_watch.hpp"
+#include "kernels/base/error.hpp"
+
+#include <gtest/gtest.h>
+
+namespace troupe::actors {
+
+using namespace std::chrono_literals;
+
+class RankWatch : public ::testing::Test {
+protected:
+  hello words(int32_t rank, int32_t ranks = 3) {
+    return {.attempt = 1,
+            .rank = rank,
+            .ranks = ranks,
+            .host = "node" + std::to_string(rank),
+            .pid = 100 + rank,
+            .stage = caf::actor_cast<caf::strong_actor_ptr>(
+                system_.spawn([](caf::event_based_actor*) { return caf::behavior{[](int) {}}; }))};
+  }
+  void begin_all() {
+    watch_.begin(3, start_);
+    for (int32_t r = 0; r < 3; ++r) {
+      watch_.welcome(words(r), start_);
+    }
+  }
+  static beat sign(int32_t rank, uint64_t pulse, std::string operation) {
+    return {.attempt = 1, .rank = rank, .pulse = pulse, .operation = std::move(operation)};
+  }
+
+  void TearDown() override {
+    for (int64_t r = 0; r < watch_.size(); ++r) {
+      if (watch_[r].stage) {
+        caf::anon_send_exit(watch_[r].stage, caf::exit_reason::kill);
+      }
+    }
+  }
+
+  caf::actor_system_config config_;
+  caf::actor_system system_{config_};
+  rank_watch watch_;
+  rank_watch::clock::time_point start_ = rank_watch::clock::now();
+};
+
+TEST_F(RankWatch, IsCompleteWhenEveryRankHasReportedOnce) {
+  watch_.begin(3, start_);
+  EXPECT_EQ(watch_.unheard(), (std::vector<int64_t>{0, 1, 2}));
+  watch_.welcome(words(2), start_);
+  watch_.welcome(words(0), start_);
+  EXPECT_FALSE(watch_.complete());
+  EXPECT_EQ(watch_.unheard(), (std::vector<int64_t>{1}));
+  const hello again = words(2);
+  EXPECT_THROW(watch_.welcome(again, start_), error);
+  caf::anon_send_exit(again.stage, caf::exit_reason::kill);
+  watch_.welcome(words(1), start_);
+  EXPECT_TRUE(watch_.complete());
+  EXPECT_EQ(watch_.rank_of(watch_[1].stage->address()), 1);
+}
+
+TEST_F(RankWatch, StrangersAreRefused) {
+  watch_.begin(3, start_);
+  for (const hello& stranger : {words(3), words(-1), words(0, 4)}) {
+    EXPECT_THROW(watch_.welcome(stranger, start_), error);
+    caf::anon_send_exit(stranger.stage, caf::exit_reason::kill);
+  }
+  watch_.note(sign(7, 1, "generate"), start_);  // dropped
+  EXPECT_FALSE(watch_.complete());
+}
+
+TEST_F(RankWatch, TheSilentRankIsNamed) {
+  begin_all();
+  watch_.note(sign(0, 1, "generate"), start_ + 4s);
+  watch_.note(sign(1, 0, "generate"), start_ + 1s);
+  watch_.note(sign(2, 0, "generate"), start_ + 4s);
+  const auto [rank, seconds] = watch_.longest_silence(start_ + 5s);
+  EXPECT_EQ(rank, 1);
+  EXPECT_DOUBLE_EQ(seconds, 4.0);
+}
+
+TEST_F(RankWatch, ARankThatBeatsWithoutProgressStandsStill) {
+  begin_all();
+  for (int second = 1; second <= 6; ++second) {
+    const auto now = start_ + second * 1s;
+    watch_.note(sign(0, static_cast<uint64_t>(second), "policy gradients"), now);
+    watch_.note(sign(1, 5, "policy gradients"), now);
+    watch_.note(sign(2, 9, "idle"), now);  // waits for the director's next command: that is no standstill
+  }
+  const auto [rank, seconds] = watch_.longest_standstill(start_ + 6s);
+  EXPECT_EQ(rank, 1);
+  EXPECT_DOUBLE_EQ(seconds, 5.0);
+  EXPECT_EQ(watch_[1].operation, "policy gradients");
+}
+
+TEST(HostRecords, AHostIsLeftOutForAWhileAndAfterThreeStrikesForGood) {
+  host_records hosts;
+  const auto start = rank_watch::clock::now();
+  hosts.suspect("node2", start);
+  EXPECT_EQ(hosts.excluded(start + 59s), (std::set<std::string>{"node2"}));
+  EXPECT_TRUE(hosts.excluded(start + 61s).empty());
+  hosts.suspect("node2", start + 61s);
+  hosts.suspect("node2", start + 62s);
+  EXPECT_EQ(hosts.excluded(start + 1h), (std::set<std::string>{"node2"}));
+}
+
+}  // namespace troupe::actors
