@@ -41,7 +41,7 @@ paged_arena& paged_arena::operator=(paged_arena&& other) noexcept {
 }
 
 void paged_arena::release(int64_t first, int64_t last) {
-  if (first >= last) {
+  if (data_ == nullptr || first >= last) {
     return;
   }
   static const int64_t page_floats = ::sysconf(_SC_PAGESIZE) / static_cast<int64_t>(sizeof(float));

@@ -19,7 +19,7 @@ public:
   float* data() { return data_; }
   int64_t size() const { return size_; }
 
-  /// Floats [first, last) are zero again; pages that lie wholly within go back to the system.
+  /// Floats [first, last) are zero again; pages that lie wholly within go back to the system. Nothing where it is empty.
   void release(int64_t first, int64_t last);
 
 private:

@@ -1,0 +1,210 @@
+// Checkpoints of many ranks, written by one number of them and read by another.
+#include "actors/checkpointer.hpp"
+#include "kernels/base/random.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+namespace troupe::actors {
+namespace {
+
+constexpr int64_t attempt = 1;
+
+io::run_directory make_run(const std::filesystem::path& root) {
+  const io::run_directory run = io::run_directory::open_or_create(root);
+  const io::run_lock lock(run);
+  run.begin_attempt();
+  return run;
+}
+
+/// What a rank of a phase has: a model that learns, its average, and the checkpointer of both.
+struct rank_of_phase {
+  trained_model_ptr trained = std::make_shared<trained_model>();
+  std::shared_ptr<engine::weight_average> average;
+  checkpointer_state checkpointer;
+
+  rank_of_phase(engine::world& here, const io::run_directory& run, int zero) {
+    trained->of = load_model(std::string(TROUPE_TEST_DATA) + "/tiny/gpt2", head_kind::language_model);
+    trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = zero},
+                                                         here.open("gradients"));
+    average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.rank(),
+                                                       trained->of->weights.data(), 0.9);
+    checkpointer.open({.run = run,
+                       .group = here.open("checkpoints"),
+                       .attempt = attempt,
+                       .phase = "sft",
+                       .unit = "update",
+                       .keep = 2,
+                       .digests = {},
+                       .on = std::make_shared<device>(1),
+                       .models = {{"policy", trained}},
+                       .average = average,
+                       .saved = {{"sft", trained->of, nullptr, 0}, {"ema", trained->of, average, 0}}});
+  }
+};
+
+/// The value of each logical element of an arena by the arena's purpose.
+void fill(const engine::parameter_layout& layout, uint64_t purpose, float* arena) {
+  for (const engine::parameter& p : layout.all()) {
+    std::vector<float> values = engine::read_parameter(p, arena);
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<float>(random_normal({purpose, static_cast<uint64_t>(p.offset)}, i));
+    }
+    engine::write_parameter(p, values, arena);
+  }
+}
+
+enum purpose : uint64_t { weights = 1, first, second, averaged };
+
+std::vector<float> expected(const engine::parameter_layout& layout, uint64_t of) {
+  std::vector<float> arena(static_cast<size_t>(layout.arena_size()));
+  fill(layout, of, arena.data());
+  return arena;
+}
+
+/// The rank's shard of a whole arena.
+std::vector<float> shard_of(const engine::shard_plan& plan, int rank, const std::vector<float>& arena) {
+  std::vector<float> shard;
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    const engine::arena_range part = plan.part(s, rank);
+    shard.insert(shard.end(), arena.begin() + part.first, arena.begin() + part.last);
+  }
+  return shard;
+}
+
+/// Each array of a rank and what it is to hold.
+std::vector<std::pair<aligned_buffer<float>*, std::vector<float>>> arrays_of(rank_of_phase& one) {
+  engine::learner& learner = *one.trained->learner;
+  const engine::parameter_layout& layout = one.trained->of->net.layout();
+  const auto held = [&](uint64_t purpose, bool whole) {
+    const std::vector<float> arena = expected(layout, purpose);
+    return whole ? arena : shard_of(*learner.plan(), learner.rank(), arena);
+  };
+  return {{&one.trained->of->weights, held(weights, true)},
+          {&learner.first_moment(), held(first, learner.whole_moments())},
+          {&learner.second_moment(), held(second, learner.whole_moments())},
+          {&one.average->shard(), held(averaged, false)}};
+}
+
+void as_ranks(int ranks, const std::function<void(engine::world&)>& body) {
+  const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
+  std::vector<std::thread> threads;
+  for (const auto& one : worlds) {
+    threads.emplace_back([&body, &one] { body(*one); });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+/// All ranks write, then rank 0 commits.
+void write(const io::run_directory& run, int ranks, int zero) {
+  const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
+  std::vector<std::unique_ptr<rank_of_phase>> phase;
+  commit_command command{.counter = 3, .files = {}};
+  for (const auto& world : worlds) {
+    phase.push_back(std::make_unique<rank_of_phase>(*world, run, zero));
+    rank_of_phase& one = *phase.back();
+    for (const auto& [array, values] : arrays_of(one)) {
+      ASSERT_EQ(array->size(), static_cast<int64_t>(values.size()));
+      std::copy(values.begin(), values.end(), array->begin());
+    }
+    one.trained->learner->set_updates(3);
+    one.checkpointer.snapshot({.phase = "sft", .counter = 3, .values = {{"x", 1.5}}});
+    one.checkpointer.write();
+    command.files.push_back(one.checkpointer.durable());
+    EXPECT_EQ(one.checkpointer.durable().name, "") << "told once";
+  }
+  const durable_report report = phase.front()->checkpointer.commit(command);
+  EXPECT_EQ(report.path, "checkpoints/sft/update-000003");
+  EXPECT_EQ(report.counter, 3U);
+}
+
+struct reader {
+  int ranks, zero;
+};
+
+class CheckpointOfRanks : public testing::TestWithParam<reader> {};
+
+TEST_P(CheckpointOfRanks, IsReadByAnyNumberOfThemInAnyStage) {
+  const auto [ranks, zero] = GetParam();
+  for (const reader writer : {reader{3, 2}, reader{2, 0}, reader{1, 0}}) {
+    const test::temporary_folder folder;
+    const io::run_directory run = make_run(folder / "run");
+    write(run, writer.ranks, writer.zero);
+    const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
+    std::optional<located_checkpoint> located;
+    for (const auto& world : worlds) {
+      rank_of_phase one(*world, run, zero);
+      if (!located) {
+        located = one.checkpointer.locate();
+        ASSERT_TRUE(located->found) << testing::PrintToString(located->problems);
+      }
+      const phase_state state = one.checkpointer.restore(*located);
+      EXPECT_EQ(state.counter, 3U);
+      EXPECT_EQ(state.values, (statistics{{"x", 1.5}}));
+      EXPECT_EQ(one.trained->learner->updates(), 3);
+      for (const auto& [array, values] : arrays_of(one)) {
+        EXPECT_EQ(std::vector<float>(array->begin(), array->end()), values) << "rank " << world->rank();
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Readers, CheckpointOfRanks,
+                         testing::Values(reader{1, 0}, reader{2, 1}, reader{3, 0}, reader{4, 2}), [](const auto& info) {
+                           return std::to_string(info.param.ranks) + "ranks_zero" + std::to_string(info.param.zero);
+                         });
+
+TEST(Checkpointer, FindsNothingInANewRunAndStartsThere) {
+  const test::temporary_folder folder;
+  const io::run_directory run = make_run(folder / "run");
+  rank_of_phase one(*engine::solo_world(), run, 0);
+  const auto before = std::vector<float>(one.trained->of->weights.begin(), one.trained->of->weights.end());
+  const located_checkpoint located = one.checkpointer.locate();
+  EXPECT_FALSE(located.found);
+  const phase_state state = one.checkpointer.restore(located);
+  EXPECT_EQ(state.phase, "sft");
+  EXPECT_EQ(state.counter, 0U);
+  EXPECT_EQ(std::vector<float>(one.trained->of->weights.begin(), one.trained->of->weights.end()), before);
+}
+
+TEST(Checkpointer, FilesWithoutACommitAreNoCheckpoint) {
+  const test::temporary_folder folder;
+  const io::run_directory run = make_run(folder / "run");
+  rank_of_phase one(*engine::solo_world(), run, 0);
+  one.checkpointer.snapshot({.phase = "sft", .counter = 1, .values = {}});
+  one.checkpointer.write();
+  EXPECT_NE(one.checkpointer.durable().name, "");
+  EXPECT_EQ(one.checkpointer.commit({}).path, "") << "a commit without files makes nothing";
+  EXPECT_FALSE(one.checkpointer.locate().found);
+}
+
+/// The file that rank 0 writes of an average that lies in shards is the one that a rank alone writes.
+TEST(Checkpointer, SavesTheWholeAverageFromItsShards) {
+  const test::temporary_folder folder;
+  std::vector<std::string> files;
+  for (const int ranks : {1, 3}) {
+    const io::run_directory run = make_run(folder / ("run" + std::to_string(ranks)));
+    as_ranks(ranks, [&](engine::world& here) {
+      rank_of_phase one(here, run, 1);
+      for (const auto& [array, values] : arrays_of(one)) {
+        std::copy(values.begin(), values.end(), array->begin());
+      }
+      const auto paths = one.checkpointer.save();
+      EXPECT_EQ(paths,
+                here.rank() == 0 ? (std::vector<std::string>{"models/sft", "models/ema"}) : std::vector<std::string>{});
+    });
+    std::ifstream file(run.model("ema") / "model.safetensors", std::ios::binary);
+    files.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  EXPECT_GT(files[0].size(), 1000U);
+  EXPECT_TRUE(files[0] == files[1]);
+}
+
+}  // namespace
+}  // namespace troupe::actors
