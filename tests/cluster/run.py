@@ -147,7 +147,7 @@ def one_fault(scene, fault):
     except Timeout as problem:
         for pid in scene.run.workers():
             kill(pid, signal.SIGCONT)
-        if scene.run.finished() and not events_after(scene, FAILURE_EVENTS):
+        if scene.run.finished() and not (scene.marked and events_after(scene, FAILURE_EVENTS)):
             return False
         row.verdict = f"FAILED: {problem}"
     finally:
@@ -284,6 +284,9 @@ def test(session, cluster, chance):
     number = 0
     while waiting and not problems:
         number += 1
+        if number > 2 * wanted + 5:
+            problems.append(f"{len(waiting)} faults found no moment in {number - 1} runs: {waiting[0].name}, ...")
+            break
         scene = session.scene(cluster, f"run-{number}", chance)
         try:
             one_run(scene, waiting)
@@ -322,6 +325,7 @@ def main():
     options = parse()
     if os.geteuid() != 0:
         sys.exit("needs root: the nodes are namespaces with network interfaces of their own")
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit("ended by SIGTERM"))  # so that the nodes end too
     folder = Path(tempfile.mkdtemp(prefix="troupe-cluster-"))
     print(f"seed {options.seed}, {options.ranks} ranks, {options.nodes} nodes, in {folder}", flush=True)
     session = Session(options, folder)
