@@ -71,16 +71,18 @@ struct cast_of_models {
   eng::model_description policy, reference, reward, critic;
 };
 
-void add_trained(phase_plan& plan, const std::string& name, const eng::model_description& model, int64_t lanes) {
+eng::division_of_training division_of(const io::job& job, int64_t zero) {
+  return {.ranks = static_cast<int>(job.place.ranks), .zero = static_cast<int>(zero), .lanes = job.run.lanes};
+}
+
+void add_trained(phase_plan& plan, const std::string& name, const eng::model_description& model,
+                 const eng::division_of_training& division) {
   const eng::model_size size = eng::size_of(model);
-  int64_t extra_lanes = 0;
-  for (int64_t l = lanes; l > 1; l /= 2) {
-    ++extra_lanes;
-  }
+  const eng::training_memory memory = eng::training_memory_of(model, division);
   plan.models.push_back({name, size.parameters});
   plan.memory.push_back({name + " weights", size.arena_bytes});
-  plan.memory.push_back({name + " gradients", size.arena_bytes * (1 + extra_lanes)});
-  plan.memory.push_back({name + " moments", 2 * size.arena_bytes});
+  plan.memory.push_back({name + " gradients", memory.gradient_bytes});
+  plan.memory.push_back({name + " moments", memory.moment_bytes});
   plan.checkpoint_bytes += 3 * size.parameters * static_cast<int64_t>(sizeof(float));
 }
 
@@ -91,8 +93,8 @@ void add_training_buffers(phase_plan& plan, const std::string& name, const eng::
                                                 (model.scalar_head ? 0 : logit_bytes(model))});
 }
 
-void add_common(phase_plan& plan) {
-  plan.memory.push_back({"checkpoint copy", plan.checkpoint_bytes});
+void add_common(phase_plan& plan, int64_t ranks) {
+  plan.memory.push_back({"checkpoint copy", plan.checkpoint_bytes / ranks});
   plan.memory.push_back({"process", process_bytes});
 }
 
@@ -105,9 +107,9 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const int64_t micro =
       std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
   const std::string name = pairs ? "reward model" : "policy";
-  add_trained(plan, name, model, job.run.lanes);
+  add_trained(plan, name, model, division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero));
   add_training_buffers(plan, name, model, micro, job.run.activation_checkpointing);
-  add_common(plan);
+  add_common(plan, job.place.ranks);
   plan.flops_each =
       (job.run.activation_checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
   return plan;
@@ -153,13 +155,14 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
   const int64_t micro = std::min(std::max(ppo.micro_batch_tokens, length), sequences * length);
   const bool checkpointing = job.run.activation_checkpointing;
   phase_plan plan{.phase = "ppo", .unit = "iteration", .count = ppo.iterations};
-  add_trained(plan, "policy", models.policy, job.run.lanes);
+  add_trained(plan, "policy", models.policy, division_of(job, job.place.policy_zero));
   add_training_buffers(plan, "policy", models.policy, micro, checkpointing);
-  add_trained(plan, "critic", models.critic, job.run.lanes);
+  add_trained(plan, "critic", models.critic, division_of(job, job.place.critic_zero));
   add_training_buffers(plan, "critic", models.critic, micro, checkpointing);
   const eng::model_size policy = eng::size_of(models.policy);
   if (ppo.ema_decay > 0) {
-    plan.memory.push_back({"policy average", policy.arena_bytes});
+    const eng::division_of_training division = division_of(job, job.place.policy_zero);
+    plan.memory.push_back({"policy average", eng::training_memory_of(models.policy, division).shard_bytes});
     plan.checkpoint_bytes += policy.parameters * static_cast<int64_t>(sizeof(float));
   }
   plan.memory.push_back({"reference weights", eng::size_of(models.reference).arena_bytes});
@@ -178,7 +181,7 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
   }
   plan.memory.push_back({"keys and values", cache_budget(job, models.policy, std::max(sequences, evaluated),
                                                          job.generation.max_new_tokens)});
-  add_common(plan);
+  add_common(plan, job.place.ranks);
   plan.experience_bytes = experience_bytes(job, sequences, length);
 
   const double policy_pass = eng::forward_flops(models.policy, tokens, context);

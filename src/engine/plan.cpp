@@ -3,6 +3,7 @@
 #include "engine/generate/kv_cache.hpp"
 #include "engine/models/parameters.hpp"
 #include "engine/models/slots.hpp"
+#include "engine/optim/learner.hpp"
 
 #include <algorithm>
 
@@ -37,6 +38,24 @@ model_size size_of(const model_description& model) {
     size.matrix_elements += one->outputs * one->inputs;
   }
   return size;
+}
+
+training_memory training_memory_of(const model_description& model, const division_of_training& division) {
+  parameter_layout layout;
+  const model_slots slots = lay_out(model, layout);
+  const shard_plan plan(layout, segments_of(slots, layout), division.ranks);
+  int largest = 0;
+  for (int rank = 1; rank < division.ranks; ++rank) {
+    largest = plan.shard_size(rank) > plan.shard_size(largest) ? rank : largest;
+  }
+  const bool sharded = division.ranks > 1 && division.zero > 0;
+  training_memory memory;
+  memory.shard_bytes = plan.shard_size(largest) * float_bytes;
+  memory.moment_bytes = 2 * (sharded ? memory.shard_bytes : plan.arena_size() * float_bytes);
+  const learner_settings settings{.adamw = {}, .lanes = division.lanes, .zero = division.zero};
+  const int64_t more_than_lanes = 1 + std::max<int64_t>(division.lanes, division.ranks);
+  memory.gradient_bytes = learner_bytes(plan, largest, settings, more_than_lanes) - memory.moment_bytes;
+  return memory;
 }
 
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {

@@ -16,6 +16,21 @@ struct model_size {
 
 model_size size_of(const model_description& model);
 
+/// How a model that learns is divided among ranks.
+struct division_of_training {
+  int ranks = 1, zero = 0;
+  int64_t lanes = 1;
+};
+
+/// What the rank with the largest shard holds beside its weights (learner.hpp has the formulas), where an update has more
+/// micro-batches than lanes.
+struct training_memory {
+  int64_t gradient_bytes = 0, moment_bytes = 0;
+  int64_t shard_bytes = 0;  ///< of one arena: its part of a checkpoint's copy, or of an average
+};
+
+training_memory training_memory_of(const model_description& model, const division_of_training& division);
+
 /// Bytes that saved_activations holds for a micro-batch of so many tokens.
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);
 

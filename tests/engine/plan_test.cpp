@@ -64,6 +64,24 @@ TEST(Plan, ArenaIsThatOfTheModel) {
   }
 }
 
+TEST(Plan, TrainingMemoryFallsWithRanksAndStages) {
+  const model_description model = test::load_model("tiny/llama").description();
+  const int64_t arena = size_of(model).arena_bytes;
+  const auto one = training_memory_of(model, {});
+  EXPECT_EQ(one.gradient_bytes, arena);
+  EXPECT_EQ(one.moment_bytes, 2 * arena);
+  EXPECT_EQ(one.shard_bytes, arena);
+  EXPECT_EQ(training_memory_of(model, {.ranks = 1, .zero = 2, .lanes = 4}).gradient_bytes, 3 * arena);
+
+  const auto first = training_memory_of(model, {.ranks = 4, .zero = 1, .lanes = 8});
+  EXPECT_EQ(first.gradient_bytes, 2 * arena);
+  EXPECT_EQ(first.moment_bytes, 2 * first.shard_bytes);
+  EXPECT_GE(first.shard_bytes, arena / 4);
+  EXPECT_LT(first.shard_bytes, arena / 2);
+  const auto second = training_memory_of(model, {.ranks = 4, .zero = 2, .lanes = 8});
+  EXPECT_EQ(second.gradient_bytes, 2 * first.shard_bytes + arena);
+}
+
 TEST(Plan, SavedActivationsAreThoseOfARun) {
   thread_pool pool(1);
   context ctx{pool};

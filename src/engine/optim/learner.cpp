@@ -380,7 +380,7 @@ int64_t learner_bytes(const shard_plan& plan, int rank, const learner_settings& 
   const int zero = stage_for(settings, plan.ranks());
   const int64_t lanes = lanes_for(settings, plan.ranks());
   const int64_t visited = zero >= 2 ? (micro_batches + ranks - 1) / ranks : micro_batches;
-  const int64_t sums = lane_sums::buffers_for(std::clamp<int64_t>(visited, 1, lanes / ranks));
+  const int64_t sums = lane_sums::buffers_for(std::clamp<int64_t>(visited, 1, std::max<int64_t>(1, lanes / ranks)));
   const int64_t arena = plan.arena_size();
   const int64_t shard = plan.shard_size(rank);
   int64_t floats = sums * (zero >= 2 ? shard : arena) + 2 * (zero == 0 ? arena : shard);
