@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -72,6 +73,12 @@ void set_option(int socket, int level, int option) {
   ::setsockopt(socket, level, option, &on, sizeof(on));
 }
 
+size_t handshakes_for(size_t wanted) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return wanted > 0 ? wanted : std::clamp<size_t>(limit.rlim_cur / 4, 16, 1024);
+}
+
 /// The signals are those of the main thread; a peer that has gone must not end the process (SIGPIPE).
 void block_signals() {
   sigset_t all;
@@ -86,7 +93,9 @@ public:
   loop(const front_settings& settings, admit_function admit)
       : settings_(settings), admit_(std::move(admit)),
         context_(make_server_context(settings.certificate, settings.key)), listener_(listen_on(settings.address)),
-        wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), port_(port_of(listener_)) {}
+        wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), port_(port_of(listener_)) {
+    settings_.handshakes = handshakes_for(settings_.handshakes);
+  }
 
   uint16_t port() const { return port_; }
   uint64_t refused() const { return refused_; }

@@ -23,7 +23,9 @@ struct front_settings {
   std::filesystem::path certificate, key;  ///< PEM; a peer is admitted if it shows this very certificate
   std::string address;                     ///< to listen on; empty: every interface
   std::chrono::milliseconds handshake_deadline = std::chrono::seconds(10);
-  size_t handshakes = 128;  ///< under way at the same time; one more pushes out the oldest
+  /// Under way at the same time; one more pushes out the oldest. 0: a quarter of the descriptors that this process may
+  /// have, at most 1,024, so that the ranks of a large job can all knock at once.
+  size_t handshakes = 0;
 };
 
 /// Takes over a connected stream socket, the other end of an admitted peer; false: it does not want it (and the caller
