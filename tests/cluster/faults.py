@@ -165,10 +165,17 @@ def flip(file, size, random):
 def disk_full(scene):
     """All space but some kilobytes is taken; the run must end with that error, and nothing saved be lost."""
     scene.mark()
-    room = os.statvfs(scene.run.folder)
-    size = room.f_bavail * room.f_frsize - scene.random.randrange(64, 512) * 1024
+    left = scene.random.randrange(64, 512) * 1024
     with open(scene.ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(size, 1))
+        while True:
+            room = os.statvfs(scene.run.folder)
+            size = room.f_bavail * room.f_frsize - left
+            try:
+                if size > 0:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                return
+            except OSError:  # the run has written meanwhile
+                continue
 
 
 def disk_free_again(scene):
