@@ -1,8 +1,8 @@
 # Sourced by the batch scripts: `troupe_run JOB.ini [options]` runs a job as Slurm wants it done.
 #
 # - Slurm signals the batch shell alone, so the program runs beside the shell, which waits and hands signals on:
-#   USR1 (--signal=B:USR1@120: the time is nearly over) and TERM (pre-emption, scancel, requeue). On either, troupe
-#   saves a checkpoint at the next boundary and ends with status 75.
+#   USR1 (--signal=B:USR1@120: the time is nearly over) and TERM (pre-emption, scancel, requeue). On USR1 troupe saves a
+#   checkpoint at the next boundary and ends with status 75; at TERM Slurm ends the ranks itself.
 # - Status 75 means "stopped before it was done": the job goes back into the queue, under the same id, and the same
 #   command goes on where it stopped. Not after TERM: then Slurm has decided already (it requeues a pre-empted job
 #   itself, and a job that a user cancelled stays cancelled).
