@@ -1,5 +1,7 @@
 #include "support/program.hpp"
 
+#include "io/checkpoint.hpp"
+
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <spawn.h>
@@ -76,25 +78,42 @@ int program::wait() {
 
 void program::signal(int number) const { ::kill(pid_, number); }
 
-/// Parent and state of a process, from /proc/PID/stat: the fields after the name, which stands in parentheses.
-static bool is_child_worker(const fs::path& folder, pid_t parent) {
-  const std::string stat = contents(folder / "stat");
+/// From /proc/PID/stat: the fields after the name, which stands in parentheses. 0: it is gone, or a zombie.
+static pid_t parent_of(pid_t pid) {
+  const std::string stat = contents("/proc/" + std::to_string(pid) + "/stat");
   const size_t end = stat.rfind(')');
   if (end == std::string::npos || end + 4 > stat.size() || stat[end + 2] == 'Z') {
-    return false;
+    return 0;
   }
-  const std::string command = contents(folder / "cmdline");
-  return std::atoi(stat.c_str() + end + 4) == parent && command.find(std::string("\0worker\0", 8)) != std::string::npos;
+  return std::atoi(stat.c_str() + end + 4);
+}
+
+static bool descends_from(pid_t pid, pid_t ancestor) {
+  for (pid_t parent = parent_of(pid); parent > 1; parent = parent_of(parent)) {
+    if (parent == ancestor) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<pid_t> program::workers() const {
+  std::vector<pid_t> found;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(entry.path().filename().c_str());
+    if (pid > 0) {
+      const std::string command = contents(entry.path() / "cmdline");  // a launcher's has another program in front
+      if (command.starts_with(std::string(TROUPE_PROGRAM) + std::string("\0worker\0", 8)) && descends_from(pid, pid_)) {
+        found.push_back(pid);
+      }
+    }
+  }
+  return found;
 }
 
 pid_t program::worker() const {
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename().string();
-    if (std::isdigit(static_cast<unsigned char>(name[0])) != 0 && is_child_worker(entry.path(), pid_)) {
-      return std::atoi(name.c_str());
-    }
-  }
-  return 0;
+  const std::vector<pid_t> all = workers();
+  return all.empty() ? 0 : all.front();
 }
 
 program_result run_program(const std::vector<std::string>& arguments, const std::string& input) {
@@ -119,15 +138,13 @@ bool process_exists(pid_t pid) {
 
 static std::set<std::string> files_of(const fs::path& root) {
   std::set<std::string> files;
-  for (const char* folder : {"models", "experience", "evaluations", "pairs", "checkpoints"}) {
+  for (const char* folder : {"models", "experience", "evaluations", "pairs"}) {
     if (!fs::exists(root / folder)) {
       continue;
     }
     for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
-      const std::string name = fs::relative(entry.path(), root).string();
-      const bool names_attempt = entry.path().filename() == "manifest.json";
-      if (entry.is_regular_file() && !names_attempt) {
-        files.insert(name);
+      if (entry.is_regular_file()) {
+        files.insert(fs::relative(entry.path(), root).string());
       }
     }
   }
@@ -149,6 +166,40 @@ static std::vector<std::string> comparable_metrics(const fs::path& root) {
   return lines;
 }
 
+/// Checkpoints as folders below `root`.
+static std::set<std::string> checkpoints_of(const fs::path& root) {
+  std::set<std::string> folders;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) {
+    if (entry.path().filename() == "manifest.json") {
+      folders.insert(fs::relative(entry.path().parent_path(), root).string());
+    }
+  }
+  return folders;
+}
+
+/// Ranks write files of their own, so checkpoints of different numbers of ranks are compared by what they say: arrays bit
+/// for bit, and rank 0's numbers.
+static std::vector<std::string> differences_of_checkpoints(const std::string& name, const fs::path& a,
+                                                           const fs::path& b) {
+  const io::checkpoint_reader first(a);
+  const io::checkpoint_reader second(b);
+  if (first.array_names() != second.array_names() || first.scalar_names() != second.scalar_names()) {
+    return {name + ": other names"};
+  }
+  std::vector<std::string> found;
+  for (const std::string& array : first.array_names()) {
+    const auto x = first.read(array);
+    const auto y = second.read(array);
+    if (x.size() != y.size() || std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0) {
+      found.push_back(name + ": " + array + " differs");
+    }
+  }
+  if (first.manifest().counter != second.manifest().counter) {
+    found.push_back(name + ": other counters");
+  }
+  return found;
+}
+
 std::vector<std::string> differences_of_runs(const fs::path& a, const fs::path& b) {
   std::vector<std::string> found;
   const auto files_a = files_of(a);
@@ -163,6 +214,15 @@ std::vector<std::string> differences_of_runs(const fs::path& a, const fs::path& 
   for (const std::string& name : files_b) {
     if (!files_a.contains(name)) {
       found.push_back(name + ": only in the second");
+    }
+  }
+  const auto checkpoints_a = checkpoints_of(a / "checkpoints");
+  if (checkpoints_a != checkpoints_of(b / "checkpoints")) {
+    found.emplace_back("other checkpoints");
+  } else {
+    for (const std::string& name : checkpoints_a) {
+      const auto others = differences_of_checkpoints(name, a / "checkpoints" / name, b / "checkpoints" / name);
+      found.insert(found.end(), others.begin(), others.end());
     }
   }
   const auto metrics_a = comparable_metrics(a);

@@ -23,7 +23,9 @@ public:
   int wait();
   void signal(int number) const;
 
-  /// The process whose parent this program is, and which runs `troupe worker`; 0 where there is none just now.
+  /// The ranks: processes that descend from this program, and run `troupe worker`.
+  std::vector<pid_t> workers() const;
+  /// One of them; 0 where there is none just now.
   pid_t worker() const;
 
 private:
@@ -42,7 +44,7 @@ program_result run_program(const std::vector<std::string>& arguments, const std:
 bool process_exists(pid_t pid);
 
 /// What makes two runs differ, as "file: why"; empty where they are equal: models, averages, experience, evaluations,
-/// pairs and the last checkpoints byte for byte, metrics without time, attempt, time/* and rate/*.
+/// pairs byte for byte, checkpoints array by array, metrics without time, attempt, time/* and rate/*.
 std::vector<std::string> differences_of_runs(const std::filesystem::path& a, const std::filesystem::path& b);
 
 }  // namespace troupe::test

@@ -1,0 +1,159 @@
+// Many ranks on this machine, by mpirun: the bytes of one rank, whatever the number of ranks and the ZeRO stage; and ranks
+// that are killed or stopped at random moments.
+#include "support/program.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <random>
+#include <thread>
+
+namespace troupe::test {
+
+using namespace std::chrono_literals;
+
+static const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+
+static std::vector<std::string> arguments(const std::filesystem::path& run, int ranks,
+                                          const std::vector<std::string>& more = {}) {
+  std::vector<std::string> all = {"run",           job, "--run.dir",     run.string(),         "--run.lanes", "4",
+                                  "--run.threads", "1", "--place.ranks", std::to_string(ranks)};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+static std::string text_of(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+/// A run of one rank in which nothing dies, made once.
+class Ranks : public ::testing::Test {
+protected:
+  static void SetUpTestSuite() {
+    folder_ = new temporary_folder;
+    const program_result result = run_program(arguments(one_rank(), 1));
+    ASSERT_EQ(result.status, 0) << result.output;
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+  static std::filesystem::path one_rank() { return *folder_ / "one"; }
+  static void expect_equal_to_one_rank(const std::filesystem::path& run) {
+    for (const std::string& difference : differences_of_runs(one_rank(), run)) {
+      ADD_FAILURE() << difference;
+    }
+  }
+
+  temporary_folder scratch_;
+
+private:
+  static inline temporary_folder* folder_ = nullptr;
+};
+
+TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
+  for (const int ranks : {2, 4}) {
+    for (const char* stage : {"0", "1", "2"}) {
+      const auto run = scratch_ / ("run-" + std::to_string(ranks) + "-" + stage);
+      const program_result result = run_program(arguments(
+          run, ranks, {"--place.policy-zero", stage, "--place.critic-zero", stage, "--place.reward-zero", stage}));
+      ASSERT_EQ(result.status, 0) << result.output;
+      SCOPED_TRACE(std::to_string(ranks) + " ranks, ZeRO stage " + stage);
+      expect_equal_to_one_rank(run);
+    }
+  }
+}
+
+TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
+  const auto run = scratch_ / "run";
+  const std::vector<std::vector<std::string>> turns = {arguments(run, 4, {"--place.policy-zero", "2"}),
+                                                       arguments(run, 1),
+                                                       arguments(run, 2, {"--place.critic-zero", "1"})};
+  std::mt19937 random(11);
+  std::uniform_int_distribution<int> pause_ms(1200, 2500);
+  for (size_t i = 0; i < turns.size(); ++i) {
+    program troupe(turns[i], scratch_ / "output");
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
+    troupe.signal(SIGTERM);
+    const int status = troupe.wait();
+    ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
+  }
+  const program_result last = run_program(arguments(run, 4, {"--place.policy-zero", "1"}));
+  ASSERT_EQ(last.status, 0) << last.output;
+  expect_equal_to_one_rank(run);
+}
+
+TEST_F(Ranks, RanksKilledAtRandomMomentsChangeNothing) {
+  constexpr int wanted_kills = 10;
+  std::mt19937 random(20261124);
+  std::uniform_int_distribution<int> pause_ms(200, 1800);
+  int kills = 0;
+  for (int round = 0; kills < wanted_kills; ++round) {
+    ASSERT_LT(round, 10) << "only " << kills << " kills";
+    const auto run = scratch_ / ("killed-" + std::to_string(round));
+    program troupe(arguments(run, 2, {"--recovery.restarts", "100", "--place.policy-zero", "2"}), scratch_ / "output");
+    while (troupe.running() && kills < wanted_kills) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
+      const std::vector<pid_t> ranks = troupe.workers();
+      if (!ranks.empty() && ::kill(ranks[random() % ranks.size()], SIGKILL) == 0) {
+        ++kills;
+      }
+    }
+    ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
+    expect_equal_to_one_rank(run);
+  }
+}
+
+TEST_F(Ranks, StoppedRankIsNamedAndReplaced) {
+  const auto run = scratch_ / "run";
+  program troupe(arguments(run, 2, {"--recovery.silence-deadline-s", "3"}), scratch_ / "output");
+  std::vector<pid_t> ranks;
+  while (ranks.size() < 2 && troupe.running()) {
+    std::this_thread::sleep_for(20ms);
+    ranks = troupe.workers();
+  }
+  ASSERT_EQ(ranks.size(), 2U) << text_of(scratch_ / "output");
+  while (troupe.running() && !std::filesystem::exists(run / "models/sft")) {
+    std::this_thread::sleep_for(5ms);
+  }
+  ASSERT_EQ(::kill(ranks[1], SIGSTOP), 0);
+  ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
+  const std::string ledger = text_of(run / "ledger.jsonl");
+  const size_t hung = ledger.find("worker_hung");
+  ASSERT_NE(hung, std::string::npos) << ledger;
+  const std::string line = ledger.substr(hung, ledger.find('\n', hung) - hung);
+  for (const char* field : {"\"rank\":", "\"host\":", "\"operation\":", "\"seconds\":"}) {
+    EXPECT_NE(line.find(field), std::string::npos) << line;
+  }
+  expect_equal_to_one_rank(run);
+}
+
+TEST_F(Ranks, SupervisorKilledTakesAllRanksAlong) {
+  const auto run = scratch_ / "run";
+  std::vector<pid_t> ranks;
+  {
+    program troupe(arguments(run, 2), scratch_ / "output");
+    while (ranks.size() < 2 && troupe.running()) {
+      std::this_thread::sleep_for(20ms);
+      ranks = troupe.workers();
+    }
+    std::this_thread::sleep_for(700ms);
+    troupe.signal(SIGKILL);
+    troupe.wait();
+  }
+  const auto give_up = std::chrono::steady_clock::now() + 2s;
+  for (const pid_t rank : ranks) {
+    while (process_exists(rank) && std::chrono::steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(10ms);
+    }
+    EXPECT_FALSE(process_exists(rank)) << "a rank outlived its supervisor by 2 s";
+  }
+  ASSERT_EQ(run_program(arguments(run, 2)).status, 0);
+  expect_equal_to_one_rank(run);
+}
+
+}  // namespace troupe::test
