@@ -309,6 +309,58 @@ findings check_each_operation(engine::world& world) {
   return found;
 }
 
+namespace {
+
+void check_group(engine::world& world, const std::vector<int>& members, uint64_t stream, findings& found) {
+  const communicator_ptr group = world.open(fmt::format("division {}", stream), members);
+  const auto place = std::find(members.begin(), members.end(), world.rank()) - members.begin();
+  if (group->rank() != place || group->size() != static_cast<int>(members.size())) {
+    found.push_back(fmt::format("rank {} is {} of {}, not {} of {}", world.rank(), group->rank(), group->size(), place,
+                                members.size()));
+    return;
+  }
+  for (const int64_t count : {1, 5000}) {
+    reduce_scatter_trial reduce(count, ++stream, 1, false);
+    run(*group, reduce, found);
+    all_gather_trial gather(count, ++stream, 2);
+    run(*group, gather, found);
+    all_to_all_trial exchange(count, ++stream);
+    run(*group, exchange, found);
+    broadcast_trial broadcast(count, ++stream, 0);
+    run(*group, broadcast, found);
+    ring_trial ring(count, ++stream, 0);
+    run(*group, ring, found);
+  }
+  check_composed(*group, found);
+}
+
+}  // namespace
+
+findings check_divided(engine::world& world) {
+  findings found;
+  for (int groups = 1; groups <= 3; ++groups) {
+    std::vector<int> members;
+    for (int r = world.size() - 1; r >= 0; --r) {
+      if (r % groups == world.rank() % groups) {
+        members.push_back(r);
+      }
+    }
+    check_group(world, members, static_cast<uint64_t>(groups) * 100, found);
+  }
+  if (world.rank() == 0) {
+    if (world.open("division 400", std::vector<int>{}) != nullptr) {
+      found.emplace_back("rank 0 is in no group, but has a communicator");
+    }
+  } else {
+    std::vector<int> others;
+    for (int r = 1; r < world.size(); ++r) {
+      others.push_back(r);
+    }
+    check_group(world, others, 400, found);
+  }
+  return found;
+}
+
 findings check_many_in_flight(engine::world& world, uint64_t seed, int operations) {
   findings found;
   constexpr uint64_t groups = 3;

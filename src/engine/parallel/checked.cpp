@@ -2,6 +2,7 @@
 
 #include "kernels/base/error.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -44,6 +45,23 @@ const char* to_string(operation_kind kind) {
     return "receive";
   }
   return "operation";
+}
+
+int place_among(const std::string& name, std::span<const int> members, int rank, int ranks) {
+  for (size_t i = 0; i < members.size(); ++i) {
+    const bool repeated = std::find(members.begin(), members.begin() + static_cast<ptrdiff_t>(i), members[i]) !=
+                          members.begin() + static_cast<ptrdiff_t>(i);
+    if (members[i] < 0 || members[i] >= ranks || repeated) {
+      throw error(errc::bad_argument, "opening '{}': member {} of the group is rank {}, {}", name, i, members[i],
+                  repeated ? "for the second time" : fmt::format("ranks are 0 to {}", ranks - 1));
+    }
+  }
+  const auto found = std::find(members.begin(), members.end(), rank);
+  if (found == members.end() && !members.empty()) {
+    throw error(errc::bad_argument, "opening '{}': rank {} is not among the {} members of its group", name, rank,
+                members.size());
+  }
+  return members.empty() ? -1 : static_cast<int>(found - members.begin());
 }
 
 /// Adds the time that its caller stood waiting to the communicator's count.

@@ -29,6 +29,10 @@ struct call {
   bool collective() const { return kind != operation_kind::send && kind != operation_kind::receive; }
 };
 
+/// This rank's place among the members of a group; -1 where there are none.
+/// Errors  bad_argument: of world::open.
+int place_among(const std::string& name, std::span<const int> members, int rank, int ranks);
+
 /// Checks, counts and times what an implementation then starts.
 class checked_communicator : public communicator {
 public:

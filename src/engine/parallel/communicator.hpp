@@ -104,6 +104,12 @@ public:
   virtual int size() const = 0;
   /// `name` is for errors: "policy gradients".
   virtual communicator_ptr open(const std::string& name) = 0;
+
+  /// Divides the ranks: each gives the members of its own group, itself among them, and gets their communicator, in which
+  /// member i has rank i. A rank that is in no group gives none, and gets null. Groups do not overlap. All ranks of the
+  /// world take part, as in every open.
+  /// Errors  bad_argument: `members` lacks this rank, repeats or is not a rank, or another member gives other members.
+  virtual communicator_ptr open(const std::string& name, std::span<const int> members) = 0;
 };
 
 /// One rank alone: every operation is done at once. Never touches MPI.

@@ -4,11 +4,14 @@
 #include "engine/parallel/joined.hpp"
 #include "kernels/base/error.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -271,11 +274,17 @@ private:
   std::shared_ptr<local_group> group_;
 };
 
-/// The groups that the ranks have opened, in order.
+/// What the ranks have opened, in order: each the groups that they are divided into, by their members.
 struct local_groups {
+  using division = std::map<std::vector<int>, std::shared_ptr<local_group>>;
   std::mutex mutex;
-  std::vector<std::shared_ptr<local_group>> opened;
+  std::vector<division> opened;
 };
+
+/// Whether the two have a member in common.
+bool overlap(const std::vector<int>& a, const std::vector<int>& b) {
+  return std::any_of(a.begin(), a.end(), [&](int rank) { return std::find(b.begin(), b.end(), rank) != b.end(); });
+}
 
 class local_world final : public world {
 public:
@@ -286,21 +295,47 @@ public:
   int size() const override { return ranks_; }
 
   communicator_ptr open(const std::string& name) override {
+    std::vector<int> everyone(static_cast<size_t>(ranks_));
+    std::iota(everyone.begin(), everyone.end(), 0);
+    return open(name, everyone);
+  }
+
+  communicator_ptr open(const std::string& name, std::span<const int> members) override {
+    const int place = place_among(name, members, rank_, ranks_);
     const std::lock_guard lock(groups_->mutex);
     const size_t number = opened_++;
     if (number == groups_->opened.size()) {
-      groups_->opened.push_back(std::make_shared<local_group>(name, ranks_, deadline_));
+      groups_->opened.emplace_back();
     }
-    const std::shared_ptr<local_group>& group = groups_->opened[number];
-    if (group->name() != name) {
-      throw error(errc::bad_argument,
-                  "communicator {} is '{}' on rank {} and '{}' on another: all must open the same in the same order",
-                  number, name, rank_, group->name());
+    if (place < 0) {
+      return nullptr;
     }
-    return std::make_shared<local_communicator>(group, rank_, ranks_);
+    const std::vector<int> wanted(members.begin(), members.end());
+    local_groups::division& division = groups_->opened[number];
+    check(division, number, name, wanted);
+    std::shared_ptr<local_group>& group = division[wanted];
+    if (!group) {
+      group = std::make_shared<local_group>(name, static_cast<int>(wanted.size()), deadline_);
+    }
+    return std::make_shared<local_communicator>(group, place, static_cast<int>(wanted.size()));
   }
 
 private:
+  void check(const local_groups::division& division, size_t number, const std::string& name,
+             const std::vector<int>& wanted) const {
+    for (const auto& [members, group] : division) {
+      if (group->name() != name) {
+        throw error(errc::bad_argument,
+                    "communicator {} is '{}' on rank {} and '{}' on another: all must open the same in the same order",
+                    number, name, rank_, group->name());
+      }
+      if (members != wanted && overlap(members, wanted)) {
+        throw error(errc::bad_argument, "opening '{}' on rank {}: its group is of ranks {}, another's of {}", name,
+                    rank_, fmt::join(wanted, ", "), fmt::join(members, ", "));
+      }
+    }
+  }
+
   std::shared_ptr<local_groups> groups_;
   int rank_, ranks_;
   std::chrono::milliseconds deadline_;

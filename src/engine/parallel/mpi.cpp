@@ -144,6 +144,7 @@ std::unique_ptr<transport::job> make_job(MPI_Comm comm, call made) {
 /// A communicator of its own for each purpose, with MPI's and the name that rank 0 gives it.
 struct opened {
   MPI_Comm comm = MPI_COMM_NULL;
+  int size = 0;  ///< where it was split off
   std::array<char, 128> name{};
 };
 
@@ -156,6 +157,24 @@ public:
 
 private:
   std::shared_ptr<opened> result_;
+};
+
+/// The communicator of the ranks that give the same colour, by their place in the group. MPI has no nonblocking form of it:
+/// the thread stands still until all ranks of the world have come, and whoever waits for it still ends at the deadline.
+class split_job final : public transport::job {
+public:
+  split_job(std::shared_ptr<opened> result, int color, int place)
+      : result_(std::move(result)), color_(color), place_(place) {}
+  void start(std::vector<MPI_Request>&) override {
+    check_mpi(MPI_Comm_split(MPI_COMM_WORLD, color_, place_, &result_->comm), "MPI_Comm_split");
+    if (result_->comm != MPI_COMM_NULL) {
+      check_mpi(MPI_Comm_size(result_->comm, &result_->size), "MPI_Comm_size");
+    }
+  }
+
+private:
+  std::shared_ptr<opened> result_;
+  int color_, place_;
 };
 
 class name_job final : public transport::job {
@@ -185,8 +204,8 @@ private:
 
 class mpi_communicator final : public checked_communicator {
 public:
-  mpi_communicator(std::shared_ptr<transport> thread, MPI_Comm comm, const std::string& name)
-      : checked_communicator(name, thread->rank(), thread->size()), thread_(std::move(thread)), comm_(comm) {}
+  mpi_communicator(std::shared_ptr<transport> thread, MPI_Comm comm, const std::string& name, int rank, int size)
+      : checked_communicator(name, rank, size), thread_(std::move(thread)), comm_(comm) {}
 
 private:
   std::unique_ptr<pending::operation> start(call made) override {
@@ -231,22 +250,46 @@ public:
     const std::lock_guard lock(mutex_);  // MPI wants the same order on all ranks, so does this
     const std::string who = fmt::format("opening '{}' on rank {} of {}", name, rank(), size());
     const auto result = std::make_shared<opened>();
-    std::future<void> duplicated = thread_->run(std::make_unique<duplicate_job>(result));
-    thread_->wait(duplicated, who);
+    run(std::make_unique<duplicate_job>(result), who);
+    agree_on_name(result, name, who);
+    return std::make_shared<mpi_communicator>(thread_, result->comm, name, rank(), size());
+  }
 
+  communicator_ptr open(const std::string& name, std::span<const int> members) override {
+    const int place = place_among(name, members, rank(), size());
+    const std::lock_guard lock(mutex_);
+    const std::string who = fmt::format("opening '{}' on rank {} of {}", name, rank(), size());
+    const auto result = std::make_shared<opened>();
+    run(std::make_unique<split_job>(result, place < 0 ? MPI_UNDEFINED : members.front(), place), who);
+    if (place < 0) {
+      return nullptr;
+    }
+    const auto wanted = static_cast<int>(members.size());
+    if (result->size != wanted) {
+      throw error(errc::bad_argument, "{}: its group has {} members, {} ranks have given rank {} as their first", who,
+                  wanted, result->size, members.front());
+    }
+    agree_on_name(result, name, who);
+    return std::make_shared<mpi_communicator>(thread_, result->comm, name, place, wanted);
+  }
+
+private:
+  void run(std::unique_ptr<transport::job> work, const std::string& who) {
+    std::future<void> ended = thread_->run(std::move(work));
+    thread_->wait(ended, who);
+  }
+
+  void agree_on_name(const std::shared_ptr<opened>& result, const std::string& name, const std::string& who) {
     std::array<char, 128> own{};
     name.copy(own.data(), own.size() - 1);
     result->name = own;
-    std::future<void> named = thread_->run(std::make_unique<name_job>(result));
-    thread_->wait(named, who);
+    run(std::make_unique<name_job>(result), who);
     if (result->name != own) {
       throw error(errc::bad_argument, "{}: rank 0 opens '{}': all must open the same in the same order", who,
                   result->name.data());
     }
-    return std::make_shared<mpi_communicator>(thread_, result->comm, name);
   }
 
-private:
   std::shared_ptr<transport> thread_;
   std::mutex mutex_;
 };

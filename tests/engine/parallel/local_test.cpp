@@ -51,6 +51,10 @@ TEST_P(LocalWorldTest, ManyOperationsAreInFlightOnSeveralCommunicators) {
   }
 }
 
+TEST_P(LocalWorldTest, GroupsThatDivideTheRanksWorkSideBySide) {
+  as_ranks(GetParam(), patient, [](world& w) { EXPECT_EQ(test::check_divided(w), test::findings{}); });
+}
+
 TEST_P(LocalWorldTest, TrafficIsWhatTheoryCounts) {
   as_ranks(GetParam(), patient, [](world& w) { EXPECT_EQ(test::check_traffic(w), test::findings{}); });
 }
@@ -155,6 +159,18 @@ TEST(LocalErrorTest, RanksThatOpenDifferentCommunicatorsAreRefused) {
   const std::vector<std::unique_ptr<world>> worlds = local_worlds(2, patient);
   worlds[0]->open("policy");
   expect_error(errc::bad_argument, "'critic' on rank 1 and 'policy'", [&] { worlds[1]->open("critic"); });
+}
+
+TEST(LocalErrorTest, GroupsThatAreNoneAreRefused) {
+  const std::vector<std::unique_ptr<world>> worlds = local_worlds(3, patient);
+  const auto open = [&](size_t rank, const std::vector<int>& members) { worlds[rank]->open("columns", members); };
+  expect_error(errc::bad_argument, "rank 0 is not among the 2 members", [&] { open(0, {1, 2}); });
+  expect_error(errc::bad_argument, "member 1 of the group is rank 3, ranks are 0 to 2", [&] { open(0, {0, 3}); });
+  expect_error(errc::bad_argument, "rank 0, for the second time", [&] { open(0, {0, 0}); });
+  open(0, {0, 1});
+  expect_error(errc::bad_argument, "'columns' on rank 1: its group is of ranks 1, 2, another's of 0, 1", [&] {
+    open(1, {1, 2});
+  });
 }
 
 TEST(PendingTest, AForgottenOperationIsWaitedFor) {

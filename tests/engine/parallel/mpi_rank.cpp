@@ -31,6 +31,7 @@ int check_all(int ranks) {
     for (uint64_t seed = 0; seed < 5; ++seed) {
       wrong += report(test::check_many_in_flight(*w, seed, 40));
     }
+    wrong += report(test::check_divided(*w));
     wrong += report(test::check_traffic(*w));
     outliving = w->open("outliving");
   }
