@@ -74,6 +74,13 @@ class Cluster:
         for node in self.nodes:
             self.tool("restore-node", node)
 
+    def wait_idle(self):
+        """A job with a range of nodes takes the few that are ready rather than wait for the others."""
+        def idle():
+            return self.slurm("sinfo", "-h", "-N", "-o", "%T", check=False).split() == ["idle"] * len(self.nodes)
+
+        wait_until("all nodes to be idle", idle, 60, pause=0.2)
+
     def node_of(self, pid):
         """The node that a process of this machine lives in, or None."""
         spaces = {}

@@ -173,6 +173,7 @@ def next_fault(scene, waiting, fresh):
 def one_run(scene, waiting):
     """Harms one run until it has finished or nothing is left to do. Removes what was done from `waiting`."""
     fresh = next_fault(scene, waiting, True) is not None
+    scene.cluster.wait_idle()
     scene.submit(scene)
     while waiting:
         fault = next_fault(scene, waiting, fresh)
