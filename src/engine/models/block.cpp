@@ -53,6 +53,20 @@ void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
                                      .sin_PR2 = call.sin_PR2});
 }
 
+/// y_NO := what `compute` writes; on a column group, what it writes on each rank, side by side.
+template <class Body>
+void in_columns(const block_call& call, std::vector<int64_t> column_split::*parts_R1, float* y_NO,
+                const Body& compute) {
+  if (call.columns == nullptr) {
+    compute(y_NO);
+    return;
+  }
+  const std::vector<int64_t>& offset_R1 = call.columns->split.*parts_R1;
+  float* parts = call.n == 1 ? y_NO : room(call.scratch.parts_NO, call.n * offset_R1.back());
+  compute(parts + call.n * offset_R1[static_cast<size_t>(call.columns->split.rank)]);
+  gather_columns(*call.columns->ranks, offset_R1, call.n, parts, y_NO);
+}
+
 /// out = attention(in), up to the residual addition.
 void attend(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages, const block_buffers& b,
             const float* in_ND, float* out_ND) {
@@ -60,27 +74,33 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
   if (call.cos_PR2 != nullptr) {
     rotate_queries_and_keys(call, b.qkv_NE);
   }
-  if (call.sequences.empty()) {
-    kernels::attention_forward(call.ctx, {.shape = call.attention,
-                                          .out_NHK = b.attention_NHK,
-                                          .lse_NH = b.lse_NH,
-                                          .qkv_NE = b.qkv_NE,
-                                          .offset_B1 = call.offset_B1});
-  } else {
-    kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
-                                                .out_NHK = b.attention_NHK,
-                                                .qkv_NE = b.qkv_NE,
-                                                .pages = pages,
-                                                .sequences = call.sequences});
-  }
-  apply_linear(call, slots.out, b.attention_NHK, out_ND);  // [N, H K] -> [N, D]
+  in_columns(call, &column_split::query_R1, b.attention_NHK, [&](float* attention_NHK) {
+    if (call.sequences.empty()) {
+      kernels::attention_forward(call.ctx, {.shape = call.attention,
+                                            .out_NHK = attention_NHK,
+                                            .lse_NH = b.lse_NH,
+                                            .qkv_NE = b.qkv_NE,
+                                            .offset_B1 = call.offset_B1});
+    } else {
+      kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
+                                                  .out_NHK = attention_NHK,
+                                                  .qkv_NE = b.qkv_NE,
+                                                  .pages = pages,
+                                                  .sequences = call.sequences});
+    }
+  });
+  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
+    apply_linear(call, slots.out, b.attention_NHK, y_ND);  // [N, H K] -> [N, D]
+  });
 }
 
 /// out = activation(up) W_down^T + b.
 void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, float* out_ND) {
-  float* activated_NF = room(call.scratch.activated_NF, call.n * call.description.feed_forward);
-  activate(call, b.up_NU, activated_NF);
-  apply_linear(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
+  float* activated_NF = room(call.scratch.activated_NF, call.n * slots.down.inputs);
+  in_columns(call, &column_split::unit_R1, activated_NF, [&](float* y_NF) { activate(call, b.up_NU, y_NF); });
+  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
+    apply_linear(call, slots.down, activated_NF, y_ND);  // [N, F] -> [N, D]
+  });
 }
 
 void copy_rows(const block_call& call, const float* from_ND, float* to_ND) {

@@ -14,7 +14,8 @@
 
 namespace troupe::engine {
 
-/// What all blocks of a call share.
+/// What all blocks of a call share. On a column group, description, attention and weights are this rank's, while x, y and
+/// what the gathers make whole are as on one rank.
 struct block_call {
   context& ctx;
   const model_description& description;
@@ -27,6 +28,7 @@ struct block_call {
   std::span<const int64_t> offset_B1;                  ///< packed: where sequences begin
   std::span<const kernels::paged_sequence> sequences;  ///< paged: not empty; then pages is this block's cache
   workspace& scratch;
+  const column_group* columns = nullptr;  ///< who computes the other columns; null: nobody
 };
 
 /// The buffers of one block's pass. A forward that keeps nothing gives every block the same ones,

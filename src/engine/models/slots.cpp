@@ -30,25 +30,28 @@ table_slot add_table(parameter_layout& layout, const std::string& name, int64_t 
   return {.weight = layout[layout.add_matrix(name + ".weight", rows, width)].offset, .rows = rows, .width = width};
 }
 
-block_slots add_block(parameter_layout& layout, const model_description& d, int64_t layer) {
+block_slots add_block(parameter_layout& layout, const model_description& d, const column_split* columns,
+                      int64_t layer) {
   const std::string prefix = fmt::format("layers.{}.", layer);
-  const int64_t query_width = d.heads * d.head_width;
+  const int64_t query_width = columns != nullptr ? columns->query_R1.back() : d.heads * d.head_width;
+  const int64_t units = columns != nullptr ? columns->unit_R1.back() : d.feed_forward;
+  const int64_t width = columns != nullptr ? columns->columns.size() : d.width;
   const int64_t qkv_width = (d.heads + 2 * d.kv_heads) * d.head_width;
   const char* up = d.gated ? "feed_forward.gate_up" : "feed_forward.up";
   const int64_t up_width = d.gated ? 2 * d.feed_forward : d.feed_forward;
   block_slots block;
   block.attention_norm = add_norm(layout, prefix + "attention_norm", d.width, d.norm);
   block.qkv = add_linear(layout, prefix + "attention.qkv", qkv_width, d.width, d.qkv_bias);
-  block.out = add_linear(layout, prefix + "attention.out", d.width, query_width, d.attention_out_bias);
+  block.out = add_linear(layout, prefix + "attention.out", width, query_width, d.attention_out_bias);
   block.feed_forward_norm = add_norm(layout, prefix + "feed_forward_norm", d.width, d.norm);
   block.up = add_linear(layout, prefix + up, up_width, d.width, d.feed_forward_bias);
-  block.down = add_linear(layout, prefix + "feed_forward.down", d.width, d.feed_forward, d.feed_forward_bias);
+  block.down = add_linear(layout, prefix + "feed_forward.down", width, units, d.feed_forward_bias);
   return block;
 }
 
 }  // namespace
 
-model_slots lay_out(const model_description& d, parameter_layout& layout) {
+model_slots lay_out(const model_description& d, parameter_layout& layout, const column_split* columns) {
   model_slots slots;
   slots.token_table = add_table(layout, "embedding.token", d.vocabulary, d.embedding_width);
   if (d.position == position_kind::learned) {
@@ -61,7 +64,7 @@ model_slots lay_out(const model_description& d, parameter_layout& layout) {
     slots.project_in = add_linear(layout, "embedding.project_in", d.width, d.embedding_width, false);
   }
   for (int64_t layer = 0; layer < d.layers; ++layer) {
-    slots.blocks.push_back(add_block(layout, d, layer));
+    slots.blocks.push_back(add_block(layout, d, columns, layer));
   }
   if (d.final_norm) {
     slots.final_norm = add_norm(layout, "final_norm", d.width, d.norm);

@@ -3,6 +3,7 @@
 
 #include "engine/models/description.hpp"
 #include "engine/models/parameters.hpp"
+#include "engine/parallel/columns.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -48,8 +49,10 @@ struct model_slots {
   linear_slot head;         ///< [V, E] (the token table's own bytes where tied) or [1, E]
 };
 
-/// Appends the parameters of `description` to `layout`, in the order of a forward pass.
-model_slots lay_out(const model_description& description, parameter_layout& layout);
+/// Appends the parameters of `description` to `layout`, in the order of a forward pass. With `columns`, `description` is that
+/// of a rank (description_of in columns.hpp), and `out` and `down` have its columns of the stream only.
+model_slots lay_out(const model_description& description, parameter_layout& layout,
+                    const column_split* columns = nullptr);
 
 /// What stands before the blocks, each block, and what stands behind them (it may be empty), in the arena's order: L + 2.
 std::vector<arena_range> segments_of(const model_slots& slots, const parameter_layout& layout);

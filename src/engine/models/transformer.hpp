@@ -37,9 +37,16 @@ struct paged_batch {
 /// Reused from batch to batch: it grows to the largest and stays.
 class saved_activations;
 
+struct column_group;
+
 class transformer {
 public:
   explicit transformer(const model_description& description);
+
+  /// One rank's part of a model that a group of ranks runs (parallel/columns.hpp): its description, layout and weights
+  /// (generate/column_model.hpp) are this rank's, its plain forward and `extend` are collective, and their results those of
+  /// the whole model. It has no backward, and no forward that keeps anything.
+  transformer(const model_description& whole, column_group columns);
   ~transformer();
   transformer(transformer&&) noexcept;
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace troupe::engine {
 
@@ -16,6 +17,22 @@ transformer::parts::parts(const model_description& d) : description(d) {
     alibi = alibi_slopes(d.heads);
   }
 }
+
+transformer::parts::parts(const model_description& whole, column_group group)
+    : description(description_of(whole, group.split)), columns(std::make_unique<column_group>(std::move(group))) {
+  const column_split& split = columns->split;
+  slots = lay_out(description, layout, &split);
+  if (whole.position == position_kind::rotary) {
+    rotary = make_rotary_tables(whole.rotary, whole.max_positions);
+  }
+  if (whole.position == position_kind::alibi) {
+    const std::vector<float> slopes = alibi_slopes(whole.heads);
+    alibi.assign(slopes.begin() + split.heads.first, slopes.begin() + split.heads.last);
+  }
+}
+
+transformer::transformer(const model_description& whole, column_group columns)
+    : parts_(std::make_unique<parts>(whole, std::move(columns))) {}
 
 kernels::attention_shape transformer::parts::attention() const {
   const model_description& d = description;
@@ -40,7 +57,8 @@ block_call transformer::parts::call(context& ctx, const float* weights, int64_t 
           .position_N = position_N,
           .offset_B1 = {},
           .sequences = {},
-          .scratch = scratch};
+          .scratch = scratch,
+          .columns = columns.get()};
 }
 
 void transformer::parts::check_positions(std::span<const int32_t> position_N) const {

@@ -15,8 +15,10 @@ struct transformer::parts {
   model_slots slots;
   rotary_tables rotary;
   std::vector<float> alibi;
+  std::unique_ptr<const column_group> columns;  ///< null: the whole model
 
   explicit parts(const model_description& d);
+  parts(const model_description& whole, column_group group);
 
   kernels::attention_shape attention() const;
   block_call call(context& ctx, const float* weights, int64_t n, const int32_t* position_N, workspace& scratch) const;

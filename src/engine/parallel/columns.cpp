@@ -1,0 +1,104 @@
+#include "engine/parallel/columns.hpp"
+
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+namespace {
+
+/// Where `parts` parts of `count` things begin, the first parts having one more.
+std::vector<int64_t> divide(int64_t count, int64_t parts) {
+  std::vector<int64_t> first;
+  for (int64_t p = 0; p <= parts; ++p) {
+    first.push_back(count / parts * p + std::min(count % parts, p));
+  }
+  return first;
+}
+
+row_range part(const std::vector<int64_t>& first, int64_t p) {
+  return {first[static_cast<size_t>(p)], first[static_cast<size_t>(p) + 1]};
+}
+
+struct head_parts {
+  std::vector<int64_t> query_R1;
+  std::vector<row_range> kv_R;
+};
+
+head_parts divide_heads(const model_description& whole, int ranks) {
+  const int64_t queries = whole.heads / whole.kv_heads;
+  head_parts parts;
+  if (ranks <= whole.kv_heads) {
+    const std::vector<int64_t> kv_R1 = divide(whole.kv_heads, ranks);
+    for (int r = 0; r < ranks; ++r) {
+      parts.kv_R.push_back(part(kv_R1, r));
+      parts.query_R1.push_back(parts.kv_R.back().first * queries);
+    }
+  } else {
+    const std::vector<int64_t> rank_G1 = divide(ranks, whole.kv_heads);
+    for (int64_t g = 0; g < whole.kv_heads; ++g) {
+      const int64_t sharers = part(rank_G1, g).size();
+      const std::vector<int64_t> query_S1 = divide(queries, sharers);
+      for (int64_t s = 0; s < sharers; ++s) {
+        parts.kv_R.push_back({g, g + 1});
+        parts.query_R1.push_back(g * queries + query_S1[static_cast<size_t>(s)]);
+      }
+    }
+  }
+  parts.query_R1.push_back(whole.heads);
+  return parts;
+}
+
+}  // namespace
+
+column_split split_columns(const model_description& whole, int rank, int ranks) {
+  const int64_t most = std::min({whole.heads, whole.feed_forward, whole.width});
+  if (ranks < 1 || ranks > most || rank < 0 || rank >= ranks) {
+    throw error(errc::bad_argument,
+                "rank {} of {} for tensor parallelism over {} heads, {} feed-forward units and {} columns: use 1 to {} "
+                "ranks (place.tensor-parallel)",
+                rank, ranks, whole.heads, whole.feed_forward, whole.width, most);
+  }
+  head_parts heads = divide_heads(whole, ranks);
+  column_split split{.rank = rank, .ranks = ranks};
+  split.heads = part(heads.query_R1, rank);
+  split.kv_heads = heads.kv_R[static_cast<size_t>(rank)];
+  split.query_R1 = std::move(heads.query_R1);
+  for (int64_t& offset : split.query_R1) {
+    offset *= whole.head_width;
+  }
+  split.unit_R1 = divide(whole.feed_forward, ranks);
+  split.column_R1 = divide(whole.width, ranks);
+  split.units = part(split.unit_R1, rank);
+  split.columns = part(split.column_R1, rank);
+  return split;
+}
+
+model_description description_of(const model_description& whole, const column_split& split) {
+  model_description one = whole;
+  one.heads = split.heads.size();
+  one.kv_heads = split.kv_heads.size();
+  one.feed_forward = split.units.size();
+  return one;
+}
+
+void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts, float* whole_NO) {
+  std::vector<int64_t> block_R1(offset_R1.begin(), offset_R1.end());
+  for (int64_t& offset : block_R1) {
+    offset *= n;
+  }
+  group.all_gather({parts, static_cast<size_t>(block_R1.back())}, block_R1).wait();
+  if (parts == whole_NO) {
+    return;
+  }
+  const int64_t outputs = offset_R1.back();
+  for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
+    const int64_t width = offset_R1[r + 1] - offset_R1[r];
+    for (int64_t row = 0; row < n; ++row) {
+      std::copy_n(parts + block_R1[r] + row * width, width, whole_NO + row * outputs + offset_R1[r]);
+    }
+  }
+}
+
+}  // namespace troupe::engine
