@@ -17,6 +17,7 @@ public:
   paged_arena& operator=(paged_arena&& other) noexcept;
 
   float* data() { return data_; }
+  const float* data() const { return data_; }
   int64_t size() const { return size_; }
 
   /// Floats [first, last) are zero again; pages that lie wholly within go back to the system. Nothing where it is empty.
