@@ -1,7 +1,9 @@
 #include "actors/child_process.hpp"
 
+#include "actors/descriptor.hpp"
 #include "kernels/base/error.hpp"
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,7 +50,9 @@ static std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std::string, std::string>& extra) {
+/// `output`: what becomes the program's standard output; negative: this process's own.
+static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std::string, std::string>& extra,
+                         int output = -1) {
   const std::vector<char*> argv = pointers_to(arguments);
   std::vector<std::string> variables = merged_environment(extra);
   const std::vector<char*> envp = pointers_to(variables);
@@ -62,8 +66,14 @@ static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std:
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  if (output >= 0) {
+    posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  }
   pid_t pid = -1;
-  const int failure = ::posix_spawnp(&pid, argv[0], nullptr, &attributes, argv.data(), envp.data());
+  const int failure = ::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   if (failure != 0) {
     throw error(errc::io_failure, "cannot start {}: {}", arguments.front(), std::strerror(failure));
@@ -71,15 +81,37 @@ static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std:
   return pid;
 }
 
+static int wait_for(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {  // a signal to this thread: wait on
+  }
+  return status;
+}
+
+std::string output_of(const std::vector<std::string>& arguments) {
+  int ends[2] = {-1, -1};
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    throw error(errc::io_failure, "cannot make a pipe: {}", std::strerror(errno));
+  }
+  const descriptor from(ends[0]);
+  descriptor to(ends[1]);
+  const pid_t pid = spawn_group(arguments, {}, to.get());
+  to.reset();  // else the end of the output would never come
+  std::string text;
+  char piece[4096];
+  for (ssize_t got = 0; (got = ::read(from.get(), piece, sizeof(piece))) > 0;) {
+    text.append(piece, static_cast<size_t>(got));
+  }
+  if (const int status = wait_for(pid); status != 0) {
+    throw error(errc::io_failure, "{}: {}", fmt::join(arguments, " "), describe_exit(status));
+  }
+  return text;
+}
+
 child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
                              const std::map<std::string, std::string>& extra)
     : pid_(spawn_group(arguments, extra)) {
-  waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] {
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {  // a signal to this thread: wait on
-    }
-    on_exit(status);
-  });
+  waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] { on_exit(wait_for(pid)); });
 }
 
 child_process::~child_process() {

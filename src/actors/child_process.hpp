@@ -14,6 +14,10 @@ namespace troupe::actors {
 /// "killed by signal 9 (Killed)", "exit code 3": for messages and the ledger.
 std::string describe_exit(int wait_status);
 
+/// What a short command prints on its standard output.
+/// Errors  io_failure: it cannot be started, or ends with another status than 0.
+std::string output_of(const std::vector<std::string>& arguments);
+
 class child_process {
 public:
   /// Starts `arguments` (the first is the program's path, or a bare name that PATH finds) in this process's environment

@@ -228,6 +228,10 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
 
 int stop_signal(launcher_kind kind) { return kind == launcher_kind::child ? SIGKILL : SIGTERM; }
 
+std::vector<std::string> hosts_command(const allocation& given) {
+  return {"timeout", "5", "squeue", "--noheader", "--jobs", given.job_id, "--format", "%N"};
+}
+
 std::vector<std::string> requeue_command(const allocation& given) { return {"scontrol", "requeue", given.job_id}; }
 
 }  // namespace troupe::actors

@@ -114,6 +114,9 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
 /// leaves them to the nodes' daemons.
 int stop_signal(launcher_kind kind);
 
+/// Prints the hosts that the job still has: Slurm takes one that it finds DOWN away for good.
+std::vector<std::string> hosts_command(const allocation& given);
+
 /// Puts the job back into the queue: same id, same command, SLURM_RESTART_COUNT one higher. This ends the step and the
 /// batch script that it is called from. May fail for a moment ("try again"): retry.
 std::vector<std::string> requeue_command(const allocation& given);

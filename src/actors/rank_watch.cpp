@@ -89,6 +89,16 @@ rank_watch::delay rank_watch::longest_silence(clock::time_point now) const {
   return longest(*this, &rank::last_sign, now);
 }
 
+std::set<std::string> rank_watch::silent_hosts(double limit, clock::time_point now) const {
+  std::set<std::string> hosts;
+  for (const rank& one : ranks_) {
+    if (one.stage && seconds(now - one.last_sign) > limit) {
+      hosts.insert(one.host);
+    }
+  }
+  return hosts;
+}
+
 rank_watch::delay rank_watch::longest_standstill(clock::time_point now) const {
   return longest(*this, &rank::last_progress, now);
 }

@@ -49,6 +49,7 @@ public:
   /// The rank that has shown no sign of life for longest, and the one that has stood still for longest. Only ranks that
   /// have reported.
   delay longest_silence(clock::time_point now) const;
+  std::set<std::string> silent_hosts(double seconds, clock::time_point now) const;  ///< with a rank silent for so long
   delay longest_standstill(clock::time_point now) const;
 
 private:

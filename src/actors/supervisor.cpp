@@ -14,6 +14,8 @@ namespace troupe::actors {
 
 using namespace std::chrono_literals;
 
+constexpr double patience_with_launcher_s = 1;
+
 static double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
 supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
@@ -83,7 +85,7 @@ void supervisor_state::start_attempt() {
     failure_.clear();
     started_ = clock::now();
     const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-    plan_ = choose(settings_->given, placement_of(settings_->job), hosts_.excluded(started_), cores);
+    plan_ = choose(settings_->given, placement_of(settings_->job), excluded_hosts(), cores);
     if (plan_.requeue) {
       finish({outcome::stopped, plan_.reason});
       return;
@@ -230,6 +232,43 @@ void supervisor_state::note_exit(uint64_t attempt, int32_t wait_status) {
   restart_or_give_up();
 }
 
+/// Several nodes may have gone at once, and the last of them a moment after the first.
+void supervisor_state::suspect_silent_hosts() {
+  if (settings_->given) {
+    const auto now = clock::now();
+    for (const std::string& host : ranks_.silent_hosts(settings_->job.recovery.silence_deadline_s / 2, now)) {
+      if (host != settings_->given->batch_host) {
+        hosts_.suspect(host, now);
+      }
+    }
+  }
+}
+
+/// After a launch that failed: is there a host that Slurm has taken away?
+void supervisor_state::look_for_lost_hosts() {
+  if (!settings_->given) {
+    return;
+  }
+  try {
+    std::string list = output_of(hosts_command(*settings_->given));
+    list.erase(list.find_last_not_of(" \n") + 1);
+    const std::vector<std::string> left = expand_hosts(list);
+    for (const std::string& host : settings_->given->hosts) {
+      if (!left.empty() && std::find(left.begin(), left.end(), host) == left.end()) {
+        lost_hosts_.insert(host);
+      }
+    }
+  } catch (const error& failure) {  // slurmctld may be away: the next attempt will tell
+    spdlog::warn("cannot ask Slurm which hosts are left: {}", failure.what());
+  }
+}
+
+std::set<std::string> supervisor_state::excluded_hosts() const {
+  std::set<std::string> hosts = hosts_.excluded(clock::now());
+  hosts.insert(lost_hosts_.begin(), lost_hosts_.end());
+  return hosts;
+}
+
 /// A launch that fails while some ranks have reported puts the others' hosts under suspicion.
 void supervisor_state::suspect_unheard_hosts() {
   const std::vector<int64_t> missing = ranks_.unheard();
@@ -266,8 +305,9 @@ void supervisor_state::condemn(io::ledger_kind kind, int64_t rank, const std::st
   append(kind, std::move(fields));
   spdlog::warn("{}: {}", who, reason);
   dismiss_director();
+  condemned_ = clock::now();
   if (child_) {
-    child_->signal(SIGKILL);
+    child_->signal(stop_signal(plan_.kind));
   }
 }
 
@@ -297,6 +337,7 @@ void supervisor_state::restart_or_give_up() {
     start_attempt();
     return;
   }
+  look_for_lost_hosts();
   // The launch itself failed: a node may be coming back, or Slurm not be done with the last step.
   const auto pause = std::min<std::chrono::milliseconds>(failures_in_a_row_ * 1s, 10s);
   child_.reset();
@@ -317,11 +358,17 @@ void supervisor_state::request_stop(int32_t signal) {
 }
 
 void supervisor_state::look_at_deadlines() {
-  if (over_ || !failure_.empty() || !child_) {
+  if (over_ || !child_) {
     return;
   }
   const io::recovery_section& limits = settings_->job.recovery;
   const auto now = clock::now();
+  if (!failure_.empty()) {  // condemned: a launcher that waits for a dead node is not waited for
+    if (seconds(now - condemned_) > patience_with_launcher_s) {
+      child_->signal(SIGKILL);
+    }
+    return;
+  }
   if (result_) {  // the work is done and saved: only the ranks' end is missing
     if (seconds(now - result_time_) > limits.stop_deadline_s) {
       child_->signal(SIGKILL);
@@ -338,9 +385,7 @@ void supervisor_state::look_at_deadlines() {
     return;
   }
   if (const auto [rank, silence] = ranks_.longest_silence(now); silence > limits.silence_deadline_s) {
-    if (settings_->given && ranks_[rank].host != settings_->given->batch_host) {
-      hosts_.suspect(ranks_[rank].host, now);
-    }
+    suspect_silent_hosts();
     condemn(io::ledger_kind::worker_hung, rank, fmt::format("no sign of life for {:.1f} s", silence),
             {{"seconds", silence}});
     return;

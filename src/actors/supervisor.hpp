@@ -91,7 +91,10 @@ private:
   /// it is; negative: unknown.
   void condemn(io::ledger_kind kind, int64_t rank, const std::string& reason,
                std::vector<std::pair<std::string, key_value>> fields = {});
+  void suspect_silent_hosts();
   void suspect_unheard_hosts();
+  void look_for_lost_hosts();
+  std::set<std::string> excluded_hosts() const;
   void dismiss_director();
   void restart_or_give_up();
   void finish(run_result result);
@@ -108,9 +111,10 @@ private:
   director_actor director_;
   rank_watch ranks_;
   host_records hosts_;
+  std::set<std::string> lost_hosts_;  ///< that the job no longer has
   std::optional<attempt_result> result_;  ///< of this attempt's director
   std::string failure_;                   ///< why this attempt was condemned
-  clock::time_point started_, result_time_, failed_;
+  clock::time_point started_, result_time_, failed_, condemned_;
   int64_t failures_in_a_row_ = 0;
   int32_t stop_signal_ = 0;
   bool over_ = false;

@@ -121,6 +121,9 @@ int64_t threads_of(const worker_settings& settings) {
 
 void run_worker(const worker_settings& settings) {
   die_with_parent(settings.supervisor_pid);
+  if (settings.supervisor_pid != 0) {
+    std::signal(SIGTERM, SIG_IGN);  // meant for the supervisor, which takes a last checkpoint first
+  }
   const io::run_directory run = io::run_directory::open(settings.run);
   std::unique_ptr<engine::world> ranks =
       settings.ranks > 1 ? engine::mpi_world(static_cast<int>(settings.ranks), deadline_of(settings.job.recovery))

@@ -1,0 +1,42 @@
+#include "actors/child_process.hpp"
+#include "kernels/base/error.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <future>
+
+namespace troupe::actors {
+
+static int status_of(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& extra = {},
+                     int signal = 0) {
+  std::promise<int> ended;
+  child_process child(
+      arguments, [&](int status) { ended.set_value(status); }, extra);
+  if (signal != 0) {
+    child.signal(signal);
+  }
+  return ended.get_future().get();
+}
+
+TEST(ChildProcess, ItsEndIsTold) {
+  EXPECT_EQ(describe_exit(status_of({"sh", "-c", "exit 3"})), "exit code 3");
+  EXPECT_EQ(describe_exit(status_of({"sleep", "60"}, {}, SIGKILL)), "killed by signal 9 (Killed)");
+}
+
+TEST(ChildProcess, VariablesAreSetOnTopOfThoseInherited) {
+  EXPECT_EQ(WEXITSTATUS(status_of({"sh", "-c", "test \"$COLOUR\" = red && test -n \"$PATH\""}, {{"COLOUR", "red"}})),
+            0);
+}
+
+TEST(ChildProcess, OneThatIsMissingIsAnError) { EXPECT_THROW(status_of({"/no/such/program"}), error); }
+
+TEST(ChildProcess, OutputOfACommandIsWhatItPrints) {
+  EXPECT_EQ(output_of({"printf", "node[1-2]\\n"}), "node[1-2]\n");
+  EXPECT_EQ(output_of({"sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x"}), std::string(100000, 'x'));
+  EXPECT_THROW(output_of({"false"}), error);
+  EXPECT_THROW(output_of({"/no/such/program"}), error);
+}
+
+}  // namespace troupe::actors
