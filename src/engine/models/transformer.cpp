@@ -20,17 +20,27 @@ std::vector<arena_range> transformer::segments() const { return segments_of(part
 const float* transformer::head(const float* arena) const { return arena + parts_->slots.head.weight; }
 float* transformer::head(float* arena) const { return arena + parts_->slots.head.weight; }
 
-void transformer::parts::forward_group(context& ctx, const float* weights, const token_batch& group,
+int64_t transformer::head_segment() const {
+  const bool tied = parts_->slots.head.weight == parts_->slots.token_table.weight;
+  return tied ? 0 : parts_->last_segment();
+}
+
+void transformer::parts::forward_group(context& ctx, const weights_view& weights, const token_batch& group,
                                        float* hidden_NE) const {
-  const block_call call = packed_call(ctx, weights, group);
+  const block_call call = packed_call(ctx, weights.data, group);
+  segment_walk walk(ctx, weights.access, 0, last_segment());
   if (call.n == 0) {
+    walk.enter_all();
     return;
   }
   const block_buffers buffers = scratch_buffers(call);
+  walk.enter_next();
   embed(call, group.token_N.data(), buffers.input_ND);
   for (const block_slots& block : slots.blocks) {
+    walk.enter_next();
     block_forward(call, block, {}, buffers, buffers.input_ND);
   }
+  walk.enter_next();
   finish(call, buffers.input_ND, hidden_NE);
 }
 
@@ -38,8 +48,8 @@ void transformer::parts::forward_group(context& ctx, const float* weights, const
 /// bounded by the larger of a group and the longest sequence.
 static constexpr int64_t group_tokens = 2048;
 
-void transformer::forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND) const {
-  if (batch.tokens() <= group_tokens) {
+void transformer::forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND) const {
+  if (batch.tokens() <= group_tokens || weights.access != nullptr) {
     parts_->forward_group(ctx, weights, batch, hidden_ND);
     return;
   }
@@ -62,50 +72,63 @@ void transformer::forward(context& ctx, const float* weights, const token_batch&
   }
 }
 
-void transformer::forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND,
+void transformer::forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND,
                           saved_activations& saved) const {
-  const block_call call = parts_->packed_call(ctx, weights, batch);
+  const block_call call = parts_->packed_call(ctx, weights.data, batch);
   saved_activations::storage& kept = *saved.storage_;
   kept.prepare(parts_->description, call.n);
+  segment_walk walk(ctx, weights.access, 0, parts_->last_segment());
   if (call.n == 0) {
+    walk.enter_all();
     return;
   }
+  walk.enter_next();
   parts_->embed(call, batch.token_N.data(), kept.input(0));
   for (int64_t layer = 0; layer < kept.layers; ++layer) {
+    walk.enter_next();
     block_forward(call, parts_->slots.blocks[static_cast<size_t>(layer)], {}, kept.block(layer), kept.input(layer + 1));
   }
+  walk.enter_next();
   parts_->finish(call, kept.input(kept.layers), hidden_ND);
 }
 
-void transformer::backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
-                           float* dhidden_ND, float* gradients,
+void transformer::backward(context& ctx, const weights_view& weights, const token_batch& batch,
+                           saved_activations& saved, float* dhidden_ND, float* gradients,
                            const std::function<void(int64_t)>& segment_done) const {
-  const block_call call = parts_->packed_call(ctx, weights, batch);
+  const block_call call = parts_->packed_call(ctx, weights.data, batch);
   saved_activations::storage& kept = *saved.storage_;
   if (kept.n != call.n || kept.layers != parts_->description.layers) {
     throw error(errc::shape_mismatch, "backward was given {} tokens and {} layers, the saved forward had {} and {}",
                 call.n, parts_->description.layers, kept.n, kept.layers);
   }
-  if (call.n == 0) {
-    return;
-  }
+  segment_walk walk(ctx, weights.access, parts_->last_segment(), parts_->embeds_further() ? 0 : 1);
   const auto done = [&](int64_t segment) {
     if (segment_done) {
       segment_done(segment);
     }
   };
+  if (call.n == 0) {
+    for (int64_t segment = parts_->last_segment(); weights.access != nullptr && segment >= 0; --segment) {
+      walk.enter_next();
+      done(segment);
+    }
+    return;
+  }
   float* dstream_ND = room(call.scratch.dstream_ND, call.n * kept.width);
+  walk.enter_next();
   parts_->finish_backward(call, kept.input(kept.layers), dhidden_ND, dstream_ND, gradients);
   done(kept.layers + 1);
   for (int64_t layer = kept.layers - 1; layer >= 0; --layer) {
     const block_slots& block = parts_->slots.blocks[static_cast<size_t>(layer)];
     const block_buffers buffers = kept.block(layer);
+    walk.enter_next();
     if (kept.checkpointing) {
       block_forward(call, block, {}, buffers, nullptr);
     }
     block_backward(call, block, buffers, dstream_ND, gradients);
     done(layer + 1);
   }
+  walk.enter_next();  // where it reads any
   parts_->embed_backward(call, batch.token_N.data(), dstream_ND, gradients);
   done(0);
 }

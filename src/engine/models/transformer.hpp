@@ -4,6 +4,7 @@
 
 #include "engine/models/description.hpp"
 #include "engine/models/parameters.hpp"
+#include "engine/models/weight_access.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/base/aligned.hpp"
 #include "kernels/base/context.hpp"
@@ -58,28 +59,32 @@ public:
   std::vector<arena_range> segments() const;
 
   /// Hidden states at the head's input, after the final norm: hidden_ND is [N, D], D = description().embedding_width.
-  /// A large batch runs as groups of sequences, so scratch stays bounded.
+  /// A large batch runs as groups of sequences, so scratch stays bounded; but whole where weights are fetched, so that
+  /// all ranks fetch alike. A batch without tokens fetches what others do.
   /// Errors  bad_argument: token id out of vocabulary, position past max_positions (learned, rotary);
   /// shape_mismatch: offsets that do not cover the tokens.
-  void forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND) const;
+  void forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND) const;
 
   /// The same, keeping what backward needs. The bits of hidden_ND are those of the plain forward.
-  void forward(context& ctx, const float* weights, const token_batch& batch, float* hidden_ND,
+  void forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND,
                saved_activations& saved) const;
 
   /// Accumulates the gradient of every parameter (but the head's own product) onto the arena `gradients`.
   /// dhidden_ND is used up. `segment_done(s)` is called as soon as segment s of this batch's gradient is complete, the last
-  /// segment first; given that the head's own product was accumulated before. A batch without tokens calls it for none.
-  void backward(context& ctx, const float* weights, const token_batch& batch, saved_activations& saved,
+  /// segment first; given that the head's own product was accumulated before. A batch without tokens calls it for none; or for
+  /// all where weights are fetched, since all ranks have to start their fetches and reductions in one order.
+  void backward(context& ctx, const weights_view& weights, const token_batch& batch, saved_activations& saved,
                 float* dhidden_ND, float* gradients, const std::function<void(int64_t)>& segment_done = {}) const;
 
-  /// Runs the new tokens, writing their keys and values into the pages; hidden_ND as in forward, bit for bit.
+  /// Runs the new tokens, writing their keys and values into the pages; hidden_ND as in forward, bit for bit. All weights
+  /// are present.
   void extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const;
 
   /// The head's matrix within an arena (weights or gradients): [V, D] of the language model (the embedding's own
   /// where tied), or [1, D] of the scalar head. A bias exists for no supported family.
   const float* head(const float* arena) const;
   float* head(float* arena) const;
+  int64_t head_segment() const;  ///< which segment the matrix is in
 
 private:
   struct parts;

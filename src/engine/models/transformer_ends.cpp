@@ -24,7 +24,7 @@ void transformer::parts::look_up_tokens(const block_call& call, const int32_t* t
 }
 
 void transformer::parts::embed(const block_call& call, const int32_t* token_N, float* stream_ND) const {
-  if (slots.project_in || slots.embedding_norm) {
+  if (embeds_further()) {
     float* embedding_NE = room(call.scratch.embedding_NE, call.n * slots.token_table.width);
     look_up_tokens(call, token_N, embedding_NE);
     if (slots.project_in) {
@@ -57,7 +57,7 @@ void transformer::parts::embed_backward(const block_call& call, const int32_t* t
                                            .d = slots.position_table.width});
   }
   const float* dembedding_NE = dstream_ND;
-  if (slots.project_in || slots.embedding_norm) {
+  if (embeds_further()) {
     const int64_t count = call.n * slots.token_table.width;
     float* embedding_NE = room(call.scratch.embedding_NE, count);
     float* dlooked_up_NE = room(call.scratch.dnormed_ND, count);

@@ -28,12 +28,15 @@ struct transformer::parts {
 
   /// Offsets that rise from 0 to N; positions for all tokens or none.   Errors  shape_mismatch.
   static void check_batch(const token_batch& batch);
+  int64_t last_segment() const { return description.layers + 1; }
+  /// Whether embed_backward reads weights.
+  bool embeds_further() const { return slots.project_in || slots.embedding_norm; }
   void check_positions(std::span<const int32_t> position_N) const;
   const int32_t* position_rows(const block_call& call) const;
 
   void look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const;
   /// forward of one group of sequences.
-  void forward_group(context& ctx, const float* weights, const token_batch& group, float* hidden_NE) const;
+  void forward_group(context& ctx, const weights_view& weights, const token_batch& group, float* hidden_NE) const;
   void embed(const block_call& call, const int32_t* token_N, float* stream_ND) const;
   void embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND, float* gradients) const;
   void finish(const block_call& call, float* stream_ND, float* hidden_NE) const;

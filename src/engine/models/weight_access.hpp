@@ -5,6 +5,7 @@
 #include "kernels/base/context.hpp"
 
 #include <cstdint>
+#include <optional>
 
 namespace troupe::engine {
 
@@ -21,6 +22,71 @@ public:
 
   /// The pass is done with the segment for now.
   virtual void release(int64_t segment) = 0;
+};
+
+/// An arena of weights, and how to get at its segments.
+struct weights_view {
+  const float* data = nullptr;
+  weight_access* access = nullptr;  ///< null: all weights are present
+
+  weights_view(const float* all, weight_access* by = nullptr) : data(all), access(by) {}
+};
+
+/// A segment that is in use.
+class held_segment {
+public:
+  held_segment(context& ctx, weight_access* access, int64_t segment) : access_(access), segment_(segment) {
+    if (access_ != nullptr) {
+      access_->acquire(ctx, segment_);
+    }
+  }
+  held_segment(const held_segment&) = delete;
+  held_segment& operator=(const held_segment&) = delete;
+  ~held_segment() {
+    if (access_ != nullptr) {
+      access_->release(segment_);
+    }
+  }
+
+private:
+  weight_access* access_;
+  int64_t segment_;
+};
+
+/// The segments of a pass, one after another, each fetched while the one before it is in use.
+class segment_walk {
+public:
+  /// From `first` to `last`, up or down. A null access: a walk that does nothing.
+  segment_walk(context& ctx, weight_access* access, int64_t first, int64_t last)
+      : ctx_(ctx), access_(access), next_(first), last_(last), step_(first <= last ? 1 : -1) {}
+
+  /// On to the next segment; the one before it is let go.
+  void enter_next() {
+    if (access_ == nullptr || ended()) {
+      return;
+    }
+    held_.reset();
+    held_.emplace(ctx_, access_, next_);
+    next_ += step_;
+    if (!ended()) {
+      access_->prefetch(next_);
+    }
+  }
+
+  /// The whole way at once: what a rank does that has nothing to compute while others have.
+  void enter_all() {
+    while (access_ != nullptr && !ended()) {
+      enter_next();
+    }
+  }
+
+private:
+  bool ended() const { return next_ == last_ + step_; }
+
+  context& ctx_;
+  weight_access* access_;
+  int64_t next_, last_, step_;
+  std::optional<held_segment> held_;
 };
 
 }  // namespace troupe::engine

@@ -59,7 +59,7 @@ public:
   }
 
   void check(bool new_scalar_head);
-  void fill(float* weights) const;
+  void fill(float* weights, const std::function<void()>& written) const;
 
 private:
   void rename_trunk();
@@ -172,7 +172,7 @@ void loader::check_tied_head() {
   }
 }
 
-void loader::fill(float* weights) const {
+void loader::fill(float* weights, const std::function<void()>& written) const {
   for (size_t i = 0; i < tensors_.size();) {
     const parameter& p = net_.layout()[tensors_[i].parameter];
     std::vector<float> values(static_cast<size_t>(p.shape[0] * tensors_[i].columns));
@@ -182,16 +182,19 @@ void loader::fill(float* weights) const {
       }
     }
     write_parameter(p, values, weights);
+    if (written) {
+      written();
+    }
   }
 }
 
 }  // namespace
 
 void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
-                  float* weights, bool new_scalar_head) {
+                  float* weights, bool new_scalar_head, const std::function<void()>& written) {
   loader file(net, names, find);
   file.check(new_scalar_head);
-  file.fill(weights);
+  file.fill(weights, written);
 }
 
 void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink) {
@@ -206,7 +209,8 @@ void save_weights(const transformer& net, const float* weights, const std::funct
   }
 }
 
-void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights) {
+void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,
+                        const std::function<void()>& written) {
   const auto all = net.layout().all();
   for (size_t i = 0; i < all.size(); ++i) {
     const parameter& p = all[i];
@@ -220,6 +224,9 @@ void initialise_weights(const transformer& net, uint64_t seed, double standard_d
       }
     }
     write_parameter(p, values, weights);
+    if (written) {
+      written();
+    }
   }
 }
 

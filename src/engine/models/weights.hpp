@@ -15,14 +15,16 @@ namespace troupe::engine {
 /// family's usual prefix (model., transformer., gpt_neox.) are accepted, whole files at a time.
 /// A scalar head is read from score.weight or v_head.weight; where `new_scalar_head` is set it may be absent and
 /// starts at zero, and a language-model head in the file is ignored.
+/// `written` is called after each parameter: who keeps a part only can drop the rest.
 /// Errors  not_found, shape_mismatch, bad_file: all the mistakes of a file in one text.
 void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
-                  float* weights, bool new_scalar_head = false);
+                  float* weights, bool new_scalar_head = false, const std::function<void()>& written = {});
 
 /// Calls `sink` once per tensor in the family's own names, shapes and orientation, as `transformers` loads them.
 void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink);
 
 /// Random initial weights (normal, `standard_deviation`; norms 1, biases 0): a function of the seed alone.
-void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights);
+void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,
+                        const std::function<void()>& written = {});
 
 }  // namespace troupe::engine

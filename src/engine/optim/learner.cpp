@@ -136,6 +136,10 @@ float* learner::gradients(context& ctx, int64_t micro_batch) {
   if (!sharded_gradients()) {
     return sums_.enter(ctx, lane);
   }
+  return lane_arena();
+}
+
+float* learner::lane_arena() {
   if (transient_.size() == 0) {
     transient_ = paged_arena(plan_->arena_size());
   }
@@ -166,8 +170,7 @@ void learner::reduce_segment(context& ctx, int64_t s) {
     shard_ = sums_.enter(ctx, steps_[step_].lane);
   }
   const std::span<float> to(shard_ + plan_->shard_offset(s, rank_), static_cast<size_t>(part.size()));
-  pending_[static_cast<size_t>(s)] =
-      group_->reduce_scatter(floats(transient_.data(), segment), plan_->offset_R1(s), to);
+  pending_[static_cast<size_t>(s)] = group_->reduce_scatter(floats(lane_arena(), segment), plan_->offset_R1(s), to);
   constexpr int64_t in_flight = 1;  // beside the segment that is being computed
   await_segment(s + in_flight);
 }
@@ -190,9 +193,6 @@ void learner::await_all() {
 }
 
 void learner::reduce_rest(context& ctx) {
-  if (sharded_gradients() && transient_.size() == 0) {
-    transient_ = paged_arena(plan_->arena_size());
-  }
   while (to_reduce_ > 0) {
     reduce_segment(ctx, to_reduce_ - 1);
   }
@@ -335,7 +335,7 @@ void learner::step_weights(context& ctx, const step_scale& scale, float* weights
       step_range(ctx, plan_->part(s, rank_), gradient, plan_->shard_offset(s, rank_), scale, weights);
     }
   }
-  if (!whole_moments()) {
+  if (!whole_moments() && !sharded_weights()) {
     gather(weights);
   }
 }

@@ -9,12 +9,12 @@
 ///            1  gradients in (1 + log2(S/R)) A, moments in 2 P
 ///            2  gradients in (1 + log2(S/R)) P, moments in 2 P, and a transient: A; or, where n <= S, the segments in
 ///               flight, each given back as soon as it is reduced
-///            3  here as 2; weights are sharded by their owner
+///            3  as 2; and of the weights its own parts only (rank_weights.hpp), each stepped where it stands
 ///          In stages 0 and 1 rank r has the lanes [r S/R, (r+1) S/R) and joins them itself; in stage 2 lane l is of rank
 ///          l % R, and the ranks' lanes are joined first, one lane each at a time.
 /// Traffic  bytes that rank r sends in an update (P_r: the bytes of its shard; K = min(S/R, ceil(n/R)) lanes a rank):
 ///            reduce_scatter: A - P_r in stages 0 and 1, K (A - P_r) in stage 2
-///            all_gather:     (R - 1) P_r, of gradients in stage 0, of weights in 1 and 2
+///            all_gather:     (R - 1) P_r, of gradients in stage 0, of weights in 1 and 2; none in 3, where passes gather
 ///          and 8 bytes for each unit of its shard to each other rank, for the norm.
 ///          A segment's reduction starts when the last micro-batch (of a lane, in stage 2) is through with it.
 /// Norm     the square root of the sums of squares of the plan's units, joined serially over units in double.
@@ -93,7 +93,7 @@ public:
   /// all have ended the last step.
   void finish(context& ctx);
 
-  /// Clips, steps and zeroes the gradients.
+  /// Clips, steps and zeroes the gradients. `weights` is a whole arena; in stage 3 only this rank's parts of it count.
   /// Errors  not_finite: the gradient norm is NaN or infinite, on all ranks alike; weights, moments and count are then as
   ///         before and the gradients dropped.
   update_report update(context& ctx, float* weights, double learning_rate);
@@ -131,6 +131,9 @@ private:
   int64_t lane_of(int64_t micro_batch) const;
   void require_open(int64_t micro_batch) const;
   bool sharded_gradients() const { return zero_ >= 2; }
+  bool sharded_weights() const { return zero_ >= 3; }
+
+  float* lane_arena();  ///< stage 2 and above: where a lane is summed
 
   // Reductions, by segment; each rank starts them from the last segment to the first.
   void reduce_segment(context& ctx, int64_t s);

@@ -19,7 +19,7 @@ std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::
 
 /// Runs `one(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their gradients in
 /// `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the same bits for
-/// any number of ranks and lanes. `touch` is called after each step. `model.gradients` is not looked at.
+/// any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch` is called after each step. `model.gradients` is not looked at.
 /// Collective: every rank of the learner's group calls it with the same n.
 template <class Statistics, class One>
 std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, const trainee& model, const One& one,
@@ -28,12 +28,14 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
   std::vector<Statistics> mine;
   learns.begin(n);
   for (const int64_t j : learns.order(n)) {
-    if (j >= 0) {
-      const trainee step{.net = model.net,
-                         .weights = model.weights,
-                         .gradients = learns.gradients(ctx, j),
-                         .workspace = model.workspace,
-                         .segment_done = learns.segment_done(ctx)};
+    const trainee step{.net = model.net,
+                       .weights = model.weights,
+                       .gradients = j < 0 ? nullptr : learns.gradients(ctx, j),
+                       .workspace = model.workspace,
+                       .segment_done = learns.segment_done(ctx)};
+    if (j < 0) {
+      idle_micro_batch(ctx, step);
+    } else {
       mine.push_back(one(j, step));
     }
     learns.end_step(ctx);

@@ -39,29 +39,31 @@ void require_scalar_head(const transformer& net) {
   }
 }
 
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
-                                 int64_t n) {
+std::vector<float> scalar_scores(context& ctx, const transformer& net, const weights_view& weights,
+                                 const float* rows_ND, int64_t n) {
   std::vector<float> score_N(static_cast<size_t>(n));
   kernels::linear_args args;
   args.y_NO = score_N.data();
   args.x_NI = rows_ND;
-  args.weight = net.head(weights);
+  args.weight = net.head(weights.data);
   args.n = n;
   args.outputs = 1;
   args.inputs = net.description().embedding_width;
+  const held_segment head(ctx, weights.access, net.head_segment());
   kernels::linear_forward(ctx, args);
   return score_N;
 }
 
-void scalar_scores_backward(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+void scalar_scores_backward(context& ctx, const transformer& net, const weights_view& weights, const float* rows_ND,
                             std::span<const float> dscore_N, float* drows_ND, float* gradients) {
   kernels::linear_backward_input_args input;
   input.dx_NI = drows_ND;
   input.dy_NO = dscore_N.data();
-  input.weight = net.head(weights);
+  input.weight = net.head(weights.data);
   input.n = static_cast<int64_t>(dscore_N.size());
   input.outputs = 1;
   input.inputs = net.description().embedding_width;
+  const held_segment head(ctx, weights.access, net.head_segment());
   kernels::linear_backward_input(ctx, input);
 
   kernels::linear_backward_weight_args weight;

@@ -28,11 +28,11 @@ void require_language_model(const transformer& net);
 void require_scalar_head(const transformer& net);
 
 /// The scalar head's product, forward: [N] scores of [N, D] rows.
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
-                                 int64_t n);
+std::vector<float> scalar_scores(context& ctx, const transformer& net, const weights_view& weights,
+                                 const float* rows_ND, int64_t n);
 
 /// And backward: drows is overwritten, the head's gradient accumulated onto.
-void scalar_scores_backward(context& ctx, const transformer& net, const float* weights, const float* rows_ND,
+void scalar_scores_backward(context& ctx, const transformer& net, const weights_view& weights, const float* rows_ND,
                             std::span<const float> dscore_N, float* drows_ND, float* gradients);
 
 }  // namespace troupe::engine

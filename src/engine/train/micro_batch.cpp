@@ -50,7 +50,7 @@ void train_language_model(context& ctx, const trainee& model, const packed_batch
   args.forward.x_ND = forward_rows(ctx, model, batch, rows);
   args.forward.logprob_N = logprob_A.data();
   args.forward.entropy_N = entropy_A.data();
-  args.forward.weight = model.net.head(model.weights);
+  args.forward.weight = model.net.head(model.weights.data);
   args.forward.target_N = rows.target_A.data();
   args.forward.n = rows.size();
   args.forward.d = width_of(model);
@@ -59,7 +59,10 @@ void train_language_model(context& ctx, const trainee& model, const packed_batch
   args.dx_ND = grown(model.workspace.drows_AD, rows.size() * width_of(model));
   args.dweight = model.net.head(model.gradients);
   args.gradient = std::move(gradient);
-  kernels::log_prob_train(ctx, args);
+  {
+    const held_segment head(ctx, model.weights.access, model.net.head_segment());
+    kernels::log_prob_train(ctx, args);
+  }
   backward_rows(ctx, model, batch, rows);
 }
 
@@ -79,6 +82,16 @@ int64_t train_workspace::bytes() const {
   return saved.bytes() + floats * static_cast<int64_t>(sizeof(float));
 }
 
+void idle_micro_batch(context& ctx, const trainee& model) {
+  if (model.weights.access == nullptr) {
+    return;
+  }
+  const packed_batch nothing;
+  forward(ctx, model, nothing);
+  { const held_segment head(ctx, model.weights.access, model.net.head_segment()); }
+  backward(ctx, model, nothing, nullptr);
+}
+
 lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale) {
   require_language_model(model.net);
   const prediction_rows rows = batch.counts_N.empty()
@@ -86,6 +99,7 @@ lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_b
                                    : counted_rows(batch.token_N, batch.offset_B1, batch.counts_N);
   lm_statistics statistics;
   if (rows.size() == 0) {
+    idle_micro_batch(ctx, model);
     return statistics;
   }
   train_language_model(ctx, model, batch, rows, 1.0F,
@@ -101,6 +115,7 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
                                    const pair_settings& settings, double pairs, std::span<const int64_t> end_B) {
   require_scalar_head(model.net);
   if (batch.sequences() == 0) {
+    idle_micro_batch(ctx, model);
     return {};
   }
   const float* hidden_ND = forward(ctx, model, batch);
@@ -121,6 +136,7 @@ policy_statistics policy_micro_batch(context& ctx, const trainee& model, const p
   check_targets(settings, targets, rows.row_A.size());
   policy_statistics statistics;
   if (rows.size() == 0) {
+    idle_micro_batch(ctx, model);
     return statistics;
   }
   train_language_model(ctx, model, batch, rows, targets.temperature,
@@ -144,6 +160,7 @@ value_statistics critic_micro_batch(context& ctx, const trainee& model, const pa
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);
   check_size("value_old_A", targets.value_old_A.size(), "the batch's answers", rows.row_A.size());
   if (rows.size() == 0) {
+    idle_micro_batch(ctx, model);
     return {};
   }
   const float* rows_AD = forward_rows(ctx, model, batch, rows);

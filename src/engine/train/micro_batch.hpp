@@ -29,11 +29,15 @@ struct train_workspace {
 /// The model to train and where its gradients go.
 struct trainee {
   const transformer& net;
-  const float* weights;
+  weights_view weights;
   float* gradients;
   train_workspace& workspace;
   std::function<void(int64_t)> segment_done = {};  ///< see transformer::backward
 };
+
+/// A micro-batch without anything: fetches the weights that others fetch meanwhile, and lets them go. The objectives below
+/// do the same where a batch has nothing to learn.
+void idle_micro_batch(context& ctx, const trainee& model);
 
 /// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the
 /// answers. A micro-batch without a token to learn adds nothing.

@@ -11,8 +11,8 @@ namespace troupe::engine {
 namespace {
 
 /// The hidden states at `row_A`.
-aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const float* weights, const packed_batch& batch,
-                                  std::span<const int64_t> row_A) {
+aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const weights_view& weights,
+                                  const packed_batch& batch, std::span<const int64_t> row_A) {
   const int64_t width = net.description().embedding_width;
   aligned_buffer<float> hidden_ND(batch.tokens() * width);
   net.forward(ctx, weights, batch.view(), hidden_ND.data());
@@ -23,36 +23,36 @@ aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const fl
 
 }  // namespace
 
-std::vector<float> answer_log_probs(context& ctx, const transformer& net, const float* weights,
+std::vector<float> answer_log_probs(context& ctx, const transformer& net, const weights_view& weights,
                                     const packed_batch& batch, float temperature) {
   require_language_model(net);
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);
   std::vector<float> logprob_A(rows.row_A.size());
-  if (rows.size() == 0) {
-    return logprob_A;
-  }
   const auto rows_AD = hidden_rows(ctx, net, weights, batch, rows.row_A);
   kernels::log_prob_args args;
   args.logprob_N = logprob_A.data();
   args.x_ND = rows_AD.data();
-  args.weight = net.head(weights);
+  args.weight = net.head(weights.data);
   args.target_N = rows.target_A.data();
   args.n = rows.size();
   args.d = net.description().embedding_width;
   args.vocabulary = net.description().vocabulary;
   args.temperature = softmax_temperature(temperature);
+  const held_segment head(ctx, weights.access, net.head_segment());
   kernels::log_prob_forward(ctx, args);
   return logprob_A;
 }
 
-std::vector<float> row_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch) {
+std::vector<float> row_scores(context& ctx, const transformer& net, const weights_view& weights,
+                              const packed_batch& batch) {
   require_scalar_head(net);
   aligned_buffer<float> hidden_ND(batch.tokens() * net.description().embedding_width);
   net.forward(ctx, weights, batch.view(), hidden_ND.data());
   return scalar_scores(ctx, net, weights, hidden_ND.data(), batch.tokens());
 }
 
-std::vector<float> end_scores(context& ctx, const transformer& net, const float* weights, const packed_batch& batch) {
+std::vector<float> end_scores(context& ctx, const transformer& net, const weights_view& weights,
+                              const packed_batch& batch) {
   require_scalar_head(net);
   std::vector<int64_t> end_B;
   for (size_t b = 0; b + 1 < batch.offset_B1.size(); ++b) {
@@ -65,7 +65,7 @@ std::vector<float> end_scores(context& ctx, const transformer& net, const float*
   return scalar_scores(ctx, net, weights, rows_BD.data(), batch.sequences());
 }
 
-std::vector<float> answer_values(context& ctx, const transformer& net, const float* weights,
+std::vector<float> answer_values(context& ctx, const transformer& net, const weights_view& weights,
                                  const packed_batch& batch) {
   require_scalar_head(net);
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);

@@ -1,5 +1,6 @@
 // The learner on many ranks (threads here) against the learner on one.
 #include "engine/optim/average.hpp"
+#include "engine/optim/rank_weights.hpp"
 #include "engine/train/accumulate.hpp"
 #include "kernels/base/error.hpp"
 #include "kernels/base/random.hpp"
@@ -48,9 +49,10 @@ packed_batch text_of(int64_t micro_batch, int64_t vocabulary) {
 struct trained {
   std::vector<float> weights, first_moment, second_moment, average;
   std::vector<double> norms, losses;
-  std::vector<traffic> sent;    ///< by rank
-  std::vector<int64_t> bytes;   ///< by rank
-  std::vector<int64_t> shards;  ///< floats, by rank
+  std::vector<traffic> sent;     ///< by rank: of gradients
+  std::vector<traffic> fetched;  ///< by rank: of weights, in stage 3
+  std::vector<int64_t> bytes;    ///< by rank
+  std::vector<int64_t> shards;   ///< floats, by rank
   int64_t arena = 0, units = 0;
 };
 
@@ -58,21 +60,34 @@ struct plan_of_test {
   std::string model = "tiny/llama";
   int ranks = 1, zero = 0;
   int64_t lanes = 4, micro_batches = 7, updates = 3;
+  bool checkpointing = false;
 };
+
+/// A rank's weights as its ZeRO stage has them.
+rank_weights weights_of(const test::loaded_model& m, world& here, int zero) {
+  rank_weights weights(m.weights.size());
+  std::copy(m.weights.begin(), m.weights.end(), weights.begin());
+  if (zero == 3) {
+    weights.shard(std::make_shared<shard_plan>(m.net.layout(), m.net.segments(), here.size()), here.open("weights"));
+  }
+  return weights;
+}
 
 /// One rank's part of it; `all` is shared.
 void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex& mutex) {
   thread_pool pool(1);
   context ctx{pool};
   test::loaded_model m = test::load_model(plan.model);
-  train_workspace workspace;
+  train_workspace workspace(plan.checkpointing);
+  rank_weights weights = weights_of(m, here, plan.zero);
   const communicator_ptr group = here.open("gradients");
   learner learns(m.net, {.adamw = {.weight_decay = 0.1}, .lanes = plan.lanes, .zero = plan.zero}, group);
-  weight_average average(learns.plan(), learns.rank(), m.weights.data(), 0.75);
+  weight_average average(learns.plan(), learns.rank(), weights.data(), 0.75);
   std::vector<double> norms, losses;
-  for (int64_t update = 0; update < plan.updates; ++update) {
+  const auto learn = [&](int64_t update) {
+    gathered_weights in_use(weights);
     const auto by_part = accumulate<lm_statistics>(
-        ctx, learns, plan.micro_batches, {m.net, m.weights.data(), nullptr, workspace},
+        ctx, learns, plan.micro_batches, {m.net, in_use.view(), nullptr, workspace},
         [&](int64_t j, const trainee& to) {
           return sft_micro_batch(ctx, to, text_of(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
         },
@@ -80,9 +95,15 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
     for (const lm_statistics& one : by_part) {
       losses.push_back(one.nll_nats);
     }
-    norms.push_back(learns.update(ctx, m.weights.data(), 1e-3).gradient_norm);
-    average.fold(ctx, m.weights.data());
+  };
+  for (int64_t update = 0; update < plan.updates; ++update) {
+    learn(update);
+    norms.push_back(learns.update(ctx, weights.data(), 1e-3).gradient_norm);
+    average.fold(ctx, weights.data());
   }
+  const traffic fetched = weights.sharded() ? weights.group()->sent() : traffic();
+  gathered_weights at_the_end(weights);
+  at_the_end.hold_all(ctx);
   const traffic sent = group->sent();
   const aligned_buffer<float> whole_average = average.gathered(group);
 
@@ -92,17 +113,18 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
   all.arena = shards.arena_size();
   all.units = static_cast<int64_t>(shards.units().size());
   all.sent[rank] = sent;
+  all.fetched[rank] = fetched;
   all.bytes[rank] = learns.bytes(plan.micro_batches);
   all.shards[rank] = shards.shard_size(here.rank());
   if (all.weights.empty()) {
-    all.weights.assign(m.weights.begin(), m.weights.end());
+    all.weights.assign(weights.begin(), weights.end());
     all.average.assign(whole_average.begin(), whole_average.end());
     all.norms = norms;
     all.losses = losses;
     all.first_moment.resize(all.weights.size());
     all.second_moment.resize(all.weights.size());
   }
-  EXPECT_EQ(all.weights, std::vector<float>(m.weights.begin(), m.weights.end())) << "rank " << rank;
+  EXPECT_EQ(all.weights, std::vector<float>(weights.begin(), weights.end())) << "rank " << rank;
   EXPECT_EQ(all.average, std::vector<float>(whole_average.begin(), whole_average.end())) << "rank " << rank;
   EXPECT_EQ(all.norms, norms);
   EXPECT_EQ(all.losses, losses);
@@ -117,6 +139,7 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
 trained train(const plan_of_test& plan) {
   trained all;
   all.sent.resize(static_cast<size_t>(plan.ranks));
+  all.fetched.resize(static_cast<size_t>(plan.ranks));
   all.bytes.resize(static_cast<size_t>(plan.ranks));
   all.shards.resize(static_cast<size_t>(plan.ranks));
   std::mutex mutex;
@@ -128,14 +151,16 @@ struct ranks_and_stage {
   std::string model;
   int ranks, zero;
   int64_t micro_batches;
+  bool checkpointing = false;
 };
 
 class LearnerOfRanks : public testing::TestWithParam<ranks_and_stage> {};
 
 TEST_P(LearnerOfRanks, HasTheBitsOfOneRank) {
-  const auto [model, ranks, zero, micro_batches] = GetParam();
+  const auto [model, ranks, zero, micro_batches, checkpointing] = GetParam();
   const trained one = train({.model = model, .micro_batches = micro_batches});
-  const trained many = train({.model = model, .ranks = ranks, .zero = zero, .micro_batches = micro_batches});
+  const trained many = train(
+      {.model = model, .ranks = ranks, .zero = zero, .micro_batches = micro_batches, .checkpointing = checkpointing});
   EXPECT_EQ(one.weights, many.weights);
   EXPECT_EQ(one.first_moment, many.first_moment);
   EXPECT_EQ(one.second_moment, many.second_moment);
@@ -148,7 +173,7 @@ TEST_P(LearnerOfRanks, HasTheBitsOfOneRank) {
 std::vector<ranks_and_stage> layouts() {
   std::vector<ranks_and_stage> all;
   for (const int64_t micro_batches : {2, 7}) {  // lanes without a micro-batch, and lanes with two
-    for (const int zero : {0, 1, 2}) {
+    for (const int zero : {0, 1, 2, 3}) {
       for (const int ranks : {2, 4}) {
         all.push_back({"tiny/llama", ranks, zero, micro_batches});
       }
@@ -156,13 +181,18 @@ std::vector<ranks_and_stage> layouts() {
   }
   all.push_back({"tiny/gpt2", 4, 2, 4});  // a tied head
   all.push_back({"tiny/opt_postln", 2, 1, 5});
+  all.push_back({"tiny/llama", 4, 3, 7, true});
+  all.push_back({"tiny/gpt2", 4, 3, 4});
+  all.push_back({"tiny/gpt2", 2, 3, 5, true});
+  all.push_back({"tiny/opt_postln", 2, 3, 5});  // embeddings are projected: backward reads the first segment
+  all.push_back({"tiny/opt_postln", 4, 3, 5, true});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, LearnerOfRanks, testing::ValuesIn(layouts()), [](const auto& info) {
   const ranks_and_stage& p = info.param;
   return p.model.substr(p.model.find('/') + 1) + "_" + std::to_string(p.ranks) + "ranks_zero" + std::to_string(p.zero) +
-         "_" + std::to_string(p.micro_batches);
+         "_" + std::to_string(p.micro_batches) + (p.checkpointing ? "_checkpointing" : "");
 });
 
 double distance(const std::vector<float>& a, const std::vector<float>& b) {
@@ -178,7 +208,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
 
 TEST(LearnerOfThreeRanks, IsNearOneRank) {
   const trained one = train({.lanes = 1});
-  for (const int zero : {0, 1, 2}) {
+  for (const int zero : {0, 1, 2, 3}) {
     const trained three = train({.ranks = 3, .zero = zero, .lanes = 1});
     EXPECT_LE(distance(three.weights, one.weights), 5e-6) << zero;
     EXPECT_LE(distance(three.first_moment, one.first_moment), 5e-6) << zero;
@@ -186,12 +216,12 @@ TEST(LearnerOfThreeRanks, IsNearOneRank) {
 }
 
 TEST(LearnerTraffic, IsWhatTheoryCounts) {
-  for (const int zero : {0, 1, 2}) {
+  for (const int zero : {0, 1, 2, 3}) {
     const trained t = train({.ranks = 2, .zero = zero, .updates = 1});
     for (size_t r = 0; r < 2; ++r) {
-      const int64_t lane_steps = zero == 2 ? 2 : 1;  // S/R, each with micro-batches
+      const int64_t lane_steps = zero >= 2 ? 2 : 1;  // S/R, each with micro-batches
       EXPECT_EQ(t.sent[r].reduced, lane_steps * (t.arena - t.shards[r]) * 4) << zero;
-      EXPECT_EQ(t.sent[r].gathered, t.shards[r] * 4) << zero;
+      EXPECT_EQ(t.sent[r].gathered, zero == 3 ? 0 : t.shards[r] * 4) << zero;
     }
   }
 }
@@ -216,7 +246,7 @@ TEST(LearnerMemory, FallsWithTheStage) {
 }
 
 TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
-  for (const int zero : {0, 1, 2}) {
+  for (const int zero : {0, 1, 2, 3}) {
     as_ranks(2, [zero](world& here) {
       thread_pool pool(1);
       context ctx{pool};
@@ -239,7 +269,8 @@ TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
           code = failure.code();
         }
         EXPECT_EQ(code, poisoned ? std::optional(errc::not_finite) : std::nullopt) << "rank " << here.rank();
-        EXPECT_EQ(before == std::vector<float>(m.weights.begin(), m.weights.end()), poisoned);
+        const bool own = zero < 3 || here.rank() == 0;  // whose part the only gradient is in
+        EXPECT_EQ(before == std::vector<float>(m.weights.begin(), m.weights.end()), poisoned || !own);
         EXPECT_EQ(learns.updates(), poisoned ? 0 : 1);
       }
     });

@@ -1,0 +1,120 @@
+#include "engine/optim/rank_weights.hpp"
+
+#include "kernels/base/assert.hpp"
+#include "kernels/base/error.hpp"
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+void rank_weights::shard(shard_plan_ptr plan, communicator_ptr group) {
+  if (plan->arena_size() != size() || plan->ranks() != group->size()) {
+    throw error(errc::bad_argument, "weights of {} floats on {} ranks are given a plan for {} floats on {} ranks",
+                size(), group->size(), plan->arena_size(), plan->ranks());
+  }
+  if (group->size() == 1) {
+    return;
+  }
+  plan_ = std::move(plan);
+  group_ = std::move(group);
+  drop_others();
+}
+
+void rank_weights::drop_others(int64_t segment) {
+  const arena_range whole = plan_->segment(segment);
+  const arena_range own = plan_->part(segment, group_->rank());
+  arena_.release(whole.first, own.first);
+  arena_.release(own.last, whole.last);
+}
+
+void rank_weights::drop_others() {
+  for (int64_t s = 0; plan_ && s < plan_->segments(); ++s) {
+    drop_others(s);
+  }
+}
+
+gathered_weights::gathered_weights(rank_weights& of) : of_(of) {
+  if (!of_.sharded()) {
+    return;
+  }
+  if (of_.gathered_) {
+    throw error(errc::bad_argument, "the sharded weights of a model are used by two at the same time");
+  }
+  of_.gathered_ = true;
+  segments_.resize(static_cast<size_t>(of_.plan_->segments()));
+}
+
+gathered_weights::~gathered_weights() {
+  if (!of_.sharded()) {
+    return;
+  }
+  for (segment_state& one : segments_) {
+    one.fetching = pending();  // waits
+    one.holds = 0;
+    one.wanted = false;
+  }
+  drop_idle();
+  of_.gathered_ = false;
+}
+
+int64_t gathered_weights::others_floats(int64_t segment) const {
+  return of_.plan_->segment(segment).size() - of_.plan_->part(segment, of_.group_->rank()).size();
+}
+
+void gathered_weights::drop_idle() {
+  for (size_t i = 0; i < segments_.size(); ++i) {
+    segment_state& one = segments_[i];
+    if (one.present && one.holds == 0 && !one.wanted) {
+      one.present = false;
+      of_.drop_others(static_cast<int64_t>(i));
+      floats_ -= others_floats(static_cast<int64_t>(i));
+    }
+  }
+}
+
+/// What is not in use stays until something else is fetched, since the next pass may begin with it.
+void gathered_weights::fetch(int64_t segment) {
+  segment_state& one = segments_[static_cast<size_t>(segment)];
+  if (one.present) {
+    return;
+  }
+  drop_idle();
+  const arena_range range = of_.plan_->segment(segment);
+  const std::span<float> whole(of_.data() + range.first, static_cast<size_t>(range.size()));
+  one.fetching = of_.group_->all_gather(whole, of_.plan_->offset_R1(segment));
+  one.present = true;
+  floats_ += others_floats(segment);
+  peak_floats_ = std::max(peak_floats_, floats_);
+}
+
+void gathered_weights::prefetch(int64_t segment) {
+  segments_[static_cast<size_t>(segment)].wanted = true;
+  fetch(segment);
+}
+
+void gathered_weights::acquire(context&, int64_t segment) {
+  segment_state& one = segments_[static_cast<size_t>(segment)];
+  fetch(segment);
+  one.fetching.wait();
+  one.fetching = pending();
+  one.wanted = false;
+  ++one.holds;
+}
+
+void gathered_weights::release(int64_t segment) {
+  segment_state& one = segments_[static_cast<size_t>(segment)];
+  TROUPE_ASSERT(one.holds > 0);
+  --one.holds;
+}
+
+void gathered_weights::hold_all(context& ctx) {
+  const auto count = static_cast<int64_t>(segments_.size());
+  for (int64_t s = 0; s < count; ++s) {
+    acquire(ctx, s);
+    if (s + 1 < count) {
+      prefetch(s + 1);
+    }
+  }
+}
+
+}  // namespace troupe::engine

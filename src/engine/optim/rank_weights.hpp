@@ -1,0 +1,99 @@
+/// What a rank holds of a model's weights: all of them, or (ZeRO stage 3) its shard, and of the rest what is in use.
+///
+/// Memory   A sharded arena keeps its addresses; the pages of other ranks' parts come with a gather and go again. Between
+///          uses there is the shard alone, about A / R. A pass takes at most two segments beside it: the one in use and the
+///          one fetched ahead.
+/// Traffic  bytes that rank r sends in all_gathers (P_r: of its shard, p_s: of its part of segment s; L blocks), for each
+///          pass of a batch or step of an accumulation, the first of its gathered_weights:
+///            scoring   (R - 1) P_r, and where the head is tied (R - 1) p_0 more
+///            training  (R - 1) (2 P_r - p_0 - p_L - p_(L+1)): what forward used last is still there for backward, and the
+///                      token table is not read again; where the head is tied (R - 1) 2 P_r
+///          and (R - 1) p_0 more in training where embeddings are projected or normalised. Checkpointing adds nothing. What
+///          one pass leaves of the segments that the next begins with is not fetched again.
+#pragma once
+
+#include "engine/models/weight_access.hpp"
+#include "engine/optim/paged_arena.hpp"
+#include "engine/parallel/communicator.hpp"
+#include "engine/parallel/shards.hpp"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace troupe::engine {
+
+class rank_weights {
+public:
+  /// All of an arena of `size` floats, zero at first.
+  explicit rank_weights(int64_t size) : arena_(size) {}
+
+  /// From now on this rank keeps its parts only. `group` is for gathers of these weights and nothing else; of one rank: all
+  /// stays as it was.   Errors  bad_argument: another size or number of ranks than the plan's.
+  void shard(shard_plan_ptr plan, communicator_ptr group);
+  bool sharded() const { return plan_ != nullptr; }
+  const shard_plan_ptr& plan() const { return plan_; }      ///< null: all is here
+  const communicator_ptr& group() const { return group_; }  ///< null: all is here
+
+  /// Gives back what others hold. For whoever has written whole parameters: a file's reader calls it after each.
+  void drop_others();
+
+  float* data() { return arena_.data(); }
+  const float* data() const { return arena_.data(); }
+  int64_t size() const { return arena_.size(); }
+  float* begin() { return data(); }
+  float* end() { return data() + size(); }
+  const float* begin() const { return data(); }
+  const float* end() const { return data() + size(); }
+
+private:
+  friend class gathered_weights;
+  void drop_others(int64_t segment);
+
+  paged_arena arena_;
+  shard_plan_ptr plan_;
+  communicator_ptr group_;
+  bool gathered_ = false;  ///< by a gathered_weights
+};
+
+/// The use of a model's weights by passes: of sharded ones, segments are in memory while it lives, and none afterwards. So
+/// it must end before the weights change. All ranks make theirs, and run their passes, in the same order.
+class gathered_weights final : public weight_access {
+public:
+  /// Errors  bad_argument: sharded weights are in use already.
+  explicit gathered_weights(rank_weights& of);
+  gathered_weights(const gathered_weights&) = delete;
+  gathered_weights& operator=(const gathered_weights&) = delete;
+  ~gathered_weights() override;
+
+  /// For passes. Without access where the weights are not sharded.
+  weights_view view() { return {of_.data(), of_.sharded() ? this : nullptr}; }
+
+  void prefetch(int64_t segment) override;
+  void acquire(context& ctx, int64_t segment) override;
+  void release(int64_t segment) override;
+
+  /// Fetches all segments, until this object ends: for generation, which has no collective in its loop.
+  void hold_all(context& ctx);
+
+  /// The most that has been in memory at a time beside the shard.
+  int64_t peak_bytes() const { return peak_floats_ * static_cast<int64_t>(sizeof(float)); }
+
+private:
+  struct segment_state {
+    bool present = false;  ///< or on its way
+    bool wanted = false;   ///< prefetched, not acquired yet
+    int holds = 0;
+    pending fetching;
+  };
+
+  int64_t others_floats(int64_t segment) const;
+  void fetch(int64_t segment);
+  void drop_idle();
+
+  rank_weights& of_;
+  std::vector<segment_state> segments_;
+  int64_t floats_ = 0, peak_floats_ = 0;
+};
+
+}  // namespace troupe::engine
