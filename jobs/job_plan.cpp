@@ -1,5 +1,6 @@
 #include "jobs/job_plan.hpp"
 
+#include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
 #include "io/json_keys.hpp"
 #include "kernels/base/error.hpp"
@@ -120,6 +121,17 @@ int64_t cache_budget(const io::job& job, const eng::model_description& model, in
   return std::min(needed, job.generation.cache_mib << 20);
 }
 
+/// What a rollout needs of a rank beside the policy's own weights: of ranks that generate together, the one with the most.
+void add_generation(phase_plan& plan, const io::job& job, const eng::model_description& policy, int64_t sequences,
+                    int64_t new_tokens) {
+  const int together = static_cast<int>(job.place.tensor_parallel);
+  if (together > 1) {
+    plan.memory.push_back({"policy weights to generate", eng::column_weight_bytes(policy, together)});
+  }
+  const auto part = eng::description_of(policy, eng::split_columns(policy, 0, together));
+  plan.memory.push_back({"keys and values", cache_budget(job, part, sequences, new_tokens)});
+}
+
 phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
   const int64_t new_tokens = job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
@@ -127,11 +139,11 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
   plan.models.push_back({"policy", size.parameters});
-  plan.memory = {{"policy weights", size.arena_bytes},
-                 {"keys and values", cache_budget(job, models.policy, sequences, new_tokens)},
-                 {"generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
-                                            sampled_rows * models.policy.vocabulary * 4},
-                 {"process", process_bytes}};
+  plan.memory.push_back({"policy weights", size.arena_bytes});
+  add_generation(plan, job, models.policy, sequences, new_tokens);
+  plan.memory.push_back({"generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
+                                                   sampled_rows * models.policy.vocabulary * 4});
+  plan.memory.push_back({"process", process_bytes});
   const auto length = static_cast<double>(job.length.max_prompt_tokens + new_tokens);
   plan.flops_each = eng::forward_flops(models.policy, static_cast<double>(sequences) * length, length / 2);
   return plan;
@@ -179,8 +191,7 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
       reward_flops += eng::forward_flops(judge, tokens, context);
     }
   }
-  plan.memory.push_back({"keys and values", cache_budget(job, models.policy, std::max(sequences, evaluated),
-                                                         job.generation.max_new_tokens)});
+  add_generation(plan, job, models.policy, std::max(sequences, evaluated), job.generation.max_new_tokens);
   add_common(plan, job.place.ranks);
   plan.experience_bytes = experience_bytes(job, sequences, length);
 

@@ -38,8 +38,8 @@ statistics with_prefix(const std::string& prefix, const statistics& values) {
 
 }  // namespace
 
-/// What each rank is to do next: a few decode steps, and prompts that have not been begun move from the rank with the most
-/// of them to one that has run out of work.
+/// What each group of ranks that generate together is to do next: a few decode steps, and prompts that have not been begun
+/// move from the group with the most of them to one that has run out of work.
 static std::vector<generate_command> next_commands(uint64_t batch_id, const std::vector<generate_reply>& now) {
   std::vector<generate_command> commands(now.size());
   std::vector<std::vector<uint64_t>> waiting(now.size());
@@ -66,29 +66,38 @@ static std::vector<generate_command> next_commands(uint64_t batch_id, const std:
 
 task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequences) {
   const auto policies = everyone<policy_actor>(&cast::policy);
+  const auto together = static_cast<size_t>(
+      tensor_parallel_of(settings_->job.place, static_cast<int>(policies.size())));  // ranks, which say the same
   int64_t tokens = 0;
   double seconds = 0;
   int64_t unfinished = sequences;
-  std::vector<generate_reply> now(policies.size());
+  std::vector<generate_reply> now(policies.size() / together);
   for (generate_reply& one : now) {
-    one.unfinished = sequences;  // each rank takes its own share of the batch first
+    one.unfinished = sequences;  // each takes its own share of the batch first
   }
   while (unfinished > 0) {
     if (stopping_ && !evaluating_) {
       throw stop_requested();
     }
     const auto commands = next_commands(batch_id, now);
-    const auto command_of = [&commands](size_t rank) { return std::make_tuple(generate_atom_v, commands[rank]); };
-    now = co_await ask_each<generate_reply>(self_, policies, command_of);
+    const auto command_of = [&commands, together](size_t rank) {
+      return std::make_tuple(generate_atom_v, commands[rank / together]);
+    };
+    const auto replies = co_await ask_each<generate_reply>(self_, policies, command_of);
     unfinished = 0;
     double slowest = 0;
-    for (const generate_reply& one : now) {
+    for (size_t group = 0; group < now.size(); ++group) {
+      const generate_reply& one = now[group] = replies[group * together];
       unfinished += one.unfinished;
       tokens += one.answer_tokens;
       slowest = std::max(slowest, one.seconds);
     }
     seconds += slowest;
   }
+  generate_command end;
+  end.batch_id = batch_id;
+  end.ends = true;
+  co_await ask_everyone<generate_reply>(self_, policies, generate_atom_v, end);
   co_return statistics{{"time/generate_s", seconds},
                        {"rate/generate_tokens_per_s", per_second(static_cast<double>(tokens), seconds)}};
 }

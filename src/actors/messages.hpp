@@ -121,11 +121,13 @@ template <class Inspector> auto inspect(Inspector& f, serve_reply& x) {
 struct generate_command {
   uint64_t batch_id = 0;
   int64_t steps = 0;
-  std::vector<uint64_t> give, take;  ///< prompts that leave this rank's share before it has begun them, and that join it
+  std::vector<uint64_t> give,
+      take;           ///< prompts that leave this rank's share before it has begun them, and that join it
+  bool ends = false;  ///< all ranks have finished: what generation alone needs is given back
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
-  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps, x.give, x.take);
+  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps, x.give, x.take, x.ends);
 }
 
 struct generate_reply {
@@ -307,7 +309,7 @@ template <class Inspector> auto inspect(Inspector& f, durable_report& x) {
 /// The phase's newest valid checkpoint.
 struct located_checkpoint {
   bool found = false;
-  std::string path;  ///< its folder, relative to the run's
+  std::string path;                   ///< its folder, relative to the run's
   std::vector<std::string> problems;  ///< checkpoints that were passed over, and why
 };
 

@@ -4,6 +4,7 @@
 #include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace troupe::actors {
 
@@ -23,6 +24,10 @@ engine::generator_settings generator_settings_of(const io::generation_section& g
                                                  const engine::model_description& shape) {
   const int64_t pages = generation.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape);
   return {.cache_pages = std::max<int64_t>(1, pages), .step_tokens = generation.step_tokens};
+}
+
+int tensor_parallel_of(const io::place_section& place, int ranks) {
+  return static_cast<int>(std::gcd(place.tensor_parallel, static_cast<int64_t>(ranks)));
 }
 
 engine::adamw_settings adamw_of(const io::optimizer_options& options) {

@@ -29,6 +29,11 @@ float training_temperature(const kernels::sampling_settings& sampling);
 
 engine::generator_settings generator_settings_of(const io::generation_section& generation,
                                                  const engine::model_description& shape);
+
+/// How many of so many ranks generate together: what the job says; or, on fewer ranks than it says, the largest number that
+/// divides both.
+int tensor_parallel_of(const io::place_section& place, int ranks);
+
 engine::adamw_settings adamw_of(const io::optimizer_options& options);
 engine::schedule_settings schedule_of(const io::optimizer_options& options, int64_t total_updates);
 engine::pair_settings pair_loss_of(const io::reward_section& reward);

@@ -39,14 +39,37 @@ static rollout_size size_of(const io::job& job, io::phase phase, serving what) {
           job.generation.max_new_tokens};
 }
 
-void policy_state::begin_rollout(const batch_handle& batch) {
+/// With weights as they are now, and nothing left of a rollout that was given up.
+void policy_state::prepare_generator() {
   const model& m = *settings_.trained->of;
   if (generator_) {
-    generator_->cancel();  // of a rollout that was given up
-  } else {
-    generator_ = std::make_unique<engine::generator>(
-        m.net, m.weights.data(), generator_settings_of(settings_.job.generation, m.net.description()));
+    generator_->cancel();
   }
+  if (settings_.columns && !columns_) {
+    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns);
+  }
+  if (columns_) {
+    columns_->fill(settings_.on->ctx, m.weights.data(), nullptr);
+  }
+  if (!generator_) {
+    // Pages are counted alike on all ranks of a group, or they would not make the same steps: by the largest, of rank 0.
+    const engine::model_description shape =
+        engine::description_of(m.net.description(), engine::split_columns(m.net.description(), 0, column_ranks()));
+    generator_ = std::make_unique<engine::generator>(columns_ ? columns_->net() : m.net,
+                                                     columns_ ? columns_->weights() : m.weights.data(),
+                                                     generator_settings_of(settings_.job.generation, shape));
+  }
+}
+
+void policy_state::end_rollout() {
+  generator_->release_memory();
+  if (columns_) {
+    columns_->release();
+  }
+}
+
+void policy_state::begin_rollout(const batch_handle& batch) {
+  prepare_generator();
   rollout_ = batch;
   sequences_.clear();
   const auto [samples, new_tokens] = size_of(settings_.job, settings_.phase, batch->what);
@@ -54,9 +77,10 @@ void policy_state::begin_rollout(const batch_handle& batch) {
   for (const prompt& one : batch->prompts) {
     tokens.push_back(static_cast<int64_t>(one.tokens.size()) + samples * new_tokens);
   }
-  const std::vector<int> rank_of = engine::divide_by_tokens(tokens, settings_.group->size());
+  // Ranks that generate together have the same prompts.
+  const std::vector<int> share_of = engine::divide_by_tokens(tokens, settings_.group->size() / column_ranks());
   for (size_t p = 0; p < batch->prompts.size(); ++p) {
-    if (rank_of[p] == settings_.group->rank()) {
+    if (share_of[p] == settings_.group->rank() / column_ranks()) {
       take_prompt(p);
     }
   }
@@ -119,7 +143,11 @@ generate_reply policy_state::generate(const generate_command& command) {
     generator_->step(settings_.on->ctx);
     settings_.on->pulse.touch();
   }
-  return report(before, watch);
+  generate_reply reply = report(before, watch);
+  if (command.ends) {
+    end_rollout();
+  }
+  return reply;
 }
 
 generate_reply policy_state::report(const engine::generator_counters& before, const stopwatch& watch) {
@@ -139,17 +167,27 @@ generate_reply policy_state::report(const engine::generator_counters& before, co
   return reply;
 }
 
+/// Ranks that generate together take turns, so that each scores its part of what all of them have.
+bool policy_state::sends_next() {
+  const int64_t turn = finished_++ % column_ranks();
+  return !settings_.columns || turn == settings_.columns->rank();
+}
+
 void policy_state::send_finished() {
   for (engine::generated_sequence& done : generator_->take_finished()) {
     const auto known = sequences_.find(done.sequence_id);
+    const uint64_t prompt = known->second;
+    sequences_.erase(known);
+    if (!sends_next()) {
+      continue;
+    }
     auto sequence = std::make_shared<finished_sequence>();
     sequence->batch_id = rollout_->id;
     sequence->sequence_id = done.sequence_id;
-    sequence->prompt = rollout_->prompts[known->second];
+    sequence->prompt = rollout_->prompts[prompt];
     sequence->answer = std::move(done.ids);
     sequence->logprob = std::move(done.logprobs);
     sequence->finished = done.finish == engine::finish_reason::stop;
-    sequences_.erase(known);
     for (const caf::actor& receiver : settings_.receivers) {
       caf::anon_send(receiver, sequence_handle{sequence});
     }

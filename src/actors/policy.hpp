@@ -7,6 +7,7 @@
 #include "actors/model_files.hpp"
 #include "actors/stopwatch.hpp"
 #include "actors/type_ids.hpp"
+#include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/train/micro_batch.hpp"
@@ -43,6 +44,7 @@ struct policy_settings {
   trained_model_ptr trained;  ///< its learner is null where the phase does not train the policy
   tokenizer_ptr tokens;
   engine::communicator_ptr group;     ///< the ranks that share its work
+  engine::communicator_ptr columns;   ///< of them, those that generate together, neighbours; null: each alone
   std::vector<caf::actor> receivers;  ///< of finished sequences: scorers and replay
 };
 
@@ -60,6 +62,10 @@ public:
 
 private:
   void begin_rollout(const batch_handle& batch);
+  void end_rollout();
+  void prepare_generator();
+  int column_ranks() const { return settings_.columns ? settings_.columns->size() : 1; }
+  bool sends_next();
   std::vector<uint64_t> sequence_ids(uint64_t prompt) const;
   void take_prompt(uint64_t prompt);
   void give_prompt(uint64_t prompt);
@@ -75,9 +81,11 @@ private:
 
   policy_settings settings_;
   std::unique_ptr<engine::train_workspace> workspace_;
+  std::unique_ptr<engine::column_model> columns_;  ///< this rank's part, where ranks generate together
   std::unique_ptr<engine::generator> generator_;
   batch_handle rollout_;                    ///< under way: the prompts of all ranks
   std::map<uint64_t, uint64_t> sequences_;  ///< of this rank, unfinished: the place of each one's prompt in the batch
+  int64_t finished_ = 0;                    ///< sequences: the same number on ranks that generate together
   std::map<uint64_t, batch_handle> batches_;
   std::map<uint64_t, minibatch_handle> minibatches_;
 };

@@ -14,6 +14,7 @@
 #include "kernels/base/digest.hpp"
 
 #include <filesystem>
+#include <numeric>
 
 namespace troupe::actors {
 
@@ -116,6 +117,16 @@ trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_op
   return trained;
 }
 
+engine::communicator_ptr stage_state::open_columns() const {
+  const int together = tensor_parallel_of(settings_->job.place, settings_->ranks->size());
+  if (together == 1) {
+    return nullptr;
+  }
+  std::vector<int> members(static_cast<size_t>(together));
+  std::iota(members.begin(), members.end(), settings_->ranks->rank() / together * together);
+  return settings_->ranks->open("generation", members);
+}
+
 std::shared_ptr<const io::tokenizer> stage_state::load_tokens(const std::filesystem::path& folder,
                                                               const model& m) const {
   std::shared_ptr<const io::tokenizer> tokens = io::load_tokenizer(folder);
@@ -206,6 +217,7 @@ cast stage_state::set_pairs() {
                                                   .trained = holder,
                                                   .tokens = tokens,
                                                   .group = work_,
+                                                  .columns = open_columns(),
                                                   .receivers = {untyped(reward_handle), untyped(replay_handle)}});
   const auto loader_handle = spawn<loader_actor>(loader, loader_settings{.job = job,
                                                                          .phase = io::phase::pairs,
@@ -246,6 +258,7 @@ cast stage_state::set_sft() {
                                                                          .trained = trained,
                                                                          .tokens = tokens,
                                                                          .group = work_,
+                                                                         .columns = nullptr,
                                                                          .receivers = {}});
   parts.policy = pointer(policy_handle);
   parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
@@ -374,6 +387,7 @@ cast stage_state::set_ppo() {
                                                   .trained = trained,
                                                   .tokens = tokens,
                                                   .group = work_,
+                                                  .columns = open_columns(),
                                                   .receivers = {untyped(replay_handle), untyped(reference_handle),
                                                                 untyped(reward_handle), untyped(critic_handle)}});
   self_->send(replay_handle, introduce_atom_v, untyped(policy_handle), untyped(critic_handle));

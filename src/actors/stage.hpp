@@ -51,6 +51,8 @@ private:
   std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
   model_ptr load_policy(const std::filesystem::path& folder) const;
   model_ptr load_critic(const std::filesystem::path& policy_folder) const;
+  /// The ranks that generate with this one; null: none. Collective.
+  engine::communicator_ptr open_columns() const;
   /// `zero`: its ZeRO stage. Opens the communicator of the model's gradients, so all ranks call it in the same order.
   trained_model_ptr with_learner(model_ptr of, const io::optimizer_options& options, int64_t zero,
                                  const std::string& name) const;

@@ -58,6 +58,13 @@ training_memory training_memory_of(const model_description& model, const divisio
   return memory;
 }
 
+int64_t column_weight_bytes(const model_description& model, int ranks) {
+  const column_split split = split_columns(model, 0, ranks);
+  parameter_layout layout;
+  lay_out(description_of(model, split), layout, &split);
+  return layout.arena_size() * float_bytes;
+}
+
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {
   const row_widths w(model);
   int64_t block = w.qkv + w.query + model.heads + w.up;

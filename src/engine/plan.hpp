@@ -31,6 +31,11 @@ struct training_memory {
 
 training_memory training_memory_of(const model_description& model, const division_of_training& division);
 
+/// Weights of the rank with the largest part, where `ranks` generate together (generate/column_model.hpp); the description
+/// of that part, for its cache and scratch, is description_of(model, split_columns(model, 0, ranks)).
+/// Errors  bad_argument: those of split_columns.
+int64_t column_weight_bytes(const model_description& model, int ranks);
+
 /// Bytes that saved_activations holds for a micro-batch of so many tokens.
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);
 

@@ -55,6 +55,13 @@ TEST(Plan, CacheOfAPaperModelTakesWholePages) {
   EXPECT_EQ(cache_bytes(paper_model(), 5, 65), 5 * 3 * kv_cache::page_bytes(paper_model()));
 }
 
+TEST(Plan, ColumnsOfAPaperModel) {
+  // One head with its key and value: 48 rows, in panels of 32; 16 of the stream's columns; 48 units, each gate and up.
+  constexpr int64_t block = 64 * 32 + 32 * 32 + 96 * 32 + 32 * 96;
+  EXPECT_EQ(column_weight_bytes(paper_model(), 2), 4 * (2 * (block + 64) + 64 * 32 + 32));
+  EXPECT_EQ(column_weight_bytes(paper_model(), 1), size_of(paper_model()).arena_bytes);
+}
+
 TEST(Plan, ArenaIsThatOfTheModel) {
   for (const std::string& name : models) {
     const test::loaded_model m = test::load_model(name);

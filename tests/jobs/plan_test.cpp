@@ -48,6 +48,21 @@ TEST(Plan, PublishedParameterCounts) {
   }
 }
 
+TEST(Plan, RanksThatGenerateTogetherShareWeightsAndCache) {
+  const auto memory = [](std::vector<std::string> more) {
+    std::vector<std::string> all = {recipes / "opt-13b.ini", "--place.ranks", "8", "--generation.cache-mib", "1000000"};
+    all.insert(all.end(), more.begin(), more.end());
+    return phase(plan(all), "ppo")["memory_bytes"];
+  };
+  const json alone = memory({});
+  const json together = memory({"--place.tensor-parallel", "4"});
+  EXPECT_FALSE(alone.contains("policy weights to generate"));
+  EXPECT_EQ(together["keys and values"].get<int64_t>() * 4, alone["keys and values"].get<int64_t>());
+  const auto part = together["policy weights to generate"].get<double>() / together["policy weights"].get<double>();
+  EXPECT_GT(part, 0.25);
+  EXPECT_LT(part, 0.28);  // embeddings are whole on every rank
+}
+
 TEST(Plan, PeakIsTheSumOfTheLargestPhase) {
   const json all = plan({recipes / "demo.ini"});
   int64_t peak = 0;

@@ -71,6 +71,9 @@ void checker::run() {
            "run.lanes = 1",
            j.place.ranks, j.run.lanes, j.run.lanes);
   }
+  if (j.place.ranks % j.place.tensor_parallel != 0) {
+    refuse("place.tensor-parallel = {} does not divide place.ranks = {}", j.place.tensor_parallel, j.place.ranks);
+  }
 }
 
 void checker::models() {

@@ -65,6 +65,9 @@ void add_other_rows(std::vector<option>& table) {
       stages);
   p.add_silent("critic-zero", &place_section::critic_zero, "The same for the critic.", stages);
   p.add_silent("reward-zero", &place_section::reward_zero, "The same for the reward model in its phase.", stages);
+  p.add_silent("tensor-parallel", &place_section::tensor_parallel,
+               "Ranks that generate together: each holds its part of the policy's blocks and of the cache.",
+               between(1, 1e5));
 }
 
 const std::vector<option>& job_options() {

@@ -142,6 +142,8 @@ INSTANTIATE_TEST_SUITE_P(
         refusal{"[place]\nranks = 3\n[run]\nlanes = 4\n",
                 "place.ranks = 3 does not divide run.lanes = 4: give a power of two of at most 4, "
                 "or run.lanes = 1"},
+        refusal{"[place]\nranks = 4\ntensor-parallel = 3\n",
+                "place.tensor-parallel = 3 does not divide place.ranks = 4"},
         refusal{"[rewards.r]\nweight = 0\n", "phase ppo has no reward: every [rewards.NAME] has weight = 0"},
         refusal{"[rewards.r]\nkind = lexicon\n", "rewards.r.lexicon is missing: kind = lexicon needs a word list"},
         refusal{"[generation]\ntemperature = 0\n[ppo]\nsamples-per-prompt = 2\n",
