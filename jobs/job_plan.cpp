@@ -81,7 +81,7 @@ void add_trained(phase_plan& plan, const std::string& name, const eng::model_des
   const eng::model_size size = eng::size_of(model);
   const eng::training_memory memory = eng::training_memory_of(model, division);
   plan.models.push_back({name, size.parameters});
-  plan.memory.push_back({name + " weights", size.arena_bytes});
+  plan.memory.push_back({name + " weights", eng::pass_weight_bytes(model, division.ranks, division.zero)});
   plan.memory.push_back({name + " gradients", memory.gradient_bytes});
   plan.memory.push_back({name + " moments", memory.moment_bytes});
   plan.checkpoint_bytes += 3 * size.parameters * static_cast<int64_t>(sizeof(float));
@@ -177,7 +177,10 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
     plan.memory.push_back({"policy average", eng::training_memory_of(models.policy, division).shard_bytes});
     plan.checkpoint_bytes += policy.parameters * static_cast<int64_t>(sizeof(float));
   }
-  plan.memory.push_back({"reference weights", eng::size_of(models.reference).arena_bytes});
+  const auto frozen_bytes = [&job](const eng::model_description& model) {
+    return eng::pass_weight_bytes(model, static_cast<int>(job.place.ranks), static_cast<int>(job.place.frozen_zero));
+  };
+  plan.memory.push_back({"reference weights", frozen_bytes(models.reference)});
   plan.memory.push_back({"reference scratch", eng::forward_scratch_bytes(models.reference, micro) +
                                                   logit_bytes(models.reference) + product_scratch_bytes});
   double reward_flops = 0;
@@ -187,11 +190,14 @@ phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
     if (source.kind == io::reward_kind::model) {
       const auto judge = source.model.empty() ? models.reward : description_of(source.model, true);
       plan.memory.push_back(
-          {"reward model " + source.name, eng::size_of(judge).arena_bytes + eng::forward_scratch_bytes(judge, micro)});
+          {"reward model " + source.name, frozen_bytes(judge) + eng::forward_scratch_bytes(judge, micro)});
       reward_flops += eng::forward_flops(judge, tokens, context);
     }
   }
   add_generation(plan, job, models.policy, std::max(sequences, evaluated), job.generation.max_new_tokens);
+  if (job.place.policy_zero == 3 && job.place.ranks > 1 && job.place.tensor_parallel == 1) {
+    plan.memory.push_back({"policy weights to generate", policy.arena_bytes - plan.memory.front().bytes});
+  }
   add_common(plan, job.place.ranks);
   plan.experience_bytes = experience_bytes(job, sequences, length);
 

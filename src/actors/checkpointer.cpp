@@ -164,7 +164,9 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
     const auto all = all_rows(one.trained->of->net.layout());
     const bool whole = learner.whole_moments();
     const auto needed = whole ? all : learner.plan()->rows(rank());
-    read_rows(reader, one.name + "/weights", all, one.trained->of->weights.data(), true);
+    engine::rank_weights& weights = one.trained->of->weights;
+    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(rank()) : all, weights.data(),
+              true);
     read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
     read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
     learner.set_updates(reader.integer(one.name + "/updates"));
@@ -208,9 +210,12 @@ std::vector<std::string> checkpointer_state::save() {
   const operation_scope scope(settings_->on->pulse, "save models");
   std::vector<std::string> paths;
   for (const saved_model& one : settings_->saved) {
-    // An average lies in shards; every rank has the model's own weights.
     const aligned_buffer<float> average =
         one.average ? one.average->gathered(settings_->group) : aligned_buffer<float>();
+    engine::gathered_weights own(one.of->weights);
+    if (!one.average) {
+      own.hold_all(settings_->on->ctx);
+    }
     settings_->on->pulse.touch();
     if (rank() != 0) {
       continue;

@@ -15,10 +15,11 @@ void critic_state::open(critic_settings settings) {
 
 score_reply critic_state::score(const score_command& command) {
   const operation_scope scope(settings_.on->pulse, "critic values");
-  const model& m = *settings_.trained->of;
-  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens,
+  model& m = *settings_.trained->of;
+  engine::gathered_weights weights(m.weights);
+  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-                         const auto values = engine::answer_values(settings_.on->ctx, m.net, m.weights.data(), batch);
+                         const auto values = engine::answer_values(settings_.on->ctx, m.net, weights.view(), batch);
                          send_answer_scores(settings_.replay, scorer::critic, taken, values);
                        });
 }
@@ -35,10 +36,11 @@ train_reply critic_state::train(const train_command& command) {
 
   model& m = *settings_.trained->of;
   const engine::value_settings loss = value_loss_of(settings_.job.ppo);
+  engine::gathered_weights weights(m.weights);
   int64_t tokens = 0;
   const auto by_part = engine::accumulate<engine::value_statistics>(
       settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->parts.size()),
-      {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_},
+      {.net = m.net, .weights = weights.view(), .gradients = nullptr, .workspace = *workspace_},
       [&](int64_t j, const engine::trainee& to) {
         const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
         tokens += part.packed.tokens();

@@ -36,7 +36,7 @@ struct blank {
   bool new_head = false;
 };
 
-blank make_blank(const io::model_folder& source, head_kind head) {
+blank make_blank(const io::model_folder& source, head_kind head, engine::communicator_ptr group) {
   engine::model_description description = engine::describe(source.config());
   const auto names = source.tensor_names();
   const bool stored_head = std::any_of(
@@ -53,6 +53,10 @@ blank make_blank(const io::model_folder& source, head_kind head) {
   shape->config_json = source.config_json();
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
+  if (group) {
+    const auto plan = std::make_shared<engine::shard_plan>(shape->net.layout(), shape->net.segments(), group->size());
+    shape->weights.shard(plan, std::move(group));
+  }
   return {shape, description.scalar_head && !stored_head};
 }
 
@@ -67,23 +71,27 @@ bool has_both_heads(const std::filesystem::path& folder) {
   return !description.scalar_head && language_head && stored(value_head);
 }
 
-model_ptr load_model(const std::filesystem::path& folder, head_kind head) {
+model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group) {
   const io::model_folder source = io::model_folder::open(folder);
   try {
-    const blank made = make_blank(source, head);
+    const blank made = make_blank(source, head, std::move(group));
+    engine::rank_weights& weights = made.shape->weights;
     engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
-                         made.shape->weights.data(), made.new_head);
+                         weights.data(), made.new_head, [&weights] { weights.drop_others(); });
     return made.shape;
   } catch (const error& failure) {
     throw error(failure.code(), "{}: {}", folder.string(), failure.what());
   }
 }
 
-model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed) {
+model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
+                       engine::communicator_ptr group) {
   const io::model_folder source = io::model_folder::open(folder);
-  const blank made = make_blank(source, head);
+  const blank made = make_blank(source, head, std::move(group));
+  engine::rank_weights& weights = made.shape->weights;
   constexpr double standard_deviation = 0.02;  // GPT-2's and OPT's own
-  engine::initialise_weights(made.shape->net, seed, standard_deviation, made.shape->weights.data());
+  engine::initialise_weights(made.shape->net, seed, standard_deviation, weights.data(),
+                             [&weights] { weights.drop_others(); });
   return made.shape;
 }
 

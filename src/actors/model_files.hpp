@@ -3,7 +3,7 @@
 
 #include "engine/models/transformer.hpp"
 #include "engine/optim/learner.hpp"
-#include "kernels/base/aligned.hpp"
+#include "engine/optim/rank_weights.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -16,7 +16,7 @@ struct model {
   explicit model(const engine::model_description& description) : net(description), weights(net.layout().arena_size()) {}
 
   engine::transformer net;
-  aligned_buffer<float> weights;
+  engine::rank_weights weights;
   std::string config_json;             ///< of the folder it came from
   std::string generation_config_json;  ///< empty where there was none
   std::filesystem::path folder;        ///< for its tokenizer files
@@ -36,11 +36,13 @@ enum class head_kind {
 /// Errors  those of io::model_folder and engine::describe.
 bool has_both_heads(const std::filesystem::path& folder);
 
+/// `group`: the ranks that share the weights (ZeRO stage 3): each keeps its shard, while reading too; null: all are here.
 /// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
-model_ptr load_model(const std::filesystem::path& folder, head_kind head);
+model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group = nullptr);
 
 /// The shape of `folder` with random weights, a function of the seed.
-model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed);
+model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
+                       engine::communicator_ptr group = nullptr);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
 /// `pad_token`: pad_token_id of a scalar-head model whose config.json names none.

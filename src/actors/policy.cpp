@@ -41,15 +41,21 @@ static rollout_size size_of(const io::job& job, io::phase phase, serving what) {
 
 /// With weights as they are now, and nothing left of a rollout that was given up.
 void policy_state::prepare_generator() {
-  const model& m = *settings_.trained->of;
+  model& m = *settings_.trained->of;
   if (generator_) {
     generator_->cancel();
   }
+  rollout_weights_.reset();
+  rollout_weights_ = std::make_unique<engine::gathered_weights>(m.weights);
   if (settings_.columns && !columns_) {
     columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns);
   }
   if (columns_) {
-    columns_->fill(settings_.on->ctx, m.weights.data(), nullptr);
+    const engine::weights_view view = rollout_weights_->view();
+    columns_->fill(settings_.on->ctx, view.data, view.access);
+    rollout_weights_.reset();
+  } else {
+    rollout_weights_->hold_all(settings_.on->ctx);
   }
   if (!generator_) {
     // Pages are counted alike on all ranks of a group, or they would not make the same steps: by the largest, of rank 0.
@@ -62,6 +68,7 @@ void policy_state::prepare_generator() {
 }
 
 void policy_state::end_rollout() {
+  rollout_weights_.reset();
   generator_->release_memory();
   if (columns_) {
     columns_->release();
@@ -204,9 +211,9 @@ batch_handle policy_state::take_batch(uint64_t id) {
   return batch;
 }
 
-engine::trainee policy_state::trainee() {
-  model& m = *settings_.trained->of;
-  return {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_};
+engine::trainee policy_state::trainee(engine::gathered_weights& weights) {
+  const model& m = *settings_.trained->of;
+  return {.net = m.net, .weights = weights.view(), .gradients = nullptr, .workspace = *workspace_};
 }
 
 train_reply policy_state::train(const train_command& command) {
@@ -222,9 +229,11 @@ train_reply policy_state::train(const train_command& command) {
 train_reply policy_state::learn_text(const batch_handle& batch, const train_command& command) {
   const stopwatch watch;
   const engine::lm_scale scale{.tokens = static_cast<double>(command.loss_terms), .coefficient = 1};
+  engine::gathered_weights weights(settings_.trained->of->weights);
   int64_t tokens = 0;
   const auto by_part = engine::accumulate<engine::lm_statistics>(
-      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->micro_batches.size()), trainee(),
+      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->micro_batches.size()),
+      trainee(weights),
       [&](int64_t j, const engine::trainee& to) {
         const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
         tokens += part.tokens();
@@ -285,11 +294,12 @@ train_reply policy_state::learn_experience(const minibatch_handle& batch, const 
   const std::vector<engine::packed_batch>& texts = mixing ? text->micro_batches : no_text;
   const engine::lm_scale scale{.tokens = static_cast<double>(command.mixture_loss_terms),
                                .coefficient = command.mixture_coefficient};
+  engine::gathered_weights weights(settings_.trained->of->weights);
   int64_t tokens = 0;
   // One order over both, PPO's first: their gradients are summed in the same lanes.
   const auto by_part = engine::accumulate<experience_statistics>(
       settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->parts.size() + texts.size()),
-      trainee(),
+      trainee(weights),
       [&](int64_t j, const engine::trainee& to) {
         experience_statistics one;
         if (const auto part = static_cast<size_t>(j); part < batch->parts.size()) {
@@ -320,12 +330,12 @@ train_reply policy_state::learn_experience(const minibatch_handle& batch, const 
 train_reply policy_state::evaluate(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "held-out perplexity");
   const stopwatch watch;
-  const model& m = *settings_.trained->of;
+  model& m = *settings_.trained->of;
+  engine::gathered_weights weights(m.weights);
   engine::lm_statistics sums;
   const batch_handle batch = take_batch(command.batch_id);
   for (const engine::packed_batch& part : batch->micro_batches) {
-    const std::vector<float> logprob_A =
-        engine::answer_log_probs(settings_.on->ctx, m.net, m.weights.data(), part, 1.0F);
+    const std::vector<float> logprob_A = engine::answer_log_probs(settings_.on->ctx, m.net, weights.view(), part, 1.0F);
     for (const float logprob : logprob_A) {
       sums.nll_nats -= static_cast<double>(logprob);
     }

@@ -76,12 +76,13 @@ private:
   train_reply learn_experience(const minibatch_handle& batch, const train_command& command);
   engine::policy_statistics learn_part(const engine::trainee& to, const minibatch::part& part, double kl_coefficient);
   void require_exact(const engine::policy_statistics& sums) const;
-  engine::trainee trainee();
+  engine::trainee trainee(engine::gathered_weights& weights);
   batch_handle take_batch(uint64_t id);
 
   policy_settings settings_;
   std::unique_ptr<engine::train_workspace> workspace_;
-  std::unique_ptr<engine::column_model> columns_;  ///< this rank's part, where ranks generate together
+  std::unique_ptr<engine::column_model> columns_;              ///< this rank's part, where ranks generate together
+  std::unique_ptr<engine::gathered_weights> rollout_weights_;  ///< all of them, while it generates by itself
   std::unique_ptr<engine::generator> generator_;
   batch_handle rollout_;                    ///< under way: the prompts of all ranks
   std::map<uint64_t, uint64_t> sequences_;  ///< of this rank, unfinished: the place of each one's prompt in the batch

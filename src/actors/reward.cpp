@@ -26,10 +26,10 @@ static double measure_of(const io::valence& valence, io::valence_measure measure
   return 0;
 }
 
-std::vector<float> reward_state::judge(const reward_judge& by, std::span<const sequence_handle> sequences,
-                                       const engine::packed_batch& batch) {
+std::vector<float> reward_state::judge(const reward_judge& by, const engine::weights_view& weights,
+                                       std::span<const sequence_handle> sequences, const engine::packed_batch& batch) {
   if (by.source.kind == io::reward_kind::model) {
-    return engine::end_scores(settings_.on->ctx, by.of->net, by.of->weights.data(), batch);
+    return engine::end_scores(settings_.on->ctx, by.of->net, weights, batch);
   }
   std::vector<float> rewards;
   for (const sequence_handle& one : sequences) {
@@ -42,11 +42,7 @@ std::vector<float> reward_state::judge(const reward_judge& by, std::span<const s
   return rewards;
 }
 
-void reward_state::send_verdicts(std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-  std::vector<std::vector<float>> by_judge;
-  for (const reward_judge& one : settings_.judges) {
-    by_judge.push_back(judge(one, taken, batch));
-  }
+void reward_state::send_verdicts(std::span<const std::vector<float>> by_judge, std::span<const sequence_handle> taken) {
   for (size_t b = 0; b < taken.size(); ++b) {
     auto scores = std::make_shared<sequence_scores>();
     scores->sequence_id = taken[b]->sequence_id;
@@ -60,9 +56,20 @@ void reward_state::send_verdicts(std::span<const sequence_handle> taken, const e
 
 score_reply reward_state::score(const score_command& command) {
   const operation_scope scope(settings_.on->pulse, "reward scoring");
-  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens,
-                       [this](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-                         send_verdicts(taken, batch);
+  std::vector<std::unique_ptr<engine::gathered_weights>> weights;  // by judge; null where it has none
+  engine::communicator_ptr group;
+  for (const reward_judge& one : settings_.judges) {
+    weights.push_back(one.of ? std::make_unique<engine::gathered_weights>(one.of->weights) : nullptr);
+    group = one.of && one.of->weights.sharded() ? one.of->weights.group() : group;
+  }
+  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens, group,
+                       [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+                         std::vector<std::vector<float>> by_judge;
+                         for (size_t i = 0; i < weights.size(); ++i) {
+                           const auto view = weights[i] ? weights[i]->view() : engine::weights_view(nullptr);
+                           by_judge.push_back(judge(settings_.judges[i], view, taken, batch));
+                         }
+                         send_verdicts(by_judge, taken);
                        });
 }
 
@@ -82,10 +89,11 @@ train_reply reward_state::train(const train_command& command) {
   const batch_handle batch = take_batch(command.batch_id);
   model& m = *settings_.trained->of;
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
+  engine::gathered_weights weights(m.weights);
   int64_t tokens = 0;
   const auto by_part = engine::accumulate<engine::pair_statistics>(
       settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->micro_batches.size()),
-      {.net = m.net, .weights = m.weights.data(), .gradients = nullptr, .workspace = *workspace_},
+      {.net = m.net, .weights = weights.view(), .gradients = nullptr, .workspace = *workspace_},
       [&](int64_t j, const engine::trainee& to) {
         const engine::packed_batch& part = batch->micro_batches[static_cast<size_t>(j)];
         tokens += part.tokens();
@@ -135,14 +143,15 @@ train_reply reward_state::evaluate(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "held-out accuracy");
   const stopwatch watch;
   const batch_handle batch = take_batch(command.batch_id);
-  const model& m = *settings_.trained->of;
+  model& m = *settings_.trained->of;
+  engine::gathered_weights weights(m.weights);
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
   std::map<uint16_t, engine::pair_statistics> by_source;
   engine::pair_statistics all;
   train_reply reply;
   for (size_t i = 0; i < batch->micro_batches.size(); ++i) {
     const engine::packed_batch& part = batch->micro_batches[i];
-    const auto score_N = engine::row_scores(settings_.on->ctx, m.net, m.weights.data(), part);
+    const auto score_N = engine::row_scores(settings_.on->ctx, m.net, weights.view(), part);
     for (size_t pair = 0; pair < batch->sources[i].size(); ++pair) {
       const engine::pair_statistics one = count_pair(loss, part, score_N, pair);
       by_source[batch->sources[i][pair]].add(one);

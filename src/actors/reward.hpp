@@ -61,9 +61,9 @@ public:
   train_reply evaluate(const train_command& command);
 
 private:
-  std::vector<float> judge(const reward_judge& by, std::span<const sequence_handle> sequences,
-                           const engine::packed_batch& batch);
-  void send_verdicts(std::span<const sequence_handle> taken, const engine::packed_batch& batch);
+  std::vector<float> judge(const reward_judge& by, const engine::weights_view& weights,
+                           std::span<const sequence_handle> sequences, const engine::packed_batch& batch);
+  void send_verdicts(std::span<const std::vector<float>> by_judge, std::span<const sequence_handle> taken);
   batch_handle take_batch(uint64_t id);
 
   reward_settings settings_;

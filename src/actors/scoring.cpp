@@ -5,6 +5,9 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+#include <cstring>
+
 namespace troupe::actors {
 
 std::vector<sequence_handle> scoring_queue::take(int64_t count, int64_t token_budget) {
@@ -33,16 +36,38 @@ engine::packed_batch pack(std::span<const sequence_handle> sequences) {
   return batch;
 }
 
-score_reply score_waiting(
-    scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
-    const std::function<void(std::span<const sequence_handle>, const engine::packed_batch&)>& score) {
+/// The most that any rank has.
+static size_t most_of(const engine::communicator_ptr& group, size_t mine) {
+  if (!group) {
+    return mine;
+  }
+  size_t most = 0;
+  for (const std::vector<std::byte>& bytes : engine::gather_bytes(*group, std::as_bytes(std::span(&mine, 1)))) {
+    size_t one = 0;
+    if (bytes.size() != sizeof(one)) {
+      throw error(errc::lost_peer, "a rank sent {} bytes of a number of batches", bytes.size());
+    }
+    std::memcpy(&one, bytes.data(), sizeof(one));
+    most = std::max(most, one);
+  }
+  return most;
+}
+
+score_reply
+score_waiting(scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+              const engine::communicator_ptr& group,
+              const std::function<void(std::span<const sequence_handle>, const engine::packed_batch&)>& score) {
   const stopwatch watch;
   score_reply reply;
+  std::vector<std::vector<sequence_handle>> micro_batches;
   while (reply.scored < command.sequences && queue.waiting() > 0) {
-    const auto taken = queue.take(command.sequences - reply.scored, token_budget);
+    micro_batches.push_back(queue.take(command.sequences - reply.scored, token_budget));
+    reply.scored += static_cast<int64_t>(micro_batches.back().size());
+  }
+  micro_batches.resize(most_of(group, micro_batches.size()));
+  for (const std::vector<sequence_handle>& taken : micro_batches) {
     const engine::packed_batch batch = pack(taken);
     score(taken, batch);
-    reply.scored += static_cast<int64_t>(taken.size());
     reply.tokens += batch.tokens();
     on.pulse.touch();
   }

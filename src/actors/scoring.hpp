@@ -4,6 +4,7 @@
 
 #include "actors/device.hpp"
 #include "actors/material.hpp"
+#include "engine/parallel/communicator.hpp"
 #include "engine/train/batch.hpp"
 
 #include <cstdint>
@@ -30,9 +31,11 @@ private:
 engine::packed_batch pack(std::span<const sequence_handle> sequences);
 
 /// Scores what waits, as far as the command asks, in micro-batches of about `token_budget` tokens: `score` is given each
-/// and sends what it finds.
+/// and sends what it finds. With a `group` (of ranks that share the scorer's weights) all its ranks call it, and `score` is
+/// called equally often on each: with an empty batch where nothing is left.
 score_reply score_waiting(
     scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+    const engine::communicator_ptr& group,
     const std::function<void(std::span<const sequence_handle> taken, const engine::packed_batch& batch)>& score);
 
 /// Sends each sequence its part of `values`, whose answers stand end to end, to `receiver`.

@@ -25,7 +25,17 @@ caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cast<caf::
 caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
 
 /// A model's files as far as they make its numbers: enough to tell models apart.
-std::string weights_digest(const model& m) { return digest_text(digest(std::as_bytes(m.weights.span()))); }
+std::string weights_digest(context& ctx, model& m) {
+  engine::gathered_weights weights(m.weights);
+  const engine::weights_view view = weights.view();
+  digest_stream stream;
+  const std::vector<engine::arena_range> segments = m.net.segments();
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const engine::held_segment held(ctx, view.access, static_cast<int64_t>(s));
+    stream.update(std::as_bytes(std::span(view.data + segments[s].first, static_cast<size_t>(segments[s].size()))));
+  }
+  return digest_text(stream.value());
+}
 
 /// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
 int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
@@ -81,11 +91,16 @@ std::filesystem::path stage_state::policy_start() const {
              : std::filesystem::path(settings_->job.model.policy);
 }
 
-model_ptr stage_state::load_policy(const std::filesystem::path& folder) const {
+engine::communicator_ptr stage_state::open_weights(const std::string& name, int64_t zero) const {
+  const bool shared = zero == 3 && settings_->ranks->size() > 1;
+  return shared ? settings_->ranks->open(name + " weights") : nullptr;
+}
+
+model_ptr stage_state::load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const {
   const io::job& job = settings_->job;
   const bool random = job.model.initial == io::initial_weights::random && folder == job.model.policy;
-  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed)
-                       : load_model(folder, head_kind::language_model);
+  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, shared)
+                       : load_model(folder, head_kind::language_model, shared);
   require_lengths(job, *m);
   settings_->on->pulse.touch();
   return m;
@@ -100,7 +115,7 @@ model_ptr stage_state::load_critic(const std::filesystem::path& policy_folder) c
   if (folder.empty()) {
     folder = job.model.reward.empty() ? policy_folder : std::filesystem::path(job.model.reward);
   }
-  model_ptr m = load_model(folder, head_kind::scalar);
+  model_ptr m = load_model(folder, head_kind::scalar, open_weights("critic", job.place.critic_zero));
   settings_->on->pulse.touch();
   return m;
 }
@@ -153,7 +168,8 @@ std::vector<reward_judge> stage_state::load_judges(const std::vector<io::reward_
       const std::filesystem::path own = settings_->job.has(io::phase::reward)
                                             ? settings_->run.model("reward")
                                             : std::filesystem::path(settings_->job.model.reward);
-      judge.of = load_model(source.model.empty() ? own : std::filesystem::path(source.model), head_kind::scalar);
+      judge.of = load_model(source.model.empty() ? own : std::filesystem::path(source.model), head_kind::scalar,
+                            open_weights("reward " + source.name, settings_->job.place.frozen_zero));
     } else if (source.kind == io::reward_kind::lexicon) {
       judge.words = io::lexicon::load(source.lexicon);
     }
@@ -234,7 +250,8 @@ cast stage_state::set_pairs() {
 cast stage_state::set_sft() {
   const io::job& job = settings_->job;
   const trained_model_ptr trained =
-      with_learner(load_policy(job.model.policy), job.sft.training.optimizer, job.place.policy_zero, "policy");
+      with_learner(load_policy(job.model.policy, open_weights("policy", job.place.policy_zero)),
+                   job.sft.training.optimizer, job.place.policy_zero, "policy");
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   io::phase_data data = load_data(io::phase::sft, tokens);
 
@@ -273,7 +290,7 @@ cast stage_state::set_sft() {
 cast stage_state::set_reward() {
   const io::job& job = settings_->job;
   const std::filesystem::path start = job.model.reward.empty() ? job.model.policy : job.model.reward;
-  const model_ptr m = load_model(start, head_kind::scalar);
+  const model_ptr m = load_model(start, head_kind::scalar, open_weights("reward model", job.place.reward_zero));
   require_lengths(job, *m);
   const trained_model_ptr trained =
       with_learner(m, job.reward.training.optimizer, job.place.reward_zero, "reward model");
@@ -314,10 +331,11 @@ cast stage_state::set_reward() {
 cast stage_state::set_ppo() {
   const io::job& job = settings_->job;
   const auto start = policy_start();
-  const trained_model_ptr trained = with_learner(load_policy(start), job.ppo.policy, job.place.policy_zero, "policy");
+  const trained_model_ptr trained = with_learner(load_policy(start, open_weights("policy", job.place.policy_zero)),
+                                                 job.ppo.policy, job.place.policy_zero, "policy");
   const auto tokens = load_tokens(trained->of->folder, *trained->of);
   const model_ptr frozen = load_model(job.model.reference.empty() ? start : std::filesystem::path(job.model.reference),
-                                      head_kind::language_model);
+                                      head_kind::language_model, open_weights("reference", job.place.frozen_zero));
   const trained_model_ptr trained_critic =
       with_learner(load_critic(start), job.ppo.critic, job.place.critic_zero, "critic");
   io::phase_data data = load_data(io::phase::ppo, tokens);
@@ -339,7 +357,7 @@ cast stage_state::set_ppo() {
     saved.push_back({"policy-ema", trained->of, average, 0});
   }
   auto known = digests(data);
-  const std::string policy_digest = weights_digest(*trained->of);
+  const std::string policy_digest = weights_digest(settings_->on->ctx, *trained->of);
   known["policy"] = policy_digest;
   parts.checkpointer = pointer(spawn<checkpointer_actor>(
       checkpointer, checkpointer_settings{.run = settings_->run,

@@ -49,7 +49,9 @@ private:
   cast set_ppo();
 
   std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
-  model_ptr load_policy(const std::filesystem::path& folder) const;
+  /// The ranks that share a model's weights in ZeRO stage 3; null in others. Collective.
+  engine::communicator_ptr open_weights(const std::string& name, int64_t zero) const;
+  model_ptr load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared = nullptr) const;
   model_ptr load_critic(const std::filesystem::path& policy_folder) const;
   /// The ranks that generate with this one; null: none. Collective.
   engine::communicator_ptr open_columns() const;

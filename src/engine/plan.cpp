@@ -65,6 +65,23 @@ int64_t column_weight_bytes(const model_description& model, int ranks) {
   return layout.arena_size() * float_bytes;
 }
 
+int64_t pass_weight_bytes(const model_description& model, int ranks, int zero) {
+  parameter_layout layout;
+  const model_slots slots = lay_out(model, layout);
+  if (ranks == 1 || zero < 3) {
+    return layout.arena_size() * float_bytes;
+  }
+  const shard_plan plan(layout, segments_of(slots, layout), ranks);
+  int64_t most = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto others = [&](int64_t s) { return plan.segment(s).size() - plan.part(s, rank).size(); };
+    for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
+      most = std::max(most, plan.shard_size(rank) + others(s) + others(s + 1));
+    }
+  }
+  return most * float_bytes;
+}
+
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {
   const row_widths w(model);
   int64_t block = w.qkv + w.query + model.heads + w.up;

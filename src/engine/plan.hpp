@@ -31,6 +31,10 @@ struct training_memory {
 
 training_memory training_memory_of(const model_description& model, const division_of_training& division);
 
+/// Weights of the rank with the largest shard in passes: all of them, or in ZeRO stage 3 its shard and the two segments that
+/// are the most (rank_weights.hpp).
+int64_t pass_weight_bytes(const model_description& model, int ranks, int zero);
+
 /// Weights of the rank with the largest part, where `ranks` generate together (generate/column_model.hpp); the description
 /// of that part, for its cache and scratch, is description_of(model, split_columns(model, 0, ranks)).
 /// Errors  bad_argument: those of split_columns.

@@ -28,7 +28,8 @@ struct rank_of_phase {
   checkpointer_state checkpointer;
 
   rank_of_phase(engine::world& here, const io::run_directory& run, int zero) {
-    trained->of = load_model(std::string(TROUPE_TEST_DATA) + "/tiny/gpt2", head_kind::language_model);
+    trained->of = load_model(std::string(TROUPE_TEST_DATA) + "/tiny/gpt2", head_kind::language_model,
+                             zero == 3 ? here.open("weights") : nullptr);
     trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = zero},
                                                          here.open("gradients"));
     average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.rank(),
@@ -76,18 +77,32 @@ std::vector<float> shard_of(const engine::shard_plan& plan, int rank, const std:
   return shard;
 }
 
+/// A whole arena in which only the rank's parts are left.
+std::vector<float> parts_of(const engine::shard_plan& plan, int rank, std::vector<float> arena) {
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    std::fill(arena.begin() + plan.segment(s).first, arena.begin() + plan.part(s, rank).first, 0.0F);
+    std::fill(arena.begin() + plan.part(s, rank).last, arena.begin() + plan.segment(s).last, 0.0F);
+  }
+  return arena;
+}
+
 /// Each array of a rank and what it is to hold.
-std::vector<std::pair<aligned_buffer<float>*, std::vector<float>>> arrays_of(rank_of_phase& one) {
+std::vector<std::pair<std::span<float>, std::vector<float>>> arrays_of(rank_of_phase& one) {
   engine::learner& learner = *one.trained->learner;
   const engine::parameter_layout& layout = one.trained->of->net.layout();
   const auto held = [&](uint64_t purpose, bool whole) {
     const std::vector<float> arena = expected(layout, purpose);
     return whole ? arena : shard_of(*learner.plan(), learner.rank(), arena);
   };
-  return {{&one.trained->of->weights, held(weights, true)},
-          {&learner.first_moment(), held(first, learner.whole_moments())},
-          {&learner.second_moment(), held(second, learner.whole_moments())},
-          {&one.average->shard(), held(averaged, false)}};
+  engine::rank_weights& own = one.trained->of->weights;
+  std::vector<float> held_weights = held(weights, true);
+  if (own.sharded()) {
+    held_weights = parts_of(*learner.plan(), learner.rank(), held_weights);
+  }
+  return {{{own.begin(), own.end()}, held_weights},
+          {learner.first_moment().span(), held(first, learner.whole_moments())},
+          {learner.second_moment().span(), held(second, learner.whole_moments())},
+          {one.average->shard().span(), held(averaged, false)}};
 }
 
 void as_ranks(int ranks, const std::function<void(engine::world&)>& body) {
@@ -110,8 +125,8 @@ void write(const io::run_directory& run, int ranks, int zero) {
     phase.push_back(std::make_unique<rank_of_phase>(*world, run, zero));
     rank_of_phase& one = *phase.back();
     for (const auto& [array, values] : arrays_of(one)) {
-      ASSERT_EQ(array->size(), static_cast<int64_t>(values.size()));
-      std::copy(values.begin(), values.end(), array->begin());
+      ASSERT_EQ(array.size(), values.size());
+      std::copy(values.begin(), values.end(), array.begin());
     }
     one.trained->learner->set_updates(3);
     one.checkpointer.snapshot({.phase = "sft", .counter = 3, .values = {{"x", 1.5}}});
@@ -132,7 +147,7 @@ class CheckpointOfRanks : public testing::TestWithParam<reader> {};
 
 TEST_P(CheckpointOfRanks, IsReadByAnyNumberOfThemInAnyStage) {
   const auto [ranks, zero] = GetParam();
-  for (const reader writer : {reader{3, 2}, reader{2, 0}, reader{1, 0}}) {
+  for (const reader writer : {reader{3, 2}, reader{3, 3}, reader{2, 0}, reader{1, 0}}) {
     const test::temporary_folder folder;
     const io::run_directory run = make_run(folder / "run");
     write(run, writer.ranks, writer.zero);
@@ -149,14 +164,15 @@ TEST_P(CheckpointOfRanks, IsReadByAnyNumberOfThemInAnyStage) {
       EXPECT_EQ(state.values, (statistics{{"x", 1.5}}));
       EXPECT_EQ(one.trained->learner->updates(), 3);
       for (const auto& [array, values] : arrays_of(one)) {
-        EXPECT_EQ(std::vector<float>(array->begin(), array->end()), values) << "rank " << world->rank();
+        EXPECT_EQ(std::vector<float>(array.begin(), array.end()), values) << "rank " << world->rank();
       }
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Readers, CheckpointOfRanks,
-                         testing::Values(reader{1, 0}, reader{2, 1}, reader{3, 0}, reader{4, 2}), [](const auto& info) {
+                         testing::Values(reader{1, 0}, reader{2, 1}, reader{3, 0}, reader{4, 2}, reader{3, 3}),
+                         [](const auto& info) {
                            return std::to_string(info.param.ranks) + "ranks_zero" + std::to_string(info.param.zero);
                          });
 
@@ -184,26 +200,31 @@ TEST(Checkpointer, FilesWithoutACommitAreNoCheckpoint) {
   EXPECT_FALSE(one.checkpointer.locate().found);
 }
 
-/// The file that rank 0 writes of an average that lies in shards is the one that a rank alone writes.
-TEST(Checkpointer, SavesTheWholeAverageFromItsShards) {
+/// The files that rank 0 writes of weights and of an average that lie in shards are those that a rank alone writes.
+TEST(Checkpointer, SavesWholeModelsFromTheirShards) {
   const test::temporary_folder folder;
   std::vector<std::string> files;
-  for (const int ranks : {1, 3}) {
-    const io::run_directory run = make_run(folder / ("run" + std::to_string(ranks)));
-    as_ranks(ranks, [&](engine::world& here) {
-      rank_of_phase one(here, run, 1);
+  for (const auto& [ranks, zero] : {reader{1, 1}, reader{3, 1}, reader{3, 3}}) {
+    const io::run_directory run = make_run(folder / ("run" + std::to_string(files.size())));
+    as_ranks(ranks, [&, zero = zero](engine::world& here) {
+      rank_of_phase one(here, run, zero);
       for (const auto& [array, values] : arrays_of(one)) {
-        std::copy(values.begin(), values.end(), array->begin());
+        std::copy(values.begin(), values.end(), array.begin());
       }
       const auto paths = one.checkpointer.save();
       EXPECT_EQ(paths,
                 here.rank() == 0 ? (std::vector<std::string>{"models/sft", "models/ema"}) : std::vector<std::string>{});
     });
-    std::ifstream file(run.model("ema") / "model.safetensors", std::ios::binary);
-    files.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    std::string both;
+    for (const char* name : {"sft", "ema"}) {
+      std::ifstream file(run.model(name) / "model.safetensors", std::ios::binary);
+      both.append(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+    }
+    files.push_back(std::move(both));
   }
   EXPECT_GT(files[0].size(), 1000U);
   EXPECT_TRUE(files[0] == files[1]);
+  EXPECT_TRUE(files[0] == files[2]);
 }
 
 }  // namespace

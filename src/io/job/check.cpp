@@ -71,6 +71,10 @@ void checker::run() {
            "run.lanes = 1",
            j.place.ranks, j.run.lanes, j.run.lanes);
   }
+  if (j.place.frozen_zero != 0 && j.place.frozen_zero != 3) {
+    refuse("place.frozen-zero = {}: a model that only scores has neither gradients nor moments, so 0 or 3",
+           j.place.frozen_zero);
+  }
   if (j.place.ranks % j.place.tensor_parallel != 0) {
     refuse("place.tensor-parallel = {} does not divide place.ranks = {}", j.place.tensor_parallel, j.place.ranks);
   }

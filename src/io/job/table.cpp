@@ -58,13 +58,17 @@ void add_other_rows(std::vector<option>& table) {
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue.", between(1, 1e5));
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
-  const limits stages = between(0, 2);
+  const limits stages = between(0, 3);
   p.add_silent(
       "policy-zero", &place_section::policy_zero,
-      "ZeRO stage of the policy: 0 keeps all on every rank, 1 cuts the moments among ranks, 2 the gradients too.",
+      "ZeRO stage of the policy: 0 keeps all on every rank, 1 cuts the moments among ranks, 2 the gradients too, 3 the "
+      "weights too.",
       stages);
   p.add_silent("critic-zero", &place_section::critic_zero, "The same for the critic.", stages);
   p.add_silent("reward-zero", &place_section::reward_zero, "The same for the reward model in its phase.", stages);
+  p.add_silent("frozen-zero", &place_section::frozen_zero,
+               "The same for the reference and for reward models that judge: 0, or 3 to cut their weights among ranks.",
+               stages);
   p.add_silent("tensor-parallel", &place_section::tensor_parallel,
                "Ranks that generate together: each holds its part of the policy's blocks and of the cache.",
                between(1, 1e5));
