@@ -86,7 +86,7 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine
 
 model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
                        engine::communicator_ptr group) {
-  const io::model_folder source = io::model_folder::open(folder);
+  const io::model_folder source = io::model_folder::open_shape(folder);
   const blank made = make_blank(source, head, std::move(group));
   engine::rank_weights& weights = made.shape->weights;
   constexpr double standard_deviation = 0.02;  // GPT-2's and OPT's own

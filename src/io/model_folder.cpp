@@ -104,7 +104,7 @@ private:
   }
 };
 
-model_folder model_folder::open(const fs::path& folder) {
+model_folder model_folder::open_shape(const fs::path& folder) {
   recover_folder(folder);
   if (!fs::is_directory(folder)) {
     throw error(errc::not_found, "{}: no such folder (a model is a folder with config.json and weights)",
@@ -117,6 +117,12 @@ model_folder model_folder::open(const fs::path& folder) {
   if (fs::exists(folder / "generation_config.json")) {
     model.generation_config_ = read_json_keys(folder / "generation_config.json");
   }
+  model.weights_ = std::make_shared<weights>();
+  return model;
+}
+
+model_folder model_folder::open(const fs::path& folder) {
+  model_folder model = open_shape(folder);
   auto found = std::make_shared<weights>();
   if (fs::exists(folder / single_file)) {
     found->add_file(folder / single_file);

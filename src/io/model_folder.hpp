@@ -28,6 +28,9 @@ public:
   /// tensor twice), unsupported.
   static model_folder open(const std::filesystem::path& folder);
 
+  /// The same without its weights, which need not be there: no tensors.
+  static model_folder open_shape(const std::filesystem::path& folder);
+
   const std::filesystem::path& path() const { return path_; }
 
   /// config.json, flattened, and as text.

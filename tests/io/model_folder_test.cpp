@@ -83,6 +83,7 @@ TEST(ModelFolderTest, NamesWhatIsMissing) {
   // Files of other names are not globbed.
   fs::copy_file(data + "tiny/llama/model.safetensors", folder / "other.safetensors");
   expect_error(errc::not_found, "no weights: none of model.safetensors", [&] { model_folder::open(folder.path()); });
+  EXPECT_TRUE(model_folder::open_shape(folder.path()).tensor_names().empty());
   fs::rename(folder / "other.safetensors", folder / "model.safetensors");
   EXPECT_EQ(model_folder::open(folder.path()).tensor_names().size(), 21U);
   write_file_atomically(folder / "generation_config.json", std::string_view(R"({"eos_token_id": [1, 2]})"));
