@@ -89,6 +89,21 @@ TEST(Plan, TrainingMemoryFallsWithRanksAndStages) {
   EXPECT_EQ(second.gradient_bytes, 2 * first.shard_bytes + arena);
 }
 
+TEST(Plan, WeightsOfStageThreeAreAShardAndTwoSegments) {
+  model_description model = paper_model();
+  model.layers = 16;
+  model.width = model.embedding_width = 256;
+  model.heads = model.kv_heads = 16;
+  model.feed_forward = 1024;
+  const int64_t arena = size_of(model).arena_bytes;
+  EXPECT_EQ(pass_weight_bytes(model, 4, 2), arena);
+  EXPECT_EQ(pass_weight_bytes(model, 1, 3), arena);
+  // Others hold three quarters of two blocks; cuts are between panels, of 3 % of a block at most.
+  constexpr int64_t block = 4 * (768 * 256 + 256 * 256 + 2048 * 256 + 256 * 1024 + 512);
+  const auto expected = static_cast<double>(arena / 4 + 2 * block * 3 / 4);
+  EXPECT_NEAR(static_cast<double>(pass_weight_bytes(model, 4, 3)), expected, 0.05 * expected);
+}
+
 TEST(Plan, SavedActivationsAreThoseOfARun) {
   thread_pool pool(1);
   context ctx{pool};
