@@ -213,8 +213,10 @@ std::vector<std::string> checkpointer_state::save() {
     const aligned_buffer<float> average =
         one.average ? one.average->gathered(settings_->group) : aligned_buffer<float>();
     engine::gathered_weights own(one.of->weights);
-    if (!one.average) {
+    if (!one.average && rank() == 0) {
       own.hold_all(settings_->on->ctx);
+    } else if (!one.average) {
+      own.pass_by(settings_->on->ctx);
     }
     settings_->on->pulse.touch();
     if (rank() != 0) {
