@@ -29,6 +29,7 @@ struct weights_view {
   const float* data = nullptr;
   weight_access* access = nullptr;  ///< null: all weights are present
 
+  // NOLINTNEXTLINE(google-explicit-constructor): whoever has all weights passes the arena as it is.
   weights_view(const float* all, weight_access* by = nullptr) : data(all), access(by) {}
 };
 
