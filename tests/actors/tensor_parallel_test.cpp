@@ -26,8 +26,8 @@ TEST(TensorParallel, GroupsOfTwoAndOfFourEndInTheBytesOfOneRank) {
   ASSERT_EQ(one.status, 0) << one.output;
   const std::vector<std::pair<int, std::vector<std::string>>> turns = {
       {2, {"--place.tensor-parallel", "2"}},
-      {4, {"--place.tensor-parallel", "2", "--place.policy-zero", "2"}},
-      {4, {"--place.tensor-parallel", "4", "--place.policy-zero", "1"}}};
+      {4, {"--place.tensor-parallel", "2", "--place.policy-zero", "3"}},
+      {4, {"--place.tensor-parallel", "4", "--place.policy-zero", "3"}}};
   for (size_t i = 0; i < turns.size(); ++i) {
     const auto& [ranks, more] = turns[i];
     const auto run = folder / std::to_string(i);
