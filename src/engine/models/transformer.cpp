@@ -3,6 +3,7 @@
 #include "engine/models/block.hpp"
 #include "engine/models/saved_activations.hpp"
 #include "engine/models/transformer_parts.hpp"
+#include "kernels/base/assert.hpp"
 #include "kernels/base/error.hpp"
 
 namespace troupe::engine {
@@ -74,6 +75,7 @@ void transformer::forward(context& ctx, const weights_view& weights, const token
 
 void transformer::forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND,
                           saved_activations& saved) const {
+  TROUPE_ASSERT(parts_->columns == nullptr);  // a rank's columns generate, they do not learn
   const block_call call = parts_->packed_call(ctx, weights.data, batch);
   saved_activations::storage& kept = *saved.storage_;
   kept.prepare(parts_->description, call.n);
@@ -95,6 +97,7 @@ void transformer::forward(context& ctx, const weights_view& weights, const token
 void transformer::backward(context& ctx, const weights_view& weights, const token_batch& batch,
                            saved_activations& saved, float* dhidden_ND, float* gradients,
                            const std::function<void(int64_t)>& segment_done) const {
+  TROUPE_ASSERT(parts_->columns == nullptr);
   const block_call call = parts_->packed_call(ctx, weights.data, batch);
   saved_activations::storage& kept = *saved.storage_;
   if (kept.n != call.n || kept.layers != parts_->description.layers) {
