@@ -23,6 +23,7 @@ void rank_watch::begin(int64_t ranks, clock::time_point now) {
     one.last_sign = one.last_progress = now;
   }
   reported_ = 0;
+  first_report_.reset();
 }
 
 void rank_watch::welcome(const hello& words, clock::time_point now) {
@@ -39,6 +40,7 @@ void rank_watch::welcome(const hello& words, clock::time_point now) {
   one.pid = words.pid;
   one.last_sign = one.last_progress = now;
   ++reported_;
+  first_report_ = first_report_.value_or(now);
 }
 
 void rank_watch::note(const beat& sign, clock::time_point now) {

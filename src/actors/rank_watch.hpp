@@ -37,6 +37,8 @@ public:
   int64_t size() const { return static_cast<int64_t>(ranks_.size()); }
   const rank& operator[](int64_t r) const { return ranks_[static_cast<size_t>(r)]; }
   bool complete() const { return reported_ == size(); }
+  /// When the first rank reported; none: not yet.
+  std::optional<clock::time_point> first_report() const { return first_report_; }
   std::vector<int64_t> unheard() const;  ///< ranks that have not reported
 
   /// The rank whose stage this is.
@@ -55,6 +57,7 @@ public:
 private:
   std::vector<rank> ranks_;
   int64_t reported_ = 0;
+  std::optional<clock::time_point> first_report_;
 };
 
 /// Hosts under suspicion: one whose rank fell silent is left out for a while, one that does so again and again for good.

@@ -59,9 +59,13 @@ template <class Handle, class... Arguments> Handle stage_state::spawn(Arguments&
 }
 
 cast stage_state::set(const std::string& phase) {
+  if (!ranks_) {
+    const operation_scope scope(settings_->on->pulse, "join the other ranks");
+    ranks_ = settings_->join();
+  }
   const operation_scope scope(settings_->on->pulse, "load models and data");
   clear();
-  work_ = settings_->ranks->open("work");
+  work_ = ranks_->open("work");
   if (phase == io::to_string(io::phase::pairs)) {
     return set_pairs();
   }
@@ -84,6 +88,13 @@ void stage_state::clear() {
   spawned_.clear();
 }
 
+/// The launcher takes a rank that ends without leaving the others for a failure.
+void stage_state::leave() {
+  clear();
+  work_.reset();
+  ranks_.reset();
+}
+
 std::filesystem::path stage_state::policy_start() const {
   const auto tuned = settings_->run.model("sft");
   return settings_->job.has(io::phase::sft) && std::filesystem::exists(tuned)
@@ -92,8 +103,8 @@ std::filesystem::path stage_state::policy_start() const {
 }
 
 engine::communicator_ptr stage_state::open_weights(const std::string& name, int64_t zero) const {
-  const bool shared = zero == 3 && settings_->ranks->size() > 1;
-  return shared ? settings_->ranks->open(name + " weights") : nullptr;
+  const bool shared = zero == 3 && ranks_->size() > 1;
+  return shared ? ranks_->open(name + " weights") : nullptr;
 }
 
 model_ptr stage_state::load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const {
@@ -127,19 +138,19 @@ trained_model_ptr stage_state::with_learner(model_ptr of, const io::optimizer_op
                                                        engine::learner_settings{.adamw = adamw_of(options),
                                                                                 .lanes = settings_->job.run.lanes,
                                                                                 .zero = static_cast<int>(zero)},
-                                                       settings_->ranks->open(name + " gradients"));
+                                                       ranks_->open(name + " gradients"));
   trained->of = std::move(of);
   return trained;
 }
 
 engine::communicator_ptr stage_state::open_columns() const {
-  const int together = tensor_parallel_of(settings_->job.place, settings_->ranks->size());
+  const int together = tensor_parallel_of(settings_->job.place, ranks_->size());
   if (together == 1) {
     return nullptr;
   }
   std::vector<int> members(static_cast<size_t>(together));
-  std::iota(members.begin(), members.end(), settings_->ranks->rank() / together * together);
-  return settings_->ranks->open("generation", members);
+  std::iota(members.begin(), members.end(), ranks_->rank() / together * together);
+  return ranks_->open("generation", members);
 }
 
 std::shared_ptr<const io::tokenizer> stage_state::load_tokens(const std::filesystem::path& folder,
@@ -259,7 +270,7 @@ cast stage_state::set_sft() {
   describe(data, parts);
   parts.checkpointer = pointer(
       spawn<checkpointer_actor>(checkpointer, checkpointer_settings{.run = settings_->run,
-                                                                    .group = settings_->ranks->open("checkpoints"),
+                                                                    .group = ranks_->open("checkpoints"),
                                                                     .attempt = settings_->attempt,
                                                                     .phase = "sft",
                                                                     .unit = "update",
@@ -301,7 +312,7 @@ cast stage_state::set_reward() {
   describe(data, parts);
   parts.checkpointer = pointer(spawn<checkpointer_actor>(
       checkpointer, checkpointer_settings{.run = settings_->run,
-                                          .group = settings_->ranks->open("checkpoints"),
+                                          .group = ranks_->open("checkpoints"),
                                           .attempt = settings_->attempt,
                                           .phase = "reward",
                                           .unit = "update",
@@ -361,7 +372,7 @@ cast stage_state::set_ppo() {
   known["policy"] = policy_digest;
   parts.checkpointer = pointer(spawn<checkpointer_actor>(
       checkpointer, checkpointer_settings{.run = settings_->run,
-                                          .group = settings_->ranks->open("checkpoints"),
+                                          .group = ranks_->open("checkpoints"),
                                           .attempt = settings_->attempt,
                                           .phase = "ppo",
                                           .unit = "iteration",
@@ -433,7 +444,7 @@ stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self
   return {
       guarded([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
       [self](quit_atom) {
-        self->state.clear();
+        self->state.leave();
         self->quit();
       },
   };

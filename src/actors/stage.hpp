@@ -13,6 +13,7 @@
 
 #include <caf/all.hpp>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,7 +31,7 @@ struct stage_settings {
   io::run_directory run;
   uint64_t attempt = 0;
   device_ptr on;
-  engine::world* ranks = nullptr;  ///< outlives the stage
+  std::function<std::unique_ptr<engine::world>()> join;  ///< makes this process one of the job's ranks
 };
 
 class stage_state {
@@ -41,6 +42,7 @@ public:
   void open(stage_settings settings) { settings_.emplace(std::move(settings)); }
   cast set(const std::string& phase);
   void clear();
+  void leave();
 
 private:
   cast set_pairs();
@@ -69,7 +71,8 @@ private:
   stage_actor::stateful_pointer<stage_state> self_;
   std::optional<stage_settings> settings_;
   std::vector<caf::strong_actor_ptr> spawned_;
-  engine::communicator_ptr work_;  ///< for what ranks tell each other besides gradients
+  std::unique_ptr<engine::world> ranks_;  ///< joined when the first phase is set
+  engine::communicator_ptr work_;         ///< for what ranks tell each other besides gradients
 };
 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings);

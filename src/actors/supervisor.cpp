@@ -15,6 +15,7 @@ namespace troupe::actors {
 using namespace std::chrono_literals;
 
 constexpr double patience_with_launcher_s = 1;
+constexpr double patience_with_late_ranks_s = 5;
 
 static double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -377,7 +378,11 @@ void supervisor_state::look_at_deadlines() {
     return;
   }
   if (!ranks_.complete()) {
-    if (const double waited = seconds(now - started_); waited > limits.start_deadline_s) {
+    const double waited = seconds(now - started_);
+    // Ranks start together: those that are much later than the first will not come.
+    const bool overdue = ranks_.first_report() &&
+                         seconds(now - *ranks_.first_report()) > limits.silence_deadline_s + patience_with_late_ranks_s;
+    if (waited > limits.start_deadline_s || overdue) {
       suspect_unheard_hosts();
       condemn(io::ledger_kind::worker_hung, ranks_.unheard().front(),
               fmt::format("waited {:.1f} s for its first word", waited), {{"seconds", waited}});

@@ -117,6 +117,36 @@ int64_t threads_of(const worker_settings& settings) {
   return settings.job.run.threads > 0 ? settings.job.run.threads : settings.threads;
 }
 
+/// What mpirun or srun says that this process is. It is known before MPI is started, which waits for all ranks.
+/// Errors  bad_argument: neither has started it.
+int32_t rank_of(const worker_settings& settings) {
+  if (settings.ranks == 1) {
+    return 0;
+  }
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(name); value != nullptr) {
+      return static_cast<int32_t>(std::strtol(value, nullptr, 10));
+    }
+  }
+  throw error(errc::bad_argument, "{} ranks are expected, but neither mpirun nor srun has started this process",
+              settings.ranks);
+}
+
+std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
+  return settings.ranks > 1 ? engine::mpi_world(static_cast<int>(settings.ranks), deadline_of(settings.job.recovery))
+                            : engine::solo_world();
+}
+
+/// A worker whose supervisor cannot be reached may be the only one who knows that the batch host has died.
+caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& settings, int32_t rank) {
+  try {
+    return connect(system, settings.host, settings.port, 10s);
+  } catch (const error& failure) {
+    spdlog::warn("{}", failure.what());
+    leave_without_supervisor(rank);
+  }
+}
+
 }  // namespace
 
 void run_worker(const worker_settings& settings) {
@@ -124,42 +154,40 @@ void run_worker(const worker_settings& settings) {
   if (settings.supervisor_pid != 0) {
     std::signal(SIGTERM, SIG_IGN);  // meant for the supervisor, which takes a last checkpoint first
   }
+  const int32_t rank = rank_of(settings);
   const io::run_directory run = io::run_directory::open(settings.run);
-  std::unique_ptr<engine::world> ranks =
-      settings.ranks > 1 ? engine::mpi_world(static_cast<int>(settings.ranks), deadline_of(settings.job.recovery))
-                         : engine::solo_world();
   control_config config(run.root() / "control", silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
   on->pulse.begin("idle");
 
-  const caf::actor supervisor = connect(system, settings.host, settings.port, 10s);
+  // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
+  const caf::actor supervisor = reach_supervisor(system, settings, rank);
   const stage_actor on_stage = system.spawn<caf::detached>(
-      stage,
-      stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .ranks = ranks.get()});
+      stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .join = [settings] {
+                              return join_ranks(settings);
+                            }});
   caf::scoped_actor self(system);
-  const beat_sender beats(supervisor, settings.attempt, ranks->rank(), on);
+  const beat_sender beats(supervisor, settings.attempt, rank, on);
   report(self, supervisor,
          {.attempt = settings.attempt,
-          .rank = ranks->rank(),
-          .ranks = ranks->size(),
+          .rank = rank,
+          .ranks = static_cast<int32_t>(settings.ranks),
           .host = host_name(),
           .pid = ::getpid(),
           .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)});
-  const int code = wait_for_end(self, supervisor, on_stage);
-  if (code != exit_dismissed) {
+  if (wait_for_end(self, supervisor, on_stage) == exit_lost_supervisor) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
-    leave_without_supervisor(ranks->rank());
+    leave_without_supervisor(rank);
   }
-  if (ranks->rank() == 0) {
+  if (rank == 0) {
     log_peak();
   }
   spdlog::default_logger()->flush();
-  ranks.reset();  // the launcher takes a rank that leaves without it for a failure
   // Everything that was to be kept is on disk. Taking down the actor system has been seen to wait for ever, about once in
   // seventy ends: the supervisor would then kill this process only after recovery.stop-deadline-s.
-  std::_Exit(code);
+  std::_Exit(exit_dismissed);
 }
 
 }  // namespace troupe::actors
