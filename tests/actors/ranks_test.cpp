@@ -57,10 +57,12 @@ private:
 
 TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
   for (const int ranks : {2, 4}) {
-    for (const char* stage : {"0", "1", "2"}) {
+    for (const char* stage : {"0", "1", "2", "3"}) {
       const auto run = scratch_ / ("run-" + std::to_string(ranks) + "-" + stage);
-      const program_result result = run_program(arguments(
-          run, ranks, {"--place.policy-zero", stage, "--place.critic-zero", stage, "--place.reward-zero", stage}));
+      const program_result result =
+          run_program(arguments(run, ranks,
+                                {"--place.policy-zero", stage, "--place.critic-zero", stage, "--place.reward-zero",
+                                 stage, "--place.frozen-zero", stage[0] == '3' ? "3" : "0"}));
       ASSERT_EQ(result.status, 0) << result.output;
       SCOPED_TRACE(std::to_string(ranks) + " ranks, ZeRO stage " + stage);
       expect_equal_to_one_rank(run);
@@ -72,7 +74,7 @@ TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
   const auto run = scratch_ / "run";
   const std::vector<std::vector<std::string>> turns = {arguments(run, 4, {"--place.policy-zero", "2"}),
                                                        arguments(run, 1),
-                                                       arguments(run, 2, {"--place.critic-zero", "1"})};
+                                                       arguments(run, 2, {"--place.critic-zero", "3"})};
   std::mt19937 random(11);
   std::uniform_int_distribution<int> pause_ms(1200, 2500);
   for (size_t i = 0; i < turns.size(); ++i) {
