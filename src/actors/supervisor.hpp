@@ -9,8 +9,8 @@
 #include "actors/child_process.hpp"
 #include "actors/director.hpp"
 #include "actors/launcher.hpp"
-#include "actors/rank_watch.hpp"
 #include "actors/metrics.hpp"
+#include "actors/rank_watch.hpp"
 #include "actors/type_ids.hpp"
 #include "io/job.hpp"
 #include "io/ledger.hpp"
@@ -111,7 +111,7 @@ private:
   director_actor director_;
   rank_watch ranks_;
   host_records hosts_;
-  std::set<std::string> lost_hosts_;  ///< that the job no longer has
+  std::set<std::string> lost_hosts_;      ///< that the job no longer has
   std::optional<attempt_result> result_;  ///< of this attempt's director
   std::string failure_;                   ///< why this attempt was condemned
   clock::time_point started_, result_time_, failed_, condemned_;

@@ -199,8 +199,8 @@ public:
   using joint = detail::joint_reply<Reply>;
 
   everyone_awaiter(Self self, std::vector<Receiver> receivers, std::function<Message(size_t)> message)
-      : self_(self), receivers_(std::move(receivers)), message_(std::move(message)),
-        joint_(std::make_shared<joint>()) {}
+      : self_(self), receivers_(std::move(receivers)), message_(std::move(message)), joint_(std::make_shared<joint>()) {
+  }
 
   bool await_ready() const noexcept { return receivers_.empty(); }
   void await_suspend(std::coroutine_handle<> plan) {
@@ -255,8 +255,8 @@ private:
 template <class Reply, class Self, class Receiver, class... Message>
 auto ask_everyone(Self self, std::vector<Receiver> receivers, Message... message) {
   using parts = std::tuple<Message...>;
-  return everyone_awaiter<Reply, Self, Receiver, parts>(
-      self, std::move(receivers), [all = parts(std::move(message)...)](size_t) { return all; });
+  return everyone_awaiter<Reply, Self, Receiver, parts>(self, std::move(receivers),
+                                                        [all = parts(std::move(message)...)](size_t) { return all; });
 }
 
 /// A message for each: `message(i)` is a tuple.

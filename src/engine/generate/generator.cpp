@@ -350,9 +350,8 @@ std::vector<uint64_t> generator::not_begun() const {
 
 void generator::withdraw(uint64_t first_sequence_id) {
   state& g = *state_;
-  const auto found = std::find_if(g.waiting.begin(), g.waiting.end(), [&](const sequence_ptr& s) {
-    return s->id == first_sequence_id && is_new(*s);
-  });
+  const auto found = std::find_if(g.waiting.begin(), g.waiting.end(),
+                                  [&](const sequence_ptr& s) { return s->id == first_sequence_id && is_new(*s); });
   if (found == g.waiting.end()) {
     throw error(errc::bad_argument, "sequence {} cannot be withdrawn: it is unknown, or has been begun",
                 first_sequence_id);
