@@ -60,10 +60,25 @@ inline train_reply together(const std::vector<train_reply>& by_rank) {
 
 inline step_reply together(const std::vector<step_reply>& by_rank) {
   step_reply all = by_rank.front();
+  all.sent_bytes = 0;
+  all.communication_s = all.communication_wait_s = 0;
   for (const step_reply& one : by_rank) {
     all.seconds = std::max(all.seconds, one.seconds);
+    all.sent_bytes += one.sent_bytes;
+    all.communication_s += one.communication_s;
+    all.communication_wait_s += one.communication_wait_s;
   }
   return all;
+}
+
+/// What a model's ranks sent each other for an update, all ranks' added up, under names that comparisons of runs leave out.
+inline void add_communication(statistics& to, const std::string& model, const step_reply& stepped) {
+  if (stepped.sent_bytes == 0) {
+    return;  // one rank alone
+  }
+  to["rate/" + model + "_communicated_bytes"] = static_cast<double>(stepped.sent_bytes);
+  to["time/" + model + "_communication_s"] = stepped.communication_s;
+  to["time/" + model + "_communication_wait_s"] = stepped.communication_wait_s;
 }
 
 inline double per_second(double amount, double seconds) { return seconds > 0 ? amount / seconds : 0.0; }

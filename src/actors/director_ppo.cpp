@@ -222,6 +222,7 @@ task<statistics> director_state::update_policy(serve_reply batch) {
   out["policy/learning_rate"] = step.learning_rate;
   out["time/policy_train_s"] = learned.seconds;
   out["time/policy_step_s"] = stepped.seconds + ema_seconds;
+  add_communication(out, "policy", stepped);
   out["rate/policy_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
   co_return out;
 }
@@ -241,6 +242,7 @@ task<statistics> director_state::update_critic(serve_reply batch) {
   out["critic/learning_rate"] = step.learning_rate;
   out["time/critic_train_s"] = learned.seconds;
   out["time/critic_step_s"] = stepped.seconds;
+  add_communication(out, "critic", stepped);
   out["rate/critic_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
   co_return out;
 }

@@ -70,6 +70,7 @@ task<> director_state::supervised(supervised_plan plan) {
     line.values[model + "/learning_rate"] = step.learning_rate;
     line.values["time/train_s"] = learned.seconds;
     line.values["time/step_s"] = stepped.seconds;
+    add_communication(line.values, model, stepped);
     line.values["rate/train_tokens_per_s"] =
         per_second(static_cast<double>(served.tokens), learned.seconds + stepped.seconds);
     const auto every = static_cast<uint64_t>(plan.training.evaluate_every);

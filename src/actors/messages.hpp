@@ -198,10 +198,15 @@ template <class Inspector> auto inspect(Inspector& f, step_command& x) {
 struct step_reply {
   double gradient_norm = 0;  ///< before clipping
   double seconds = 0;
+  // Of the model's gradients, and of its weights in ZeRO stage 3, since the last step:
+  int64_t sent_bytes = 0;           ///< to other ranks
+  double communication_s = 0;       ///< operations were under way
+  double communication_wait_s = 0;  ///< of these, what was waited for
 };
 
 template <class Inspector> auto inspect(Inspector& f, step_reply& x) {
-  return f(caf::meta::type_name("step_reply"), x.gradient_norm, x.seconds);
+  return f(caf::meta::type_name("step_reply"), x.gradient_norm, x.seconds, x.sent_bytes, x.communication_s,
+           x.communication_wait_s);
 }
 
 /// What an iteration's experience is made into, and from which state. State goes with the command and comes back with

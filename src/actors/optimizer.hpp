@@ -24,8 +24,11 @@ struct optimizer_state {
   static inline const char* name = "optimizer";
 
   step_reply step(const step_command& command);
+  /// What the model's communicators have counted.
+  engine::traffic counted() const;
 
   optimizer_settings settings;
+  engine::traffic reported;  ///< counted until the last step
 };
 
 optimizer_actor::behavior_type optimizer(optimizer_actor::stateful_pointer<optimizer_state> self,

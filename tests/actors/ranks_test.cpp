@@ -30,6 +30,15 @@ static std::string text_of(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
+/// Each trained model's updates tell what its ranks sent each other.
+static void expect_traffic(const std::filesystem::path& run, bool any) {
+  const std::string metrics = text_of(run / "metrics.jsonl");
+  for (const char* model : {"policy", "critic", "reward"}) {
+    const std::string name = "\"rate/" + std::string(model) + "_communicated_bytes\"";
+    EXPECT_EQ(metrics.find(name) != std::string::npos, any) << name;
+  }
+}
+
 /// A run of one rank in which nothing dies, made once.
 class Ranks : public ::testing::Test {
 protected:
@@ -66,8 +75,10 @@ TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
       ASSERT_EQ(result.status, 0) << result.output;
       SCOPED_TRACE(std::to_string(ranks) + " ranks, ZeRO stage " + stage);
       expect_equal_to_one_rank(run);
+      expect_traffic(run, true);
     }
   }
+  expect_traffic(one_rank(), false);
 }
 
 TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {

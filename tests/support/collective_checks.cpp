@@ -431,6 +431,9 @@ findings check_traffic(engine::world& world) {
   if (!(sent.waited_s >= 0)) {
     found.push_back("waited less than nothing");
   }
+  if (!(sent.under_way_s > 0)) {
+    found.push_back("operations took no time");
+  }
   return found;
 }
 

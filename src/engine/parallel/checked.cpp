@@ -27,6 +27,10 @@ int64_t part_size(std::span<const int64_t> offset_R1, int rank) {
 
 constexpr auto float_bytes = static_cast<int64_t>(sizeof(float));
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 }  // namespace
 
 const char* to_string(operation_kind kind) {
@@ -73,13 +77,35 @@ public:
   void wait() override {
     const auto begin = std::chrono::steady_clock::now();
     inner_->wait();
-    const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - begin;
+    const double waited = seconds_since(begin);
     const std::lock_guard lock(counter_->mutex);
-    counter_->counted.waited_s += waited.count();
+    counter_->counted.waited_s += waited;
   }
 
 private:
   std::unique_ptr<pending::operation> inner_;
+  std::shared_ptr<counter> counter_;
+};
+
+/// Of an operation among those under way. Times when there is none do not count, nor does any time twice.
+class checked_communicator::presence {
+public:
+  explicit presence(std::shared_ptr<counter> count) : counter_(std::move(count)) {
+    const std::lock_guard lock(counter_->mutex);
+    if (counter_->under_way++ == 0) {
+      counter_->busy_since = std::chrono::steady_clock::now();
+    }
+  }
+  ~presence() {
+    const std::lock_guard lock(counter_->mutex);
+    if (--counter_->under_way == 0) {
+      counter_->counted.under_way_s += seconds_since(counter_->busy_since);
+    }
+  }
+  presence(const presence&) = delete;
+  presence& operator=(const presence&) = delete;
+
+private:
   std::shared_ptr<counter> counter_;
 };
 
@@ -125,6 +151,7 @@ pending checked_communicator::begin(call made, int64_t traffic::*kind, int64_t s
     const int64_t collective = made.collective() ? counter_->collectives++ : 0;
     made.number = made.collective() ? collective : counter_->counted.operations - 1 - counter_->collectives;
   }
+  made.under_way = std::make_shared<presence>(counter_);
   return pending(std::make_unique<timed>(start(std::move(made)), counter_));
 }
 
@@ -194,7 +221,11 @@ pending checked_communicator::receive(std::span<std::byte> data, int from, int t
 
 traffic checked_communicator::sent() const {
   const std::lock_guard lock(counter_->mutex);
-  return counter_->counted;
+  traffic now = counter_->counted;
+  if (counter_->under_way > 0) {
+    now.under_way_s += seconds_since(counter_->busy_since);
+  }
+  return now;
 }
 
 }  // namespace troupe::engine

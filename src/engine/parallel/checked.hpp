@@ -3,6 +3,7 @@
 
 #include "engine/parallel/communicator.hpp"
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,6 +26,7 @@ struct call {
   int64_t bytes = 0;  ///< broadcast, send, receive; reduce_scatter: of the part
   int peer = -1;      ///< root; receiver of a send, sender of a receive
   int tag = 0;
+  std::shared_ptr<const void> under_way;  ///< for the count of time: the operation ends when the last holder drops it
 
   bool collective() const { return kind != operation_kind::send && kind != operation_kind::receive; }
 };
@@ -59,8 +61,11 @@ private:
     mutable std::mutex mutex;
     traffic counted;
     int64_t collectives = 0;
+    int64_t under_way = 0;                               ///< operations
+    std::chrono::steady_clock::time_point busy_since{};  ///< where any is
   };
   class timed;
+  class presence;
 
   virtual std::unique_ptr<pending::operation> start(call made) = 0;
 

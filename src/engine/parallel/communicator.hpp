@@ -47,11 +47,14 @@ private:
   std::unique_ptr<operation> under_way_;
 };
 
-/// What a communicator has sent from this rank to others, in bytes, and how long this rank stood waiting for it.
+/// What a communicator has sent from this rank to others, in bytes, and how long that took. What of the time under way was
+/// not waited for is hidden behind compute.
 struct traffic {
   int64_t operations = 0;
   int64_t reduced = 0, gathered = 0, other = 0;  ///< bytes sent by reduce_scatter; all_gather; the rest
-  double waited_s = 0;                           ///< in pending::wait: what was not hidden behind compute
+  double under_way_s = 0;                        ///< at least one operation was, the wait for late peers included
+  double waited_s = 0;                           ///< in pending::wait
+  int64_t bytes() const { return reduced + gathered + other; }
 };
 
 class communicator {
