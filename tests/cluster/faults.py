@@ -92,6 +92,14 @@ def network_long(scene):
 
 
 def batch_host_dead(scene):
+    """Only the ranks can tell Slurm, so it must not come in the second in which srun is starting them (docs/cluster.md)."""
+    def ranks_have_reported():
+        events = scene.run.ledger()
+        attempt = max((event["attempt"] for event in events), default=0)
+        return any(event["attempt"] == attempt and event["event"] in ("phase_started", "recovered", "checkpoint")
+                   for event in events)
+
+    wait_until("ranks that know their supervisor", ranks_have_reported, 60)
     scene.mark()
     scene.cluster.tool("kill-node", scene.job.batch_host())
 
