@@ -189,7 +189,9 @@ def one_run(scene, waiting):
             waiting.remove(fault)
         if scene.rows and scene.rows[-1].verdict.startswith("FAILED"):
             break
-    wait_until(f"the end of {scene.run.folder.name}", scene.job.over, 180, pause=0.3)
+    # A job that has ended stays COMPLETING as long as a node that was cut off does not answer.
+    wait_until(f"the end of {scene.run.folder.name}",
+               lambda: scene.job.over() or (scene.run.finished() and scene.job.state() == "COMPLETING"), 180, pause=0.3)
 
 
 def check_run(scene, reference):
