@@ -196,7 +196,7 @@ def one_run(scene, waiting):
 
 def check_run(scene, reference):
     """Problems of a run that has ended."""
-    if (state := scene.job.state()) != "COMPLETED":
+    if (state := scene.job.state()) not in ("COMPLETED", "COMPLETING"):
         return [f"the job ended as {state}\n{scene.job.tail()}"]
     found = compare.differences(reference, scene.run.folder)
     uses = set(compare.prompt_uses(scene.run.folder).values())
@@ -258,7 +258,7 @@ def undisturbed(session, cluster, chance):
         wait_until("the undisturbed run", scene.job.over, 180, pause=0.2)
     except Timeout:
         pass
-    if (state := scene.job.state()) != "COMPLETED":
+    if (state := scene.job.state()) not in ("COMPLETED", "COMPLETING"):
         sys.exit(f"the undisturbed run ended as {state}\n{scene.job.tail()}")
     print(f"undisturbed: {time.time() - started:.1f} s\n\n{HEADER}")
     return scene.run.folder
