@@ -200,9 +200,11 @@ def controller_restarted(scene):
 def controller_away(scene):
     """A rank dies while slurmctld is not there to start a new step."""
     scene.cluster.tool("stop-ctld")
-    rank_killed(scene)
-    time.sleep(1.5)
-    scene.cluster.tool("start-ctld")
+    try:
+        rank_killed(scene)
+        time.sleep(1.5)
+    finally:  # the run may have ended meanwhile
+        scene.cluster.tool("start-ctld")
 
 
 def stranger(scene):
