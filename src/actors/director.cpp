@@ -68,8 +68,7 @@ task<> director_state::perform_phase(io::phase phase) {
 task<> director_state::set_stage(const std::string& phase) {
   const std::string name = phase;
   company_ = co_await ask_everyone<cast>(self_, settings_->stages, stage_atom_v, name);
-  cast_ = company_.front();
-  for (const std::string& line : cast_.notes) {
+  for (const std::string& line : company_.front().notes) {
     spdlog::info("{}: {}", name, line);
   }
   state_ = {.phase = name, .counter = 0, .values = {}};

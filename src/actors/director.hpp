@@ -82,9 +82,7 @@ private:
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
   task<> roll_back(std::string reason);
 
-  /// A part of rank 0's cast.
-  template <class Handle> Handle part(const caf::strong_actor_ptr& of) const { return caf::actor_cast<Handle>(of); }
-  /// The same part of every rank's cast, by rank: all of them compute, each its own share.
+  /// A part of every rank's cast, by rank: all of them compute, each its own share.
   template <class Handle> std::vector<Handle> everyone(caf::strong_actor_ptr cast::*part) const {
     std::vector<Handle> handles;
     for (const cast& one : company_) {
@@ -106,8 +104,7 @@ private:
   bool stopping_ = false;
   bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
-  std::vector<cast> company_;  ///< the casts of all ranks
-  actors::cast cast_;          ///< rank 0's
+  std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data, and the same parts in it
   phase_state state_;          ///< of the phase under way
   uint64_t checkpointed_ = 0;  ///< counter of the last checkpoint ordered
   std::optional<error> checkpoint_failure_;

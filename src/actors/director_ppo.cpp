@@ -103,7 +103,7 @@ task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequenc
 }
 
 task<statistics> director_state::score_all(caf::strong_actor_ptr cast::*by, std::string part_name, int64_t sequences) {
-  if (!(cast_.*by)) {
+  if (!(company_.front().*by)) {
     co_return statistics{};
   }
   // Reference, reward and critic answer score alike.
@@ -169,7 +169,7 @@ task<assemble_reply> director_state::assemble(uint64_t iteration, bool training,
 }
 
 task<statistics> director_state::evaluate_policy(uint64_t iteration) {
-  if (settings_->job.evaluation.prompts == 0 || cast_.held_out == 0) {
+  if (settings_->job.evaluation.prompts == 0 || company_.front().held_out == 0) {
     co_return statistics{};
   }
   // An evaluation belongs to its iteration, which has been learned from: a stop waits until it is recorded.
@@ -213,7 +213,7 @@ task<statistics> director_state::update_policy(serve_reply batch) {
   const step_command step{static_cast<uint64_t>(updates) + 1, rate};
   const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   double ema_seconds = 0;
-  if (cast_.ema) {
+  if (company_.front().ema) {
     const auto averages = everyone<ema_actor>(&cast::ema);
     const std::vector<double> folded = co_await ask_everyone<double>(self_, averages, fold_atom_v);
     ema_seconds = *std::max_element(folded.begin(), folded.end());

@@ -4,6 +4,7 @@
 #include "actors/launcher.hpp"
 #include "actors/options.hpp"
 #include "io/atomic_file.hpp"
+#include "kernels/base/host_name.hpp"
 
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -30,12 +31,6 @@ void keep_job(const io::run_directory& run, const io::job& job) {
     }
   }
   io::write_file_atomically(run.job(), io::job_text(job));
-}
-
-std::string host_name() {
-  char name[256] = {};
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 /// Signals that ask for a stop, blocked in every thread and taken by one.

@@ -9,6 +9,7 @@
 #include "actors/type_ids.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "io/run_directory.hpp"
+#include "kernels/base/host_name.hpp"
 
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -38,12 +39,6 @@ void die_with_parent(pid_t supervisor) {
   if (supervisor != 0 && ::getppid() != supervisor) {  // it died before the line above
     std::_Exit(exit_lost_supervisor);
   }
-}
-
-std::string host_name() {
-  char name[256] = {};
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 /// The most memory that this process held: what `troupe plan` predicted.

@@ -4,6 +4,7 @@
 #include "io/checkpoint_files.hpp"
 #include "io/hdf5.hpp"
 #include "kernels/base/error.hpp"
+#include "kernels/base/host_name.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -155,9 +156,7 @@ fs::path fresh_temporary(const fs::path& folder, const std::string& name) {
       fs::remove(entry.path(), ignored);
     }
   }
-  char host[256] = "";
-  ::gethostname(host, sizeof(host) - 1);
-  return folder / fmt::format("{}.{}-{}.tmp", name, host, ::getpid());
+  return folder / fmt::format("{}.{}-{}.tmp", name, host_name(), ::getpid());
 }
 
 void remove_manifest(const fs::path& folder) {

@@ -3,6 +3,7 @@
 #include "io/atomic_file.hpp"
 #include "io/mapped_file.hpp"
 #include "kernels/base/error.hpp"
+#include "kernels/base/host_name.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -50,12 +51,6 @@ void collect_leftovers(const fs::path& folder, std::vector<fs::path>& found) {
       collect_leftovers(entry.path(), found);
     }
   }
-}
-
-std::string host_name() {
-  char name[256] = "";
-  ::gethostname(name, sizeof(name) - 1);
-  return name;
 }
 
 std::string read_some(int descriptor) {

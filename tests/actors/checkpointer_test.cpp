@@ -1,13 +1,13 @@
 // Checkpoints of many ranks, written by one number of them and read by another.
 #include "actors/checkpointer.hpp"
 #include "kernels/base/random.hpp"
+#include "support/local_ranks.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <fstream>
-#include <thread>
 
 namespace troupe::actors {
 namespace {
@@ -105,17 +105,6 @@ std::vector<std::pair<std::span<float>, std::vector<float>>> arrays_of(rank_of_p
           {one.average->shard().span(), held(averaged, false)}};
 }
 
-void as_ranks(int ranks, const std::function<void(engine::world&)>& body) {
-  const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
-  std::vector<std::thread> threads;
-  for (const auto& one : worlds) {
-    threads.emplace_back([&body, &one] { body(*one); });
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-}
-
 /// All ranks write, then rank 0 commits.
 void write(const io::run_directory& run, int ranks, int zero) {
   const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
@@ -206,7 +195,7 @@ TEST(Checkpointer, SavesWholeModelsFromTheirShards) {
   std::vector<std::string> files;
   for (const auto& [ranks, zero] : {reader{1, 1}, reader{3, 1}, reader{3, 3}}) {
     const io::run_directory run = make_run(folder / ("run" + std::to_string(files.size())));
-    as_ranks(ranks, [&, zero = zero](engine::world& here) {
+    test::as_local_ranks(ranks, [&, zero = zero](engine::world& here) {
       rank_of_phase one(here, run, zero);
       for (const auto& [array, values] : arrays_of(one)) {
         std::copy(values.begin(), values.end(), array.begin());

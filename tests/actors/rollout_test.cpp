@@ -1,10 +1,9 @@
 // Rollouts on their way between ranks: what is sent arrives, and bytes that are no rollout are refused.
 #include "actors/rollout.hpp"
 #include "kernels/base/error.hpp"
+#include "support/local_ranks.hpp"
 
 #include <gtest/gtest.h>
-
-#include <thread>
 
 namespace troupe::actors {
 
@@ -65,27 +64,21 @@ TEST(Rollout, CutShortAtAnyByteItIsRefused) {
 }
 
 TEST(Rollout, EveryRankGetsTheSequencesOfAllInTheOrderOfTheirIds) {
-  auto worlds = engine::local_worlds(3, std::chrono::seconds(20));
   const std::vector<std::vector<uint64_t>> ids = {{12, 3}, {}, {7, 1, 20}};
-  std::vector<std::thread> ranks;
-  for (size_t r = 0; r < ids.size(); ++r) {
-    ranks.emplace_back([&, r] {
-      const auto group = worlds[r]->open("work");
-      rollout mine;
-      for (const uint64_t id : ids[r]) {
-        mine.push_back(sequence_of(id));
-      }
-      const rollout all = gather_rollout(*group, std::move(mine));
-      ASSERT_EQ(all.size(), 5U);
-      const std::vector<uint64_t> order = {1, 3, 7, 12, 20};
-      for (size_t i = 0; i < order.size(); ++i) {
-        expect_equal(all[i], sequence_of(order[i]));
-      }
-    });
-  }
-  for (std::thread& one : ranks) {
-    one.join();
-  }
+  const auto check = [&](engine::world& here) {
+    const auto group = here.open("work");
+    rollout mine;
+    for (const uint64_t id : ids[static_cast<size_t>(here.rank())]) {
+      mine.push_back(sequence_of(id));
+    }
+    const rollout all = gather_rollout(*group, std::move(mine));
+    ASSERT_EQ(all.size(), 5U);
+    const std::vector<uint64_t> order = {1, 3, 7, 12, 20};
+    for (size_t i = 0; i < order.size(); ++i) {
+      expect_equal(all[i], sequence_of(order[i]));
+    }
+  };
+  test::as_local_ranks(3, check, std::chrono::seconds(20));
 }
 
 }  // namespace troupe::actors

@@ -4,6 +4,7 @@
 #include "engine/train/scoring.hpp"
 #include "kernels/base/error.hpp"
 #include "kernels/base/random.hpp"
+#include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>
@@ -14,20 +15,12 @@
 #include <chrono>
 #include <cmath>
 #include <functional>
-#include <thread>
 
 namespace troupe::engine {
 namespace {
 
 void as_ranks(int ranks, const std::function<void(world&)>& body) {
-  const std::vector<std::unique_ptr<world>> worlds = local_worlds(ranks, std::chrono::milliseconds(20000));
-  std::vector<std::thread> threads;
-  for (const auto& one : worlds) {
-    threads.emplace_back([&body, &one] { body(*one); });
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
+  test::as_local_ranks(ranks, body, std::chrono::seconds(20));
 }
 
 packed_batch some_text(int64_t vocabulary, uint64_t stream) {

@@ -4,32 +4,18 @@
 #include "engine/train/accumulate.hpp"
 #include "kernels/base/error.hpp"
 #include "kernels/base/random.hpp"
+#include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 namespace troupe::engine {
 namespace {
-
-constexpr std::chrono::milliseconds patient{60000};
-
-void as_ranks(int ranks, const std::function<void(world&)>& body) {
-  const std::vector<std::unique_ptr<world>> worlds = local_worlds(ranks, patient);
-  std::vector<std::thread> threads;
-  for (const auto& one : worlds) {
-    threads.emplace_back([&body, &one] { body(*one); });
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-}
 
 packed_batch text_of(int64_t micro_batch, int64_t vocabulary) {
   packed_batch batch;
@@ -143,7 +129,7 @@ trained train(const plan_of_test& plan) {
   all.bytes.resize(static_cast<size_t>(plan.ranks));
   all.shards.resize(static_cast<size_t>(plan.ranks));
   std::mutex mutex;
-  as_ranks(plan.ranks, [&](world& here) { train_rank(here, plan, all, mutex); });
+  test::as_local_ranks(plan.ranks, [&](world& here) { train_rank(here, plan, all, mutex); });
   return all;
 }
 
@@ -247,7 +233,7 @@ TEST(LearnerMemory, FallsWithTheStage) {
 
 TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
   for (const int zero : {0, 1, 2, 3}) {
-    as_ranks(2, [zero](world& here) {
+    test::as_local_ranks(2, [zero](world& here) {
       thread_pool pool(1);
       context ctx{pool};
       test::loaded_model m = test::load_model("tiny/llama");
@@ -278,7 +264,7 @@ TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
 }
 
 TEST(LearnerOfRanksErrors, LanesMustBeAMultipleOfTheRanks) {
-  as_ranks(3, [](world& here) {
+  test::as_local_ranks(3, [](world& here) {
     const test::loaded_model m = test::load_model("tiny/llama");
     const communicator_ptr group = here.open("gradients");
     EXPECT_THROW(learner(m.net, {.lanes = 4}, group), error);
@@ -288,7 +274,7 @@ TEST(LearnerOfRanksErrors, LanesMustBeAMultipleOfTheRanks) {
 
 TEST(LearnerOfRanksErrors, ADroppedAccumulationLeavesNothingBehind) {
   for (const int zero : {0, 2}) {
-    as_ranks(2, [zero](world& here) {
+    test::as_local_ranks(2, [zero](world& here) {
       thread_pool pool(1);
       context ctx{pool};
       test::loaded_model m = test::load_model("tiny/llama");
