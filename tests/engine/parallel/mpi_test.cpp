@@ -73,7 +73,8 @@ TEST(MpiFaultTest, AStoppedPeerEndsTheOthersAtTheDeadlineWithTheOperationsName) 
 TEST(MpiErrorTest, AnotherNumberOfRanksIsRefused) {
   const outcome result = run_ranks(2, "checks", 3);
   EXPECT_EQ(result.status, 1);
-  EXPECT_EQ(count(result.output, "MPI has started 2 ranks, the job has 3"), 2U) << result.output;
+  // Every rank refuses, but mpirun may end the second before it has said so.
+  EXPECT_GE(count(result.output, "MPI has started 2 ranks, the job has 3"), 1U) << result.output;
 }
 
 TEST(MpiErrorTest, DifferentNamesAreRefused) {
