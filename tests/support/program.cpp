@@ -13,9 +13,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
@@ -24,9 +24,12 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 
+/// As much as can be read: a file of /proc fails in the middle when its process ends.
 static std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 static pid_t start(const std::vector<std::string>& arguments, const fs::path& output, const fs::path& input) {
