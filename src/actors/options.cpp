@@ -50,7 +50,8 @@ engine::schedule_settings schedule_of(const io::optimizer_options& options, int6
 }
 
 engine::pair_settings pair_loss_of(const io::reward_section& reward) {
-  return {.kind = reward.loss == io::reward_loss::span ? engine::pair_loss::span : engine::pair_loss::end_token};
+  return {.kind = reward.loss == io::reward_loss::span ? engine::pair_loss::span : engine::pair_loss::end_token,
+          .centring = reward.centring};
 }
 
 static engine::kl_estimator estimator_of(io::kl_estimator kind) {
