@@ -4,21 +4,14 @@
 #include "actors/material.hpp"
 #include "actors/task.hpp"
 #include "actors/type_ids.hpp"
+#include "support/stepped_actors.hpp"
 
 #include <caf/all.hpp>
-#include <caf/scheduler/test_coordinator.hpp>
 #include <gtest/gtest.h>
 
 namespace troupe::actors {
 
 namespace {
-
-struct config : caf::actor_system_config {
-  config() {
-    add_message_types<caf::id_block::troupe>();
-    set("scheduler.policy", caf::atom("testing"));
-  }
-};
 
 using scorer_actor = caf::typed_actor<caf::replies_to<score_atom, score_command>::with<score_reply>>;
 
@@ -73,7 +66,7 @@ struct asker_state {
 
 class Task : public ::testing::Test {
 protected:
-  void run() { dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler()).run(); }
+  void run() { actors.run(); }
 
   /// Starts the plan in an actor of its own and runs until nothing is left to do.
   asker_state& perform(const scorer_actor& of, int64_t sequences) {
@@ -94,13 +87,10 @@ protected:
     run();
     return *state;
   }
-  void TearDown() override {
-    caf::anon_send_exit(asker, caf::exit_reason::kill);
-    run();
-  }
+  void TearDown() override { actors.end(asker); }
 
-  config cfg;
-  caf::actor_system system{cfg};
+  test::stepped_actors actors;
+  caf::actor_system& system = actors.system();
   caf::actor asker;
   asker_state* state = nullptr;
 };
@@ -167,10 +157,9 @@ TEST_F(Task, SuspendedPlanDiesWithItsActor) {
 }
 
 TEST(LocalHandle, RefusesToBeSerialised) {
-  config cfg;
-  caf::actor_system system(cfg);
+  test::stepped_actors actors;
   std::vector<char> bytes;
-  caf::binary_serializer sink(system, bytes);
+  caf::binary_serializer sink(actors.system(), bytes);
   batch_handle handle{std::make_shared<example_batch>()};
   EXPECT_TRUE(sink(handle));  // an error, in CAF 0.17's way of saying it
 }
