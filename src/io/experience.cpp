@@ -67,6 +67,17 @@ template <class T> void write_flat(hdf5_file& file, const char* name, const std:
   file.write<T>(name, {static_cast<int64_t>(values.size())}, values);
 }
 
+/// A model whose tokens are bytes may answer with a NUL, where HDF5's strings end.
+std::vector<std::string> without_nul(std::vector<std::string> texts) {
+  constexpr std::string_view symbol = "\u2400";  // SYMBOL FOR NULL
+  for (std::string& text : texts) {
+    for (size_t at = text.find('\0'); at != std::string::npos; at = text.find('\0', at)) {
+      text.replace(at, 1, symbol);
+    }
+  }
+  return texts;
+}
+
 void write_data_sets(hdf5_file& file, const experience& e) {
   write_flat(file, "sequence_id", e.sequence_id_B);
   write_flat(file, "prompt_id", e.prompt_id_B);
@@ -82,8 +93,8 @@ void write_data_sets(hdf5_file& file, const experience& e) {
   write_flat(file, "reward_shaped", e.reward_shaped_A);
   write_flat(file, "advantage", e.advantage_A);
   if (!e.prompt_text_B.empty() || !e.answer_text_B.empty()) {
-    file.write_texts("text/prompt", e.prompt_text_B);
-    file.write_texts("text/answer", e.answer_text_B);
+    file.write_texts("text/prompt", without_nul(e.prompt_text_B));
+    file.write_texts("text/answer", without_nul(e.answer_text_B));
   }
 }
 

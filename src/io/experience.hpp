@@ -33,7 +33,7 @@ struct experience {
   std::vector<float> logprob_old_A, logprob_ref_A, value_A;  ///< natural log; value in score units
   std::vector<float> reward_raw_BS;                          ///< before scaling and clipping
   std::vector<float> reward_shaped_A, advantage_A;
-  std::vector<std::string> prompt_text_B, answer_text_B;  ///< both empty, or B each
+  std::vector<std::string> prompt_text_B, answer_text_B;  ///< both empty, or B each; in the file U+2400 stands for NUL
 
   int64_t sequences() const { return static_cast<int64_t>(sequence_id_B.size()); }
   int64_t answer_tokens() const { return static_cast<int64_t>(logprob_old_A.size()); }

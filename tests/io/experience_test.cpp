@@ -214,6 +214,14 @@ TEST(ExperienceTest, ContradictionsAreRefusedAndNothingIsWritten) {
   bad("top_p", [](auto& e) { e.top_p = 0; });
 }
 
+TEST(ExperienceTest, AnAnswerWithANulIsKept) {
+  const temporary_folder folder;
+  experience e = small();
+  e.answer_text_B[1] = std::string("a\0b\0", 4);
+  write_experience(folder / "e.h5", e);
+  EXPECT_EQ(read_experience(folder / "e.h5").answer_text_B[1], "a\u2400b\u2400");
+}
+
 TEST(ExperienceTest, ANumberThatIsNotFiniteCanBeKeptForInspection) {
   const temporary_folder folder;
   experience e = small();
