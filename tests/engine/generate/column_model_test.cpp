@@ -1,6 +1,7 @@
 #include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
 #include "kernels/base/error.hpp"
+#include "support/generation.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
 
@@ -14,24 +15,9 @@
 namespace troupe::engine {
 namespace {
 
-std::vector<int32_t> prompt_of(int64_t length, int64_t seed) {
-  std::vector<int32_t> ids{1};
-  for (int64_t i = 1; i < length; ++i) {
-    ids.push_back(static_cast<int32_t>(3 + (seed * 131 + i * i * 17) % 500));
-  }
-  return ids;
-}
-
-generation_request request_of(std::vector<uint64_t> ids, std::vector<int32_t> prompt, int64_t max_new_tokens) {
-  generation_request r;
-  r.sequence_ids = std::move(ids);
-  r.prompt = std::move(prompt);
-  r.max_new_tokens = max_new_tokens;
-  r.sampling.temperature = 0.9F;
-  r.sampling.top_k = 50;
-  r.seed = 5;
-  return r;
-}
+using test::expect_equal;
+using test::prompt_of;
+using test::request_of;
 
 std::vector<generation_request> mixed_requests() {
   return {request_of({10}, prompt_of(1, 1), 30), request_of({20, 21, 22}, prompt_of(70, 2), 12),
@@ -40,15 +26,6 @@ std::vector<generation_request> mixed_requests() {
 
 /// Few pages, so that sequences give way and are computed again: every rank must do the same then too.
 constexpr generator_settings narrow{.cache_pages = 5, .step_tokens = 48};
-
-void expect_equal(const std::vector<generated_sequence>& got, const std::vector<generated_sequence>& expected) {
-  ASSERT_EQ(got.size(), expected.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_EQ(got[i].sequence_id, expected[i].sequence_id);
-    EXPECT_EQ(got[i].ids, expected[i].ids);
-    EXPECT_EQ(got[i].logprobs, expected[i].logprobs);  // neither NaN nor -0 occurs, so equal is equal bits
-  }
-}
 
 std::vector<generated_sequence> generate_plainly(const transformer& net, const float* weights) {
   thread_pool pool{1};
