@@ -84,12 +84,6 @@ loaded_examples load_examples(const eval_options& options, const actors::model& 
   return out;
 }
 
-std::vector<int32_t> joined(const std::vector<int32_t>& prompt, const std::vector<int32_t>& answer) {
-  std::vector<int32_t> tokens = prompt;
-  tokens.insert(tokens.end(), answer.begin(), answer.end());
-  return tokens;
-}
-
 /// Per record: sum of - log p, and tokens. The interval is that of a ratio of two means over records (delta method).
 io::json_line perplexity(context& ctx, const actors::model& m, const std::vector<io::example>& examples,
                          bool all_tokens) {
@@ -99,7 +93,7 @@ io::json_line perplexity(context& ctx, const actors::model& m, const std::vector
   for (const io::example& one : examples) {
     engine::packed_batch batch;
     const int64_t counted_from = all_tokens ? 1 : std::max<int64_t>(1, static_cast<int64_t>(one.prompt.size()));
-    batch.add(joined(one.prompt, one.chosen), counted_from);
+    batch.add(one.prompt, one.chosen, counted_from);
     double total = 0;
     const auto logprobs = engine::answer_log_probs(ctx, m.net, m.weights.data(), batch, 1.0F);
     for (const float logprob : logprobs) {
@@ -147,8 +141,8 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
   double rejected = 0;
   for (const io::example& one : examples) {
     engine::packed_batch batch;
-    batch.add(joined(one.prompt, one.chosen), 1);
-    batch.add(joined(one.prompt, one.rejected), 1);
+    batch.add(one.prompt, one.chosen, 1);
+    batch.add(one.prompt, one.rejected, 1);
     const auto scores = engine::end_scores(ctx, m.net, m.weights.data(), batch);
     right += scores[0] > scores[1] ? 1 : 0;
     chosen += static_cast<double>(scores[0]);

@@ -63,9 +63,7 @@ int main(int argc, char** argv) {
     eng::packed_batch batch;
     eng::rollout_arrays rollout;
     for (const eng::generated_sequence& answer : eng::generate_all(ctx, generator, {request})) {
-      std::vector<int32_t> sequence = prompt;
-      sequence.insert(sequence.end(), answer.ids.begin(), answer.ids.end());
-      batch.add(sequence, static_cast<int64_t>(prompt.size()));
+      batch.add(prompt, answer.ids);
       rollout.logprob_old_A.insert(rollout.logprob_old_A.end(), answer.logprobs.begin(), answer.logprobs.end());
       rollout.answer_offset_B1.push_back(static_cast<int64_t>(rollout.logprob_old_A.size()));
       rollout.finished_B.push_back(answer.finish == eng::finish_reason::stop);

@@ -49,12 +49,6 @@ loader_state::examples loader_state::choose_held_out(int64_t count) const {
   return chosen;
 }
 
-static std::vector<int32_t> joined(const std::vector<int32_t>& prompt, const std::vector<int32_t>& answer) {
-  std::vector<int32_t> tokens = prompt;
-  tokens.insert(tokens.end(), answer.begin(), answer.end());
-  return tokens;
-}
-
 void loader_state::pack(const examples& chosen, example_batch& batch, serve_reply& reply, bool pairs, bool all_tokens,
                         int64_t token_budget) const {
   engine::packed_batch whole;
@@ -62,12 +56,11 @@ void loader_state::pack(const examples& chosen, example_batch& batch, serve_repl
   for (const io::example* one : chosen) {
     const auto prompt_length = static_cast<int64_t>(one->prompt.size());
     const int64_t learned_from = all_tokens || prompt_length == 0 ? 1 : prompt_length;
-    const std::vector<int32_t> tokens = joined(one->prompt, one->chosen);
-    whole.add(tokens, learned_from);
+    whole.add(one->prompt, one->chosen, learned_from);
     sources.push_back(static_cast<uint16_t>(one->source));
-    reply.loss_terms += pairs ? 1 : static_cast<int64_t>(tokens.size()) - learned_from;
+    reply.loss_terms += pairs ? 1 : prompt_length + static_cast<int64_t>(one->chosen.size()) - learned_from;
     if (pairs) {
-      whole.add(joined(one->prompt, one->rejected), learned_from);
+      whole.add(one->prompt, one->rejected, learned_from);
     }
   }
   reply.sequences = whole.sequences();

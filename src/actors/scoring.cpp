@@ -27,11 +27,8 @@ std::vector<sequence_handle> scoring_queue::take(int64_t count, int64_t token_bu
 
 engine::packed_batch pack(std::span<const sequence_handle> sequences) {
   engine::packed_batch batch;
-  std::vector<int32_t> tokens;
   for (const sequence_handle& one : sequences) {
-    tokens = one->prompt.tokens;
-    tokens.insert(tokens.end(), one->answer.begin(), one->answer.end());
-    batch.add(tokens, static_cast<int64_t>(one->prompt.tokens.size()));
+    batch.add(one->prompt.tokens, one->answer);
   }
   return batch;
 }

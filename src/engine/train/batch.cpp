@@ -4,8 +4,11 @@
 
 namespace troupe::engine {
 
-void packed_batch::add(std::span<const int32_t> tokens, int64_t prompt_length) {
-  token_N.insert(token_N.end(), tokens.begin(), tokens.end());
+void packed_batch::add(std::span<const int32_t> tokens, int64_t prompt_length) { add(tokens, {}, prompt_length); }
+
+void packed_batch::add(std::span<const int32_t> prompt, std::span<const int32_t> answer, int64_t prompt_length) {
+  token_N.insert(token_N.end(), prompt.begin(), prompt.end());
+  token_N.insert(token_N.end(), answer.begin(), answer.end());
   offset_B1.push_back(static_cast<int64_t>(token_N.size()));
   prompt_length_B.push_back(prompt_length);
 }

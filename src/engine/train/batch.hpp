@@ -19,6 +19,11 @@ struct packed_batch {
   std::vector<uint8_t> counts_N;    ///< SFT only: tokens to learn; empty: the answers
 
   void add(std::span<const int32_t> tokens, int64_t prompt_length);
+  /// A sequence in two pieces; `prompt_length` is not `prompt`'s where other tokens than the answer's are learned.
+  void add(std::span<const int32_t> prompt, std::span<const int32_t> answer, int64_t prompt_length);
+  void add(std::span<const int32_t> prompt, std::span<const int32_t> answer) {
+    add(prompt, answer, static_cast<int64_t>(prompt.size()));
+  }
   int64_t tokens() const { return static_cast<int64_t>(token_N.size()); }
   int64_t sequences() const { return static_cast<int64_t>(prompt_length_B.size()); }
   token_batch view() const { return {token_N, offset_B1, position_N}; }
