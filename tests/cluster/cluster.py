@@ -27,7 +27,8 @@ def wait_until(what, condition, seconds, pause=0.02):
 class Cluster:
     """Nodes node1..nodeN in namespaces of this machine. A context manager: leaving it ends them."""
 
-    def __init__(self, folder, nodes):
+    def __init__(self, folder, nodes, more_settings=""):
+        """`more_settings`: lines for slurm.conf."""
         self.folder = Path(folder)
         self.nodes = [f"node{i + 1}" for i in range(nodes)]
         self.batch_environment = {}
@@ -35,7 +36,7 @@ class Cluster:
         ident = next(i for i in range(101, 250) if f"mc{i}" not in taken)
         self.subnet = f"10.213.{ident}"
         self.environment = dict(os.environ, MINICLUSTER_DIR=str(self.folder), MINICLUSTER_ID=str(ident),
-                                SLURM_CONF=str(self.folder / "slurm.conf"))
+                                MINICLUSTER_EXTRA_CONF=more_settings, SLURM_CONF=str(self.folder / "slurm.conf"))
 
     def __enter__(self):
         try:
@@ -55,9 +56,9 @@ class Cluster:
             raise RuntimeError(f"minicluster {' '.join(words)}: {done.stdout}")
         return done.stdout
 
-    def slurm(self, *words, check=True):
+    def slurm(self, *words, check=True, cwd=ROOT):
         done = subprocess.run(words, env={**self.environment, **self.batch_environment}, capture_output=True, text=True,
-                              timeout=60, cwd=ROOT)
+                              timeout=60, cwd=cwd)
         if check and done.returncode != 0:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr}")
         return done.stdout.strip()
@@ -70,16 +71,29 @@ class Cluster:
                 if line.startswith("node") and "power=on" not in line]
 
     def restore_all(self):
-        """Every node on, connected and usable again."""
-        for node in self.nodes:
-            self.tool("restore-node", node)
+        """Every node on, connected and usable again; those that are so are left alone."""
+        for line in self.tool("status").splitlines():
+            if line.startswith("node") and "power=on  link=up" not in line:
+                self.tool("restore-node", line.split()[0])
 
-    def wait_idle(self):
-        """A job with a range of nodes takes the few that are ready rather than wait for the others."""
-        def idle():
-            return self.slurm("sinfo", "-h", "-N", "-o", "%T", check=False).split() == ["idle"] * len(self.nodes)
+    def states(self):
+        """What Slurm says of each node: idle, allocated, completing, ..."""
+        lines = self.slurm("sinfo", "-h", "-N", "-o", "%N %T", check=False).splitlines()
+        return dict(line.split() for line in lines)
 
-        wait_until("all nodes to be idle", idle, 60, pause=0.2)
+    def renew(self):
+        """All nodes idle, for a new job: one with a range of nodes takes the few that are ready rather than wait. A node
+        whose steps wait for the word of a node that died (60 s in Slurm) is switched off and on instead."""
+        self.restore_all()
+        idle = dict.fromkeys(self.nodes, "idle")
+        try:
+            wait_until("all nodes to be idle", lambda: self.states() == idle, 5, pause=0.2)
+        except Timeout:
+            for node, state in self.states().items():
+                if state != "idle":
+                    self.tool("kill-node", node)
+                    self.tool("restore-node", node)
+            wait_until("all nodes to be idle", lambda: self.states() == idle, 60, pause=0.2)
 
     def node_of(self, pid):
         """The node that a process of this machine lives in, or None."""
@@ -102,6 +116,13 @@ class Job:
     def __init__(self, cluster, script, options, arguments, log):
         self.cluster, self.log = cluster, Path(log)
         self.id = cluster.slurm("sbatch", "--parsable", *options, f"--output={log}", script, *arguments)
+
+    @classmethod
+    def submitted(cls, cluster, ident, log):
+        """One that exists already."""
+        job = cls.__new__(cls)
+        job.cluster, job.log, job.id = cluster, Path(log), ident
+        return job
 
     def details(self):
         try:

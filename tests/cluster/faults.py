@@ -1,6 +1,7 @@
 """The faults: what is done to a running job, and what is expected to follow."""
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from typing import Callable
@@ -69,8 +70,11 @@ def node_without_power(scene):
 def two_nodes_at_once(scene):
     nodes = some_other_nodes(scene, 2)
     scene.mark()
-    for node in nodes:
-        scene.cluster.tool("kill-node", node)
+    killers = [threading.Thread(target=scene.cluster.tool, args=("kill-node", node)) for node in nodes]
+    for killer in killers:
+        killer.start()
+    for killer in killers:
+        killer.join()
 
 
 def restore(scene):

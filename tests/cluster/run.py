@@ -173,7 +173,7 @@ def next_fault(scene, waiting, fresh):
 def one_run(scene, waiting):
     """Harms one run until it has finished or nothing is left to do. Removes what was done from `waiting`."""
     fresh = next_fault(scene, waiting, True) is not None
-    scene.cluster.wait_idle()
+    scene.cluster.renew()
     scene.submit(scene)
     while waiting:
         fault = next_fault(scene, waiting, fresh)
@@ -228,6 +228,11 @@ class Session:
         self.runs = folder / "runs"
         self.runs.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", self.runs], check=True)
+
+    def keep(self, run):
+        """Its ledger outlives it, and the file system that it is on, with --keep."""
+        if self.options.keep and (run.folder / "ledger.jsonl").exists():
+            shutil.copy(run.folder / "ledger.jsonl", self.folder / f"{run.folder.name}.ledger.jsonl")
 
     def close(self):
         subprocess.run(["umount", self.runs], check=False)
@@ -298,12 +303,12 @@ def test(session, cluster, chance):
             problems.append(f"{problem}\n{scene.job.tail()}")
         finally:
             scene.job.cancel()
+            session.keep(scene.run)
         rows += scene.rows
         problems += [line(row) + "\n" + scene.job.tail() for row in scene.rows if row.verdict.startswith("FAILED")]
         print(f"{scene.run.folder.name}: {'NOT EQUAL' if problems else 'equal to the undisturbed run'}", flush=True)
         if not problems:
             shutil.rmtree(scene.run.folder)
-            cluster.restore_all()
     survived = sum(row.verdict.startswith("ok") for row in rows)
     print(f"\n{survived} of {wanted} faults survived in {number} runs")
     for problem in problems:
