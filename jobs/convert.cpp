@@ -1,34 +1,71 @@
 // troupe convert SOURCE TARGET: any model that Troupe reads, as a Hugging Face folder.
 #include "io/convert.hpp"
 
+#include "actors/checkpoint_model.hpp"
 #include "io/array_types.hpp"
+#include "io/model_folder.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
+#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <string>
+#include <utility>
 
 namespace troupe {
 
 namespace po = boost::program_options;
 
+namespace {
+
+/// Float32 as the checkpoint has it; another type by way of a folder beside the target.
+io::conversion_report convert_checkpoint(const std::string& source, std::string name, const std::string& target,
+                                         dtype type) {
+  if (name.empty()) {
+    name = actors::models_in(source).front();
+  }
+  const std::filesystem::path folder = std::filesystem::absolute(target).lexically_normal();
+  if (type == dtype::f32) {
+    const actors::model_ptr saved = actors::save_checkpointed(source, name, folder);
+    return {.tensors = static_cast<int64_t>(io::model_folder::open(folder).tensor_names().size()),
+            .parameters = saved->net.layout().parameter_count()};
+  }
+  const std::filesystem::path beside = folder.parent_path() / ("." + folder.filename().string() + ".f32");
+  actors::save_checkpointed(source, name, beside);
+  const io::conversion_report report = io::convert_model(beside, folder, type);
+  std::filesystem::remove_all(beside);
+  return report;
+}
+
+}  // namespace
+
 int convert_command(int argc, char** argv) {
   std::string type;
+  std::string name;
   po::options_description options("Options");
-  options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16");
+  options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16")(
+      "model", po::value(&name), "of a checkpoint: policy, policy-ema, critic or reward (the phase's own)");
   po::variables_map values;
   if (!parse_arguments(
           argc, argv,
           "troupe convert SOURCE TARGET [options]\n\n"
           "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a model folder with\n"
-          "safetensors or pytorch_model.bin) as a Hugging Face folder TARGET. An older TARGET is replaced.\n",
+          "safetensors or pytorch_model.bin, or a checkpoint in its run: RUN/checkpoints/PHASE/update-000030) as a\n"
+          "Hugging Face folder TARGET. An older TARGET is replaced.\n",
           options, {"SOURCE", "TARGET"}, values)) {
     return exit_ok;
   }
   const std::string source = required_argument(values, "SOURCE");
   const std::string target = required_argument(values, "TARGET");
-  const io::conversion_report report = io::convert_model(source, target, io::parse_float_type(type));
+  const dtype wanted = io::parse_float_type(type);
+  const bool checkpoint = actors::is_checkpoint(source);
+  if (!name.empty() && !checkpoint) {
+    throw error(errc::bad_argument, "--model {}: {} is no checkpoint, and holds one model", name, source);
+  }
+  const io::conversion_report report =
+      checkpoint ? convert_checkpoint(source, name, target, wanted) : io::convert_model(source, target, wanted);
   fmt::print("{}: {} tensors, {} parameters, {}\n", target, report.tensors, report.parameters, type);
   return exit_ok;
 }

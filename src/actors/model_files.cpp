@@ -95,6 +95,10 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
   return made.shape;
 }
 
+model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
+  return make_blank(io::model_folder::open_shape(folder), head, nullptr).shape;
+}
+
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");

@@ -44,6 +44,9 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine
 model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
                        engine::communicator_ptr group = nullptr);
 
+/// The shape of `folder` with weights of zeros, for whoever has them from elsewhere.
+model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
+
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
 /// `pad_token`: pad_token_id of a scalar-head model whose config.json names none.
 /// Errors  io_failure.
