@@ -7,6 +7,7 @@ int chat_command(int argc, char** argv);
 int convert_command(int argc, char** argv);
 int eval_command(int argc, char** argv);
 int generate_command(int argc, char** argv);
+int guard_command(int argc, char** argv);
 int inspect_command(int argc, char** argv);
 int plan_command(int argc, char** argv);
 int run_command(int argc, char** argv);

@@ -31,6 +31,7 @@ constexpr command commands[] = {
     {"inspect", troupe::inspect_command, "PATH: what a model, checkpoint, experience file or run holds"},
     {"convert", troupe::convert_command, "SOURCE TARGET: GGUF or Hugging Face to a Hugging Face folder"},
     {"worker", troupe::worker_command, nullptr},
+    {"guard", troupe::guard_command, nullptr},
 };
 
 void print_help(std::FILE* to) {

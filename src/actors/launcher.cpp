@@ -226,6 +226,27 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   return start;
 }
 
+launch_command guard_command_for(const std::vector<std::string>& hosts, const std::vector<std::string>& guard) {
+  if (hosts.empty() || guard.empty()) {
+    throw error(errc::bad_argument, "guards need hosts and a program: {} hosts", hosts.size());
+  }
+  launch_command start;
+  start.argv = {"srun",
+                "--overlap",
+                "--overcommit",
+                "--no-kill",
+                "--kill-on-bad-exit=0",
+                "--mpi=none",
+                fmt::format("--nodes={}", hosts.size()),
+                fmt::format("--ntasks={}", hosts.size()),
+                fmt::format("--nodelist={}", fmt::join(hosts, ",")),
+                "--export=ALL",
+                "--input=none",
+                "--quiet"};
+  start.argv.insert(start.argv.end(), guard.begin(), guard.end());
+  return start;
+}
+
 int stop_signal(launcher_kind kind) { return kind == launcher_kind::child ? SIGKILL : SIGTERM; }
 
 std::vector<std::string> hosts_command(const allocation& given) {

@@ -109,6 +109,10 @@ struct launch_command {
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root);
 
+/// The command that starts a guard (guard.hpp) on each of these hosts. It outlives the loss of hosts (--no-kill).
+/// Errors  bad_argument: no hosts, or an empty guard.
+launch_command guard_command_for(const std::vector<std::string>& hosts, const std::vector<std::string>& guard);
+
 /// What ends an attempt at once: SIGKILL for a child; SIGTERM for mpirun and srun, which kill their ranks (stopped ones
 /// too) and end. Killed themselves, mpirun leaves its ranks to notice (about 1 s, a stopped rank never does), and srun
 /// leaves them to the nodes' daemons.

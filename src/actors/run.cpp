@@ -95,12 +95,23 @@ run_result run_job(const run_settings& settings) {
                                     "--threads",
                                     std::to_string(plan.threads_per_rank)};
   };
+  const auto guard = [&, port] {
+    return std::vector<std::string>{settings.program.string(),
+                                    "guard",
+                                    "--run",
+                                    std::filesystem::absolute(run.root()).string(),
+                                    "--host",
+                                    host,
+                                    "--port",
+                                    std::to_string(*port)};
+  };
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
       supervisor, supervisor_settings{.job = settings.job,
                                       .run = run,
                                       .given = given,
                                       .command = command,
+                                      .guard = guard,
                                       .metrics = on_metrics,
                                       .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
   *port = publish(caf::actor_cast<caf::actor>(on_duty), address);

@@ -16,6 +16,8 @@ using namespace std::chrono_literals;
 
 constexpr double patience_with_launcher_s = 1;
 constexpr double patience_with_late_ranks_s = 5;
+constexpr auto patience_with_hosts = 1200ms;  // a lost first packet is sent again after a second
+constexpr auto patience_with_start = 1500ms;  // then the hosts are asked whether they are still there
 
 static double seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -84,6 +86,7 @@ void supervisor_state::start_attempt() {
     attempt_ = static_cast<uint64_t>(settings_->run.begin_attempt());
     result_.reset();
     failure_.clear();
+    probe_hosts();
     started_ = clock::now();
     const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
     plan_ = choose(settings_->given, placement_of(settings_->job), excluded_hosts(), cores);
@@ -92,6 +95,7 @@ void supervisor_state::start_attempt() {
       return;
     }
     launch();
+    keep_guards();
   } catch (const std::exception& failure) {
     finish({outcome::failed, failure.what()});
   }
@@ -120,6 +124,28 @@ void supervisor_state::launch() {
         caf::anon_send(target, exited_atom_v, attempt, int32_t{status});
       },
       command.extra);
+}
+
+/// Guards are started once, and anew when a host is lost: with one missing, Slurm would take long to end their step.
+void supervisor_state::keep_guards() {
+  if (!probe_) {
+    return;
+  }
+  std::vector<std::string> hosts = settings_->given->hosts;
+  const std::set<std::string> excluded = excluded_hosts();
+  std::erase_if(
+      hosts, [&](const std::string& host) { return host == settings_->given->batch_host || excluded.contains(host); });
+  if (hosts.empty() || hosts == guarded_) {
+    return;
+  }
+  if (guards_) {
+    guards_->signal(SIGTERM);
+  }
+  guards_before_ = std::move(guards_);
+  guarded_ = hosts;
+  guards_ = std::make_unique<child_process>(guard_command_for(hosts, settings_->guard()).argv, [](int status) {
+    spdlog::debug("the guards have ended: {}", describe_exit(status));
+  });
 }
 
 caf::result<note_atom> supervisor_state::welcome(const hello& words) {
@@ -233,6 +259,42 @@ void supervisor_state::note_exit(uint64_t attempt, int32_t wait_status) {
   restart_or_give_up();
 }
 
+/// What srun needs of a host: that its slurmd answers. Slurm itself may find out only minutes later.
+void supervisor_state::prepare_probe() {
+  if (!settings_->given || settings_->given->hosts.size() < 2) {
+    return;
+  }
+  try {
+    if (const auto port = slurmd_port(output_of({"timeout", "5", "scontrol", "show", "config"}))) {
+      std::vector<std::string> hosts = settings_->given->hosts;
+      std::erase(hosts, settings_->given->batch_host);
+      probe_.emplace(hosts, *port);
+      probe_->start();
+    }
+  } catch (const error& failure) {  // without it a dead host costs a launch that fails
+    spdlog::warn("cannot ask Slurm for the port of its daemons: {}", failure.what());
+  }
+}
+
+/// Before ranks are started: which hosts answer now?
+void supervisor_state::probe_hosts() {
+  if (!probe_) {
+    prepare_probe();
+  }
+  if (probe_) {
+    if (probe_->age() > 2 * patience_with_hosts) {
+      probe_->start();
+    }
+    probe_->wait(patience_with_hosts);
+    silent_hosts_ = probe_->silent();
+  }
+}
+
+bool supervisor_state::plan_has_silent_host() const {
+  return std::any_of(plan_.hosts.begin(), plan_.hosts.end(),
+                     [this](const host_share& one) { return silent_hosts_.contains(one.host); });
+}
+
 /// Several nodes may have gone at once, and the last of them a moment after the first.
 void supervisor_state::suspect_silent_hosts() {
   if (settings_->given) {
@@ -267,6 +329,7 @@ void supervisor_state::look_for_lost_hosts() {
 std::set<std::string> supervisor_state::excluded_hosts() const {
   std::set<std::string> hosts = hosts_.excluded(clock::now());
   hosts.insert(lost_hosts_.begin(), lost_hosts_.end());
+  hosts.insert(silent_hosts_.begin(), silent_hosts_.end());
   return hosts;
 }
 
@@ -307,6 +370,9 @@ void supervisor_state::condemn(io::ledger_kind kind, int64_t rank, const std::st
   spdlog::warn("{}: {}", who, reason);
   dismiss_director();
   condemned_ = clock::now();
+  if (probe_) {
+    probe_->start();  // the answers are there when the next attempt is laid out
+  }
   if (child_) {
     child_->signal(stop_signal(plan_.kind));
   }
@@ -335,12 +401,20 @@ void supervisor_state::restart_or_give_up() {
   spdlog::info("restarting from the last checkpoint ({} of {} tries)", failures_in_a_row_,
                settings_->job.recovery.restarts);
   if (ranks_.complete()) {
+    failed_launches_ = 0;
+    start_attempt();
+    return;
+  }
+  probe_hosts();
+  if (plan_has_silent_host()) {  // which the next plan leaves out: the launch need not fail again
     start_attempt();
     return;
   }
   look_for_lost_hosts();
-  // The launch itself failed: a node may be coming back, or Slurm not be done with the last step.
-  const auto pause = std::min<std::chrono::milliseconds>(failures_in_a_row_ * 1s, 10s);
+  // The launch itself failed: a rank may have died by chance; if it happens again, a node may be coming back, or Slurm
+  // not be done with the last step.
+  ++failed_launches_;
+  const auto pause = std::min<std::chrono::milliseconds>(failed_launches_ == 1 ? 250ms : failed_launches_ * 1s, 10s);
   child_.reset();
   self_->delayed_send(self_, pause, retry_atom_v);
 }
@@ -378,15 +452,7 @@ void supervisor_state::look_at_deadlines() {
     return;
   }
   if (!ranks_.complete()) {
-    const double waited = seconds(now - started_);
-    // Ranks start together: those that are much later than the first will not come.
-    const bool overdue = ranks_.first_report() &&
-                         seconds(now - *ranks_.first_report()) > limits.silence_deadline_s + patience_with_late_ranks_s;
-    if (waited > limits.start_deadline_s || overdue) {
-      suspect_unheard_hosts();
-      condemn(io::ledger_kind::worker_hung, ranks_.unheard().front(),
-              fmt::format("waited {:.1f} s for its first word", waited), {{"seconds", waited}});
-    }
+    look_at_start(now);
     return;
   }
   if (const auto [rank, silence] = ranks_.longest_silence(now); silence > limits.silence_deadline_s) {
@@ -398,6 +464,30 @@ void supervisor_state::look_at_deadlines() {
   if (const auto [rank, standstill] = ranks_.longest_standstill(now); standstill > limits.worker_deadline_s) {
     condemn(io::ledger_kind::worker_hung, rank, fmt::format("no progress for {:.1f} s", standstill),
             {{"seconds", standstill}});
+  }
+}
+
+/// Ranks are being started. A host that dies now makes srun wait for long, and the ranks of the others too.
+void supervisor_state::look_at_start(clock::time_point now) {
+  const io::recovery_section& limits = settings_->job.recovery;
+  const double waited = seconds(now - started_);
+  // Ranks start together: those that are much later than the first will not come.
+  const bool overdue = ranks_.first_report() &&
+                       seconds(now - *ranks_.first_report()) > limits.silence_deadline_s + patience_with_late_ranks_s;
+  if (waited > limits.start_deadline_s || overdue) {
+    suspect_unheard_hosts();
+    condemn(io::ledger_kind::worker_hung, ranks_.unheard().front(),
+            fmt::format("waited {:.1f} s for its first word", waited), {{"seconds", waited}});
+    return;
+  }
+  if (!probe_ || now - started_ < patience_with_start || probe_->age() < patience_with_start) {
+    return;
+  }
+  silent_hosts_ = probe_->silent();
+  probe_->start();
+  if (plan_has_silent_host()) {
+    condemn(io::ledger_kind::worker_failed, -1,
+            fmt::format("hosts that do not answer: {}", fmt::join(silent_hosts_, ", ")));
   }
 }
 
@@ -423,6 +513,7 @@ void supervisor_state::finish(run_result result) {
   }
   settings_->on_end(std::move(result));
   child_.reset();
+  guards_.reset();
   dismiss_director();
   self_->quit();
 }

@@ -8,6 +8,7 @@
 
 #include "actors/child_process.hpp"
 #include "actors/director.hpp"
+#include "actors/host_probe.hpp"
 #include "actors/launcher.hpp"
 #include "actors/metrics.hpp"
 #include "actors/rank_watch.hpp"
@@ -62,6 +63,7 @@ struct supervisor_settings {
   io::run_directory run;
   std::optional<allocation> given;  ///< by Slurm
   worker_command command;
+  std::function<std::vector<std::string>()> guard;  ///< the command line of a guard
   metrics_actor metrics;
   std::function<void(run_result)> on_end;  ///< called once, from the supervisor's thread
 };
@@ -78,6 +80,7 @@ private:
 
   void start_attempt();
   void launch();
+  void keep_guards();
   void begin_direction();
   caf::result<note_atom> welcome(const hello& words);
   void note_beat(const beat& sign);
@@ -91,6 +94,10 @@ private:
   /// it is; negative: unknown.
   void condemn(io::ledger_kind kind, int64_t rank, const std::string& reason,
                std::vector<std::pair<std::string, key_value>> fields = {});
+  void look_at_start(clock::time_point now);
+  void prepare_probe();
+  void probe_hosts();
+  bool plan_has_silent_host() const;
   void suspect_silent_hosts();
   void suspect_unheard_hosts();
   void look_for_lost_hosts();
@@ -108,14 +115,19 @@ private:
   uint64_t attempt_ = 0;
   launch_plan plan_;
   std::unique_ptr<child_process> child_;
+  std::unique_ptr<child_process> guards_, guards_before_;
+  std::vector<std::string> guarded_;  ///< the hosts that guards_ were started on
   director_actor director_;
   rank_watch ranks_;
   host_records hosts_;
+  std::optional<host_probe> probe_;       ///< in an allocation of several hosts
+  std::set<std::string> silent_hosts_;    ///< that did not answer the last probe
   std::set<std::string> lost_hosts_;      ///< that the job no longer has
   std::optional<attempt_result> result_;  ///< of this attempt's director
   std::string failure_;                   ///< why this attempt was condemned
   clock::time_point started_, result_time_, failed_, condemned_;
   int64_t failures_in_a_row_ = 0;
+  int64_t failed_launches_ = 0;  ///< in a row
   int32_t stop_signal_ = 0;
   bool over_ = false;
 };

@@ -97,13 +97,11 @@ void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) 
 }
 
 /// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves the job
-/// running on the others for ever, and only one of them can put it back into the queue: a shell that takes this process's
-/// place does so, unless the script lives and ends it first.
-[[noreturn]] void leave_without_supervisor(int rank) {
-  if (const auto given = read_allocation(current_environment())) {
-    const std::string patience = std::to_string(5 + 2 * rank);  // one rank after another: the first ends the rest
-    ::execlp("sh", "sh", "-c", "sleep \"$0\"; for i in 1 2 3 4 5; do scontrol requeue \"$1\" && exit; sleep 5; done",
-             patience.c_str(), given->job_id.c_str(), nullptr);
+/// running on the others for ever: a guard takes this process's place, and puts the job back into the queue.
+[[noreturn]] void leave_without_supervisor(const worker_settings& settings) {
+  if (read_allocation(current_environment())) {
+    ::execl("/proc/self/exe", "troupe", "guard", "--run", settings.run.c_str(), "--host", settings.host.c_str(),
+            nullptr);
   }
   std::_Exit(exit_lost_supervisor);
 }
@@ -133,12 +131,12 @@ std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
 }
 
 /// A worker whose supervisor cannot be reached may be the only one who knows that the batch host has died.
-caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& settings, int32_t rank) {
+caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& settings) {
   try {
     return connect(system, settings.host, settings.port, 10s);
   } catch (const error& failure) {
     spdlog::warn("{}", failure.what());
-    leave_without_supervisor(rank);
+    leave_without_supervisor(settings);
   }
 }
 
@@ -157,7 +155,7 @@ void run_worker(const worker_settings& settings) {
   on->pulse.begin("idle");
 
   // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
-  const caf::actor supervisor = reach_supervisor(system, settings, rank);
+  const caf::actor supervisor = reach_supervisor(system, settings);
   const stage_actor on_stage = system.spawn<caf::detached>(
       stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .join = [settings] {
                               return join_ranks(settings);
@@ -174,7 +172,7 @@ void run_worker(const worker_settings& settings) {
   if (wait_for_end(self, supervisor, on_stage) == exit_lost_supervisor) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
-    leave_without_supervisor(rank);
+    leave_without_supervisor(settings);
   }
   if (rank == 0) {
     log_peak();

@@ -428,4 +428,17 @@ TEST(ChildProcess, SignalsReachTheWholeGroup) {
   EXPECT_TRUE(WIFSIGNALED(status));
 }
 
+TEST(GuardCommand, StartsOneGuardOnEachHostAndOutlivesTheLossOfOne) {
+  const strings words = guard_command_for({"node2", "node4"}, {"/opt/troupe", "guard"}).argv;
+  EXPECT_EQ(words.front(), "srun");
+  EXPECT_TRUE(has(words, "--no-kill"));
+  EXPECT_TRUE(has(words, "--overlap"));
+  EXPECT_TRUE(has(words, "--nodes=2"));
+  EXPECT_TRUE(has(words, "--ntasks=2"));
+  EXPECT_TRUE(has(words, "--nodelist=node2,node4"));
+  EXPECT_EQ(strings(words.end() - 2, words.end()), strings({"/opt/troupe", "guard"}));
+  EXPECT_NE(refusal([] { guard_command_for({}, {"/opt/troupe", "guard"}); }), "");
+  EXPECT_NE(refusal([] { guard_command_for({"node2"}, {}); }), "");
+}
+
 }  // namespace troupe::actors

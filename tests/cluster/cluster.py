@@ -190,7 +190,7 @@ class Run:
         return any(event["event"] == "run_finished" for event in self.ledger())
 
     def processes(self, verb):
-        """Pids of this run's `troupe worker`s, or of its `troupe run`; zombies left out."""
+        """Pids of this run's `troupe worker`s, of its `troupe run`, or of its `troupe guard`s; zombies left out."""
         found = []
         wanted = str(self.folder).encode()
         for entry in os.listdir("/proc"):
@@ -209,6 +209,9 @@ class Run:
 
     def supervisors(self):
         return self.processes(b"run")
+
+    def guards(self):
+        return self.processes(b"guard")
 
     def control_port(self):
         for pid in self.workers():

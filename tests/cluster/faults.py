@@ -96,16 +96,22 @@ def network_long(scene):
 
 
 def batch_host_dead(scene):
-    """Only the ranks can tell Slurm, so it must not come in the second in which srun is starting them (docs/cluster.md)."""
-    def ranks_have_reported():
-        events = scene.run.ledger()
-        attempt = max((event["attempt"] for event in events), default=0)
-        return any(event["attempt"] == attempt and event["event"] in ("phase_started", "recovered", "checkpoint")
-                   for event in events)
-
-    wait_until("ranks that know their supervisor", ranks_have_reported, 60)
+    """With several nodes only a guard can tell Slurm: a host that dies before there is one, in the job's first second, takes
+    the job along (docs/cluster.md)."""
+    if scene.ranks > 1:
+        wait_until("guards", scene.run.guards, 60)
     scene.mark()
     scene.cluster.tool("kill-node", scene.job.batch_host())
+
+
+def batch_host_dead_in_recovery(scene):
+    """While no rank is left or none is there yet."""
+    wait_until("guards", scene.run.guards, 60)
+    host = scene.job.batch_host()
+    rank_killed(scene)
+    time.sleep(scene.random.uniform(0.0, 0.6))
+    scene.mark()
+    scene.cluster.tool("kill-node", host)
 
 
 def during_checkpoint(scene):
@@ -243,6 +249,7 @@ TABLE = [
     Fault("node without network, short", network_short, 2, maybe=True, ranks=2),
     Fault("node without network, long", network_long, 2, nodes=1, ranks=2, heal=restore),
     Fault("batch host dead", batch_host_dead, 1, requeue=True, nodes=1, heal=restore),
+    Fault("batch host dead, no ranks", batch_host_dead_in_recovery, 1, requeue=True, nodes=1, ranks=2, heal=restore),
     Fault("two nodes at once", two_nodes_at_once, 1, nodes=2, ranks=3, heal=restore),
     Fault("during a checkpoint", during_checkpoint, 3),
     Fault("during a recovery", during_recovery, 3),
