@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+"""The batch scripts of slurm/ on a real Slurm cluster on this machine (minicluster), and long runs in slices.
+
+    tests/cluster/scripts.py --troupe build/release/troupe [--cuts 10] [--seed 1] [--only NAME] [--keep]
+
+A run is cut by the signal that comes before its time is over, by Slurm's own time limit, and by jobs of a queue that pushes it
+out of its nodes. It must end in the same bytes as a run of the same script that nobody cuts. So must the phases as a chain of
+jobs, and each task of a sweep. Needs root, the packages of the [cluster] section of packages.txt, and python3-h5py. Prints a
+table: cuts, starts of the job, updates that were done again. Exit status 0 if all is equal.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import compare
+from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
+
+NODES = 3
+QUEUES = """PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=spare Nodes=ALL MaxTime=INFINITE PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10"""
+RESOURCES = ["--cpus-per-task=2", "--mem=1000M"]
+# Long enough for ten slices on a quick machine.
+LONG = ["--pairs.prompts-per-iteration", "24", "--sft.updates", "24", "--reward.updates", "24", "--ppo.iterations", "24"]
+RECOVERY = ["--recovery.silence-deadline-s", "5", "--recovery.start-deadline-s", "30"]
+
+
+class Bench:
+    """The cluster, the folder of all runs, and the command of the job."""
+
+    def __init__(self, cluster, folder, options):
+        self.cluster, self.folder, self.options = cluster, folder, options
+        self.random = random.Random(options.seed)
+        self.job = os.path.relpath(options.job, ROOT)
+
+    def run(self, name):
+        return Run(self.folder / "runs" / name)
+
+    def submit(self, script, run, slurm, troupe):
+        return Job(self.cluster, f"slurm/{script}.sbatch", [*RESOURCES, *slurm],
+                   [self.job, "--run.dir", str(run.folder), *RECOVERY, *troupe], self.folder / f"{run.folder.name}.log")
+
+    def finish(self, job, run, seconds):
+        """Waits for the job's end. Problems, as text."""
+        def ended():
+            run.watch_metrics()
+            return job.over() or (run.finished() and job.state() == "COMPLETING")
+
+        wait_until(f"the end of {run.folder.name}", ended, seconds, pause=0.2)
+        if (state := job.state()) not in ("COMPLETED", "COMPLETING"):
+            raise Timeout(f"{run.folder.name} ended as {state}")
+
+    def uncut(self, script, slurm, troupe, name):
+        run = self.run(name)
+        if not run.finished():
+            self.cluster.renew()
+            self.finish(self.submit(script, run, slurm, troupe), run, 300)
+        return run
+
+
+def worked_after(run, attempt):
+    """Something has been done in a later attempt than this."""
+    run.watch_metrics()
+    return any(record[0] > attempt for record in run.seen) or run.finished()
+
+
+def by_signal(bench, job):
+    """What `--signal=B:USR1@120` sends when the time is nearly over."""
+    bench.cluster.slurm("scancel", "--batch", "--signal=USR1", job.id)
+
+
+def by_pushing_out(bench, job):
+    """A job of a queue with a higher priority wants all nodes."""
+    bench.cluster.slurm("sbatch", "--parsable", "--partition=urgent", f"--nodes={NODES}", "--exclusive",
+                        "--output=/dev/null", "--wrap=sleep 0.5")
+
+
+def restarts(job):
+    return int(job.details().get("Restarts", 0))
+
+
+def cut(bench, job, run, how, last):
+    """Cuts the job once it works in a later attempt than `last`, and waits until it is back in the queue. The attempt that was
+    cut, or None where the run was over before."""
+    wait_until("work to cut", lambda: worked_after(run, last), 120)
+    time.sleep(bench.random.uniform(0.0, 1.2))
+    if run.finished():
+        return None
+    attempt, before = run.attempt(), restarts(job)
+    how(bench, job)
+    wait_until("the requeue", lambda: restarts(job) > before or run.finished(), 90, pause=0.1)
+    return None if run.finished() else attempt
+
+
+def redone(run):
+    """Updates that are in more than one attempt's records."""
+    counters = [(phase, counter) for _, phase, counter, _ in run.seen]
+    return len(counters) - len(set(counters))
+
+
+def slices(script, slurm, troupe, hows):
+    """A test: the run is cut in turn in each of these ways."""
+    def test(bench, name):
+        whole = bench.uncut(script, slurm, troupe, f"{script}-whole")
+        run = bench.run(name)
+        bench.cluster.renew()
+        job = bench.submit(script, run, slurm, troupe)
+        cuts, attempt = 0, 0
+        while cuts < bench.options.cuts and attempt is not None:
+            attempt = cut(bench, job, run, hows[cuts % len(hows)], attempt)
+            cuts += attempt is not None
+        bench.finish(job, run, 200)
+        problems = compare.differences(whole.folder, run.folder)
+        if cuts < bench.options.cuts:
+            problems.append(f"the run ended after {cuts} cuts: give it more to do")
+        return f"{cuts} cuts, {restarts(job) + 1} starts, {redone(run)} updates done again", problems
+
+    return test
+
+
+def time_limit(bench, name):
+    """Slurm itself sends the signal, up to half a minute after each start, since it looks at limits twice a minute."""
+    script, slurm, troupe = "preemptible", ["--partition=spare"], [*LONG[:-1], "96"]
+    whole = bench.uncut(script, slurm, troupe, f"{script}-longer-whole")
+    run = bench.run(name)
+    bench.cluster.renew()
+    job = bench.submit(script, run, [*slurm, "--time=1", "--signal=B:USR1@56"], troupe)
+    bench.finish(job, run, 400)
+    problems = compare.differences(whole.folder, run.folder)
+    if restarts(job) == 0:
+        problems.append("Slurm has not cut the run: give it more to do")
+    return f"{restarts(job)} cuts, {redone(run)} updates done again", problems
+
+
+def chain(bench, name):
+    """phases.sh: a job per phase, each after the one before."""
+    whole = bench.uncut("one-node", ["--nodes=1"], [], "one-node-whole")
+    run = bench.run(name)
+    bench.cluster.renew()
+    environment = {"SBATCH": f"{' '.join(RESOURCES)} --output={bench.folder / name}.log slurm/one-node.sbatch"}
+    done = subprocess.run([ROOT / "slurm/phases.sh", bench.job, "pairs sft reward ppo", "--run.dir", str(run.folder)], cwd=ROOT,
+                          env={**bench.cluster.environment, **bench.cluster.batch_environment, **environment},
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return "", [done.stderr]
+    last = Job.submitted(bench.cluster, done.stdout.split()[-1], bench.folder / f"{name}.log")
+    bench.finish(last, run, 120)
+    return f"{len(done.stdout.splitlines())} jobs", compare.differences(whole.folder, run.folder)
+
+
+def sweep(bench, name):
+    """An array of three seeds, the job's own among them."""
+    whole = bench.uncut("one-node", ["--nodes=1"], [], "one-node-whole")
+    bench.cluster.renew()
+    place = bench.folder / "submitted-from"  # the script makes its runs below the folder that it is submitted from
+    place.mkdir()
+    (place / "slurm").symlink_to(ROOT / "slurm")
+    log = bench.folder / f"{name}-%a.log"
+    ident = bench.cluster.slurm("sbatch", "--parsable", "--array=6-8", *RESOURCES, f"--output={log}", "slurm/sweep.sbatch",
+                                str(bench.options.job.resolve()), cwd=place)
+    runs = {seed: Run(place / "runs" / f"sweep-{ident}" / str(seed)) for seed in (6, 7, 8)}
+    for seed, run in runs.items():
+        bench.finish(Job.submitted(bench.cluster, f"{ident}_{seed}", log), run, 120)
+    problems = compare.differences(whole.folder, runs[7].folder)
+    if not compare.differences(runs[6].folder, runs[8].folder):
+        problems.append("two seeds gave the same run")
+    return f"{len(runs)} tasks", problems
+
+
+THREE_RANKS = ["--place.ranks", "3", *LONG]
+TESTS = {
+    "chain of phases": chain,
+    "sweep": sweep,
+    "one node, pushed out": slices("preemptible", ["--partition=spare"], LONG, [by_pushing_out]),
+    "three nodes, both in turn": slices("several-nodes", ["--partition=spare", f"--nodes={NODES}"], THREE_RANKS,
+                                        [by_signal, by_pushing_out]),
+    "one node, time limit": time_limit,
+}
+
+
+def test(bench):
+    good = True
+    for name, one in TESTS.items():
+        if bench.options.only not in name:
+            continue
+        started = time.time()
+        folder = name.replace(" ", "-").replace(",", "")
+        try:
+            told, problems = one(bench, folder)
+        except (Timeout, RuntimeError) as problem:
+            log = bench.folder / f"{folder}.log"
+            told, problems = "", [str(problem), log.read_text()[-4000:] if log.exists() else "(no log)"]
+        print(f"{name:<28} {time.time() - started:5.0f} s  {'FAILED' if problems else 'equal'}  {told}", flush=True)
+        for problem in problems:
+            print(problem)
+        good = good and not problems
+    return good
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--troupe", type=Path, default=ROOT / "build/release/troupe")
+    parser.add_argument("--job", type=Path, default=ROOT / "tests/data/jobs/tiny.ini")
+    parser.add_argument("--cuts", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the moments of the cuts (default: new ones)")
+    parser.add_argument("--only", default="", help="only tests with this in their name")
+    parser.add_argument("--keep", action="store_true", help="keep logs, runs and the cluster's state")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    if os.geteuid() != 0:
+        sys.exit("needs root: the nodes are namespaces with network interfaces of their own")
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit("ended by SIGTERM"))  # so that the nodes end too
+    folder = Path(tempfile.mkdtemp(prefix="troupe-scripts-"))
+    (folder / "runs").mkdir()
+    print(f"seed {options.seed}, {NODES} nodes, in {folder}", flush=True)
+    started = time.time()
+    try:
+        with Cluster(folder / "cluster", NODES, QUEUES) as cluster:
+            cluster.batch_environment = {"TROUPE": str(options.troupe.resolve())}
+            good = test(Bench(cluster, folder, options))
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"{time.time() - started:.0f} s")
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
