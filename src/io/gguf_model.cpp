@@ -60,7 +60,7 @@ public:
 
 private:
   std::string architecture() const {
-    const std::string name = file_.require<std::string>("general.architecture");
+    std::string name = file_.require<std::string>("general.architecture");
     if (name != "llama" && name != "qwen2") {
       throw error(errc::unsupported, "{}: general.architecture is \"{}\": llama and qwen2 can be translated",
                   file_.where(), printable(name));
@@ -247,7 +247,7 @@ std::string config_of(const gguf_file& file, const llama_sizes& sizes, int64_t v
 
 }  // namespace
 
-imported_model import_gguf(std::shared_ptr<const gguf_file> file) {
+imported_model import_gguf(const std::shared_ptr<const gguf_file>& file) {
   const llama_sizes sizes = sizes_reader(*file).read();
   struct source {
     std::string name;

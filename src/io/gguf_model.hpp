@@ -28,6 +28,6 @@ struct imported_model {
 /// not_found, unsupported (another architecture, experts, partial rotary, a tokenizer other than
 /// byte-level BPE, a tensor without a place): each names the key or tensor.
 /// Source  llama.cpp, convert_hf_to_gguf.py.
-imported_model import_gguf(std::shared_ptr<const gguf_file> file);
+imported_model import_gguf(const std::shared_ptr<const gguf_file>& file);
 
 }  // namespace troupe::io

@@ -200,7 +200,7 @@ private:
 }  // namespace
 
 std::map<std::string, std::string> tokenizer_files_of(const gguf_file& file) {
-  const std::string model = file.require<std::string>("tokenizer.ggml.model");
+  const auto& model = file.require<std::string>("tokenizer.ggml.model");
   if (model != "gpt2") {
     throw error(errc::unsupported,
                 "{}: tokenizer.ggml.model is \"{}\"; only byte-level BPE (\"gpt2\") can be "

@@ -139,7 +139,7 @@ public:
 
   meeting_ptr join(call made) {
     std::unique_lock lock(mutex_);
-    const meeting_ptr at = made.collective() ? collective(made) : point_to_point(made);
+    meeting_ptr at = made.collective() ? collective(made) : point_to_point(made);
     const size_t slot = slot_of(made);
     at->calls[slot] = std::move(made);
     ++at->arrived;
@@ -350,6 +350,7 @@ std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::millise
   }
   const auto groups = std::make_shared<local_groups>();
   std::vector<std::unique_ptr<world>> worlds;
+  worlds.reserve(static_cast<size_t>(ranks));
   for (int r = 0; r < ranks; ++r) {
     worlds.push_back(std::make_unique<local_world>(groups, r, ranks, deadline));
   }
