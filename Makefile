@@ -1,5 +1,5 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages cluster-packages demo test test-asan test-tsan test-cluster bench fuzz format check-format lint smollm2 clean
+.PHONY: all packages cluster-packages demo test test-asan test-tsan test-cluster test-slurm bench fuzz format check-format lint smollm2 clean
 
 PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
 CLUSTER_PACKAGES := $(shell sed -e '1,/^\# \[cluster\]/d' -e 's/\#.*//' packages.txt)
@@ -49,6 +49,13 @@ test-cluster: cluster-packages
 	cmake --build build/release --target troupe
 	$(SUDO) tests/cluster/run.py --troupe build/release/troupe --ranks $(RANKS) --faults $(FAULTS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
+
+# The batch scripts of slurm/ on such a cluster: runs cut into ten slices by signals, time limits and other jobs, a chain of
+# phases, a sweep. Needs root, takes about ten minutes.
+test-slurm: cluster-packages
+	cmake --preset release
+	cmake --build build/release --target troupe
+	$(SUDO) tests/cluster/scripts.py --troupe build/release/troupe $(if $(SEED),--seed $(SEED))
 
 # Fuzzes everything that parses bytes, SECONDS each.
 SECONDS ?= 60

@@ -88,8 +88,10 @@ std::string resources(const batch_job& batch) {
   line(range ? fmt::format("--nodes={}-{}", batch.nodes_least, batch.nodes_most)
              : fmt::format("--nodes={}", batch.nodes_most),
        range ? "from place.min-nodes up: what was requeued may start on fewer" : "");
-  line(fmt::format("--ntasks-per-node={}", batch.ranks_per_node), "ranks, " + std::to_string(batch.ranks) + " in all");
-  line(fmt::format("--cpus-per-task={}", batch.cpus_per_rank), "threads of a rank");
+  // Not by --ntasks-per-node: with it Slurm gives the least of a range of nodes, and no spare.
+  line(fmt::format("--cpus-per-task={}", batch.ranks_per_node * batch.cpus_per_rank),
+       fmt::format("of a node: {} of {} ranks, {} threads each", batch.ranks_per_node, batch.ranks,
+                   batch.cpus_per_rank));
   line(fmt::format("--mem={}G", batch.memory_gib), batch.memory_reason);
   line("--time=" + batch.time, batch.time_reason);
   if (!batch.partition.empty()) {

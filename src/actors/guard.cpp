@@ -20,10 +20,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto patience_at_start = 30s;
-constexpr auto patience_with_script = 5s;  // the end of the batch script ends the guards too
+constexpr auto patience_with_script = 3s;  // the end of the batch script ends the guards too
 constexpr auto between_guards = 2s;
 constexpr auto patience_with_answer = 1200ms;
-constexpr int tries = 10;
+constexpr int questions = 3;
+constexpr int tries = 15;
 
 /// Returns when the supervisor is out of reach. False: it never was within.
 bool watch_supervisor(caf::actor_system& system, const guard_settings& settings, std::chrono::milliseconds patience) {
@@ -46,7 +47,10 @@ bool host_answers(const std::string& host) {
     return false;
   }
   host_probe probe({host}, *port);
-  probe.wait(patience_with_answer);
+  for (int i = 0; i < questions && !probe.answered(host); ++i) {
+    probe.start();
+    probe.wait(patience_with_answer);
+  }
   return probe.answered(host);
 }
 

@@ -175,10 +175,27 @@ def sweep(bench, name):
     return f"{len(runs)} tasks", problems
 
 
+def submitted(bench, name):
+    """troupe submit writes a script of its own, and hands it to Slurm."""
+    whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], ["--place.ranks", str(NODES)], "several-nodes-whole")
+    run = bench.run(name)
+    bench.cluster.renew()
+    told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES), "--place.min-nodes", "2",
+                               "--cpus-per-rank", "2", "--time", "10", "--run.dir", str(run.folder))
+    job = Job.submitted(bench.cluster, told.split()[-1], bench.folder / f"{name}.log")
+    bench.finish(job, run, 120)
+    problems = compare.differences(whole.folder, run.folder)
+    hosts = next(event["hosts"] for event in run.ledger() if event["event"] == "attempt_started")
+    if len(hosts.split()) != NODES:
+        problems.append(f"not all nodes of the range were given: {hosts}")
+    return f"on {hosts}", problems
+
+
 THREE_RANKS = ["--place.ranks", "3", *LONG]
 TESTS = {
     "chain of phases": chain,
     "sweep": sweep,
+    "troupe submit": submitted,
     "one node, pushed out": slices("preemptible", ["--partition=spare"], LONG, [by_pushing_out]),
     "three nodes, both in turn": slices("several-nodes", ["--partition=spare", f"--nodes={NODES}"], THREE_RANKS,
                                         [by_signal, by_pushing_out]),

@@ -61,7 +61,7 @@ TEST_F(Submit, ADryRunPrintsTheScriptAndLeavesNothing) {
               "--partition=long", "--account", "physics", "--sft.updates", "20"});
   ASSERT_EQ(result.status, 0) << result.output;
   for (const char* line :
-       {"#SBATCH --nodes=3-4 ", "#SBATCH --ntasks-per-node=2 ", "#SBATCH --time=2-12 ", "#SBATCH --partition=long\n",
+       {"#SBATCH --nodes=3-4 ", "#SBATCH --cpus-per-task=16 ", "#SBATCH --time=2-12 ", "#SBATCH --partition=long\n",
         "#SBATCH --account=physics\n", "#SBATCH --no-kill ", "#SBATCH --requeue ", "#SBATCH --open-mode=append ",
         "#SBATCH --signal=B:USR1@120 ", "troupe_run() {", "scontrol requeue", "--sft.updates 20", "--place.ranks 8"}) {
     EXPECT_TRUE(contains(result.output, line)) << line << "\n" << result.output;
