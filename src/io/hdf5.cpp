@@ -467,6 +467,9 @@ hdf5_file hdf5_file::create(const fs::path& path, int64_t user_block_bytes) {
   const library_lock lock;
   const place at{path, true, "create", root_name};
   const handle access = access_properties(at);
+  // No buffer for small pieces: HDF5 writes it when the data set is closed, and where the disk is full for that moment
+  // only, the piece is lost and nothing later fails.
+  at.check(H5Pset_sieve_buf_size(access, 0));
   const handle creation(at.check_id(H5Pcreate(H5P_FILE_CREATE)), H5Pclose);
   at.check(H5Pset_obj_track_times(creation, 0));
   at.check(H5Pset_userblock(creation, static_cast<hsize_t>(user_block_bytes)));
