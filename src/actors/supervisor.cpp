@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <csignal>
 #include <thread>
+#include <utility>
 
 namespace troupe::actors {
 
@@ -16,6 +17,7 @@ using namespace std::chrono_literals;
 
 constexpr double patience_with_launcher_s = 1;
 constexpr double patience_with_late_ranks_s = 5;
+constexpr auto longest_nap = 1s;
 constexpr auto patience_with_hosts = 1200ms;  // a lost first packet is sent again after a second
 constexpr auto patience_with_start = 1500ms;  // then the hosts are asked whether they are still there
 
@@ -438,6 +440,10 @@ void supervisor_state::look_at_deadlines() {
   }
   const io::recovery_section& limits = settings_->job.recovery;
   const auto now = clock::now();
+  const bool late = now - std::exchange(last_look_, now) > longest_nap;
+  if (late) {  // this process itself stood still, on a disk or a busy machine: signs of life lie unread in its mailbox
+    return;
+  }
   if (!failure_.empty()) {  // condemned: a launcher that waits for a dead node is not waited for
     if (seconds(now - condemned_) > patience_with_launcher_s) {
       child_->signal(SIGKILL);

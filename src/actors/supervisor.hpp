@@ -125,7 +125,7 @@ private:
   std::set<std::string> lost_hosts_;      ///< that the job no longer has
   std::optional<attempt_result> result_;  ///< of this attempt's director
   std::string failure_;                   ///< why this attempt was condemned
-  clock::time_point started_, result_time_, failed_, condemned_;
+  clock::time_point started_, result_time_, failed_, condemned_, last_look_;
   int64_t failures_in_a_row_ = 0;
   int64_t failed_launches_ = 0;  ///< in a row
   int32_t stop_signal_ = 0;
