@@ -25,6 +25,8 @@ from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
 NODES = 3
 QUEUES = """PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+PartitionName=warned Nodes=ALL MaxTime=INFINITE PriorityTier=1 GraceTime=30
 PartitionName=spare Nodes=ALL MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10"""
 RESOURCES = ["--cpus-per-task=2", "--mem=1000M"]
@@ -106,8 +108,9 @@ def redone(run):
     return len(counters) - len(set(counters))
 
 
-def slices(script, slurm, troupe, hows):
-    """A test: the run is cut in turn in each of these ways."""
+def slices(script, slurm, troupe, hows, most_redone=None):
+    """A test: the run is cut in turn in each of these ways. Without `most_redone` (of all cuts together) each cut may cost what
+    was not saved yet."""
     def test(bench, name):
         whole = bench.uncut(script, slurm, troupe, f"{script}-whole")
         run = bench.run(name)
@@ -121,6 +124,8 @@ def slices(script, slurm, troupe, hows):
         problems = compare.differences(whole.folder, run.folder)
         if cuts < bench.options.cuts:
             problems.append(f"the run ended after {cuts} cuts: give it more to do")
+        if most_redone is not None and redone(run) > most_redone:
+            problems.append(f"{redone(run)} updates were done again")
         return f"{cuts} cuts, {restarts(job) + 1} starts, {redone(run)} updates done again", problems
 
     return test
@@ -197,6 +202,8 @@ TESTS = {
     "sweep": sweep,
     "troupe submit": submitted,
     "one node, pushed out": slices("preemptible", ["--partition=spare"], LONG, [by_pushing_out]),
+    "three nodes, warned before": slices("several-nodes", ["--partition=warned", f"--nodes={NODES}"], THREE_RANKS,
+                                         [by_pushing_out], most_redone=0),
     "three nodes, both in turn": slices("several-nodes", ["--partition=spare", f"--nodes={NODES}"], THREE_RANKS,
                                         [by_signal, by_pushing_out]),
     "one node, time limit": time_limit,
