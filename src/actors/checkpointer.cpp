@@ -65,7 +65,7 @@ io::checkpoint_content checkpointer_state::live(const phase_state& state) const 
   io::checkpoint_content content;
   for (const checkpointed_model& one : settings_->models) {
     engine::learner& learner = *one.trained->learner;
-    const auto rows = learner.plan()->rows(rank());
+    const auto rows = learner.plan()->rows(learner.rank());
     const bool whole = learner.whole_moments();
     add_rows(content, one.name + "/weights", rows, one.trained->of->weights.data(), true);
     add_rows(content, one.name + "/first_moment", rows, learner.first_moment().data(), whole);
@@ -73,7 +73,7 @@ io::checkpoint_content checkpointer_state::live(const phase_state& state) const 
     content.integers[one.name + "/updates"] = learner.updates();
   }
   if (settings_->average) {
-    const auto rows = settings_->average->plan().rows(rank());
+    const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
     add_rows(content, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
   }
   for (const auto& [name, value] : state.values) {
@@ -163,16 +163,17 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
     learner.discard();
     const auto all = all_rows(one.trained->of->net.layout());
     const bool whole = learner.whole_moments();
-    const auto needed = whole ? all : learner.plan()->rows(rank());
+    const auto needed = whole ? all : learner.plan()->rows(learner.rank());
     engine::rank_weights& weights = one.trained->of->weights;
-    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(rank()) : all, weights.data(),
-              true);
+    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
+              weights.data(), true);
     read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
     read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
-    learner.set_updates(reader.integer(one.name + "/updates"));
+    const int writer = reader.writer(one.name + "/weights/" + all.front().of->name);
+    learner.set_updates(reader.integer(one.name + "/updates", writer));
   }
   if (settings_->average) {
-    const auto rows = settings_->average->plan().rows(rank());
+    const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
     read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
   }
 }
@@ -206,28 +207,34 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
   return state;
 }
 
-std::vector<std::string> checkpointer_state::save() {
-  const operation_scope scope(settings_->on->pulse, "save models");
-  std::vector<std::string> paths;
-  for (const saved_model& one : settings_->saved) {
-    const aligned_buffer<float> average =
-        one.average ? one.average->gathered(settings_->group) : aligned_buffer<float>();
-    engine::gathered_weights own(one.of->weights);
-    if (!one.average && rank() == 0) {
-      own.hold_all(settings_->on->ctx);
-    } else if (!one.average) {
-      own.pass_by(settings_->on->ctx);
-    }
-    settings_->on->pulse.touch();
-    if (rank() != 0) {
-      continue;
-    }
+/// Takes part in a model's saving; its first rank writes it. Says whether this rank did.
+bool checkpointer_state::save(const saved_model& one) const {
+  const bool writes = !one.group || one.group->rank() == 0;
+  const aligned_buffer<float> average = one.average ? one.average->gathered(one.group) : aligned_buffer<float>();
+  engine::gathered_weights own(one.of->weights);
+  if (!one.average && writes) {
+    own.hold_all(settings_->on->ctx);
+  } else if (!one.average) {
+    own.pass_by(settings_->on->ctx);
+  }
+  settings_->on->pulse.touch();
+  if (writes) {
     settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
     const auto target = settings_->run.model(one.name);
     std::filesystem::create_directories(target.parent_path());
     save_model(*one.of, one.average ? average.data() : one.of->weights.data(), target, one.pad_token);
     settings_->on->pulse.touch();
-    paths.push_back(std::filesystem::relative(target, settings_->run.root()).string());
+  }
+  return writes;
+}
+
+std::vector<std::string> checkpointer_state::save_all() const {
+  const operation_scope scope(settings_->on->pulse, "save models");
+  std::vector<std::string> paths;
+  for (const saved_model& one : settings_->saved) {
+    if (save(one)) {
+      paths.push_back(std::filesystem::relative(settings_->run.model(one.name), settings_->run.root()).string());
+    }
   }
   return paths;
 }
@@ -246,7 +253,7 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
       guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
       guarded([self](locate_atom) { return self->state.locate(); }),
       guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
-      guarded([self](save_atom) { return self->state.save(); }),
+      guarded([self](save_atom) { return self->state.save_all(); }),
   };
 }
 

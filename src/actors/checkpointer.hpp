@@ -33,7 +33,8 @@ using checkpointer_actor = caf::typed_actor<
     caf::replies_to<locate_atom>::with<located_checkpoint>,
     // Fills this rank's arenas from it; where none was found there is nothing to do. Answers with the director's state.
     caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
-    // Collective: rank 0 writes the phase's models as Hugging Face folders and answers with their paths.
+    // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the paths
+    // of what this rank wrote.
     caf::replies_to<save_atom>::with<std::vector<std::string>>>;
 
 /// A trained model as checkpoints name it: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/....
@@ -46,6 +47,7 @@ struct checkpointed_model {
 struct saved_model {
   std::string name;
   model_ptr of;
+  engine::communicator_ptr group;                   ///< of the model's ranks; null: one alone
   std::shared_ptr<engine::weight_average> average;  ///< null: the model's own weights
   int64_t pad_token = 0;                            ///< for a scalar head
 };
@@ -58,7 +60,7 @@ struct checkpointer_settings {
   int64_t keep = 3;
   std::map<std::string, std::string> digests;  ///< of job, models and data
   device_ptr on;
-  std::vector<checkpointed_model> models;
+  std::vector<checkpointed_model> models;           ///< that are on this rank
   std::shared_ptr<engine::weight_average> average;  ///< of the first model; null: none
   std::vector<saved_model> saved;
 };
@@ -74,9 +76,10 @@ public:
   durable_report commit(const commit_command& command);
   located_checkpoint locate();
   phase_state restore(const located_checkpoint& from);
-  std::vector<std::string> save();
+  std::vector<std::string> save_all() const;
 
 private:
+  bool save(const saved_model& one) const;
   io::checkpoint_content live(const phase_state& state) const;
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();

@@ -16,7 +16,7 @@
 namespace troupe::actors {
 
 using critic_actor = caf::typed_actor<
-    // A finished sequence from the policy, queued.
+    // A finished sequence, queued: this rank's share, from replay.
     caf::reacts_to<sequence_handle>,
     // A minibatch from replay, kept until a command names it.
     caf::reacts_to<minibatch_handle>,

@@ -6,6 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace troupe::actors {
@@ -73,6 +74,15 @@ task<> director_state::set_stage(const std::string& phase) {
   }
   state_ = {.phase = name, .counter = 0, .values = {}};
   checkpointed_ = 0;
+}
+
+bool director_state::has(caf::strong_actor_ptr cast::*part) const {
+  return std::any_of(company_.begin(), company_.end(), [part](const cast& one) { return one.*part != nullptr; });
+}
+
+bool director_state::share_ranks(caf::strong_actor_ptr cast::*one, caf::strong_actor_ptr cast::*other) const {
+  return std::any_of(company_.begin(), company_.end(),
+                     [=](const cast& rank) { return rank.*one != nullptr && rank.*other != nullptr; });
 }
 
 task<> director_state::restore(const std::string& phase) {
@@ -174,8 +184,10 @@ task<> director_state::await_durable() {
 task<> director_state::save_models() {
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const auto paths = co_await ask_everyone<std::vector<std::string>>(self_, checkpointers, save_atom_v);
-  for (const std::string& path : paths.front()) {
-    spdlog::info("{}: saved {}", state_.phase, (settings_->run.root() / path).string());
+  for (const std::vector<std::string>& of_rank : paths) {
+    for (const std::string& path : of_rank) {
+      spdlog::info("{}: saved {}", state_.phase, (settings_->run.root() / path).string());
+    }
   }
   note("phase_finished", state_.phase, state_.counter);
 }

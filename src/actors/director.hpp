@@ -1,10 +1,11 @@
 /// The director of an attempt: turns the job's phases into commands to the ranks' casts. It holds no tensors; what it
 /// keeps (counters, controller state, running moments) is a few numbers that go into each checkpoint. The plan of each
 /// phase is a coroutine that reads from top to bottom (task.hpp): director_supervised.cpp, director_pairs.cpp,
-/// director_ppo.cpp.
+/// director_ppo.cpp, and director_rollout.cpp for what the last two share.
 #pragma once
 
 #include "actors/metrics.hpp"
+#include "actors/side_by_side.hpp"
 #include "actors/stage.hpp"
 #include "actors/task.hpp"
 #include "actors/type_ids.hpp"
@@ -13,6 +14,7 @@
 
 #include <caf/all.hpp>
 
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -48,6 +50,17 @@ public:
 private:
   /// What a supervised phase (sft, reward) does differently from the other.
   struct supervised_plan;
+  /// A rollout under way, for the plans that work on it side by side.
+  struct rollout_progress;
+  using shared_rollout = std::shared_ptr<rollout_progress>;
+  using shared_statistics = std::shared_ptr<statistics>;
+  /// A part of the cast that scores sequences.
+  struct scoring_part {
+    caf::strong_actor_ptr cast::*by = nullptr;
+    std::string name;
+  };
+  /// Parts that share ranks, and so score one after the other.
+  using crew = std::vector<scoring_part>;
 
   // Plans. Each ends early, leaving a checkpoint, when a stop is requested.
   task<> perform();
@@ -70,26 +83,38 @@ private:
   task<statistics> evaluate_held_out(caf::strong_actor_ptr cast::*trainee);
   task<serve_reply> serve(serving what, uint64_t counter);
 
-  // PPO.
+  // Rollouts.
   task<statistics> roll_out(serving prompts, uint64_t draw);
-  task<statistics> generate_all(uint64_t batch_id, int64_t sequences);
-  task<statistics> score_all(caf::strong_actor_ptr cast::*by, std::string part, int64_t sequences);
+  task<> generate(serve_reply served, shared_rollout on);
+  task<> generate_all(serve_reply served, shared_rollout on);
+  task<> hand_over(shared_rollout on);
+  task<> score(crew parts, shared_rollout on);
+  task<> score_waiting(scoring_part part, shared_rollout on);
+  std::vector<crew> crews() const;
+
+  // PPO.
   task<assemble_reply> assemble(uint64_t iteration, bool training, std::string keep);
   task<statistics> evaluate_policy(uint64_t iteration);
   task<statistics> learn(uint64_t iteration);
-  task<statistics> update_policy(serve_reply batch);
-  task<statistics> update_critic(serve_reply batch);
+  task<> update_policy(serve_reply batch, shared_statistics out);
+  task<> update_critic(serve_reply batch, shared_statistics out);
+  task<> update_both(serve_reply batch, shared_statistics policy, shared_statistics critic);
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
   task<> roll_back(std::string reason);
 
-  /// A part of every rank's cast, by rank: all of them compute, each its own share.
+  /// A part of the cast on all ranks that have it, by rank: all of them compute, each its own share.
   template <class Handle> std::vector<Handle> everyone(caf::strong_actor_ptr cast::*part) const {
     std::vector<Handle> handles;
     for (const cast& one : company_) {
-      handles.push_back(caf::actor_cast<Handle>(one.*part));
+      if (one.*part) {
+        handles.push_back(caf::actor_cast<Handle>(one.*part));
+      }
     }
     return handles;
   }
+  bool has(caf::strong_actor_ptr cast::*part) const;
+  /// Whether a rank has both. Parts that share none may work at the same time: a rank does one thing after the other.
+  bool share_ranks(caf::strong_actor_ptr cast::*one, caf::strong_actor_ptr cast::*other) const;
   int64_t updates_of(const io::training_options& training) const;
   int64_t ppo_updates() const;
   double rate_scale() const;  ///< of the learning rates: halved by each rollback
@@ -104,7 +129,8 @@ private:
   bool stopping_ = false;
   bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
-  std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data, and the same parts in it
+  side_by_side beside_;
+  std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data
   phase_state state_;          ///< of the phase under way
   uint64_t checkpointed_ = 0;  ///< counter of the last checkpoint ordered
   std::optional<error> checkpoint_failure_;

@@ -1,27 +1,21 @@
-// The plan of PPO: roll out, score, assemble, learn. And of the rollouts that other phases need.
+// The plan of PPO: roll out, assemble, learn.
 #include "actors/critic.hpp"
 #include "actors/director_plans.hpp"
 #include "actors/ema.hpp"
-#include "actors/loader.hpp"
 #include "actors/optimizer.hpp"
 #include "actors/options.hpp"
 #include "actors/policy.hpp"
-#include "actors/reference.hpp"
 #include "actors/replay.hpp"
-#include "actors/reward.hpp"
+#include "actors/stopwatch.hpp"
 
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
-#include <tuple>
 
 namespace troupe::actors {
 
 namespace {
-
-/// Decode steps in one command: a stop request, and scoring on a device of its own, need not wait for the whole rollout.
-constexpr int64_t steps_per_command = 16;
 
 constexpr const char* kl_coefficient_key = "kl_coefficient";
 constexpr const char* updates_key = "updates";
@@ -37,110 +31,6 @@ statistics with_prefix(const std::string& prefix, const statistics& values) {
 }
 
 }  // namespace
-
-/// What each group of ranks that generate together is to do next: a few decode steps, and prompts that have not been begun
-/// move from the group with the most of them to one that has run out of work.
-static std::vector<generate_command> next_commands(uint64_t batch_id, const std::vector<generate_reply>& now) {
-  std::vector<generate_command> commands(now.size());
-  std::vector<std::vector<uint64_t>> waiting(now.size());
-  for (size_t r = 0; r < now.size(); ++r) {
-    commands[r].batch_id = batch_id;
-    commands[r].steps = steps_per_command;
-    waiting[r] = now[r].waiting;
-  }
-  for (size_t idle = 0; idle < now.size(); ++idle) {
-    if (now[idle].unfinished > 0) {
-      continue;
-    }
-    const auto most = std::max_element(waiting.begin(), waiting.end(),
-                                       [](const auto& a, const auto& b) { return a.size() < b.size(); });
-    const auto donor = static_cast<size_t>(most - waiting.begin());
-    for (size_t count = (most->size() + 1) / 2; count > 0; --count) {
-      commands[idle].take.push_back(most->back());
-      commands[donor].give.push_back(most->back());
-      most->pop_back();
-    }
-  }
-  return commands;
-}
-
-task<statistics> director_state::generate_all(uint64_t batch_id, int64_t sequences) {
-  const auto policies = everyone<policy_actor>(&cast::policy);
-  const auto together = static_cast<size_t>(
-      tensor_parallel_of(settings_->job.place, static_cast<int>(policies.size())));  // ranks, which say the same
-  int64_t tokens = 0;
-  double seconds = 0;
-  int64_t unfinished = sequences;
-  std::vector<generate_reply> now(policies.size() / together);
-  for (generate_reply& one : now) {
-    one.unfinished = sequences;  // each takes its own share of the batch first
-  }
-  while (unfinished > 0) {
-    if (stopping_ && !evaluating_) {
-      throw stop_requested();
-    }
-    const auto commands = next_commands(batch_id, now);
-    const auto command_of = [&commands, together](size_t rank) {
-      return std::make_tuple(generate_atom_v, commands[rank / together]);
-    };
-    const auto replies = co_await ask_each<generate_reply>(self_, policies, command_of);
-    unfinished = 0;
-    double slowest = 0;
-    for (size_t group = 0; group < now.size(); ++group) {
-      const generate_reply& one = now[group] = replies[group * together];
-      unfinished += one.unfinished;
-      tokens += one.answer_tokens;
-      slowest = std::max(slowest, one.seconds);
-    }
-    seconds += slowest;
-  }
-  generate_command end;
-  end.batch_id = batch_id;
-  end.ends = true;
-  co_await ask_everyone<generate_reply>(self_, policies, generate_atom_v, end);
-  co_return statistics{{"time/generate_s", seconds},
-                       {"rate/generate_tokens_per_s", per_second(static_cast<double>(tokens), seconds)}};
-}
-
-task<statistics> director_state::score_all(caf::strong_actor_ptr cast::*by, std::string part_name, int64_t sequences) {
-  if (!(company_.front().*by)) {
-    co_return statistics{};
-  }
-  // Reference, reward and critic answer score alike.
-  const auto scorers = everyone<reference_actor>(by);
-  const score_command command{sequences};
-  score_reply total;
-  do {
-    const std::vector<score_reply> replies = co_await ask_everyone<score_reply>(self_, scorers, score_atom_v, command);
-    double slowest = 0;
-    total.waiting = 0;
-    for (const score_reply& one : replies) {
-      total.waiting += one.waiting;
-      total.tokens += one.tokens;
-      slowest = std::max(slowest, one.seconds);
-    }
-    total.seconds += slowest;
-  } while (total.waiting > 0);
-  co_return statistics{
-      {"time/" + part_name + "_s", total.seconds},
-      {"rate/" + part_name + "_tokens_per_s", per_second(static_cast<double>(total.tokens), total.seconds)}};
-}
-
-task<statistics> director_state::roll_out(serving prompts, uint64_t draw) {
-  const serve_reply served = co_await serve(prompts, draw);
-  if (served.sequences == 0) {
-    co_return statistics{};
-  }
-  statistics parts = co_await generate_all(served.batch_id, served.sequences);
-  constexpr int64_t all = INT64_MAX;
-  const statistics reference = co_await score_all(&cast::reference, "reference", all);
-  const statistics reward = co_await score_all(&cast::reward, "reward", all);
-  const statistics critic = co_await score_all(&cast::critic, "critic", all);
-  merge(parts, reference);
-  merge(parts, reward);
-  merge(parts, critic);
-  co_return parts;
-}
 
 int64_t director_state::ppo_updates() const {
   const io::ppo_section& ppo = settings_->job.ppo;
@@ -184,7 +74,7 @@ task<statistics> director_state::evaluate_policy(uint64_t iteration) {
 
 double director_state::rate_scale() const { return std::exp2(-statistic(state_.values, rollbacks_key)); }
 
-task<statistics> director_state::update_policy(serve_reply batch) {
+task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const auto policies = everyone<policy_actor>(&cast::policy);
   const auto optimizers = everyone<optimizer_actor>(&cast::policy_optimizer);
@@ -206,14 +96,15 @@ task<statistics> director_state::update_policy(serve_reply batch) {
       self_->send(one, cut_atom_v);
     }
     out["policy/stopped_early"] = 1;
-    co_return out;
+    *to = std::move(out);
+    co_return;
   }
   const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
   const double rate = engine::learning_rate(schedule, updates) * rate_scale();
   const step_command step{static_cast<uint64_t>(updates) + 1, rate};
   const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   double ema_seconds = 0;
-  if (company_.front().ema) {
+  if (has(&cast::ema)) {
     const auto averages = everyone<ema_actor>(&cast::ema);
     const std::vector<double> folded = co_await ask_everyone<double>(self_, averages, fold_atom_v);
     ema_seconds = *std::max_element(folded.begin(), folded.end());
@@ -224,10 +115,10 @@ task<statistics> director_state::update_policy(serve_reply batch) {
   out["time/policy_step_s"] = stepped.seconds + ema_seconds;
   add_communication(out, "policy", stepped);
   out["rate/policy_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
-  co_return out;
+  *to = std::move(out);
 }
 
-task<statistics> director_state::update_critic(serve_reply batch) {
+task<> director_state::update_critic(serve_reply batch, shared_statistics to) {
   const auto critics = everyone<critic_actor>(&cast::critic);
   const auto optimizers = everyone<optimizer_actor>(&cast::critic_optimizer);
   const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
@@ -244,7 +135,19 @@ task<statistics> director_state::update_critic(serve_reply batch) {
   out["time/critic_step_s"] = stepped.seconds;
   add_communication(out, "critic", stepped);
   out["rate/critic_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
-  co_return out;
+  *to = std::move(out);
+}
+
+/// At the same time where they are on ranks of their own. Neither looks at what the other finds.
+task<> director_state::update_both(serve_reply batch, shared_statistics policy, shared_statistics critic) {
+  std::vector<task<>> parts;
+  parts.push_back(update_policy(batch, std::move(policy)));
+  if (share_ranks(&cast::policy, &cast::critic)) {
+    co_await beside_.run(std::move(parts));
+    parts.clear();
+  }
+  parts.push_back(update_critic(batch, std::move(critic)));
+  co_await beside_.run(std::move(parts));
 }
 
 task<statistics> director_state::learn(uint64_t iteration) {
@@ -262,13 +165,16 @@ task<statistics> director_state::learn(uint64_t iteration) {
       if (batch.loss_terms == 0) {
         continue;  // every answer of it was too short: counted in answer/too_short_share
       }
-      if (!critic_only) {
-        const statistics policy = co_await update_policy(batch);
-        updates_done.add(policy);
-        stopped_early = policy.contains("policy/stopped_early");
+      const auto policy = std::make_shared<statistics>();
+      const auto critic = std::make_shared<statistics>();
+      if (critic_only) {
+        co_await update_critic(batch, critic);
+      } else {
+        co_await update_both(batch, policy, critic);
+        updates_done.add(*policy);
+        stopped_early = policy->contains("policy/stopped_early");
       }
-      const statistics critic = co_await update_critic(batch);
-      updates_done.add(critic);
+      updates_done.add(*critic);
       state_.values[updates_key] += 1;
       ++updates;
     }
@@ -295,8 +201,10 @@ task<statistics> director_state::iterate(uint64_t iteration, metrics_record& lin
                 "in experience/iteration-{:06}.h5. Lower ppo.policy-learning-rate or raise ppo.kl-coef",
                 kl_nats, ppo.max_kl, iteration);
   }
+  const stopwatch watch;
   const statistics learned = co_await learn(iteration);
   merge(out, learned);
+  out["time/learn_s"] = watch.seconds();
   engine::kl_controller_state controller{.coefficient = statistic(state_.values, kl_coefficient_key)};
   engine::update_kl_controller(kl_controller_of(ppo), controller, kl_nats,
                                static_cast<int64_t>(assembled.sample_reward.size()));

@@ -26,6 +26,6 @@ error to_troupe_error(const caf::error& reason) {
   return {errc::lost_peer, "a part of the worker stopped answering: " + caf::to_string(reason)};
 }
 
-bool detail::found_by_all(const caf::error& reason) { return to_troupe_error(reason).code() == errc::not_finite; }
+bool found_by_all(const error& failure) { return failure.code() == errc::not_finite; }
 
 }  // namespace troupe::actors

@@ -85,9 +85,9 @@ void policy_state::begin_rollout(const batch_handle& batch) {
     tokens.push_back(static_cast<int64_t>(one.tokens.size()) + samples * new_tokens);
   }
   // Ranks that generate together have the same prompts.
-  const std::vector<int> share_of = engine::divide_by_tokens(tokens, settings_.group->size() / column_ranks());
+  const std::vector<int> share_of = engine::divide_by_tokens(tokens, settings_.ranks / column_ranks());
   for (size_t p = 0; p < batch->prompts.size(); ++p) {
-    if (share_of[p] == settings_.group->rank() / column_ranks()) {
+    if (share_of[p] == settings_.rank / column_ranks()) {
       take_prompt(p);
     }
   }
@@ -174,18 +174,14 @@ generate_reply policy_state::report(const engine::generator_counters& before, co
   return reply;
 }
 
-/// Ranks that generate together take turns, so that each scores its part of what all of them have.
-bool policy_state::sends_next() {
-  const int64_t turn = finished_++ % column_ranks();
-  return !settings_.columns || turn == settings_.columns->rank();
-}
-
+/// Ranks that generate together all have the same, of which the first sends.
 void policy_state::send_finished() {
+  const bool sends = !settings_.columns || settings_.columns->rank() == 0;
   for (engine::generated_sequence& done : generator_->take_finished()) {
     const auto known = sequences_.find(done.sequence_id);
     const uint64_t prompt = known->second;
     sequences_.erase(known);
-    if (!sends_next()) {
+    if (!sends) {
       continue;
     }
     auto sequence = std::make_shared<finished_sequence>();
@@ -195,9 +191,7 @@ void policy_state::send_finished() {
     sequence->answer = std::move(done.ids);
     sequence->logprob = std::move(done.logprobs);
     sequence->finished = done.finish == engine::finish_reason::stop;
-    for (const caf::actor& receiver : settings_.receivers) {
-      caf::anon_send(receiver, sequence_handle{sequence});
-    }
+    caf::anon_send(settings_.replay, sequence_handle{std::move(sequence)});
   }
 }
 

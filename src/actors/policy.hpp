@@ -27,7 +27,7 @@ using policy_actor = caf::typed_actor<
     caf::reacts_to<batch_handle>,
     // A minibatch from replay, kept until a command names it.
     caf::reacts_to<minibatch_handle>,
-    // Runs a rollout a few decode steps further; what finishes goes to the scorers and to replay.
+    // Runs a rollout a few decode steps further; what finishes goes to replay.
     caf::replies_to<generate_atom, generate_command>::with<generate_reply>,
     // Gradients of a batch (SFT), or of a minibatch and the mixture text that goes with it (PPO), accumulated for the
     // optimizer.
@@ -43,9 +43,9 @@ struct policy_settings {
   device_ptr on;
   trained_model_ptr trained;  ///< its learner is null where the phase does not train the policy
   tokenizer_ptr tokens;
-  engine::communicator_ptr group;     ///< the ranks that share its work
-  engine::communicator_ptr columns;   ///< of them, those that generate together, neighbours; null: each alone
-  std::vector<caf::actor> receivers;  ///< of finished sequences: scorers and replay
+  int rank = 0, ranks = 1;           ///< among those that share its work
+  engine::communicator_ptr columns;  ///< of them, those that generate together, neighbours; null: each alone
+  caf::actor replay;                 ///< gets finished sequences; none where nothing is rolled out
 };
 
 class policy_state {
@@ -65,7 +65,6 @@ private:
   void end_rollout();
   void prepare_generator();
   int column_ranks() const { return settings_.columns ? settings_.columns->size() : 1; }
-  bool sends_next();
   std::vector<uint64_t> sequence_ids(uint64_t prompt) const;
   void take_prompt(uint64_t prompt);
   void give_prompt(uint64_t prompt);
@@ -86,7 +85,6 @@ private:
   std::unique_ptr<engine::generator> generator_;
   batch_handle rollout_;                    ///< under way: the prompts of all ranks
   std::map<uint64_t, uint64_t> sequences_;  ///< of this rank, unfinished: the place of each one's prompt in the batch
-  int64_t finished_ = 0;                    ///< sequences: the same number on ranks that generate together
   std::map<uint64_t, batch_handle> batches_;
   std::map<uint64_t, minibatch_handle> minibatches_;
 };

@@ -11,7 +11,7 @@
 namespace troupe::actors {
 
 using reference_actor = caf::typed_actor<
-    // A finished sequence from the policy, queued.
+    // A finished sequence, queued: this rank's share, from replay.
     caf::reacts_to<sequence_handle>,
     // Scores queued sequences; the parts go to replay.
     caf::replies_to<score_atom, score_command>::with<score_reply>>;

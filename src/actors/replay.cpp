@@ -10,22 +10,76 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace troupe::actors {
 
-void replay_state::add(const scores_handle& scores) { rollout_[scores->sequence_id].scores[scores->by] = scores; }
+void replay_state::open(replay_settings settings) {
+  settings_.emplace(std::move(settings));
+  share_out();
+}
+
+/// A new rollout: nobody has had anything of it.
+void replay_state::share_out() {
+  shares_.clear();
+  for (const scoring_ranks& one : settings_->scorers) {
+    shares_.emplace_back(static_cast<int>(one.members.size()));
+  }
+}
+
+static const caf::strong_actor_ptr& scorer_among(const cast& company, scorer by) {
+  switch (by) {
+  case scorer::reference:
+    return company.reference;
+  case scorer::critic:
+    return company.critic;
+  case scorer::reward:
+    break;
+  }
+  return company.reward;
+}
+
+static void send_to(const caf::strong_actor_ptr& receiver, const auto& handle) {
+  if (receiver) {
+    caf::anon_send(caf::actor_cast<caf::actor>(receiver), handle);
+  }
+}
+
+/// All ranks see the same sequences in the same order, and so know of each who is to score it.
+void replay_state::hand_to_scorers(const sequence_handle& sequence) {
+  const auto tokens = static_cast<int64_t>(sequence->prompt.tokens.size() + sequence->answer.size());
+  for (size_t s = 0; s < shares_.size(); ++s) {
+    const scoring_ranks& ranks = settings_->scorers[s];
+    if (ranks.members[static_cast<size_t>(shares_[s].take(tokens))] == settings_->group->rank()) {
+      send_to(scorer_among(company_, ranks.by), sequence);
+    }
+  }
+}
+
+int64_t replay_state::hand_over() {
+  const std::vector<sequence_handle> fresh = gather(*settings_->group, std::exchange(finished_, {}));
+  for (const sequence_handle& sequence : fresh) {
+    hand_to_scorers(sequence);
+    rollout_[sequence->sequence_id].sequence = sequence;
+  }
+  return static_cast<int64_t>(fresh.size());
+}
 
 rollout replay_state::take_rollout() {
+  for (const scores_handle& scores : gather(*settings_->group, std::exchange(scores_, {}))) {
+    rollout_[scores->sequence_id].scores[scores->by] = scores;
+  }
   rollout sequences;
   for (auto& [id, one] : rollout_) {
-    if (one.sequence.value == nullptr || static_cast<int>(one.scores.size()) != settings_->scorers) {
+    if (one.sequence.value == nullptr || one.scores.size() != settings_->scorers.size()) {
       throw error(errc::bad_argument, "sequence {} has {} of {} scores: it cannot be assembled yet", id,
-                  one.scores.size(), settings_->scorers);
+                  one.scores.size(), settings_->scorers.size());
     }
     sequences.push_back(std::move(one));
   }
   rollout_.clear();
-  return gather_rollout(*settings_->group, std::move(sequences));
+  share_out();
+  return sequences;
 }
 
 float replay_state::total_reward(const scored_sequence& one) const {
@@ -265,9 +319,8 @@ serve_reply replay_state::serve(const minibatch_command& command) {
                           .sequences = whole.sequences(),
                           .tokens = whole.tokens(),
                           .loss_terms = static_cast<int64_t>(counts.tokens)};
-  for (const caf::actor& learner : learners_) {
-    caf::anon_send(learner, minibatch_handle{batch});
-  }
+  send_to(company_.policy, minibatch_handle{batch});
+  send_to(company_.critic, minibatch_handle{batch});
   return reply;
 }
 
@@ -276,9 +329,8 @@ replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> 
   return {
       [self](const sequence_handle& sequence) { self->state.add(sequence); },
       [self](const scores_handle& scores) { self->state.add(scores); },
-      [self](introduce_atom, const caf::actor& policy, const caf::actor& critic) {
-        self->state.set_learners({policy, critic});
-      },
+      [self](introduce_atom, const cast& company) { self->state.meet(company); },
+      guarded([self](hand_over_atom) { return self->state.hand_over(); }),
       guarded([self](assemble_atom, const assemble_command& command) { return self->state.assemble(command); }),
       guarded([self](save_atom, uint64_t iteration) { return self->state.save_pairs(iteration); }),
       guarded([self](serve_atom, const minibatch_command& command) { return self->state.serve(command); }),

@@ -23,7 +23,7 @@ namespace troupe::actors {
 using reward_actor = caf::typed_actor<
     // A batch of pairs from the loader, kept until a command names it.
     caf::reacts_to<batch_handle>,
-    // A finished sequence from the policy, queued.
+    // A finished sequence, queued: this rank's share, from replay.
     caf::reacts_to<sequence_handle>,
     // The raw reward of queued sequences from each source; the parts go to replay.
     caf::replies_to<score_atom, score_command>::with<score_reply>,

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <memory>
 #include <type_traits>
 
 namespace troupe::actors {
@@ -45,7 +47,7 @@ public:
     const auto count = value<uint64_t>();
     constexpr size_t each = sizeof(typename Values::value_type);
     if (count > left_.size() / each) {
-      throw error(errc::bad_file, "a rollout from another rank is cut short");
+      throw error(errc::bad_file, "what another rank sent of a rollout is cut short");
     }
     Values all(count, {});
     copy(all.data(), count * each);
@@ -55,7 +57,7 @@ public:
 private:
   void copy(void* to, size_t size) {
     if (size > left_.size()) {
-      throw error(errc::bad_file, "a rollout from another rank is cut short");
+      throw error(errc::bad_file, "what another rank sent of a rollout is cut short");
     }
     if (size > 0) {
       std::memcpy(to, left_.data(), size);
@@ -66,8 +68,7 @@ private:
   std::span<const std::byte> left_;
 };
 
-void write(byte_writer& to, const scored_sequence& one) {
-  const finished_sequence& s = *one.sequence;
+void write(byte_writer& to, const finished_sequence& s) {
   to.value(s.batch_id);
   to.value(s.sequence_id);
   to.values(s.prompt.tokens);
@@ -77,70 +78,88 @@ void write(byte_writer& to, const scored_sequence& one) {
   to.values(s.answer);
   to.values(s.logprob);
   to.value(s.finished);
-  to.value(static_cast<uint64_t>(one.scores.size()));
-  for (const auto& [by, scores] : one.scores) {
-    to.value(by);
-    to.values(scores->values);
-  }
 }
 
-scored_sequence read(byte_reader& from) {
-  auto s = std::make_shared<finished_sequence>();
-  s->batch_id = from.value<uint64_t>();
-  s->sequence_id = from.value<uint64_t>();
-  s->prompt.tokens = from.values<std::vector<int32_t>>();
-  s->prompt.prompt_id = from.value<uint64_t>();
-  s->prompt.source = from.value<uint16_t>();
-  s->prompt.reference = from.values<std::string>();
-  s->answer = from.values<std::vector<int32_t>>();
-  s->logprob = from.values<std::vector<float>>();
-  s->finished = from.value<uint8_t>() != 0;
-  scored_sequence one;
-  for (auto left = from.value<uint64_t>(); left > 0; --left) {
-    auto scores = std::make_shared<sequence_scores>();
-    scores->sequence_id = s->sequence_id;
-    scores->by = static_cast<scorer>(from.value<uint8_t>());
-    scores->values = from.values<std::vector<float>>();
-    const scorer by = scores->by;
-    one.scores[by] = scores_handle{std::move(scores)};
-  }
-  one.sequence = sequence_handle{std::move(s)};
-  return one;
+void read(byte_reader& from, finished_sequence& s) {
+  s.batch_id = from.value<uint64_t>();
+  s.sequence_id = from.value<uint64_t>();
+  s.prompt.tokens = from.values<std::vector<int32_t>>();
+  s.prompt.prompt_id = from.value<uint64_t>();
+  s.prompt.source = from.value<uint16_t>();
+  s.prompt.reference = from.values<std::string>();
+  s.answer = from.values<std::vector<int32_t>>();
+  s.logprob = from.values<std::vector<float>>();
+  s.finished = from.value<uint8_t>() != 0;
 }
 
-}  // namespace
+void write(byte_writer& to, const sequence_scores& scores) {
+  to.value(scores.sequence_id);
+  to.value(scores.by);
+  to.values(scores.values);
+}
 
-std::vector<std::byte> to_bytes(const rollout& sequences) {
+void read(byte_reader& from, sequence_scores& scores) {
+  scores.sequence_id = from.value<uint64_t>();
+  const auto by = from.value<uint8_t>();
+  if (by > static_cast<uint8_t>(scorer::critic)) {
+    throw error(errc::bad_file, "scores from another rank are by scorer {}, which there is not", by);
+  }
+  scores.by = static_cast<scorer>(by);
+  scores.values = from.values<std::vector<float>>();
+}
+
+template <class T> std::vector<std::byte> bytes_of(std::span<const local_handle<T>> all) {
   byte_writer to;
-  for (const scored_sequence& one : sequences) {
-    write(to, one);
+  for (const local_handle<T>& one : all) {
+    write(to, *one);
   }
   return to.take();
 }
 
-rollout rollout_of(std::span<const std::byte> bytes) {
+template <class T> std::vector<local_handle<T>> handles_of(std::span<const std::byte> bytes) {
   byte_reader from(bytes);
-  rollout sequences;
+  std::vector<local_handle<T>> all;
   while (!from.empty()) {
-    sequences.push_back(read(from));
+    auto one = std::make_shared<T>();
+    read(from, *one);
+    all.push_back({std::move(one)});
   }
-  return sequences;
+  return all;
 }
 
-rollout gather_rollout(engine::communicator& group, rollout mine) {
+template <class T>
+std::vector<local_handle<T>> gather_handles(engine::communicator& group, std::vector<local_handle<T>> mine) {
   if (group.size() == 1) {
     return mine;
   }
-  const auto parts = engine::gather_bytes(group, to_bytes(mine));
-  rollout all;
+  const auto parts = engine::gather_bytes(group, bytes_of(std::span<const local_handle<T>>(mine)));
+  std::vector<local_handle<T>> all;
   for (size_t r = 0; r < parts.size(); ++r) {
-    rollout part = static_cast<int>(r) == group.rank() ? std::move(mine) : rollout_of(parts[r]);
+    auto part = static_cast<int>(r) == group.rank() ? std::move(mine) : handles_of<T>(parts[r]);
     std::move(part.begin(), part.end(), std::back_inserter(all));
   }
-  std::sort(all.begin(), all.end(), [](const scored_sequence& a, const scored_sequence& b) {
-    return a.sequence->sequence_id < b.sequence->sequence_id;
-  });
   return all;
+}
+
+}  // namespace
+
+std::vector<std::byte> to_bytes(std::span<const sequence_handle> sequences) { return bytes_of(sequences); }
+std::vector<std::byte> to_bytes(std::span<const scores_handle> scores) { return bytes_of(scores); }
+
+std::vector<sequence_handle> sequences_of(std::span<const std::byte> bytes) {
+  return handles_of<finished_sequence>(bytes);
+}
+std::vector<scores_handle> scores_of(std::span<const std::byte> bytes) { return handles_of<sequence_scores>(bytes); }
+
+std::vector<sequence_handle> gather(engine::communicator& group, std::vector<sequence_handle> mine) {
+  std::vector<sequence_handle> all = gather_handles(group, std::move(mine));
+  std::sort(all.begin(), all.end(),
+            [](const sequence_handle& a, const sequence_handle& b) { return a->sequence_id < b->sequence_id; });
+  return all;
+}
+
+std::vector<scores_handle> gather(engine::communicator& group, std::vector<scores_handle> mine) {
+  return gather_handles(group, std::move(mine));
 }
 
 }  // namespace troupe::actors

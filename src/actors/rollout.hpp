@@ -1,5 +1,5 @@
-/// A rollout as replay collects it: sequences with what the scorers say of them, on the rank that generated them; then
-/// gathered, so that every rank assembles the same experience.
+/// What ranks tell each other of a rollout: the sequences that the policy has finished, and what the scorers say of them.
+/// Both go to all ranks, so that each assembles the same experience.
 #pragma once
 
 #include "actors/material.hpp"
@@ -20,12 +20,15 @@ struct scored_sequence {
 /// By sequence id.
 using rollout = std::vector<scored_sequence>;
 
-std::vector<std::byte> to_bytes(const rollout& sequences);
+std::vector<std::byte> to_bytes(std::span<const sequence_handle> sequences);
+std::vector<std::byte> to_bytes(std::span<const scores_handle> scores);
 
-/// Errors  bad_file: the bytes are not those of a rollout.
-rollout rollout_of(std::span<const std::byte> bytes);
+/// Errors  bad_file: the bytes are not those of sequences, or scores.
+std::vector<sequence_handle> sequences_of(std::span<const std::byte> bytes);
+std::vector<scores_handle> scores_of(std::span<const std::byte> bytes);
 
-/// The rollouts of all ranks as one. Collective.   Errors  lost_peer.
-rollout gather_rollout(engine::communicator& group, rollout mine);
+/// Those of all ranks, sequences by their ids. Collective.   Errors  lost_peer.
+std::vector<sequence_handle> gather(engine::communicator& group, std::vector<sequence_handle> mine);
+std::vector<scores_handle> gather(engine::communicator& group, std::vector<scores_handle> mine);
 
 }  // namespace troupe::actors

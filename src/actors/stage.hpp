@@ -3,6 +3,8 @@
 
 #include "actors/device.hpp"
 #include "actors/model_files.hpp"
+#include "actors/seating.hpp"
+#include "actors/replay.hpp"
 #include "actors/reward.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/parallel/communicator.hpp"
@@ -50,19 +52,37 @@ private:
   cast set_reward();
   cast set_ppo();
 
+  // The ppo phase: what its cast is made of, and the cast.
+  struct ppo_material;
+  ppo_material load_ppo() const;
+  void load_learners(ppo_material& m) const;
+  void load_scorers(ppo_material& m) const;
+  caf::strong_actor_ptr spawn_checkpointer(const ppo_material& m);
+  replay_actor spawn_replay(const ppo_material& m);
+  void spawn_scorers(const ppo_material& m, const caf::actor& replay, cast& parts);
+  void spawn_policy(ppo_material& m, const caf::actor& replay, cast& parts);
+
   std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
-  /// The ranks that share a model's weights in ZeRO stage 3; null in others. Collective.
-  engine::communicator_ptr open_weights(const std::string& name, int64_t zero) const;
-  model_ptr load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared = nullptr) const;
-  model_ptr load_critic(const std::filesystem::path& policy_folder) const;
-  /// The ranks that generate with this one; null: none. Collective.
-  engine::communicator_ptr open_columns() const;
-  /// `zero`: its ZeRO stage. Opens the communicator of the model's gradients, so all ranks call it in the same order.
+  std::filesystem::path critic_start() const;  ///< the job's critic, the run's reward model, the job's, else the policy
+
+  // Communicators. All ranks open all of them, in the same order; those of a model are null where it is not.
+  seat all_ranks() const;
+  engine::communicator_ptr open(const std::string& name, const seat& of) const;
+  /// Of the ranks that share a model's weights in ZeRO stage 3; null in others.
+  engine::communicator_ptr open_weights(const std::string& name, int64_t zero, const seat& of) const;
+  /// Of the policy's ranks that generate with this one; null: none.
+  engine::communicator_ptr open_columns(const seat& policy) const;
+
+  model_ptr load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const;
+  /// `zero`: its ZeRO stage; `gradients`: of the model's ranks.
   trained_model_ptr with_learner(model_ptr of, const io::optimizer_options& options, int64_t zero,
-                                 const std::string& name) const;
-  std::shared_ptr<const io::tokenizer> load_tokens(const std::filesystem::path& folder, const model& m) const;
+                                 engine::communicator_ptr gradients) const;
+  /// `m`: the model that is to read them; null: none here.
+  std::shared_ptr<const io::tokenizer> load_tokens(const std::filesystem::path& folder, const model* m) const;
   io::phase_data load_data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
-  std::vector<reward_judge> load_judges(const std::vector<io::reward_source>& sources) const;
+  /// Collective; none where the reward is not.
+  std::vector<reward_judge> load_judges(const std::vector<io::reward_source>& sources, const seat& of) const;
+  reward_judge load_judge(const io::reward_source& source, engine::communicator_ptr shared) const;
   void describe(const io::phase_data& data, cast& parts) const;
   std::map<std::string, std::string> digests(const io::phase_data& data) const;
 

@@ -122,6 +122,10 @@ inline task<void> task_promise<void>::get_return_object() {
 /// What a failed request says: the error that `guarded` made at the other side, or CAF's own (the peer is gone).
 error to_troupe_error(const caf::error& reason);
 
+/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
+/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
+bool found_by_all(const error& failure);
+
 /// How long a reply may take before the asker gives up. Generous: a hang is told by the pulse (pulse.hpp), which knows
 /// the operation that hangs, and a dead peer by its down message; this is the last resort.
 inline constexpr std::chrono::minutes reply_deadline{7 * 24 * 60};
@@ -186,10 +190,6 @@ template <class Reply> struct joint_reply {
   }
 };
 
-/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
-/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
-bool found_by_all(const caf::error& reason);
-
 }  // namespace detail
 
 /// Awaits the replies of all `receivers` to one message, or to a message each: replies by receiver. Throws troupe::error
@@ -239,7 +239,7 @@ private:
               if (!joint->reason) {
                 joint->reason = reason;
               }
-              if (--joint->missing == 0 || !detail::found_by_all(reason)) {
+              if (--joint->missing == 0 || !found_by_all(to_troupe_error(reason))) {
                 joint->resume();
               }
             });

@@ -71,4 +71,6 @@ CAF_ADD_TYPE_ID(troupe, (std::vector<std::string>))
 CAF_ADD_TYPE_ID(troupe, (std::vector<double>))
 CAF_ADD_TYPE_ID(troupe, (std::vector<uint64_t>))
 
+CAF_ADD_ATOM(troupe, troupe::actors, hand_over_atom, "handover")
+
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -120,6 +120,9 @@ public:
   void read(const std::string& name, int64_t begin, std::span<float> out) const;
   std::vector<float> read(const std::string& name) const;
 
+  /// The rank that wrote the beginning of an array.   Errors  not_found.
+  int writer(const std::string& name) const;
+
   /// What rank `rank` wrote.
   /// Errors  not_found.
   int64_t integer(const std::string& name, int rank = 0) const;

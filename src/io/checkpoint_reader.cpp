@@ -123,6 +123,11 @@ std::vector<float> checkpoint_reader::read(const std::string& name) const {
   return values;
 }
 
+int checkpoint_reader::writer(const std::string& name) const {
+  const array_entry& array = state_->find(name);
+  return array.ranks.empty() ? 0 : static_cast<int>(array.ranks.front());
+}
+
 int64_t checkpoint_reader::integer(const std::string& name, int rank) const {
   int64_t value = 0;
   state_->rank_file(rank).read(name, dtype::i64, std::as_writable_bytes(std::span(&value, 1)));

@@ -227,6 +227,12 @@ struct recovery_section {
   bool operator==(const recovery_section&) const = default;
 };
 
+/// Some of a job's ranks, in ascending order; written "0-3 6". Empty: all of them.
+struct rank_list {
+  std::vector<int64_t> ranks;
+  bool operator==(const rank_list&) const = default;
+};
+
 struct place_section {
   int64_t ranks = 1;
   int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
@@ -234,6 +240,7 @@ struct place_section {
   int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;
   int64_t frozen_zero = 0;      ///< of models that only score: 0 or 3
   int64_t tensor_parallel = 1;  ///< ranks that generate together
+  rank_list policy_ranks, critic_ranks, reference_ranks, reward_ranks;  ///< of each model, in the ppo phase
   bool operator==(const place_section&) const = default;
 };
 

@@ -34,8 +34,9 @@ struct rank_of_phase {
                                                          here.open("gradients"));
     average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.rank(),
                                                        trained->of->weights.data(), 0.9);
+    const engine::communicator_ptr group = here.open("checkpoints");
     checkpointer.open({.run = run,
-                       .group = here.open("checkpoints"),
+                       .group = group,
                        .attempt = attempt,
                        .phase = "sft",
                        .unit = "update",
@@ -44,7 +45,7 @@ struct rank_of_phase {
                        .on = std::make_shared<device>(1),
                        .models = {{"policy", trained}},
                        .average = average,
-                       .saved = {{"sft", trained->of, nullptr, 0}, {"ema", trained->of, average, 0}}});
+                       .saved = {{"sft", trained->of, group, nullptr, 0}, {"ema", trained->of, group, average, 0}}});
   }
 };
 

@@ -81,6 +81,56 @@ TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
   expect_traffic(one_rank(), false);
 }
 
+/// Policy, critic, reference, reward on ranks of their own.
+static std::vector<std::string> placed(const std::vector<std::string>& ranks,
+                                       const std::vector<std::string>& more = {}) {
+  std::vector<std::string> all;
+  const std::vector<std::string> models = {"policy", "critic", "reference", "reward"};
+  for (size_t i = 0; i < models.size(); ++i) {
+    if (!ranks[i].empty()) {
+      all.insert(all.end(), {"--place." + models[i] + "-ranks", ranks[i]});
+    }
+  }
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+TEST_F(Ranks, ModelsOnRanksOfTheirOwnEndInTheBytesOfOne) {
+  const std::vector<std::string> sharded = {"--place.policy-zero", "3", "--place.critic-zero", "3",
+                                            "--place.frozen-zero", "3"};
+  const std::vector<std::pair<int, std::vector<std::string>>> turns = {
+      {2, placed({"0", "1", "1", "1"})},                                         // all scoring beside generation
+      {2, placed({"0-1", "0", "1", "0-1"}, {"--place.policy-zero", "1"})},       // scorers share the policy's ranks
+      {4, placed({"2-3", "0-1", "0", "1"}, sharded)},                            // rank 0 has no policy
+      {4, placed({"0-1", "2", "1 3", "3"}, {"--place.tensor-parallel", "2"})}};  // one crew of three, on ranks of both
+  for (size_t i = 0; i < turns.size(); ++i) {
+    SCOPED_TRACE("placement " + std::to_string(i));
+    const auto run = scratch_ / std::to_string(i);
+    const program_result result = run_program(arguments(run, turns[i].first, turns[i].second));
+    ASSERT_EQ(result.status, 0) << result.output;
+    expect_equal_to_one_rank(run);
+  }
+}
+
+TEST_F(Ranks, PlacementMayChangeFromAttemptToAttempt) {
+  const auto run = scratch_ / "run";
+  const std::vector<std::vector<std::string>> turns = {arguments(run, 2, placed({"1", "0", "0", "0"})),
+                                                       arguments(run, 1),
+                                                       arguments(run, 4, placed({"0-1", "3", "2", "3"}))};
+  std::mt19937 random(12);
+  std::uniform_int_distribution<int> pause_ms(1500, 2800);
+  for (const std::vector<std::string>& turn : turns) {
+    program troupe(turn, scratch_ / "output");
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
+    troupe.signal(SIGTERM);
+    const int status = troupe.wait();
+    ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
+  }
+  const program_result last = run_program(arguments(run, 2, placed({"0", "1", "", "1"})));
+  ASSERT_EQ(last.status, 0) << last.output;
+  expect_equal_to_one_rank(run);
+}
+
 TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
   const auto run = scratch_ / "run";
   const std::vector<std::vector<std::string>> turns = {arguments(run, 4, {"--place.policy-zero", "2"}),
@@ -108,7 +158,12 @@ TEST_F(Ranks, RanksKilledAtRandomMomentsChangeNothing) {
   for (int round = 0; kills < wanted_kills; ++round) {
     ASSERT_LT(round, 10) << "only " << kills << " kills";
     const auto run = scratch_ / ("killed-" + std::to_string(round));
-    program troupe(arguments(run, 2, {"--recovery.restarts", "100", "--place.policy-zero", "2"}), scratch_ / "output");
+    std::vector<std::string> more = {"--recovery.restarts", "100", "--place.policy-zero", "2"};
+    if (round % 2 == 1) {
+      more.insert(more.end(),
+                  {"--place.policy-ranks", "0", "--place.critic-ranks", "1", "--place.reference-ranks", "1"});
+    }
+    program troupe(arguments(run, 2, more), scratch_ / "output");
     while (troupe.running() && kills < wanted_kills) {
       std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
       const std::vector<pid_t> ranks = troupe.workers();

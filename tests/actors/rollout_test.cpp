@@ -7,7 +7,7 @@
 
 namespace troupe::actors {
 
-static scored_sequence sequence_of(uint64_t id) {
+static sequence_handle sequence_of(uint64_t id) {
   auto s = std::make_shared<finished_sequence>();
   s->batch_id = 3;
   s->sequence_id = id;
@@ -16,66 +16,98 @@ static scored_sequence sequence_of(uint64_t id) {
   s->answer = std::vector<int32_t>(id % 5, 9);
   s->logprob = std::vector<float>(id % 5, -0.25F);
   s->finished = id % 2 == 0;
-  scored_sequence one{.sequence = sequence_handle{std::move(s)}, .scores = {}};
-  for (const scorer by : {scorer::reference, scorer::reward, scorer::critic}) {
-    auto scores = std::make_shared<sequence_scores>();
-    scores->sequence_id = id;
-    scores->by = by;
-    scores->values = std::vector<float>(id % 5, static_cast<float>(by) + 0.5F);
-    one.scores[by] = scores_handle{std::move(scores)};
-  }
-  return one;
+  return {std::move(s)};
 }
 
-static void expect_equal(const scored_sequence& a, const scored_sequence& b) {
-  EXPECT_EQ(a.sequence->sequence_id, b.sequence->sequence_id);
-  EXPECT_EQ(a.sequence->batch_id, b.sequence->batch_id);
-  EXPECT_EQ(a.sequence->prompt.tokens, b.sequence->prompt.tokens);
-  EXPECT_EQ(a.sequence->prompt.prompt_id, b.sequence->prompt.prompt_id);
-  EXPECT_EQ(a.sequence->prompt.source, b.sequence->prompt.source);
-  EXPECT_EQ(a.sequence->prompt.reference, b.sequence->prompt.reference);
-  EXPECT_EQ(a.sequence->answer, b.sequence->answer);
-  EXPECT_EQ(a.sequence->logprob, b.sequence->logprob);
-  EXPECT_EQ(a.sequence->finished, b.sequence->finished);
-  ASSERT_EQ(a.scores.size(), b.scores.size());
-  for (const auto& [by, scores] : a.scores) {
-    EXPECT_EQ(scores->values, b.scores.at(by)->values);
-    EXPECT_EQ(scores->sequence_id, b.scores.at(by)->sequence_id);
-  }
+static scores_handle scores_by(scorer by, uint64_t id) {
+  auto scores = std::make_shared<sequence_scores>();
+  scores->sequence_id = id;
+  scores->by = by;
+  scores->values = std::vector<float>(id % 5, static_cast<float>(by) + 0.5F);
+  return {std::move(scores)};
 }
 
-TEST(Rollout, ArrivesAsItWasSent) {
-  const rollout sent = {sequence_of(4), sequence_of(9), sequence_of(10)};
-  const rollout got = rollout_of(to_bytes(sent));
+static void expect_equal(const sequence_handle& a, const sequence_handle& b) {
+  EXPECT_EQ(a->sequence_id, b->sequence_id);
+  EXPECT_EQ(a->batch_id, b->batch_id);
+  EXPECT_EQ(a->prompt.tokens, b->prompt.tokens);
+  EXPECT_EQ(a->prompt.prompt_id, b->prompt.prompt_id);
+  EXPECT_EQ(a->prompt.source, b->prompt.source);
+  EXPECT_EQ(a->prompt.reference, b->prompt.reference);
+  EXPECT_EQ(a->answer, b->answer);
+  EXPECT_EQ(a->logprob, b->logprob);
+  EXPECT_EQ(a->finished, b->finished);
+}
+
+static void expect_equal(const scores_handle& a, const scores_handle& b) {
+  EXPECT_EQ(a->sequence_id, b->sequence_id);
+  EXPECT_EQ(a->by, b->by);
+  EXPECT_EQ(a->values, b->values);
+}
+
+TEST(Rollout, SequencesArriveAsTheyWereSent) {
+  const std::vector<sequence_handle> sent = {sequence_of(4), sequence_of(9), sequence_of(10)};
+  const auto got = sequences_of(to_bytes(sent));
   ASSERT_EQ(got.size(), sent.size());
   for (size_t i = 0; i < sent.size(); ++i) {
     expect_equal(got[i], sent[i]);
   }
 }
 
-TEST(Rollout, CutShortAtAnyByteItIsRefused) {
-  const auto bytes = to_bytes({sequence_of(3), sequence_of(4)});
-  const size_t first = to_bytes({sequence_of(3)}).size();
-  for (size_t length = 1; length < bytes.size(); ++length) {
+TEST(Rollout, ScoresArriveAsTheyWereSent) {
+  const std::vector<scores_handle> sent = {scores_by(scorer::reward, 4), scores_by(scorer::critic, 8)};
+  const auto got = scores_of(to_bytes(sent));
+  ASSERT_EQ(got.size(), sent.size());
+  for (size_t i = 0; i < sent.size(); ++i) {
+    expect_equal(got[i], sent[i]);
+  }
+}
+
+/// `whole` holds two of something, the first of `first` bytes.
+template <class Read>
+static void expect_refused_at_every_byte(std::span<const std::byte> whole, size_t first, const Read& read) {
+  for (size_t length = 1; length < whole.size(); ++length) {
     if (length != first) {
-      EXPECT_THROW(rollout_of(std::span(bytes).first(length)), error) << length;
+      EXPECT_THROW(read(whole.first(length)), error) << length;
     }
   }
 }
 
-TEST(Rollout, EveryRankGetsTheSequencesOfAllInTheOrderOfTheirIds) {
+TEST(Rollout, CutShortAtAnyByteItIsRefused) {
+  const std::vector<sequence_handle> sequences = {sequence_of(3), sequence_of(4)};
+  expect_refused_at_every_byte(to_bytes(sequences), to_bytes(std::span(sequences).first(1)).size(), sequences_of);
+  const std::vector<scores_handle> scores = {scores_by(scorer::reference, 3), scores_by(scorer::reward, 4)};
+  expect_refused_at_every_byte(to_bytes(scores), to_bytes(std::span(scores).first(1)).size(), scores_of);
+}
+
+TEST(Rollout, ScorerThatThereIsNotIsRefused) {
+  const std::vector<scores_handle> scores = {scores_by(scorer::reference, 3)};
+  auto bytes = to_bytes(scores);
+  bytes[sizeof(uint64_t)] = std::byte{3};
+  EXPECT_THROW(scores_of(bytes), error);
+}
+
+TEST(Rollout, EveryRankGetsWhatAllHave) {
   const std::vector<std::vector<uint64_t>> ids = {{12, 3}, {}, {7, 1, 20}};
   const auto check = [&](engine::world& here) {
     const auto group = here.open("work");
-    rollout mine;
+    std::vector<sequence_handle> mine;
+    std::vector<scores_handle> scores;
     for (const uint64_t id : ids[static_cast<size_t>(here.rank())]) {
       mine.push_back(sequence_of(id));
+      scores.push_back(scores_by(scorer::reward, id));
     }
-    const rollout all = gather_rollout(*group, std::move(mine));
-    ASSERT_EQ(all.size(), 5U);
-    const std::vector<uint64_t> order = {1, 3, 7, 12, 20};
-    for (size_t i = 0; i < order.size(); ++i) {
-      expect_equal(all[i], sequence_of(order[i]));
+    const auto all = gather(*group, std::move(mine));
+    const std::vector<uint64_t> by_id = {1, 3, 7, 12, 20};
+    ASSERT_EQ(all.size(), by_id.size());
+    for (size_t i = 0; i < by_id.size(); ++i) {
+      expect_equal(all[i], sequence_of(by_id[i]));
+    }
+    const auto all_scores = gather(*group, std::move(scores));
+    const std::vector<uint64_t> by_rank = {12, 3, 7, 1, 20};
+    ASSERT_EQ(all_scores.size(), by_rank.size());
+    for (size_t i = 0; i < by_rank.size(); ++i) {
+      expect_equal(all_scores[i], scores_by(scorer::reward, by_rank[i]));
     }
   };
   test::as_local_ranks(3, check, std::chrono::seconds(20));

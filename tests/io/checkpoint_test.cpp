@@ -124,6 +124,7 @@ TEST(CheckpointTest, PartsOfThreeRanksAreOneArrayForAnyReader) {
   const checkpoint_reader reader(folder);
   EXPECT_EQ(reader.read("x"), whole);
   EXPECT_EQ(reader.integer("cursor", 2), 102);
+  EXPECT_EQ(reader.writer("x"), 0);
   for (int64_t begin = 0; begin < 105; begin += 13) {
     std::vector<float> part(static_cast<size_t>(std::min<int64_t>(29, 105 - begin)));
     reader.read("x", begin, part);

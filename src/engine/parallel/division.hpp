@@ -13,4 +13,17 @@ namespace troupe::engine {
 /// Errors  bad_argument: ranks < 1.
 std::vector<int> divide_by_tokens(std::span<const int64_t> tokens, int ranks);
 
+/// The same for work that comes little by little: each piece goes to the rank that has had the least (list scheduling: at
+/// most 2 - 1/R of the best division).
+class token_shares {
+public:
+  /// Errors  bad_argument: ranks < 1.
+  explicit token_shares(int ranks);
+  /// The rank of the next piece; of ranks with equally little the lower.
+  int take(int64_t tokens);
+
+private:
+  std::vector<int64_t> load_R_;
+};
+
 }  // namespace troupe::engine

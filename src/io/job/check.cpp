@@ -21,6 +21,7 @@ struct checker {
   }
 
   void run();
+  void placed(const char* model, const rank_list& on, bool learns);
   void models();
   void data_sets();
   void data_set(const data_section& set);
@@ -77,6 +78,33 @@ void checker::run() {
   }
   if (j.place.ranks % j.place.tensor_parallel != 0) {
     refuse("place.tensor-parallel = {} does not divide place.ranks = {}", j.place.tensor_parallel, j.place.ranks);
+  }
+  placed("policy", j.place.policy_ranks, true);
+  placed("critic", j.place.critic_ranks, true);
+  placed("reference", j.place.reference_ranks, false);
+  placed("reward", j.place.reward_ranks, false);
+  const auto generating = static_cast<int64_t>(j.place.policy_ranks.ranks.size());
+  if (generating % j.place.tensor_parallel != 0) {
+    refuse("place.tensor-parallel = {} does not divide the {} ranks of place.policy-ranks", j.place.tensor_parallel,
+           generating);
+  }
+}
+
+/// The ranks of a model.
+void checker::placed(const char* model, const rank_list& on, bool learns) {
+  if (on.ranks.empty()) {
+    return;
+  }
+  if (on.ranks.back() >= j.place.ranks) {
+    refuse("place.{}-ranks names rank {}, but place.ranks = {} gives 0 to {}", model, on.ranks.back(), j.place.ranks,
+           j.place.ranks - 1);
+  }
+  const auto count = static_cast<int64_t>(on.ranks.size());
+  if (learns && j.run.lanes > 1 && j.run.lanes % count != 0) {
+    refuse("place.{}-ranks are {} ranks, which does not divide run.lanes = {}", model, count, j.run.lanes);
+  }
+  if (j.place.shrink) {
+    refuse("place.{}-ranks names ranks, and place.shrink = true lets them become fewer: give one of the two", model);
   }
 }
 

@@ -32,8 +32,8 @@ struct choice_list_field {
   void (*set)(void*, const std::vector<size_t>&) = nullptr;
 };
 
-using field = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*, choice_field,
-                           choice_list_field>;
+using field = std::variant<bool*, int64_t*, uint64_t*, double*, std::string*, std::vector<std::string>*, rank_list*,
+                           choice_field, choice_list_field>;
 
 /// Of a number: low <= x <= high, or strictly where open.
 struct limits {

@@ -72,6 +72,12 @@ void add_other_rows(std::vector<option>& table) {
   p.add_silent("tensor-parallel", &place_section::tensor_parallel,
                "Ranks that generate together: each holds its part of the policy's blocks and of the cache.",
                between(1, 1e5));
+  p.add_silent("policy-ranks", &place_section::policy_ranks,
+               "The ranks of the policy in the ppo phase (the other phases are on all ranks): it generates and learns "
+               "there. While others score its answers it goes on generating.");
+  p.add_silent("critic-ranks", &place_section::critic_ranks, "The same for the critic.");
+  p.add_silent("reference-ranks", &place_section::reference_ranks, "The same for the reference.");
+  p.add_silent("reward-ranks", &place_section::reward_ranks, "The same for the reward: its models and rules.");
 }
 
 const std::vector<option>& job_options() {

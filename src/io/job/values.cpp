@@ -44,6 +44,7 @@ std::string value_domain(const option& option) {
     std::string operator()(double*) const { return with_range("number", row.range); }
     std::string operator()(std::string*) const { return row.text == text_kind::plain ? "text" : "path"; }
     std::string operator()(std::vector<std::string>*) const { return "texts (repeat the key)"; }
+    std::string operator()(rank_list*) const { return "ranks: 0-3 6 (none: all)"; }
     std::string operator()(const choice_field& f) const { return words_text(f.words); }
     std::string operator()(const choice_list_field& f) const { return "list of " + words_text(f.words); }
   };
@@ -139,6 +140,20 @@ bool unquote_text(std::string_view written, std::string& text) {
   return find_bad_utf8(text) < 0;
 }
 
+/// Neighbours as a range.
+static std::string rank_text(const std::vector<int64_t>& ranks) {
+  std::string line;
+  for (size_t first = 0, next = 0; first < ranks.size(); first = next) {
+    next = first + 1;
+    while (next < ranks.size() && ranks[next] == ranks[next - 1] + 1) {
+      ++next;
+    }
+    line += fmt::format("{}{}", line.empty() ? "" : " ", ranks[first]);
+    line += next - first > 1 ? fmt::format("-{}", ranks[next - 1]) : "";
+  }
+  return line;
+}
+
 std::vector<std::string> write_field(const field& field) {
   struct visitor {
     using texts = std::vector<std::string>;
@@ -157,6 +172,8 @@ std::vector<std::string> write_field(const field& field) {
       return out.empty() ? texts{""} : out;
     }
 
+    texts operator()(const rank_list* v) const { return {rank_text(v->ranks)}; }
+
     texts operator()(const choice_list_field& f) const {
       std::string line;
       for (const size_t i : f.get(f.value)) {
@@ -172,6 +189,39 @@ std::vector<std::string> write_field(const field& field) {
 template <class T> static bool parse_number(std::string_view text, T& value) {
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   return result.ec == std::errc() && result.ptr == text.data() + text.size();
+}
+
+/// The words of values, which stand apart by blanks or commas.
+static std::vector<std::string_view> words_among(std::span<const std::string> values) {
+  std::vector<std::string_view> words;
+  for (std::string_view rest : values) {
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find_first_of(" \t,"), rest.size());
+      if (end > 0) {
+        words.push_back(rest.substr(0, end));
+      }
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+  }
+  return words;
+}
+
+constexpr int64_t most_ranks = 100'000;
+
+/// "3", or "0-3", appended to `ranks`. False: it is neither.
+static bool read_ranks(std::string_view word, std::vector<int64_t>& ranks) {
+  const size_t dash = std::min(word.find('-'), word.size());
+  int64_t first = 0;
+  int64_t last = 0;
+  const std::string_view end = dash < word.size() ? word.substr(dash + 1) : word;
+  if (!parse_number(word.substr(0, dash), first) || !parse_number(end, last) || first < 0 || last < first ||
+      last >= most_ranks) {
+    return false;
+  }
+  for (int64_t rank = first; rank <= last; ++rank) {
+    ranks.push_back(rank);
+  }
+  return true;
 }
 
 /// Reads the texts of one key. Each returns what is wrong.
@@ -221,6 +271,21 @@ struct field_reader {
     return "";
   }
 
+  std::string operator()(rank_list* v) const {
+    std::vector<int64_t> ranks;
+    for (const std::string_view word : words_among(values)) {
+      if (!read_ranks(word, ranks)) {
+        return fmt::format("has no meaning for \"{}\": give ranks and ranges of them, as in 0-3 6", word);
+      }
+    }
+    std::sort(ranks.begin(), ranks.end());
+    if (std::adjacent_find(ranks.begin(), ranks.end()) != ranks.end()) {
+      return "names a rank twice";
+    }
+    v->ranks = std::move(ranks);
+    return "";
+  }
+
   static std::string not_among(std::string_view word, std::span<const std::string_view> words) {
     return fmt::format("has no meaning for \"{}\": give {}", word, words_text(words));
   }
@@ -236,19 +301,12 @@ struct field_reader {
 
   std::string operator()(const choice_list_field& f) const {
     std::vector<size_t> indices;
-    for (std::string_view rest : values) {
-      while (!rest.empty()) {
-        const size_t end = std::min(rest.find_first_of(" \t,"), rest.size());
-        const std::string_view word = rest.substr(0, end);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        const auto found = std::find(f.words.begin(), f.words.end(), word);
-        if (!word.empty() && found == f.words.end()) {
-          return not_among(word, f.words);
-        }
-        if (!word.empty()) {
-          indices.push_back(static_cast<size_t>(found - f.words.begin()));
-        }
+    for (const std::string_view word : words_among(values)) {
+      const auto found = std::find(f.words.begin(), f.words.end(), word);
+      if (found == f.words.end()) {
+        return not_among(word, f.words);
       }
+      indices.push_back(static_cast<size_t>(found - f.words.begin()));
     }
     f.set(f.value, indices);
     return "";

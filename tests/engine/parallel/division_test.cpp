@@ -39,6 +39,18 @@ TEST(DivisionTest, LongItemsAreSpreadBeforeShortOnes) {
   EXPECT_EQ(divide_by_tokens(std::vector<int64_t>{1, 1, 10, 1, 10}, 2), (std::vector<int>{0, 1, 0, 0, 1}));
 }
 
-TEST(DivisionTest, NoRanksIsRefused) { EXPECT_THROW(divide_by_tokens({}, 0), error); }
+TEST(DivisionTest, WorkThatComesLittleByLittleGoesToWhoHasHadTheLeast) {
+  token_shares shares(3);
+  std::vector<int> rank_of;
+  for (const int64_t tokens : {5, 1, 3, 1, 1, 4}) {
+    rank_of.push_back(shares.take(tokens));
+  }
+  EXPECT_EQ(rank_of, (std::vector<int>{0, 1, 2, 1, 1, 1}));
+}
+
+TEST(DivisionTest, NoRanksIsRefused) {
+  EXPECT_THROW(divide_by_tokens({}, 0), error);
+  EXPECT_THROW(token_shares(0), error);
+}
 
 }  // namespace troupe::engine

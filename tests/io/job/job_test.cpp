@@ -142,6 +142,19 @@ INSTANTIATE_TEST_SUITE_P(
         refusal{"[place]\nranks = 3\n[run]\nlanes = 4\n",
                 "place.ranks = 3 does not divide run.lanes = 4: give a power of two of at most 4, "
                 "or run.lanes = 1"},
+        refusal{"[place]\nranks = 4\ncritic-ranks = 2-4\n",
+                "place.critic-ranks names rank 4, but place.ranks = 4 gives 0 to 3"},
+        refusal{"[place]\nranks = 4\ncritic-ranks = 3-2\n", "place.critic-ranks = 3-2 (job.ini:2) has no meaning for "
+                                                            "\"3-2\": give ranks and ranges of them, as in 0-3 6"},
+        refusal{"[place]\nranks = 4\nreward-ranks = 1 0-2\n",
+                "place.reward-ranks = 1 0-2 (job.ini:2) names a rank twice"},
+        refusal{"[place]\nranks = 4\npolicy-ranks = 0-2\n[run]\nlanes = 4\n",
+                "place.policy-ranks are 3 ranks, which does not divide run.lanes = 4"},
+        refusal{"[place]\nranks = 4\npolicy-ranks = 0-2\ntensor-parallel = 2\n",
+                "place.tensor-parallel = 2 does not divide the 3 ranks of place.policy-ranks"},
+        refusal{
+            "[place]\nranks = 4\nreference-ranks = 3\nshrink = true\n",
+            "place.reference-ranks names ranks, and place.shrink = true lets them become fewer: give one of the two"},
         refusal{"[place]\nranks = 4\ntensor-parallel = 3\n",
                 "place.tensor-parallel = 3 does not divide place.ranks = 4"},
         refusal{"[rewards.r]\nweight = 0\n", "phase ppo has no reward: every [rewards.NAME] has weight = 0"},

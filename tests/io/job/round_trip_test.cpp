@@ -45,6 +45,14 @@ struct randomiser {
       v->push_back(random_text(random));
     }
   }
+  void operator()(rank_list* v) const {
+    v->ranks.clear();
+    for (int64_t rank = 0; rank < 12; ++rank) {
+      if (random() % 2 == 0) {
+        v->ranks.push_back(rank);
+      }
+    }
+  }
   void operator()(const choice_field& f) const { f.set(f.value, random() % f.words.size()); }
   void operator()(const choice_list_field& f) const {
     std::vector<size_t> indices(random() % 3);

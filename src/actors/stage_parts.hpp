@@ -1,0 +1,39 @@
+/// INTERNAL to the stage's sources: how a cast is put together.
+#pragma once
+
+#include "actors/checkpointer.hpp"
+#include "actors/critic.hpp"
+#include "actors/ema.hpp"
+#include "actors/loader.hpp"
+#include "actors/optimizer.hpp"
+#include "actors/options.hpp"
+#include "actors/policy.hpp"
+#include "actors/reference.hpp"
+#include "actors/replay.hpp"
+#include "actors/reward.hpp"
+#include "actors/stage.hpp"
+
+#include <utility>
+
+namespace troupe::actors {
+
+inline caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cast<caf::strong_actor_ptr>(handle); }
+
+inline caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
+
+/// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
+inline int64_t pad_token_of(const io::tokenizer& tokens) {
+  return tokens.pad_id().value_or(tokens.eos_id().value_or(0));
+}
+
+/// Errors  bad_argument: length.max-tokens is beyond the model's positions.
+void require_lengths(const io::job& job, const model& m);
+
+// Models compute in handlers that block for long, so every actor of the cast has a thread of its own.
+template <class Handle, class... Arguments> Handle stage_state::spawn(Arguments&&... arguments) {
+  auto handle = self_->spawn<caf::detached>(std::forward<Arguments>(arguments)...);
+  spawned_.push_back(pointer(handle));
+  return handle;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,224 @@
+// The cast of the ppo phase: four models, each on the ranks that the job gives it.
+#include "actors/seating.hpp"
+#include "actors/stage_parts.hpp"
+#include "engine/optim/rank_weights.hpp"
+#include "kernels/base/digest.hpp"
+
+namespace troupe::actors {
+
+namespace {
+
+/// A model's files as far as they make its numbers: enough to tell models apart.
+std::string weights_digest(context& ctx, model& m) {
+  engine::gathered_weights weights(m.weights);
+  const engine::weights_view view = weights.view();
+  digest_stream stream;
+  const std::vector<engine::arena_range> segments = m.net.segments();
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const engine::held_segment held(ctx, view.access, static_cast<int64_t>(s));
+    stream.update(std::as_bytes(std::span(view.data + segments[s].first, static_cast<size_t>(segments[s].size()))));
+  }
+  return digest_text(stream.value());
+}
+
+/// What one rank alone says, on every rank. Collective.
+std::string told_to_all(engine::communicator& group, const std::string& mine) {
+  std::string all;
+  for (const std::vector<std::byte>& one : engine::gather_bytes(group, std::as_bytes(std::span(mine)))) {
+    for (const std::byte b : one) {
+      all.push_back(static_cast<char>(b));
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+/// What the cast is made of. Models, and what their ranks alone need, are null on other ranks.
+struct stage_state::ppo_material {
+  seating at;
+  trained_model_ptr policy, critic;
+  model_ptr reference;
+  std::vector<reward_judge> judges;
+  std::shared_ptr<engine::weight_average> average;
+  engine::communicator_ptr policy_saving, critic_saving;  ///< for the models' ranks while they are saved
+  engine::communicator_ptr columns;
+  std::shared_ptr<const io::tokenizer> tokens;
+  io::phase_data data;
+  std::optional<io::phase_data> mixture;
+  std::string policy_digest;  ///< of its weights at the phase's start
+};
+
+std::filesystem::path stage_state::critic_start() const {
+  const io::job& job = settings_->job;
+  if (!job.model.critic.empty()) {
+    return job.model.critic;
+  }
+  if (job.has(io::phase::reward)) {
+    return settings_->run.model("reward");
+  }
+  return job.model.reward.empty() ? policy_start() : std::filesystem::path(job.model.reward);
+}
+
+void stage_state::load_learners(ppo_material& m) const {
+  const io::job& job = settings_->job;
+  const auto policy_weights = open_weights("policy", job.place.policy_zero, m.at.policy);
+  const auto critic_weights = open_weights("critic", job.place.critic_zero, m.at.critic);
+  const auto policy_gradients = open("policy gradients", m.at.policy);
+  const auto critic_gradients = open("critic gradients", m.at.critic);
+  if (m.at.policy.here()) {
+    m.policy = with_learner(load_policy(policy_start(), policy_weights), job.ppo.policy, job.place.policy_zero,
+                            policy_gradients);
+  }
+  if (m.at.critic.here()) {
+    model_ptr critic = load_model(critic_start(), head_kind::scalar, critic_weights);
+    settings_->on->pulse.touch();
+    m.critic = with_learner(std::move(critic), job.ppo.critic, job.place.critic_zero, critic_gradients);
+  }
+  m.policy_saving = open("policy checkpoints", m.at.policy);
+  m.critic_saving = open("critic checkpoints", m.at.critic);
+  m.columns = open_columns(m.at.policy);
+  if (m.policy && job.ppo.ema_decay > 0) {
+    const engine::learner& learner = *m.policy->learner;
+    m.average = std::make_shared<engine::weight_average>(learner.plan(), learner.rank(), m.policy->of->weights.data(),
+                                                         job.ppo.ema_decay);
+  }
+}
+
+void stage_state::load_scorers(ppo_material& m) const {
+  const io::job& job = settings_->job;
+  const auto shared = open_weights("reference", job.place.frozen_zero, m.at.reference);
+  if (m.at.reference.here()) {
+    m.reference = load_model(job.model.reference.empty() ? policy_start() : std::filesystem::path(job.model.reference),
+                             head_kind::language_model, shared);
+    settings_->on->pulse.touch();
+  }
+  m.judges = load_judges(job.rewards, m.at.reward);
+}
+
+stage_state::ppo_material stage_state::load_ppo() const {
+  const io::job& job = settings_->job;
+  ppo_material m;
+  m.at = seating_of(job.place, ranks_->rank(), ranks_->size());
+  load_learners(m);
+  load_scorers(m);
+  m.tokens = load_tokens(policy_start(), m.policy ? m.policy->of.get() : nullptr);
+  m.data = load_data(io::phase::ppo, m.tokens);
+  if (m.policy && job.ppo.ptx_coef > 0) {
+    m.mixture = load_data(io::phase::sft, m.tokens);
+  }
+  const std::string digest = m.policy ? weights_digest(settings_->on->ctx, *m.policy->of) : "";
+  m.policy_digest = told_to_all(*work_, m.at.policy.first() ? digest : "");
+  return m;
+}
+
+caf::strong_actor_ptr stage_state::spawn_checkpointer(const ppo_material& m) {
+  checkpointer_settings s{.run = settings_->run,
+                          .group = ranks_->open("checkpoints"),
+                          .attempt = settings_->attempt,
+                          .phase = "ppo",
+                          .unit = "iteration",
+                          .keep = settings_->job.run.keep_checkpoints,
+                          .digests = digests(m.data),
+                          .on = settings_->on,
+                          .models = {},
+                          .average = m.average,
+                          .saved = {}};
+  s.digests["policy"] = m.policy_digest;
+  if (m.policy) {
+    s.models.push_back({"policy", m.policy});
+    s.saved.push_back({"policy", m.policy->of, m.policy_saving, nullptr, 0});
+  }
+  if (m.critic) {
+    s.models.push_back({"critic", m.critic});
+    s.saved.push_back({"critic", m.critic->of, m.critic_saving, nullptr, pad_token_of(*m.tokens)});
+  }
+  if (m.average) {
+    s.saved.push_back({"policy-ema", m.policy->of, m.policy_saving, m.average, 0});
+  }
+  return pointer(spawn<checkpointer_actor>(checkpointer, std::move(s)));
+}
+
+replay_actor stage_state::spawn_replay(const ppo_material& m) {
+  const io::job& job = settings_->job;
+  return spawn<replay_actor>(replay, replay_settings{.job = job,
+                                                     .phase = io::phase::ppo,
+                                                     .run = settings_->run,
+                                                     .tokens = m.tokens,
+                                                     .reward_sources = job.rewards,
+                                                     .source_names = m.data.source_names,
+                                                     .job_digest = digests(m.data).at("job"),
+                                                     .policy_digest = m.policy_digest,
+                                                     .attempt = settings_->attempt,
+                                                     .scorers = {{scorer::reference, m.at.reference.members},
+                                                                 {scorer::reward, m.at.reward.members},
+                                                                 {scorer::critic, m.at.critic.members}},
+                                                     .group = work_});
+}
+
+void stage_state::spawn_scorers(const ppo_material& m, const caf::actor& replay, cast& parts) {
+  const io::job& job = settings_->job;
+  if (m.at.reference.here()) {
+    const float temperature = training_temperature(sampling_of(job.generation));
+    parts.reference =
+        pointer(spawn<reference_actor>(reference, reference_settings{.on = settings_->on,
+                                                                     .of = m.reference,
+                                                                     .temperature = temperature,
+                                                                     .micro_batch_tokens = job.ppo.micro_batch_tokens,
+                                                                     .replay = replay}));
+  }
+  if (m.at.reward.here()) {
+    parts.reward = pointer(spawn<reward_actor>(reward, reward_settings{.job = job,
+                                                                       .on = settings_->on,
+                                                                       .tokens = m.tokens,
+                                                                       .judges = m.judges,
+                                                                       .trained = nullptr,
+                                                                       .source_names = {},
+                                                                       .replay = replay}));
+  }
+  if (m.critic) {
+    parts.critic = pointer(spawn<critic_actor>(
+        critic, critic_settings{.job = job, .on = settings_->on, .trained = m.critic, .replay = replay}));
+    parts.critic_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, m.critic}));
+  }
+}
+
+void stage_state::spawn_policy(ppo_material& m, const caf::actor& replay, cast& parts) {
+  const io::job& job = settings_->job;
+  const auto handle = spawn<policy_actor>(policy, policy_settings{.job = job,
+                                                                  .phase = io::phase::ppo,
+                                                                  .on = settings_->on,
+                                                                  .trained = m.policy,
+                                                                  .tokens = m.tokens,
+                                                                  .rank = m.at.policy.place,
+                                                                  .ranks = m.at.policy.ranks(),
+                                                                  .columns = m.columns,
+                                                                  .replay = replay});
+  parts.policy = pointer(handle);
+  parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, m.policy}));
+  if (m.average) {
+    parts.ema = pointer(spawn<ema_actor>(ema, ema_settings{settings_->on, m.policy->of, m.average}));
+  }
+  parts.loader = pointer(spawn<loader_actor>(loader, loader_settings{.job = job,
+                                                                     .phase = io::phase::ppo,
+                                                                     .data = std::move(m.data),
+                                                                     .mixture = std::move(m.mixture),
+                                                                     .trainee = untyped(handle)}));
+}
+
+cast stage_state::set_ppo() {
+  ppo_material m = load_ppo();
+  cast parts;
+  describe(m.data, parts);
+  parts.checkpointer = spawn_checkpointer(m);
+  const replay_actor replay = spawn_replay(m);
+  parts.replay = pointer(replay);
+  spawn_scorers(m, untyped(replay), parts);
+  if (m.policy) {
+    spawn_policy(m, untyped(replay), parts);
+  }
+  self_->send(replay, introduce_atom_v, parts);
+  return parts;
+}
+
+}  // namespace troupe::actors
