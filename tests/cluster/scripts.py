@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 
 import compare
 from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
 
 NODES = 3
+SHOWN = 12  # differences between two runs
 QUEUES = """PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
@@ -60,8 +62,9 @@ class Bench:
         if (state := job.state()) not in ("COMPLETED", "COMPLETING"):
             raise Timeout(f"{run.folder.name} ended as {state}")
 
-    def uncut(self, script, slurm, troupe, name):
-        run = self.run(name)
+    def uncut(self, script, slurm, troupe):
+        """The run that nobody disturbs; made once for all tests with the same options."""
+        run = self.run(f"{script}-whole-{zlib.crc32(' '.join(troupe).encode()):08x}")
         if not run.finished():
             self.cluster.renew()
             self.finish(self.submit(script, run, slurm, troupe), run, 300)
@@ -103,8 +106,8 @@ def cut(bench, job, run, how, last):
 
 
 def redone(run):
-    """Updates that are in more than one attempt's records."""
-    counters = [(phase, counter) for _, phase, counter, _ in run.seen]
+    """Updates that are in more than one attempt's records; 0 is the evaluation before the first."""
+    counters = [(phase, counter) for _, phase, counter, _ in run.seen if counter > 0]
     return len(counters) - len(set(counters))
 
 
@@ -112,7 +115,7 @@ def slices(script, slurm, troupe, hows, most_redone=None):
     """A test: the run is cut in turn in each of these ways. Without `most_redone` (of all cuts together) each cut may cost what
     was not saved yet."""
     def test(bench, name):
-        whole = bench.uncut(script, slurm, troupe, f"{script}-whole")
+        whole = bench.uncut(script, slurm, troupe)
         run = bench.run(name)
         bench.cluster.renew()
         job = bench.submit(script, run, slurm, troupe)
@@ -134,7 +137,7 @@ def slices(script, slurm, troupe, hows, most_redone=None):
 def time_limit(bench, name):
     """Slurm itself sends the signal, up to half a minute after each start, since it looks at limits twice a minute."""
     script, slurm, troupe = "preemptible", ["--partition=spare"], [*LONG[:-1], "96"]
-    whole = bench.uncut(script, slurm, troupe, f"{script}-longer-whole")
+    whole = bench.uncut(script, slurm, troupe)
     run = bench.run(name)
     bench.cluster.renew()
     job = bench.submit(script, run, [*slurm, "--time=1", "--signal=B:USR1@56"], troupe)
@@ -147,7 +150,7 @@ def time_limit(bench, name):
 
 def chain(bench, name):
     """phases.sh: a job per phase, each after the one before."""
-    whole = bench.uncut("one-node", ["--nodes=1"], [], "one-node-whole")
+    whole = bench.uncut("one-node", ["--nodes=1"], [])
     run = bench.run(name)
     bench.cluster.renew()
     environment = {"SBATCH": f"{' '.join(RESOURCES)} --output={bench.folder / name}.log slurm/one-node.sbatch"}
@@ -163,7 +166,7 @@ def chain(bench, name):
 
 def sweep(bench, name):
     """An array of three seeds, the job's own among them."""
-    whole = bench.uncut("one-node", ["--nodes=1"], [], "one-node-whole")
+    whole = bench.uncut("one-node", ["--nodes=1"], [])
     bench.cluster.renew()
     place = bench.folder / "submitted-from"  # the script makes its runs below the folder that it is submitted from
     place.mkdir()
@@ -182,11 +185,11 @@ def sweep(bench, name):
 
 def submitted(bench, name):
     """troupe submit writes a script of its own, and hands it to Slurm."""
-    whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], ["--place.ranks", str(NODES)], "several-nodes-whole")
+    whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], ["--place.ranks", str(NODES)])
     run = bench.run(name)
     bench.cluster.renew()
-    told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES), "--place.min-nodes", "2",
-                               "--cpus-per-rank", "2", "--time", "10", "--run.dir", str(run.folder))
+    told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES),
+                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--run.dir", str(run.folder))
     job = Job.submitted(bench.cluster, told.split()[-1], bench.folder / f"{name}.log")
     bench.finish(job, run, 120)
     problems = compare.differences(whole.folder, run.folder)
@@ -223,8 +226,10 @@ def test(bench):
             log = bench.folder / f"{folder}.log"
             told, problems = "", [str(problem), log.read_text()[-4000:] if log.exists() else "(no log)"]
         print(f"{name:<28} {time.time() - started:5.0f} s  {'FAILED' if problems else 'equal'}  {told}", flush=True)
-        for problem in problems:
+        for problem in problems[:SHOWN]:
             print(problem)
+        if len(problems) > SHOWN:
+            print(f"and {len(problems) - SHOWN} more")
         good = good and not problems
     return good
 
