@@ -3,9 +3,9 @@
 
 #include "actors/device.hpp"
 #include "actors/model_files.hpp"
-#include "actors/seating.hpp"
 #include "actors/replay.hpp"
 #include "actors/reward.hpp"
+#include "actors/seating.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "io/datasets/examples.hpp"

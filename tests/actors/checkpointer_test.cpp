@@ -201,7 +201,7 @@ TEST(Checkpointer, SavesWholeModelsFromTheirShards) {
       for (const auto& [array, values] : arrays_of(one)) {
         std::copy(values.begin(), values.end(), array.begin());
       }
-      const auto paths = one.checkpointer.save();
+      const auto paths = one.checkpointer.save_all();
       EXPECT_EQ(paths,
                 here.rank() == 0 ? (std::vector<std::string>{"models/sft", "models/ema"}) : std::vector<std::string>{});
     });

@@ -144,10 +144,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "or run.lanes = 1"},
         refusal{"[place]\nranks = 4\ncritic-ranks = 2-4\n",
                 "place.critic-ranks names rank 4, but place.ranks = 4 gives 0 to 3"},
-        refusal{"[place]\nranks = 4\ncritic-ranks = 3-2\n", "place.critic-ranks = 3-2 (job.ini:2) has no meaning for "
+        refusal{"[place]\nranks = 4\ncritic-ranks = 3-2\n", "job.ini:9: place.critic-ranks = 3-2: has no meaning for "
                                                             "\"3-2\": give ranks and ranges of them, as in 0-3 6"},
         refusal{"[place]\nranks = 4\nreward-ranks = 1 0-2\n",
-                "place.reward-ranks = 1 0-2 (job.ini:2) names a rank twice"},
+                "job.ini:9: place.reward-ranks = 1 0-2: names a rank twice"},
         refusal{"[place]\nranks = 4\npolicy-ranks = 0-2\n[run]\nlanes = 4\n",
                 "place.policy-ranks are 3 ranks, which does not divide run.lanes = 4"},
         refusal{"[place]\nranks = 4\npolicy-ranks = 0-2\ntensor-parallel = 2\n",
