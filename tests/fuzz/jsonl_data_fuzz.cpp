@@ -2,6 +2,7 @@
 // clear error.
 #include "io/datasets/lines.hpp"
 #include "io/datasets/record.hpp"
+#include "io/tokenizer/utf8.hpp"
 #include "kernels/base/assert.hpp"
 #include "kernels/base/error.hpp"
 
@@ -20,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     troupe::io::line_reader lines(troupe::io::text_source(text), "fuzz", max_line_bytes);
     for (std::string line; lines.next(line);) {
       const troupe::io::record r = troupe::io::read_record(line, set, "fuzz");
-      TROUPE_ASSERT(troupe::io::find_bad_utf8(r.prompt + "\n" + r.chosen + "\n" + r.rejected) < 0);
+      TROUPE_ASSERT(!troupe::io::find_invalid_utf8(r.prompt + "\n" + r.chosen + "\n" + r.rejected));
     }
   } catch (const troupe::error&) {
   }

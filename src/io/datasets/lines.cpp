@@ -1,5 +1,6 @@
 #include "io/datasets/lines.hpp"
 
+#include "io/tokenizer/utf8.hpp"
 #include "kernels/base/error.hpp"
 
 #include <zlib.h>
@@ -86,47 +87,11 @@ bool line_reader::next(std::string& line) {
   if (!line.empty() && line.back() == '\r') {
     line.pop_back();
   }
-  if (const int64_t bad = find_bad_utf8(line); bad >= 0) {
+  if (const auto bad = find_invalid_utf8(line)) {
     throw error(errc::bad_file, "{}, line {}: byte {} is not valid UTF-8: convert the file to UTF-8", name_, line_,
-                bad + 1);
+                *bad + 1);
   }
   return true;
-}
-
-/// Length of the well-formed character that begins `text`; 0: there is none.
-/// Source  Unicode 15, table 3-7.
-static size_t utf8_length(std::string_view text) {
-  const auto at = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto tail = [&](size_t i) { return (at(i) & 0xC0U) == 0x80U; };
-  const unsigned lead = at(0);
-  if (lead < 0x80) {
-    return 1;
-  }
-  if (lead >= 0xC2 && lead <= 0xDF) {
-    return tail(1) ? 2 : 0;
-  }
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    const bool overlong = lead == 0xE0 && at(1) < 0xA0;
-    const bool surrogate = lead == 0xED && at(1) > 0x9F;
-    return tail(1) && tail(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    const bool overlong = lead == 0xF0 && at(1) < 0x90;
-    const bool beyond = lead == 0xF4 && at(1) > 0x8F;
-    return tail(1) && tail(2) && tail(3) && !overlong && !beyond ? 4 : 0;
-  }
-  return 0;
-}
-
-int64_t find_bad_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = utf8_length(text.substr(i));
-    if (length == 0) {
-      return static_cast<int64_t>(i);
-    }
-    i += length;
-  }
-  return -1;
 }
 
 }  // namespace troupe::io

@@ -45,8 +45,4 @@ private:
   size_t begin_ = 0;
 };
 
-/// Strict UTF-8 (no surrogates, no overlong forms, at most U+10FFFF): the offset of the first bad
-/// byte, or -1.
-int64_t find_bad_utf8(std::string_view text);
-
 }  // namespace troupe::io

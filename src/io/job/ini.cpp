@@ -1,8 +1,8 @@
 // From bytes to assignments. Boost.Program_options reads the INI text and the command line; what it
 // lacks is done to the text before: line numbers, comments after ';', '#' inside values, and going
 // on after a bad line.
-#include "io/datasets/lines.hpp"
 #include "io/job/options.hpp"
+#include "io/tokenizer/utf8.hpp"
 
 #include <boost/program_options/cmdline.hpp>
 #include <boost/program_options/parsers.hpp>
@@ -145,7 +145,7 @@ static std::vector<options::option> read_with_boost(const std::string& clean) {
 
 parsed_text parse_ini(std::string_view text, const std::string& name, problem_list& problems) {
   constexpr size_t max_bytes = 1 << 20;
-  if (text.size() > max_bytes || text.find('\0') != std::string_view::npos || find_bad_utf8(text) >= 0) {
+  if (text.size() > max_bytes || text.find('\0') != std::string_view::npos || find_invalid_utf8(text)) {
     problems.push_back(fmt::format("{} is no job file: it is longer than 1 MiB or not UTF-8 text", name));
     return {};
   }

@@ -1,6 +1,6 @@
 // One value: from the text of an INI file into a field and back.
-#include "io/datasets/lines.hpp"
 #include "io/job/options.hpp"
+#include "io/tokenizer/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -137,7 +137,7 @@ bool unquote_text(std::string_view written, std::string& text) {
       text += c;
     }
   }
-  return find_bad_utf8(text) < 0;
+  return !find_invalid_utf8(text);
 }
 
 /// Neighbours as a range.
