@@ -6,16 +6,38 @@
 
 #include <caf/all.hpp>
 
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::actors {
 
-/// Named numbers as they appear in metrics.jsonl, for example "policy/loss".
-using statistics = std::map<std::string, double>;
+/// Named numbers as they appear in metrics.jsonl, for example "policy/loss". They travel as bits: CAF (0.17.6) packs a
+/// double by arithmetic, which never ends for an infinity (a perplexity may be one) and makes some number of a NaN.
+struct statistics : std::map<std::string, double> {
+  using map::map;
+  statistics(std::map<std::string, double> values) : map(std::move(values)) {}  // NOLINT(google-explicit-constructor)
+};
+
+template <class Inspector> auto inspect(Inspector& f, statistics& x) {
+  std::map<std::string, uint64_t> bits;
+  if constexpr (Inspector::reads_state) {
+    for (const auto& [name, value] : x) {
+      bits[name] = std::bit_cast<uint64_t>(value);
+    }
+  }
+  return f(bits, caf::meta::load_callback([&] {
+             x.clear();
+             for (const auto& [name, value] : bits) {
+               x[name] = std::bit_cast<double>(value);
+             }
+             return caf::error();
+           }));
+}
 
 /// The number of that name, or 0 where there is none.
 inline double statistic(const statistics& of, const std::string& name) {

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
 
 namespace troupe::actors {
@@ -50,7 +51,7 @@ bool metrics_state::cut(const std::string& phase, int64_t counter, const std::ve
 }
 
 static std::string duration_text(double seconds) {
-  const auto s = static_cast<int64_t>(seconds + 0.5);
+  const int64_t s = std::llround(seconds);
   if (s >= 3600) {
     return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
   }
