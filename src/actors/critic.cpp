@@ -27,13 +27,7 @@ score_reply critic_state::score(const score_command& command) {
 train_reply critic_state::train(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "critic gradients");
   const stopwatch watch;
-  const auto found = minibatches_.find(command.batch_id);
-  if (found == minibatches_.end()) {
-    throw error(errc::bad_argument, "minibatch {} was not served to the critic", command.batch_id);
-  }
-  const minibatch_handle batch = std::move(found->second);
-  minibatches_.erase(found);
-
+  const minibatch_handle batch = minibatches_.take(command.batch_id);
   model& m = *settings_.trained->of;
   const engine::value_settings loss = value_loss_of(settings_.job.ppo);
   engine::gathered_weights weights(m.weights);

@@ -4,13 +4,13 @@
 #include "actors/device.hpp"
 #include "actors/model_files.hpp"
 #include "actors/scoring.hpp"
+#include "actors/shelf.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "io/job.hpp"
 
 #include <caf/all.hpp>
 
-#include <map>
 #include <memory>
 
 namespace troupe::actors {
@@ -38,7 +38,7 @@ public:
 
   void open(critic_settings settings);
   void keep(const sequence_handle& sequence) { queue_.add(sequence); }
-  void keep(const minibatch_handle& batch) { minibatches_[batch->id] = batch; }
+  void keep(const minibatch_handle& batch) { minibatches_.keep(batch); }
   score_reply score(const score_command& command);
   train_reply train(const train_command& command);
 
@@ -46,7 +46,7 @@ private:
   critic_settings settings_;
   scoring_queue queue_;
   std::unique_ptr<engine::train_workspace> workspace_;
-  std::map<uint64_t, minibatch_handle> minibatches_;
+  shelf<minibatch_handle> minibatches_{"the critic"};
 };
 
 critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> self, critic_settings settings);

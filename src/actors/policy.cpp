@@ -6,6 +6,7 @@
 #include "actors/stopwatch.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/accumulate.hpp"
+#include "engine/train/evaluate.hpp"
 #include "engine/train/scoring.hpp"
 
 #include <cmath>
@@ -132,12 +133,8 @@ void policy_state::give_prompt(uint64_t prompt) {
 generate_reply policy_state::generate(const generate_command& command) {
   const operation_scope scope(settings_.on->pulse, "generate");
   const stopwatch watch;
-  if (const auto found = batches_.find(command.batch_id); found != batches_.end()) {
-    const batch_handle batch = std::move(found->second);
-    batches_.erase(found);
-    begin_rollout(batch);
-  } else if (!rollout_.value || rollout_->id != command.batch_id) {
-    throw error(errc::bad_argument, "batch {} was not served to the policy", command.batch_id);
+  if (!rollout_.value || rollout_->id != command.batch_id || batches_.has(command.batch_id)) {
+    begin_rollout(batches_.take(command.batch_id));
   }
   for (const uint64_t prompt : command.give) {
     give_prompt(prompt);
@@ -195,16 +192,6 @@ void policy_state::send_finished() {
   }
 }
 
-batch_handle policy_state::take_batch(uint64_t id) {
-  const auto found = batches_.find(id);
-  if (found == batches_.end()) {
-    throw error(errc::bad_argument, "batch {} was not served to the policy", id);
-  }
-  batch_handle batch = std::move(found->second);
-  batches_.erase(found);
-  return batch;
-}
-
 engine::trainee policy_state::trainee(engine::gathered_weights& weights) {
   const model& m = *settings_.trained->of;
   return {.net = m.net, .weights = weights.view(), .gradients = nullptr, .workspace = *workspace_};
@@ -212,12 +199,10 @@ engine::trainee policy_state::trainee(engine::gathered_weights& weights) {
 
 train_reply policy_state::train(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "policy gradients");
-  if (const auto found = minibatches_.find(command.batch_id); found != minibatches_.end()) {
-    const minibatch_handle batch = std::move(found->second);
-    minibatches_.erase(found);
-    return learn_experience(batch, command);
+  if (minibatches_.has(command.batch_id)) {
+    return learn_experience(minibatches_.take(command.batch_id), command);
   }
-  return learn_text(take_batch(command.batch_id), command);
+  return learn_text(batches_.take(command.batch_id), command);
 }
 
 train_reply policy_state::learn_text(const batch_handle& batch, const train_command& command) {
@@ -284,7 +269,7 @@ train_reply policy_state::learn_experience(const minibatch_handle& batch, const 
   const stopwatch watch;
   static const std::vector<engine::packed_batch> no_text;
   const bool mixing = command.mixture_coefficient > 0;
-  const batch_handle text = mixing ? take_batch(command.mixture_batch_id) : batch_handle{};
+  const batch_handle text = mixing ? batches_.take(command.mixture_batch_id) : batch_handle{};
   const std::vector<engine::packed_batch>& texts = mixing ? text->micro_batches : no_text;
   const engine::lm_scale scale{.tokens = static_cast<double>(command.mixture_loss_terms),
                                .coefficient = command.mixture_coefficient};
@@ -326,15 +311,17 @@ train_reply policy_state::evaluate(const train_command& command) {
   const stopwatch watch;
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
+  const batch_handle batch = batches_.take(command.batch_id);
   engine::lm_statistics sums;
-  const batch_handle batch = take_batch(command.batch_id);
-  for (const engine::packed_batch& part : batch->micro_batches) {
-    const std::vector<float> logprob_A = engine::answer_log_probs(settings_.on->ctx, m.net, weights.view(), part, 1.0F);
+  for (const std::vector<float>& logprob_A : engine::evaluate<float>(
+           settings_.trained->learner->group().get(), batch->micro_batches, [&](const engine::packed_batch& part) {
+             settings_.on->pulse.touch();
+             return engine::answer_log_probs(settings_.on->ctx, m.net, weights.view(), part, 1.0F);
+           })) {
     for (const float logprob : logprob_A) {
       sums.nll_nats -= static_cast<double>(logprob);
     }
     sums.tokens += static_cast<int64_t>(logprob_A.size());
-    settings_.on->pulse.touch();
   }
   return {.statistics = {{"held_out/perplexity", sums.perplexity()}, {"held_out/loss", sums.mean_nll_nats()}},
           .tokens = sums.tokens,

@@ -5,6 +5,7 @@
 #include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "actors/model_files.hpp"
+#include "actors/shelf.hpp"
 #include "actors/stopwatch.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/generate/column_model.hpp"
@@ -32,7 +33,7 @@ using policy_actor = caf::typed_actor<
     // Gradients of a batch (SFT), or of a minibatch and the mixture text that goes with it (PPO), accumulated for the
     // optimizer.
     caf::replies_to<train_atom, train_command>::with<train_reply>,
-    // Perplexity of a held-out batch.
+    // Perplexity of a held-out batch: each rank looks at its share of it. Collective.
     caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
 
 using tokenizer_ptr = std::shared_ptr<const io::tokenizer>;
@@ -53,8 +54,8 @@ public:
   static inline const char* name = "policy";
 
   void open(policy_settings settings);
-  void keep(const batch_handle& batch) { batches_[batch->id] = batch; }
-  void keep(const minibatch_handle& batch) { minibatches_[batch->id] = batch; }
+  void keep(const batch_handle& batch) { batches_.keep(batch); }
+  void keep(const minibatch_handle& batch) { minibatches_.keep(batch); }
 
   generate_reply generate(const generate_command& command);
   train_reply train(const train_command& command);
@@ -76,7 +77,6 @@ private:
   engine::policy_statistics learn_part(const engine::trainee& to, const minibatch::part& part, double kl_coefficient);
   void require_exact(const engine::policy_statistics& sums) const;
   engine::trainee trainee(engine::gathered_weights& weights);
-  batch_handle take_batch(uint64_t id);
 
   policy_settings settings_;
   std::unique_ptr<engine::train_workspace> workspace_;
@@ -85,8 +85,8 @@ private:
   std::unique_ptr<engine::generator> generator_;
   batch_handle rollout_;                    ///< under way: the prompts of all ranks
   std::map<uint64_t, uint64_t> sequences_;  ///< of this rank, unfinished: the place of each one's prompt in the batch
-  std::map<uint64_t, batch_handle> batches_;
-  std::map<uint64_t, minibatch_handle> minibatches_;
+  shelf<batch_handle> batches_{"the policy"};
+  shelf<minibatch_handle> minibatches_{"the policy"};
 };
 
 policy_actor::behavior_type policy(policy_actor::stateful_pointer<policy_state> self, policy_settings settings);

@@ -298,9 +298,7 @@ serve_reply replay_state::serve(const minibatch_command& command) {
   std::vector<uint8_t> counted;
   for (const int64_t b : order) {
     const finished_sequence& one = *assembled_[static_cast<size_t>(b)].sequence;
-    std::vector<int32_t> tokens = one.prompt.tokens;
-    tokens.insert(tokens.end(), one.answer.begin(), one.answer.end());
-    whole.add(tokens, static_cast<int64_t>(one.prompt.tokens.size()));
+    whole.add(one.prompt.tokens, one.answer);
     const auto from = arrays_.answer_offset_B1[static_cast<size_t>(b)];
     const auto to = arrays_.answer_offset_B1[static_cast<size_t>(b) + 1];
     counted.insert(counted.end(), arrays_.counts_A.begin() + from, arrays_.counts_A.begin() + to);

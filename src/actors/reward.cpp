@@ -4,8 +4,11 @@
 #include "actors/options.hpp"
 #include "actors/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
+#include "engine/train/evaluate.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/answer_reward.hpp"
+
+#include <map>
 
 namespace troupe::actors {
 
@@ -73,20 +76,10 @@ score_reply reward_state::score(const score_command& command) {
                        });
 }
 
-batch_handle reward_state::take_batch(uint64_t id) {
-  const auto found = batches_.find(id);
-  if (found == batches_.end()) {
-    throw error(errc::bad_argument, "batch {} was not served to the reward model", id);
-  }
-  batch_handle batch = std::move(found->second);
-  batches_.erase(found);
-  return batch;
-}
-
 train_reply reward_state::train(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "reward gradients");
   const stopwatch watch;
-  const batch_handle batch = take_batch(command.batch_id);
+  const batch_handle batch = batches_.take(command.batch_id);
   model& m = *settings_.trained->of;
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
   engine::gathered_weights weights(m.weights);
@@ -139,26 +132,37 @@ static void report(const std::string& prefix, const engine::pair_statistics& sum
   out[prefix + "pairs"] = static_cast<double>(sums.pairs);
 }
 
+/// Each pair of a micro-batch.
+static std::vector<engine::pair_statistics>
+count_pairs(const engine::pair_settings& loss, const engine::packed_batch& part, std::span<const float> score_N) {
+  std::vector<engine::pair_statistics> pairs;
+  for (size_t pair = 0; pair < static_cast<size_t>(part.sequences() / 2); ++pair) {
+    pairs.push_back(count_pair(loss, part, score_N, pair));
+  }
+  return pairs;
+}
+
 train_reply reward_state::evaluate(const train_command& command) {
   const operation_scope scope(settings_.on->pulse, "held-out accuracy");
   const stopwatch watch;
-  const batch_handle batch = take_batch(command.batch_id);
+  const batch_handle batch = batches_.take(command.batch_id);
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
+  const auto by_part = engine::evaluate<engine::pair_statistics>(
+      settings_.trained->learner->group().get(), batch->micro_batches, [&](const engine::packed_batch& part) {
+        settings_.on->pulse.touch();
+        return count_pairs(loss, part, engine::row_scores(settings_.on->ctx, m.net, weights.view(), part));
+      });
   std::map<uint16_t, engine::pair_statistics> by_source;
   engine::pair_statistics all;
   train_reply reply;
-  for (size_t i = 0; i < batch->micro_batches.size(); ++i) {
-    const engine::packed_batch& part = batch->micro_batches[i];
-    const auto score_N = engine::row_scores(settings_.on->ctx, m.net, weights.view(), part);
-    for (size_t pair = 0; pair < batch->sources[i].size(); ++pair) {
-      const engine::pair_statistics one = count_pair(loss, part, score_N, pair);
-      by_source[batch->sources[i][pair]].add(one);
-      all.add(one);
+  for (size_t i = 0; i < by_part.size(); ++i) {
+    for (size_t pair = 0; pair < by_part[i].size(); ++pair) {
+      by_source[batch->sources[i][pair]].add(by_part[i][pair]);
+      all.add(by_part[i][pair]);
     }
-    reply.tokens += part.tokens();
-    settings_.on->pulse.touch();
+    reply.tokens += batch->micro_batches[i].tokens();
   }
   report("held_out/", all, reply.statistics);
   for (const auto& [source, sums] : by_source) {

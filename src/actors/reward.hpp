@@ -5,6 +5,7 @@
 #include "actors/device.hpp"
 #include "actors/model_files.hpp"
 #include "actors/scoring.hpp"
+#include "actors/shelf.hpp"
 #include "actors/type_ids.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "io/job.hpp"
@@ -13,7 +14,6 @@
 
 #include <caf/all.hpp>
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,7 +29,8 @@ using reward_actor = caf::typed_actor<
     caf::replies_to<score_atom, score_command>::with<score_reply>,
     // Gradients of a batch of pairs, accumulated for the optimizer.
     caf::replies_to<train_atom, train_command>::with<train_reply>,
-    // Accuracy, margin and mean scores on a held-out batch of pairs, in all and by data set.
+    // Accuracy, margin and mean scores on a held-out batch of pairs, in all and by data set: each rank looks at its share.
+    // Collective.
     caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
 
 /// One of the job's reward sources, ready to judge.
@@ -54,7 +55,7 @@ public:
   static inline const char* name = "reward";
 
   void open(reward_settings settings);
-  void keep(const batch_handle& batch) { batches_[batch->id] = batch; }
+  void keep(const batch_handle& batch) { batches_.keep(batch); }
   void keep(const sequence_handle& sequence) { queue_.add(sequence); }
   score_reply score(const score_command& command);
   train_reply train(const train_command& command);
@@ -64,12 +65,11 @@ private:
   std::vector<float> judge(const reward_judge& by, const engine::weights_view& weights,
                            std::span<const sequence_handle> sequences, const engine::packed_batch& batch);
   void send_verdicts(std::span<const std::vector<float>> by_judge, std::span<const sequence_handle> taken);
-  batch_handle take_batch(uint64_t id);
 
   reward_settings settings_;
   scoring_queue queue_;
   std::unique_ptr<engine::train_workspace> workspace_;
-  std::map<uint64_t, batch_handle> batches_;
+  shelf<batch_handle> batches_{"the reward model"};
 };
 
 reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> self, reward_settings settings);
