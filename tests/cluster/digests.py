@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Do jobs with lanes write the same bytes on any number of ranks, in every ZeRO stage, generating alone or together? Runs a
+"""Do jobs with lanes write the same bytes on any number of ranks, in every ZeRO stage, generating alone or together, with
+models on all ranks or on ranks of their own? Runs a
 job of all phases (tests/data/jobs/tiny.ini) in each of these ways and prints a table of digests in Markdown: model files
 and experience byte for byte, the moments of the last checkpoints value by value, metrics without times and rates.
 
-    digests.py [--troupe build/release/troupe] [--job JOB.ini] [--lanes 4] [--ways 1:0:1 2:0:1 ...]
+    digests.py [--troupe build/release/troupe] [--job JOB.ini] [--lanes 4] [--ways 1:0:1:1 2:0:1:2 ...]
 
-A way is ranks : ZeRO stage of every model (3 alone for the frozen ones) : ranks that generate together. Needs h5py. Exit
+A way is ranks : ZeRO stage of every model (3 alone for the frozen ones) : ranks that generate together : ranks of the
+policy, where these are not all, the other models are on the rest. Needs h5py. Exit
 status 1 where any digest is not that of the first way.
 """
 import argparse
@@ -22,14 +24,18 @@ import numpy
 import compare
 
 TESTS = Path(__file__).resolve().parent.parent
-WAYS = ("1:0:1", "2:0:1", "2:1:1", "2:2:1", "2:3:1", "2:0:2", "2:3:2", "4:0:1", "4:1:2", "4:2:4", "4:3:1", "4:3:2", "4:3:4")
+WAYS = ("1:0:1:1", "2:0:1:2", "2:1:1:2", "2:2:1:2", "2:3:1:2", "2:0:2:2", "2:3:2:2", "2:0:1:1", "4:0:1:4", "4:1:2:4",
+        "4:2:4:4", "4:3:1:4", "4:3:2:4", "4:3:4:4", "4:1:1:2", "4:3:2:2")
 SHOWN = 8  # hexadecimal digits in the table; compared are all
 
 
 def options_of(way):
-    ranks, zero, together = (int(part) for part in way.split(":"))
+    ranks, zero, together, policy = (int(part) for part in way.split(":"))
     place = {"ranks": ranks, "policy-zero": zero, "critic-zero": zero, "reward-zero": zero,
              "frozen-zero": 3 if zero == 3 else 0, "tensor-parallel": together}
+    if policy < ranks:
+        place["policy-ranks"] = f"0-{policy - 1}"
+        place.update({f"{model}-ranks": f"{policy}-{ranks - 1}" for model in ("critic", "reference", "reward")})
     return [word for key, value in place.items() for word in (f"--place.{key}", str(value))]
 
 
@@ -98,8 +104,8 @@ def main():
             found = carry_out(options, way, scratch)
             if first is None:
                 first = found
-                print("| ranks | stage | together | " + " | ".join(found) + " |")
-                print("|" + "---|" * (3 + len(found)))
+                print("| ranks | stage | together | policy on | " + " | ".join(found) + " |")
+                print("|" + "---|" * (4 + len(found)))
             print(f"| {' | '.join(way.split(':'))} | " + " | ".join(d[:SHOWN] for d in found.values()) + " |", flush=True)
             differing += [f"{way}: {name}" for name in sorted(first.keys() | found.keys())
                           if first.get(name) != found.get(name)]
