@@ -105,11 +105,13 @@ bool host_probe::answered(const std::string& host) {
   return found != targets_.end() && found->second.answered;
 }
 
-std::set<std::string> host_probe::silent() {
+std::set<std::string> host_probe::silent(bool strangers) {
   collect(std::chrono::milliseconds(0));
+  const bool any = std::any_of(targets_.begin(), targets_.end(),
+                               [](const auto& one) { return one.second.known || one.second.answered; });
   std::set<std::string> hosts;
   for (const auto& [host, one] : targets_) {
-    if (one.known && !one.answered) {
+    if (!one.answered && (one.known || (strangers && any))) {
       hosts.insert(host);
     }
   }

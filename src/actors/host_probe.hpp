@@ -20,8 +20,8 @@ namespace troupe::actors {
 /// The port of slurmd from what `scontrol show config` prints ("SlurmdPort = 6818"); none: it does not say.
 std::optional<uint16_t> slurmd_port(std::string_view config);
 
-/// Rounds of connections to all hosts. Only a host that has answered in an earlier round can be found silent: one whose name
-/// leads elsewhere, or that a firewall hides, never is. Nothing is sent on the connections.
+/// Rounds of connections to all hosts. A host that has never answered is not judged at first: its name may lead elsewhere, or a
+/// firewall hide it. Nothing is sent on the connections.
 class host_probe {
 public:
   using clock = std::chrono::steady_clock;
@@ -36,8 +36,8 @@ public:
   clock::duration age() const { return clock::now() - started_; }  ///< of the round
 
   bool answered(const std::string& host);  ///< in this round, so far
-  /// Hosts that have answered earlier, but not in this round.
-  std::set<std::string> silent();
+  /// Hosts that have answered earlier, but not in this round. With `strangers` also those that never have, where another has.
+  std::set<std::string> silent(bool strangers = false);
 
 private:
   struct target {

@@ -288,7 +288,7 @@ void supervisor_state::probe_hosts() {
       probe_->start();
     }
     probe_->wait(patience_with_hosts);
-    silent_hosts_ = probe_->silent();
+    silent_hosts_ = probe_->silent(failed_launches_ > 0);
   }
 }
 
@@ -407,6 +407,7 @@ void supervisor_state::restart_or_give_up() {
     start_attempt();
     return;
   }
+  ++failed_launches_;
   probe_hosts();
   if (plan_has_silent_host()) {  // which the next plan leaves out: the launch need not fail again
     start_attempt();
@@ -415,7 +416,6 @@ void supervisor_state::restart_or_give_up() {
   look_for_lost_hosts();
   // The launch itself failed: a rank may have died by chance; if it happens again, a node may be coming back, or Slurm
   // not be done with the last step.
-  ++failed_launches_;
   const auto pause = std::min<std::chrono::milliseconds>(failed_launches_ == 1 ? 250ms : failed_launches_ * 1s, 10s);
   child_.reset();
   self_->delayed_send(self_, pause, retry_atom_v);

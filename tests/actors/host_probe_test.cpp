@@ -58,6 +58,18 @@ TEST(HostProbe, AHostThatAnsweredBeforeAndDoesNotNowIsSilent) {
   EXPECT_EQ(silent_after_a_round(probe), std::set<std::string>());
 }
 
+TEST(HostProbe, AHostThatNeverAnsweredIsSilentWhereStrangersCountAndAnotherAnswers) {
+  daemon_twin first("127.0.0.1");
+  host_probe probe({"127.0.0.1", "127.0.0.2"}, first.port());
+  EXPECT_EQ(silent_after_a_round(probe), std::set<std::string>());
+  EXPECT_EQ(probe.silent(true), std::set<std::string>({"127.0.0.2"}));
+  const uint16_t port = first.port();
+  first.stop();
+  host_probe blind({"127.0.0.1", "127.0.0.2"}, port);
+  EXPECT_EQ(silent_after_a_round(blind), std::set<std::string>());
+  EXPECT_EQ(blind.silent(true), std::set<std::string>()) << "the port may be another";
+}
+
 TEST(HostProbe, AHostThatNeverAnsweredOrHasNoAddressIsNotJudged) {
   const daemon_twin first("127.0.0.1");
   host_probe probe({"127.0.0.1", "127.0.0.2", "no-such-host.invalid"}, first.port());
