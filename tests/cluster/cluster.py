@@ -10,6 +10,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
+ENDS = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+
+
 class Timeout(Exception):
     """Something did not happen in its time."""
 
@@ -142,7 +145,7 @@ class Job:
         return self.cluster.slurm("scontrol", "show", "hostnames", listed).split() if listed.startswith("node") else []
 
     def over(self):
-        return self.state() not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SUSPENDED", "UNKNOWN")
+        return self.state() in ENDS
 
     def cancel(self):
         self.cluster.slurm("scancel", self.id, check=False)
