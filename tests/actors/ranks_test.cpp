@@ -39,6 +39,14 @@ static void expect_traffic(const std::filesystem::path& run, bool any) {
   }
 }
 
+/// What is measured on held-out data, of which each rank sees its share, stands in the metrics that runs are compared by.
+static void expect_held_out(const std::filesystem::path& run) {
+  const std::string metrics = text_of(run / "metrics.jsonl");
+  for (const char* name : {"held_out/perplexity", "held_out/accuracy", "held_out/pairs/margin", "evaluation/reward"}) {
+    EXPECT_NE(metrics.find(name), std::string::npos) << name;
+  }
+}
+
 /// A run of one rank in which nothing dies, made once.
 class Ranks : public ::testing::Test {
 protected:
@@ -79,6 +87,7 @@ TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
     }
   }
   expect_traffic(one_rank(), false);
+  expect_held_out(one_rank());
 }
 
 /// Policy, critic, reference, reward on ranks of their own.
