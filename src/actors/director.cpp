@@ -67,6 +67,7 @@ task<> director_state::perform_phase(io::phase phase) {
 }
 
 task<> director_state::set_stage(const std::string& phase) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
   company_ = co_await ask_everyone<cast>(self_, settings_->stages, stage_atom_v, name);
   for (const std::string& line : company_.front().notes) {
@@ -87,6 +88,7 @@ bool director_state::share_ranks(caf::strong_actor_ptr cast::*one, caf::strong_a
 
 task<> director_state::restore(const std::string& phase) {
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
   const auto located = co_await ask<located_checkpoint>(self_, checkpointers.front(), locate_atom_v);
   const auto restored = co_await ask_everyone<phase_state>(self_, checkpointers, restore_atom_v, located);
@@ -106,6 +108,7 @@ task<> director_state::restore(const std::string& phase) {
 }
 
 task<> director_state::cut_records(const std::string& phase, int64_t counter) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
   std::vector<std::string> later;
   bool after = false;

@@ -155,8 +155,9 @@ io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io:
   if (end && !start.empty() && start.back() == *end && tokens->bos_id() != end) {
     start.pop_back();  // some configurations append the end token as well
   }
-  return {.encode = [tokens](std::string_view text, bool) { return tokens->encode(text, false); },
-          .encode_chat = [tokens](std::string_view text, bool) { return io::encode_chat(*tokens, text); },
+  io::text_encoder encode_chat = [tokens](std::string_view text, bool) { return io::encode_chat(*tokens, text); };
+  return {.encode = [tokens = std::move(tokens)](std::string_view text, bool) { return tokens->encode(text, false); },
+          .encode_chat = std::move(encode_chat),
           .start = std::move(start),
           .end = end,
           .length = job.length};

@@ -77,8 +77,8 @@ engine::communicator_ptr stage_state::open_weights(const std::string& name, int6
 model_ptr stage_state::load_policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const {
   const io::job& job = settings_->job;
   const bool random = job.model.initial == io::initial_weights::random && folder == job.model.policy;
-  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, shared)
-                       : load_model(folder, head_kind::language_model, shared);
+  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, std::move(shared))
+                       : load_model(folder, head_kind::language_model, std::move(shared));
   require_lengths(job, *m);
   settings_->on->pulse.touch();
   return m;
@@ -121,7 +121,7 @@ std::shared_ptr<const io::tokenizer> stage_state::load_tokens(const std::filesys
 
 io::phase_data stage_state::load_data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const {
   const auto made = io::pairs_file(settings_->run);
-  io::phase_data data = io::load_phase_data(settings_->job, phase, example_rules_of(settings_->job, tokens),
+  io::phase_data data = io::load_phase_data(settings_->job, phase, example_rules_of(settings_->job, std::move(tokens)),
                                             std::filesystem::exists(made) ? made.string() : "");
   settings_->on->pulse.touch();
   return data;

@@ -72,7 +72,7 @@ class supervisor_state {
 public:
   static inline const char* name = "supervisor";
 
-  supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
+  explicit supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
   supervisor_actor::behavior_type make_behavior(supervisor_settings settings);
 
 private:

@@ -67,6 +67,7 @@ std::vector<bytes> evaluate_in_shares(communicator* group, std::span<const packe
   const std::vector<bytes> by_rank = group != nullptr ? gather_bytes(*group, mine) : std::vector<bytes>{mine};
   std::vector<std::span<const std::byte>> left(by_rank.begin(), by_rank.end());
   std::vector<bytes> all;
+  all.reserve(rank_of.size());
   for (const int r : rank_of) {
     all.push_back(take(left[static_cast<size_t>(r)], r));
   }
