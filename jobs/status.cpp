@@ -87,6 +87,9 @@ void print(const io::run_status& s) {
   line("checkpoint", s.checkpoint
                          ? fmt::format("{}, {} ago", s.checkpoint->folder, duration_text(now() - s.checkpoint->time))
                          : "none");
+  if (s.best) {
+    line("best", fmt::format("{}, {} = {:.6g}", s.best->folder, s.best->metric, s.best->value));
+  }
   line("failures", fmt::format("{}, {} recovered", s.failures, s.recoveries));
   for (const io::run_failure& one : s.last_failures) {
     print_failure(one);
@@ -132,6 +135,7 @@ json to_json(const io::run_status& s) {
               {"hosts", s.hosts},
               {"launcher", s.launcher},
               {"checkpoint", nullptr},
+              {"best", nullptr},
               {"failures", s.failures},
               {"recoveries", s.recoveries},
               {"last_failures", json::array()}};
@@ -141,6 +145,9 @@ json to_json(const io::run_status& s) {
                          {s.checkpoint->unit, s.checkpoint->counter},
                          {"time", s.checkpoint->time},
                          {"age_s", now() - s.checkpoint->time}};
+  }
+  if (s.best) {
+    out["best"] = {{"path", s.best->folder}, {"metric", s.best->metric}, {"value", s.best->value}};
   }
   for (const io::run_failure& one : s.last_failures) {
     out["last_failures"].push_back(failure_json(one));

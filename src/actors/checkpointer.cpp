@@ -3,7 +3,11 @@
 #include "actors/guarded.hpp"
 #include "actors/stopwatch.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <thread>
 
 namespace troupe::actors {
 
@@ -11,26 +15,40 @@ namespace {
 
 constexpr const char* state_prefix = "state/";
 
+/// Of the thread that writes, as "nice" counts: a tenth of a core where training uses all of them, and what it leaves idle.
+constexpr int writing_priority = 10;
+
+/// What a manifest says of the best checkpoint, for `troupe status` and `troupe inspect`.
+key_map counters_of(const best_so_far& best) {
+  if (best.counter < 0) {
+    return {};
+  }
+  return {{"best", best.counter}, {"best_metric", best.metric}, {"best_value", best.value}};
+}
+
 /// Where rows stand in memory that holds whole arenas, or shards.
 int64_t place_of(const engine::parameter_rows& rows, bool whole) {
   return whole ? rows.arena_offset : rows.shard_offset;
 }
 
-/// Some rows of an arena as plain values under <prefix>/<parameter>.
+/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written.
 void add_rows(io::checkpoint_content& content, const std::string& prefix,
-              const std::vector<engine::parameter_rows>& rows, const float* values, bool whole) {
+              const std::vector<engine::parameter_rows>& rows, const float* shard) {
   for (const engine::parameter_rows& one : rows) {
     io::checkpoint_array array;
     array.name = prefix + "/" + one.of->name;
     array.shape = one.of->shape;
     array.begin = one.begin();
     array.end = one.end();
-    array.fill = [one, at = values + place_of(one, whole), plain = std::vector<float>()](int64_t offset,
-                                                                                         std::span<float> out) mutable {
+    array.fill = [one, at = shard + one.shard_offset, plain = std::vector<float>()](int64_t offset,
+                                                                                    std::span<float> out) mutable {
       if (offset == one.begin()) {
         plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
       }
       std::copy_n(plain.begin() + (offset - one.begin()), out.size(), out.begin());
+      if (offset + static_cast<int64_t>(out.size()) == one.end()) {
+        plain = {};
+      }
     };
     content.arrays.push_back(std::move(array));
   }
@@ -61,35 +79,73 @@ std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& lay
 
 }  // namespace
 
-io::checkpoint_content checkpointer_state::live(const phase_state& state) const {
-  io::checkpoint_content content;
+void checkpointer_state::open(checkpointer_settings settings) {
+  settings_.emplace(std::move(settings));
   for (const checkpointed_model& one : settings_->models) {
     engine::learner& learner = *one.trained->learner;
-    const auto rows = learner.plan()->rows(learner.rank());
     const bool whole = learner.whole_moments();
-    add_rows(content, one.name + "/weights", rows, one.trained->of->weights.data(), true);
-    add_rows(content, one.name + "/first_moment", rows, learner.first_moment().data(), whole);
-    add_rows(content, one.name + "/second_moment", rows, learner.second_moment().data(), whole);
-    content.integers[one.name + "/updates"] = learner.updates();
+    const auto add = [&](const char* name, const float* values, bool all) {
+      parts_.push_back({.name = one.name + name,
+                        .plan = learner.plan(),
+                        .rank = learner.rank(),
+                        .values = values,
+                        .whole = all,
+                        .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
+    };
+    add("/weights", one.trained->of->weights.data(), true);
+    add("/first_moment", learner.first_moment().data(), whole);
+    add("/second_moment", learner.second_moment().data(), whole);
   }
   if (settings_->average) {
-    const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
-    add_rows(content, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
+    const checkpointed_model& of = settings_->models.front();
+    parts_.push_back({.name = of.name + "/average",
+                      .plan = of.trained->learner->plan(),
+                      .rank = of.trained->learner->rank(),
+                      .values = settings_->average->shard().data(),
+                      .whole = false,
+                      .copy = aligned_buffer<float>(settings_->average->shard().size())});
   }
-  for (const auto& [name, value] : state.values) {
-    content.reals[state_prefix + name] = value;
+}
+
+/// Copies this rank's shard of each part, in pieces that the compute threads share: training stands still meanwhile.
+int64_t checkpointer_state::copy_parts() {
+  constexpr int64_t piece_floats = int64_t{1} << 18;
+  struct piece {
+    const float* from;
+    float* to;
+    int64_t count;
+  };
+  std::vector<piece> pieces;
+  int64_t floats = 0;
+  for (checkpointed_part& one : parts_) {
+    for (int64_t s = 0; s < one.plan->segments(); ++s) {
+      const engine::arena_range mine = one.plan->part(s, one.rank);
+      const int64_t place = one.plan->shard_offset(s, one.rank);
+      const float* from = one.values + (one.whole ? mine.first : place);
+      for (int64_t at = 0; at < mine.size(); at += piece_floats) {
+        pieces.push_back({from + at, one.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
+      }
+      floats += mine.size();
+    }
   }
-  return content;
+  settings_->on->ctx.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
+    const piece& one = pieces[static_cast<size_t>(i)];
+    std::copy_n(one.from, one.count, one.to);
+  });
+  return floats * static_cast<int64_t>(sizeof(float));
 }
 
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   const operation_scope scope(settings_->on->pulse, "checkpoint copy");
   const stopwatch watch;
-  state_ = state;
-  snapshot_.take(live(state));
-  snapshot_reply reply;
-  for (const io::checkpoint_array& array : snapshot_.content().arrays) {
-    reply.bytes += static_cast<int64_t>(array.values.size() * sizeof(float));
+  snapshot_reply reply{.seconds = 0, .bytes = copy_parts()};
+  counter_ = state.counter;
+  scalars_ = {};
+  for (const checkpointed_model& one : settings_->models) {
+    scalars_.integers[one.name + "/updates"] = one.trained->learner->updates();
+  }
+  for (const auto& [name, value] : state.values) {
+    scalars_.reals[state_prefix + name] = value;
   }
   reply.seconds = watch.seconds();
   return reply;
@@ -102,20 +158,28 @@ io::commit_check checkpointer_state::still_allowed() const {
 void checkpointer_state::write_snapshot() {
   const stopwatch watch;
   const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), settings_->phase, settings_->unit,
-                                            static_cast<int64_t>(state_.counter));
-  io::checkpoint_file file = io::write_checkpoint(folder, snapshot_.content(), rank(), ranks(), still_allowed());
+                                            static_cast<int64_t>(counter_));
+  io::checkpoint_content content = scalars_;
+  for (const checkpointed_part& one : parts_) {
+    add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data());
+  }
+  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), still_allowed());
   last_ = {
       .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
 }
 
+/// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority again.
 void checkpointer_state::write() {
-  try {
-    write_snapshot();
-  } catch (const error& failure) {
-    failure_ = failure;  // told to whoever asks for durability next
-  } catch (const std::exception& failure) {
-    failure_ = error(errc::io_failure, "cannot write the checkpoint: {}", failure.what());
-  }
+  std::thread([this] {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), writing_priority);
+    try {
+      write_snapshot();
+    } catch (const error& failure) {
+      failure_ = failure;  // told to whoever asks for durability next
+    } catch (const std::exception& failure) {
+      failure_ = error(errc::io_failure, "cannot write the checkpoint: {}", failure.what());
+    }
+  }).join();
 }
 
 written_file checkpointer_state::durable() {
@@ -143,7 +207,7 @@ durable_report checkpointer_state::commit(const commit_command& command) {
                                    .unit = settings_->unit,
                                    .counter = static_cast<int64_t>(command.counter),
                                    .ranks = static_cast<int>(command.files.size()),
-                                   .counters = {},
+                                   .counters = counters_of(command.best),
                                    .digests = settings_->digests,
                                    .files = {}};
   for (const written_file& file : command.files) {
@@ -152,7 +216,11 @@ durable_report checkpointer_state::commit(const commit_command& command) {
     report.seconds = std::max(report.seconds, file.seconds);
   }
   io::commit_checkpoint(folder, std::move(manifest), still_allowed());
-  io::prune_checkpoints(root, settings_->phase, settings_->keep);
+  std::optional<std::filesystem::path> best;
+  if (command.best.counter >= 0) {
+    best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
+  }
+  io::prune_checkpoints(root, settings_->phase, settings_->keep, best);
   report.seconds += watch.seconds();
   return report;
 }

@@ -65,11 +65,22 @@ struct checkpointer_settings {
   std::vector<saved_model> saved;
 };
 
+/// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot found it.
+struct checkpointed_part {
+  std::string name;  ///< "policy/first_moment"
+  engine::shard_plan_ptr plan;
+  int rank = 0;
+  const float* values = nullptr;
+  bool whole = false;  ///< `values` are an arena; else the shard
+  aligned_buffer<float> copy;
+};
+
 class checkpointer_state {
 public:
   static inline const char* name = "checkpointer";
 
-  void open(checkpointer_settings settings) { settings_.emplace(std::move(settings)); }
+  /// Allocates the copy, so that the first snapshot takes no longer than others.
+  void open(checkpointer_settings settings);
   snapshot_reply snapshot(const phase_state& state);
   void write();
   written_file durable();
@@ -80,7 +91,7 @@ public:
 
 private:
   bool save(const saved_model& one) const;
-  io::checkpoint_content live(const phase_state& state) const;
+  int64_t copy_parts();
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();
   io::commit_check still_allowed() const;
@@ -88,8 +99,10 @@ private:
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 
   std::optional<checkpointer_settings> settings_;
-  io::checkpoint_snapshot snapshot_;
-  phase_state state_;  ///< of the snapshot
+  // Of the last snapshot.
+  std::vector<checkpointed_part> parts_;
+  io::checkpoint_content scalars_;
+  uint64_t counter_ = 0;
   written_file last_;
   std::optional<error> failure_;
 };

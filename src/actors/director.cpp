@@ -3,6 +3,7 @@
 #include "actors/checkpointer.hpp"
 #include "actors/director_plans.hpp"
 #include "actors/loader.hpp"
+#include "actors/stopwatch.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -90,8 +91,11 @@ task<> director_state::restore(const std::string& phase) {
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
+  const stopwatch watch;
   const auto located = co_await ask<located_checkpoint>(self_, checkpointers.front(), locate_atom_v);
+  const double verified_s = watch.seconds();
   const auto restored = co_await ask_everyone<phase_state>(self_, checkpointers, restore_atom_v, located);
+  const double read_s = watch.seconds() - verified_s;
   state_ = restored.front();  // the same on every rank
   for (const std::string& problem : located.problems) {
     spdlog::warn("passing over a damaged checkpoint: {}", problem);
@@ -102,6 +106,8 @@ task<> director_state::restore(const std::string& phase) {
   co_await cut_records(name, counter);
   if (located.found) {
     spdlog::info("{}: going on after {}", name, state_.counter);
+    note("note", name, state_.counter,
+         fmt::format("restored {}: verified in {:.3f} s, read in {:.3f} s", located.path, verified_s, read_s));
   } else {
     note("phase_started", name, 0);
   }
@@ -128,38 +134,119 @@ task<serve_reply> director_state::serve(serving what, uint64_t counter) {
   co_return served.front();  // every rank has made the same batch
 }
 
-task<> director_state::checkpoint_if_due(bool last) {
+bool director_state::checkpoint_due(bool last) const {
   const auto every = static_cast<uint64_t>(settings_->job.run.checkpoint_every);
-  const bool due = last || stopping_ || state_.counter % every == 0;
-  if (due && state_.counter != checkpointed_) {
+  return (last || stopping_ || state_.counter % every == 0) && state_.counter != checkpointed_;
+}
+
+task<> director_state::checkpoint_if_due(bool last) {
+  if (checkpoint_due(last)) {
     co_await take_checkpoint();
   }
 }
 
 task<> director_state::take_checkpoint() {
+  const standstill stood = co_await copy_for_checkpoint();
+  commit_when_written(stood);
+}
+
+task<director_state::standstill> director_state::copy_for_checkpoint() {
   if (checkpoint_failure_) {
     throw *checkpoint_failure_;
   }
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const phase_state state = state_;
-  co_await ask_everyone<snapshot_reply>(self_, checkpointers, snapshot_atom_v, state);
+  const stopwatch watch;
+  const auto copied = co_await ask_everyone<snapshot_reply>(self_, checkpointers, snapshot_atom_v, state);
   checkpointed_ = state.counter;
-  commit_when_written(state.phase, state.counter);
+  standstill stood{.copy_s = 0, .all_s = watch.seconds()};
+  for (const snapshot_reply& one : copied) {
+    stood.copy_s = std::max(stood.copy_s, one.seconds);
+  }
+  co_return stood;
 }
 
-/// Training goes on while files are written; checkpointers answer in order, so what they say is about this snapshot.
-void director_state::commit_when_written(const std::string& phase, uint64_t counter) {
+/// The record becomes durable before the checkpoint does: what is cut off on resume lies beyond it.
+task<> director_state::close(metrics_record line, bool last) {
+  const bool best = note_best(line.values);
+  const bool due = checkpoint_due(last || best);
+  standstill stood;
+  if (due) {
+    stood = co_await copy_for_checkpoint();
+    line.values["time/checkpoint_copy_s"] = stood.copy_s;
+    line.values["time/checkpoint_stall_s"] = stood.all_s;
+  }
+  co_await record(std::move(line));
+  if (due) {
+    commit_when_written(stood);
+  }
+}
+
+namespace {
+
+constexpr const char* best_counter_key = "best_counter";
+constexpr const char* best_value_key = "best_value";
+
+/// What an evaluation is judged by.
+struct judged_by {
+  std::string metric;
+  double sign = 1;  ///< -1: the lower the better
+};
+
+judged_by judge_of(const std::string& phase) {
+  return phase == "sft"      ? judged_by{"held_out/perplexity", -1}
+         : phase == "reward" ? judged_by{"held_out/accuracy", 1}
+                             : judged_by{"evaluation/reward/raw_mean", 1};
+}
+
+}  // namespace
+
+/// Whether an evaluation is better than all before it. The state goes into the next checkpoint, so that a run which is
+/// resumed knows it.
+bool director_state::note_best(const statistics& evaluated) {
+  const judged_by by = judge_of(state_.phase);
+  const auto found = evaluated.find(by.metric);
+  if (!settings_->job.run.keep_best || found == evaluated.end() || !std::isfinite(found->second)) {
+    return false;
+  }
+  const auto before = state_.values.find(best_value_key);
+  if (before != state_.values.end() && by.sign * found->second <= by.sign * before->second) {
+    return false;
+  }
+  state_.values[best_counter_key] = static_cast<double>(state_.counter);
+  state_.values[best_value_key] = found->second;
+  return true;
+}
+
+best_so_far director_state::best() const {
+  if (!settings_->job.run.keep_best || !state_.values.contains(best_counter_key)) {
+    return {};
+  }
+  return {.counter = static_cast<int64_t>(statistic(state_.values, best_counter_key)),
+          .metric = judge_of(state_.phase).metric,
+          .value = statistic(state_.values, best_value_key)};
+}
+
+/// Training goes on while files are written; checkpointers answer in order, so what they say is about the last snapshot.
+void director_state::commit_when_written(standstill stood) {
+  const std::string phase = state_.phase;
+  const uint64_t counter = state_.counter;
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const auto failed = [this, phase, counter](const caf::error& reason) {
     checkpoint_failure_ = to_troupe_error(reason);
     note("checkpoint_failed", phase, counter, checkpoint_failure_->what());
   };
-  const auto committed = [this, phase](const durable_report& durable) {
-    note("checkpoint", phase, durable.counter,
-         fmt::format("{}: {} bytes in {:.2f} s", durable.path, durable.bytes, durable.seconds));
-  };
   const auto command = std::make_shared<commit_command>();
   command->counter = counter;
+  command->best = best();
+  const auto committed = [this, phase, stood, best = command->best](const durable_report& durable) {
+    std::string text = fmt::format("{}: {} bytes in {:.2f} s, copied in {:.3f} s", durable.path, durable.bytes,
+                                   durable.seconds, stood.copy_s);
+    if (best.counter == static_cast<int64_t>(durable.counter)) {
+      text += fmt::format("; the best so far: {} = {:.6g}", best.metric, best.value);
+    }
+    note("checkpoint", phase, durable.counter, text);
+  };
   command->files.resize(checkpointers.size());
   const auto missing = std::make_shared<size_t>(checkpointers.size());
   for (size_t rank = 0; rank < checkpointers.size(); ++rank) {

@@ -75,8 +75,19 @@ private:
   task<> restore(const std::string& phase);
   task<> cut_records(const std::string& phase, int64_t counter);
   task<> checkpoint_if_due(bool last);
+  bool checkpoint_due(bool last) const;
   task<> take_checkpoint();
-  void commit_when_written(const std::string& phase, uint64_t counter);
+  /// How long training stood still for a checkpoint, in s.
+  struct standstill {
+    double copy_s = 0;  ///< the copy, on the slowest rank
+    double all_s = 0;   ///< and until the checkpoint before it was written, where that was still going on
+  };
+  task<standstill> copy_for_checkpoint();
+  void commit_when_written(standstill stood);
+  /// The end of an update or iteration: its record, with the time that a checkpoint's copy took, and the checkpoint.
+  task<> close(metrics_record line, bool last);
+  bool note_best(const statistics& evaluated);
+  best_so_far best() const;
   task<> await_durable();
   task<> save_models();
   task<> record(metrics_record values);

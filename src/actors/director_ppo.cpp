@@ -269,9 +269,8 @@ task<> director_state::ppo() {
            fmt::format("reward {:.3f}, KL {:.3f} nats/sequence, length {:.0f}",
                        statistic(line.values, "reward/raw_mean"), statistic(line.values, "kl/per_sequence_nats"),
                        statistic(line.values, "answer/length_mean")));
-      co_await record(std::move(line));
+      co_await close(std::move(line), state_.counter == total);
       drop_old_experience();
-      co_await checkpoint_if_due(state_.counter == total);
     } catch (const stop_requested&) {
       break;  // in the middle of a rollout: it is done again, to the same tokens
     } catch (const error& failure) {

@@ -79,8 +79,7 @@ task<> director_state::supervised(supervised_plan plan) {
       merge(line.values, held_out);
     }
     show("", state_.counter, total, "updates", summary_of(line.values));
-    co_await record(std::move(line));
-    co_await checkpoint_if_due(state_.counter == total);
+    co_await close(std::move(line), state_.counter == total);
   }
   co_await checkpoint_if_due(true);
   co_await await_durable();

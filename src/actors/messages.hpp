@@ -311,14 +311,26 @@ template <class Inspector> auto inspect(Inspector& f, written_file& x) {
   return f(caf::meta::type_name("written_file"), x.name, x.bytes, x.digest, x.seconds);
 }
 
+/// The update or iteration with the best evaluation of its phase.
+struct best_so_far {
+  int64_t counter = -1;  ///< negative: none was evaluated, or run.keep-best is off
+  std::string metric;    ///< as in metrics.jsonl
+  double value = 0;
+};
+
+template <class Inspector> auto inspect(Inspector& f, best_so_far& x) {
+  return f(caf::meta::type_name("best_so_far"), x.counter, x.metric, x.value);
+}
+
 /// Makes a checkpoint of the ranks' files, which are durable. Without files it does nothing, after what was asked before.
 struct commit_command {
   uint64_t counter = 0;
   std::vector<written_file> files;  ///< by rank
+  best_so_far best;
 };
 
 template <class Inspector> auto inspect(Inspector& f, commit_command& x) {
-  return f(caf::meta::type_name("commit_command"), x.counter, x.files);
+  return f(caf::meta::type_name("commit_command"), x.counter, x.files, x.best);
 }
 
 /// A checkpoint that has become durable.

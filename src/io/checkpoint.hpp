@@ -95,7 +95,7 @@ checkpoint_manifest parse_manifest(std::string_view bytes, const std::string& wh
 std::string manifest_text(const checkpoint_manifest& manifest);
 checkpoint_manifest read_manifest(const std::filesystem::path& folder);
 
-/// Reads sizes and digests of all files.
+/// Reads sizes and digests of all files, several at a time.
 /// Errors  not_found, bad_file (names the file and both values).
 void verify_checkpoint(const std::filesystem::path& folder, const checkpoint_manifest& manifest);
 

@@ -6,8 +6,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <exception>
+#include <thread>
 
 namespace troupe::io {
 
@@ -71,8 +75,29 @@ void check_file(const fs::path& folder, const checkpoint_file& entry) {
 }
 
 void verify_checkpoint(const fs::path& folder, const checkpoint_manifest& manifest) {
-  for (const checkpoint_file& entry : manifest.files) {
-    check_file(folder, entry);
+  std::vector<std::exception_ptr> failures(manifest.files.size());
+  std::atomic<size_t> next{0};
+  const auto check_some = [&] {
+    for (size_t i = next++; i < manifest.files.size(); i = next++) {
+      try {
+        check_file(folder, manifest.files[i]);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    const size_t cores = std::max(1U, std::thread::hardware_concurrency());
+    for (size_t i = 1; i < std::min(cores, manifest.files.size()); ++i) {
+      others.emplace_back(check_some);
+    }
+    check_some();
+  }
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) {
+      std::rethrow_exception(failure);
+    }
   }
 }
 

@@ -45,6 +45,7 @@ struct run_section {
   int64_t threads = 0;            ///< 0: all cores
   int64_t checkpoint_every = 20;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
+  bool keep_best = true;  ///< and the one with the best evaluation
   bool exact = true;  ///< stop if a rollout log-prob differs from the training forward's
   int64_t lanes = 1;  ///< a power of two
   bool activation_checkpointing = false;

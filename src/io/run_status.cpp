@@ -168,6 +168,18 @@ void add_job(run_status& status, const fs::path& path) {
   status.total = total_of(settings, status.phase);
 }
 
+/// The best one may have been damaged or removed since.
+std::optional<best_checkpoint> best_of(const run_directory& run, const checkpoint_manifest& newest) {
+  const int64_t counter = get_int(newest.counters, "best", -1);
+  const fs::path folder = checkpoint_folder(run.checkpoints(), newest.phase, newest.unit, counter);
+  if (counter < 0 || !fs::exists(folder / "manifest.json")) {
+    return std::nullopt;
+  }
+  return best_checkpoint{.folder = folder.lexically_relative(run.root()).string(),
+                         .metric = get_text(newest.counters, "best_metric", ""),
+                         .value = get_double(newest.counters, "best_value", 0)};
+}
+
 void add_checkpoint(run_status& status, const run_directory& run) {
   std::error_code none;
   for (const fs::directory_entry& phase : fs::directory_iterator(run.checkpoints(), none)) {
@@ -179,6 +191,7 @@ void add_checkpoint(run_status& status, const run_directory& run) {
       const double time =
           static_cast<double>(written.st_mtim.tv_sec) + 1e-9 * static_cast<double>(written.st_mtim.tv_nsec);
       if (!status.checkpoint || status.checkpoint->time < time) {
+        status.best = best_of(run, one.manifest);
         status.checkpoint = {.folder = one.folder.lexically_relative(run.root()).string(),
                              .phase = one.manifest.phase,
                              .unit = one.manifest.unit,

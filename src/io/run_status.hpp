@@ -41,6 +41,13 @@ struct standing_checkpoint {
   double time = 0;  ///< Unix time of its manifest
 };
 
+/// What the run has told of the best checkpoint of the phase that has the newest one.
+struct best_checkpoint {
+  std::string folder;  ///< relative to the run
+  std::string metric;  ///< as in metrics.jsonl
+  double value = 0;
+};
+
 struct run_status {
   std::filesystem::path root;
   run_state state = run_state::not_started;
@@ -61,6 +68,7 @@ struct run_status {
   std::string hosts;     ///< as the ledger names them; empty: this one
   std::string launcher;  ///< empty: not told
   std::optional<standing_checkpoint> checkpoint;
+  std::optional<best_checkpoint> best;     ///< absent: no evaluation yet, or run.keep-best is off
   int64_t failures = 0, recoveries = 0;    ///< in all
   std::vector<run_failure> last_failures;  ///< oldest first
 };

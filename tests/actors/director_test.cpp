@@ -94,8 +94,11 @@ TEST_F(Director, FineTuningEvaluatesLearnsStepsAndSaves) {
   EXPECT_EQ(cast->saved[0], (lines{"locate", "restore ",                          //
                                    "snapshot sft 1", "durable", "commit 1 of 1",  //
                                    "snapshot sft 2", "durable", "durable", "commit 2 of 1", "commit 0 of 0", "save"}));
-  EXPECT_EQ(cast->notes, (lines{"phase_started sft 0", "checkpoint sft 1: there: 0 bytes in 0.00 s",
-                                "checkpoint sft 2: there: 0 bytes in 0.00 s", "phase_finished sft 2"}));
+  EXPECT_EQ(
+      cast->notes,
+      (lines{"phase_started sft 0", "checkpoint sft 1: there: 0 bytes in 0.00 s, copied in 0.000 s",
+             "checkpoint sft 2: there: 0 bytes in 0.00 s, copied in 0.000 s; the best so far: held_out/perplexity = 7",
+             "phase_finished sft 2"}));
   expect_outcome(outcome::finished);
 }
 

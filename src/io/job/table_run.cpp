@@ -15,6 +15,10 @@ static void add_run_section(std::vector<option>& table) {
                  "Updates (sft, reward) or iterations (pairs, ppo) between two checkpoints.", at_least(1));
   run.add_silent("keep-checkpoints", &run_section::keep_checkpoints, "Checkpoints of a phase that are kept.",
                  at_least(1));
+  run.add_silent(
+      "keep-best", &run_section::keep_best,
+      "Keep also the checkpoint with the best evaluation of its phase, and take one where an evaluation is the "
+      "best so far: held-out perplexity (sft), held-out accuracy (reward), mean reward (ppo).");
   run.add_silent("exact", &run_section::exact,
                  "Stop when the log-probability of a sampled token differs in any bit from the one "
                  "that training computes for it.");
