@@ -15,34 +15,56 @@ namespace {
 
 constexpr int64_t gib = int64_t{1} << 30;
 constexpr const char* default_time = "04:00:00";
+constexpr int64_t customary_files = 1024;  // what a process may open without asking
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void set_ranks(batch_job& batch, const io::job& job, const submit_request& request) {
-  batch.ranks = request.ranks_per_node > 0 ? request.nodes * request.ranks_per_node
-                : job.place.ranks > 1      ? job.place.ranks
-                                           : request.nodes;
+  batch.ranks = ranks_for(job, request);
   batch.ranks_per_node = divided_up(batch.ranks, request.nodes);
   batch.ranks_packed = job.place.shrink ? batch.ranks_per_node : divided_up(batch.ranks, batch.nodes_least);
   batch.cpus_per_rank = request.cpus_per_rank > 0 ? request.cpus_per_rank
                         : job.run.threads > 0     ? job.run.threads
                                                   : batch.cpus_per_rank;
+  const int64_t files = open_files_for(batch.ranks, batch.nodes_most);
+  batch.open_files = files > customary_files ? files : 0;
 }
 
-void set_memory(batch_job& batch, const std::vector<phase_plan>& plans, const submit_request& request) {
+int64_t peak_of(const std::vector<phase_plan>& plans) {
   int64_t peak = 0;
   for (const phase_plan& plan : plans) {
     peak = std::max(peak, plan.peak_bytes());
   }
-  const double planned = 1.1 * static_cast<double>(peak) * static_cast<double>(batch.ranks_packed);
-  batch.memory_gib = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(planned / static_cast<double>(gib))));
-  batch.memory_reason =
-      fmt::format("{:.2f} GB a rank by `troupe plan`, {} on a node{}, and a tenth", static_cast<double>(peak) / 1e9,
-                  batch.ranks_packed, batch.ranks_packed > batch.ranks_per_node ? " when nodes are lost" : "");
+  return peak;
+}
+
+/// As many ranks as the fewest nodes hold at full strength and the lanes divide by (launcher.hpp).
+int64_t fewest_ranks(const io::job& job, const batch_job& batch) {
+  int64_t ranks = std::min(batch.ranks, batch.nodes_least * batch.ranks_per_node);
+  while (job.run.lanes > 1 && job.run.lanes % ranks != 0) {
+    --ranks;
+  }
+  return ranks;
+}
+
+void set_memory(batch_job& batch, const io::job& job, int64_t planned_peak, const submit_request& request) {
   if (request.memory_gib > 0) {
     batch.memory_gib = request.memory_gib;
     batch.memory_reason = "as asked for";
+    return;
   }
+  int64_t peak = planned_peak;
+  std::string when = batch.ranks_packed > batch.ranks_per_node ? " when nodes are lost" : "";
+  if (const int64_t fewest = fewest_ranks(job, batch); job.place.shrink && fewest < batch.ranks) {
+    io::job fewer = job;
+    fewer.place.ranks = fewest;
+    peak = std::max(peak, peak_of(plan_job(fewer)));
+    when = fmt::format(", with {} ranks when nodes are lost", fewest);
+  }
+  const double planned = 1.1 * static_cast<double>(peak) * static_cast<double>(batch.ranks_packed);
+  batch.memory_gib = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(planned / static_cast<double>(gib))));
+  batch.memory_reason = fmt::format("{:.2f} GB a rank by `troupe plan`, {} on a node{}, and a tenth",
+                                    static_cast<double>(peak) / 1e9, batch.ranks_packed, when);
 }
 
 /// Of all phases; 0 where one of them goes by epochs, whose number of updates only the data tell.
@@ -109,18 +131,44 @@ std::string resources(const batch_job& batch) {
   return text;
 }
 
+/// A limit that is high enough, or none, stays.
+std::string open_files(const batch_job& job) {
+  if (job.open_files == 0) {
+    return "";
+  }
+  return fmt::format(
+      "# The supervisor's process has three files open for each of the {0} ranks, and for the guard of each node.\n"
+      "files=$(ulimit -S -n)\n"
+      "if [ \"$files\" != unlimited ] && ((files < {1})) && ! ulimit -S -n {1}; then\n"
+      "  echo \"$0: only $(ulimit -H -n) open files are allowed here, {0} ranks need {1}\" >&2\n"
+      "fi\n\n",
+      job.ranks, job.open_files);
+}
+
 }  // namespace
 
-batch_job plan_batch_job(const io::job& job, const std::vector<phase_plan>& plans, const submit_request& request) {
+int64_t ranks_for(const io::job& job, const submit_request& request) {
+  return request.ranks_per_node > 0 ? request.nodes * request.ranks_per_node
+         : job.place.ranks > 1      ? job.place.ranks
+                                    : request.nodes;
+}
+
+int64_t open_files_for(int64_t ranks, int64_t nodes) {
+  constexpr int64_t own = 64;
+  return divided_up(4 * (3 * (ranks + nodes) + own), 3);
+}
+
+batch_job plan_batch_job(const io::job& job, const submit_request& request) {
   if (request.nodes < job.place.min_nodes) {
     throw error(errc::bad_argument, "--nodes {} is less than place.min-nodes = {}: ask for more, or lower it",
                 request.nodes, job.place.min_nodes);
   }
+  const std::vector<phase_plan> plans = plan_job(job);
   batch_job batch{.partition = request.partition, .account = request.account};
   batch.nodes_most = request.nodes;
   batch.nodes_least = job.place.min_nodes;
   set_ranks(batch, job, request);
-  set_memory(batch, plans, request);
+  set_memory(batch, job, peak_of(plans), request);
   set_time(batch, plans, request);
   return batch;
 }
@@ -151,6 +199,7 @@ std::string batch_script(const batch_job& job, const std::string& run_dir, const
   text += resources(job);
   text += "\n# Where nodes have several networks, name the one for MPI (`ip link` shows them):\n"
           "# export OMPI_MCA_btl_tcp_if_include=ib0\n\n";
+  text += open_files(job);
   text += troupe_sh;
   text += fmt::format("\ncd {} || exit 1\nexport TROUPE={}\ntroupe_run{}\n", shell_word(folder), shell_word(program),
                       words);

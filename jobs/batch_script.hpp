@@ -30,17 +30,25 @@ struct batch_job {
   int64_t cpus_per_rank = 8;
   int64_t memory_gib = 1;  ///< of a node
   std::string memory_reason;
+  int64_t open_files = 0;  ///< of a process; 0: as many as every process has
   std::string time;
   std::string time_reason;
   std::string partition, account;
 };
 
-/// Resources from the job's plan. Ranks: nodes * ranks_per_node where that is given; else place.ranks; else one a node.
-/// Memory: what the plan says of a rank, times the ranks of a node when as few nodes are left as place.min-nodes allows
-/// (place.shrink: at full strength), and a tenth. Time: as asked for; else the plan's operations at `gflops`, a quarter
-/// more and ten minutes; else four hours.
-/// Errors  bad_argument: fewer nodes than place.min-nodes.
-batch_job plan_batch_job(const io::job& job, const std::vector<phase_plan>& plans, const submit_request& request);
+/// The job's ranks: nodes * ranks_per_node where that is given; else place.ranks; else one a node.
+int64_t ranks_for(const io::job& job, const submit_request& request);
+
+/// Files that the supervisor's process may have open: three for each rank and for the guard of each node, a quarter of all
+/// for handshakes under way (docs/security.md), and its own.
+int64_t open_files_for(int64_t ranks, int64_t nodes);
+
+/// Resources from the plan of the job, whose place.ranks is ranks_for. Memory: what the plan says of a rank that holds the
+/// most, times the ranks of a node when as few nodes are left as place.min-nodes allows, and a tenth; with place.shrink of
+/// as few ranks as the job goes on with (each holds a larger shard then), at full strength of a node. Time: as asked for;
+/// else the plan's operations at `gflops`, a quarter more and ten minutes; else four hours.
+/// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
+batch_job plan_batch_job(const io::job& job, const submit_request& request);
 
 /// A word for the shell, quoted where it needs to be.
 std::string shell_word(std::string_view text);

@@ -1,5 +1,6 @@
 #include "jobs/job_plan.hpp"
 
+#include "actors/options.hpp"
 #include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
 #include "io/json_keys.hpp"
@@ -8,7 +9,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <compare>
 #include <filesystem>
+#include <map>
+#include <numeric>
+#include <string_view>
 #include <utility>
 
 namespace troupe {
@@ -17,11 +22,14 @@ namespace {
 
 namespace eng = troupe::engine;
 
-/// Program, libraries and buffers that do not depend on the job: measured.
-constexpr int64_t process_bytes = int64_t{90} << 20;
-constexpr int64_t product_scratch_bytes = int64_t{4} << 20;  // kernels/matrix.hpp, for each calling thread
-constexpr int64_t sampled_rows = 32;                         // whose logits exist at once
-constexpr int64_t text_bytes_per_token = 5;                  // English
+constexpr int64_t mib = int64_t{1} << 20;
+/// What does not depend on the job, measured: program, libraries and buffers; MPI's own, with more than one rank.
+constexpr int64_t process_bytes = 32 * mib;
+constexpr int64_t mpi_bytes = 10 * mib;
+constexpr int64_t tokenizer_bytes_per_id = 560;     // SmolLM2's, measured
+constexpr int64_t product_scratch_bytes = 4 * mib;  // kernels/matrix.hpp, for each calling thread
+constexpr int64_t sampled_rows = 32;                // whose logits exist at once
+constexpr int64_t text_bytes_per_token = 5;         // English
 
 eng::model_description description_of(const std::string& folder, bool scalar_head) {
   const auto config = std::filesystem::path(folder) / "config.json";
@@ -72,31 +80,70 @@ struct cast_of_models {
   eng::model_description policy, reference, reward, critic;
 };
 
-eng::division_of_training division_of(const io::job& job, int64_t zero) {
-  return {.ranks = static_cast<int>(job.place.ranks), .zero = static_cast<int>(zero), .lanes = job.run.lanes};
+/// What a rank holds, item by item.
+class held {
+public:
+  void add(const std::string& name, int64_t bytes, held_in when = held_in::always) {
+    if (bytes > 0) {
+      items_.push_back({name, bytes, when});
+    }
+  }
+  int64_t operator[](std::string_view name) const {
+    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& one) { return one.name == name; });
+    return found != items_.end() ? found->bytes : 0;
+  }
+  const std::vector<planned_memory>& items() const { return items_; }
+
+private:
+  std::vector<planned_memory> items_;
+};
+
+/// A model that learns, and the ranks that it is divided among.
+struct trained {
+  std::string name;
+  const eng::model_description& model;
+  eng::division_of_training division;
+
+  int64_t parameters() const { return eng::size_of(model).parameters; }
+  int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
+};
+
+void add_trained(held& memory, const trained& one, int64_t micro_batch_tokens, bool checkpointing) {
+  const eng::training_memory parts = eng::training_memory_of(one.model, one.division);
+  memory.add(one.name + " weights", eng::pass_weight_bytes(one.model, one.division.ranks, one.division.zero));
+  memory.add(one.name + " gradients", parts.gradient_bytes);
+  memory.add(one.name + " moments", parts.moment_bytes);
+  const held_in update = one.name == "critic" ? held_in::critic_update : held_in::policy_update;
+  memory.add(one.name + " gradients of a lane", parts.transient_bytes, update);
+  memory.add(one.name + " reductions", parts.collective_bytes, update);
+  memory.add(one.name + " activations", eng::saved_activation_bytes(one.model, micro_batch_tokens, checkpointing));
+  memory.add(one.name + " scratch", eng::training_scratch_bytes(one.model, micro_batch_tokens) + product_scratch_bytes +
+                                        (one.model.scalar_head ? 0 : logit_bytes(one.model)));
 }
 
-void add_trained(phase_plan& plan, const std::string& name, const eng::model_description& model,
-                 const eng::division_of_training& division) {
-  const eng::model_size size = eng::size_of(model);
-  const eng::training_memory memory = eng::training_memory_of(model, division);
-  plan.models.push_back({name, size.parameters});
-  plan.memory.push_back({name + " weights", eng::pass_weight_bytes(model, division.ranks, division.zero)});
-  plan.memory.push_back({name + " gradients", memory.gradient_bytes});
-  plan.memory.push_back({name + " moments", memory.moment_bytes});
-  plan.checkpoint_bytes += 3 * size.parameters * static_cast<int64_t>(sizeof(float));
+void add_process(held& memory, const io::job& job, const eng::model_description& model) {
+  memory.add("tokenizer", tokenizer_bytes_per_id * model.vocabulary);
+  memory.add("process", process_bytes + (job.place.ranks > 1 ? mpi_bytes : 0));
 }
 
-void add_training_buffers(phase_plan& plan, const std::string& name, const eng::model_description& model,
-                          int64_t tokens, bool checkpointing) {
-  plan.memory.push_back({name + " activations", eng::saved_activation_bytes(model, tokens, checkpointing)});
-  plan.memory.push_back({name + " scratch", eng::training_scratch_bytes(model, tokens) + product_scratch_bytes +
-                                                (model.scalar_head ? 0 : logit_bytes(model))});
+/// The ranks of a model, 0 to `all` - 1 where none are named.
+std::vector<int64_t> ranks_of(const io::rank_list& named, int64_t all) {
+  std::vector<int64_t> ranks = named.ranks;
+  if (ranks.empty()) {
+    ranks.resize(static_cast<size_t>(all));
+    std::iota(ranks.begin(), ranks.end(), int64_t{0});
+  }
+  return ranks;
 }
 
-void add_common(phase_plan& plan, int64_t ranks) {
-  plan.memory.push_back({"checkpoint copy", plan.checkpoint_bytes / ranks});
-  plan.memory.push_back({"process", process_bytes});
+eng::division_of_training division_of(const io::job& job, int64_t zero, const io::rank_list& named = {}) {
+  const size_t ranks = ranks_of(named, job.place.ranks).size();
+  return {.ranks = static_cast<int>(ranks), .zero = static_cast<int>(zero), .lanes = job.run.lanes};
+}
+
+/// The best is another one only where the phase is evaluated on its way.
+int64_t checkpoints_of(const io::job& job, int64_t evaluate_every) {
+  return job.run.keep_checkpoints + 1 + (job.run.keep_best && evaluate_every > 0 ? 1 : 0);
 }
 
 phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model_description& model) {
@@ -104,46 +151,66 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const io::training_options& training = pairs ? job.reward.training : job.sft.training;
   const double sequences = static_cast<double>(training.batch) * (pairs ? 2 : 1);
   const auto length = static_cast<double>(job.length.max_tokens);
-  phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
+  const bool checkpointing = job.run.activation_checkpointing;
   const int64_t micro =
       std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
-  const std::string name = pairs ? "reward model" : "policy";
-  add_trained(plan, name, model, division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero));
-  add_training_buffers(plan, name, model, micro, job.run.activation_checkpointing);
-  add_common(plan, job.place.ranks);
-  plan.flops_each =
-      (job.run.activation_checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
+  const trained one{pairs ? "reward model" : "policy", model,
+                    division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
+  held memory;
+  add_trained(memory, one, micro, checkpointing);
+  memory.add("checkpoint copy", one.checkpoint_bytes() / job.place.ranks);
+  add_process(memory, job, model);
+  phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
+  plan.models.push_back({one.name, one.parameters()});
+  plan.checkpoint_bytes = one.checkpoint_bytes();
+  plan.checkpoints = checkpoints_of(job, training.evaluate_every);
+  plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
+  plan.flops_each = (checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
   return plan;
 }
 
-int64_t cache_budget(const io::job& job, const eng::model_description& model, int64_t sequences, int64_t new_tokens) {
-  const int64_t needed = eng::cache_bytes(model, sequences, job.length.max_prompt_tokens + new_tokens);
-  return std::min(needed, job.generation.cache_mib << 20);
-}
+/// Prompts to be answered, by so many ranks.
+struct rollout_plan {
+  int64_t prompts = 0, samples = 1, new_tokens = 0;
+  int ranks = 1;
+};
 
 /// What a rollout needs of a rank beside the policy's own weights: of ranks that generate together, the one with the most.
-void add_generation(phase_plan& plan, const io::job& job, const eng::model_description& policy, int64_t sequences,
-                    int64_t new_tokens) {
-  const int together = static_cast<int>(job.place.tensor_parallel);
-  if (together > 1) {
-    plan.memory.push_back({"policy weights to generate", eng::column_weight_bytes(policy, together)});
-  }
+void add_generation(held& memory, const io::job& job, const eng::model_description& policy,
+                    const rollout_plan& wanted) {
+  const int together = actors::tensor_parallel_of(job.place, wanted.ranks);
+  const int64_t groups = wanted.ranks / together;
+  const int64_t sequences = (wanted.prompts + groups - 1) / groups * wanted.samples;
   const auto part = eng::description_of(policy, eng::split_columns(policy, 0, together));
-  plan.memory.push_back({"keys and values", cache_budget(job, part, sequences, new_tokens)});
+  const int64_t positions = job.length.max_prompt_tokens + wanted.new_tokens;
+  if (together > 1) {
+    memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
+  } else {
+    memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
+               held_in::rollout);
+  }
+  memory.add("keys and values", std::min(eng::cache_bytes(part, sequences, positions), job.generation.cache_mib * mib),
+             held_in::rollout);
 }
 
 phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
   const int64_t new_tokens = job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
-  const int64_t sequences = job.pairs.prompts_per_iteration * job.pairs.samples_per_prompt;
+  held memory;
+  memory.add("policy weights", size.arena_bytes);
+  add_generation(memory, job, models.policy,
+                 {.prompts = job.pairs.prompts_per_iteration,
+                  .samples = job.pairs.samples_per_prompt,
+                  .new_tokens = new_tokens,
+                  .ranks = static_cast<int>(job.place.ranks)});
+  memory.add("generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
+                                       sampled_rows * models.policy.vocabulary * 4);
+  add_process(memory, job, models.policy);
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
   plan.models.push_back({"policy", size.parameters});
-  plan.memory.push_back({"policy weights", size.arena_bytes});
-  add_generation(plan, job, models.policy, sequences, new_tokens);
-  plan.memory.push_back({"generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
-                                                   sampled_rows * models.policy.vocabulary * 4});
-  plan.memory.push_back({"process", process_bytes});
+  plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
+  const int64_t sequences = job.pairs.prompts_per_iteration * job.pairs.samples_per_prompt;
   const auto length = static_cast<double>(job.length.max_prompt_tokens + new_tokens);
   plan.flops_each = eng::forward_flops(models.policy, static_cast<double>(sequences) * length, length / 2);
   return plan;
@@ -159,64 +226,158 @@ int64_t experience_bytes(const io::job& job, int64_t sequences, int64_t length) 
   return files * sequences * sequence;
 }
 
-phase_plan plan_ppo(const io::job& job, const cast_of_models& models) {
-  const io::ppo_section& ppo = job.ppo;
-  const int64_t sequences = ppo.prompts * ppo.samples_per_prompt;
-  const int64_t evaluated = job.evaluation.prompts * job.evaluation.samples_per_prompt;
-  const int64_t length = std::min(job.length.max_tokens, job.length.max_prompt_tokens + job.generation.max_new_tokens);
-  const int64_t micro = std::min(std::max(ppo.micro_batch_tokens, length), sequences * length);
-  const bool checkpointing = job.run.activation_checkpointing;
-  phase_plan plan{.phase = "ppo", .unit = "iteration", .count = ppo.iterations};
-  add_trained(plan, "policy", models.policy, division_of(job, job.place.policy_zero));
-  add_training_buffers(plan, "policy", models.policy, micro, checkpointing);
-  add_trained(plan, "critic", models.critic, division_of(job, job.place.critic_zero));
-  add_training_buffers(plan, "critic", models.critic, micro, checkpointing);
-  const eng::model_size policy = eng::size_of(models.policy);
-  if (ppo.ema_decay > 0) {
-    const eng::division_of_training division = division_of(job, job.place.policy_zero);
-    plan.memory.push_back({"policy average", eng::training_memory_of(models.policy, division).shard_bytes});
-    plan.checkpoint_bytes += policy.parameters * static_cast<int64_t>(sizeof(float));
-  }
-  const auto frozen_bytes = [&job](const eng::model_description& model) {
-    return eng::pass_weight_bytes(model, static_cast<int>(job.place.ranks), static_cast<int>(job.place.frozen_zero));
+/// The ppo phase: which rank holds what, and what it does.
+class ppo_plan {
+public:
+  ppo_plan(const io::job& job, const cast_of_models& models);
+  phase_plan plan() const;
+
+private:
+  struct roles {
+    bool policy = false, critic = false, reference = false, reward = false;
+    auto operator<=>(const roles&) const = default;
   };
-  plan.memory.push_back({"reference weights", frozen_bytes(models.reference)});
-  plan.memory.push_back({"reference scratch", eng::forward_scratch_bytes(models.reference, micro) +
-                                                  logit_bytes(models.reference) + product_scratch_bytes});
-  double reward_flops = 0;
-  const auto tokens = static_cast<double>(sequences * length);
-  const double context = static_cast<double>(length) / 2;
+
+  std::vector<rank_plan> ranks() const;
+  held memory_of(const roles& of) const;
+  void add_policy(held& memory) const;
+  void add_frozen(held& memory, const std::string& name, const eng::model_description& model,
+                  const io::rank_list& on) const;
+  double flops() const;
+
+  const io::job& job_;
+  const cast_of_models& models_;
+  trained policy_, critic_;
+  std::vector<std::pair<std::string, eng::model_description>> judges_;  ///< reward models that score
+  int64_t sequences_, length_, micro_;
+  int64_t average_bytes_ = 0;  ///< on disk
+};
+
+ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
+    : job_(job), models_(models), policy_{"policy", models.policy,
+                                          division_of(job, job.place.policy_zero, job.place.policy_ranks)},
+      critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks)},
+      sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
+      length_(std::min(job.length.max_tokens, job.length.max_prompt_tokens + job.generation.max_new_tokens)),
+      micro_(std::min(std::max(job.ppo.micro_batch_tokens, length_), sequences_ * length_)) {
+  if (job.ppo.ema_decay > 0) {
+    average_bytes_ = policy_.parameters() * static_cast<int64_t>(sizeof(float));
+  }
   for (const io::reward_source& source : job.rewards) {
     if (source.kind == io::reward_kind::model) {
-      const auto judge = source.model.empty() ? models.reward : description_of(source.model, true);
-      plan.memory.push_back(
-          {"reward model " + source.name, frozen_bytes(judge) + eng::forward_scratch_bytes(judge, micro)});
-      reward_flops += eng::forward_flops(judge, tokens, context);
+      judges_.emplace_back(source.name, source.model.empty() ? models.reward : description_of(source.model, true));
     }
   }
-  add_generation(plan, job, models.policy, std::max(sequences, evaluated), job.generation.max_new_tokens);
-  if (job.place.policy_zero == 3 && job.place.ranks > 1 && job.place.tensor_parallel == 1) {
-    plan.memory.push_back({"policy weights to generate", policy.arena_bytes - plan.memory.front().bytes});
-  }
-  add_common(plan, job.place.ranks);
-  plan.experience_bytes = experience_bytes(job, sequences, length);
+}
 
-  const double policy_pass = eng::forward_flops(models.policy, tokens, context);
-  const double critic_pass = eng::forward_flops(models.critic, tokens, context);
-  const double training = (checkpointing ? 4.0 : 3.0) * static_cast<double>(ppo.epochs);
-  plan.flops_each = policy_pass * (1 + training) + critic_pass * (1 + training) + reward_flops +
-                    eng::forward_flops(models.reference, tokens, context);
+void ppo_plan::add_policy(held& memory) const {
+  add_trained(memory, policy_, micro_, job_.run.activation_checkpointing);
+  if (average_bytes_ > 0) {
+    memory.add("policy average", eng::training_memory_of(policy_.model, policy_.division).shard_bytes);
+  }
+  const bool more_held_out = job_.evaluation.prompts * job_.evaluation.samples_per_prompt > sequences_;
+  add_generation(memory, job_, policy_.model,
+                 {.prompts = more_held_out ? job_.evaluation.prompts : job_.ppo.prompts,
+                  .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
+                  .new_tokens = job_.generation.max_new_tokens,
+                  .ranks = policy_.division.ranks});
+  const int64_t arena = eng::size_of(policy_.model).arena_bytes;
+  const bool sharded = policy_.division.zero == 3 && policy_.division.ranks > 1;
+  const int64_t whole = average_bytes_ > 0 ? arena : sharded ? arena - memory["policy weights"] : 0;
+  memory.add("model that is saved", whole, held_in::saving);
+}
+
+void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,
+                          const io::rank_list& on) const {
+  const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
+  memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero)));
+  memory.add(name + " scratch", eng::forward_scratch_bytes(model, micro_) + product_scratch_bytes +
+                                    (model.scalar_head ? 0 : logit_bytes(model)));
+}
+
+held ppo_plan::memory_of(const roles& of) const {
+  held memory;
+  int64_t copy = 0;
+  if (of.policy) {
+    add_policy(memory);
+    copy += (policy_.checkpoint_bytes() + average_bytes_) / policy_.division.ranks;
+  }
+  if (of.critic) {
+    add_trained(memory, critic_, micro_, job_.run.activation_checkpointing);
+    copy += critic_.checkpoint_bytes() / critic_.division.ranks;
+  }
+  if (of.reference) {
+    add_frozen(memory, "reference", models_.reference, job_.place.reference_ranks);
+  }
+  for (const auto& [name, judge] : judges_) {
+    if (of.reward) {
+      add_frozen(memory, "reward model " + name, judge, job_.place.reward_ranks);
+    }
+  }
+  memory.add("checkpoint copy", copy);
+  add_process(memory, job_, policy_.model);
+  return memory;
+}
+
+std::vector<rank_plan> ppo_plan::ranks() const {
+  const io::place_section& place = job_.place;
+  std::vector<roles> of(static_cast<size_t>(place.ranks));
+  const auto give = [&](const io::rank_list& named, bool roles::*role) {
+    for (const int64_t rank : ranks_of(named, place.ranks)) {
+      of[static_cast<size_t>(rank)].*role = true;
+    }
+  };
+  give(place.policy_ranks, &roles::policy);
+  give(place.critic_ranks, &roles::critic);
+  give(place.reference_ranks, &roles::reference);
+  give(place.reward_ranks, &roles::reward);
+  std::map<roles, rank_plan> alike;
+  for (size_t rank = 0; rank < of.size(); ++rank) {
+    alike[of[rank]].ranks.push_back(static_cast<int64_t>(rank));
+  }
+  std::vector<rank_plan> plans;
+  for (auto& [role, plan] : alike) {
+    plan.memory = memory_of(role).items();
+    plans.push_back(std::move(plan));
+  }
+  std::stable_sort(plans.begin(), plans.end(), [](const auto& a, const auto& b) { return a.bytes() > b.bytes(); });
+  return plans;
+}
+
+double ppo_plan::flops() const {
+  const auto tokens = static_cast<double>(sequences_ * length_);
+  const double context = static_cast<double>(length_) / 2;
+  const double training = (job_.run.activation_checkpointing ? 4.0 : 3.0) * static_cast<double>(job_.ppo.epochs);
+  double sum =
+      (eng::forward_flops(models_.policy, tokens, context) + eng::forward_flops(models_.critic, tokens, context)) *
+      (1 + training);
+  for (const auto& [name, judge] : judges_) {
+    sum += eng::forward_flops(judge, tokens, context);
+  }
+  return sum + eng::forward_flops(models_.reference, tokens, context);
+}
+
+phase_plan ppo_plan::plan() const {
+  phase_plan plan{.phase = "ppo", .unit = "iteration", .count = job_.ppo.iterations};
+  plan.models = {{"policy", policy_.parameters()}, {"critic", critic_.parameters()}};
+  plan.ranks = ranks();
+  plan.checkpoint_bytes = policy_.checkpoint_bytes() + critic_.checkpoint_bytes() + average_bytes_;
+  plan.checkpoints = checkpoints_of(job_, job_.ppo.evaluate_every);
+  plan.experience_bytes = experience_bytes(job_, sequences_, length_);
+  plan.flops_each = flops();
   return plan;
 }
 
 }  // namespace
 
-int64_t phase_plan::peak_bytes() const {
-  int64_t total = 0;
+int64_t rank_plan::bytes() const {
+  std::map<held_in, int64_t> sum;
   for (const planned_memory& one : memory) {
-    total += one.bytes;
+    sum[one.when] += one.bytes;
   }
-  return total;
+  const int64_t always = std::exchange(sum[held_in::always], 0);
+  const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
+  return always + std::max_element(sum.begin(), sum.end(), less)->second;
 }
 
 std::vector<phase_plan> plan_job(const io::job& job) {
@@ -235,7 +396,7 @@ std::vector<phase_plan> plan_job(const io::job& job) {
       plans.push_back(plan_supervised(job, phase, models.reward));
       break;
     case io::phase::ppo:
-      plans.push_back(plan_ppo(job, models));
+      plans.push_back(ppo_plan(job, models).plan());
       break;
     }
   }
@@ -243,10 +404,10 @@ std::vector<phase_plan> plan_job(const io::job& job) {
 }
 
 int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& plans) {
-  int64_t checkpoint = 0;
+  int64_t checkpoints = 0;
   int64_t rest = 0;
   for (const phase_plan& plan : plans) {
-    checkpoint = std::max(checkpoint, plan.checkpoint_bytes);
+    checkpoints = std::max(checkpoints, plan.checkpoints * plan.checkpoint_bytes);
     rest += plan.experience_bytes;
     if (plan.phase == "pairs") {
       continue;  // text only
@@ -256,7 +417,7 @@ int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& p
       rest += (averaged ? 2 : 1) * model.parameters * static_cast<int64_t>(sizeof(float));
     }
   }
-  return (job.run.keep_checkpoints + 1) * checkpoint + rest;
+  return checkpoints + rest;
 }
 
 }  // namespace troupe

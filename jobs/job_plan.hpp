@@ -14,25 +14,38 @@ struct planned_model {
   int64_t parameters = 0;
 };
 
+/// When memory is held: all the time, or in one part of the work, when what the others need has been given back.
+enum class held_in { always, rollout, policy_update, critic_update, saving };
+
 struct planned_memory {
   std::string name;  ///< "policy gradients", "keys and values", ...
   int64_t bytes = 0;
+  held_in when = held_in::always;
+};
+
+/// Ranks that hold the same: all of them, unless [place] gives models ranks of their own.
+struct rank_plan {
+  std::vector<int64_t> ranks;
+  std::vector<planned_memory> memory;  ///< of each
+
+  int64_t bytes() const;  ///< what is always held, and the most that a part of the work needs besides
 };
 
 struct phase_plan {
   std::string phase;
   std::string unit;  ///< "update" or "iteration"
   std::vector<planned_model> models;
-  std::vector<planned_memory> memory;  ///< of a rank; what is held at the same time
-  int64_t checkpoint_bytes = 0;        ///< one checkpoint on disk, and its copy in memory
-  int64_t experience_bytes = 0;        ///< files of experience that the phase leaves, at most
-  double flops_each = 0;               ///< per update or iteration
-  int64_t count = 0;                   ///< updates or iterations; 0: as many as the data say
+  std::vector<rank_plan> ranks;  ///< those that hold the most first
+  int64_t checkpoint_bytes = 0;  ///< one checkpoint on disk; ranks' copies in memory together
+  int64_t checkpoints = 0;       ///< on disk at most: those kept, the best and the one being written
+  int64_t experience_bytes = 0;  ///< files of experience that the phase leaves, at most
+  double flops_each = 0;         ///< per update or iteration, of all ranks together
+  int64_t count = 0;             ///< updates or iterations; 0: as many as the data say
 
-  int64_t peak_bytes() const;
+  int64_t peak_bytes() const { return ranks.front().bytes(); }  ///< of a rank that holds the most
 };
 
-/// The phases in the job's order. Allocates nothing that grows with a model.
+/// The phases in the job's order, on place.ranks ranks. Allocates nothing that grows with a model.
 /// Errors  not_found: a model without config.json, all of them named; bad_file, unsupported: from a config.json.
 std::vector<phase_plan> plan_job(const io::job& job);
 

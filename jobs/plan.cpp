@@ -31,27 +31,60 @@ std::string bytes_text(int64_t bytes) {
   return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
 }
 
+const char* when_text(held_in when) {
+  switch (when) {
+  case held_in::rollout:
+    return "   while it generates";
+  case held_in::policy_update:
+  case held_in::critic_update:
+    return "   in an update";
+  case held_in::saving:
+    return "   at the end";
+  case held_in::always:
+    break;
+  }
+  return "";
+}
+
+/// "0-3 6".
+std::string ranks_text(const std::vector<int64_t>& ranks) {
+  std::string text;
+  for (size_t first = 0, next = 0; first < ranks.size(); first = next) {
+    next = first + 1;
+    while (next < ranks.size() && ranks[next] == ranks[next - 1] + 1) {
+      ++next;
+    }
+    text += fmt::format("{}{}", text.empty() ? "" : " ", ranks[first]);
+    text += next - first > 1 ? fmt::format("-{}", ranks[next - 1]) : "";
+  }
+  return text;
+}
+
 std::string time_text(double seconds) {
   return seconds < 120    ? fmt::format("{:.1f} s", seconds)
          : seconds < 7200 ? fmt::format("{:.1f} min", seconds / 60)
                           : fmt::format("{:.1f} h", seconds / 3600);
 }
 
-void print(const phase_plan& plan, int64_t keep_checkpoints, double gflops) {
+void print(const phase_plan& plan, double gflops) {
   fmt::print("{}\n", plan.phase);
   for (const planned_model& model : plan.models) {
     fmt::print("  {}: {} parameters\n", model.name, model.parameters);
   }
-  for (const planned_memory& one : plan.memory) {
-    fmt::print("    {:<24}{:>12}\n", one.name, bytes_text(one.bytes));
+  for (const rank_plan& one : plan.ranks) {
+    for (const planned_memory& item : one.memory) {
+      fmt::print("    {:<30}{:>12}{}\n", item.name, bytes_text(item.bytes), when_text(item.when));
+    }
+    const std::string of =
+        plan.ranks.size() == 1 ? "memory of a rank" : "memory of each of ranks " + ranks_text(one.ranks);
+    fmt::print("  {:<32}{:>12}\n", of, bytes_text(one.bytes()));
   }
-  fmt::print("  {:<26}{:>12}\n", "memory of a rank", bytes_text(plan.peak_bytes()));
   if (plan.checkpoint_bytes > 0) {
-    fmt::print("  {:<26}{:>12}, {} kept: {}\n", "checkpoint", bytes_text(plan.checkpoint_bytes), keep_checkpoints,
-               bytes_text((keep_checkpoints + 1) * plan.checkpoint_bytes));
+    fmt::print("  {:<32}{:>12}, at most {} on disk: {}\n", "checkpoint", bytes_text(plan.checkpoint_bytes),
+               plan.checkpoints, bytes_text(plan.checkpoints * plan.checkpoint_bytes));
   }
   if (plan.experience_bytes > 0) {
-    fmt::print("  {:<26}{:>12}\n", "experience on disk", bytes_text(plan.experience_bytes));
+    fmt::print("  {:<32}{:>12}\n", "experience on disk", bytes_text(plan.experience_bytes));
   }
   fmt::print("  {:<26}{:>12.4g} FLOP per {}", "work", plan.flops_each, plan.unit);
   if (plan.count > 0) {
@@ -72,8 +105,11 @@ nlohmann::ordered_json to_json(const phase_plan& plan, double gflops) {
   for (const planned_model& model : plan.models) {
     out["parameters"][model.name] = model.parameters;
   }
-  for (const planned_memory& one : plan.memory) {
+  for (const planned_memory& one : plan.ranks.front().memory) {
     out["memory_bytes"][one.name] = one.bytes;
+  }
+  for (const rank_plan& one : plan.ranks) {
+    out["ranks"].push_back({{"ranks", one.ranks}, {"bytes", one.bytes()}});
   }
   out["peak_bytes"] = plan.peak_bytes();
   out["checkpoint_bytes"] = plan.checkpoint_bytes;
@@ -139,7 +175,7 @@ int plan_command(int argc, char** argv) {
     if (options.json) {
       phases.push_back(to_json(plan, options.gflops));
     } else {
-      print(plan, job.run.keep_checkpoints, options.gflops);
+      print(plan, options.gflops);
     }
   }
   if (options.json) {

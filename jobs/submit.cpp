@@ -4,7 +4,6 @@
 #include "io/run_directory.hpp"
 #include "jobs/batch_script.hpp"
 #include "jobs/commands.hpp"
-#include "jobs/job_plan.hpp"
 #include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
@@ -168,9 +167,9 @@ int submit_command(int argc, char** argv) {
   }
   const submit_request request = take_request(arguments);
   io::job job = io::load_job(arguments[0], std::span(arguments).subspan(1));
-  batch_job batch = plan_batch_job(job, plan_job(job), request);
-  const std::vector<std::string> command = run_arguments(arguments, batch.ranks);
-  job = io::load_job(arguments[0], std::span(command).subspan(1));  // its checks know the final number of ranks
+  const std::vector<std::string> command = run_arguments(arguments, ranks_for(job, request));
+  job = io::load_job(arguments[0], std::span(command).subspan(1));  // checks and plan know the final number of ranks
+  const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, job.run.dir, std::filesystem::read_symlink("/proc/self/exe").string(),
                                         std::filesystem::current_path().string(), command);
   if (dry) {

@@ -23,6 +23,20 @@ struct row_widths {
   int64_t width, embedding, query, qkv, up, feed_forward;
 };
 
+/// (R - 1) pieces of a rank's part arrive for each segment that is being reduced (parallel/mpi.cpp).
+int64_t arriving_floats(const shard_plan& plan, int rank, int zero) {
+  int64_t all = 0;
+  int64_t two = 0;
+  int64_t before = 0;
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    const int64_t one = plan.part(s, rank).size() * (plan.ranks() - 1);
+    all += one;
+    two = std::max(two, before + one);
+    before = one;
+  }
+  return zero >= 2 ? two : all;
+}
+
 }  // namespace
 
 model_size size_of(const model_description& model) {
@@ -54,7 +68,10 @@ training_memory training_memory_of(const model_description& model, const divisio
   memory.moment_bytes = 2 * (sharded ? memory.shard_bytes : plan.arena_size() * float_bytes);
   const learner_settings settings{.adamw = {}, .lanes = division.lanes, .zero = division.zero};
   const int64_t more_than_lanes = 1 + std::max<int64_t>(division.lanes, division.ranks);
-  memory.gradient_bytes = learner_bytes(plan, largest, settings, more_than_lanes) - memory.moment_bytes;
+  memory.transient_bytes = division.ranks > 1 && division.zero >= 2 ? plan.arena_size() * float_bytes : 0;
+  memory.gradient_bytes =
+      learner_bytes(plan, largest, settings, more_than_lanes) - memory.moment_bytes - memory.transient_bytes;
+  memory.collective_bytes = arriving_floats(plan, largest, division.zero) * float_bytes;
   return memory;
 }
 

@@ -26,7 +26,11 @@ struct division_of_training {
 /// micro-batches than lanes.
 struct training_memory {
   int64_t gradient_bytes = 0, moment_bytes = 0;
-  int64_t shard_bytes = 0;  ///< of one arena: its part of a checkpoint's copy, or of an average
+  int64_t transient_bytes = 0;  ///< gradients of a lane while it is summed, from stage 2 on: only during an update
+  int64_t shard_bytes = 0;      ///< of one arena: its part of a checkpoint's copy, or of an average
+  int64_t collective_bytes =
+      0;  ///< what other ranks send for reductions under way: in stages 0 and 1 those of all segments
+          ///< at most, (R - 1) / R of an arena; from 2 on those of the two that are the most
 };
 
 training_memory training_memory_of(const model_description& model, const division_of_training& division);

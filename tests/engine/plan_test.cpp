@@ -86,7 +86,14 @@ TEST(Plan, TrainingMemoryFallsWithRanksAndStages) {
   EXPECT_GE(first.shard_bytes, arena / 4);
   EXPECT_LT(first.shard_bytes, arena / 2);
   const auto second = training_memory_of(model, {.ranks = 4, .zero = 2, .lanes = 8});
-  EXPECT_EQ(second.gradient_bytes, 2 * first.shard_bytes + arena);
+  EXPECT_EQ(second.gradient_bytes, 2 * first.shard_bytes);
+  EXPECT_EQ(second.transient_bytes, arena);
+  EXPECT_EQ(first.transient_bytes, 0);
+  // Pieces of its part from three others; in stage 2 of two segments of the four at a time.
+  EXPECT_EQ(one.collective_bytes, 0);
+  EXPECT_EQ(first.collective_bytes, 3 * first.shard_bytes);
+  EXPECT_LT(second.collective_bytes, first.collective_bytes);
+  EXPECT_GT(second.collective_bytes, first.collective_bytes / 4);
 }
 
 TEST(Plan, WeightsOfStageThreeAreAShardAndTwoSegments) {

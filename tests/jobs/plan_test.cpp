@@ -57,14 +57,49 @@ TEST(Plan, RanksThatGenerateTogetherShareWeightsAndCache) {
   const json alone = memory({});
   const json together = memory({"--place.tensor-parallel", "4"});
   EXPECT_FALSE(alone.contains("policy weights to generate"));
-  EXPECT_EQ(together["keys and values"].get<int64_t>() * 4, alone["keys and values"].get<int64_t>());
+  // A quarter of each sequence's, of four times as many sequences.
+  EXPECT_EQ(together["keys and values"], alone["keys and values"]);
   const auto part = together["policy weights to generate"].get<double>() / together["policy weights"].get<double>();
   EXPECT_GT(part, 0.25);
   EXPECT_LT(part, 0.28);  // embeddings are whole on every rank
 }
 
+TEST(Plan, ModelsWithRanksOfTheirOwn) {
+  const json all =
+      plan({recipes / "opt-13b.ini", "--place.ranks", "8", "--place.policy-zero", "3", "--place.policy-ranks", "0-3",
+            "--place.critic-ranks", "4-5", "--place.reference-ranks", "4-7", "--place.reward-ranks", "6-7"});
+  const json& ppo = phase(all, "ppo");
+  ASSERT_EQ(ppo["ranks"].size(), 3U);
+  EXPECT_EQ(ppo["ranks"][0]["ranks"], json({0, 1, 2, 3}));
+  EXPECT_EQ(ppo["ranks"][0]["bytes"], ppo["peak_bytes"]);
+  EXPECT_TRUE(ppo["memory_bytes"].contains("policy moments"));
+  EXPECT_FALSE(ppo["memory_bytes"].contains("critic moments"));
+  EXPECT_FALSE(ppo["memory_bytes"].contains("reference weights"));
+  EXPECT_EQ(ppo["ranks"][1]["ranks"], json({4, 5}));  // the critic learns
+  EXPECT_EQ(ppo["ranks"][2]["ranks"], json({6, 7}));
+  const json everywhere = plan({recipes / "opt-13b.ini", "--place.ranks", "8", "--place.policy-zero", "3"});
+  EXPECT_EQ(phase(everywhere, "ppo")["ranks"].size(), 1U);
+  // Shards of four ranks are larger than those of eight.
+  EXPECT_GT(ppo["memory_bytes"]["policy moments"], phase(everywhere, "ppo")["memory_bytes"]["policy moments"]);
+}
+
+TEST(Plan, WhatIsNotHeldAtTheSameTimeCountsOnce) {
+  const json ppo = phase(plan({recipes / "opt-13b.ini", "--place.ranks", "8", "--place.policy-zero", "3"}), "ppo");
+  const json& bytes = ppo["memory_bytes"];
+  int64_t sum = 0;
+  for (const json& one : bytes) {
+    sum += one.get<int64_t>();
+  }
+  const int64_t rollout = bytes["policy weights to generate"].get<int64_t>() + bytes["keys and values"].get<int64_t>();
+  const int64_t update = bytes["policy gradients of a lane"].get<int64_t>() + bytes["policy reductions"].get<int64_t>();
+  const auto saving = bytes["model that is saved"].get<int64_t>();
+  const auto critic = bytes["critic reductions"].get<int64_t>();
+  EXPECT_EQ(ppo["peak_bytes"].get<int64_t>(),
+            sum - rollout - update - saving - critic + std::max({rollout, update, saving, critic}));
+}
+
 TEST(Plan, PeakIsTheSumOfTheLargestPhase) {
-  const json all = plan({recipes / "demo.ini"});
+  const json all = plan({recipes / "demo.ini", "--ppo.ema-decay", "0"});
   int64_t peak = 0;
   for (const json& one : all["phases"]) {
     int64_t sum = 0;

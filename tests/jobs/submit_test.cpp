@@ -95,6 +95,56 @@ TEST_F(Submit, MemoryCountsTheRanksThatLostNodesLeaveBehind) {
   EXPECT_EQ(mem({"--place.min-nodes", "1", "--mem", "7"}), 7);
 }
 
+/// GiB of a node that the script asks for.
+static int64_t memory_of(const std::string& script) {
+  const size_t at = script.find("--mem=");
+  EXPECT_NE(at, std::string::npos) << script;
+  return at == std::string::npos ? 0 : std::atoll(script.c_str() + at + 6);
+}
+
+TEST_F(Submit, MemoryIsPlannedForTheRanksThatAreAskedFor) {
+  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const auto mem = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt, "--place.min-nodes", "4"});
+    return memory_of(submit(more).output);
+  };
+  const std::vector<std::string> sharded = {"--place.policy-zero", "3"};
+  // 1.3e9 parameters: 21 GB of weights, gradients, moments on one rank, and 16 GB of the copy.
+  EXPECT_GT(mem({}), 30);
+  EXPECT_LT(mem(sharded), mem({}) * 2 / 3) << "shards of four ranks, though the job file says one";
+}
+
+TEST_F(Submit, WhereRanksBecomeFewerShardsBecomeLarger) {
+  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const auto mem = [&](const std::string& shrink, const std::string& least) {
+    return memory_of(submit({"--dry-run", "--nodes", "8", "--model.policy", opt, "--place.policy-zero", "3",
+                             "--place.shrink", shrink, "--place.min-nodes", least, "--run.lanes", "8"})
+                         .output);
+  };
+  EXPECT_EQ(mem("true", "8"), mem("false", "8"));
+  EXPECT_GT(mem("true", "2"), mem("true", "8"));
+  EXPECT_EQ(mem("true", "3"), mem("true", "2")) << "lanes in eights divide by two ranks, not by three";
+  EXPECT_LT(mem("true", "2"), mem("false", "2")) << "packed are four ranks on a node";
+}
+
+TEST_F(Submit, ManyRanksNeedMoreOpenFiles) {
+  EXPECT_FALSE(contains(submit({"--dry-run", "--nodes", "100"}).output, "ulimit"));
+  const std::string script = submit({"--dry-run", "--nodes", "400"}).output;
+  const size_t begin = script.find("files=$(ulimit");
+  const size_t end = script.find("\nfi\n", begin);
+  ASSERT_NE(end, std::string::npos) << script;
+  const std::string lines = script.substr(begin, end + 4 - begin);
+  const auto limit_after = [&](const std::string& before) {
+    std::ofstream(folder / "limit.sh") << before << "\n" << lines << "ulimit -S -n\n";
+    std::system(("bash '" + (folder / "limit.sh").string() + "' > '" + (folder / "limit").string() + "' 2>&1").c_str());
+    return contents(folder / "limit");
+  };
+  EXPECT_EQ(limit_after("ulimit -S -n 256"), "3286\n");
+  EXPECT_EQ(limit_after("ulimit -S -n 4000"), "4000\n") << "never lowered";
+  EXPECT_TRUE(contains(limit_after("ulimit -n 512"), "only 512 open files are allowed here, 400 ranks need 3286"))
+      << limit_after("ulimit -n 512");
+}
+
 TEST_F(Submit, TheTimeFollowsFromTheRateOfARank) {
   const std::string slow = submit({"--dry-run", "--gflops", "0.01"}).output;
   EXPECT_TRUE(contains(slow, "#SBATCH --time=")) << slow;
