@@ -28,7 +28,14 @@ FAILURE_RATES = {
 COSTS = {
     # Assumed: policy and critic of 70e9 parameters with float32 master weights and two moments, and the policy's average.
     "checkpoint_bytes": 70e9 * (12 + 12 + 4),
-    "copy_bytes_per_s": 10e9,  # assumed: a GPU's copy to the host's memory, all GPUs at once
+    # Measured by checkpoint_stall.py on two busy cores (Zen 4), per rank: memory to memory, and through HDF5 and digests to a
+    # local disk and from the page cache. A GPU's copy to the host's memory has not been measured.
+    "copy_bytes_per_s": 6e9,
+    "rank_write_bytes_per_s": 0.13e9,
+    "rank_read_bytes_per_s": 1.4e9,
+    "verify_bytes_per_s": 1.0e9,  # a thread's
+    "verify_threads": 64,  # assumed: cores of the first rank's node, which checks all files' digests before ranks read
+    "node_bytes_per_s": 12.5e9,  # assumed: what that node reads from the file system
     "write_bytes_per_s": 20e9,  # assumed: the file system, for the whole job
     "read_bytes_per_s": 40e9,  # assumed: the file system, for the whole job
     "detect_s": 1.0,  # measured on three small nodes: loss of a node told by a 1 s heartbeat after 0.94 to 1.04 s
@@ -66,14 +73,21 @@ def stall_s(n, costs):
     return costs["checkpoint_bytes"] / n / costs["copy_bytes_per_s"]
 
 
-def write_s(costs):
+def write_s(n, costs):
     """Until a checkpoint whose copy is taken is durable; training goes on meanwhile."""
-    return costs["checkpoint_bytes"] / costs["write_bytes_per_s"]
+    return costs["checkpoint_bytes"] / min(n * costs["rank_write_bytes_per_s"], costs["write_bytes_per_s"])
+
+
+def read_s(n, costs):
+    """The first rank checks digests, then all read their shards."""
+    verify = min(costs["verify_threads"] * costs["verify_bytes_per_s"], costs["node_bytes_per_s"])
+    read = min(n * costs["rank_read_bytes_per_s"], costs["read_bytes_per_s"])
+    return costs["checkpoint_bytes"] * (1 / verify + 1 / read)
 
 
 def recovery_s(n, costs):
     relaunch = costs["relaunch_s"] + costs["relaunch_per_doubling_s"] * math.log2(n / 8) + costs["start_s"]
-    return costs["detect_s"] + relaunch + costs["checkpoint_bytes"] / costs["read_bytes_per_s"]
+    return costs["detect_s"] + relaunch + read_s(n, costs)
 
 
 def effective(rate, interval, stall, recovery):
@@ -132,7 +146,7 @@ def rows(costs):
         for n in GPUS:
             rate = per_hour * n / 3600
             iteration, stall = iteration_s(n, fit), stall_s(n, costs)
-            recovery, write = recovery_s(n, costs), write_s(costs)
+            recovery, write = recovery_s(n, costs), write_s(n, costs)
             k = best_updates(rate, iteration, stall, recovery, write)
             work = max(2000, 10 * math.ceil(1 / (rate * k * iteration)))
             yield {
@@ -150,7 +164,7 @@ def print_tables(costs):
     print(f"iteration: {work:.0f} GPU s / n + {fixed:.1f} s")
     for n, seconds in ITERATION_S.items():
         print(f"  {n:5d} GPUs: published {seconds:6.1f} s, fitted {iteration_s(n, (work, fixed)):6.1f} s")
-    print(f"checkpoint {costs['checkpoint_bytes'] / 1e12:.2f} TB, durable {write_s(costs):.0f} s after its copy\n")
+    print(f"checkpoint {costs['checkpoint_bytes'] / 1e12:.2f} TB, durable {write_s(8, costs):.0f} s after its copy on 8 GPUs, {write_s(1024, costs):.0f} s on 1,024\n")
     print("| rates | GPUs | iteration, s | hours between failures | stall, s | recovery, s | Young, min | Daly, min | "
           "best: iterations | minutes | effective, % | simulated, % | customary, % |")
     print("|---|" + "---|" * 12)
@@ -178,7 +192,7 @@ def plot(costs, folder):
         rate = FAILURE_RATES[name] * 1024 / 3600
         intervals = [30 * 1.1**i for i in range(70)]
         right.plot([x / 60 for x in intervals],
-                   [100 * effective_written_later(rate, x, stall_s(1024, costs), recovery_s(1024, costs), write_s(costs))
+                   [100 * effective_written_later(rate, x, stall_s(1024, costs), recovery_s(1024, costs), write_s(1024, costs))
                     for x in intervals], label=name)
     left.set(xscale="log", xlabel="GPUs", ylabel="effective training time, %", xticks=GPUS, xticklabels=GPUS,
              title="A model, not a measurement", ylim=(60, 100.5))
