@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 #include <memory>
 #include <type_traits>
 
@@ -135,8 +134,8 @@ std::vector<local_handle<T>> gather_handles(engine::communicator& group, std::ve
   const auto parts = engine::gather_bytes(group, bytes_of(std::span<const local_handle<T>>(mine)));
   std::vector<local_handle<T>> all;
   for (size_t r = 0; r < parts.size(); ++r) {
-    auto part = static_cast<int>(r) == group.rank() ? std::move(mine) : handles_of<T>(parts[r]);
-    std::move(part.begin(), part.end(), std::back_inserter(all));
+    const auto part = static_cast<int>(r) == group.rank() ? mine : handles_of<T>(parts[r]);
+    all.insert(all.end(), part.begin(), part.end());
   }
   return all;
 }
