@@ -17,8 +17,9 @@ public:
   explicit flattener(const std::string& where) : where_(where) {}
 
   void add_object(const std::string& prefix, const json& object) {
+    const std::string path = prefix.empty() ? prefix : prefix + ".";
     for (const auto& [name, value] : object.items()) {
-      add(prefix.empty() ? name : prefix + "." + name, value);
+      add(path + name, value);
     }
   }
 
