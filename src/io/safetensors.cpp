@@ -226,6 +226,7 @@ static std::string compose_header(const std::vector<tensor_shape>& tensors,
   std::string header = "{";
   if (!metadata.empty()) {
     std::vector<std::string> pairs;
+    pairs.reserve(metadata.size());
     for (const auto& [key, value] : metadata) {
       pairs.push_back(quoted(key) + ":" + quoted(value));
     }

@@ -5,6 +5,8 @@
 #include "io/zip.hpp"
 #include "kernels/base/error.hpp"
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <mutex>
 
@@ -119,14 +121,15 @@ torch_file torch_file::parse(std::span<const std::byte> bytes, std::shared_ptr<c
   const auto entries = read_zip_directory(bytes, where);
   const std::string prefix = find_prefix(entries, where);
   check_byte_order(entries, prefix, where);
-  const zip_entry& pickle = entries.find(prefix + "data.pkl")->second;
-  verify_crc32(pickle, prefix + "data.pkl", where);
+  const std::string pickle_name = prefix + "data.pkl";
+  const zip_entry& pickle = entries.find(pickle_name)->second;
+  verify_crc32(pickle, pickle_name, where);
 
   auto contents = std::make_shared<archive>();
   contents->where = where;
   contents->owner = std::move(owner);
   torch_file file;
-  for (pickled_tensor& tensor : read_tensor_pickle(pickle.bytes, where + " (" + prefix + "data.pkl)")) {
+  for (pickled_tensor& tensor : read_tensor_pickle(pickle.bytes, fmt::format("{} ({})", where, pickle_name))) {
     contents->add_storage(tensor, entries, prefix);
     file.names_.push_back(tensor.name);
     contents->tensors.emplace(tensor.name, std::move(tensor));

@@ -11,7 +11,7 @@
 ///         by one with the rest refitted). Errors below are measured over all of the range by
 ///         tests/kernels/vector_math_test.cpp.
 
-// Included once for each target: not #pragma once.
+// Included once for each target: not #pragma once. Named as Highway names: NOLINTBEGIN(readability-identifier-naming)
 #if defined(TROUPE_VECTOR_MATH_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef TROUPE_VECTOR_MATH_INL
 #undef TROUPE_VECTOR_MATH_INL
@@ -230,4 +230,4 @@ template <class D> HWY_INLINE float Dot(D d, const float* x, const float* y, int
 }  // namespace troupe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // TROUPE_VECTOR_MATH_INL
+#endif  // TROUPE_VECTOR_MATH_INL NOLINTEND(readability-identifier-naming)
