@@ -34,21 +34,20 @@ int64_t place_of(const engine::parameter_rows& rows, bool whole) {
 /// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written.
 void add_rows(io::checkpoint_content& content, const std::string& prefix,
               const std::vector<engine::parameter_rows>& rows, const float* shard) {
+  const auto plain = std::make_shared<std::vector<float>>();  // of one array at a time: they are written in order
   for (const engine::parameter_rows& one : rows) {
     io::checkpoint_array array;
     array.name = prefix + "/" + one.of->name;
     array.shape = one.of->shape;
     array.begin = one.begin();
     array.end = one.end();
-    array.fill = [one, at = shard + one.shard_offset, plain = std::vector<float>()](int64_t offset,
-                                                                                    std::span<float> out) mutable {
+    array.fill = [one, at = shard + one.shard_offset, plain](int64_t offset, std::span<float> out) {
       if (offset == one.begin()) {
-        plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
+        plain->clear();
+        plain->shrink_to_fit();  // before the next is there
+        *plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
       }
-      std::copy_n(plain.begin() + (offset - one.begin()), out.size(), out.begin());
-      if (offset + static_cast<int64_t>(out.size()) == one.end()) {
-        plain = {};
-      }
+      std::copy_n(plain->begin() + (offset - one.begin()), out.size(), out.begin());
     };
     content.arrays.push_back(std::move(array));
   }

@@ -30,10 +30,10 @@ COSTS = {
     "checkpoint_bytes": 70e9 * (12 + 12 + 4),
     # Measured by checkpoint_stall.py on two busy cores (Zen 4), per rank: memory to memory, and through HDF5 and digests to a
     # local disk and from the page cache. A GPU's copy to the host's memory has not been measured.
-    "copy_bytes_per_s": 6e9,
-    "rank_write_bytes_per_s": 0.13e9,
-    "rank_read_bytes_per_s": 1.4e9,
-    "verify_bytes_per_s": 1.0e9,  # a thread's
+    "copy_bytes_per_s": 6.8e9,
+    "rank_write_bytes_per_s": 0.55e9,
+    "rank_read_bytes_per_s": 1.0e9,
+    "verify_bytes_per_s": 0.92e9,  # a thread's
     "verify_threads": 64,  # assumed: cores of the first rank's node, which checks all files' digests before ranks read
     "node_bytes_per_s": 12.5e9,  # assumed: what that node reads from the file system
     "write_bytes_per_s": 20e9,  # assumed: the file system, for the whole job
