@@ -470,6 +470,7 @@ private:
     const std::vector<reference>& items = expect(r, kind::tuple).items;
     require(items.size() <= most_dimensions, "has a tensor of more than 64 dimensions");
     std::vector<int64_t> integers;
+    integers.reserve(items.size());
     for (const reference item : items) {
       integers.push_back(integer_of(item));
     }

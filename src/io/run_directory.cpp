@@ -91,7 +91,7 @@ run_directory run_directory::open(const fs::path& root) {
 
 run_directory run_directory::open_or_create(const fs::path& root) {
   create_folder(root);
-  const run_directory run(root);
+  run_directory run(root);
   if (!is_run(root)) {
     if (!is_new(root)) {
       throw error(errc::bad_argument, "{} is neither empty nor a run directory: give another run.dir, or empty it",

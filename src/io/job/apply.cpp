@@ -164,6 +164,7 @@ private:
       return;
     }
     std::vector<std::string> texts;
+    texts.reserve(given.size());
     for (const assignment& one : given) {
       texts.push_back(one.value);
     }
