@@ -48,6 +48,7 @@ bool contains(const std::vector<phase>& list, phase wanted) {
 
 std::string joined(const std::vector<phase>& list) {
   std::vector<std::string_view> words;
+  words.reserve(list.size());
   for (const phase p : list) {
     words.push_back(to_string(p));
   }
