@@ -278,29 +278,6 @@ void write_whole(hdf5_file& file, const std::string& name, const whole_array& ar
 
 }  // namespace
 
-void checkpoint_snapshot::take(const checkpoint_content& live) {
-  int64_t total = 0;
-  for (const checkpoint_array& array : live.arrays) {
-    check_array(array);
-    total += end_of(array) - array.begin;
-  }
-  storage_.reserve(total);
-  content_ = live;
-  std::span<float> rest = storage_.span();
-  for (checkpoint_array& array : content_.arrays) {
-    array.end = end_of(array);
-    const std::span<float> copy = rest.first(static_cast<size_t>(array.end - array.begin));
-    if (array.fill) {
-      array.fill(array.begin, copy);
-    } else {
-      std::copy(array.values.begin(), array.values.end(), copy.begin());
-    }
-    array.values = copy;
-    array.fill = nullptr;
-    rest = rest.subspan(copy.size());
-  }
-}
-
 checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_content& content, int rank, int ranks,
                                  const commit_check& still_allowed) {
   if (rank < 0 || rank >= ranks) {

@@ -3,7 +3,6 @@
 /// written last: a checkpoint exists when it does.
 #pragma once
 
-#include "kernels/base/aligned.hpp"
 #include "kernels/base/keys.hpp"
 
 #include <cstdint>
@@ -39,18 +38,6 @@ struct checkpoint_content {
   std::map<std::string, int64_t> integers;
   std::map<std::string, double> reals;
   std::map<std::string, std::string> texts;  ///< UTF-8 without NUL
-};
-
-/// A copy in memory, so that training goes on while it is written. Reuse one object: the second
-/// copy of the same size allocates nothing.
-class checkpoint_snapshot {
-public:
-  void take(const checkpoint_content& live);
-  const checkpoint_content& content() const { return content_; }
-
-private:
-  checkpoint_content content_;
-  aligned_buffer<float> storage_;
 };
 
 struct checkpoint_file {

@@ -132,17 +132,6 @@ TEST(CheckpointTest, PartsOfThreeRanksAreOneArrayForAnyReader) {
   }
 }
 
-TEST(CheckpointTest, ASnapshotKeepsTheValuesOfItsMoment) {
-  std::vector<float> live = numbers(12);
-  checkpoint_content content = small_content();
-  content.arrays[0].values = live;
-  checkpoint_snapshot snapshot;
-  snapshot.take(content);
-  std::fill(live.begin(), live.end(), -1.0F);
-  const auto kept = snapshot.content().arrays[0].values;
-  EXPECT_EQ(std::vector<float>(kept.begin(), kept.end()), weights);
-}
-
 TEST(CheckpointTest, AMissingOrDoublePartIsRefusedAtCommit) {
   for (const int64_t second_begin : {int64_t{5}, int64_t{7}}) {
     const temporary_folder root;
