@@ -46,8 +46,8 @@ struct run_section {
   int64_t checkpoint_every = 20;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
   bool keep_best = true;  ///< and the one with the best evaluation
-  bool exact = true;  ///< stop if a rollout log-prob differs from the training forward's
-  int64_t lanes = 1;  ///< a power of two
+  bool exact = true;      ///< stop if a rollout log-prob differs from the training forward's
+  int64_t lanes = 1;      ///< a power of two
   bool activation_checkpointing = false;
   int64_t log_every = 1;  ///< updates or iterations between two lines of progress in a log
   bool operator==(const run_section&) const = default;
@@ -239,8 +239,8 @@ struct place_section {
   int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;
-  int64_t frozen_zero = 0;      ///< of models that only score: 0 or 3
-  int64_t tensor_parallel = 1;  ///< ranks that generate together
+  int64_t frozen_zero = 0;                                              ///< of models that only score: 0 or 3
+  int64_t tensor_parallel = 1;                                          ///< ranks that generate together
   rank_list policy_ranks, critic_ranks, reference_ranks, reward_ranks;  ///< of each model, in the ppo phase
   bool operator==(const place_section&) const = default;
 };
