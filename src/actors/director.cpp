@@ -26,6 +26,7 @@ void director_state::open(director_settings settings) {
 
 task<> director_state::perform() {
   attempt_result result{.outcome = outcome::finished, .code = 0, .text = ""};
+  bool at_rest = false;  // the ranks, after a failure
   try {
     for (const io::phase phase : settings_->job.run.phases) {
       const std::string name(io::to_string(phase));
@@ -38,10 +39,23 @@ task<> director_state::perform() {
     }
   } catch (const error& failure) {
     result = {.outcome = outcome::failed, .code = static_cast<int32_t>(failure.code()), .text = failure.what()};
+    at_rest = found_by_all(failure);
   } catch (const std::exception& failure) {
     result = {.outcome = outcome::failed, .code = -1, .text = failure.what()};
   }
+  if (at_rest && has(&cast::checkpointer)) {
+    co_await finish_checkpoint();
+  }
   caf::anon_send(settings_->supervisor, result);
+}
+
+/// A job that fails keeps the checkpoint that is still being written.
+task<> director_state::finish_checkpoint() {
+  try {
+    co_await await_durable();
+  } catch (const error& failure) {
+    spdlog::warn("the last checkpoint was not finished: {}", failure.what());
+  }
 }
 
 task<> director_state::perform_phase(io::phase phase) {

@@ -89,6 +89,7 @@ private:
   bool note_best(const statistics& evaluated);
   best_so_far best() const;
   task<> await_durable();
+  task<> finish_checkpoint();
   task<> save_models();
   task<> record(metrics_record values);
   task<statistics> evaluate_held_out(caf::strong_actor_ptr cast::*trainee);
@@ -100,7 +101,7 @@ private:
   task<> generate_all(serve_reply served, shared_rollout on);
   task<> hand_over(shared_rollout on);
   task<> score(crew parts, shared_rollout on);
-  task<> score_waiting(scoring_part part, shared_rollout on);
+  task<score_reply> score_waiting(scoring_part part);
   std::vector<crew> crews() const;
 
   // PPO.
