@@ -46,20 +46,6 @@ const char* when_text(held_in when) {
   return "";
 }
 
-/// "0-3 6".
-std::string ranks_text(const std::vector<int64_t>& ranks) {
-  std::string text;
-  for (size_t first = 0, next = 0; first < ranks.size(); first = next) {
-    next = first + 1;
-    while (next < ranks.size() && ranks[next] == ranks[next - 1] + 1) {
-      ++next;
-    }
-    text += fmt::format("{}{}", text.empty() ? "" : " ", ranks[first]);
-    text += next - first > 1 ? fmt::format("-{}", ranks[next - 1]) : "";
-  }
-  return text;
-}
-
 std::string time_text(double seconds) {
   return seconds < 120    ? fmt::format("{:.1f} s", seconds)
          : seconds < 7200 ? fmt::format("{:.1f} min", seconds / 60)
@@ -76,7 +62,7 @@ void print(const phase_plan& plan, double gflops) {
       fmt::print("    {:<30}{:>12}{}\n", item.name, bytes_text(item.bytes), when_text(item.when));
     }
     const std::string of =
-        plan.ranks.size() == 1 ? "memory of a rank" : "memory of each of ranks " + ranks_text(one.ranks);
+        plan.ranks.size() == 1 ? "memory of a rank" : "memory of each of ranks " + io::rank_text(one.ranks);
     fmt::print("  {:<32}{:>12}\n", of, bytes_text(one.bytes()));
   }
   if (plan.checkpoint_bytes > 0) {

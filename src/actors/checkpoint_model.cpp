@@ -1,5 +1,6 @@
 #include "actors/checkpoint_model.hpp"
 
+#include "actors/options.hpp"
 #include "io/checkpoint.hpp"
 #include "io/job.hpp"
 #include "io/mapped_file.hpp"
@@ -56,7 +57,7 @@ fs::path shape_of(const std::string& name, const io::job& job, const io::run_dir
   const auto or_else = [](const std::string& first, const fs::path& second) {
     return first.empty() ? second : fs::path(first);
   };
-  const fs::path reward = or_else(job.model.reward, job.model.policy);
+  fs::path reward = or_else(job.model.reward, job.model.policy);
   if (name == "reward") {
     return reward;
   }
@@ -78,11 +79,6 @@ void fill(model& into, const io::checkpoint_reader& reader, const std::string& a
   }
 }
 
-int64_t pad_token_of(const fs::path& folder) {
-  const auto tokens = io::load_tokenizer(folder);
-  return tokens->pad_id().value_or(tokens->eos_id().value_or(0));
-}
-
 }  // namespace
 
 bool is_checkpoint(const fs::path& folder) { return fs::exists(folder / "manifest.json"); }
@@ -100,9 +96,10 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
                 fmt::join(names, ", "));
   }
   const io::run_directory run = io::run_directory::open(folder.parent_path().parent_path().parent_path());
-  const model_ptr shape = empty_model(shape_of(name, job_of(run), run), known->head);
+  model_ptr shape = empty_model(shape_of(name, job_of(run), run), known->head);
   fill(*shape, reader, known->arrays);
-  save_model(*shape, shape->weights.data(), target, known->head == head_kind::scalar ? pad_token_of(shape->folder) : 0);
+  const bool scalar = known->head == head_kind::scalar;
+  save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0);
   return shape;
 }
 

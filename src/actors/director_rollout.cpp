@@ -132,42 +132,46 @@ task<> director_state::generate(serve_reply served, shared_rollout on) {
   }
 }
 
-/// Scores what waits at one of the scorers.
-task<> director_state::score_waiting(scoring_part part, shared_rollout on) {
+/// Scores what waits at one of the scorers; seconds and tokens of it.
+task<score_reply> director_state::score_waiting(scoring_part part) {
   // Reference, reward and critic answer score alike.
   const auto scorers = everyone<reference_actor>(part.by);
   const score_command command{INT64_MAX};
-  double& seconds = on->found["time/" + part.name + "_s"];
-  double& tokens = on->found["rate/" + part.name + "_tokens_per_s"];  // tokens, until the crew has ended
-  int64_t waiting = 0;
+  score_reply total;
   do {
     const std::vector<score_reply> replies = co_await ask_everyone<score_reply>(self_, scorers, score_atom_v, command);
     double slowest = 0;
-    waiting = 0;
+    total.waiting = 0;
     for (const score_reply& one : replies) {
-      waiting += one.waiting;
-      tokens += static_cast<double>(one.tokens);
+      total.waiting += one.waiting;
+      total.tokens += one.tokens;
       slowest = std::max(slowest, one.seconds);
     }
-    seconds += slowest;
-  } while (waiting > 0);
+    total.seconds += slowest;
+  } while (total.waiting > 0);
+  co_return total;
 }
 
 /// Scores what has been handed over, and what comes, until all has come.
 task<> director_state::score(crew parts, shared_rollout on) {
+  std::vector<score_reply> totals(parts.size());
   int64_t seen = 0;
   while (!on->generated || on->handed_over > seen) {
     co_await on->more_than(seen);
-    if (on->handed_over > seen) {
-      seen = on->handed_over;
-      for (const scoring_part& part : parts) {
-        co_await score_waiting(part, on);
-      }
+    if (on->handed_over == seen) {
+      continue;  // all has come
+    }
+    seen = on->handed_over;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const score_reply more = co_await score_waiting(parts[i]);
+      totals[i].seconds += more.seconds;
+      totals[i].tokens += more.tokens;
     }
   }
-  for (const scoring_part& part : parts) {
-    double& rate = on->found["rate/" + part.name + "_tokens_per_s"];
-    rate = per_second(rate, on->found["time/" + part.name + "_s"]);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    on->found["time/" + parts[i].name + "_s"] = totals[i].seconds;
+    on->found["rate/" + parts[i].name + "_tokens_per_s"] =
+        per_second(static_cast<double>(totals[i].tokens), totals[i].seconds);
   }
 }
 

@@ -148,6 +148,8 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
   return known_once(std::move(ids), m.net.description().vocabulary);
 }
 
+int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
+
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
   // What the tokenizer itself puts before a text (BOS, for the families that have one).
   std::vector<int32_t> start = tokens->encode("", true);

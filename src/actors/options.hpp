@@ -53,6 +53,9 @@ std::vector<int32_t> end_tokens_of(const model& m);
 /// These, and the tokenizer's own end token.
 std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens);
 
+/// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
+int64_t pad_token_of(const io::tokenizer& tokens);
+
 /// How records become examples: the tokenizer's own start and end tokens, the job's lengths.
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens);
 

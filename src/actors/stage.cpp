@@ -1,7 +1,6 @@
 #include "actors/stage.hpp"
 
 #include "actors/guarded.hpp"
-#include "actors/options.hpp"
 #include "actors/stage_parts.hpp"
 #include "io/pairs_file.hpp"
 #include "kernels/base/digest.hpp"
@@ -170,6 +169,30 @@ void stage_state::describe(const io::phase_data& data, cast& parts) const {
 
 std::map<std::string, std::string> stage_state::digests(const io::phase_data& data) const {
   return {{"job", digest_text(io::job_digest(settings_->job))}, {"data", digest_text(data.digest)}};
+}
+
+checkpointer_settings stage_state::checkpointing(io::phase phase, const std::string& unit,
+                                                 const io::phase_data& data) const {
+  return {.run = settings_->run,
+          .group = ranks_->open("checkpoints"),
+          .attempt = settings_->attempt,
+          .phase = std::string(io::to_string(phase)),
+          .unit = unit,
+          .keep = settings_->job.run.keep_checkpoints,
+          .digests = digests(data),
+          .on = settings_->on,
+          .models = {},
+          .average = nullptr,
+          .saved = {}};
+}
+
+caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data data, const caf::actor& trainee,
+                                                std::optional<io::phase_data> mixture) {
+  return pointer(spawn<loader_actor>(loader, loader_settings{.job = settings_->job,
+                                                             .phase = phase,
+                                                             .data = std::move(data),
+                                                             .mixture = std::move(mixture),
+                                                             .trainee = trainee}));
 }
 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {

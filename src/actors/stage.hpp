@@ -1,6 +1,7 @@
 /// The stage of a rank: loads the models that a phase needs, spawns its cast, and clears both away for the next.
 #pragma once
 
+#include "actors/checkpointer.hpp"
 #include "actors/device.hpp"
 #include "actors/model_files.hpp"
 #include "actors/replay.hpp"
@@ -85,6 +86,10 @@ private:
   reward_judge load_judge(const io::reward_source& source, engine::communicator_ptr shared) const;
   void describe(const io::phase_data& data, cast& parts) const;
   std::map<std::string, std::string> digests(const io::phase_data& data) const;
+  /// What the checkpointers of all phases have in common: `models`, `average` and `saved` are still empty. Collective.
+  checkpointer_settings checkpointing(io::phase phase, const std::string& unit, const io::phase_data& data) const;
+  caf::strong_actor_ptr spawn_loader(io::phase phase, io::phase_data data, const caf::actor& trainee,
+                                     std::optional<io::phase_data> mixture = std::nullopt);
 
   template <class Handle, class... Arguments> Handle spawn(Arguments&&... arguments);
 

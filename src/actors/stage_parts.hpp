@@ -21,11 +21,6 @@ inline caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cas
 
 inline caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
 
-/// Batches are packed, so nothing here needs a pad; `transformers` wants one for scalar heads.
-inline int64_t pad_token_of(const io::tokenizer& tokens) {
-  return tokens.pad_id().value_or(tokens.eos_id().value_or(0));
-}
-
 /// Errors  bad_argument: length.max-tokens is beyond the model's positions.
 void require_lengths(const io::job& job, const model& m);
 

@@ -44,12 +44,7 @@ cast stage_state::set_pairs() {
                                                                          .ranks = all.ranks(),
                                                                          .columns = open_columns(all),
                                                                          .replay = untyped(replay_handle)});
-  const auto loader_handle = spawn<loader_actor>(loader, loader_settings{.job = job,
-                                                                         .phase = io::phase::pairs,
-                                                                         .data = std::move(data),
-                                                                         .mixture = {},
-                                                                         .trainee = untyped(policy_handle)});
-  parts.loader = pointer(loader_handle);
+  parts.loader = spawn_loader(io::phase::pairs, std::move(data), untyped(policy_handle));
   parts.policy = pointer(policy_handle);
   parts.reward = pointer(reward_handle);
   parts.replay = pointer(replay_handle);
@@ -64,23 +59,14 @@ cast stage_state::set_sft() {
       with_learner(load_policy(job.model.policy, open_weights("policy", job.place.policy_zero, all)),
                    job.sft.training.optimizer, job.place.policy_zero, open("policy gradients", all));
   const auto tokens = load_tokens(trained->of->folder, trained->of.get());
-  const engine::communicator_ptr ranks = ranks_->open("checkpoints");
   io::phase_data data = load_data(io::phase::sft, tokens);
 
   cast parts;
   describe(data, parts);
-  parts.checkpointer = pointer(spawn<checkpointer_actor>(
-      checkpointer, checkpointer_settings{.run = settings_->run,
-                                          .group = ranks,
-                                          .attempt = settings_->attempt,
-                                          .phase = "sft",
-                                          .unit = "update",
-                                          .keep = job.run.keep_checkpoints,
-                                          .digests = digests(data),
-                                          .on = settings_->on,
-                                          .models = {{"policy", trained}},
-                                          .average = nullptr,
-                                          .saved = {{"sft", trained->of, ranks, nullptr, 0}}}));
+  checkpointer_settings keeps = checkpointing(io::phase::sft, "update", data);
+  keeps.models = {{"policy", trained}};
+  keeps.saved = {{"sft", trained->of, keeps.group, nullptr, 0}};
+  parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
   const auto policy_handle = spawn<policy_actor>(policy, policy_settings{.job = job,
                                                                          .phase = io::phase::sft,
                                                                          .on = settings_->on,
@@ -92,11 +78,7 @@ cast stage_state::set_sft() {
                                                                          .replay = {}});
   parts.policy = pointer(policy_handle);
   parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
-  parts.loader = pointer(spawn<loader_actor>(loader, loader_settings{.job = job,
-                                                                     .phase = io::phase::sft,
-                                                                     .data = std::move(data),
-                                                                     .mixture = {},
-                                                                     .trainee = untyped(policy_handle)}));
+  parts.loader = spawn_loader(io::phase::sft, std::move(data), untyped(policy_handle));
   return parts;
 }
 
@@ -109,23 +91,14 @@ cast stage_state::set_reward() {
   const trained_model_ptr trained =
       with_learner(m, job.reward.training.optimizer, job.place.reward_zero, open("reward model gradients", all));
   const auto tokens = load_tokens(start, m.get());
-  const engine::communicator_ptr ranks = ranks_->open("checkpoints");
   io::phase_data data = load_data(io::phase::reward, tokens);
 
   cast parts;
   describe(data, parts);
-  parts.checkpointer = pointer(spawn<checkpointer_actor>(
-      checkpointer, checkpointer_settings{.run = settings_->run,
-                                          .group = ranks,
-                                          .attempt = settings_->attempt,
-                                          .phase = "reward",
-                                          .unit = "update",
-                                          .keep = job.run.keep_checkpoints,
-                                          .digests = digests(data),
-                                          .on = settings_->on,
-                                          .models = {{"reward", trained}},
-                                          .average = nullptr,
-                                          .saved = {{"reward", m, ranks, nullptr, pad_token_of(*tokens)}}}));
+  checkpointer_settings keeps = checkpointing(io::phase::reward, "update", data);
+  keeps.models = {{"reward", trained}};
+  keeps.saved = {{"reward", m, keeps.group, nullptr, pad_token_of(*tokens)}};
+  parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,
                                                                          .tokens = tokens,
@@ -135,11 +108,7 @@ cast stage_state::set_reward() {
                                                                          .replay = {}});
   parts.reward = pointer(reward_handle);
   parts.reward_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
-  parts.loader = pointer(spawn<loader_actor>(loader, loader_settings{.job = job,
-                                                                     .phase = io::phase::reward,
-                                                                     .data = std::move(data),
-                                                                     .mixture = {},
-                                                                     .trainee = untyped(reward_handle)}));
+  parts.loader = spawn_loader(io::phase::reward, std::move(data), untyped(reward_handle));
   return parts;
 }
 

@@ -113,17 +113,8 @@ stage_state::ppo_material stage_state::load_ppo() const {
 }
 
 caf::strong_actor_ptr stage_state::spawn_checkpointer(const ppo_material& m) {
-  checkpointer_settings s{.run = settings_->run,
-                          .group = ranks_->open("checkpoints"),
-                          .attempt = settings_->attempt,
-                          .phase = "ppo",
-                          .unit = "iteration",
-                          .keep = settings_->job.run.keep_checkpoints,
-                          .digests = digests(m.data),
-                          .on = settings_->on,
-                          .models = {},
-                          .average = m.average,
-                          .saved = {}};
+  checkpointer_settings s = checkpointing(io::phase::ppo, "iteration", m.data);
+  s.average = m.average;
   s.digests["policy"] = m.policy_digest;
   if (m.policy) {
     s.models.push_back({"policy", m.policy});
@@ -199,11 +190,7 @@ void stage_state::spawn_policy(ppo_material& m, const caf::actor& replay, cast& 
   if (m.average) {
     parts.ema = pointer(spawn<ema_actor>(ema, ema_settings{settings_->on, m.policy->of, m.average}));
   }
-  parts.loader = pointer(spawn<loader_actor>(loader, loader_settings{.job = job,
-                                                                     .phase = io::phase::ppo,
-                                                                     .data = std::move(m.data),
-                                                                     .mixture = std::move(m.mixture),
-                                                                     .trainee = untyped(handle)}));
+  parts.loader = spawn_loader(io::phase::ppo, std::move(m.data), untyped(handle), std::move(m.mixture));
 }
 
 cast stage_state::set_ppo() {

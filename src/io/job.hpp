@@ -234,6 +234,9 @@ struct rank_list {
   bool operator==(const rank_list&) const = default;
 };
 
+/// As a rank_list is written; `ranks` ascend.
+std::string rank_text(std::span<const int64_t> ranks);
+
 struct place_section {
   int64_t ranks = 1;
   int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue

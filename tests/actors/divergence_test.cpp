@@ -8,18 +8,12 @@
 
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <string>
 
 namespace troupe::test {
 
 namespace fs = std::filesystem;
-
-static std::string text_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 /// stories260k with one weight that is no number.
 static fs::path damaged_model(const fs::path& folder) {

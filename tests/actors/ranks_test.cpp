@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <random>
 #include <thread>
 
@@ -23,11 +22,6 @@ static std::vector<std::string> arguments(const std::filesystem::path& run, int 
                                   "--run.threads", "1", "--place.ranks", std::to_string(ranks)};
   all.insert(all.end(), more.begin(), more.end());
   return all;
-}
-
-static std::string text_of(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 /// Each trained model's updates tell what its ranks sent each other.

@@ -51,13 +51,18 @@ task<> whole(stage& on, std::vector<task<>> parts) {
   }
 }
 
+/// The plan of `parts` side by side, begun.
+template <class... Parts> task<> begun(stage& on, Parts... parts) {
+  std::vector<task<>> all;
+  (all.push_back(std::move(parts)), ...);
+  task<> plan = whole(on, std::move(all));
+  plan.start();
+  return plan;
+}
+
 TEST(SideBySide, EachPartGoesOnWhenItsOwnEventHasCome) {
   stage on;
-  std::vector<task<>> parts;
-  parts.push_back(part(on, on.a, "a"));
-  parts.push_back(part(on, on.b, "b"));
-  task<> plan = whole(on, std::move(parts));
-  plan.start();
+  const task<> plan = begun(on, part(on, on.a, "a"), part(on, on.b, "b"));
   on.b.happen();
   EXPECT_EQ(on.log, "a begins; b begins; b ends; ");
   on.a.happen();
@@ -68,23 +73,15 @@ TEST(SideBySide, EachPartGoesOnWhenItsOwnEventHasCome) {
 TEST(SideBySide, PartsThatNeverWaitAndNoPartsEndAtOnce) {
   stage on;
   on.a.come = true;
-  std::vector<task<>> parts;
-  parts.push_back(part(on, on.a, "a"));
-  task<> plan = whole(on, std::move(parts));
-  plan.start();
+  const task<> plan = begun(on, part(on, on.a, "a"));
   EXPECT_EQ(on.log, "a begins; a ends; all ended; ");
-  task<> none = whole(on, {});
-  none.start();
+  const task<> none = begun(on);
   EXPECT_TRUE(none.done());
 }
 
 TEST(SideBySide, FailureThatAllRanksFindWaitsForTheOtherParts) {
   stage on;
-  std::vector<task<>> parts;
-  parts.push_back(failing_part(on, on.a, errc::not_finite));
-  parts.push_back(part(on, on.b, "b"));
-  task<> plan = whole(on, std::move(parts));
-  plan.start();
+  const task<> plan = begun(on, failing_part(on, on.a, errc::not_finite), part(on, on.b, "b"));
   on.a.happen();
   EXPECT_EQ(on.log, "b begins; failure; ");
   on.b.happen();
@@ -93,19 +90,12 @@ TEST(SideBySide, FailureThatAllRanksFindWaitsForTheOtherParts) {
 
 TEST(SideBySide, FailureThatMayLeaveOthersWaitingIsToldAtOnce) {
   stage on;
-  std::vector<task<>> parts;
-  parts.push_back(part(on, on.b, "b"));
-  parts.push_back(failing_part(on, on.a, errc::lost_peer));
-  task<> plan = whole(on, std::move(parts));
-  plan.start();
+  const task<> plan = begun(on, part(on, on.b, "b"), failing_part(on, on.a, errc::lost_peer));
   on.a.happen();
   EXPECT_EQ(on.log, "b begins; failure; caught the part's failure; ");
   on.b.happen();  // comes late, and finds its part still there
   EXPECT_EQ(on.log, "b begins; failure; caught the part's failure; b ends; ");
-  std::vector<task<>> next;
-  next.push_back(part(on, on.b, "next"));
-  task<> again = whole(on, std::move(next));
-  again.start();
+  const task<> again = begun(on, part(on, on.b, "next"));
   EXPECT_TRUE(again.done());
 }
 

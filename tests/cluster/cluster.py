@@ -1,8 +1,12 @@
 """A minicluster, the jobs on it, and what can be seen of a run from outside."""
+import argparse
 import json
 import os
 import re
+import signal
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +29,25 @@ def wait_until(what, condition, seconds, pause=0.02):
             return value
         time.sleep(pause)
     raise Timeout(f"waited {seconds} s for {what}")
+
+
+def arguments(description):
+    """The options that all tests on a cluster have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--troupe", type=Path, default=ROOT / "build/release/troupe")
+    parser.add_argument("--job", type=Path, default=ROOT / "tests/data/jobs/tiny.ini")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random (default: a new one)")
+    parser.add_argument("--only", default="", help="only those with this in their name")
+    parser.add_argument("--keep", action="store_true", help="keep logs, runs and the cluster's state")
+    return parser
+
+
+def begin(prefix):
+    """Makes this process fit to run a cluster; returns a folder for it."""
+    if os.geteuid() != 0:
+        sys.exit("needs root: the nodes are namespaces with network interfaces of their own")
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit("ended by SIGTERM"))  # so that the nodes end too
+    return Path(tempfile.mkdtemp(prefix=prefix))
 
 
 class Cluster:

@@ -8,20 +8,18 @@ Needs root, the packages of the [cluster] section of packages.txt, and python3-h
 detect, seconds until ranks work again, seconds until the first new update, updates done again. Exit status 0 if every
 fault was survived and every run is equal to the undisturbed one.
 """
-import argparse
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import compare
-from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
+from cluster import ROOT, Cluster, Job, Run, Timeout, arguments, begin, wait_until
 from faults import TABLE, kill
 
 FAILURE_EVENTS = ("worker_failed", "worker_hung", "run_failed", "stopped")
@@ -317,24 +315,16 @@ def test(session, cluster, chance):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--troupe", type=Path, default=ROOT / "build/release/troupe")
-    parser.add_argument("--job", type=Path, default=ROOT / "tests/data/jobs/tiny.ini")
+    parser = arguments(__doc__)
     parser.add_argument("--ranks", type=int, default=3)
     parser.add_argument("--nodes", type=int, default=4, help="of the cluster, spares included")
     parser.add_argument("--faults", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the moments and victims (default: new ones)")
-    parser.add_argument("--only", default="", help="only faults with this in their name")
-    parser.add_argument("--keep", action="store_true", help="keep logs and the cluster's state")
     return parser.parse_args()
 
 
 def main():
     options = parse()
-    if os.geteuid() != 0:
-        sys.exit("needs root: the nodes are namespaces with network interfaces of their own")
-    signal.signal(signal.SIGTERM, lambda *unused: sys.exit("ended by SIGTERM"))  # so that the nodes end too
-    folder = Path(tempfile.mkdtemp(prefix="troupe-cluster-"))
+    folder = begin("troupe-cluster-")
     print(f"seed {options.seed}, {options.ranks} ranks, {options.nodes} nodes, in {folder}", flush=True)
     session = Session(options, folder)
     started = time.time()

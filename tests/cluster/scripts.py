@@ -8,20 +8,17 @@ out of its nodes. It must end in the same bytes as a run of the same script that
 jobs, and each task of a sweep. Needs root, the packages of the [cluster] section of packages.txt, and python3-h5py. Prints a
 table: cuts, starts of the job, updates that were done again. Exit status 0 if all is equal.
 """
-import argparse
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 import zlib
 from pathlib import Path
 
 import compare
-from cluster import ROOT, Cluster, Job, Run, Timeout, wait_until
+from cluster import ROOT, Cluster, Job, Run, Timeout, arguments, begin, wait_until
 
 NODES = 3
 SHOWN = 12  # differences between two runs
@@ -235,22 +232,14 @@ def test(bench):
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--troupe", type=Path, default=ROOT / "build/release/troupe")
-    parser.add_argument("--job", type=Path, default=ROOT / "tests/data/jobs/tiny.ini")
+    parser = arguments(__doc__)
     parser.add_argument("--cuts", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="the moments of the cuts (default: new ones)")
-    parser.add_argument("--only", default="", help="only tests with this in their name")
-    parser.add_argument("--keep", action="store_true", help="keep logs, runs and the cluster's state")
     return parser.parse_args()
 
 
 def main():
     options = parse()
-    if os.geteuid() != 0:
-        sys.exit("needs root: the nodes are namespaces with network interfaces of their own")
-    signal.signal(signal.SIGTERM, lambda *unused: sys.exit("ended by SIGTERM"))  # so that the nodes end too
-    folder = Path(tempfile.mkdtemp(prefix="troupe-scripts-"))
+    folder = begin("troupe-scripts-")
     (folder / "runs").mkdir()
     print(f"seed {options.seed}, {NODES} nodes, in {folder}", flush=True)
     started = time.time()

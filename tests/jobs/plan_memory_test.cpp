@@ -10,18 +10,12 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <thread>
 
 namespace troupe::test {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-static std::string text_of(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
 
 /// VmHWM; 0 where the process has gone.
 static int64_t peak_of(pid_t process) {

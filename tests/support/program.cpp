@@ -25,8 +25,7 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 
-/// As much as can be read: a file of /proc fails in the middle when its process ends.
-static std::string contents(const fs::path& path) {
+std::string text_of(const fs::path& path) {
   const std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
@@ -84,7 +83,7 @@ void program::signal(int number) const { ::kill(pid_, number); }
 
 /// From /proc/PID/stat: the fields after the name, which stands in parentheses. 0: it is gone, or a zombie.
 static pid_t parent_of(pid_t pid) {
-  const std::string stat = contents("/proc/" + std::to_string(pid) + "/stat");
+  const std::string stat = text_of("/proc/" + std::to_string(pid) + "/stat");
   const size_t end = stat.rfind(')');
   if (end == std::string::npos || end + 4 > stat.size() || stat[end + 2] == 'Z') {
     return 0;
@@ -106,7 +105,7 @@ std::vector<pid_t> program::workers() const {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const pid_t pid = std::atoi(entry.path().filename().c_str());
     if (pid > 0) {
-      const std::string command = contents(entry.path() / "cmdline");  // a launcher's has another program in front
+      const std::string command = text_of(entry.path() / "cmdline");  // a launcher's has another program in front
       if (command.starts_with(std::string(TROUPE_PROGRAM) + std::string("\0worker\0", 8)) && descends_from(pid, pid_)) {
         found.push_back(pid);
       }
@@ -129,13 +128,13 @@ program_result run_program(const std::vector<std::string>& arguments, const std:
   int status = 0;
   ::waitpid(pid, &status, 0);
   program_result result{.status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status),
-                        .output = contents(folder / "output")};
+                        .output = text_of(folder / "output")};
   fs::remove_all(folder);
   return result;
 }
 
 bool process_exists(pid_t pid) {
-  const std::string stat = contents("/proc/" + std::to_string(pid) + "/stat");
+  const std::string stat = text_of("/proc/" + std::to_string(pid) + "/stat");
   const size_t end = stat.rfind(')');
   return end != std::string::npos && stat[end + 2] != 'Z';
 }
@@ -226,7 +225,7 @@ std::vector<std::string> differences_of_runs(const fs::path& a, const fs::path& 
   for (const std::string& name : files_a) {
     if (!files_b.contains(name)) {
       found.push_back(name + ": only in the first");
-    } else if (contents(a / name) != contents(b / name)) {
+    } else if (text_of(a / name) != text_of(b / name)) {
       found.push_back(name + ": other bytes");
     }
   }

@@ -43,6 +43,9 @@ program_result run_program(const std::vector<std::string>& arguments, const std:
 
 bool process_exists(pid_t pid);
 
+/// As much of a file as can be read: one of /proc fails in the middle when its process ends. Empty: there is none.
+std::string text_of(const std::filesystem::path& path);
+
 /// What makes two runs differ, as "file: why"; empty where they are equal: models, averages, experience, evaluations,
 /// pairs byte for byte, checkpoints array by array, metrics without time, attempt, time/* and rate/*.
 std::vector<std::string> differences_of_runs(const std::filesystem::path& a, const std::filesystem::path& b);

@@ -140,8 +140,7 @@ bool unquote_text(std::string_view written, std::string& text) {
   return !find_invalid_utf8(text);
 }
 
-/// Neighbours as a range.
-static std::string rank_text(const std::vector<int64_t>& ranks) {
+std::string rank_text(std::span<const int64_t> ranks) {
   std::string line;
   for (size_t first = 0, next = 0; first < ranks.size(); first = next) {
     next = first + 1;
