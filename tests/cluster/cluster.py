@@ -193,6 +193,10 @@ class Run:
             return []
         return [json.loads(line) for line in lines]
 
+    def ledger_tail(self, lines=30):
+        """What happened last, a line for each event."""
+        return "\n".join(json.dumps(event) for event in self.ledger()[-lines:])
+
     def watch_metrics(self):
         """Remembers records, since those beyond a checkpoint are cut off when a run resumes."""
         try:

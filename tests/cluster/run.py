@@ -77,6 +77,17 @@ def recovered(scene):
     return newer_records(scene) or (scene.run.finished() and events_after(scene, ("run_finished",)))
 
 
+def saved_counter(scene, phase):
+    """The newest checkpoint of the phase that could serve when the harm was done."""
+    counter = 0
+    for event in scene.run.ledger():
+        if event.get("phase") != phase or event["attempt"] > scene.attempt:
+            continue
+        if event["event"] in ("checkpoint", "checkpoint_damaged"):  # the damaged one's event names what served instead
+            counter = event["counter"]
+    return counter
+
+
 def measure(scene, row):
     """Fills in the times from the ledger and the metrics."""
     failures = events_after(scene, FAILURE_EVENTS)
@@ -93,10 +104,8 @@ def measure(scene, row):
     before = [record for record in scene.run.seen if record[0] <= scene.attempt and record[1] == first[1]]
     if before:
         last = max(record[2] for record in before)
-        saved = max((event["counter"] for event in scene.run.ledger() if event["event"] == "checkpoint" and
-                     event["phase"] == first[1] and event["attempt"] <= scene.attempt), default=0)
         row.redone = max(0, last - max(first[2], 1) + 1)  # record 0 is the evaluation before the first update
-        row.unsaved = max(0, last - saved)
+        row.unsaved = max(0, last - saved_counter(scene, first[1]))
 
 
 def wait_for_recovery(scene, fault):
@@ -145,8 +154,8 @@ def one_fault(scene, fault):
     except Timeout as problem:
         for pid in scene.run.workers():
             kill(pid, signal.SIGCONT)
-        if scene.run.finished() and not (scene.marked and events_after(scene, FAILURE_EVENTS)):
-            return False
+        if scene.run.finished():
+            return False  # before the harm was done, or all of it: a run that ends later than its time is not there yet
         row.verdict = f"FAILED: {problem}"
     finally:
         if fault.heal:
@@ -195,7 +204,7 @@ def one_run(scene, waiting):
 def check_run(scene, reference):
     """Problems of a run that has ended."""
     if (state := scene.job.state()) not in ("COMPLETED", "COMPLETING"):
-        return [f"the job ended as {state}\n{scene.job.tail()}"]
+        return [f"the job ended as {state}"]
     found = compare.differences(reference, scene.run.folder)
     uses = set(compare.prompt_uses(scene.run.folder).values())
     if len(uses) != 1:
@@ -298,19 +307,21 @@ def test(session, cluster, chance):
             one_run(scene, waiting)
             problems += check_run(scene, reference)
         except Timeout as problem:
-            problems.append(f"{problem}\n{scene.job.tail()}")
+            problems.append(str(problem))
         finally:
             scene.job.cancel()
             session.keep(scene.run)
         rows += scene.rows
-        problems += [line(row) + "\n" + scene.job.tail() for row in scene.rows if row.verdict.startswith("FAILED")]
+        problems += [line(row) for row in scene.rows if row.verdict.startswith("FAILED")]
+        if problems:
+            print(f"\nHow {scene.run.folder.name} ended:\n{scene.job.tail()}\n\n{scene.run.ledger_tail()}\n")
         print(f"{scene.run.folder.name}: {'NOT EQUAL' if problems else 'equal to the undisturbed run'}", flush=True)
         if not problems:
             shutil.rmtree(scene.run.folder)
     survived = sum(row.verdict.startswith("ok") for row in rows)
     print(f"\n{survived} of {wanted} faults survived in {number} runs")
     for problem in problems:
-        print(problem)
+        print(f"PROBLEM: {problem}")
     return not problems and survived == wanted
 
 
