@@ -35,6 +35,11 @@ threads = 1
 checkpoint-every = 1
 [data.texts]
 path = texts.jsonl
+phases = pairs sft ppo
+[data.choices]
+path = texts.jsonl
+format = pairs
+phases = reward
 [split]
 held-out = 0
 [evaluation]
@@ -52,8 +57,15 @@ lexicon = words.txt
 updates = 3
 batch = 8
 micro-batch-tokens = 1
+[pairs]
+reward = happiness
+prompts = 16
+prompts-per-iteration = 8
+samples-per-prompt = 2
 [reward]
-updates = 1
+updates = 3
+batch = 8
+micro-batch-tokens = 1
 [ppo]
 iterations = 2
 prompts = 8
@@ -79,10 +91,18 @@ protected:
     fs::copy(data / "vader/vader_lexicon.txt", folder() / "words.txt");
     std::ofstream texts(folder() / "texts.jsonl");
     for (int i = 0; i < 64; ++i) {
-      texts << json{{"prompt", "Once upon a time " + std::to_string(i)}, {"answer", " there was a little girl."}}
+      texts << json{{"prompt", "Once upon a time " + std::to_string(i)},
+                    {"answer", " there was a little girl."},
+                    {"chosen", " there was a happy girl."},
+                    {"rejected", " there was a sad girl."}}
             << "\n";
     }
     texts.close();
+    std::ofstream full(folder() / "full.jsonl");  // records as long as the job allows, which is what the plan counts
+    for (int i = 0; i < 64; ++i) {
+      full << json{{"prompt", "Once upon a time " + std::to_string(i)}, {"answer", std::string(200, 'z')}} << "\n";
+    }
+    full.close();
     std::ofstream(folder() / "job.ini") << job_text << "model\n";
     // Phases after sft need weights that are stored.
     fs::rename(folder() / "shape", folder() / "model");
@@ -90,6 +110,10 @@ protected:
     ASSERT_EQ(made.status, 0) << made.output;
     fs::remove_all(folder() / "model");
     fs::rename(folder() / "run/models/sft", folder() / "model");
+    fs::remove_all(folder() / "run");
+    const program_result judge = run_program(arguments("run", "reward", {}));
+    ASSERT_EQ(judge.status, 0) << judge.output;
+    fs::rename(folder() / "run/models/reward", folder() / "judge");
   }
   static void TearDownTestSuite() {
     delete folder_;
@@ -153,6 +177,27 @@ TEST_F(PlanMemory, OfSupervisedTraining) {
   expect_close("sft", {"--place.ranks", "4", "--place.policy-zero", "3"});
 }
 
+TEST_F(PlanMemory, WithActivationCheckpointing) {
+  const std::vector<std::string> whole = {
+      "--sft.micro-batch-tokens", "512",      "--data.texts.path", folder() / "full.jsonl",
+      "--length.too-long",        "truncate", "--run.lanes",       "1"};
+  std::vector<std::string> spared = whole;
+  spared.insert(spared.end(), {"--run.activation-checkpointing", "true"});
+  expect_close("sft", whole);
+  expect_close("sft", spared);
+}
+
+TEST_F(PlanMemory, OfPairs) {
+  expect_close("pairs", {"--place.ranks", "1"});
+  expect_close("pairs", {"--place.ranks", "2", "--place.policy-zero", "3"});
+}
+
+TEST_F(PlanMemory, OfTheRewardModel) {
+  expect_close("reward", {"--place.ranks", "1"});
+  expect_close("reward", {"--place.ranks", "2"});
+  expect_close("reward", {"--place.ranks", "2", "--place.reward-zero", "3"});
+}
+
 TEST_F(PlanMemory, OfPpo) {
   expect_close("ppo", {"--place.ranks", "1"});
   expect_close("ppo", {"--place.ranks", "2"});
@@ -162,6 +207,16 @@ TEST_F(PlanMemory, OfPpo) {
   std::vector<std::string> together = sharded;
   together.insert(together.end(), {"--place.tensor-parallel", "2"});
   expect_close("ppo", together);
+}
+
+TEST_F(PlanMemory, OfPpoWithAJudge) {
+  const std::vector<std::string> judged = {"--rewards.learned.kind", "model", "--rewards.learned.model",
+                                           folder() / "judge"};
+  expect_close("ppo", judged);
+  std::vector<std::string> placed = judged;
+  placed.insert(placed.end(), {"--place.ranks", "2", "--place.policy-ranks", "0", "--place.critic-ranks", "1",
+                               "--place.reference-ranks", "1", "--place.reward-ranks", "1"});
+  expect_close("ppo", placed);
 }
 
 }  // namespace troupe::test
