@@ -1,5 +1,5 @@
 // The plan of the pairs phase: preference pairs from the policy's own samples. Each iteration leaves a file, so the files
-// are the checkpoint.
+// are the checkpoint: an iteration's record is durable before its file is.
 #include "actors/director_plans.hpp"
 #include "actors/loader.hpp"
 #include "actors/replay.hpp"
@@ -22,9 +22,8 @@ task<> director_state::pairs() {
   while (state_.counter < total && !stopping_) {
     try {
       const statistics rolled = co_await roll_out(serving::prompts, state_.counter);
-      const train_reply made =
-          together(co_await ask_everyone<train_reply>(self_, replays, save_atom_v, state_.counter));
-      ++state_.counter;
+      const train_reply made = together(co_await ask_everyone<train_reply>(self_, replays, assemble_atom_v));
+      const uint64_t part = state_.counter++;
       metrics_record line;
       line.iteration = state_.counter;
       line.counts_iterations = true;
@@ -34,6 +33,7 @@ task<> director_state::pairs() {
            fmt::format("{:.0f} pairs of {:.0f} samples", statistic(made.statistics, "pairs/made"),
                        statistic(made.statistics, "pairs/samples")));
       co_await record(std::move(line));
+      co_await ask<bool>(self_, replays.front(), save_atom_v, part);  // rank 0, as all files
     } catch (const stop_requested&) {
       break;  // in the middle of a rollout: it is done again, to the same tokens
     }

@@ -4,7 +4,6 @@
 #include "actors/options.hpp"
 #include "actors/stopwatch.hpp"
 #include "engine/objectives/preference.hpp"
-#include "io/pairs_file.hpp"
 #include "kernels/base/digest.hpp"
 #include "kernels/base/random.hpp"
 
@@ -213,7 +212,7 @@ void replay_state::write(const rollout& sequences, const assemble_command& comma
   io::write_experience_unchecked(path, e);
 }
 
-train_reply replay_state::save_pairs(uint64_t iteration) {
+train_reply replay_state::make_pairs() {
   const stopwatch watch;
   const rollout sequences = take_rollout();
   std::vector<uint64_t> prompts;
@@ -224,29 +223,31 @@ train_reply replay_state::save_pairs(uint64_t iteration) {
     rewards.push_back(total_reward(one));
     reply.tokens += static_cast<int64_t>(one.sequence->answer.size());
   }
-  std::vector<io::preference_text> pairs;
+  pairs_.clear();
   engine::moments margins;
   for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->job.pairs.margin)) {
     const auto c = static_cast<size_t>(pair.chosen);
     const auto r = static_cast<size_t>(pair.rejected);
     const io::tokenizer& tokens = *settings_->tokens;
-    pairs.push_back({.prompt = tokens.decode(sequences[c].sequence->prompt.tokens, true),
-                     .chosen = tokens.decode(sequences[c].sequence->answer, true),
-                     .rejected = tokens.decode(sequences[r].sequence->answer, true),
-                     .chosen_reward = static_cast<double>(rewards[c]),
-                     .rejected_reward = static_cast<double>(rewards[r])});
+    pairs_.push_back({.prompt = tokens.decode(sequences[c].sequence->prompt.tokens, true),
+                      .chosen = tokens.decode(sequences[c].sequence->answer, true),
+                      .rejected = tokens.decode(sequences[r].sequence->answer, true),
+                      .chosen_reward = static_cast<double>(rewards[c]),
+                      .rejected_reward = static_cast<double>(rewards[r])});
     margins.merge({.count = 1, .mean = static_cast<double>(rewards[c] - rewards[r])});
   }
-  if (writes_files()) {
-    settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
-    io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs);
-  }
-  reply.statistics = {{"pairs/made", static_cast<double>(pairs.size())},
+  reply.statistics = {{"pairs/made", static_cast<double>(pairs_.size())},
                       {"pairs/samples", static_cast<double>(sequences.size())},
                       {"pairs/reward_mean", engine::moments_of(rewards).mean},
                       {"pairs/margin_mean", margins.mean}};
   reply.seconds = watch.seconds();
   return reply;
+}
+
+bool replay_state::save_pairs(uint64_t iteration) const {
+  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+  io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs_);
+  return true;
 }
 
 /// The sequences of minibatch `index` of an epoch: a slice of a permutation that depends on (seed, iteration, epoch).
@@ -330,6 +331,7 @@ replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> 
       [self](introduce_atom, const cast& company) { self->state.meet(company); },
       guarded([self](hand_over_atom) { return self->state.hand_over(); }),
       guarded([self](assemble_atom, const assemble_command& command) { return self->state.assemble(command); }),
+      guarded([self](assemble_atom) { return self->state.make_pairs(); }),
       guarded([self](save_atom, uint64_t iteration) { return self->state.save_pairs(iteration); }),
       guarded([self](serve_atom, const minibatch_command& command) { return self->state.serve(command); }),
   };

@@ -10,6 +10,7 @@
 #include "engine/train/experience.hpp"
 #include "io/experience.hpp"
 #include "io/job.hpp"
+#include "io/pairs_file.hpp"
 #include "io/run_directory.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
@@ -33,8 +34,10 @@ using replay_actor = caf::typed_actor<
     caf::replies_to<hand_over_atom>::with<int64_t>,
     // Joins the rollout, makes rewards and advantages, writes the file. Errors  not_finite: written for inspection.
     caf::replies_to<assemble_atom, assemble_command>::with<assemble_reply>,
-    // Makes preference pairs of the rollout (pairs phase) and writes that iteration's part.
-    caf::replies_to<save_atom, uint64_t>::with<train_reply>,
+    // Makes preference pairs of the rollout (pairs phase).
+    caf::replies_to<assemble_atom>::with<train_reply>,
+    // Writes the pairs that were made last as that iteration's part.
+    caf::replies_to<save_atom, uint64_t>::with<bool>,
     // Sends a minibatch of the assembled rollout to policy and critic; the loss terms are its answer tokens.
     caf::replies_to<serve_atom, minibatch_command>::with<serve_reply>>;
 
@@ -67,7 +70,8 @@ public:
   void add(const scores_handle& scores) { scores_.push_back(scores); }
   int64_t hand_over();
   assemble_reply assemble(const assemble_command& command);
-  train_reply save_pairs(uint64_t iteration);
+  train_reply make_pairs();
+  bool save_pairs(uint64_t iteration) const;
   serve_reply serve(const minibatch_command& command);
 
 private:
@@ -95,6 +99,8 @@ private:
   rollout assembled_;
   engine::rollout_arrays arrays_;  ///< of `assembled_`
   uint64_t assembled_iteration_ = 0;
+
+  std::vector<io::preference_text> pairs_;  ///< made last
 };
 
 replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> self, replay_settings settings);

@@ -165,9 +165,9 @@ TEST_F(Director, IterationRollsOutScoresAssemblesAndLearns) {
   expect_outcome(outcome::finished);
 }
 
-TEST_F(Director, PairsPhaseRollsOutAndWritesAPartEachIteration) {
+TEST_F(Director, PairsPhaseRollsOutAndWritesAPartEachIterationAfterItsRecord) {
   set();
-  when("replay pairs", [this] {
+  when("replay saves", [this] {
     std::filesystem::create_directories(run_.root() / "pairs");
     std::ofstream(run_.root() / "pairs/part-000001.jsonl") << "{}\n";
   });
@@ -175,7 +175,7 @@ TEST_F(Director, PairsPhaseRollsOutAndWritesAPartEachIteration) {
   EXPECT_EQ(cast->told[0], (lines{"stage pairs", "metrics cut pairs -1 ",  //
                                   "loader prompts 0", "policy generate 16 give [] take []",
                                   "policy generate 16 give [] take []", "replay hand over", "policy generate ends",
-                                  "reward score", "replay pairs 0", "metrics record pairs 1"}));
+                                  "reward score", "replay pairs", "metrics record pairs 1", "replay saves 0"}));
 }
 
 TEST_F(Director, PhasesFollowEachOtherAndEachCutsTheRecordsOfThoseAfterIt) {

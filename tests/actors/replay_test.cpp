@@ -401,7 +401,9 @@ TEST_F(Replay, PairsAreTheBestAndTheWorstSampleOfEachPrompt) {
                       : scores_of(n, scorer::reward, {0.21F, 0}));  // of prompt 1: too close to each other
   }
   replay_.hand_over();
-  const train_reply reply = replay_.save_pairs(0);
+  const train_reply reply = replay_.make_pairs();
+  EXPECT_EQ(io::count_pairs_parts(run_), 0) << "the record comes before";
+  replay_.save_pairs(0);
   EXPECT_EQ(statistic(reply.statistics, "pairs/made"), 1);
   EXPECT_EQ(statistic(reply.statistics, "pairs/samples"), 4);
   EXPECT_NEAR(statistic(reply.statistics, "pairs/margin_mean"), 0.1, 1e-6);

@@ -273,9 +273,13 @@ private:
                              command.kl_coefficient, command.training ? " " : " only ", command.keep));
             return assembled;
           }),
-          guarded([=, this](save_atom, uint64_t iteration) {
-            hear(rank, fmt::format("replay pairs {}", iteration));
+          guarded([=, this](assemble_atom) {
+            hear(rank, "replay pairs");
             return train_reply{.statistics = {{"pairs/made", 2.0}}};
+          }),
+          guarded([=, this](save_atom, uint64_t iteration) {
+            hear(rank, fmt::format("replay saves {}", iteration));
+            return true;
           }),
           guarded([=, this](serve_atom, const minibatch_command& command) {
             hear(rank, fmt::format("replay serve {} {} {}", command.iteration, command.epoch, command.index));
