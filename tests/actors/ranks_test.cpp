@@ -125,8 +125,7 @@ TEST_F(Ranks, PlacementMayChangeFromAttemptToAttempt) {
   for (const std::vector<std::string>& turn : turns) {
     program troupe(turn, scratch_ / "output");
     std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
-    troupe.signal(SIGTERM);
-    const int status = troupe.wait();
+    const int status = troupe.stop(SIGTERM);
     ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
   }
   const program_result last = run_program(arguments(run, 2, placed({"0", "1", "", "1"})));
@@ -144,8 +143,7 @@ TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
   for (size_t i = 0; i < turns.size(); ++i) {
     program troupe(turns[i], scratch_ / "output");
     std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
-    troupe.signal(SIGTERM);
-    const int status = troupe.wait();
+    const int status = troupe.stop(SIGTERM);
     ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
   }
   const program_result last = run_program(arguments(run, 4, {"--place.policy-zero", "1"}));

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import compare
-from cluster import ROOT, Cluster, Job, Run, Timeout, arguments, begin, wait_until
+from cluster import ENDS, ROOT, Cluster, Job, Run, Timeout, arguments, begin, wait_until
 from faults import TABLE, kill
 
 FAILURE_EVENTS = ("worker_failed", "worker_hung", "run_failed", "stopped")
@@ -196,15 +196,27 @@ def one_run(scene, waiting):
             waiting.remove(fault)
         if scene.rows and scene.rows[-1].verdict.startswith("FAILED"):
             break
-    # A job that has ended stays COMPLETING as long as a node that was cut off does not answer.
-    wait_until(f"the end of {scene.run.folder.name}",
-               lambda: scene.job.over() or (scene.run.finished() and scene.job.state() == "COMPLETING"), 180, pause=0.3)
+    wait_for_the_end(scene)
+
+
+def wait_for_the_end(scene):
+    """Until the job is over; or the run, where Slurm takes minutes to see it: a job stays COMPLETING as long as a node that
+    was cut off does not answer, and RUNNING where its batch host died in the moment after the run's last word."""
+    def run_over():
+        return scene.run.finished() and not scene.run.supervisors() and not scene.run.workers()
+
+    wait_until(f"the end of {scene.run.folder.name}", lambda: scene.job.over() or run_over(), 180, pause=0.3)
+    try:
+        wait_until("Slurm to see it", scene.job.over, 10, pause=0.3)
+    except Timeout:
+        pass
 
 
 def check_run(scene, reference):
     """Problems of a run that has ended."""
-    if (state := scene.job.state()) not in ("COMPLETED", "COMPLETING"):
-        return [f"the job ended as {state}"]
+    state = scene.job.state()
+    if not scene.run.finished() or state in ENDS and state not in ("COMPLETED", "NODE_FAIL"):
+        return [f"the job ended as {state}, the run {'' if scene.run.finished() else 'not '}finished"]
     found = compare.differences(reference, scene.run.folder)
     uses = set(compare.prompt_uses(scene.run.folder).values())
     if len(uses) != 1:

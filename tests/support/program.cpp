@@ -91,6 +91,12 @@ static pid_t parent_of(pid_t pid) {
   return std::atoi(stat.c_str() + end + 4);
 }
 
+int program::stop(int number) {
+  signal(number);
+  const int status = wait();
+  return status == -number ? 75 : status;
+}
+
 static bool descends_from(pid_t pid, pid_t ancestor) {
   for (pid_t parent = parent_of(pid); parent > 1; parent = parent_of(parent)) {
     if (parent == ancestor) {
