@@ -1,0 +1,59 @@
+#include "io/hdf5/library.hpp"
+
+#include "kernels/base/error.hpp"
+
+namespace troupe::io::h5 {
+namespace {
+
+std::mutex& process_mutex() {
+  static std::mutex the_mutex;
+  // A file whose close fails (full disk) stays in HDF5's table although its memory is gone, and HDF5's cleanup at
+  // exit would close it again and crash (HDFGroup/hdf5 pull request 2291). We close every file ourselves.
+  [[maybe_unused]] static const herr_t no_cleanup_at_exit = H5dont_atexit();
+  return the_mutex;
+}
+
+/// The innermost entry of the error stack, which has the cause, and the outermost, which has the
+/// operation.
+struct stack_text {
+  std::string inner, outer;
+};
+
+herr_t collect(unsigned, const H5E_error2_t* entry, void* data) {
+  auto* text = static_cast<stack_text*>(data);
+  const char* description = entry->desc == nullptr ? "" : entry->desc;
+  if (text->inner.empty()) {
+    text->inner = description;
+  }
+  text->outer = description;
+  return 0;
+}
+
+}  // namespace
+
+library_lock::library_lock() : lock_(process_mutex()) {
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+  H5Eclear2(H5E_DEFAULT);
+}
+
+/// HDF5 reports system errors as "..., errno = 28, error message = 'No space left on device', buf =
+/// 0x...".
+std::string failure_reason() {
+  stack_text text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &text);
+  H5Eclear2(H5E_DEFAULT);
+  const std::string marker = "error message = '";
+  const size_t found = text.inner.find(marker);
+  if (found != std::string::npos) {
+    const size_t begin = found + marker.size();
+    text.inner = text.inner.substr(begin, text.inner.find('\'', begin) - begin);
+  }
+  return text.outer == text.inner ? text.inner : text.inner + " (" + text.outer + ")";
+}
+
+void place::fail() const {
+  throw error(writing ? errc::io_failure : errc::bad_file, "cannot {} '{}' of {}: {}", action, object, file.string(),
+              failure_reason());
+}
+
+}  // namespace troupe::io::h5
