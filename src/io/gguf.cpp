@@ -1,99 +1,15 @@
 #include "io/gguf.hpp"
 
 #include "io/byte_reader.hpp"
+#include "io/gguf_types.hpp"
 #include "io/mapped_file.hpp"
 #include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <limits>
 
 namespace troupe::io {
-namespace {
-
-constexpr int64_t block_values = 32;  // of every quantised type here
-
-struct tensor_type {
-  uint32_t id;
-  const char* name;
-  int64_t values, bytes;  ///< of a block; 0 bytes: known by name only
-};
-
-constexpr tensor_type tensor_types[] = {
-    {0, "F32", 1, 4},
-    {1, "F16", 1, 2},
-    {2, "Q4_0", block_values, 18},
-    {3, "Q4_1", block_values, 20},
-    {6, "Q5_0", 1, 0},
-    {7, "Q5_1", 1, 0},
-    {8, "Q8_0", block_values, 34},
-    {10, "Q2_K", 1, 0},
-    {11, "Q3_K", 1, 0},
-    {12, "Q4_K", 1, 0},
-    {13, "Q5_K", 1, 0},
-    {14, "Q6_K", 1, 0},
-    {20, "IQ4_NL", 1, 0},
-    {23, "IQ4_XS", 1, 0},
-    {30, "BF16", 1, 2},
-};
-
-const tensor_type& find_type(uint32_t id, const std::string& tensor, const std::string& where) {
-  const auto* found =
-      std::find_if(std::begin(tensor_types), std::end(tensor_types), [&](const tensor_type& t) { return t.id == id; });
-  if (found == std::end(tensor_types) || found->bytes == 0) {
-    throw error(errc::unsupported,
-                "{}: tensor {} has the type {} ({}); F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are read: "
-                "take such a file",
-                where, printable(tensor), id, found == std::end(tensor_types) ? "unknown" : found->name);
-  }
-  return *found;
-}
-
-uint16_t half_at(const std::byte* p) {
-  uint16_t bits = 0;
-  std::memcpy(&bits, p, sizeof(bits));
-  return bits;
-}
-
-void dequantise_q8_0(const std::byte* block, float* out) {
-  const float d = half_to_float(half_at(block));
-  for (int64_t i = 0; i < block_values; ++i) {
-    out[i] = d * static_cast<float>(std::to_integer<int8_t>(block[2 + i]));
-  }
-}
-
-/// The low nibbles are the first half of the block, the high ones the second.
-void dequantise_q4_0(const std::byte* block, float* out) {
-  const float d = half_to_float(half_at(block));
-  for (int64_t i = 0; i < block_values / 2; ++i) {
-    const auto pair = std::to_integer<int>(block[2 + i]);
-    out[i] = d * static_cast<float>((pair & 15) - 8);
-    out[i + block_values / 2] = d * static_cast<float>((pair >> 4) - 8);
-  }
-}
-
-void dequantise_q4_1(const std::byte* block, float* out) {
-  const float d = half_to_float(half_at(block));
-  const float m = half_to_float(half_at(block + 2));
-  for (int64_t i = 0; i < block_values / 2; ++i) {
-    const auto pair = std::to_integer<int>(block[4 + i]);
-    out[i] = d * static_cast<float>(pair & 15) + m;
-    out[i + block_values / 2] = d * static_cast<float>(pair >> 4) + m;
-  }
-}
-
-std::vector<float> dequantise(std::span<const std::byte> bytes, int64_t block_bytes,
-                              void (*dequantise_block)(const std::byte*, float*)) {
-  const size_t blocks = bytes.size() / static_cast<size_t>(block_bytes);
-  std::vector<float> values(blocks * block_values);
-  for (size_t i = 0; i < blocks; ++i) {
-    dequantise_block(bytes.data() + i * static_cast<size_t>(block_bytes), values.data() + i * block_values);
-  }
-  return values;
-}
-
-}  // namespace
 
 /// Reads a file from front to back.
 class gguf_parser {
@@ -239,15 +155,16 @@ private:
     for (uint32_t i = 0; i < dimensions; ++i) {
       shape.push_back(read_integer(u64, result.name));
     }
-    result.tensor.type = in_.read<uint32_t>();
+    const auto type = in_.read<uint32_t>();
     result.offset = in_.read<uint64_t>();
+    result.tensor.type = &find_gguf_type(type, result.name, in_.where());
     result.bytes = measure(result);
     std::reverse(shape.begin(), shape.end());  // the file has the fastest dimension first
     return result;
   }
 
   uint64_t measure(const description& item) const {
-    const tensor_type& type = find_type(item.tensor.type, item.name, in_.where());
+    const gguf_type& type = *item.tensor.type;
     const std::vector<int64_t>& extents = item.tensor.shape;
     int64_t total = type.bytes;
     bool fits = std::all_of(extents.begin(), extents.end(), [](int64_t n) { return n > 0; }) &&
@@ -323,24 +240,10 @@ std::optional<host_array> gguf_file::find(std::string_view name) const {
     return std::nullopt;
   }
   const stored_tensor& stored = found->second;
-  const auto in_place = [&](dtype type) { return host_array{found->first, type, stored.shape, stored.bytes, owner_}; };
-  const auto unpacked = [&](int64_t block_bytes, void (*dequantise_block)(const std::byte*, float*)) {
-    return make_host_array(found->first, stored.shape, dequantise(stored.bytes, block_bytes, dequantise_block));
-  };
-  switch (stored.type) {
-  case 0:
-    return in_place(dtype::f32);
-  case 1:
-    return in_place(dtype::f16);
-  case 2:
-    return unpacked(18, dequantise_q4_0);
-  case 3:
-    return unpacked(20, dequantise_q4_1);
-  case 8:
-    return unpacked(34, dequantise_q8_0);
-  default:
-    return in_place(dtype::bf16);  // find_type let no other through
+  if (stored.type->dequantise_block != nullptr) {
+    return make_host_array(found->first, stored.shape, dequantise(*stored.type, stored.bytes));
   }
+  return host_array{found->first, stored.type->as_found, stored.shape, stored.bytes, owner_};
 }
 
 tensor_shape gguf_file::shape_of(std::string_view name) const {
@@ -348,9 +251,7 @@ tensor_shape gguf_file::shape_of(std::string_view name) const {
   if (found == tensors_.end()) {
     throw error(errc::not_found, "{}: no tensor {}", where_, name);
   }
-  const uint32_t type = found->second.type;
-  const dtype as_found = type == 1 ? dtype::f16 : type == 30 ? dtype::bf16 : dtype::f32;
-  return {found->first, as_found, found->second.shape};
+  return {found->first, found->second.type->as_found, found->second.shape};
 }
 
 void gguf_file::refuse_missing(std::string_view key) const {

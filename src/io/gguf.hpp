@@ -24,6 +24,8 @@ namespace troupe::io {
 using gguf_value = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
                                 std::vector<std::string>>;
 
+struct gguf_type;  // gguf_types.hpp
+
 class gguf_file {
 public:
   /// Maps the file. Errors  not_found, io_failure, bad_file, unsupported (version, big-endian,
@@ -66,7 +68,7 @@ public:
 
 private:
   struct stored_tensor {
-    uint32_t type = 0;
+    const gguf_type* type = nullptr;
     std::vector<int64_t> shape;
     std::span<const std::byte> bytes;
   };
