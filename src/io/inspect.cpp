@@ -1,7 +1,9 @@
 #include "io/inspect.hpp"
 
 #include "io/checkpoint.hpp"
+#include "io/checkpoint_files.hpp"
 #include "io/experience.hpp"
+#include "io/json_outline.hpp"
 #include "io/json_values.hpp"
 #include "io/ledger.hpp"
 #include "io/metrics.hpp"
@@ -67,14 +69,6 @@ json describe_manifest(const checkpoint_manifest& manifest) {
           {"digests", manifest.digests}};
 }
 
-json describe_scalars(const checkpoint_reader& reader) {
-  json names = json::array();
-  for (const std::string& name : reader.scalar_names()) {
-    names.push_back(name);
-  }
-  return names;
-}
-
 json describe_checkpoint(const fs::path& path) {
   const checkpoint_manifest manifest = read_manifest(path);
   verify_checkpoint(path, manifest);
@@ -86,7 +80,7 @@ json describe_checkpoint(const fs::path& path) {
     files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"digest", file.digest}});
   }
   result["files"] = std::move(files);
-  result["values"] = describe_scalars(reader);
+  result["values"] = reader.scalar_names();
   json arrays = json::array();
   for (const std::string& name : reader.array_names()) {
     arrays.push_back(tensor_entry(name, "f32", reader.shape(name)));
@@ -270,7 +264,7 @@ json describe_json(const fs::path& path) {
   if (fs::is_regular_file(path)) {
     return describe_experience(path);
   }
-  if (fs::exists(path / "manifest.json")) {
+  if (fs::exists(path / manifest_name)) {
     return describe_checkpoint(path);
   }
   if (fs::exists(path / "config.json")) {
@@ -285,48 +279,6 @@ json describe_json(const fs::path& path) {
               path.string());
 }
 
-/// A name and a value per line, nested ones indented; an object without nested ones on one line.
-void append_text(std::string& out, const json& value, size_t indent);
-
-bool is_flat(const json& value) {
-  return std::none_of(value.begin(), value.end(), [](const json& element) {
-    return element.is_object() || (element.is_array() && !element.empty() && element[0].is_structured());
-  });
-}
-
-std::string plain(const json& value) { return value.is_string() ? value.get<std::string>() : dump(value, false); }
-
-std::string flat_text(const json& object) {
-  std::string out;
-  for (const auto& [name, value] : object.items()) {
-    out += fmt::format("{}{} {}", out.empty() ? "" : "  ", name, plain(value));
-  }
-  return out;
-}
-
-void append_member(std::string& out, const std::string& name, const json& value, size_t indent) {
-  const std::string margin(indent, ' ');
-  if (value.is_array() && !value.empty() && value[0].is_object()) {
-    out += fmt::format("{}{} ({})\n", margin, name, value.size());
-    for (const json& element : value) {
-      out += fmt::format("{}  {}\n", margin, flat_text(element));
-    }
-  } else if (value.is_object() && (indent > 0 || is_flat(value))) {
-    out += fmt::format("{}{:<22} {}\n", margin, name, flat_text(value));
-  } else if (value.is_object()) {
-    out += fmt::format("{}{}\n", margin, name);
-    append_text(out, value, indent + 2);
-  } else {
-    out += fmt::format("{}{:<22} {}\n", margin, name, plain(value));
-  }
-}
-
-void append_text(std::string& out, const json& value, size_t indent) {
-  for (const auto& [name, member] : value.items()) {
-    append_member(out, name, member, indent);
-  }
-}
-
 }  // namespace
 
 std::string describe(const fs::path& path, bool as_json) {
@@ -334,9 +286,7 @@ std::string describe(const fs::path& path, bool as_json) {
   if (as_json) {
     return dump(description, false) + "\n";
   }
-  std::string text;
-  append_text(text, description, 0);
-  return text;
+  return json_outline(description);
 }
 
 }  // namespace troupe::io

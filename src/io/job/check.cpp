@@ -21,6 +21,7 @@ struct checker {
   }
 
   void run();
+  void place();
   void placed(const char* model, const rank_list& on, bool learns);
   void models();
   void data_sets();
@@ -73,6 +74,9 @@ void checker::run() {
            "run.lanes = 1",
            j.place.ranks, j.run.lanes, j.run.lanes);
   }
+}
+
+void checker::place() {
   if (j.place.frozen_zero != 0 && j.place.frozen_zero != 3) {
     refuse("place.frozen-zero = {}: a model that only scores has neither gradients nor moments, so 0 or 3",
            j.place.frozen_zero);
@@ -327,6 +331,7 @@ void check_job(job& job, problem_list& problems) {
   checker check{job, problems};
   check.default_reward();
   check.run();
+  check.place();
   check.models();
   check.data_sets();
   check.split_and_length();
