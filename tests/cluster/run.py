@@ -321,11 +321,12 @@ def test(session, cluster, chance):
         except Timeout as problem:
             problems.append(str(problem))
         finally:
-            scene.job.cancel()
+            if scene.job:
+                scene.job.cancel()
             session.keep(scene.run)
         rows += scene.rows
         problems += [line(row) for row in scene.rows if row.verdict.startswith("FAILED")]
-        if problems:
+        if problems and scene.job:
             print(f"\nHow {scene.run.folder.name} ended:\n{scene.job.tail()}\n\n{scene.run.ledger_tail()}\n")
         print(f"{scene.run.folder.name}: {'NOT EQUAL' if problems else 'equal to the undisturbed run'}", flush=True)
         if not problems:
