@@ -1,10 +1,14 @@
-// What Slurm's environment says, and the two notations that it is written in.
-#include "actors/launcher.hpp"
+#include "actors/allocation.hpp"
+
 #include "kernels/base/error.hpp"
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <set>
+
+extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
 
 namespace troupe::actors {
 
@@ -167,6 +171,18 @@ std::vector<int64_t> cpus_of(const environment& variables, size_t hosts) {
 
 }  // namespace
 
+environment current_environment() {
+  environment variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const size_t equals = text.find('=');
+    if (equals != std::string_view::npos && equals > 0) {
+      variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return variables;
+}
+
 std::vector<std::string> expand_hosts(std::string_view list) {
   list_reader in(list);
   std::vector<std::string> hosts;
@@ -231,5 +247,15 @@ std::optional<allocation> read_allocation(const environment& variables) {
   }
   return given;
 }
+
+std::vector<std::string> hosts_command(const allocation& given) {
+  return {"timeout", "5", "squeue", "--noheader", "--jobs", given.job_id, "--format", "%N"};
+}
+
+std::vector<std::string> config_command(std::chrono::seconds patience) {
+  return {"timeout", std::to_string(patience.count()), "scontrol", "show", "config"};
+}
+
+std::vector<std::string> requeue_command(const allocation& given) { return {"scontrol", "requeue", given.job_id}; }
 
 }  // namespace troupe::actors

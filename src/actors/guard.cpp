@@ -1,9 +1,9 @@
 #include "actors/guard.hpp"
 
+#include "actors/allocation.hpp"
 #include "actors/child_process.hpp"
 #include "actors/control_channel.hpp"
 #include "actors/host_probe.hpp"
-#include "actors/launcher.hpp"
 #include "actors/options.hpp"
 #include "io/job.hpp"
 #include "io/run_directory.hpp"
@@ -42,7 +42,7 @@ bool watch_supervisor(caf::actor_system& system, const guard_settings& settings,
 
 /// Errors  io_failure: Slurm's controller cannot be asked.
 bool host_answers(const std::string& host) {
-  const auto port = slurmd_port(output_of({"timeout", "10", "scontrol", "show", "config"}));
+  const auto port = slurmd_port(output_of(config_command(10s)));
   if (!port) {
     return false;
   }

@@ -2,13 +2,9 @@
 
 #include "kernels/base/error.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <limits>
-
-extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
 
 namespace troupe::actors {
 
@@ -145,18 +141,6 @@ std::vector<std::string> mpirun_words(const launch_plan& plan) {
 
 }  // namespace
 
-environment current_environment() {
-  environment variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text(*entry);
-    const size_t equals = text.find('=');
-    if (equals != std::string_view::npos && equals > 0) {
-      variables.emplace(text.substr(0, equals), text.substr(equals + 1));
-    }
-  }
-  return variables;
-}
-
 const char* to_string(launcher_kind kind) {
   switch (kind) {
   case launcher_kind::child:
@@ -248,11 +232,5 @@ launch_command guard_command_for(const std::vector<std::string>& hosts, const st
 }
 
 int stop_signal(launcher_kind kind) { return kind == launcher_kind::child ? SIGKILL : SIGTERM; }
-
-std::vector<std::string> hosts_command(const allocation& given) {
-  return {"timeout", "5", "squeue", "--noheader", "--jobs", given.job_id, "--format", "%N"};
-}
-
-std::vector<std::string> requeue_command(const allocation& given) { return {"scontrol", "requeue", given.job_id}; }
 
 }  // namespace troupe::actors

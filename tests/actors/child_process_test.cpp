@@ -30,6 +30,19 @@ TEST(ChildProcess, VariablesAreSetOnTopOfThoseInherited) {
             0);
 }
 
+TEST(ChildProcess, VariablesOfItsOwnReplaceThoseInherited) {
+  ::setenv("TROUPE_TEST_KEPT", "kept", 1);
+  ::setenv("TROUPE_TEST_REPLACED", "old", 1);
+  const std::string script = R"([ "$TROUPE_TEST_KEPT$TROUPE_TEST_REPLACED$TROUPE_TEST_ADDED" = "keptnewadded=1" ])";
+  const int status =
+      status_of({"sh", "-c", script}, {{"TROUPE_TEST_REPLACED", "new"}, {"TROUPE_TEST_ADDED", "added=1"}});
+  EXPECT_EQ(status, 0) << describe_exit(status);
+}
+
+TEST(ChildProcess, SignalsReachTheWholeGroup) {
+  EXPECT_TRUE(WIFSIGNALED(status_of({"sh", "-c", "sleep 60; true"}, {}, SIGKILL)));
+}
+
 TEST(ChildProcess, OneThatIsMissingIsAnError) { EXPECT_THROW(status_of({"/no/such/program"}), error); }
 
 TEST(ChildProcess, OutputOfACommandIsWhatItPrints) {
