@@ -1,21 +1,9 @@
 #include "actors/rank_watch.hpp"
 
+#include "actors/stopwatch.hpp"
 #include "kernels/base/error.hpp"
 
-#include <algorithm>
-
 namespace troupe::actors {
-
-namespace {
-
-using namespace std::chrono_literals;
-
-constexpr auto suspension = 60s;
-constexpr int64_t strikes_for_good = 3;
-
-double seconds(rank_watch::clock::duration d) { return std::chrono::duration<double>(d).count(); }
-
-}  // namespace
 
 void rank_watch::begin(int64_t ranks, clock::time_point now) {
   ranks_.assign(static_cast<size_t>(ranks), rank{});
@@ -103,22 +91,6 @@ std::set<std::string> rank_watch::silent_hosts(double limit, clock::time_point n
 
 rank_watch::delay rank_watch::longest_standstill(clock::time_point now) const {
   return longest(*this, &rank::last_progress, now);
-}
-
-void host_records::suspect(const std::string& host, clock::time_point now) {
-  record& one = records_[host];
-  ++one.strikes;
-  one.until = now + suspension;
-}
-
-std::set<std::string> host_records::excluded(clock::time_point now) const {
-  std::set<std::string> hosts;
-  for (const auto& [host, one] : records_) {
-    if (one.strikes >= strikes_for_good || now < one.until) {
-      hosts.insert(host);
-    }
-  }
-  return hosts;
 }
 
 }  // namespace troupe::actors

@@ -1,11 +1,10 @@
-/// What the supervisor knows of the ranks of an attempt, and of the hosts they ran on.
+/// What the ranks of an attempt have told of themselves. Plain data, fed with what comes and the time at which it came.
 #pragma once
 
 #include "actors/messages.hpp"
 
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -58,22 +57,6 @@ private:
   std::vector<rank> ranks_;
   int64_t reported_ = 0;
   std::optional<clock::time_point> first_report_;
-};
-
-/// Hosts under suspicion: one whose rank fell silent is left out for a while, one that does so again and again for good.
-class host_records {
-public:
-  using clock = rank_watch::clock;
-
-  void suspect(const std::string& host, clock::time_point now);
-  std::set<std::string> excluded(clock::time_point now) const;
-
-private:
-  struct record {
-    int64_t strikes = 0;
-    clock::time_point until;
-  };
-  std::map<std::string, record> records_;
 };
 
 }  // namespace troupe::actors

@@ -1,13 +1,16 @@
-/// Seconds since it was made.
+/// Time as plain seconds: for deadlines, records and texts.
 #pragma once
 
 #include <chrono>
 
 namespace troupe::actors {
 
+inline double seconds(std::chrono::steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+/// Seconds since it was made.
 class stopwatch {
 public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double seconds() const { return actors::seconds(std::chrono::steady_clock::now() - start_); }
 
 private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

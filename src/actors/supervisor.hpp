@@ -1,31 +1,34 @@
-/// The supervisor of a run: owns the run directory and its ledger, starts attempts, detects failure, decides what
-/// happens next. It lives in the process that the user started, outside MPI, and outlives every rank.
+/// The supervisor of a run: owns the run directory, starts attempts, and brings together what tells of trouble and what
+/// decides on it. It lives in the process that the user started, outside MPI, and outlives every rank.
 ///
 /// Trouble shows in three ways, and the first decides: the launcher's process ends, the connection to a rank is lost, or
 /// a rank falls silent or stands still. Then the whole attempt is ended, without waiting for Slurm to notice, and the
-/// next one starts from the last checkpoint, elsewhere if a node is suspect.
+/// next one starts from the last checkpoint, elsewhere if a node is suspect. Each question has a class of its own:
+///   attempt.hpp         is all well with the ranks of this attempt?     host_watch.hpp   which hosts are fit for ranks?
+///   restart_policy.hpp  is there to be another attempt, and when?       run_history.hpp  what has happened so far?
+///   launcher.hpp        where and how are ranks started?                guard_keeper.hpp who watches the batch host?
 #pragma once
 
-#include "actors/child_process.hpp"
+#include "actors/attempt.hpp"
 #include "actors/director.hpp"
-#include "actors/host_probe.hpp"
+#include "actors/guard_keeper.hpp"
+#include "actors/host_watch.hpp"
 #include "actors/launcher.hpp"
 #include "actors/metrics.hpp"
-#include "actors/rank_watch.hpp"
+#include "actors/restart_policy.hpp"
+#include "actors/run_history.hpp"
 #include "actors/type_ids.hpp"
 #include "io/job.hpp"
 #include "io/ledger.hpp"
 #include "io/run_directory.hpp"
-#include "kernels/base/keys.hpp"
 
 #include <caf/all.hpp>
 
 #include <chrono>
 #include <functional>
-#include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace troupe::actors {
 
@@ -78,56 +81,40 @@ public:
 private:
   using clock = std::chrono::steady_clock;
 
+  // An attempt, from its start to its end.
   void start_attempt();
-  void launch();
-  void keep_guards();
+  void launch(launch_plan plan);
   void begin_direction();
+  void follow_failure();
+  void finish(run_result result);
+
+  // What comes.
   caf::result<note_atom> welcome(const hello& words);
   void note_beat(const beat& sign);
-  void note_exit(uint64_t attempt, int32_t wait_status);
+  void note_exit(uint64_t number, int32_t wait_status);
   void note_result(const attempt_result& result);
   void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
-  void request_stop(int32_t signal);
-  void look_at_deadlines();
   void note_lost_connection(const caf::down_msg& down);
-  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next. `rank`: whose fault
-  /// it is; negative: unknown.
-  void condemn(io::ledger_kind kind, int64_t rank, const std::string& reason,
-               std::vector<std::pair<std::string, key_value>> fields = {});
-  void look_at_start(clock::time_point now);
-  void prepare_probe();
-  void probe_hosts();
-  bool plan_has_silent_host() const;
-  void suspect_silent_hosts();
-  void suspect_unheard_hosts();
-  void look_for_lost_hosts();
-  std::set<std::string> excluded_hosts() const;
+  void request_stop(int32_t signal);
+
+  void look_at_deadlines();
+  void look_at_starting_hosts(clock::time_point now);
+  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
+  void condemn(const trouble& why);
   void dismiss_director();
-  void restart_or_give_up();
-  void finish(run_result result);
-  void append(io::ledger_kind kind, std::vector<std::pair<std::string, key_value>> fields = {});
 
   supervisor_actor::stateful_pointer<supervisor_state> self_;
   std::optional<supervisor_settings> settings_;
-  std::optional<io::ledger_writer> ledger_;
-  std::set<std::string> finished_phases_;
+  // Made in make_behavior, and never empty afterwards, but for a history that cannot be opened: then the run is over.
+  std::optional<run_history> history_;
+  std::optional<restart_policy> restarts_;
+  std::optional<host_watch> hosts_;
+  std::optional<guard_keeper> guards_;
 
-  uint64_t attempt_ = 0;
-  launch_plan plan_;
-  std::unique_ptr<child_process> child_;
-  std::unique_ptr<child_process> guards_, guards_before_;
-  std::vector<std::string> guarded_;  ///< the hosts that guards_ were started on
-  director_actor director_;
-  rank_watch ranks_;
-  host_records hosts_;
-  std::optional<host_probe> probe_;       ///< in an allocation of several hosts
-  std::set<std::string> silent_hosts_;    ///< that did not answer the last probe
-  std::set<std::string> lost_hosts_;      ///< that the job no longer has
-  std::optional<attempt_result> result_;  ///< of this attempt's director
-  std::string failure_;                   ///< why this attempt was condemned
-  clock::time_point started_, result_time_, failed_, condemned_, last_look_;
-  int64_t failures_in_a_row_ = 0;
-  int64_t failed_launches_ = 0;  ///< in a row
+  std::optional<attempt> attempt_;  ///< the last one that was launched
+  director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
+  clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none
+  clock::time_point last_look_;
   int32_t stop_signal_ = 0;
   bool over_ = false;
 };

@@ -33,14 +33,16 @@ enum class ledger_kind {
 };
 const char* to_string(ledger_kind kind);
 
+/// "reason", "signal", ..., in the order to be written.
+using ledger_fields = std::vector<std::pair<std::string, key_value>>;
+
 struct ledger_event {
   ledger_kind kind = ledger_kind::note;
   double time = 0;  ///< Unix time in seconds; 0: set by append
   int64_t attempt = 0;
   std::string phase;     ///< empty: left out
   int64_t counter = -1;  ///< update or iteration, as the phase counts; negative: left out
-  /// "reason", "signal", ..., in the order to be written.
-  std::vector<std::pair<std::string, key_value>> fields;
+  ledger_fields fields;
 };
 
 /// Appends events, each durable when append returns. A partial last line, left by a crash, is cut

@@ -93,15 +93,4 @@ TEST_F(RankWatch, ARankThatBeatsWithoutProgressStandsStill) {
   EXPECT_EQ(watch_[1].operation, "policy gradients");
 }
 
-TEST(HostRecords, AHostIsLeftOutForAWhileAndAfterThreeStrikesForGood) {
-  host_records hosts;
-  const auto start = rank_watch::clock::now();
-  hosts.suspect("node2", start);
-  EXPECT_EQ(hosts.excluded(start + 59s), (std::set<std::string>{"node2"}));
-  EXPECT_TRUE(hosts.excluded(start + 61s).empty());
-  hosts.suspect("node2", start + 61s);
-  hosts.suspect("node2", start + 62s);
-  EXPECT_EQ(hosts.excluded(start + 1h), (std::set<std::string>{"node2"}));
-}
-
 }  // namespace troupe::actors

@@ -1,0 +1,26 @@
+#include "actors/host_records.hpp"
+
+namespace troupe::actors {
+
+using namespace std::chrono_literals;
+
+constexpr auto suspension = 60s;
+constexpr int64_t strikes_for_good = 3;
+
+void host_records::suspect(const std::string& host, clock::time_point now) {
+  record& one = records_[host];
+  ++one.strikes;
+  one.until = now + suspension;
+}
+
+std::set<std::string> host_records::excluded(clock::time_point now) const {
+  std::set<std::string> hosts;
+  for (const auto& [host, one] : records_) {
+    if (one.strikes >= strikes_for_good || now < one.until) {
+      hosts.insert(host);
+    }
+  }
+  return hosts;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,43 @@
+/// What follows an attempt that failed: another at once, another after a pause, or the end of the run. Numbers and
+/// decisions only; hosts are left out by host_watch, and the job goes back into the queue where launcher.hpp finds too few.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace troupe::actors {
+
+class restart_policy {
+public:
+  /// `restarts`: attempts in a row without a new checkpoint before the run gives up.
+  explicit restart_policy(int64_t restarts) : restarts_(restarts) {}
+
+  /// There is a new checkpoint, or a phase is finished: what failed before no longer counts.
+  void note_progress() { failures_ = 0; }
+
+  /// `launched`: all ranks of the attempt had reported.
+  void note_failure(bool launched);
+
+  /// Failures in a row without progress, and launches in a row that failed.
+  int64_t failures() const { return failures_; }
+  int64_t failed_launches() const { return failed_launches_; }
+  int64_t restarts() const { return restarts_; }
+
+  bool gives_up() const { return failures_ > restarts_; }
+
+  /// Why it gives up, for the user; `last`: why the last attempt failed.
+  std::string parting_words(const std::string& last) const;
+
+  /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have died
+  /// by chance; if it happens again, a node may be coming back, or Slurm not be done with the last step, so that it is
+  /// longer each time.
+  std::chrono::milliseconds pause() const;
+
+private:
+  int64_t restarts_ = 0;
+  int64_t failures_ = 0;
+  int64_t failed_launches_ = 0;
+};
+
+}  // namespace troupe::actors
