@@ -4,6 +4,7 @@
 #include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
 #include "io/json_keys.hpp"
+#include "io/starting_folders.hpp"
 #include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
@@ -31,9 +32,8 @@ constexpr int64_t product_scratch_bytes = 4 * mib;  // kernels/matrix.hpp, for e
 constexpr int64_t sampled_rows = 32;                // whose logits exist at once
 constexpr int64_t text_bytes_per_token = 5;         // English
 
-eng::model_description description_of(const std::string& folder, bool scalar_head) {
-  const auto config = std::filesystem::path(folder) / "config.json";
-  eng::model_description description = eng::describe(io::read_json_keys(config));
+eng::model_description description_of(const std::filesystem::path& folder, bool scalar_head) {
+  eng::model_description description = eng::describe(io::read_json_keys(folder / "config.json"));
   description.scalar_head = scalar_head;
   return description;
 }
@@ -47,16 +47,16 @@ void require_configs(const io::job& job) {
   for (const io::reward_source& source : job.rewards) {
     named.emplace_back("rewards." + source.name + ".model", source.model);
   }
-  std::string problems;
+  std::vector<std::string> problems;
   for (const auto& [key, folder] : named) {
     const auto config = std::filesystem::path(folder) / "config.json";
     if (!folder.empty() && !std::filesystem::exists(config)) {
-      problems += fmt::format("{}{} = {}: there is no {}; put the model's config.json there",
-                              problems.empty() ? "" : "\n", key, folder, config.string());
+      problems.push_back(
+          fmt::format("{} = {}: there is no {}; put the model's config.json there", key, folder, config.string()));
     }
   }
   if (!problems.empty()) {
-    throw error(errc::not_found, "{}", problems);
+    throw error(errc::not_found, "{}", fmt::join(problems, "\n"));
   }
 }
 
@@ -66,17 +66,11 @@ int64_t logit_bytes(const eng::model_description& model) {
   return rows * model.vocabulary * static_cast<int64_t>(sizeof(float));
 }
 
-/// The models as src/actors/stage.cpp puts them on the stage.
+/// The models of a job, by the folders that give them their shapes.
 struct cast_of_models {
-  explicit cast_of_models(const io::job& job)
-      : policy(description_of(job.model.policy, false)),
-        reference(description_of(job.model.reference.empty() ? job.model.policy : job.model.reference, false)),
-        reward(description_of(job.model.reward.empty() ? job.model.policy : job.model.reward, true)) {
-    const bool own_reward = job.has(io::phase::reward) || !job.model.reward.empty();
-    critic = !job.model.critic.empty() ? description_of(job.model.critic, true)
-             : own_reward              ? reward
-                                       : description_of(job.model.policy, true);
-  }
+  explicit cast_of_models(const io::starting_folders& from)
+      : policy(description_of(from.policy, false)), reference(description_of(from.reference, false)),
+        reward(description_of(from.reward, true)), critic(description_of(from.critic, true)) {}
   eng::model_description policy, reference, reward, critic;
 };
 
@@ -382,7 +376,7 @@ int64_t rank_plan::bytes() const {
 
 std::vector<phase_plan> plan_job(const io::job& job) {
   require_configs(job);
-  const cast_of_models models(job);
+  const cast_of_models models(io::starting_folders_of(job, nullptr));
   std::vector<phase_plan> plans;
   for (const io::phase phase : job.run.phases) {
     switch (phase) {

@@ -5,6 +5,7 @@
 #include "io/job.hpp"
 #include "io/mapped_file.hpp"
 #include "io/run_directory.hpp"
+#include "io/starting_folders.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "kernels/base/error.hpp"
 
@@ -52,20 +53,10 @@ io::job job_of(const io::run_directory& run) {
                        {.name = run.job().string(), .stem = "job", .folder = "/", .current = "/"});
 }
 
-/// The folder whose shape and tokenizer a model has (stage.cpp).
-fs::path shape_of(const std::string& name, const io::job& job, const io::run_directory& run) {
-  const auto or_else = [](const std::string& first, const fs::path& second) {
-    return first.empty() ? second : fs::path(first);
-  };
-  fs::path reward = or_else(job.model.reward, job.model.policy);
-  if (name == "reward") {
-    return reward;
-  }
-  if (name != "critic") {
-    return job.model.policy;
-  }
-  return or_else(job.model.critic,
-                 job.has(io::phase::reward) && fs::exists(run.model("reward")) ? run.model("reward") : reward);
+/// The folder whose shape and tokenizer a model has. Results of earlier phases may have gone.
+fs::path shape_of(const std::string& name, const io::job& job) {
+  const io::starting_folders from = io::starting_folders_of(job, nullptr);
+  return name == "reward" ? from.trunk : name == "critic" ? from.critic : from.policy;
 }
 
 void fill(model& into, const io::checkpoint_reader& reader, const std::string& arrays) {
@@ -96,7 +87,7 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
                 fmt::join(names, ", "));
   }
   const io::run_directory run = io::run_directory::open(folder.parent_path().parent_path().parent_path());
-  model_ptr shape = empty_model(shape_of(name, job_of(run), run), known->head);
+  model_ptr shape = empty_model(shape_of(name, job_of(run)), known->head);
   fill(*shape, reader, known->arrays);
   const bool scalar = known->head == head_kind::scalar;
   save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0);

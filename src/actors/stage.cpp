@@ -55,13 +55,6 @@ void stage_state::leave() {
   ranks_.reset();
 }
 
-std::filesystem::path stage_state::policy_start() const {
-  const auto tuned = settings_->run.model("sft");
-  return settings_->job.has(io::phase::sft) && std::filesystem::exists(tuned)
-             ? tuned
-             : std::filesystem::path(settings_->job.model.policy);
-}
-
 seat stage_state::all_ranks() const { return everywhere(ranks_->rank(), ranks_->size()); }
 
 engine::communicator_ptr stage_state::open(const std::string& name, const seat& of) const {
@@ -143,11 +136,8 @@ std::vector<reward_judge> stage_state::load_judges(const std::vector<io::reward_
 reward_judge stage_state::load_judge(const io::reward_source& source, engine::communicator_ptr shared) const {
   reward_judge judge{.source = source, .of = nullptr, .words = {}};
   if (source.kind == io::reward_kind::model) {
-    const std::filesystem::path own = settings_->job.has(io::phase::reward)
-                                          ? settings_->run.model("reward")
-                                          : std::filesystem::path(settings_->job.model.reward);
-    judge.of = load_model(source.model.empty() ? own : std::filesystem::path(source.model), head_kind::scalar,
-                          std::move(shared));
+    const std::filesystem::path folder = source.model.empty() ? starts().reward : std::filesystem::path(source.model);
+    judge.of = load_model(folder, head_kind::scalar, std::move(shared));
   } else if (source.kind == io::reward_kind::lexicon) {
     judge.words = io::lexicon::load(source.lexicon);
   }

@@ -12,6 +12,7 @@
 #include "io/datasets/examples.hpp"
 #include "io/job.hpp"
 #include "io/run_directory.hpp"
+#include "io/starting_folders.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
@@ -63,8 +64,7 @@ private:
   void spawn_scorers(const ppo_material& m, const caf::actor& replay, cast& parts);
   void spawn_policy(ppo_material& m, const caf::actor& replay, cast& parts);
 
-  std::filesystem::path policy_start() const;  ///< what PPO starts from: the run's SFT model, else the job's policy
-  std::filesystem::path critic_start() const;  ///< the job's critic, the run's reward model, the job's, else the policy
+  io::starting_folders starts() const { return io::starting_folders_of(settings_->job, &settings_->run); }
 
   // Communicators. All ranks open all of them, in the same order; those of a model are null where it is not.
   seat all_ranks() const;

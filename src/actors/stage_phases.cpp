@@ -84,7 +84,7 @@ cast stage_state::set_sft() {
 
 cast stage_state::set_reward() {
   const io::job& job = settings_->job;
-  const std::filesystem::path start = job.model.reward.empty() ? job.model.policy : job.model.reward;
+  const std::filesystem::path start = starts().trunk;
   const seat all = all_ranks();
   const model_ptr m = load_model(start, head_kind::scalar, open_weights("reward model", job.place.reward_zero, all));
   require_lengths(job, *m);

@@ -49,17 +49,6 @@ struct stage_state::ppo_material {
   std::string policy_digest;  ///< of its weights at the phase's start
 };
 
-std::filesystem::path stage_state::critic_start() const {
-  const io::job& job = settings_->job;
-  if (!job.model.critic.empty()) {
-    return job.model.critic;
-  }
-  if (job.has(io::phase::reward)) {
-    return settings_->run.model("reward");
-  }
-  return job.model.reward.empty() ? policy_start() : std::filesystem::path(job.model.reward);
-}
-
 void stage_state::load_learners(ppo_material& m) const {
   const io::job& job = settings_->job;
   const auto policy_weights = open_weights("policy", job.place.policy_zero, m.at.policy);
@@ -67,11 +56,11 @@ void stage_state::load_learners(ppo_material& m) const {
   const auto policy_gradients = open("policy gradients", m.at.policy);
   const auto critic_gradients = open("critic gradients", m.at.critic);
   if (m.at.policy.here()) {
-    m.policy = with_learner(load_policy(policy_start(), policy_weights), job.ppo.policy, job.place.policy_zero,
+    m.policy = with_learner(load_policy(starts().policy, policy_weights), job.ppo.policy, job.place.policy_zero,
                             policy_gradients);
   }
   if (m.at.critic.here()) {
-    model_ptr critic = load_model(critic_start(), head_kind::scalar, critic_weights);
+    model_ptr critic = load_model(starts().critic, head_kind::scalar, critic_weights);
     settings_->on->pulse.touch();
     m.critic = with_learner(std::move(critic), job.ppo.critic, job.place.critic_zero, critic_gradients);
   }
@@ -89,8 +78,7 @@ void stage_state::load_scorers(ppo_material& m) const {
   const io::job& job = settings_->job;
   const auto shared = open_weights("reference", job.place.frozen_zero, m.at.reference);
   if (m.at.reference.here()) {
-    m.reference = load_model(job.model.reference.empty() ? policy_start() : std::filesystem::path(job.model.reference),
-                             head_kind::language_model, shared);
+    m.reference = load_model(starts().reference, head_kind::language_model, shared);
     settings_->on->pulse.touch();
   }
   m.judges = load_judges(job.rewards, m.at.reward);
@@ -102,7 +90,7 @@ stage_state::ppo_material stage_state::load_ppo() const {
   m.at = seating_of(job.place, ranks_->rank(), ranks_->size());
   load_learners(m);
   load_scorers(m);
-  m.tokens = load_tokens(policy_start(), m.policy ? m.policy->of.get() : nullptr);
+  m.tokens = load_tokens(starts().policy, m.policy ? m.policy->of.get() : nullptr);
   m.data = load_data(io::phase::ppo, m.tokens);
   if (m.policy && job.ppo.ptx_coef > 0) {
     m.mixture = load_data(io::phase::sft, m.tokens);
