@@ -41,7 +41,7 @@ task<assemble_reply> director_state::assemble(uint64_t iteration, bool training,
   const auto replays = everyone<replay_actor>(&cast::replay);
   assemble_command command;
   command.iteration = iteration;
-  command.policy_version = static_cast<uint64_t>(statistic(state_.values, updates_key));
+  command.policy_version = updates_done();
   command.kl_coefficient = statistic(state_.values, kl_coefficient_key);
   command.training = training;
   command.keep = std::move(keep);
@@ -72,19 +72,35 @@ task<statistics> director_state::evaluate_policy(uint64_t iteration) {
   co_return with_prefix("evaluation/", reply.statistics);
 }
 
-double director_state::rate_scale() const { return std::exp2(-statistic(state_.values, rollbacks_key)); }
+uint64_t director_state::updates_done() const { return static_cast<uint64_t>(statistic(state_.values, updates_key)); }
+
+step_command director_state::due_step(const io::optimizer_options& options) const {
+  const engine::schedule_settings schedule = schedule_of(options, ppo_updates());
+  const double rate = engine::learning_rate(schedule, static_cast<int64_t>(updates_done()));
+  return {updates_done() + 1, rate * std::exp2(-statistic(state_.values, rollbacks_key))};
+}
+
+/// What a model's update was like, beside the statistics of its losses.
+static void add_update(statistics& to, const std::string& model, const train_reply& learned, const step_command& step,
+                       const step_reply& stepped) {
+  to[model + "/grad_norm"] = stepped.gradient_norm;
+  to[model + "/learning_rate"] = step.learning_rate;
+  to["time/" + model + "_train_s"] = learned.seconds;
+  to["time/" + model + "_step_s"] = stepped.seconds;
+  add_communication(to, model, stepped);
+  to["rate/" + model + "_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
+}
 
 task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const auto policies = everyone<policy_actor>(&cast::policy);
   const auto optimizers = everyone<optimizer_actor>(&cast::policy_optimizer);
-  const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
   train_command command;
   command.batch_id = batch.batch_id;
   command.loss_terms = batch.loss_terms;
   command.kl_coefficient = statistic(state_.values, kl_coefficient_key);
   if (ppo.ptx_coef > 0) {
-    const serve_reply text = co_await serve(serving::mixture, static_cast<uint64_t>(updates));
+    const serve_reply text = co_await serve(serving::mixture, updates_done());
     command.mixture_batch_id = text.batch_id;
     command.mixture_loss_terms = text.loss_terms;
     command.mixture_coefficient = ppo.ptx_coef;
@@ -99,42 +115,26 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
     *to = std::move(out);
     co_return;
   }
-  const engine::schedule_settings schedule = schedule_of(ppo.policy, ppo_updates());
-  const double rate = engine::learning_rate(schedule, updates) * rate_scale();
-  const step_command step{static_cast<uint64_t>(updates) + 1, rate};
-  const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
-  double ema_seconds = 0;
+  const step_command step = due_step(ppo.policy);
+  step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   if (has(&cast::ema)) {
     const auto averages = everyone<ema_actor>(&cast::ema);
     const std::vector<double> folded = co_await ask_everyone<double>(self_, averages, fold_atom_v);
-    ema_seconds = *std::max_element(folded.begin(), folded.end());
+    stepped.seconds += *std::max_element(folded.begin(), folded.end());
   }
-  out["policy/grad_norm"] = stepped.gradient_norm;
-  out["policy/learning_rate"] = step.learning_rate;
-  out["time/policy_train_s"] = learned.seconds;
-  out["time/policy_step_s"] = stepped.seconds + ema_seconds;
-  add_communication(out, "policy", stepped);
-  out["rate/policy_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
+  add_update(out, "policy", learned, step, stepped);
   *to = std::move(out);
 }
 
 task<> director_state::update_critic(serve_reply batch, shared_statistics to) {
   const auto critics = everyone<critic_actor>(&cast::critic);
   const auto optimizers = everyone<optimizer_actor>(&cast::critic_optimizer);
-  const auto updates = static_cast<int64_t>(statistic(state_.values, updates_key));
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, critics, train_atom_v, command));
-  const engine::schedule_settings schedule = schedule_of(settings_->job.ppo.critic, ppo_updates());
-  const double rate = engine::learning_rate(schedule, updates) * rate_scale();
-  const step_command step{static_cast<uint64_t>(updates) + 1, rate};
+  const step_command step = due_step(settings_->job.ppo.critic);
   const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   statistics out = learned.statistics;
-  out["critic/grad_norm"] = stepped.gradient_norm;
-  out["critic/learning_rate"] = step.learning_rate;
-  out["time/critic_train_s"] = learned.seconds;
-  out["time/critic_step_s"] = stepped.seconds;
-  add_communication(out, "critic", stepped);
-  out["rate/critic_train_tokens_per_s"] = per_second(static_cast<double>(learned.tokens), learned.seconds);
+  add_update(out, "critic", learned, step, stepped);
   *to = std::move(out);
 }
 
@@ -258,7 +258,7 @@ task<> director_state::ppo() {
       line.values = co_await iterate(state_.counter + 1, line);
       ++state_.counter;
       line.iteration = state_.counter;
-      line.update = static_cast<uint64_t>(statistic(state_.values, updates_key));
+      line.update = updates_done();
       line.counts_iterations = true;
       const auto every = static_cast<uint64_t>(ppo.evaluate_every);
       if (state_.counter == total || (every > 0 && state_.counter % every == 0)) {

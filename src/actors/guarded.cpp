@@ -1,7 +1,5 @@
 #include "actors/guarded.hpp"
 
-#include "actors/task.hpp"
-
 namespace troupe::actors {
 
 caf::error to_caf_error(const std::exception& failure) {

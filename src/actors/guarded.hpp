@@ -11,8 +11,15 @@
 
 namespace troupe::actors {
 
-/// Carries code and text; to_troupe_error (task.hpp) turns it back at the other side.
+/// Carries code and text; to_troupe_error turns it back at the other side.
 caf::error to_caf_error(const std::exception& failure);
+
+/// What a failed request says: the error that `guarded` made at the other side, or CAF's own (the peer is gone).
+error to_troupe_error(const caf::error& reason);
+
+/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
+/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
+bool found_by_all(const error& failure);
 
 namespace detail {
 

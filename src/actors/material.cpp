@@ -4,15 +4,19 @@
 
 namespace troupe::actors {
 
+constexpr int draw_bits = 32, prompt_bits = 20, sample_bits = 12;
+
 uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample) {
-  if (draw >> 32 != 0 || prompt >> 20 != 0 || sample >> 12 != 0) {
+  if (draw >> draw_bits != 0 || prompt >> prompt_bits != 0 || sample >> sample_bits != 0) {
     throw error(errc::bad_argument,
                 "iteration {}, prompt {}, sample {} leave the range of sequence ids: at most 2^32 iterations of 2^20 "
                 "prompts with 2^12 samples each",
                 draw, prompt, sample);
   }
-  return draw << 32 | prompt << 12 | sample;
+  return draw << (prompt_bits + sample_bits) | prompt << sample_bits | sample;
 }
+
+uint64_t prompt_key_of(uint64_t sequence_id) { return sequence_id >> sample_bits; }
 
 uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << 48 | counter; }
 

@@ -39,6 +39,8 @@ struct finished_sequence {
   std::vector<int32_t> answer;
   std::vector<float> logprob;  ///< one for each answer token, at sampling
   bool finished = false;       ///< ended by an end token or stop string
+
+  int64_t tokens() const { return static_cast<int64_t>(prompt.tokens.size() + answer.size()); }
 };
 
 enum class scorer : uint8_t { reference, reward, critic };
@@ -66,6 +68,9 @@ struct minibatch {
 /// An id that is a function of (draw, prompt, sample) and sorts in that order: 32, 20 and 12 bits.
 /// Errors  bad_argument: a part that does not fit.
 uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample);
+
+/// The same for all samples of a prompt in a draw, and for no others.
+uint64_t prompt_key_of(uint64_t sequence_id);
 
 /// Of a batch: unique among the batches of a phase.
 uint64_t make_batch_id(serving what, uint64_t counter);

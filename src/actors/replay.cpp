@@ -46,10 +46,9 @@ static void send_to(const caf::strong_actor_ptr& receiver, const auto& handle) {
 
 /// All ranks see the same sequences in the same order, and so know of each who is to score it.
 void replay_state::hand_to_scorers(const sequence_handle& sequence) {
-  const auto tokens = static_cast<int64_t>(sequence->prompt.tokens.size() + sequence->answer.size());
   for (size_t s = 0; s < shares_.size(); ++s) {
     const scoring_ranks& ranks = settings_->scorers[s];
-    if (ranks.members[static_cast<size_t>(shares_[s].take(tokens))] == settings_->group->rank()) {
+    if (ranks.members[static_cast<size_t>(shares_[s].take(sequence->tokens()))] == settings_->group->rank()) {
       send_to(scorer_among(company_, ranks.by), sequence);
     }
   }
@@ -219,7 +218,7 @@ train_reply replay_state::make_pairs() {
   std::vector<float> rewards;
   train_reply reply;
   for (const scored_sequence& one : sequences) {
-    prompts.push_back(one.sequence->sequence_id >> 12);  // (draw, prompt), without the sample
+    prompts.push_back(prompt_key_of(one.sequence->sequence_id));
     rewards.push_back(total_reward(one));
     reply.tokens += static_cast<int64_t>(one.sequence->answer.size());
   }

@@ -11,9 +11,9 @@
 
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <future>
-#include <iterator>
+#include <memory>
+#include <utility>
 
 namespace troupe::actors {
 
@@ -55,6 +55,25 @@ private:
   sigset_t set_;
 };
 
+/// How the processes are started that report to this one.
+struct command_lines {
+  std::string program, run, host;
+  uint16_t port = 0;
+
+  std::vector<std::string> of(const char* command) const {
+    return {program, command, "--run", run, "--host", host, "--port", std::to_string(port)};
+  }
+
+  std::vector<std::string> worker(uint64_t attempt, const launch_plan& plan) const {
+    const bool child = plan.kind == launcher_kind::child;
+    std::vector<std::string> words = of("worker");
+    words.insert(words.end(),
+                 {"--supervisor-pid", std::to_string(child ? ::getpid() : 0), "--attempt", std::to_string(attempt),
+                  "--ranks", std::to_string(plan.ranks), "--threads", std::to_string(plan.threads_per_rank)});
+    return words;
+  }
+};
+
 }  // namespace
 
 run_result run_job(const run_settings& settings) {
@@ -74,47 +93,23 @@ run_result run_job(const run_settings& settings) {
   const std::optional<allocation> given = read_allocation(current_environment());
   // Ranks on other nodes come over the network; those on this machine need not be reachable from elsewhere.
   const std::string address = given ? "0.0.0.0" : "127.0.0.1";
-  const std::string host = given ? host_name() : "127.0.0.1";
-  auto port = std::make_shared<uint16_t>(0);
-  const worker_command command = [&, port](uint64_t attempt, const launch_plan& plan) {
-    const bool child = plan.kind == launcher_kind::child;
-    return std::vector<std::string>{settings.program.string(),
-                                    "worker",
-                                    "--run",
-                                    std::filesystem::absolute(run.root()).string(),
-                                    "--host",
-                                    host,
-                                    "--port",
-                                    std::to_string(*port),
-                                    "--supervisor-pid",
-                                    std::to_string(child ? ::getpid() : 0),
-                                    "--attempt",
-                                    std::to_string(attempt),
-                                    "--ranks",
-                                    std::to_string(plan.ranks),
-                                    "--threads",
-                                    std::to_string(plan.threads_per_rank)};
-  };
-  const auto guard = [&, port] {
-    return std::vector<std::string>{settings.program.string(),
-                                    "guard",
-                                    "--run",
-                                    std::filesystem::absolute(run.root()).string(),
-                                    "--host",
-                                    host,
-                                    "--port",
-                                    std::to_string(*port)};
-  };
+  // The port is known only once the supervisor is there to be reached.
+  const auto lines =
+      std::make_shared<command_lines>(command_lines{.program = settings.program.string(),
+                                                    .run = std::filesystem::absolute(run.root()).string(),
+                                                    .host = given ? host_name() : "127.0.0.1"});
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
-      supervisor, supervisor_settings{.job = settings.job,
-                                      .run = run,
-                                      .given = given,
-                                      .command = command,
-                                      .guard = guard,
-                                      .metrics = on_metrics,
-                                      .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
-  *port = publish(caf::actor_cast<caf::actor>(on_duty), address);
+      supervisor,
+      supervisor_settings{
+          .job = settings.job,
+          .run = run,
+          .given = given,
+          .command = [lines](uint64_t attempt, const launch_plan& plan) { return lines->worker(attempt, plan); },
+          .guard = [lines] { return lines->of("guard"); },
+          .metrics = on_metrics,
+          .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
+  lines->port = publish(caf::actor_cast<caf::actor>(on_duty), address);
   caf::anon_send(on_duty, run_atom_v);
 
   while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {

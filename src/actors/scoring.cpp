@@ -15,7 +15,7 @@ std::vector<sequence_handle> scoring_queue::take(int64_t count, int64_t token_bu
   int64_t tokens = 0;
   while (!waiting_.empty() && static_cast<int64_t>(taken.size()) < count) {
     const sequence_handle& next = waiting_.begin()->second;
-    tokens += static_cast<int64_t>(next->prompt.tokens.size() + next->answer.size());
+    tokens += next->tokens();
     if (!taken.empty() && tokens > token_budget) {
       break;
     }

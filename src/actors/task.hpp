@@ -10,6 +10,7 @@
 /// variable of its own before it is sent.
 #pragma once
 
+#include "actors/guarded.hpp"
 #include "kernels/base/error.hpp"
 
 #include <caf/all.hpp>
@@ -118,13 +119,6 @@ inline task<void> task_promise<void>::get_return_object() {
 }
 
 }  // namespace detail
-
-/// What a failed request says: the error that `guarded` made at the other side, or CAF's own (the peer is gone).
-error to_troupe_error(const caf::error& reason);
-
-/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
-/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
-bool found_by_all(const error& failure);
 
 /// How long a reply may take before the asker gives up. Generous: a hang is told by the pulse (pulse.hpp), which knows
 /// the operation that hangs, and a dead peer by its down message; this is the last resort.

@@ -164,13 +164,6 @@ TEST(LocalHandle, RefusesToBeSerialised) {
   EXPECT_TRUE(sink(handle));  // an error, in CAF 0.17's way of saying it
 }
 
-TEST(SequenceId, SortsByDrawPromptSampleAndRefusesWhatDoesNotFit) {
-  EXPECT_LT(make_sequence_id(1, 5, 9), make_sequence_id(1, 6, 0));
-  EXPECT_LT(make_sequence_id(1, 6, 4095), make_sequence_id(2, 0, 0));
-  EXPECT_THROW(make_sequence_id(0, 1U << 20, 0), error);
-  EXPECT_THROW(make_sequence_id(0, 0, 4096), error);
-}
-
 }  // namespace
 
 }  // namespace troupe::actors
