@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <limits>
+#include <sstream>
 
 namespace troupe::actors {
 
@@ -208,6 +209,16 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   }
   start.argv.insert(start.argv.end(), worker.begin(), worker.end());
   return start;
+}
+
+std::vector<std::string> wrapped(std::string_view wrapper, const std::vector<std::string>& command) {
+  std::vector<std::string> words;
+  std::istringstream in{std::string(wrapper)};
+  for (std::string word; in >> word;) {
+    words.push_back(word);
+  }
+  words.insert(words.end(), command.begin(), command.end());
+  return words;
 }
 
 launch_command guard_command_for(const std::vector<std::string>& hosts, const std::vector<std::string>& guard) {

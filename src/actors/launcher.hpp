@@ -78,6 +78,9 @@ struct launch_command {
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root);
 
+/// `command` behind the words of `wrapper` (place.wrapper), which stand apart by blanks.
+std::vector<std::string> wrapped(std::string_view wrapper, const std::vector<std::string>& command);
+
 /// The command that starts a guard (guard.hpp) on each of these hosts. It outlives the loss of hosts (--no-kill).
 /// Errors  bad_argument: no hosts, or an empty guard.
 launch_command guard_command_for(const std::vector<std::string>& hosts, const std::vector<std::string>& guard);

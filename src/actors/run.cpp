@@ -57,7 +57,7 @@ private:
 
 /// How the processes are started that report to this one.
 struct command_lines {
-  std::string program, run, host;
+  std::string program, run, host, wrapper;
   uint16_t port = 0;
 
   std::vector<std::string> of(const char* command) const {
@@ -70,8 +70,11 @@ struct command_lines {
     words.insert(words.end(),
                  {"--supervisor-pid", std::to_string(child ? ::getpid() : 0), "--attempt", std::to_string(attempt),
                   "--ranks", std::to_string(plan.ranks), "--threads", std::to_string(plan.threads_per_rank)});
-    return words;
+    // A child and mpirun's ranks are where this process is already.
+    return plan.kind == launcher_kind::srun ? wrapped(wrapper, words) : words;
   }
+
+  std::vector<std::string> guard() const { return wrapped(wrapper, of("guard")); }
 };
 
 }  // namespace
@@ -97,7 +100,8 @@ run_result run_job(const run_settings& settings) {
   const auto lines =
       std::make_shared<command_lines>(command_lines{.program = settings.program.string(),
                                                     .run = std::filesystem::absolute(run.root()).string(),
-                                                    .host = given ? host_name() : "127.0.0.1"});
+                                                    .host = given ? host_name() : "127.0.0.1",
+                                                    .wrapper = settings.job.place.wrapper});
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
       supervisor,
@@ -106,7 +110,7 @@ run_result run_job(const run_settings& settings) {
           .run = run,
           .given = given,
           .command = [lines](uint64_t attempt, const launch_plan& plan) { return lines->worker(attempt, plan); },
-          .guard = [lines] { return lines->of("guard"); },
+          .guard = [lines] { return lines->guard(); },
           .metrics = on_metrics,
           .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
   lines->port = publish(caf::actor_cast<caf::actor>(on_duty), address);

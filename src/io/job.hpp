@@ -241,6 +241,7 @@ struct place_section {
   int64_t ranks = 1;
   int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
+  std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container
   int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;
   int64_t frozen_zero = 0;                                              ///< of models that only score: 0 or 3
   int64_t tensor_parallel = 1;                                          ///< ranks that generate together

@@ -213,6 +213,12 @@ TEST(LaunchCommand, RefusesAPlanThatStartsNothing) {
   EXPECT_NE(refusal([] { command_for(choose(std::nullopt, {.ranks = 1}, {}), {}, {}, true); }), "");
 }
 
+TEST(LaunchCommand, AWrapperGoesBeforeTheCommand) {
+  EXPECT_EQ(wrapped("", {"/opt/troupe", "worker"}), (strings{"/opt/troupe", "worker"}));
+  EXPECT_EQ(wrapped("  ch-run --bind=/data  /images/troupe\t-- ", {"/opt/troupe", "worker"}),
+            (strings{"ch-run", "--bind=/data", "/images/troupe", "--", "/opt/troupe", "worker"}));
+}
+
 TEST(GuardCommand, StartsOneGuardOnEachHostAndOutlivesTheLossOfOne) {
   const strings words = guard_command_for({"node2", "node4"}, {"/opt/troupe", "guard"}).argv;
   EXPECT_EQ(words.front(), "srun");

@@ -58,6 +58,10 @@ void add_other_rows(std::vector<option>& table) {
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue.", between(1, 1e5));
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
+  p.add_silent(
+      "wrapper", &place_section::wrapper,
+      "Words, apart by blanks, that go before each command that srun starts on a node: ch-run and its options, "
+      "where ranks run in a container.");
   const limits stages = between(0, 3);
   p.add_silent(
       "policy-zero", &place_section::policy_zero,
