@@ -115,6 +115,11 @@ void add_trained(held& memory, const trained& one, int64_t micro_batch_tokens, b
                                         (one.model.scalar_head ? 0 : logit_bytes(one.model)));
 }
 
+/// A parameter's rows and a tensor of the file, beside `others`: what comes from other ranks.
+void add_saving(held& memory, const eng::model_description& model, int64_t others) {
+  memory.add("model that is saved", others + 2 * eng::size_of(model).largest_bytes, held_in::saving);
+}
+
 void add_process(held& memory, const io::job& job, const eng::model_description& model) {
   memory.add("tokenizer", tokenizer_bytes_per_id * model.vocabulary);
   memory.add("process", process_bytes + (job.place.ranks > 1 ? mpi_bytes : 0));
@@ -153,6 +158,7 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   held memory;
   add_trained(memory, one, micro, checkpointing);
   memory.add("checkpoint copy", one.checkpoint_bytes() / job.place.ranks);
+  add_saving(memory, model, 0);
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
   plan.models.push_back({one.name, one.parameters()});
@@ -266,19 +272,17 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
 
 void ppo_plan::add_policy(held& memory) const {
   add_trained(memory, policy_, micro_, job_.run.activation_checkpointing);
-  if (average_bytes_ > 0) {
-    memory.add("policy average", eng::training_memory_of(policy_.model, policy_.division).shard_bytes);
-  }
+  const int64_t shard = eng::training_memory_of(policy_.model, policy_.division).shard_bytes;
+  memory.add("policy average", average_bytes_ > 0 ? shard : 0);
   const bool more_held_out = job_.evaluation.prompts * job_.evaluation.samples_per_prompt > sequences_;
   add_generation(memory, job_, policy_.model,
                  {.prompts = more_held_out ? job_.evaluation.prompts : job_.ppo.prompts,
                   .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
                   .new_tokens = job_.generation.max_new_tokens,
                   .ranks = policy_.division.ranks});
-  const int64_t arena = eng::size_of(policy_.model).arena_bytes;
-  const bool sharded = policy_.division.zero == 3 && policy_.division.ranks > 1;
-  const int64_t whole = average_bytes_ > 0 ? arena : sharded ? arena - memory["policy weights"] : 0;
-  memory.add("model that is saved", whole, held_in::saving);
+  const int64_t others =
+      average_bytes_ > 0 ? eng::pass_weight_bytes(policy_.model, policy_.division.ranks, 3) - shard : 0;
+  add_saving(memory, policy_.model, others);
 }
 
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,
@@ -299,6 +303,9 @@ held ppo_plan::memory_of(const roles& of) const {
   if (of.critic) {
     add_trained(memory, critic_, micro_, job_.run.activation_checkpointing);
     copy += critic_.checkpoint_bytes() / critic_.division.ranks;
+  }
+  if (of.critic && !of.policy) {
+    add_saving(memory, critic_.model, 0);
   }
   if (of.reference) {
     add_frozen(memory, "reference", models_.reference, job_.place.reference_ranks);

@@ -97,12 +97,13 @@ void checkpointer_state::open(checkpointer_settings settings) {
   }
   if (settings_->average) {
     const checkpointed_model& of = settings_->models.front();
-    parts_.push_back({.name = of.name + "/average",
-                      .plan = of.trained->learner->plan(),
-                      .rank = of.trained->learner->rank(),
-                      .values = settings_->average->shard().data(),
-                      .whole = false,
-                      .copy = aligned_buffer<float>(settings_->average->shard().size())});
+    parts_.push_back(
+        {.name = of.name + "/average",
+         .plan = of.trained->learner->plan(),
+         .rank = of.trained->learner->rank(),
+         .values = settings_->average->weights().data(),
+         .whole = true,
+         .copy = aligned_buffer<float>(of.trained->learner->plan()->shard_size(of.trained->learner->rank()))});
   }
 }
 
@@ -241,7 +242,7 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   }
   if (settings_->average) {
     const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
-    read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->shard().data(), false);
+    read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->weights().data(), true);
   }
 }
 
@@ -274,32 +275,35 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
   return state;
 }
 
-/// Takes part in a model's saving; its first rank writes it. Says whether this rank did.
-bool checkpointer_state::save(const saved_model& one) const {
-  const bool writes = !one.group || one.group->rank() == 0;
-  const aligned_buffer<float> average = one.average ? one.average->gathered(one.group) : aligned_buffer<float>();
-  engine::gathered_weights own(one.of->weights);
-  if (!one.average && writes) {
-    own.hold_all(settings_->on->ctx);
-  } else if (!one.average) {
-    own.pass_by(settings_->on->ctx);
-  }
-  settings_->on->pulse.touch();
-  if (writes) {
-    settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
-    const auto target = settings_->run.model(one.name);
-    std::filesystem::create_directories(target.parent_path());
-    save_model(*one.of, one.average ? average.data() : one.of->weights.data(), target, one.pad_token);
+/// Takes part in a model's saving: its weights come by segments to all of its ranks, of which one writes them.
+void checkpointer_state::save(const saved_model& one) const {
+  engine::gathered_weights weights(one.average ? one.average->weights() : one.of->weights);
+  const engine::weights_view view = weights.view();
+  const auto segments = static_cast<int64_t>(one.of->net.segments().size());
+  engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
+  const auto enter = [&] {
+    walk.enter_next();
     settings_->on->pulse.touch();
+  };
+  if (!one.writes) {
+    for (int64_t s = 0; s < segments; ++s) {
+      enter();
+    }
+    return;
   }
-  return writes;
+  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+  const auto target = settings_->run.model(one.name);
+  std::filesystem::create_directories(target.parent_path());
+  save_model(*one.of, view.data, target, one.pad_token, enter);
+  settings_->on->pulse.touch();
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {
   const operation_scope scope(settings_->on->pulse, "save models");
   std::vector<std::string> paths;
   for (const saved_model& one : settings_->saved) {
-    if (save(one)) {
+    save(one);
+    if (one.writes) {
       paths.push_back(std::filesystem::relative(settings_->run.model(one.name), settings_->run.root()).string());
     }
   }

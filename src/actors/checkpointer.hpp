@@ -9,6 +9,7 @@
 #include "engine/optim/average.hpp"
 #include "io/checkpoint.hpp"
 #include "io/run_directory.hpp"
+#include "kernels/base/aligned.hpp"
 
 #include <caf/all.hpp>
 
@@ -47,7 +48,7 @@ struct checkpointed_model {
 struct saved_model {
   std::string name;
   model_ptr of;
-  engine::communicator_ptr group;                   ///< of the model's ranks; null: one alone
+  bool writes = true;                               ///< this rank; the model's others only take part
   std::shared_ptr<engine::weight_average> average;  ///< null: the model's own weights
   int64_t pad_token = 0;                            ///< for a scalar head
 };
@@ -90,7 +91,7 @@ public:
   std::vector<std::string> save_all() const;
 
 private:
-  bool save(const saved_model& one) const;
+  void save(const saved_model& one) const;
   int64_t copy_parts();
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();

@@ -1,5 +1,6 @@
 #include "actors/model_files.hpp"
 
+#include "engine/models/tensor_names.hpp"
 #include "engine/models/weights.hpp"
 #include "io/json_keys.hpp"
 #include "io/model_folder.hpp"
@@ -99,18 +100,23 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
   return make_blank(io::model_folder::open_shape(folder), head, nullptr).shape;
 }
 
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token) {
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
+                const std::function<void()>& enter) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
   const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
-    engine::save_weights(shape.net, weights, sink);
+    engine::save_weights(shape.net, weights, sink, enter);
   };
+  std::vector<io::tensor_shape> tensors;
+  for (engine::file_tensor& tensor : engine::file_tensors(shape.net)) {
+    tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
+  }
   io::write_model_folder(
       target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
                                      : io::language_model_config(shape.config_json),
                .generation_config_json = scalar ? "" : shape.generation_config_json,
-               .tensors = io::shapes_of(producer),
+               .tensors = std::move(tensors),
                .producer = producer,
                .tokenizer_source = shape.folder});
 }

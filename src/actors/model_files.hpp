@@ -6,6 +6,7 @@
 #include "engine/optim/rank_weights.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -48,9 +49,10 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none.
+/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights.
 /// Errors  io_failure.
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token);
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
+                const std::function<void()>& enter = {});
 
 /// A model that learns: its optimizer's arenas beside it.
 struct trained_model {

@@ -65,7 +65,7 @@ cast stage_state::set_sft() {
   describe(data, parts);
   checkpointer_settings keeps = checkpointing(io::phase::sft, "update", data);
   keeps.models = {{"policy", trained}};
-  keeps.saved = {{"sft", trained->of, keeps.group, nullptr, 0}};
+  keeps.saved = {{"sft", trained->of, all.first(), nullptr, 0}};
   parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
   const auto policy_handle = spawn<policy_actor>(policy, policy_settings{.job = job,
                                                                          .phase = io::phase::sft,
@@ -97,7 +97,7 @@ cast stage_state::set_reward() {
   describe(data, parts);
   checkpointer_settings keeps = checkpointing(io::phase::reward, "update", data);
   keeps.models = {{"reward", trained}};
-  keeps.saved = {{"reward", m, keeps.group, nullptr, pad_token_of(*tokens)}};
+  keeps.saved = {{"reward", m, all.first(), nullptr, pad_token_of(*tokens)}};
   parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,

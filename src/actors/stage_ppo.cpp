@@ -41,7 +41,6 @@ struct stage_state::ppo_material {
   model_ptr reference;
   std::vector<reward_judge> judges;
   std::shared_ptr<engine::weight_average> average;
-  engine::communicator_ptr policy_saving, critic_saving;  ///< for the models' ranks while they are saved
   engine::communicator_ptr columns;
   std::shared_ptr<const io::tokenizer> tokens;
   io::phase_data data;
@@ -64,13 +63,11 @@ void stage_state::load_learners(ppo_material& m) const {
     settings_->on->pulse.touch();
     m.critic = with_learner(std::move(critic), job.ppo.critic, job.place.critic_zero, critic_gradients);
   }
-  m.policy_saving = open("policy checkpoints", m.at.policy);
-  m.critic_saving = open("critic checkpoints", m.at.critic);
+  const auto average = open("policy average", m.at.policy);
   m.columns = open_columns(m.at.policy);
   if (m.policy && job.ppo.ema_decay > 0) {
-    const engine::learner& learner = *m.policy->learner;
-    m.average = std::make_shared<engine::weight_average>(learner.plan(), learner.rank(), m.policy->of->weights.data(),
-                                                         job.ppo.ema_decay);
+    m.average = std::make_shared<engine::weight_average>(m.policy->learner->plan(), average,
+                                                         m.policy->of->weights.data(), job.ppo.ema_decay);
   }
 }
 
@@ -106,14 +103,14 @@ caf::strong_actor_ptr stage_state::spawn_checkpointer(const ppo_material& m) {
   s.digests["policy"] = m.policy_digest;
   if (m.policy) {
     s.models.push_back({"policy", m.policy});
-    s.saved.push_back({"policy", m.policy->of, m.policy_saving, nullptr, 0});
+    s.saved.push_back({"policy", m.policy->of, m.at.policy.first(), nullptr, 0});
   }
   if (m.critic) {
     s.models.push_back({"critic", m.critic});
-    s.saved.push_back({"critic", m.critic->of, m.critic_saving, nullptr, pad_token_of(*m.tokens)});
+    s.saved.push_back({"critic", m.critic->of, m.at.critic.first(), nullptr, pad_token_of(*m.tokens)});
   }
   if (m.average) {
-    s.saved.push_back({"policy-ema", m.policy->of, m.policy_saving, m.average, 0});
+    s.saved.push_back({"policy-ema", m.policy->of, m.at.policy.first(), m.average, 0});
   }
   return pointer(spawn<checkpointer_actor>(checkpointer, std::move(s)));
 }

@@ -43,6 +43,9 @@ model_size size_of(const model_description& model) {
   parameter_layout layout;
   const model_slots slots = lay_out(model, layout);
   model_size size{.parameters = layout.parameter_count(), .arena_bytes = layout.arena_size() * float_bytes};
+  for (const parameter& p : layout.all()) {
+    size.largest_bytes = std::max(size.largest_bytes, p.size * float_bytes);
+  }
   for (const block_slots& block : slots.blocks) {
     for (const linear_slot* one : {&block.qkv, &block.out, &block.up, &block.down}) {
       size.matrix_elements += one->outputs * one->inputs;

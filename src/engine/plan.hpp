@@ -11,6 +11,7 @@ namespace troupe::engine {
 struct model_size {
   int64_t parameters = 0;       ///< logical elements
   int64_t arena_bytes = 0;      ///< weights in memory, the panels' padding included; gradients and moments are as large
+  int64_t largest_bytes = 0;    ///< of the parameters
   int64_t matrix_elements = 0;  ///< elements that multiply every token: all matrices but embeddings, and the head
 };
 

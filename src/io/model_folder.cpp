@@ -162,12 +162,6 @@ array_finder model_folder::finder() const {
 
 // --- writing ---
 
-std::vector<tensor_shape> shapes_of(const tensor_producer& producer) {
-  std::vector<tensor_shape> shapes;
-  producer([&](const host_array& array) { shapes.push_back({array.name, array.type, array.shape}); });
-  return shapes;
-}
-
 void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
                            "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja"}) {

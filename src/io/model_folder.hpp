@@ -58,9 +58,6 @@ private:
 /// Hands tensors over one at a time by calling `sink`; engine::save_weights has this shape.
 using tensor_producer = std::function<void(const std::function<void(host_array)>& sink)>;
 
-/// The shapes that `producer` produces, found by running it once and dropping the values.
-std::vector<tensor_shape> shapes_of(const tensor_producer& producer);
-
 struct model_folder_contents {
   std::string config_json;
   std::string generation_config_json;  ///< empty: none is written

@@ -32,8 +32,9 @@ struct rank_of_phase {
                              zero == 3 ? here.open("weights") : nullptr);
     trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = zero},
                                                          here.open("gradients"));
-    average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.rank(),
+    average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.open("average"),
                                                        trained->of->weights.data(), 0.9);
+    const bool writes = here.rank() == 0;
     const engine::communicator_ptr group = here.open("checkpoints");
     checkpointer.open({.run = run,
                        .group = group,
@@ -45,7 +46,7 @@ struct rank_of_phase {
                        .on = std::make_shared<device>(1),
                        .models = {{"policy", trained}},
                        .average = average,
-                       .saved = {{"sft", trained->of, group, nullptr, 0}, {"ema", trained->of, group, average, 0}}});
+                       .saved = {{"sft", trained->of, writes, nullptr, 0}, {"ema", trained->of, writes, average, 0}}});
   }
 };
 
@@ -95,15 +96,16 @@ std::vector<std::pair<std::span<float>, std::vector<float>>> arrays_of(rank_of_p
     const std::vector<float> arena = expected(layout, purpose);
     return whole ? arena : shard_of(*learner.plan(), learner.rank(), arena);
   };
+  const auto held_here = [&](uint64_t purpose, const engine::rank_weights& of) {
+    const std::vector<float> arena = held(purpose, true);
+    return of.sharded() ? parts_of(*learner.plan(), learner.rank(), arena) : arena;
+  };
   engine::rank_weights& own = one.trained->of->weights;
-  std::vector<float> held_weights = held(weights, true);
-  if (own.sharded()) {
-    held_weights = parts_of(*learner.plan(), learner.rank(), held_weights);
-  }
-  return {{{own.begin(), own.end()}, held_weights},
+  engine::rank_weights& average = one.average->weights();
+  return {{{own.begin(), own.end()}, held_here(weights, own)},
           {learner.first_moment().span(), held(first, learner.whole_moments())},
           {learner.second_moment().span(), held(second, learner.whole_moments())},
-          {one.average->shard().span(), held(averaged, false)}};
+          {{average.begin(), average.end()}, held_here(averaged, average)}};
 }
 
 /// All ranks write, then rank 0 commits.
@@ -196,7 +198,7 @@ TEST(Checkpointer, SavesWholeModelsFromTheirShards) {
   std::vector<std::string> files;
   for (const auto& [ranks, zero] : {reader{1, 1}, reader{3, 1}, reader{3, 3}}) {
     const io::run_directory run = make_run(folder / ("run" + std::to_string(files.size())));
-    test::as_local_ranks(ranks, [&, zero = zero](engine::world& here) {
+    test::as_local_ranks(ranks, [&, ranks = ranks, zero = zero](engine::world& here) {
       rank_of_phase one(here, run, zero);
       for (const auto& [array, values] : arrays_of(one)) {
         std::copy(values.begin(), values.end(), array.begin());
@@ -204,6 +206,10 @@ TEST(Checkpointer, SavesWholeModelsFromTheirShards) {
       const auto paths = one.checkpointer.save_all();
       EXPECT_EQ(paths,
                 here.rank() == 0 ? (std::vector<std::string>{"models/sft", "models/ema"}) : std::vector<std::string>{});
+      if (ranks > 1) {  // each segment comes once
+        const int64_t shard = one.average->plan().shard_size(here.rank()) * 4;
+        EXPECT_EQ(one.average->weights().group()->sent().gathered, (ranks - 1) * shard);
+      }
     });
     std::string both;
     for (const char* name : {"sft", "ema"}) {

@@ -148,9 +148,7 @@ TEST(WriteModelFolderTest, ConvertsToTheTypesAsked) {
   model_folder_contents contents;
   contents.config_json = "{}";
   contents.producer = [](const std::function<void(host_array)>& sink) { sink(make_host_array("a", {2}, {1, 2})); };
-  contents.tensors = shapes_of(contents.producer);
-  ASSERT_EQ(contents.tensors.size(), 1U);
-  contents.tensors[0].type = dtype::f16;
+  contents.tensors = {{"a", dtype::f16, {2}}};
   write_model_folder(folder / "m", contents);
   EXPECT_EQ(model_folder::open(folder / "m").find("a")->type, dtype::f16);
 }

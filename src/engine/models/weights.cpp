@@ -197,16 +197,29 @@ void load_weights(const transformer& net, const std::vector<std::string>& names,
   file.fill(weights, written);
 }
 
-void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink) {
+void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink,
+                  const std::function<void()>& enter) {
+  const std::vector<arena_range> segments = net.segments();
+  auto next = segments.begin();
+  const auto enter_up_to = [&](int64_t offset) {
+    for (; next != segments.end() && next->first <= offset; ++next) {
+      if (enter) {
+        enter();
+      }
+    }
+  };
   std::vector<float> values;
   int64_t held = -1;
   for (const file_tensor& tensor : file_tensors(net)) {
     if (tensor.parameter != held) {
-      values = read_parameter(net.layout()[tensor.parameter], weights);
+      const parameter& p = net.layout()[tensor.parameter];
+      enter_up_to(p.offset);
+      values = read_parameter(p, weights);
       held = tensor.parameter;
     }
     sink(make_host_array(tensor.name, tensor.shape, extract_rows(tensor, values)));
   }
+  enter_up_to(net.layout().arena_size());
 }
 
 void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,

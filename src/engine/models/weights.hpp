@@ -20,8 +20,10 @@ namespace troupe::engine {
 void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
                   float* weights, bool new_scalar_head = false, const std::function<void()>& written = {});
 
-/// Calls `sink` once per tensor in the family's own names, shapes and orientation, as `transformers` loads them.
-void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink);
+/// Calls `sink` once per tensor of file_tensors (tensor_names.hpp), as `transformers` loads them. `enter` is called once for
+/// each segment, rising, before the first parameter in it is read: who holds a part only can fetch it then.
+void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink,
+                  const std::function<void()>& enter = {});
 
 /// Random initial weights (normal, `standard_deviation`; norms 1, biases 0): a function of the seed alone.
 void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,

@@ -167,13 +167,13 @@ TEST_F(LearnerTest, TheAverageStartsAtTheWeightsAndFollows) {
   auto weights = arena();
   write("b", {1, 2, 3, 4, 5, 6, 7}, weights.data());
   const auto plan = std::make_shared<shard_plan>(layout, std::vector<arena_range>{{0, layout.arena_size()}}, 1);
-  weight_average average(plan, 0, weights.data(), 0.75);
+  weight_average average(plan, nullptr, weights.data(), 0.75);
   write("b", {5, 2, 3, 4, 5, 6, 7}, weights.data());
   average.fold(ctx, weights.data());
-  const auto b = read_parameter(layout.at("b"), average.shard().data());
+  const auto b = read_parameter(layout.at("b"), average.weights().data());
   EXPECT_FLOAT_EQ(b[0], 2.0F);
   EXPECT_FLOAT_EQ(b[6], 7.0F);
-  EXPECT_THROW(weight_average(plan, 0, weights.data(), 1.0), error);
+  EXPECT_THROW(weight_average(plan, nullptr, weights.data(), 1.0), error);
 }
 
 }  // namespace

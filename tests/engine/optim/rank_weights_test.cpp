@@ -1,4 +1,6 @@
 // Sharded weights: passes over them have the bits of passes over whole ones; what they fetch, and what stays in memory.
+#include "engine/models/weights.hpp"
+#include "engine/optim/average.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
@@ -48,10 +50,30 @@ struct shared_model {
   int64_t sent_floats() const { return weights.group()->sent().gathered / 4; }
   /// Floats of this rank's part of a segment.
   int64_t part(int64_t segment) const { return weights.plan()->part(segment, weights.group()->rank()).size(); }
+  /// Floats that others hold of the two neighbouring segments of which they hold the most.
+  int64_t two_segments() const {
+    const shard_plan& plan = *weights.plan();
+    int64_t two = 0;
+    for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
+      two = std::max(two, plan.segment(s).size() - part(s) + plan.segment(s + 1).size() - part(s + 1));
+    }
+    return two;
+  }
 
   test::loaded_model whole;
   rank_weights weights;
 };
+
+/// All tensors of a file, one after another.
+std::vector<float> saved(const transformer& net, const float* weights, const std::function<void()>& enter = {}) {
+  std::vector<float> values;
+  const auto keep = [&values](const host_array& tensor) {
+    const std::vector<float> one = to_float32(tensor);
+    values.insert(values.end(), one.begin(), one.end());
+  };
+  save_weights(net, weights, keep, enter);
+  return values;
+}
 
 class SharedWeights : public testing::TestWithParam<std::tuple<const char*, int>> {};
 
@@ -130,17 +152,28 @@ TEST_P(SharedWeights, AreFetchedAsOftenAsTheHeaderSays) {
   });
 }
 
+TEST_P(SharedWeights, AreSavedAsWholeOnesSegmentBySegment) {
+  const auto [path, ranks] = GetParam();
+  as_ranks(ranks, [&, ranks = ranks](world& here) {
+    thread_pool pool(1);
+    context ctx{pool};
+    shared_model m(here, path);
+    gathered_weights in_use(m.weights);
+    segment_walk walk(ctx, in_use.view().access, 0, m.weights.plan()->segments() - 1);
+    EXPECT_EQ(saved(m.whole.net, in_use.view().data, [&walk] { walk.enter_next(); }),
+              saved(m.whole.net, m.whole.weights.data()));
+    EXPECT_LE(in_use.peak_bytes(), m.two_segments() * 4);
+    EXPECT_EQ(m.sent_floats(), (ranks - 1) * m.weights.plan()->shard_size(here.rank()));
+  });
+}
+
 TEST_P(SharedWeights, NeverHaveMoreThanTwoSegmentsBesideTheShard) {
   const auto [path, ranks] = GetParam();
   as_ranks(ranks, [&](world& here) {
     thread_pool pool(1);
     context ctx{pool};
     shared_model m(here, path);
-    int64_t two = 0;
-    for (int64_t s = 0; s < m.weights.plan()->segments() - 1; ++s) {
-      two = std::max(two, m.weights.plan()->segment(s).size() - m.part(s) + m.weights.plan()->segment(s + 1).size() -
-                              m.part(s + 1));
-    }
+    const int64_t two = m.two_segments();
     gathered_weights in_use(m.weights);
     aligned_buffer<float> gradients(m.weights.size());
     train_workspace workspace;
@@ -195,26 +228,37 @@ int64_t resident_bytes(const float* first, int64_t floats) {
   return static_cast<int64_t>(there) * static_cast<int64_t>(page);
 }
 
-TEST(SharedWeightsMemory, IsTheShardsBetweenUses) {
+/// Large enough for its parts to be many pages.
+test::random_model wide_model() {
   model_description d = test::load_model("tiny/llama").description();
   d.layers = 6;
   d.width = d.embedding_width = 256;
   d.feed_forward = 512;
   d.heads = d.kv_heads = 4;
   d.head_width = 64;
-  const test::random_model whole = test::make_random_model(d, 1);
+  return test::make_random_model(d, 1);
+}
+
+/// Where the system gives huge pages to whoever asks for none, more than what is counted here would be in memory.
+void count_small_pages(rank_weights& weights) {
+  ::madvise(weights.data(), static_cast<size_t>(weights.size()) * sizeof(float), MADV_NOHUGEPAGE);
+}
+
+/// A page at each end of each part, and at the ends of segments, is shared with what was given back.
+int64_t edge_bytes(const shard_plan& plan) { return 3 * plan.segments() * ::sysconf(_SC_PAGESIZE); }
+
+TEST(SharedWeightsMemory, IsTheShardsBetweenUses) {
+  const test::random_model whole = wide_model();
   as_ranks(4, [&whole](world& here) {
     thread_pool pool(1);
     context ctx{pool};
     rank_weights weights(whole.net.layout().arena_size());
-    // Where the system gives huge pages to whoever asks for none, more than what is counted here would be in memory.
-    ::madvise(weights.data(), static_cast<size_t>(weights.size()) * sizeof(float), MADV_NOHUGEPAGE);
+    count_small_pages(weights);
     std::copy(whole.weights.begin(), whole.weights.end(), weights.begin());
     EXPECT_GE(resident_bytes(weights.data(), weights.size()), weights.size() * 4);
     const auto plan = std::make_shared<shard_plan>(whole.net.layout(), whole.net.segments(), here.size());
     weights.shard(plan, here.open("weights"));
-    // A page at each end of each part, and at the ends of segments, is shared with what was given back.
-    const int64_t edges = 3 * plan->segments() * ::sysconf(_SC_PAGESIZE);
+    const int64_t edges = edge_bytes(*plan);
     const int64_t shard = plan->shard_size(here.rank()) * 4;
     EXPECT_LE(resident_bytes(weights.data(), weights.size()), shard + edges);
     {
@@ -226,6 +270,36 @@ TEST(SharedWeightsMemory, IsTheShardsBetweenUses) {
     }
     EXPECT_LE(resident_bytes(weights.data(), weights.size()), shard + edges);
     EXPECT_GE(resident_bytes(weights.data(), weights.size()), shard);
+  });
+}
+
+/// Never a whole arena: not when it starts, nor when it is folded, nor while it is written.
+TEST(SharedWeightsMemory, OfAnAverageIsItsShardAndTwoSegments) {
+  const test::random_model whole = wide_model();
+  const int64_t arena = whole.net.layout().arena_size() * 4;
+  as_ranks(4, [&](world& here) {
+    thread_pool pool(1);
+    context ctx{pool};
+    const auto plan = std::make_shared<shard_plan>(whole.net.layout(), whole.net.segments(), here.size());
+    const communicator_ptr group = here.open("average");
+    weight_average average(plan, group, whole.weights.data(), 0.5);
+    rank_weights& weights = average.weights();
+    const int64_t shard = plan->shard_size(here.rank()) * 4;
+    average.fold(ctx, whole.weights.data());
+    EXPECT_LE(resident_bytes(weights.data(), weights.size()), shard + edge_bytes(*plan));
+    int64_t most = 0;
+    {
+      gathered_weights in_use(weights);
+      segment_walk walk(ctx, in_use.view().access, 0, plan->segments() - 1);
+      const auto look = [&](const host_array&) {
+        most = std::max(most, resident_bytes(weights.data(), weights.size()));
+      };
+      save_weights(whole.net, in_use.view().data, look, [&walk] { walk.enter_next(); });
+      EXPECT_LE(most, shard + in_use.peak_bytes() + edge_bytes(*plan));
+    }
+    EXPECT_LT(most, arena * 2 / 3);
+    EXPECT_EQ(group->sent().gathered, (here.size() - 1) * shard) << "each segment once";
+    EXPECT_LE(resident_bytes(weights.data(), weights.size()), shard + edge_bytes(*plan));
   });
 }
 

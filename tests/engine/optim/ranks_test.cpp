@@ -68,7 +68,7 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
   rank_weights weights = weights_of(m, here, plan.zero);
   const communicator_ptr group = here.open("gradients");
   learner learns(m.net, {.adamw = {.weight_decay = 0.1}, .lanes = plan.lanes, .zero = plan.zero}, group);
-  weight_average average(learns.plan(), learns.rank(), weights.data(), 0.75);
+  weight_average average(learns.plan(), here.open("average"), weights.data(), 0.75);
   std::vector<double> norms, losses;
   const auto learn = [&](int64_t update) {
     gathered_weights in_use(weights);
@@ -91,7 +91,8 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
   gathered_weights at_the_end(weights);
   at_the_end.hold_all(ctx);
   const traffic sent = group->sent();
-  const aligned_buffer<float> whole_average = average.gathered(group);
+  gathered_weights whole_average(average.weights());
+  whole_average.hold_all(ctx);
 
   const std::lock_guard lock(mutex);
   const auto rank = static_cast<size_t>(here.rank());
@@ -104,14 +105,14 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
   all.shards[rank] = shards.shard_size(here.rank());
   if (all.weights.empty()) {
     all.weights.assign(weights.begin(), weights.end());
-    all.average.assign(whole_average.begin(), whole_average.end());
+    all.average.assign(average.weights().begin(), average.weights().end());
     all.norms = norms;
     all.losses = losses;
     all.first_moment.resize(all.weights.size());
     all.second_moment.resize(all.weights.size());
   }
   EXPECT_EQ(all.weights, std::vector<float>(weights.begin(), weights.end())) << "rank " << rank;
-  EXPECT_EQ(all.average, std::vector<float>(whole_average.begin(), whole_average.end())) << "rank " << rank;
+  EXPECT_EQ(all.average, std::vector<float>(average.weights().begin(), average.weights().end())) << "rank " << rank;
   EXPECT_EQ(all.norms, norms);
   EXPECT_EQ(all.losses, losses);
   for (int64_t s = 0; s < shards.segments(); ++s) {
