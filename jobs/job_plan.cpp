@@ -185,6 +185,7 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t positions = job.length.max_prompt_tokens + wanted.new_tokens;
   if (together > 1) {
     memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
+    memory.add("logits gathered", sampled_rows * policy.vocabulary * int64_t{sizeof(float)}, held_in::rollout);
   } else {
     memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
                held_in::rollout);

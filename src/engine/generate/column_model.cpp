@@ -30,6 +30,9 @@ std::vector<row_range> rows_of(const model_description& whole, const column_spli
   if (is(".attention.out.") || is(".feed_forward.down.")) {
     return {split.columns};
   }
+  if (of_whole.name == "embedding.token.weight" || of_whole.name == "head.weight") {
+    return {split.tokens};
+  }
   return {{0, of_whole.shape[0]}};
 }
 

@@ -2,7 +2,6 @@
 
 #include "kernels/base/error.hpp"
 #include "kernels/base/random.hpp"
-#include "kernels/matrix.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -39,14 +38,7 @@ void token_sampler::compute_logits(context& ctx, const transformer& net, const f
     const float* from = hidden_ND + rows[static_cast<size_t>(r)].row * width;
     std::copy_n(from, width, hidden_RD_.data() + r * width);
   }
-  kernels::linear_args args;
-  args.y_NO = logits_RV_.data();
-  args.x_NI = hidden_RD_.data();
-  args.weight = net.head(weights);
-  args.n = count;
-  args.outputs = vocabulary;
-  args.inputs = width;
-  kernels::linear_forward(ctx, args);
+  net.logits(ctx, weights, count, hidden_RD_.data(), logits_RV_.data());
 }
 
 void token_sampler::draw(std::span<float> logits_V, const sampling_row& row, thread_scratch& scratch) {

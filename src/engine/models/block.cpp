@@ -53,18 +53,10 @@ void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
                                      .sin_PR2 = call.sin_PR2});
 }
 
-/// y_NO := what `compute` writes; on a column group, what it writes on each rank, side by side.
 template <class Body>
 void in_columns(const block_call& call, std::vector<int64_t> column_split::*parts_R1, float* y_NO,
                 const Body& compute) {
-  if (call.columns == nullptr) {
-    compute(y_NO);
-    return;
-  }
-  const std::vector<int64_t>& offset_R1 = call.columns->split.*parts_R1;
-  float* parts = call.n == 1 ? y_NO : room(call.scratch.parts_NO, call.n * offset_R1.back());
-  compute(parts + call.n * offset_R1[static_cast<size_t>(call.columns->split.rank)]);
-  gather_columns(*call.columns->ranks, offset_R1, call.n, parts, y_NO);
+  in_columns(call.columns, parts_R1, call.scratch, call.n, y_NO, compute);
 }
 
 /// out = attention(in), up to the residual addition.

@@ -56,6 +56,21 @@ void block_backward(const block_call& call, const block_slots& slots, const bloc
 
 // Small pieces that the blocks share with what stands before and after them.
 
+/// y_NO := what `compute(float*)` writes; on a column group (not null), what it writes on each rank, side by side: `parts_R1`
+/// says whose columns begin where.
+template <class Body>
+void in_columns(const column_group* group, std::vector<int64_t> column_split::*parts_R1, workspace& scratch, int64_t n,
+                float* y_NO, const Body& compute) {
+  if (group == nullptr) {
+    compute(y_NO);
+    return;
+  }
+  const std::vector<int64_t>& offset_R1 = group->split.*parts_R1;
+  float* parts = n == 1 ? y_NO : room(scratch.parts_NO, n * offset_R1.back());
+  compute(parts + n * offset_R1[static_cast<size_t>(group->split.rank)]);
+  gather_columns(*group->ranks, offset_R1, n, parts, y_NO);
+}
+
 /// Parameter at `offset` of an arena; null where absent.
 template <class T> T* at(T* arena, int64_t offset) { return offset == absent ? nullptr : arena + offset; }
 

@@ -53,7 +53,8 @@ block_slots add_block(parameter_layout& layout, const model_description& d, cons
 
 model_slots lay_out(const model_description& d, parameter_layout& layout, const column_split* columns) {
   model_slots slots;
-  slots.token_table = add_table(layout, "embedding.token", d.vocabulary, d.embedding_width);
+  const int64_t tokens = columns != nullptr ? columns->tokens.size() : d.vocabulary;
+  slots.token_table = add_table(layout, "embedding.token", tokens, d.embedding_width);
   if (d.position == position_kind::learned) {
     slots.position_table = add_table(layout, "embedding.position", d.max_positions + d.position_offset, d.width);
   }
@@ -75,9 +76,9 @@ model_slots lay_out(const model_description& d, parameter_layout& layout, const 
   if (d.scalar_head) {
     slots.head = add_linear(layout, "score", 1, d.embedding_width, false);
   } else if (d.tied_head) {
-    slots.head = {.weight = slots.token_table.weight, .outputs = d.vocabulary, .inputs = d.embedding_width};
+    slots.head = {.weight = slots.token_table.weight, .outputs = tokens, .inputs = d.embedding_width};
   } else {
-    slots.head = add_linear(layout, "head", d.vocabulary, d.embedding_width, false);
+    slots.head = add_linear(layout, "head", tokens, d.embedding_width, false);
   }
   return slots;
 }

@@ -50,7 +50,8 @@ struct model_slots {
 };
 
 /// Appends the parameters of `description` to `layout`, in the order of a forward pass. With `columns`, `description` is that
-/// of a rank (description_of in columns.hpp), and `out` and `down` have its columns of the stream only.
+/// of a rank (description_of in columns.hpp), `out` and `down` have its columns of the stream only, and the token table and
+/// the head its tokens.
 model_slots lay_out(const model_description& description, parameter_layout& layout,
                     const column_split* columns = nullptr);
 

@@ -5,6 +5,7 @@
 #include "engine/models/transformer_parts.hpp"
 #include "kernels/base/assert.hpp"
 #include "kernels/base/error.hpp"
+#include "kernels/matrix.hpp"
 
 namespace troupe::engine {
 
@@ -17,6 +18,19 @@ const model_description& transformer::description() const { return parts_->descr
 const parameter_layout& transformer::layout() const { return parts_->layout; }
 
 std::vector<arena_range> transformer::segments() const { return segments_of(parts_->slots, parts_->layout); }
+
+void transformer::logits(context& ctx, const float* weights, int64_t n, const float* hidden_ND,
+                         float* logits_NV) const {
+  const linear_slot& head = parts_->slots.head;
+  in_columns(parts_->columns.get(), &column_split::token_R1, thread_workspace(), n, logits_NV, [&](float* y_NV) {
+    kernels::linear_forward(ctx, {.y_NO = y_NV,
+                                  .x_NI = hidden_ND,
+                                  .weight = at(weights, head.weight),
+                                  .n = n,
+                                  .outputs = head.outputs,
+                                  .inputs = head.inputs});
+  });
+}
 
 const float* transformer::head(const float* arena) const { return arena + parts_->slots.head.weight; }
 float* transformer::head(float* arena) const { return arena + parts_->slots.head.weight; }

@@ -45,8 +45,8 @@ public:
   explicit transformer(const model_description& description);
 
   /// One rank's part of a model that a group of ranks runs (parallel/columns.hpp): its description, layout and weights
-  /// (generate/column_model.hpp) are this rank's, its plain forward and `extend` are collective, and their results those of
-  /// the whole model. It has no backward, and no forward that keeps anything.
+  /// (generate/column_model.hpp) are this rank's, its plain forward, `extend` and `logits` are collective, and their results
+  /// those of the whole model. It has no backward, and no forward that keeps anything.
   transformer(const model_description& whole, column_group columns);
   ~transformer();
   transformer(transformer&&) noexcept;
@@ -80,8 +80,13 @@ public:
   /// are present.
   void extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const;
 
+  /// logits_NV := hidden_ND W_head^T of the language model. All weights are present; on a column group it is collective, and
+  /// every rank gets all of them, bit for bit.   Errors  lost_peer.
+  void logits(context& ctx, const float* weights, int64_t n, const float* hidden_ND, float* logits_NV) const;
+
   /// The head's matrix within an arena (weights or gradients): [V, D] of the language model (the embedding's own
-  /// where tied), or [1, D] of the scalar head. A bias exists for no supported family.
+  /// where tied), or [1, D] of the scalar head; on a column group, this rank's rows of it. A bias exists for no supported
+  /// family.
   const float* head(const float* arena) const;
   float* head(float* arena) const;
   int64_t head_segment() const;  ///< which segment the matrix is in

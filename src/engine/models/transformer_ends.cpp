@@ -14,7 +14,41 @@ const int32_t* transformer::parts::position_rows(const block_call& call) const {
   return index_N;
 }
 
+/// Each rank finds the rows of its tokens; they come from all ranks, in their turn, and are put in the call's order.
+void transformer::parts::look_up_among_ranks(const block_call& call, const int32_t* token_N, float* y_NE) const {
+  const column_split& split = columns->split;
+  const int64_t width = slots.token_table.width;
+  token_turns turns = turns_of(split, {token_N, static_cast<size_t>(call.n)});
+  const row_range mine = {turns.row_R1[static_cast<size_t>(split.rank)],
+                          turns.row_R1[static_cast<size_t>(split.rank) + 1]};
+  int32_t* index_N = room(call.scratch.table_index_N, call.n);
+  for (int64_t row = 0; row < call.n; ++row) {
+    const int64_t place = turns.place_N[static_cast<size_t>(row)];
+    if (place >= mine.first && place < mine.last) {
+      index_N[place - mine.first] = token_N[row] - static_cast<int32_t>(split.tokens.first);
+    }
+  }
+  float* found_NE = call.n == 1 ? y_NE : room(call.scratch.parts_NO, call.n * width);
+  kernels::embedding_forward(call.ctx, {.y_ND = found_NE + mine.first * width,
+                                        .index_N = index_N,
+                                        .table = at(call.weights, slots.token_table.weight),
+                                        .n = mine.size(),
+                                        .rows = slots.token_table.rows,
+                                        .d = width});
+  for (int64_t& offset : turns.row_R1) {
+    offset *= width;
+  }
+  columns->ranks->all_gather({found_NE, static_cast<size_t>(call.n * width)}, turns.row_R1).wait();
+  for (int64_t row = 0; row < call.n && found_NE != y_NE; ++row) {
+    std::copy_n(found_NE + turns.place_N[static_cast<size_t>(row)] * width, width, y_NE + row * width);
+  }
+}
+
 void transformer::parts::look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const {
+  if (columns) {
+    look_up_among_ranks(call, token_N, y_NE);
+    return;
+  }
   kernels::embedding_forward(call.ctx, {.y_ND = y_NE,
                                         .index_N = token_N,
                                         .table = at(call.weights, slots.token_table.weight),

@@ -35,6 +35,7 @@ struct transformer::parts {
   const int32_t* position_rows(const block_call& call) const;
 
   void look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const;
+  void look_up_among_ranks(const block_call& call, const int32_t* token_N, float* y_NE) const;
   /// forward of one group of sequences.
   void forward_group(context& ctx, const weights_view& weights, const token_batch& group, float* hidden_NE) const;
   void embed(const block_call& call, const int32_t* token_N, float* stream_ND) const;

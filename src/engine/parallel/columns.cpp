@@ -3,6 +3,7 @@
 #include "kernels/base/error.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace troupe::engine {
 
@@ -53,12 +54,13 @@ head_parts divide_heads(const model_description& whole, int ranks) {
 }  // namespace
 
 column_split split_columns(const model_description& whole, int rank, int ranks) {
-  const int64_t most = std::min({whole.heads, whole.feed_forward, whole.width});
+  const int64_t most = std::min({whole.heads, whole.feed_forward, whole.width, whole.vocabulary});
   if (ranks < 1 || ranks > most || rank < 0 || rank >= ranks) {
-    throw error(errc::bad_argument,
-                "rank {} of {} for tensor parallelism over {} heads, {} feed-forward units and {} columns: use 1 to {} "
-                "ranks (place.tensor-parallel)",
-                rank, ranks, whole.heads, whole.feed_forward, whole.width, most);
+    throw error(
+        errc::bad_argument,
+        "rank {} of {} for tensor parallelism over {} heads, {} feed-forward units, {} columns and {} tokens: use "
+        "1 to {} ranks (place.tensor-parallel)",
+        rank, ranks, whole.heads, whole.feed_forward, whole.width, whole.vocabulary, most);
   }
   head_parts heads = divide_heads(whole, ranks);
   column_split split{.rank = rank, .ranks = ranks};
@@ -70,8 +72,10 @@ column_split split_columns(const model_description& whole, int rank, int ranks) 
   }
   split.unit_R1 = divide(whole.feed_forward, ranks);
   split.column_R1 = divide(whole.width, ranks);
+  split.token_R1 = divide(whole.vocabulary, ranks);
   split.units = part(split.unit_R1, rank);
   split.columns = part(split.column_R1, rank);
+  split.tokens = part(split.token_R1, rank);
   return split;
 }
 
@@ -99,6 +103,26 @@ void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int
       std::copy_n(parts + block_R1[r] + row * width, width, whole_NO + row * outputs + offset_R1[r]);
     }
   }
+}
+
+token_turns turns_of(const column_split& split, std::span<const int32_t> token_N) {
+  token_turns turns;
+  turns.row_R1.assign(split.token_R1.size(), 0);
+  std::vector<size_t> rank_N;
+  for (const int32_t token : token_N) {
+    if (token < 0 || token >= split.token_R1.back()) {
+      throw error(errc::bad_argument, "token {} is outside of the vocabulary of {}", token, split.token_R1.back());
+    }
+    const auto behind = std::upper_bound(split.token_R1.begin(), split.token_R1.end(), static_cast<int64_t>(token));
+    rank_N.push_back(static_cast<size_t>(behind - split.token_R1.begin()) - 1);
+    ++turns.row_R1[rank_N.back() + 1];
+  }
+  std::partial_sum(turns.row_R1.begin(), turns.row_R1.end(), turns.row_R1.begin());
+  std::vector<int64_t> next_R1 = turns.row_R1;
+  for (const size_t rank : rank_N) {
+    turns.place_N.push_back(next_R1[rank]++);
+  }
+  return turns;
 }
 
 }  // namespace troupe::engine

@@ -74,7 +74,7 @@ void add_other_rows(std::vector<option>& table) {
                "The same for the reference and for reward models that judge: 0, or 3 to cut their weights among ranks.",
                stages);
   p.add_silent("tensor-parallel", &place_section::tensor_parallel,
-               "Ranks that generate together: each holds its part of the policy's blocks and of the cache.",
+               "Ranks that generate together: each holds its part of the policy's weights and of the cache.",
                between(1, 1e5));
   p.add_silent("policy-ranks", &place_section::policy_ranks,
                "The ranks of the policy in the ppo phase (the other phases are on all ranks): it generates and learns "

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <limits>
 #include <string>
 #include <vector>
@@ -68,10 +70,10 @@ INSTANTIATE_TEST_SUITE_P(Families, ColumnGenerationTest,
                            return name;
                          });
 
-/// Every matrix of a block divides into whole panels on 4 ranks.
+/// Every matrix divides into whole panels on 4 ranks.
 model_description even_shape() {
   model_description d;
-  d.vocabulary = 96;
+  d.vocabulary = 128;
   d.width = d.embedding_width = 128;
   d.layers = 3;
   d.heads = 8;
@@ -83,13 +85,17 @@ model_description even_shape() {
   return d;
 }
 
-TEST(ColumnModelTest, MatricesOfBlocksAndCacheTakeAShareOnEachRank) {
-  const transformer whole(even_shape());
+class ColumnMemoryTest : public testing::TestWithParam<bool> {};
+
+TEST_P(ColumnMemoryTest, MatricesAndCacheTakeAShareOnEachRank) {
+  model_description d = even_shape();
+  d.tied_head = GetParam();
+  const transformer whole(d);
   int64_t divided = 0;
   for (const parameter& p : whole.layout().all()) {
-    divided += p.is_matrix() && p.name.starts_with("layers.") ? p.size : 0;
+    divided += p.is_matrix() ? p.size : 0;
   }
-  EXPECT_GT(divided * 4, whole.layout().arena_size() * 3);
+  EXPECT_GT(divided * 100, whole.layout().arena_size() * 99);
   for (const int ranks : {2, 4}) {
     test::as_local_ranks(ranks, [&](world& w) {
       const column_model part(whole, w.open("columns"));
@@ -100,10 +106,14 @@ TEST(ColumnModelTest, MatricesOfBlocksAndCacheTakeAShareOnEachRank) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Heads, ColumnMemoryTest, testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "tied" : "own"; });
+
 TEST(ColumnModelTest, ADecodeStepSendsWhatTheFormulaSays) {
   const test::random_model m = test::make_random_model(even_shape(), 3);
   const model_description d = even_shape();
   for (const int ranks : {2, 3, 4}) {
+    std::array<std::atomic<int64_t>, 3> looked_up{};  // rows, by all ranks
     test::as_local_ranks(ranks, [&](world& w) {
       thread_pool pool{1};
       context ctx{pool};
@@ -114,16 +124,62 @@ TEST(ColumnModelTest, ADecodeStepSendsWhatTheFormulaSays) {
       g.submit(request_of({1, 2, 3}, {4, 5, 6, 7, 8}, 10));
       const column_split split = split_columns(d, w.rank(), ranks);
       const int64_t row = split.heads.size() * d.head_width + split.units.size() + 2 * split.columns.size();
-      for (const int64_t rows : {5, 3, 3}) {  // the prompt once; then each of its samples
+      struct step {
+        int64_t rows, drawn_from;
+      };
+      const std::array<step, 3> steps = {{{5, 1}, {3, 3}, {3, 3}}};  // the prompt once; then each of its samples
+      for (size_t i = 0; i < steps.size(); ++i) {
         const traffic before = group->sent();
         g.step(ctx);
         const traffic after = group->sent();
-        EXPECT_EQ(after.operations - before.operations, 4 * d.layers);
-        EXPECT_EQ(after.gathered - before.gathered, 4 * (ranks - 1) * rows * row * d.layers);
+        EXPECT_EQ(after.operations - before.operations, 1 + 4 * d.layers + 1);
+        const int64_t floats = (after.gathered - before.gathered) / 4 / (ranks - 1) - steps[i].rows * row * d.layers -
+                               steps[i].drawn_from * split.tokens.size();
+        EXPECT_EQ(floats % d.embedding_width, 0);
+        looked_up[i] += floats / d.embedding_width;
+        if (i == 0) {
+          EXPECT_EQ(floats, w.rank() == 0 ? 5 * d.embedding_width : 0) << "tokens 4 to 8 are rank 0's";
+        }
         EXPECT_EQ(after.other + after.reduced, 0);
       }
     });
+    EXPECT_EQ(looked_up[1], 3);
+    EXPECT_EQ(looked_up[2], 3);
   }
+}
+
+/// Of rows that are minus zero, not even the sign changes.
+TEST(ColumnModelTest, RowsOfTheTableArriveBitForBit) {
+  test::random_model m = test::make_random_model(even_shape(), 7);
+  float* table = m.weights.data() + m.net.layout().at("embedding.token.weight").offset;
+  for (int64_t i = 0; i < 128 * 128; i += 3) {
+    table[i] = -0.0F;
+  }
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 128; ++i) {
+    tokens.push_back(127 - i * 5 % 128);
+  }
+  const std::vector<int64_t> offset_B1 = {0, 128};
+  const token_batch batch{.token_N = tokens, .offset_B1 = offset_B1, .position_N = {}};
+  thread_pool pool{1};
+  context ctx{pool};
+  const std::vector<float> hidden = test::hidden_of(ctx, m.net, m.weights.data(), batch);
+  const std::vector<float> logits = test::logits_of(ctx, m.net, m.weights.data(), hidden.data(), 128);
+  test::as_local_ranks(3, [&](world& w) {
+    thread_pool own_pool{1};
+    context own{own_pool};
+    column_model part(m.net, w.open("columns"));
+    part.fill(own, m.weights.data(), nullptr);
+    const std::vector<float> found = test::hidden_of(own, part.net(), part.weights(), batch);
+    EXPECT_EQ(test::bits(found), test::bits(hidden));
+    std::vector<float> drawn_from(logits.size());
+    part.net().logits(own, part.weights(), 128, found.data(), drawn_from.data());
+    EXPECT_EQ(test::bits(drawn_from), test::bits(logits));
+    const std::vector<int32_t> unknown = {1, 128};
+    const std::vector<int64_t> two = {0, 2};
+    const token_batch beyond{.token_N = unknown, .offset_B1 = two, .position_N = {}};
+    EXPECT_THROW(test::hidden_of(own, part.net(), part.weights(), beyond), error) << "on every rank";
+  });
 }
 
 /// Segments that are there only between acquire and release, as under ZeRO stage 3.

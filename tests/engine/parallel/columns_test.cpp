@@ -14,6 +14,7 @@ model_description shape(int64_t heads, int64_t kv_heads) {
   d.head_width = 4;
   d.width = 22;
   d.feed_forward = 30;
+  d.vocabulary = 40;
   return d;
 }
 
@@ -25,6 +26,8 @@ TEST(ColumnSplitTest, EveryRankHasItsKeyValueHeadsWithAllTheirQueries) {
   EXPECT_EQ(split.units, (row_range{20, 30}));
   EXPECT_EQ(split.columns, (row_range{15, 22}));
   EXPECT_EQ(split.column_R1, (std::vector<int64_t>{0, 8, 15, 22}));
+  EXPECT_EQ(split.tokens, (row_range{27, 40}));
+  EXPECT_EQ(split.token_R1, (std::vector<int64_t>{0, 14, 27, 40}));
 }
 
 TEST(ColumnSplitTest, RanksShareAKeyValueHeadWhereThereAreMoreRanks) {
@@ -62,6 +65,17 @@ TEST(ColumnSplitTest, MoreRanksThanHeadsAreRefused) {
   EXPECT_THROW(split_columns(shape(4, 2), 0, 5), error);
   EXPECT_THROW(split_columns(shape(4, 2), 4, 4), error);
   EXPECT_THROW(split_columns(shape(4, 2), 0, 0), error);
+}
+
+TEST(TokenTurnsTest, AreThoseOfTheRanksThatHaveTheTokensInTheCallsOrder) {
+  const column_split split = split_columns(shape(8, 4), 0, 3);
+  const token_turns turns = turns_of(split, std::vector<int32_t>{39, 0, 14, 13, 27, 0});
+  EXPECT_EQ(turns.row_R1, (std::vector<int64_t>{0, 3, 4, 6}));
+  EXPECT_EQ(turns.place_N, (std::vector<int64_t>{4, 0, 3, 1, 5, 2}));
+  const token_turns last = turns_of(split, std::vector<int32_t>{30});
+  EXPECT_EQ(last.row_R1, (std::vector<int64_t>{0, 0, 0, 1}));
+  EXPECT_THROW(turns_of(split, std::vector<int32_t>{3, 40}), error);
+  EXPECT_THROW(turns_of(split, std::vector<int32_t>{-1}), error);
 }
 
 TEST(GatherColumnsTest, PartsOfUnevenWidthStandSideBySide) {
