@@ -246,20 +246,39 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   }
 }
 
-located_checkpoint checkpointer_state::locate() {
+located_checkpoint checkpointer_state::locate(uint64_t before) {
   const operation_scope scope(settings_->on->pulse, "locate checkpoint");
-  const auto root = settings_->run.checkpoints();
-  const io::latest_checkpoint latest = io::find_latest_checkpoint(root, settings_->phase);
-  io::remove_checkpoints_after(root, settings_->phase, latest.found ? latest.found->manifest.counter : int64_t{-1});
-  located_checkpoint located{.found = latest.found.has_value(), .path = "", .problems = latest.problems};
-  if (latest.found) {
-    located.path = std::filesystem::relative(latest.found->folder, settings_->run.root()).string();
+  const auto newest =
+      io::newest_checkpoint(settings_->run.checkpoints(), settings_->phase, static_cast<int64_t>(before));
+  located_checkpoint located;
+  if (newest) {
+    located.found = true;
+    located.path = std::filesystem::relative(newest->folder, settings_->run.root()).string();
+    located.counter = static_cast<uint64_t>(newest->counter);
+    located.problem = newest->problem;
+    for (const io::checkpoint_file& file : newest->files) {
+      located.files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+    }
   }
   return located;
 }
 
+damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
+  const operation_scope scope(settings_->on->pulse, "verify checkpoint");
+  std::vector<io::checkpoint_file> files;
+  for (const written_file& file : candidate.files) {
+    files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+  }
+  const auto damage = io::find_damage(settings_->run.root() / candidate.path, files, rank(), ranks());
+  return damage ? damage_report{.file = damage->index, .problem = damage->problem} : damage_report{};
+}
+
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
   const operation_scope scope(settings_->on->pulse, "restore");
+  if (rank() == 0) {
+    const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
+    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last);
+  }
   phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
   if (!from.found) {
     return state;
@@ -322,7 +341,8 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
       [self](run_atom) { self->state.write(); },
       guarded([self](durable_atom) { return self->state.durable(); }),
       guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
-      guarded([self](locate_atom) { return self->state.locate(); }),
+      guarded([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
+      guarded([self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
       guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
       guarded([self](save_atom) { return self->state.save_all(); }),
   };

@@ -30,9 +30,12 @@ using checkpointer_actor = caf::typed_actor<
     caf::replies_to<durable_atom>::with<written_file>,
     // Rank 0: makes a checkpoint of the ranks' files.
     caf::replies_to<commit_atom, commit_command>::with<durable_report>,
-    // Rank 0: finds the phase's newest valid checkpoint, and removes what lies beyond it.
-    caf::replies_to<locate_atom>::with<located_checkpoint>,
-    // Fills this rank's arenas from it; where none was found there is nothing to do. Answers with the director's state.
+    // Rank 0: finds the phase's newest checkpoint before this counter; it may be damaged.
+    caf::replies_to<locate_atom, uint64_t>::with<located_checkpoint>,
+    // Compares this rank's share of its files with their digests.
+    caf::replies_to<verify_atom, located_checkpoint>::with<damage_report>,
+    // Fills this rank's arenas from it; where none was found there is nothing to do. Rank 0 also removes what lies beyond
+    // it. Answers with the director's state.
     caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
     // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the paths
     // of what this rank wrote.
@@ -86,7 +89,8 @@ public:
   void write();
   written_file durable();
   durable_report commit(const commit_command& command);
-  located_checkpoint locate();
+  located_checkpoint locate(uint64_t before);
+  damage_report verify(const located_checkpoint& candidate);
   phase_state restore(const located_checkpoint& from);
   std::vector<std::string> save_all() const;
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace troupe::actors {
 
@@ -101,17 +102,65 @@ bool director_state::share_ranks(caf::strong_actor_ptr cast::*one, caf::strong_a
                      [=](const cast& rank) { return rank.*one != nullptr && rank.*other != nullptr; });
 }
 
+namespace {
+
+/// Of the file that comes first, whichever ranks have looked at it; null: all are as they should be.
+const damage_report* first_damage(const std::vector<damage_report>& by_rank) {
+  const damage_report* first = nullptr;
+  for (const damage_report& one : by_rank) {
+    if (one.file >= 0 && (first == nullptr || one.file < first->file)) {
+      first = &one;
+    }
+  }
+  return first;
+}
+
+}  // namespace
+
+/// The newest valid checkpoint before a counter. Each rank reads its share of a candidate's files, and the director alone
+/// decides by what all have found.
+task<director_state::checkpoint_search> director_state::find_checkpoint(uint64_t before) {
+  const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
+  const stopwatch watch;
+  checkpoint_search search;
+  bool looking = true;
+  while (looking) {
+    const auto newest = co_await ask<located_checkpoint>(self_, checkpointers.front(), locate_atom_v, before);
+    std::string problem = newest.problem;
+    if (newest.found && problem.empty()) {
+      const auto reports = co_await ask_everyone<damage_report>(self_, checkpointers, verify_atom_v, newest);
+      const damage_report* damage = first_damage(reports);
+      problem = damage != nullptr ? damage->problem : "";
+    }
+    looking = !problem.empty();
+    if (looking) {
+      search.problems.push_back(problem);
+      before = newest.counter;
+    } else {
+      search.found = newest;
+    }
+  }
+  search.seconds = watch.seconds();
+  co_return search;
+}
+
 task<> director_state::restore(const std::string& phase) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
+  const std::string name = phase;
+  checkpoint_search search = co_await find_checkpoint(std::numeric_limits<int64_t>::max());
+  co_await restore_from(name, std::move(search));
+}
+
+task<> director_state::restore_from(const std::string& phase, checkpoint_search search) {
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
   const stopwatch watch;
-  const auto located = co_await ask<located_checkpoint>(self_, checkpointers.front(), locate_atom_v);
-  const double verified_s = watch.seconds();
+  const located_checkpoint located = search.found;
   const auto restored = co_await ask_everyone<phase_state>(self_, checkpointers, restore_atom_v, located);
-  const double read_s = watch.seconds() - verified_s;
+  const double read_s = watch.seconds();
   state_ = restored.front();  // the same on every rank
-  for (const std::string& problem : located.problems) {
+  for (const std::string& problem : search.problems) {
     spdlog::warn("passing over a damaged checkpoint: {}", problem);
     note("checkpoint_damaged", name, state_.counter, problem);
   }
@@ -121,7 +170,7 @@ task<> director_state::restore(const std::string& phase) {
   if (located.found) {
     spdlog::info("{}: going on after {}", name, state_.counter);
     note("note", name, state_.counter,
-         fmt::format("restored {}: verified in {:.3f} s, read in {:.3f} s", located.path, verified_s, read_s));
+         fmt::format("restored {}: verified in {:.3f} s, read in {:.3f} s", located.path, search.seconds, read_s));
   } else {
     note("phase_started", name, 0);
   }

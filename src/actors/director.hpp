@@ -72,7 +72,15 @@ private:
 
   // Steps that the plans share.
   task<> set_stage(const std::string& phase);
+  /// What a phase goes on from, and what was passed over.
+  struct checkpoint_search {
+    located_checkpoint found;
+    std::vector<std::string> problems;  ///< of damaged ones, the newest first
+    double seconds = 0;
+  };
+  task<checkpoint_search> find_checkpoint(uint64_t before);
   task<> restore(const std::string& phase);
+  task<> restore_from(const std::string& phase, checkpoint_search search);
   task<> cut_records(const std::string& phase, int64_t counter);
   task<> checkpoint_if_due(bool last);
   bool checkpoint_due(bool last) const;

@@ -345,15 +345,27 @@ template <class Inspector> auto inspect(Inspector& f, durable_report& x) {
   return f(caf::meta::type_name("durable_report"), x.path, x.counter, x.bytes, x.seconds);
 }
 
-/// The phase's newest valid checkpoint.
+/// A checkpoint that may be the one to go on from.
 struct located_checkpoint {
   bool found = false;
-  std::string path;                   ///< its folder, relative to the run's
-  std::vector<std::string> problems;  ///< checkpoints that were passed over, and why
+  std::string path;  ///< its folder, relative to the run's
+  uint64_t counter = 0;
+  std::vector<written_file> files;  ///< as its manifest has them: every rank checks its share against these
+  std::string problem;              ///< not empty: it is damaged, and how
 };
 
 template <class Inspector> auto inspect(Inspector& f, located_checkpoint& x) {
-  return f(caf::meta::type_name("located_checkpoint"), x.found, x.path, x.problems);
+  return f(caf::meta::type_name("located_checkpoint"), x.found, x.path, x.counter, x.files, x.problem);
+}
+
+/// What a rank has found wrong in its share of a checkpoint's files.
+struct damage_report {
+  int64_t file = -1;    ///< the first such file's index; negative: all are as they should be
+  std::string problem;  ///< of that file
+};
+
+template <class Inspector> auto inspect(Inspector& f, damage_report& x) {
+  return f(caf::meta::type_name("damage_report"), x.file, x.problem);
 }
 
 /// One line of metrics.jsonl.

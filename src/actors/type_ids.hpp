@@ -73,4 +73,7 @@ CAF_ADD_TYPE_ID(troupe, (std::vector<uint64_t>))
 
 CAF_ADD_ATOM(troupe, troupe::actors, hand_over_atom, "handover")
 
+CAF_ADD_ATOM(troupe, troupe::actors, verify_atom, "verify")
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::damage_report))
+
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -86,6 +87,16 @@ checkpoint_manifest read_manifest(const std::filesystem::path& folder);
 /// Errors  not_found, bad_file (names the file and both values).
 void verify_checkpoint(const std::filesystem::path& folder, const checkpoint_manifest& manifest);
 
+/// A file that is not what its entry says.
+struct damaged_file {
+  int64_t index = 0;    ///< among the manifest's
+  std::string problem;  ///< names the file and both values
+};
+
+/// The same for every `step`-th file from `first` on, so that ranks can share the work: the first file with a problem.
+std::optional<damaged_file> find_damage(const std::filesystem::path& folder, std::span<const checkpoint_file> files,
+                                        int64_t first, int64_t step);
+
 /// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening;
 /// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
 /// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
@@ -139,14 +150,18 @@ struct found_checkpoint {
 std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase,
                                                std::vector<std::string>* problems = nullptr);
 
-struct latest_checkpoint {
-  std::optional<found_checkpoint> found;
-  std::vector<std::string> problems;  ///< why newer ones were passed over: for the ledger
+/// A checkpoint that may be the one to resume from.
+struct checkpoint_candidate {
+  std::filesystem::path folder;
+  int64_t counter = 0;
+  std::vector<checkpoint_file> files;  ///< of the right sizes; their contents are still to be looked at
+  std::string problem;                 ///< not empty: manifest or sizes are wrong, and it is to be passed over
 };
 
-/// The newest one that passes verify_checkpoint. An unfinished one (without manifest) is no
-/// problem, but absent.
-latest_checkpoint find_latest_checkpoint(const std::filesystem::path& checkpoints_root, const std::string& phase);
+/// The newest one before `counter`. An unfinished one (without manifest) is no problem, but absent.
+std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::path& checkpoints_root,
+                                                      const std::string& phase,
+                                                      int64_t counter = std::numeric_limits<int64_t>::max());
 
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
 /// committed ones, older unfinished ones and what an interrupted removal left. A removed folder is

@@ -74,31 +74,51 @@ void check_file(const fs::path& folder, const checkpoint_file& entry) {
   }
 }
 
-void verify_checkpoint(const fs::path& folder, const checkpoint_manifest& manifest) {
-  std::vector<std::exception_ptr> failures(manifest.files.size());
-  std::atomic<size_t> next{0};
+/// What is wrong with every `step`-th file from `first` on, by index; null where nothing is.
+static std::vector<std::exception_ptr> check_files(const fs::path& folder, std::span<const checkpoint_file> files,
+                                                   size_t first, size_t step) {
+  std::vector<std::exception_ptr> failures(files.size());
+  std::atomic<size_t> next{first};
   const auto check_some = [&] {
-    for (size_t i = next++; i < manifest.files.size(); i = next++) {
+    for (size_t i = next.fetch_add(step); i < files.size(); i = next.fetch_add(step)) {
       try {
-        check_file(folder, manifest.files[i]);
+        check_file(folder, files[i]);
       } catch (...) {
         failures[i] = std::current_exception();
       }
     }
   };
-  {
-    std::vector<std::jthread> others;
-    const size_t cores = std::max(1U, std::thread::hardware_concurrency());
-    for (size_t i = 1; i < std::min(cores, manifest.files.size()); ++i) {
-      others.emplace_back(check_some);
-    }
-    check_some();
+  const size_t cores = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<std::jthread> others;
+  for (size_t i = 1; i < std::min(cores, (files.size() + step - 1) / step); ++i) {
+    others.emplace_back(check_some);
   }
-  for (const std::exception_ptr& failure : failures) {
+  check_some();
+  others.clear();  // joins
+  return failures;
+}
+
+void verify_checkpoint(const fs::path& folder, const checkpoint_manifest& manifest) {
+  for (const std::exception_ptr& failure : check_files(folder, manifest.files, 0, 1)) {
     if (failure) {
       std::rethrow_exception(failure);
     }
   }
+}
+
+std::optional<damaged_file> find_damage(const fs::path& folder, std::span<const checkpoint_file> files, int64_t first,
+                                        int64_t step) {
+  const auto failures = check_files(folder, files, static_cast<size_t>(first), static_cast<size_t>(step));
+  for (size_t i = 0; i < failures.size(); ++i) {
+    if (failures[i]) {
+      try {
+        std::rethrow_exception(failures[i]);
+      } catch (const error& failure) {
+        return damaged_file{.index = static_cast<int64_t>(i), .problem = failure.what()};
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace troupe::io

@@ -121,23 +121,22 @@ std::vector<found_checkpoint> list_checkpoints(const fs::path& checkpoints_root,
   return result;
 }
 
-latest_checkpoint find_latest_checkpoint(const fs::path& checkpoints_root, const std::string& phase) {
-  latest_checkpoint result;
-  std::vector<candidate> all = candidates(checkpoints_root, phase);
-  for (auto one = all.rbegin(); one != all.rend(); ++one) {
-    if (!one->has_manifest()) {
-      continue;
-    }
-    try {
-      checkpoint_manifest manifest = checked_manifest(*one, phase);
-      verify_checkpoint(one->folder, manifest);
-      result.found = found_checkpoint{one->folder, std::move(manifest)};
-      return result;
-    } catch (const error& failure) {
-      result.problems.emplace_back(failure.what());
-    }
+std::optional<checkpoint_candidate> newest_checkpoint(const fs::path& checkpoints_root, const std::string& phase,
+                                                      int64_t counter) {
+  const std::vector<candidate> all = candidates(checkpoints_root, phase);
+  const auto newest = std::find_if(all.rbegin(), all.rend(), [counter](const candidate& one) {
+    return one.counter < counter && one.has_manifest();
+  });
+  if (newest == all.rend()) {
+    return std::nullopt;
   }
-  return result;
+  checkpoint_candidate found{.folder = newest->folder, .counter = newest->counter, .files = {}, .problem = ""};
+  try {
+    found.files = checked_manifest(*newest, phase).files;
+  } catch (const error& failure) {
+    found.problem = failure.what();
+  }
+  return found;
 }
 
 void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phase, int64_t keep,

@@ -145,12 +145,15 @@ TEST_P(CheckpointOfRanks, IsReadByAnyNumberOfThemInAnyStage) {
     write(run, writer.ranks, writer.zero);
     const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
     std::optional<located_checkpoint> located;
+    constexpr uint64_t any = 1000;
     for (const auto& world : worlds) {
       rank_of_phase one(*world, run, zero);
       if (!located) {
-        located = one.checkpointer.locate();
-        ASSERT_TRUE(located->found) << testing::PrintToString(located->problems);
+        located = one.checkpointer.locate(any);
+        ASSERT_TRUE(located->found && located->problem.empty()) << located->problem;
       }
+      const damage_report checked = one.checkpointer.verify(*located);
+      EXPECT_EQ(checked.file, -1) << checked.problem;
       const phase_state state = one.checkpointer.restore(*located);
       EXPECT_EQ(state.counter, 3U);
       EXPECT_EQ(state.values, (statistics{{"x", 1.5}}));
@@ -173,7 +176,7 @@ TEST(Checkpointer, FindsNothingInANewRunAndStartsThere) {
   const io::run_directory run = make_run(folder / "run");
   rank_of_phase one(*engine::solo_world(), run, 0);
   const auto before = std::vector<float>(one.trained->of->weights.begin(), one.trained->of->weights.end());
-  const located_checkpoint located = one.checkpointer.locate();
+  const located_checkpoint located = one.checkpointer.locate(1);
   EXPECT_FALSE(located.found);
   const phase_state state = one.checkpointer.restore(located);
   EXPECT_EQ(state.phase, "sft");
@@ -189,7 +192,34 @@ TEST(Checkpointer, FilesWithoutACommitAreNoCheckpoint) {
   one.checkpointer.write();
   EXPECT_NE(one.checkpointer.durable().name, "");
   EXPECT_EQ(one.checkpointer.commit({}).path, "") << "a commit without files makes nothing";
-  EXPECT_FALSE(one.checkpointer.locate().found);
+  EXPECT_FALSE(one.checkpointer.locate(2).found);
+}
+
+void flip_byte(const std::filesystem::path& path) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekg(100);
+  const auto byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(100).put(byte);
+}
+
+/// Each of three files, and checkpoint.h5, is looked at by one of two ranks.
+TEST(Checkpointer, EveryFileIsInTheShareOfOneRank) {
+  const test::temporary_folder folder;
+  const io::run_directory run = make_run(folder / "run");
+  write(run, 3, 2);
+  const auto worlds = engine::local_worlds(2, std::chrono::minutes(1));
+  rank_of_phase first(*worlds[0], run, 0);
+  rank_of_phase second(*worlds[1], run, 0);
+  const located_checkpoint located = first.checkpointer.locate(4);
+  ASSERT_EQ(located.files.size(), 4U);
+  for (size_t i = 0; i < located.files.size(); ++i) {
+    flip_byte(run.root() / located.path / located.files[i].name);
+    const damage_report report = (i % 2 == 0 ? first : second).checkpointer.verify(located);
+    EXPECT_EQ(report.file, static_cast<int64_t>(i));
+    EXPECT_NE(report.problem.find(located.files[i].name), std::string::npos) << report.problem;
+    EXPECT_EQ((i % 2 == 0 ? second : first).checkpointer.verify(located).file, -1);
+    flip_byte(run.root() / located.path / located.files[i].name);
+  }
 }
 
 /// The files that rank 0 writes of weights and of an average that lie in shards are those that a rank alone writes.

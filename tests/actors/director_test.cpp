@@ -192,15 +192,43 @@ TEST_F(Director, FinishedPhasesAreSkipped) {
 
 TEST_F(Director, ResumedPhaseGoesOnAfterItsCheckpoint) {
   set();
-  cast->located = {.found = true, .path = "checkpoints/sft/update-1", .problems = {"update-2: truncated"}};
+  cast->checkpoints = {
+      {.found = true, .path = "checkpoints/sft/update-2", .counter = 2, .files = {}, .problem = "update-2: truncated"},
+      {.found = true, .path = "checkpoints/sft/update-1", .counter = 1, .files = {}, .problem = ""}};
   cast->restored = {.phase = "sft", .counter = 1};
   perform(job_of({io::phase::sft}));
   EXPECT_EQ(told("metrics cut"), lines{"metrics cut sft 1 "});
   EXPECT_EQ(told("metrics record"), lines{"metrics record sft 2"});
   EXPECT_EQ(told("loader training"), lines{"loader training 1"});
-  EXPECT_EQ(cast->saved[0][1], "restore checkpoints/sft/update-1");
+  EXPECT_EQ(lines(cast->saved[0].begin(), cast->saved[0].begin() + 4),
+            (lines{"locate", "locate", "verify checkpoints/sft/update-1", "restore checkpoints/sft/update-1"}));
   EXPECT_EQ(cast->notes[0], "checkpoint_damaged sft 1: update-2: truncated");
   EXPECT_EQ(std::count(cast->notes.begin(), cast->notes.end(), "phase_started sft 0"), 0);
+}
+
+TEST_F(Director, EveryRankChecksItsShareOfACheckpointAndAllGoOnFromTheSame) {
+  set(3);
+  for (uint64_t counter = 5; counter >= 1; --counter) {
+    cast->checkpoints.push_back(
+        {.found = true, .path = fmt::format("c{}", counter), .counter = counter, .files = {}, .problem = ""});
+  }
+  cast->damaged = {{"1 c5", {.file = 1, .problem = "c5: file 1"}},
+                   {"0 c4", {.file = 3, .problem = "c4: file 3"}},
+                   {"2 c4", {.file = 2, .problem = "c4: file 2"}}};
+  cast->restored = {.phase = "sft", .counter = 3};
+  io::job job = job_of({io::phase::sft});
+  job.sft.training.updates = 4;
+  perform(job, 3);
+  for (size_t rank = 0; rank < 3; ++rank) {
+    lines said;
+    std::copy_if(cast->saved[rank].begin(), cast->saved[rank].end(), std::back_inserter(said),
+                 [](const std::string& line) { return line.starts_with("verify") || line.starts_with("restore"); });
+    EXPECT_EQ(said, (lines{"verify c5", "verify c4", "verify c3", "restore c3"})) << rank;
+  }
+  EXPECT_EQ(lines(cast->notes.begin(), cast->notes.begin() + 2),
+            (lines{"checkpoint_damaged sft 3: c5: file 1", "checkpoint_damaged sft 3: c4: file 2"}))
+      << "one for each checkpoint, about its first file";
+  expect_outcome(outcome::finished);
 }
 
 TEST_F(Director, CheckpointsComeEverySoManyUpdatesAndAtTheEnd) {

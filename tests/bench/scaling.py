@@ -33,9 +33,7 @@ COSTS = {
     "copy_bytes_per_s": 6.8e9,
     "rank_write_bytes_per_s": 0.55e9,
     "rank_read_bytes_per_s": 1.0e9,
-    "verify_bytes_per_s": 0.92e9,  # a thread's
-    "verify_threads": 64,  # assumed: cores of the first rank's node, which checks all files' digests before ranks read
-    "node_bytes_per_s": 12.5e9,  # assumed: what that node reads from the file system
+    "rank_verify_bytes_per_s": 0.92e9,  # of the one file that each rank checks where as many ranks wrote the checkpoint
     "write_bytes_per_s": 20e9,  # assumed: the file system, for the whole job
     "read_bytes_per_s": 40e9,  # assumed: the file system, for the whole job
     "detect_s": 1.0,  # measured on three small nodes: loss of a node told by a 1 s heartbeat after 0.94 to 1.04 s
@@ -79,8 +77,8 @@ def write_s(n, costs):
 
 
 def read_s(n, costs):
-    """The first rank checks digests, then all read their shards."""
-    verify = min(costs["verify_threads"] * costs["verify_bytes_per_s"], costs["node_bytes_per_s"])
+    """All ranks check digests, each its share of the files; then all read their shards."""
+    verify = min(n * costs["rank_verify_bytes_per_s"], costs["read_bytes_per_s"])
     read = min(n * costs["rank_read_bytes_per_s"], costs["read_bytes_per_s"])
     return costs["checkpoint_bytes"] * (1 / verify + 1 / read)
 

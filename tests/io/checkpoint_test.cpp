@@ -226,22 +226,62 @@ TEST(CheckpointTest, EveryTruncationIsFoundOut) {
   }
 }
 
+/// What a run goes on from, and what it passes over.
+struct latest_checkpoint {
+  fs::path folder;
+  std::vector<std::string> problems;
+};
+
+latest_checkpoint latest_of(const fs::path& root, const std::string& phase) {
+  latest_checkpoint latest;
+  for (auto one = newest_checkpoint(root, phase); one; one = newest_checkpoint(root, phase, one->counter)) {
+    std::string problem = one->problem;
+    if (problem.empty()) {
+      const auto damage = find_damage(one->folder, one->files, 0, 1);
+      problem = damage ? damage->problem : "";
+    }
+    if (problem.empty()) {
+      latest.folder = one->folder;
+      return latest;
+    }
+    latest.problems.push_back(problem);
+  }
+  return latest;
+}
+
 TEST(CheckpointTest, ADamagedNewestOneFallsBackAndSaysSo) {
   const temporary_folder root;
   const fs::path first = write_small(root.path(), 20);
   const fs::path second = write_small(root.path(), 40);
-  EXPECT_EQ(find_latest_checkpoint(root.path(), "ppo").found->folder, second);
+  EXPECT_EQ(latest_of(root.path(), "ppo").folder, second);
   std::string bad = bytes_of(second / "rank-00000.h5");
   bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 1);
   overwrite(second / "rank-00000.h5", bad);
-  const latest_checkpoint latest = find_latest_checkpoint(root.path(), "ppo");
-  EXPECT_EQ(latest.found->folder, first);
+  const latest_checkpoint latest = latest_of(root.path(), "ppo");
+  EXPECT_EQ(latest.folder, first);
   ASSERT_EQ(latest.problems.size(), 1U);
   EXPECT_NE(latest.problems[0].find("iteration-000040/rank-00000.h5"), std::string::npos);
   remove_checkpoints_after(root.path(), "ppo", 20);
   EXPECT_FALSE(fs::exists(second));
-  EXPECT_TRUE(find_latest_checkpoint(root.path(), "ppo").problems.empty());
-  EXPECT_FALSE(find_latest_checkpoint(root.path(), "sft").found);
+  EXPECT_TRUE(latest_of(root.path(), "ppo").problems.empty());
+  EXPECT_TRUE(latest_of(root.path(), "sft").folder.empty());
+}
+
+TEST(CheckpointTest, DamageIsFoundByWhoHasTheFileInItsShare) {
+  const temporary_folder root;
+  const fs::path folder = write_small(root.path(), 20);
+  const auto files = newest_checkpoint(root.path(), "ppo")->files;
+  ASSERT_EQ(files.size(), 2U);
+  EXPECT_FALSE(find_damage(folder, files, 0, 1));
+  EXPECT_FALSE(find_damage(folder, files, 2, 3)) << "an empty share";
+  const std::string good = bytes_of(folder / "checkpoint.h5");
+  put_byte(folder / "checkpoint.h5", good.size() / 2, static_cast<char>(good[good.size() / 2] ^ 1));
+  EXPECT_FALSE(find_damage(folder, files, 0, 2));
+  EXPECT_EQ(find_damage(folder, files, 1, 2)->index, 1);
+  fs::resize_file(folder / "rank-00000.h5", 100);
+  EXPECT_EQ(find_damage(folder, files, 0, 1)->index, 0) << "the first in order";
+  EXPECT_NE(newest_checkpoint(root.path(), "ppo")->problem.find("rank-00000.h5 has 100 bytes"), std::string::npos);
+  EXPECT_FALSE(newest_checkpoint(root.path(), "ppo", 20));
 }
 
 TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
@@ -253,8 +293,8 @@ TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
   const auto crash_here = [&] {
     const temporary_folder copy;
     fs::copy(root.path(), copy.path(), fs::copy_options::recursive);
-    const latest_checkpoint latest = find_latest_checkpoint(copy.path(), "ppo");
-    EXPECT_EQ(latest.found->folder, checkpoint_folder(copy.path(), "ppo", "iteration", 20));
+    const latest_checkpoint latest = latest_of(copy.path(), "ppo");
+    EXPECT_EQ(latest.folder, checkpoint_folder(copy.path(), "ppo", "iteration", 20));
     EXPECT_TRUE(latest.problems.empty());
     ++states;
   };
@@ -262,10 +302,10 @@ TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
   crash_here();
   commit_checkpoint(second, manifest_of(40, {entry}), crash_here);
   EXPECT_EQ(states, 4);
-  EXPECT_EQ(find_latest_checkpoint(root.path(), "ppo").found->folder, second);
+  EXPECT_EQ(latest_of(root.path(), "ppo").folder, second);
   // Written once more, as after a fallback: the old manifest goes before the file that it describes.
   write_checkpoint(second, small_content(), 0, 1, allow);
-  EXPECT_EQ(find_latest_checkpoint(root.path(), "ppo").found->folder, first);
+  EXPECT_EQ(latest_of(root.path(), "ppo").folder, first);
 }
 
 TEST(CheckpointTest, PruningKeepsTheLastAndTheBest) {
@@ -312,7 +352,7 @@ TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {
       EXPECT_NE(std::string(failure.what()).find("No space left"), std::string::npos) << failure.what();
       EXPECT_TRUE(!fs::exists(second) || names_in(second).empty());
     }
-    EXPECT_EQ(find_latest_checkpoint(disk, "ppo").found->folder, first);
+    EXPECT_EQ(latest_of(disk, "ppo").folder, first);
   }
   EXPECT_EQ(::umount(disk.c_str()), 0);  // fails if HDF5 left a file open
 }

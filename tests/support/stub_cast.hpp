@@ -17,7 +17,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,7 +48,8 @@ public:
   std::function<void(size_t rank, const std::string& what)> hook;
 
   // What is answered.
-  actors::located_checkpoint located;
+  std::vector<actors::located_checkpoint> checkpoints;   ///< the newest first
+  std::map<std::string, actors::damage_report> damaged;  ///< by "rank path"
   actors::phase_state restored;
   int64_t held_out = 4;
   bool has_ema = true;
@@ -306,9 +309,16 @@ private:
             hear(saved[rank], rank, fmt::format("commit {} of {}", command.counter, command.files.size()));
             return durable_report{.path = "there", .counter = command.counter};
           }),
-          guarded([=, this](locate_atom) {
+          guarded([=, this](locate_atom, uint64_t before) {
             hear(saved[rank], rank, "locate");
-            return located;
+            const auto found = std::find_if(checkpoints.begin(), checkpoints.end(),
+                                            [before](const located_checkpoint& one) { return one.counter < before; });
+            return found != checkpoints.end() ? *found : located_checkpoint{};
+          }),
+          guarded([=, this](verify_atom, const located_checkpoint& candidate) {
+            hear(saved[rank], rank, "verify " + candidate.path);
+            const auto found = damaged.find(fmt::format("{} {}", rank, candidate.path));
+            return found != damaged.end() ? found->second : damage_report{};
           }),
           guarded([=, this](restore_atom, const located_checkpoint& from) {
             hear(saved[rank], rank, "restore " + from.path);
