@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace troupe::actors {
 
@@ -90,7 +89,7 @@ task<> director_state::set_stage(const std::string& phase) {
     spdlog::info("{}: {}", name, line);
   }
   state_ = {.phase = name, .counter = 0, .values = {}};
-  checkpointed_ = 0;
+  checkpointed_ = state_;
 }
 
 bool director_state::has(caf::strong_actor_ptr cast::*part) const {
@@ -147,7 +146,7 @@ task<director_state::checkpoint_search> director_state::find_checkpoint(uint64_t
 task<> director_state::restore(const std::string& phase) {
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be gone when the plan goes on
   const std::string name = phase;
-  checkpoint_search search = co_await find_checkpoint(std::numeric_limits<int64_t>::max());
+  checkpoint_search search = co_await find_checkpoint(any_counter);
   co_await restore_from(name, std::move(search));
 }
 
@@ -164,7 +163,7 @@ task<> director_state::restore_from(const std::string& phase, checkpoint_search 
     spdlog::warn("passing over a damaged checkpoint: {}", problem);
     note("checkpoint_damaged", name, state_.counter, problem);
   }
-  checkpointed_ = state_.counter;
+  checkpointed_ = state_;
   const int64_t counter = located.found ? static_cast<int64_t>(state_.counter) : -1;
   co_await cut_records(name, counter);
   if (located.found) {
@@ -199,7 +198,7 @@ task<serve_reply> director_state::serve(serving what, uint64_t counter) {
 
 bool director_state::checkpoint_due(bool last) const {
   const auto every = static_cast<uint64_t>(settings_->job.run.checkpoint_every);
-  return (last || stopping_ || state_.counter % every == 0) && state_.counter != checkpointed_;
+  return (last || stopping_ || state_.counter % every == 0) && state_.counter != checkpointed_.counter;
 }
 
 task<> director_state::checkpoint_if_due(bool last) {
@@ -221,7 +220,7 @@ task<director_state::standstill> director_state::copy_for_checkpoint() {
   const phase_state state = state_;
   const stopwatch watch;
   const auto copied = co_await ask_everyone<snapshot_reply>(self_, checkpointers, snapshot_atom_v, state);
-  checkpointed_ = state.counter;
+  checkpointed_ = state;
   standstill stood{.copy_s = 0, .all_s = watch.seconds()};
   for (const snapshot_reply& one : copied) {
     stood.copy_s = std::max(stood.copy_s, one.seconds);

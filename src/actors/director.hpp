@@ -121,6 +121,7 @@ private:
   task<> update_both(serve_reply batch, shared_statistics policy, shared_statistics critic);
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
   task<> roll_back(std::string reason);
+  task<checkpoint_search> find_sound_checkpoint(std::string reason);
 
   /// A part of the cast on all ranks that have it, by rank: all of them compute, each its own share.
   template <class Handle> std::vector<Handle> everyone(caf::strong_actor_ptr cast::*part) const {
@@ -155,7 +156,7 @@ private:
   side_by_side beside_;
   std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data
   phase_state state_;          ///< of the phase under way
-  uint64_t checkpointed_ = 0;  ///< counter of the last checkpoint ordered
+  phase_state checkpointed_;   ///< of the last checkpoint ordered, or that of the phase's start
   std::optional<error> checkpoint_failure_;
 };
 

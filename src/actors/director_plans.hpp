@@ -4,6 +4,7 @@
 #include "actors/director.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -17,6 +18,9 @@ struct director_state::supervised_plan {
   caf::strong_actor_ptr cast::*trainee;
   caf::strong_actor_ptr cast::*optimizer;
 };
+
+/// For checkpoints: before none in particular.
+inline constexpr uint64_t any_counter = std::numeric_limits<int64_t>::max();
 
 /// Copies every statistic of `from` into `to`.
 inline void merge(statistics& to, const statistics& from) {

@@ -212,19 +212,39 @@ task<statistics> director_state::iterate(uint64_t iteration, metrics_record& lin
   co_return out;
 }
 
+/// Where to go back to. If nothing has been learned since the last checkpoint, that one's own weights diverge, and it would end
+/// in the same place whatever the learning rates: then it is the one before.
+task<director_state::checkpoint_search> director_state::find_sound_checkpoint(std::string reason) {
+  const bool learned = statistic(state_.values, updates_key) != statistic(checkpointed_.values, updates_key);
+  if (!learned && checkpointed_.counter == 0) {
+    throw error(errc::not_finite, "{}. Nothing has been learned yet: no rollback leads anywhere else", reason);
+  }
+  checkpoint_search search = co_await find_checkpoint(learned ? any_counter : checkpointed_.counter);
+  // What came before the first checkpoint is the start. Before a later one there was another, which may have been removed.
+  const bool first = checkpointed_.counter <= static_cast<uint64_t>(settings_->job.run.checkpoint_every);
+  if (!learned && !search.found.found && !first) {
+    throw error(errc::not_finite,
+                "{}. The last checkpoint has these weights already, and run.keep-checkpoints = {} has left none before "
+                "it to roll back to: a new run has to learn more slowly, or keep at least 2",
+                reason, settings_->job.run.keep_checkpoints);
+  }
+  co_return search;
+}
+
 task<> director_state::roll_back(std::string reason) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const double rollbacks = statistic(state_.values, rollbacks_key) + 1;
   if (rollbacks > static_cast<double>(ppo.max_rollbacks)) {
     throw error(errc::not_finite, "{} (after {} rollbacks: ppo.max-rollbacks)", reason, ppo.max_rollbacks);
   }
-  spdlog::warn("rolling back to the last checkpoint: {}", reason);
-  note("note", state_.phase, state_.counter, "rolled back: " + reason);
   co_await await_durable();
+  checkpoint_search to = co_await find_sound_checkpoint(reason);
+  spdlog::warn("rolling back to {}: {}", to.found.found ? to.found.path : "the start", reason);
+  note("note", state_.phase, state_.counter, "rolled back: " + reason);
   // A new cast: there may be no checkpoint yet, so that the models must be those of the start again; and what is left
   // of the rollout that diverged must not reach the next.
   co_await set_stage("ppo");
-  co_await restore("ppo");
+  co_await restore_from("ppo", std::move(to));
   co_await begin_ppo();
   state_.values[rollbacks_key] = rollbacks;  // halves the learning rates, or it would end in the same place
 }

@@ -356,6 +356,74 @@ TEST_F(Director, RollbacksAreLimited) {
   EXPECT_EQ(told("stage").size(), 3U);
 }
 
+/// A KL that is too large, found before anything is learned: by the weights of the last checkpoint.
+class DivergedCheckpoint : public Director {
+protected:
+  void perform_diverging(int64_t keep, std::function<bool(int64_t rollout)> diverges) {
+    job_ = job_of({io::phase::ppo});
+    job_.ppo.iterations = 4;
+    job_.ppo.max_kl = 5;
+    job_.ppo.on_divergence = io::on_divergence::rollback;
+    job_.run.keep_checkpoints = keep;
+    set();
+    cast->hook = [this, diverges, rollout = int64_t{0}](size_t, const std::string& what) mutable {
+      if (what.starts_with("snapshot ppo ")) {
+        const uint64_t counter = std::stoull(what.substr(13));
+        std::erase_if(cast->checkpoints, [&](const located_checkpoint& one) { return one.counter >= counter; });
+        cast->checkpoints.insert(
+            cast->checkpoints.begin(),
+            {.found = true, .path = fmt::format("c{}", counter), .counter = counter, .files = {}, .problem = ""});
+        cast->checkpoints.resize(std::min(cast->checkpoints.size(), static_cast<size_t>(job_.run.keep_checkpoints)));
+      } else if (what.starts_with("restore c")) {
+        cast->restored = states_.at(what.substr(8));
+      } else if (what.starts_with("commit ") && !cast->last_state.phase.empty()) {
+        states_["c" + std::to_string(cast->last_state.counter)] = cast->last_state;
+      } else if (what.starts_with("replay assemble")) {
+        cast->assembled.statistics = {{"kl/per_sequence_nats", diverges(rollout++) ? 5.5 : 1.0}};
+      }
+    };
+    perform(job_);
+  }
+  lines saved(const std::string& beginning) const {
+    lines some;
+    std::copy_if(cast->saved[0].begin(), cast->saved[0].end(), std::back_inserter(some),
+                 [&](const std::string& line) { return line.starts_with(beginning); });
+    return some;
+  }
+
+  io::job job_;
+  std::map<std::string, phase_state> states_;
+};
+
+TEST_F(DivergedCheckpoint, IsPassedOverForTheOneBefore) {
+  perform_diverging(2, [](int64_t rollout) { return rollout == 2; });  // the third, by what the second has taught
+  expect_outcome(outcome::finished);
+  EXPECT_EQ(saved("restore"), (lines{"restore ", "restore c1"}));
+  EXPECT_EQ(told("policy_optimizer step 3"),
+            (lines{"policy_optimizer step 3 at 0.5", "policy_optimizer step 3 at 0.25"}))
+      << "the second iteration is learned again";
+}
+
+TEST_F(DivergedCheckpoint, OfTheFirstIterationLeadsBackToTheStart) {
+  perform_diverging(1, [](int64_t rollout) { return rollout == 1; });
+  expect_outcome(outcome::finished);
+  EXPECT_EQ(saved("restore"), (lines{"restore ", "restore "}));
+  EXPECT_EQ(told("policy_optimizer step 1"),
+            (lines{"policy_optimizer step 1 at 0.5", "policy_optimizer step 1 at 0.25"}));
+}
+
+TEST_F(DivergedCheckpoint, WithNoneBeforeItEndsTheRunWithTheRemedy) {
+  perform_diverging(1, [](int64_t rollout) { return rollout == 2; });
+  expect_outcome(outcome::failed, errc::not_finite, "run.keep-checkpoints = 1 has left none before it");
+  EXPECT_EQ(told("stage").size(), 1U);
+}
+
+TEST_F(DivergedCheckpoint, AtTheStartEndsTheRunAtOnce) {
+  perform_diverging(2, [](int64_t) { return true; });
+  expect_outcome(outcome::failed, errc::not_finite, "no rollback leads anywhere else");
+  EXPECT_EQ(told("stage").size(), 1U);
+}
+
 TEST_F(Director, OtherFailuresAreNotRolledBack) {
   io::job job = job_of({io::phase::ppo});
   job.ppo.on_divergence = io::on_divergence::rollback;

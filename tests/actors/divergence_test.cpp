@@ -131,6 +131,26 @@ TEST(Divergence, RollbacksAreToldAndLimited) {
   EXPECT_EQ(told, 2U) << ledger;
 }
 
+/// With a checkpoint after each iteration, a KL found in a rollout is that of a checkpoint's weights. The rollback goes to the
+/// one before, where half the learning rate leads elsewhere.
+TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
+  const temporary_folder folder;
+  // Without a limit the four iterations have 0, 6, 14 and 17 nats.
+  std::vector<std::string> options = {"--ppo.policy-learning-rate", "1e-3", "--ppo.policy-schedule", "constant"};
+  options.insert(options.end(), {"--ppo.max-kl", "12", "--ppo.on-divergence", "rollback"});
+  const program_result result = run_ppo(folder / "run", options);
+  EXPECT_EQ(result.status, 0) << result.output;
+  const std::string ledger = text_of(folder / "run/ledger.jsonl");
+  const size_t back = ledger.find("rolled back: the KL");
+  ASSERT_NE(back, std::string::npos) << ledger;
+  EXPECT_EQ(ledger.find("rolled back", back + 1), std::string::npos) << "once is enough";
+  EXPECT_NE(ledger.find("restored checkpoints/ppo/iteration-000001", back), std::string::npos) << ledger;
+  EXPECT_TRUE(fs::exists(folder / "run/models/policy"));
+
+  options.insert(options.end(), {"--run.keep-checkpoints", "1"});
+  expect_one_error(run_ppo(folder / "alone", options), "run.keep-checkpoints = 1 has left none before it");
+}
+
 /// An infinite perplexity is a number like another on its way to the supervisor.
 TEST(Divergence, LossBeyondAllMeasureIsRecorded) {
   const temporary_folder folder;

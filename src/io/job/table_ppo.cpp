@@ -74,9 +74,9 @@ static void add_watching(ppo_rows& p) {
   p.add_silent("log-rollouts-every", &ppo_section::log_rollouts_every, "Iterations between two such looks.",
                at_least(1));
   p.add("on-divergence", &ppo_section::on_divergence,
-        "What NaN or a KL over max-kl does: stop the phase, or roll back to the last checkpoint "
-        "with half "
-        "the learning rates. The iteration's experience is kept either way.");
+        "What NaN or a KL over max-kl does: stop the phase, or roll back to the last checkpoint with half the learning "
+        "rates; to the one before, if it is the checkpoint's own weights that diverge. The iteration's experience is "
+        "kept either way.");
   p.add("max-kl", &ppo_section::max_kl,
         "KL to the reference, in nats per sequence, that counts as divergence; 0: only NaN does.", at_least(0));
   p.add("max-rollbacks", &ppo_section::max_rollbacks, "Rollbacks before the phase stops.", between(1, 1000));
