@@ -1,6 +1,7 @@
 #include "engine/optim/paged_arena.hpp"
 
 #include "kernels/base/error.hpp"
+#include "kernels/base/huge_pages.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ paged_arena::paged_arena(int64_t size) : size_(size) {
     throw error(errc::out_of_memory, "cannot map {} bytes", bytes);
   }
   data_ = static_cast<float*>(mapped);
+  prefer_huge_pages(mapped, bytes);
 }
 
 paged_arena::~paged_arena() {
@@ -32,17 +34,23 @@ paged_arena::~paged_arena() {
 }
 
 paged_arena::paged_arena(paged_arena&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+      releases_(std::exchange(other.releases_, false)) {}
 
 paged_arena& paged_arena::operator=(paged_arena&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(releases_, other.releases_);
   return *this;
 }
 
 void paged_arena::release(int64_t first, int64_t last) {
   if (data_ == nullptr || first >= last) {
     return;
+  }
+  if (!releases_) {
+    prefer_small_pages(data_, bytes_of(size_));
+    releases_ = true;
   }
   static const int64_t page_floats = ::sysconf(_SC_PAGESIZE) / static_cast<int64_t>(sizeof(float));
   const int64_t first_page = (first + page_floats - 1) / page_floats * page_floats;

@@ -1,6 +1,7 @@
 /// An arena whose memory comes and goes by the page: a range takes memory when it is first written, and gives it back when
 /// it is released. What was never written, or released, reads as zero. So a gradient can be computed as if there was a
-/// whole arena for it, while only the segments in use are in memory.
+/// whole arena for it, while only the segments in use are in memory. Pages are huge until something is released: a part of
+/// a huge page would not go back.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,7 @@ public:
 private:
   float* data_ = nullptr;
   int64_t size_ = 0;
+  bool releases_ = false;
 };
 
 }  // namespace troupe::engine

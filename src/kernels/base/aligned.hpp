@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/base/error.hpp"
+#include "kernels/base/huge_pages.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -12,15 +13,20 @@
 namespace troupe {
 
 /// `size` values of a trivial type, 64-byte aligned and zeroed; movable, not copyable. The allocation is rounded up
-/// to whole cache lines, so that a full vector load of the last values stays inside.
+/// to whole cache lines, so that a full vector load of the last values stays inside. What is large enough to hold a
+/// huge page begins with one.
 template <class T> class aligned_buffer {
 public:
   aligned_buffer() = default;
   explicit aligned_buffer(int64_t size) : size_(size) {
     const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+    const bool large = bytes >= huge_page_bytes;
+    data_ = static_cast<T*>(std::aligned_alloc(large ? huge_page_bytes : 64, bytes));
     if (data_ == nullptr) {
       throw error(errc::out_of_memory, "cannot allocate {} bytes", bytes);
+    }
+    if (large) {
+      prefer_huge_pages(data_, bytes);
     }
     std::memset(static_cast<void*>(data_), 0, bytes);
   }
