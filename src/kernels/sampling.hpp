@@ -24,7 +24,8 @@ struct sampled_token {
 /// Scratch that a caller keeps between calls.
 struct sampling_scratch {
   std::vector<float> logits;
-  std::vector<int32_t> order;
+  std::vector<int32_t> seen;
+  std::vector<uint64_t> order;
 };
 
 /// Draws by inverse transform from `uniform` in [0, 1): tokens in falling order of probability,

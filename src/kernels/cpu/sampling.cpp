@@ -4,6 +4,7 @@
 #include "kernels/cpu/log_prob.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -14,7 +15,7 @@ namespace {
 /// draw rarely gets past the first few dozen of a vocabulary of fifty thousand.
 class falling_order {
 public:
-  falling_order(std::span<const float> scaled_logits_V, const softmax_statistics& s, std::vector<int32_t>& order)
+  falling_order(std::span<const float> scaled_logits_V, const softmax_statistics& s, std::vector<uint64_t>& order)
       : logits_(scaled_logits_V), statistics_(s), order_(order) {
     order_.clear();
   }
@@ -29,13 +30,21 @@ public:
     return true;
   }
 
-  int32_t token(size_t rank) const { return order_[rank]; }
+  int32_t token(size_t rank) const { return static_cast<int32_t>(order_[rank] & 0xffffffffU); }
 
   double probability(size_t rank) const {
-    return std::exp(static_cast<double>(log_prob_of(logits_.data(), statistics_, order_[rank])));
+    return std::exp(static_cast<double>(log_prob_of(logits_.data(), statistics_, token(rank))));
   }
 
 private:
+  /// Rises as the logit falls, then with the id: whole numbers are sorted far sooner than ids by what they stand for.
+  static uint64_t key_of(float logit, size_t id) {
+    constexpr uint32_t sign = 0x80000000U;
+    const auto bits = std::bit_cast<uint32_t>(logit + 0.0F);  // -0 becomes 0, which it ties with
+    const uint32_t rising = (bits & sign) != 0 ? ~bits : bits | sign;
+    return static_cast<uint64_t>(~rising) << 32 | id;
+  }
+
   bool sort_more() {
     while (sorted_ == order_.size()) {
       if (order_.size() == logits_.size()) {
@@ -44,16 +53,12 @@ private:
       collect_band();
     }
     const size_t piece = std::min(order_.size() - sorted_, std::max<size_t>(64, 3 * sorted_));
-    const auto before = [this](int32_t a, int32_t b) {
-      const float za = logits_[static_cast<size_t>(a)], zb = logits_[static_cast<size_t>(b)];
-      return za != zb ? za > zb : a < b;
-    };
     const auto begin = order_.begin() + static_cast<std::ptrdiff_t>(sorted_);
     const auto end = begin + static_cast<std::ptrdiff_t>(piece);
     if (end != order_.end()) {
-      std::nth_element(begin, end, order_.end(), before);
+      std::nth_element(begin, end, order_.end());
     }
-    std::sort(begin, end, before);
+    std::sort(begin, end);
     sorted_ += piece;
     return true;
   }
@@ -67,14 +72,14 @@ private:
     depth_ *= 2;
     for (size_t v = 0; v < logits_.size(); ++v) {
       if (logits_[v] >= floor_ && logits_[v] < ceiling) {
-        order_.push_back(static_cast<int32_t>(v));
+        order_.push_back(key_of(logits_[v], v));
       }
     }
   }
 
   std::span<const float> logits_;
   softmax_statistics statistics_;
-  std::vector<int32_t>& order_;
+  std::vector<uint64_t>& order_;  ///< keys
   size_t sorted_ = 0;
   float floor_ = std::numeric_limits<float>::infinity();
   float depth_ = 4.0F;
@@ -136,7 +141,7 @@ int32_t draw(falling_order& order, const sampling_settings& s, size_t vocabulary
 void penalise(std::span<const float> logits_V, std::span<const int32_t> context, float penalty,
               sampling_scratch& scratch) {
   scratch.logits.assign(logits_V.begin(), logits_V.end());
-  std::vector<int32_t>& seen = scratch.order;
+  std::vector<int32_t>& seen = scratch.seen;
   seen.assign(context.begin(), context.end());
   std::sort(seen.begin(), seen.end());
   seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
