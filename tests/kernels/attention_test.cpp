@@ -183,6 +183,7 @@ const std::vector<problem> bit_problems = {
     {"Grouped", 9, 3, 64, {0, 150}},
     {"AlibiOddWidth", 2, 2, 33, {0, 150}, true},
     {"OneKeyHead", 7, 1, 24, {0, 150}},
+    {"ManyTiles", 4, 2, 16, {0, 500}},  // of keys, which threads take one after the other in backward
 };
 
 class AttentionBitsTest : public testing::TestWithParam<problem> {

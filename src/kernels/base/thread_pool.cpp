@@ -1,5 +1,7 @@
 #include "kernels/base/thread_pool.hpp"
 
+#include "kernels/base/spin.hpp"
+
 #include <sched.h>
 
 #include <atomic>
@@ -63,7 +65,7 @@ struct thread_pool::state {
       if (generation.load(std::memory_order_acquire) != seen) {
         return;
       }
-      pause(spin);
+      spin_pause(spin);
     }
     std::unique_lock lock(mutex);
     wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
@@ -91,7 +93,7 @@ struct thread_pool::state {
       if (busy.load(std::memory_order_acquire) == 0) {
         return;
       }
-      pause(spin);
+      spin_pause(spin);
     }
     std::unique_lock lock(mutex);
     done.wait(lock, [&] { return busy.load(std::memory_order_acquire) == 0; });
@@ -99,16 +101,6 @@ struct thread_pool::state {
 
   /// About 50 microseconds before sleeping: longer than the gap between two kernels of a decode step.
   static constexpr int spins = 2000;
-
-  static void pause(int spin) {
-    if (spin % 64 == 63) {
-      sched_yield();  // let another program have the core
-    } else {
-#if defined(__x86_64__)
-      __builtin_ia32_pause();
-#endif
-    }
-  }
 };
 
 thread_pool::thread_pool(int threads) : state_(std::make_unique<state>()) {

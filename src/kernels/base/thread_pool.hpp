@@ -19,7 +19,8 @@ public:
 
   int threads() const;
 
-  /// Calls `body(i)` once for each i in [0, n), on any thread, in any order, and returns when all have returned.
+  /// Calls `body(i)` once for each i in [0, n), on any thread, and returns when all have returned. Calls begin in rising
+  /// order, so body(i) may wait for what body(j) does where j < i; never where j > i.
   /// The first exception is rethrown here. Not re-entrant; one caller at a time.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body);
 

@@ -1,7 +1,11 @@
 #include "kernels/base/aligned.hpp"
+#include "kernels/base/spin.hpp"
 #include "kernels/cpu/attention.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
+#include <vector>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention_backward.cpp"
@@ -11,52 +15,79 @@
 #include "kernels/cpu/attention_tile-inl.hpp"
 // clang-format on
 
+#ifndef TROUPE_ATTENTION_BACKWARD_UNITS
+#define TROUPE_ATTENTION_BACKWARD_UNITS
+namespace troupe::kernels {
+
+/// How many of its blocks a tile of keys has folded.
+class tile_progress {
+public:
+  void advance() { done_.fetch_add(1, std::memory_order_release); }
+  void finish() { done_.store(std::numeric_limits<int64_t>::max(), std::memory_order_release); }
+  void wait_for(int64_t blocks) const {
+    for (int spin = 0; done_.load(std::memory_order_acquire) < blocks; spin = (spin + 1) % 64) {
+      spin_pause(spin);
+    }
+  }
+
+private:
+  std::atomic<int64_t> done_{0};
+};
+
+/// Keys [first_key, first_key + 64) of one sequence and one key/value head.
+struct backward_unit {
+  int64_t start = 0, rows = 0;  ///< the sequence's first row in the call, and its rows
+  int64_t kv_head = 0, first_key = 0;
+};
+
+}  // namespace troupe::kernels
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
 
-/// One sequence and one key/value head: with D_i = dout_i . out_i, p from the saved lse, ds = p (dp
-/// - D) scale,
+/// D_i = dout_i . out_i of rows [begin, end) and every head: what the softmax's normalisation takes off each dp.
+void find_deltas(const attention_backward_args& args, int64_t begin, int64_t end, float* delta_NH) {
+  const int64_t heads = args.shape.heads, width = args.shape.head_width;
+  for (int64_t i = begin * heads; i < end * heads; ++i) {
+    delta_NH[i] = math::Dot(math::float_tag(), args.dout_NHK + i * width, args.out_NHK + i * width, width);
+  }
+}
+
+/// A tile of 64 keys: with D_i from find_deltas, p from the saved lse, ds = p (dp - D) scale,
 ///   dp_ij = dout_i . v_j;   dv_j = sum_i p_ij dout_i;   dk_j = sum_i ds_ij q_i;   dq_i = sum_j ds_ij k_j
-/// Tiles of 64 keys from first to last; within a tile the group's heads in order; within a head
-/// blocks of 64 queries from first to last. So each sum has one order, whatever the threads do.
-class backward_unit {
+/// Within a tile the group's heads in order; within a head blocks of 64 queries from first to last. A query's tiles from
+/// first to last: a block waits until the tile before has folded it. So each sum has one order, whatever the threads do.
+class backward_tile {
 public:
-  backward_unit(const attention_backward_args& args, int64_t sequence, int64_t kv_head)
-      : args_(args), shape_(args.shape), width_(shape_.head_width), row_(shape_.row_width()),
-        out_row_(shape_.heads * width_), group_(shape_.heads / shape_.kv_heads), first_head_(kv_head * group_),
-        key_column_((shape_.heads + kv_head) * width_), start_(args.offset_B1[static_cast<size_t>(sequence)]),
-        rows_(args.offset_B1[static_cast<size_t>(sequence) + 1] - start_), keys_K64_(width_ * attention_tile),
-        values_K64_(width_ * attention_tile), p_Q64_(attention_tile * attention_tile),
-        ds_Q64_(attention_tile * attention_tile), delta_(group_ * rows_) {
+  backward_tile(const attention_backward_args& args, const float* delta_NH, const backward_unit& unit)
+      : args_(args), shape_(args.shape), delta_NH_(delta_NH), width_(shape_.head_width), row_(shape_.row_width()),
+        out_row_(shape_.heads * width_), group_(shape_.heads / shape_.kv_heads), first_head_(unit.kv_head * group_),
+        key_column_((shape_.heads + unit.kv_head) * width_), start_(unit.start), rows_(unit.rows),
+        first_(unit.first_key), keys_K64_(width_ * attention_tile), values_K64_(width_ * attention_tile),
+        p_Q64_(attention_tile * attention_tile), ds_Q64_(attention_tile * attention_tile) {
     std::fill(std::begin(ones_), std::end(ones_), 1.0F);
   }
 
-  void run() {
-    find_deltas();
-    for (int64_t first = 0; first < rows_; first += attention_tile) {
-      const int64_t keys = std::min(attention_tile, rows_ - first);
-      const float* key = args_.qkv_NE + (start_ + first) * row_ + key_column_;
-      transpose_tile(key, row_, keys, width_, keys_K64_.data());
-      transpose_tile(key + shape_.kv_heads * width_, row_, keys, width_, values_K64_.data());
-      for (int64_t h = 0; h < group_; ++h) {
-        for (int64_t query = first; query < rows_; query += attention_tile) {
-          fold_block(h, query, first, keys);
+  /// `before`: of the tile before, null for the first.
+  void run(const tile_progress* before, tile_progress& progress) {
+    const int64_t keys = std::min(attention_tile, rows_ - first_);
+    const float* key = args_.qkv_NE + (start_ + first_) * row_ + key_column_;
+    transpose_tile(key, row_, keys, width_, keys_K64_.data());
+    transpose_tile(key + shape_.kv_heads * width_, row_, keys, width_, values_K64_.data());
+    const int64_t blocks = (rows_ - first_ + attention_tile - 1) / attention_tile;
+    for (int64_t h = 0; h < group_; ++h) {
+      for (int64_t block = 0; block < blocks; ++block) {
+        if (before != nullptr) {
+          before->wait_for(h * (blocks + 1) + block + 2);  // it begins one block earlier in every head
         }
+        fold_block(h, first_ + block * attention_tile, first_, keys);
+        progress.advance();
       }
     }
   }
 
 private:
-  /// D of every head and row: what the softmax's normalisation takes off each dp.
-  void find_deltas() {
-    for (int64_t h = 0; h < group_; ++h) {
-      for (int64_t i = 0; i < rows_; ++i) {
-        const int64_t at = (start_ + i) * out_row_ + (first_head_ + h) * width_;
-        delta_[h * rows_ + i] = math::Dot(math::float_tag(), args_.dout_NHK + at, args_.out_NHK + at, width_);
-      }
-    }
-  }
-
   /// p and ds of head h, queries from `query` on, keys from `first` on; then what they add to dq,
   /// dk and dv.
   void fold_block(int64_t h, int64_t query, int64_t first, int64_t keys) {
@@ -131,7 +162,7 @@ private:
       const int64_t query = block.position + r + i;
       const row_scores scores(block, r + i, shape_.scale, first);
       const auto lse = hn::Set(d, args_.lse_NH[(start_ + query) * shape_.heads + first_head_ + h]);
-      const auto delta = hn::Set(d, delta_[h * rows_ + query]);
+      const auto delta = hn::Set(d, delta_NH_[(start_ + query) * shape_.heads + first_head_ + h]);
       const auto scale = hn::Set(d, shape_.scale);
       for (int64_t c = 0; c < columns; c += static_cast<int64_t>(hn::Lanes(d))) {
         const auto p = math::Exp(d, hn::Sub(scores.at(d, p_R64, c), lse));
@@ -146,14 +177,15 @@ private:
 
   const attention_backward_args& args_;
   const attention_shape& shape_;
-  const int64_t width_, row_, out_row_, group_, first_head_, key_column_, start_, rows_;
+  const float* delta_NH_;
+  const int64_t width_, row_, out_row_, group_, first_head_, key_column_, start_, rows_, first_;
   aligned_buffer<float> keys_K64_, values_K64_, p_Q64_, ds_Q64_;
-  aligned_buffer<float> delta_;
   float ones_[product_rows];
 };
 
-void attend_backward(const attention_backward_args& args, int64_t sequence, int64_t kv_head) {
-  backward_unit(args, sequence, kv_head).run();
+void attend_backward(const attention_backward_args& args, const float* delta_NH, const backward_unit& unit,
+                     const tile_progress* before, tile_progress& progress) {
+  backward_tile(args, delta_NH, unit).run(before, progress);
 }
 
 }  // namespace troupe::kernels::HWY_NAMESPACE
@@ -162,13 +194,45 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace troupe::kernels {
 
+HWY_EXPORT(find_deltas);
 HWY_EXPORT(attend_backward);
 
+static constexpr int64_t delta_rows = 64;
+
+/// The tiles of a sequence and head stand one after the other: what a tile waits for is always under way before it.
+static std::vector<backward_unit> units_of(const attention_backward_args& args) {
+  std::vector<backward_unit> units;
+  for (size_t b = 0; b + 1 < args.offset_B1.size(); ++b) {
+    const int64_t start = args.offset_B1[b];
+    const int64_t rows = args.offset_B1[b + 1] - start;
+    for (int64_t kv_head = 0; kv_head < args.shape.kv_heads; ++kv_head) {
+      for (int64_t first = 0; first < rows; first += attention_tile) {
+        units.push_back({start, rows, kv_head, first});
+      }
+    }
+  }
+  return units;
+}
+
 void cpu::attention_backward(context& ctx, const attention_backward_args& args) {
-  const int64_t kv_heads = args.shape.kv_heads;
-  const auto sequences = static_cast<int64_t>(args.offset_B1.size()) - 1;
-  ctx.pool.parallel_for(sequences * kv_heads, [&](int64_t i) {
-    HWY_DYNAMIC_DISPATCH(attend_backward)(args, i / kv_heads, i % kv_heads);
+  const int64_t first = args.offset_B1.front(), last = args.offset_B1.back();
+  aligned_buffer<float> delta_NH(last * args.shape.heads);
+  ctx.pool.parallel_for((last - first + delta_rows - 1) / delta_rows, [&](int64_t i) {
+    const int64_t begin = first + i * delta_rows;
+    HWY_DYNAMIC_DISPATCH(find_deltas)(args, begin, std::min(begin + delta_rows, last), delta_NH.data());
+  });
+  const std::vector<backward_unit> units = units_of(args);
+  std::vector<tile_progress> progress(units.size());
+  ctx.pool.parallel_for(static_cast<int64_t>(units.size()), [&](int64_t i) {
+    const backward_unit& unit = units[static_cast<size_t>(i)];
+    tile_progress& own = progress[static_cast<size_t>(i)];
+    const tile_progress* before = unit.first_key == 0 ? nullptr : &own - 1;
+    try {
+      HWY_DYNAMIC_DISPATCH(attend_backward)(args, delta_NH.data(), unit, before, own);
+    } catch (...) {
+      own.finish();  // the call fails; nobody may wait for this tile
+      throw;
+    }
   });
 }
 

@@ -1,4 +1,5 @@
 #include "kernels/base/error.hpp"
+#include "kernels/base/spin.hpp"
 #include "kernels/base/thread_pool.hpp"
 
 #include <gtest/gtest.h>
@@ -35,6 +36,19 @@ TEST_P(ThreadPoolTest, WritesOfTheBodyAreSeenByTheCaller) {
   for (size_t i = 0; i < values.size(); ++i) {
     ASSERT_EQ(values[i], static_cast<int64_t>(i));
   }
+}
+
+TEST_P(ThreadPoolTest, ABodyMayWaitForALowerIndex) {
+  std::vector<std::atomic<int64_t>> sums(500);
+  pool.parallel_for(static_cast<int64_t>(sums.size()), [&](int64_t i) {
+    const auto at = static_cast<size_t>(i);
+    int64_t before = 0;
+    for (int spin = 0; i > 0 && (before = sums[at - 1].load()) == 0; spin = (spin + 1) % 64) {
+      spin_pause(spin);
+    }
+    sums[at] = before + i + 1;
+  });
+  EXPECT_EQ(sums.back().load(), 500 * 501 / 2);
 }
 
 TEST_P(ThreadPoolTest, AnExceptionReachesTheCallerAndThePoolGoesOn) {
