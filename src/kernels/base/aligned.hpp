@@ -21,14 +21,15 @@ public:
   explicit aligned_buffer(int64_t size) : size_(size) {
     const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
     const bool large = bytes >= huge_page_bytes;
-    data_ = static_cast<T*>(std::aligned_alloc(large ? huge_page_bytes : 64, bytes));
-    if (data_ == nullptr) {
+    void* memory = nullptr;  // aligned_alloc would ask for whole huge pages
+    if (::posix_memalign(&memory, large ? huge_page_bytes : 64, bytes) != 0) {
       throw error(errc::out_of_memory, "cannot allocate {} bytes", bytes);
     }
     if (large) {
-      prefer_huge_pages(data_, bytes);
+      prefer_huge_pages(memory, bytes);
     }
-    std::memset(static_cast<void*>(data_), 0, bytes);
+    std::memset(memory, 0, bytes);
+    data_ = static_cast<T*>(memory);
   }
   aligned_buffer(aligned_buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
