@@ -49,6 +49,9 @@ struct row_block {
   int64_t position_of(int64_t row) const { return position + row * position_step; }
 };
 
+/// The lanes' numbers: Highway's Iota counts them anew, one by one, at each call.
+HWY_ALIGN inline constexpr float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
 /// Turns one row's dot products into its scores.
 class row_scores {
 public:
@@ -58,7 +61,7 @@ public:
 
   /// Scores of the keys from `column` of the tile on; -inf past the row's own position.
   template <class D> HWY_INLINE hn::Vec<D> at(D d, const float* dots, int64_t column) const {
-    const auto distance = hn::Iota(d, static_cast<float>(first_ + column));  // j - i
+    const auto distance = hn::Add(hn::Load(d, lane_numbers), hn::Set(d, static_cast<float>(first_ + column)));  // j - i
     auto score = hn::Mul(hn::LoadU(d, dots + column), hn::Set(d, scale_));
     if (alibi_) {
       score = hn::MulAdd(hn::Set(d, slope_), distance, score);

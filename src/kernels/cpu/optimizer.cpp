@@ -55,26 +55,22 @@ void adamw(float* weight, float* first, float* second, const float* gradient, in
 /// One block: lane i % 16 sums the squares of its elements in double. A float's square is exact in
 /// double, so fused or not is the same.
 double block_sum_of_squares(const float* x, int64_t count) {
-  const hn::CappedTag<double, 8> d;
-  const hn::Rebind<float, decltype(d)> narrow;
+  using tag = hn::CappedTag<double, 8>;
+  const tag d;
+  const hn::Rebind<float, tag> narrow;
   constexpr int64_t lanes = hn::MaxLanes(d);
-  constexpr int64_t parts = 16 / lanes;
-  hn::Vec<decltype(d)> sums[parts];
-  for (auto& sum : sums) {
+  math::virtual_lanes<tag> sums;
+  for (auto& sum : sums.part) {
     sum = hn::Zero(d);
   }
   for (int64_t i = 0; i < count; i += 16) {
-    for (int64_t p = 0; p < parts; ++p) {
-      const int64_t first = i + p * lanes;
+    for (size_t p = 0; p < sums.parts; ++p) {
+      const int64_t first = i + static_cast<int64_t>(p) * lanes;
       const auto values = hn::PromoteTo(d, math::PartialLoad(narrow, x + std::min(first, count), count - first));
-      sums[p] = hn::MulAdd(values, values, sums[p]);
+      sums.part[p] = hn::MulAdd(values, values, sums.part[p]);
     }
   }
-  HWY_ALIGN double joined[16];
-  for (int64_t p = 0; p < parts; ++p) {
-    hn::Store(sums[p], d, joined + p * lanes);
-  }
-  return math::JoinSixteen(joined, [](double a, double b) { return a + b; });
+  return math::SumLanes(d, sums);
 }
 
 void average(float* average, const float* values, int64_t count, float decay, float rest) {

@@ -41,8 +41,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 using tag = troupe::HWY_NAMESPACE::float_tag;
 using vector = hn::Vec<tag>;
 
-// Accumulators, one row of B and one broadcast must fit the registers: 32 with AVX-512, 16 without.
-inline constexpr int wide = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+/// What is left of six rows, or the heads that share a key when one token is decoded.
+inline constexpr int few_rows = 3;
+
+/// Vectors of a row that are summed at once. Accumulators, one row of B and one broadcast must fit the registers (32 with
+/// AVX-512, 16 without), and eight accumulators or more are wanted, since a chain waits four cycles for each of its sums.
+constexpr int vectors_of(int rows) { return HWY_TARGET <= HWY_AVX3 || rows <= few_rows ? 4 : 2; }
 
 template <bool partial> HWY_INLINE vector load(tag d, const float* from, int64_t count) {
   if constexpr (!partial) {
@@ -107,6 +111,7 @@ HWY_NOINLINE void block(const tile_product_args& p, int64_t row, int64_t column,
 }
 
 template <int rows> HWY_INLINE void all_columns(const tile_product_args& p, int64_t row) {
+  constexpr int wide = vectors_of(rows);
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(tag()));
   int64_t column = 0;
   for (; column + wide * lanes <= p.columns; column += wide * lanes) {
@@ -127,8 +132,8 @@ inline void tile_product(const tile_product_args& p) {
   for (; row + product_rows <= p.rows; row += product_rows) {
     tile_detail::all_columns<product_rows>(p, row);
   }
-  for (; row + 3 <= p.rows; row += 3) {
-    tile_detail::all_columns<3>(p, row);
+  for (; row + tile_detail::few_rows <= p.rows; row += tile_detail::few_rows) {
+    tile_detail::all_columns<tile_detail::few_rows>(p, row);
   }
   for (; row < p.rows; ++row) {
     tile_detail::all_columns<1>(p, row);

@@ -183,6 +183,7 @@ template <class D, class Step> HWY_INLINE virtual_lanes<D> FoldLanes(D d, int64_
   }
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
+#pragma GCC unroll 16
     for (size_t p = 0; p < acc.parts; ++p) {
       acc.part[p] = step(acc.part[p], i + static_cast<int64_t>(p) * width, width);
     }
@@ -193,30 +194,33 @@ template <class D, class Step> HWY_INLINE virtual_lanes<D> FoldLanes(D d, int64_
   return acc;
 }
 
-/// Joins sixteen values by a fixed tree: 8 pairs at distance 8, then 4 at distance 4, 2 and 1.
-template <class T, class Join> HWY_INLINE T JoinSixteen(T* lanes, Join join) {
-  for (int half = 8; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) {
-      lanes[i] = join(lanes[i], lanes[i + half]);
-    }
+/// The lanes of one vector, joined at half their number of lanes' distance, then a quarter, and so on.
+template <class D, class Join> HWY_INLINE hn::TFromD<D> JoinVector(D /*d*/, hn::Vec<D> v, [[maybe_unused]] Join join) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(D()) > 1) {
+    const hn::Half<D> half;
+    return JoinVector(half, join(hn::LowerHalf(half, v), hn::UpperHalf(half, v)), join);
   }
-  return lanes[0];
+#endif
+  return hn::GetLane(v);
 }
 
-template <class D, class Join> HWY_INLINE float JoinLanes(D d, const virtual_lanes<D>& acc, Join join) {
-  HWY_ALIGN float lanes[16];
-  for (size_t p = 0; p < acc.parts; ++p) {
-    hn::Store(acc.part[p], d, lanes + p * hn::MaxLanes(d));
+/// Joins the sixteen lanes by a fixed tree: 8 pairs at distance 8, then 4 at distance 4, 2 and 1.
+template <class D, class Join> HWY_INLINE hn::TFromD<D> JoinLanes(D d, virtual_lanes<D> acc, Join join) {
+  for (size_t half = acc.parts / 2; half > 0; half /= 2) {
+    for (size_t p = 0; p < half; ++p) {
+      acc.part[p] = join(acc.part[p], acc.part[p + half]);
+    }
   }
-  return JoinSixteen(lanes, join);
+  return JoinVector(d, acc.part[0], join);
 }
 
 /// The sum, or the maximum, of the sixteen lanes.
-template <class D> HWY_INLINE float SumLanes(D d, const virtual_lanes<D>& acc) {
-  return JoinLanes(d, acc, [](float a, float b) { return a + b; });
+template <class D> HWY_INLINE hn::TFromD<D> SumLanes(D d, const virtual_lanes<D>& acc) {
+  return JoinLanes(d, acc, [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); });
 }
-template <class D> HWY_INLINE float MaxLanesOf(D d, const virtual_lanes<D>& acc) {
-  return JoinLanes(d, acc, [](float a, float b) { return a > b ? a : b; });
+template <class D> HWY_INLINE hn::TFromD<D> MaxLanesOf(D d, const virtual_lanes<D>& acc) {
+  return JoinLanes(d, acc, [](auto a, auto b) HWY_ATTR { return hn::Max(a, b); });
 }
 
 /// sum_i x_i y_i, one fused chain in each of the 16 virtual lanes.
