@@ -122,6 +122,12 @@ uint16_t publish(const caf::actor& supervisor, const std::string& address) {
   return front->port();
 }
 
+last_word::last_word(const caf::actor& of) : self_(of.home_system()) { self_->monitor(of); }
+
+void last_word::wait() {
+  self_->receive([](const caf::down_msg&) {});
+}
+
 /// One attempt to connect. The manager itself waits for ever for a peer that accepts and says nothing.
 static caf::expected<caf::actor> try_connect(caf::actor_system& system, const std::string& host, uint16_t port,
                                              std::chrono::milliseconds patience) {

@@ -31,6 +31,19 @@ public:
 /// Errors  io_failure.
 uint16_t publish(const caf::actor& supervisor, const std::string& address);
 
+/// Hears that an actor has ended after everybody else has: to be made before the actor is published, and waited for before its
+/// system is taken down. For CAF counts an actor as ended before it has told those who watch it (the last to ask is the first to
+/// be told). If the network's thread is stopped in between, the word to a watcher on the network stays in that thread's queue;
+/// it keeps the actor in memory, a detached actor's thread waits for that to be freed, and the system for the thread: for ever.
+class last_word {
+public:
+  explicit last_word(const caf::actor& of);
+  void wait();
+
+private:
+  caf::scoped_actor self_;
+};
+
 /// Connects, trying again until `patience` is over. Errors  lost_peer.
 caf::actor connect(caf::actor_system& system, const std::string& host, uint16_t port,
                    std::chrono::milliseconds patience);

@@ -97,7 +97,7 @@ void run_guard(const guard_settings& settings) {
   while (requeue_unless_host_answers(settings, *given) && reached) {
     reached = watch_supervisor(system, settings, patience_with_script);
   }
-  std::_Exit(0);  // taking down the actor system may wait for ever (worker.cpp)
+  std::_Exit(0);  // nothing is to be kept
 }
 
 }  // namespace troupe::actors

@@ -113,6 +113,7 @@ run_result run_job(const run_settings& settings) {
           .guard = [lines] { return lines->guard(); },
           .metrics = on_metrics,
           .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
+  last_word supervisors(caf::actor_cast<caf::actor>(on_duty));
   lines->port = publish(caf::actor_cast<caf::actor>(on_duty), address);
   caf::anon_send(on_duty, run_atom_v);
 
@@ -121,6 +122,7 @@ run_result run_job(const run_settings& settings) {
       caf::anon_send(on_duty, stop_atom_v, int32_t{number});
     }
   }
+  supervisors.wait();
   caf::anon_send_exit(on_metrics, caf::exit_reason::user_shutdown);
   return result.get();
 }

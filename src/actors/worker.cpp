@@ -178,8 +178,8 @@ void run_worker(const worker_settings& settings) {
     log_peak();
   }
   spdlog::default_logger()->flush();
-  // Everything that was to be kept is on disk. Taking down the actor system has been seen to wait for ever, about once in
-  // seventy ends: the supervisor would then kill this process only after recovery.stop-deadline-s.
+  // Everything that was to be kept is on disk. Taking down the actor system could wait for ever for an actor that the
+  // supervisor watches (last_word, control_channel.hpp), and there are many: the process just ends.
   std::_Exit(exit_dismissed);
 }
 

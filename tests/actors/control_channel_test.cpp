@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <thread>
+
 namespace troupe::actors {
 
 namespace {
@@ -72,6 +74,22 @@ TEST_F(ControlChannel, DropsGarbageUnharmed) {
     ::close(s);
   }
   EXPECT_EQ(ask_as(folder / "control"), 42);
+}
+
+/// Without last_word the system waits for ever: the actor is still busy telling of its end when the network's thread stops.
+TEST_F(ControlChannel, ClosesThoughAWatchedActorIsSlowToTellOfItsEnd) {
+  control_config other(folder / "control");
+  caf::actor_system peer(other);
+  caf::actor_system own(*config);
+  const caf::actor slow = own.spawn<caf::detached>(
+      [](caf::event_based_actor*) { return caf::behavior{[](serve_atom, int64_t x) { return x + 1; }}; });
+  last_word word(slow);
+  const caf::actor reached = connect(peer, "127.0.0.1", publish(slow, "127.0.0.1"), 5s);
+  caf::scoped_actor self(peer);
+  self->request(reached, 5s, serve_atom_v, int64_t{41}).receive([](int64_t) {}, [](const caf::error&) {});
+  slow->attach_functor([] { std::this_thread::sleep_for(500ms); });  // told before the peer, which asked earlier
+  caf::anon_send_exit(slow, caf::exit_reason::user_shutdown);
+  word.wait();
 }
 
 TEST_F(ControlChannel, KeyIsReadableByItsUserAlone) {
