@@ -35,6 +35,8 @@ void attempt::condemn(const std::string& reason, clock::time_point now) {
   }
 }
 
+void attempt::note_end(int wait_status) { failure_ += fmt::format(" ({})", describe_exit(wait_status)); }
+
 void attempt::hasten_end(const io::recovery_section& limits, clock::time_point now) {
   const double patience_s = condemned() ? patience_with_launcher_s : limits.stop_deadline_s;
   if (launcher_ && seconds(now - ending_since_) > patience_s) {

@@ -52,6 +52,8 @@ public:
   void condemn(const std::string& reason, clock::time_point now);
   bool condemned() const { return !failure_.empty(); }
   const std::string& failure() const { return failure_; }  ///< empty: not condemned
+  /// How the ranks of a condemned attempt ended: a lost connection alone does not say what became of the other side.
+  void note_end(int wait_status);
 
   /// Only the launcher's end is missing.
   bool ending() const { return condemned() || result_.has_value(); }

@@ -3,6 +3,7 @@
 #include "actors/guarded.hpp"
 #include "actors/stopwatch.hpp"
 
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -220,7 +221,11 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   if (command.best.counter >= 0) {
     best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
   }
-  io::prune_checkpoints(root, settings_->phase, settings_->keep, best);
+  try {
+    io::prune_checkpoints(root, settings_->phase, settings_->keep, best);
+  } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
+    spdlog::warn("{}", failure.what());
+  }
   report.seconds += watch.seconds();
   return report;
 }

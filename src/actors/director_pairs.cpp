@@ -34,6 +34,7 @@ task<> director_state::pairs() {
                        statistic(made.statistics, "pairs/samples")));
       co_await record(std::move(line));
       co_await ask<bool>(self_, replays.front(), save_atom_v, part);  // rank 0, as all files
+      note("checkpoint", "pairs", state_.counter, "the pairs of this iteration are on disk");
     } catch (const stop_requested&) {
       break;  // in the middle of a rollout: it is done again, to the same tokens
     }

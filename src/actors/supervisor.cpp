@@ -185,14 +185,23 @@ void supervisor_state::note_event(const std::string& kind, const std::string& ph
   const io::ledger_kind noted = history_->note(kind, phase, counter, text);
   if (noted == io::ledger_kind::checkpoint || noted == io::ledger_kind::phase_finished) {
     restarts_->note_progress();
+    node_failed_ = false;
   }
+}
+
+/// A lost rank is another attempt's concern. So may be a file or memory that a node could not have, but not twice without a new
+/// checkpoint: then it is the job's own failure.
+bool supervisor_state::may_pass(const attempt_result& failed) {
+  const auto code = static_cast<errc>(failed.code);
+  const bool of_a_node = code == errc::io_failure || code == errc::out_of_memory;
+  return code == errc::lost_peer || (of_a_node && !std::exchange(node_failed_, true));
 }
 
 void supervisor_state::note_result(const attempt_result& result) {
   if (!attempt_ || attempt_->condemned()) {
     return;  // condemned meanwhile: what the plan says of a dead worker is only an echo
   }
-  if (result.outcome == outcome::failed && result.code == static_cast<int32_t>(errc::lost_peer)) {
+  if (result.outcome == outcome::failed && may_pass(result)) {
     condemn({.reason = result.text});
     return;
   }
@@ -220,7 +229,9 @@ void supervisor_state::note_exit(uint64_t number, int32_t wait_status) {
     finish({result->outcome, result->text});
     return;
   }
-  if (!attempt_->condemned()) {
+  if (attempt_->condemned()) {
+    attempt_->note_end(wait_status);
+  } else {
     condemn(attempt_->untimely_end(wait_status));
   }
   follow_failure();

@@ -93,6 +93,7 @@ private:
   void note_beat(const beat& sign);
   void note_exit(uint64_t number, int32_t wait_status);
   void note_result(const attempt_result& result);
+  bool may_pass(const attempt_result& failed);
   void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
   void note_lost_connection(const caf::down_msg& down);
   void request_stop(int32_t signal);
@@ -115,6 +116,7 @@ private:
   director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
   clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none
   clock::time_point last_look_;
+  bool node_failed_ = false;  ///< since the last checkpoint, and was tried again (may_pass)
   int32_t stop_signal_ = 0;
   bool over_ = false;
 };

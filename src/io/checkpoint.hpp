@@ -94,6 +94,7 @@ struct damaged_file {
 };
 
 /// The same for every `step`-th file from `first` on, so that ranks can share the work: the first file with a problem.
+/// Errors  io_failure: a file cannot be read here, which does not say that it is damaged.
 std::optional<damaged_file> find_damage(const std::filesystem::path& folder, std::span<const checkpoint_file> files,
                                         int64_t first, int64_t step);
 
@@ -159,6 +160,7 @@ struct checkpoint_candidate {
 };
 
 /// The newest one before `counter`. An unfinished one (without manifest) is no problem, but absent.
+/// Errors  io_failure: cannot be read, which does not say that it is damaged or absent.
 std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::path& checkpoints_root,
                                                       const std::string& phase,
                                                       int64_t counter = std::numeric_limits<int64_t>::max());

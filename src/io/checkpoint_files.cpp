@@ -57,7 +57,8 @@ void check_size(const fs::path& folder, const checkpoint_file& entry) {
   std::error_code failure;
   const auto size = static_cast<int64_t>(fs::file_size(path, failure));
   if (failure) {
-    throw error(errc::not_found, "cannot read {}: {}", path.string(), failure.message());
+    const bool missing = failure == std::errc::no_such_file_or_directory;
+    throw error(missing ? errc::not_found : errc::io_failure, "cannot read {}: {}", path.string(), failure.message());
   }
   if (size != entry.bytes) {
     throw error(errc::bad_file, "{} has {} bytes, its manifest says {}: the file is damaged", path.string(), size,
@@ -106,6 +107,12 @@ void verify_checkpoint(const fs::path& folder, const checkpoint_manifest& manife
   }
 }
 
+bool is_damage(const fs::path& folder, const error& failure) {
+  std::error_code ignored;
+  return failure.code() == errc::bad_file ||
+         (failure.code() == errc::not_found && fs::exists(folder / manifest_name, ignored));
+}
+
 std::optional<damaged_file> find_damage(const fs::path& folder, std::span<const checkpoint_file> files, int64_t first,
                                         int64_t step) {
   const auto failures = check_files(folder, files, static_cast<size_t>(first), static_cast<size_t>(step));
@@ -114,6 +121,10 @@ std::optional<damaged_file> find_damage(const fs::path& folder, std::span<const 
       try {
         std::rethrow_exception(failures[i]);
       } catch (const error& failure) {
+        if (!is_damage(folder, failure)) {
+          throw error(errc::io_failure, "{}; nothing says that the file is damaged: is the file system there?",
+                      failure.what());
+        }
         return damaged_file{.index = static_cast<int64_t>(i), .problem = failure.what()};
       }
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "io/checkpoint.hpp"
+#include "kernels/base/error.hpp"
 
 #include <filesystem>
 #include <string>
@@ -17,11 +18,15 @@ inline constexpr const char* manifest_name = "manifest.json";
 /// Errors  not_found, io_failure.
 checkpoint_file measure_file(const std::filesystem::path& folder, const std::string& name);
 
-/// Errors  not_found, bad_file: the size differs from the entry's.
+/// Errors  not_found, io_failure, bad_file: the size differs from the entry's.
 void check_size(const std::filesystem::path& folder, const checkpoint_file& entry);
 
 /// check_size, and the digest.
 void check_file(const std::filesystem::path& folder, const checkpoint_file& entry);
+
+/// Whether an error met in reading a checkpoint says that it is damaged: wrong contents, or a file missing beside a manifest that
+/// is there. All else (a read that fails, a file system that is not mounted here) says nothing of it, and nobody may remove it.
+bool is_damage(const std::filesystem::path& folder, const error& failure);
 
 /// Attributes of a rank's data sets: the shape of the whole array and the flat range that is here.
 inline constexpr const char* global_shape_attribute = "global_shape";

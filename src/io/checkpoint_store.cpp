@@ -39,11 +39,16 @@ std::optional<candidate> parse_name(const fs::path& folder) {
   return result;
 }
 
-/// Folders of a phase that are named like checkpoints, by counter, ascending.
+/// Folders of a phase that are named like checkpoints, by counter, ascending. None where the phase has no folder.
+/// Errors  io_failure: what cannot be read must not be taken for what is not there.
 std::vector<candidate> candidates(const fs::path& root, const std::string& phase) {
   std::vector<candidate> found;
   std::error_code failure;
-  for (const fs::directory_entry& entry : fs::directory_iterator(root / phase, failure)) {
+  const fs::directory_iterator entries(root / phase, failure);
+  if (failure && failure != std::errc::no_such_file_or_directory) {
+    throw error(errc::io_failure, "cannot list {}: {}", (root / phase).string(), failure.message());
+  }
+  for (const fs::directory_entry& entry : entries) {
     if (std::optional<candidate> one = parse_name(entry.path()); one && entry.is_directory()) {
       found.push_back(std::move(*one));
     }
@@ -134,6 +139,9 @@ std::optional<checkpoint_candidate> newest_checkpoint(const fs::path& checkpoint
   try {
     found.files = checked_manifest(*newest, phase).files;
   } catch (const error& failure) {
+    if (!is_damage(newest->folder, failure)) {
+      throw;
+    }
     found.problem = failure.what();
   }
   return found;

@@ -156,6 +156,8 @@ TEST_F(Attempt, OnceCondemnedItsLauncherIsEndedGently) {
   EXPECT_TRUE(one.ending());
   EXPECT_EQ(one.failure(), "no sign of life");
   EXPECT_EQ(signal_at_the_end(), SIGTERM) << "which kills its ranks first";
+  one.note_end(SIGKILL);
+  EXPECT_EQ(one.failure(), "no sign of life (killed by signal 9 (Killed))");
 }
 
 TEST_F(Attempt, ALauncherThatWaitsForADeadNodeIsKilledASecondLater) {

@@ -284,6 +284,36 @@ TEST(CheckpointTest, DamageIsFoundByWhoHasTheFileInItsShare) {
   EXPECT_FALSE(newest_checkpoint(root.path(), "ppo", 20));
 }
 
+/// Else a node with a stale mount would have good checkpoints removed.
+TEST(Checkpoint, WhatCannotBeReadIsNotTakenForDamaged) {
+  const temporary_folder root;
+  const fs::path folder = write_small(root.path(), 20);
+  const auto files = newest_checkpoint(root.path(), "ppo")->files;
+  const auto code_of = [](const auto& read) {
+    try {
+      read();
+    } catch (const error& failure) {
+      return std::optional(failure.code());
+    }
+    return std::optional<errc>();
+  };
+  const fs::path elsewhere = root / "elsewhere";
+  fs::rename(folder, elsewhere);  // as on a node that does not have the file system
+  EXPECT_EQ(code_of([&] { find_damage(folder, files, 0, 1); }), errc::io_failure);
+  fs::rename(elsewhere, folder);
+
+  fs::rename(folder / "rank-00000.h5", elsewhere);
+  EXPECT_TRUE(find_damage(folder, files, 0, 1)) << "lost beside its manifest";
+  EXPECT_FALSE(newest_checkpoint(root.path(), "ppo")->problem.empty());
+  fs::create_directory(folder / "rank-00000.h5");  // reading it fails
+  EXPECT_EQ(code_of([&] { find_damage(folder, files, 0, 1); }), errc::io_failure);
+  EXPECT_EQ(code_of([&] { newest_checkpoint(root.path(), "ppo"); }), errc::io_failure);
+
+  std::ofstream(root / "sft") << "not a folder";
+  EXPECT_EQ(code_of([&] { newest_checkpoint(root.path(), "sft"); }), errc::io_failure);
+  EXPECT_EQ(code_of([&] { remove_checkpoints_after(root.path(), "sft", -1); }), errc::io_failure);
+}
+
 TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
   // Each commit_check, and each state between the calls, is a moment at which a process may die.
   const temporary_folder root;
