@@ -64,9 +64,10 @@ fuzz: packages
 	cmake --build build/fuzz --target fuzzers
 	tests/fuzz/run.sh build/fuzz $(SECONDS)
 
+# Kernels. Whole models: build/release/tests/bench/whole_model MODEL train|score|gen|ppo (docs/performance.md).
 bench: packages
 	cmake --preset release
-	cmake --build build/release --target troupe_bench troupe
+	cmake --build build/release --target troupe_bench whole_model troupe
 	build/release/tests/bench/troupe_bench
 
 format:
