@@ -55,7 +55,7 @@ loaded_examples load_examples(const eval_options& options, const actors::model& 
       fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
                   "phases = {}\n",
                   pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
-  io::job job = io::parse_job(text, {.name = "the options of eval"});
+  io::job job = from_user([&] { return io::parse_job(text, {.name = "the options of eval"}); });
   const int64_t positions = m.net.description().max_positions;
   job.length = {.max_prompt_tokens = positions,
                 .max_tokens = options.max_tokens > 0 ? std::min(options.max_tokens, positions) : positions};
@@ -184,7 +184,7 @@ int eval_command(int argc, char** argv) {
     return exit_ok;
   }
   if (chosen.loss != "answers" && chosen.loss != "all") {
-    throw error(errc::bad_argument, "--loss is \"{}\": it is answers or all", chosen.loss);
+    throw usage_error("--loss is \"{}\": it is answers or all", chosen.loss);
   }
   thread_pool pool(chosen.threads);
   context ctx{pool};
