@@ -1,7 +1,5 @@
 #include "jobs/arguments.hpp"
 
-#include "kernels/base/error.hpp"
-
 #include <iostream>
 
 namespace troupe {
@@ -28,14 +26,14 @@ bool parse_arguments(int argc, char** argv, std::string_view usage, const po::op
     }
     po::notify(values);
   } catch (const po::error& failure) {
-    throw error(errc::bad_argument, "{} (see troupe {} --help)", failure.what(), argv[0]);
+    throw usage_error("{} (see troupe {} --help)", failure.what(), argv[0]);
   }
   return true;
 }
 
 std::string required_argument(const po::variables_map& values, const std::string& name) {
   if (!values.contains(name)) {
-    throw error(errc::bad_argument, "{} is missing (see --help)", name);
+    throw usage_error("{} is missing (see --help)", name);
   }
   return values[name].as<std::string>();
 }

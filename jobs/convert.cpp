@@ -59,7 +59,7 @@ int convert_command(int argc, char** argv) {
   }
   const std::string source = required_argument(values, "SOURCE");
   const std::string target = required_argument(values, "TARGET");
-  const dtype wanted = io::parse_float_type(type);
+  const dtype wanted = from_user([&] { return io::parse_float_type(type); });
   const bool checkpoint = actors::is_checkpoint(source);
   if (!name.empty() && !checkpoint) {
     throw error(errc::bad_argument, "--model {}: {} is no checkpoint, and holds one model", name, source);

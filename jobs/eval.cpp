@@ -31,8 +31,9 @@ constexpr const char* usage =
     "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % "
     "interval\n"
     "over records (null for one record); for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % "
-    "interval, `margin`,\n"
-    "`chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer answer the better one.\n"
+    "interval, `margin`\n"
+    "with its 95 % interval, `chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer "
+    "answer the better one.\n"
     "A language model with v_head.safetensors beside it is judged by the head that the format asks for.\n"
     "`n` is the number of records used, `left_out` how many were not.\n";
 
@@ -55,7 +56,7 @@ loaded_examples load_examples(const eval_options& options, const actors::model& 
       fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
                   "phases = {}\n",
                   pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
-  io::job job = io::parse_job(text, {.name = "the options of eval"});
+  io::job job = from_user([&] { return io::parse_job(text, {.name = "the options of eval"}); });
   const int64_t positions = m.net.description().max_positions;
   job.length = {.max_prompt_tokens = positions,
                 .max_tokens = options.max_tokens > 0 ? std::min(options.max_tokens, positions) : positions};
@@ -125,13 +126,27 @@ io::json_line perplexity(context& ctx, const actors::model& m, const std::vector
   return out;
 }
 
+/// Of the mean of differences between records; null for one, which says nothing of how they differ.
+io::json_line mean_interval(const std::vector<double>& values, double mean) {
+  if (values.size() < 2) {
+    return nullptr;
+  }
+  double squares = 0;
+  for (const double value : values) {
+    squares += (value - mean) * (value - mean);
+  }
+  const auto n = static_cast<double>(values.size());
+  const double half = normal_95 * std::sqrt(squares / (n - 1) / n);
+  return {mean - half, mean + half};
+}
+
 /// Source  Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
 io::json_line wilson_interval(double right, double n) {
   const double p = right / n;
   const double z2 = normal_95 * normal_95;
   const double centre = (p + z2 / (2 * n)) / (1 + z2 / n);
   const double half = normal_95 / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
-  return {centre - half, centre + half};
+  return {std::max(0.0, centre - half), std::min(1.0, centre + half)};  // rounding could lead beyond
 }
 
 io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<io::example>& examples) {
@@ -139,6 +154,7 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
   double longer_wins = 0;
   double chosen = 0;
   double rejected = 0;
+  std::vector<double> margins;
   for (const io::example& one : examples) {
     engine::packed_batch batch;
     batch.add(one.prompt, one.chosen, 1);
@@ -147,6 +163,7 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
     right += scores[0] > scores[1] ? 1 : 0;
     chosen += static_cast<double>(scores[0]);
     rejected += static_cast<double>(scores[1]);
+    margins.push_back(static_cast<double>(scores[0]) - static_cast<double>(scores[1]));
     const auto difference = static_cast<int64_t>(one.chosen.size()) - static_cast<int64_t>(one.rejected.size());
     longer_wins += difference > 0 ? 1 : difference == 0 ? 0.5 : 0;
   }
@@ -154,7 +171,9 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
   io::json_line out;
   out["accuracy"] = right / n;
   out["accuracy_interval"] = wilson_interval(right, n);
-  out["margin"] = (chosen - rejected) / n;
+  const double margin = (chosen - rejected) / n;
+  out["margin"] = margin;
+  out["margin_interval"] = mean_interval(margins, margin);
   out["chosen_mean"] = chosen / n;
   out["rejected_mean"] = rejected / n;
   out["longer_wins"] = longer_wins / n;
@@ -184,7 +203,7 @@ int eval_command(int argc, char** argv) {
     return exit_ok;
   }
   if (chosen.loss != "answers" && chosen.loss != "all") {
-    throw error(errc::bad_argument, "--loss is \"{}\": it is answers or all", chosen.loss);
+    throw usage_error("--loss is \"{}\": it is answers or all", chosen.loss);
   }
   thread_pool pool(chosen.threads);
   context ctx{pool};

@@ -112,7 +112,7 @@ int generate_command(int argc, char** argv) {
   check_sampling_options(sampling);
   constexpr int64_t most_samples = 4096;
   if (samples < 1 || samples > most_samples) {
-    throw error(errc::bad_argument, "--n is {}: it must lie between 1 and {}", samples, most_samples);
+    throw usage_error("--n is {}: it must lie between 1 and {}", samples, most_samples);
   }
   generate_filter filter(required_argument(values, "DIR"), sampling, samples, ignore_eos);
   return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));

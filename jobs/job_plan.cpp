@@ -217,14 +217,22 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   return plan;
 }
 
-/// Files of all iterations that are kept: five floats and an id per answer token, an id per prompt token, and the text.
+/// Evaluations of a ppo phase: before it, every few iterations, and at its end.
+int64_t evaluations_of(const io::ppo_section& ppo) {
+  const int64_t every = ppo.evaluate_every > 0 ? ppo.evaluate_every : ppo.iterations;
+  return 1 + (ppo.iterations + every - 1) / every;
+}
+
+/// Files of rollouts that are kept and of all evaluations: five floats and an id per answer token, an id per prompt
+/// token, and the text.
 int64_t experience_bytes(const io::job& job, int64_t sequences, int64_t length) {
   const int64_t answer = std::min(job.generation.max_new_tokens, length);
   int64_t sequence = 24 * answer + 4 * (length - answer);
   sequence += job.experience.text ? text_bytes_per_token * length : 0;
-  const int64_t files =
+  const int64_t rollouts =
       job.experience.keep > 0 ? std::min(job.experience.keep, job.ppo.iterations) : job.ppo.iterations;
-  return files * sequences * sequence;
+  const int64_t held_out = job.evaluation.prompts * job.evaluation.samples_per_prompt;
+  return (rollouts * sequences + evaluations_of(job.ppo) * held_out) * sequence;
 }
 
 /// The ppo phase: which rank holds what, and what it does.
@@ -245,6 +253,7 @@ private:
   void add_frozen(held& memory, const std::string& name, const eng::model_description& model,
                   const io::rank_list& on) const;
   double flops() const;
+  double mixture_flops() const;
 
   const io::job& job_;
   const cast_of_models& models_;
@@ -346,17 +355,32 @@ std::vector<rank_plan> ppo_plan::ranks() const {
   return plans;
 }
 
+/// Forward and backward passes cost three forward ones, and one more where activations are computed anew.
+double training_passes(const io::job& job) { return job.run.activation_checkpointing ? 4 : 3; }
+
+/// What the policy learns of sft data beside the rollout, in each update of an iteration.
+double ppo_plan::mixture_flops() const {
+  const io::ppo_section& ppo = job_.ppo;
+  if (ppo.ptx_coef <= 0) {
+    return 0;
+  }
+  const int64_t batch = ppo.ptx_batch > 0 ? ppo.ptx_batch : sequences_ / ppo.minibatches;
+  const auto tokens = static_cast<double>(ppo.epochs * ppo.minibatches * batch * job_.length.max_tokens);
+  const double context = static_cast<double>(job_.length.max_tokens) / 2;
+  return training_passes(job_) * eng::forward_flops(models_.policy, tokens, context);
+}
+
 double ppo_plan::flops() const {
   const auto tokens = static_cast<double>(sequences_ * length_);
   const double context = static_cast<double>(length_) / 2;
-  const double training = (job_.run.activation_checkpointing ? 4.0 : 3.0) * static_cast<double>(job_.ppo.epochs);
+  const double training = training_passes(job_) * static_cast<double>(job_.ppo.epochs);
   double sum =
       (eng::forward_flops(models_.policy, tokens, context) + eng::forward_flops(models_.critic, tokens, context)) *
       (1 + training);
   for (const auto& [name, judge] : judges_) {
     sum += eng::forward_flops(judge, tokens, context);
   }
-  return sum + eng::forward_flops(models_.reference, tokens, context);
+  return sum + eng::forward_flops(models_.reference, tokens, context) + mixture_flops();
 }
 
 phase_plan ppo_plan::plan() const {
@@ -406,20 +430,18 @@ std::vector<phase_plan> plan_job(const io::job& job) {
 }
 
 int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& plans) {
-  int64_t checkpoints = 0;
-  int64_t rest = 0;
+  int64_t bytes = 0;
   for (const phase_plan& plan : plans) {
-    checkpoints = std::max(checkpoints, plan.checkpoints * plan.checkpoint_bytes);
-    rest += plan.experience_bytes;
+    bytes += plan.checkpoints * plan.checkpoint_bytes + plan.experience_bytes;
     if (plan.phase == "pairs") {
       continue;  // text only
     }
     for (const planned_model& model : plan.models) {
       const bool averaged = plan.phase == "ppo" && model.name == "policy" && job.ppo.ema_decay > 0;
-      rest += (averaged ? 2 : 1) * model.parameters * static_cast<int64_t>(sizeof(float));
+      bytes += (averaged ? 2 : 1) * model.parameters * static_cast<int64_t>(sizeof(float));
     }
   }
-  return checkpoints + rest;
+  return bytes;
 }
 
 }  // namespace troupe

@@ -1,6 +1,6 @@
 // troupe COMMAND ...: finds the command and reports what it throws.
+#include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
-#include "kernels/base/error.hpp"
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -59,6 +59,9 @@ int main(int argc, char** argv) {
     if (name == one.name) {
       try {
         return one.function(argc - 1, argv + 1);
+      } catch (const troupe::usage_error& failure) {
+        std::fprintf(stderr, "troupe %s: %s\n", one.name, failure.what());
+        return troupe::exit_usage;
       } catch (const std::bad_alloc&) {
         std::fprintf(stderr, "troupe %s: out of memory\n", one.name);
       } catch (const std::exception& failure) {

@@ -1,8 +1,8 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
 #include "io/mapped_file.hpp"
+#include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/job_plan.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -113,7 +113,7 @@ struct plan_options {
   bool json = false;
 };
 
-/// Takes the command's own options out of the arguments; the rest is the job's. Errors  bad_argument.
+/// Takes the command's own options out of the arguments; the rest is the job's. Errors  usage_error.
 plan_options take_options(std::vector<std::string>& arguments) {
   plan_options options;
   options.json = std::erase(arguments, "--json") > 0;
@@ -125,7 +125,7 @@ plan_options take_options(std::vector<std::string>& arguments) {
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, options.gflops);
   if (parsed.ec != std::errc() || parsed.ptr != end || !(options.gflops > 0) || !std::isfinite(options.gflops)) {
-    throw error(errc::bad_argument, "--gflops \"{}\": give it a number above 0", text);
+    throw usage_error("--gflops \"{}\": give it a number above 0", text);
   }
   arguments.erase(found, found + 2);
   return options;
@@ -150,7 +150,7 @@ int plan_command(int argc, char** argv) {
     fmt::print(arguments.empty() ? stderr : stdout, "{}", usage);
     return arguments.empty() ? exit_usage : exit_ok;
   }
-  const io::job job = read_job(arguments);
+  const io::job job = from_user([&] { return read_job(arguments); });
   const std::vector<phase_plan> plans = plan_job(job);
   const int64_t here = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
   const int64_t disk = run_directory_bytes(job, plans);

@@ -2,9 +2,9 @@
 #include "actors/run.hpp"
 
 #include "io/job.hpp"
+#include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/report.hpp"
-#include "kernels/base/error.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -29,13 +29,7 @@ int run_command(int argc, char** argv) {
     std::fprintf(arguments.empty() ? stderr : stdout, "%s%s", usage, io::job_help().c_str());
     return arguments.empty() ? exit_usage : exit_ok;
   }
-  io::job job;
-  try {
-    job = io::load_job(arguments[0], std::span(arguments).subspan(1));
-  } catch (const error& failure) {
-    std::fprintf(stderr, "troupe run: %s\n", failure.what());
-    return exit_usage;
-  }
+  const io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1)); });
   const auto result = actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
   switch (result.outcome) {
   case actors::outcome::finished:

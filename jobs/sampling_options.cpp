@@ -1,6 +1,6 @@
 #include "jobs/sampling_options.hpp"
 
-#include "kernels/base/error.hpp"
+#include "jobs/arguments.hpp"
 
 #include <algorithm>
 
@@ -24,15 +24,14 @@ void add_sampling_options(po::options_description& options, sampling_options& ta
 void check_sampling_options(const sampling_options& options) {
   constexpr int64_t most_new_tokens = 1 << 20;
   if (options.max_new_tokens < 1 || options.max_new_tokens > most_new_tokens) {
-    throw error(errc::bad_argument, "--max-new-tokens is {}: it must lie between 1 and {}", options.max_new_tokens,
-                most_new_tokens);
+    throw usage_error("--max-new-tokens is {}: it must lie between 1 and {}", options.max_new_tokens, most_new_tokens);
   }
   if (options.threads < 0) {
-    throw error(errc::bad_argument, "--threads is {}: 0 takes all cores", options.threads);
+    throw usage_error("--threads is {}: 0 takes all cores", options.threads);
   }
   for (const std::string& stop : options.stop) {
     if (stop.empty()) {
-      throw error(errc::bad_argument, "--stop is empty: it would end every answer at once");
+      throw usage_error("--stop is empty: it would end every answer at once");
     }
   }
 }

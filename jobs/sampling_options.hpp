@@ -23,7 +23,7 @@ struct sampling_options {
 /// Adds --max-new-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --threads.
 void add_sampling_options(boost::program_options::options_description& options, sampling_options& target);
 
-/// Errors  bad_argument: a value that is out of range.
+/// Errors  usage_error: a value that is out of range.
 void check_sampling_options(const sampling_options& options);
 
 /// Pages for one call of `sequences` sequences of so many prompt and new tokens, as far as the model's positions go.

@@ -2,6 +2,7 @@
 #include "io/atomic_file.hpp"
 #include "io/job.hpp"
 #include "io/run_directory.hpp"
+#include "jobs/arguments.hpp"
 #include "jobs/batch_script.hpp"
 #include "jobs/commands.hpp"
 #include "kernels/base/error.hpp"
@@ -36,12 +37,12 @@ constexpr const char* usage =
     "  --partition P, --account A\n"
     "  --dry-run            prints the script; writes and submits nothing\n";
 
-/// Takes `--name value` or `--name=value` out of the arguments. Errors  bad_argument: no value.
+/// Takes `--name value` or `--name=value` out of the arguments. Errors  usage_error: no value.
 std::string take(std::vector<std::string>& arguments, const std::string& name) {
   for (auto one = arguments.begin(); one != arguments.end(); ++one) {
     if (*one == name) {
       if (one + 1 == arguments.end() || (one + 1)->empty()) {
-        throw error(errc::bad_argument, "{} needs a value", name);
+        throw usage_error("{} needs a value", name);
       }
       std::string value = *(one + 1);
       arguments.erase(one, one + 2);
@@ -66,7 +67,7 @@ Number take_number(std::vector<std::string>& arguments, const std::string& name,
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, value);
   if (parsed.ec != std::errc() || parsed.ptr != end || !(value > 0) || !(value < Number(1e9))) {
-    throw error(errc::bad_argument, "{} {}: give it a number above 0", name, text);
+    throw usage_error("{} {}: give it a number above 0", name, text);
   }
   return value;
 }
@@ -76,7 +77,7 @@ std::string take_word(std::vector<std::string>& arguments, const std::string& na
   std::string word = take(arguments, name);
   const auto odd = [](unsigned char c) { return c <= ' ' || c == '#' || c == '\'' || c == '"' || c >= 127; };
   if (std::any_of(word.begin(), word.end(), odd)) {
-    throw error(errc::bad_argument, "{} \"{}\": a word without spaces, quotes and #", name, word);
+    throw usage_error("{} \"{}\": a word without spaces, quotes and #", name, word);
   }
   return word;
 }
@@ -166,9 +167,10 @@ int submit_command(int argc, char** argv) {
     return arguments.empty() ? exit_usage : exit_ok;
   }
   const submit_request request = take_request(arguments);
-  io::job job = io::load_job(arguments[0], std::span(arguments).subspan(1));
+  io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1)); });
   const std::vector<std::string> command = run_arguments(arguments, ranks_for(job, request));
-  job = io::load_job(arguments[0], std::span(command).subspan(1));  // checks and plan know the final number of ranks
+  // Checks and plan know the final number of ranks.
+  job = from_user([&] { return io::load_job(arguments[0], std::span(command).subspan(1)); });
   const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, job.run.dir, std::filesystem::read_symlink("/proc/self/exe").string(),
                                         std::filesystem::current_path().string(), command);

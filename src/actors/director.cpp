@@ -237,6 +237,7 @@ task<> director_state::close(metrics_record line, bool last) {
     stood = co_await copy_for_checkpoint();
     line.values["time/checkpoint_copy_s"] = stood.copy_s;
     line.values["time/checkpoint_stall_s"] = stood.all_s;
+    line.durable = true;
   }
   co_await record(std::move(line));
   if (due) {

@@ -59,7 +59,7 @@ template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<
                          std::string("a handle to rank-local memory cannot leave its process"));
 }
 
-struct example_batch;  // what the loader serves (batches.hpp)
+struct example_batch;  // what the loader serves (material.hpp)
 struct finished_sequence;
 struct sequence_scores;
 struct minibatch;
@@ -113,7 +113,7 @@ template <class Inspector> auto inspect(Inspector& f, cast& x) {
 /// Which examples the loader is asked for.
 enum class serving : uint8_t {
   training,          ///< the batch of an update: to the phase's trainee
-  held_out,          ///< the whole held-out split, as one batch: to the phase's trainee
+  held_out,          ///< evaluation.records of the held-out split, as one batch: to the phase's trainee
   prompts,           ///< the prompts of an iteration: to the policy
   held_out_prompts,  ///< prompts of the held-out split: to the policy
   mixture,           ///< text for mixture training: to the policy
@@ -373,13 +373,14 @@ struct metrics_record {
   std::string phase;
   uint64_t update = 0, iteration = 0, attempt = 0;
   bool counts_iterations = false;
+  bool durable = false;  ///< on disk, with all before it, when the answer comes: a checkpoint follows
   actors::statistics values;
   std::vector<rollout_text> rollouts;
 };
 
 template <class Inspector> auto inspect(Inspector& f, metrics_record& x) {
   return f(caf::meta::type_name("metrics_record"), x.phase, x.update, x.iteration, x.attempt, x.counts_iterations,
-           x.values, x.rollouts);
+           x.durable, x.values, x.rollouts);
 }
 
 /// How far a phase is, for the terminal.

@@ -36,7 +36,7 @@ bool metrics_state::record(const metrics_record& record) {
     line.texts.emplace_back(fmt::format("rollout/{}/prompt", i), record.rollouts[i].prompt);
     line.texts.emplace_back(fmt::format("rollout/{}/answer", i), record.rollouts[i].answer);
   }
-  lines_->append(line);
+  lines_->append(line, record.durable);
   board_->add_scalars(line.phase, line.counter(), line.time, line.values);
   if (!record.rollouts.empty()) {
     board_->add_text(line.phase, line.counter(), line.time, "rollouts", rollouts_as_markdown(record.rollouts));

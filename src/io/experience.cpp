@@ -37,7 +37,10 @@ void check_user_block(const fs::path& path) {
     return;
   }
   if (text.substr(0, user_block_magic.size()) != user_block_magic || text.size() < user_block_bytes) {
-    throw error(errc::bad_file, "{} is not an experience file, or its first bytes are damaged", path.string());
+    throw error(errc::bad_file,
+                "{} is not an experience file, or its first bytes are damaged (a model is read by its folder: GGUF and "
+                "single safetensors files become one by troupe convert)",
+                path.string());
   }
   const std::string expected = user_block_of(bytes.subspan(user_block_bytes));
   if (text.substr(0, user_block_bytes) != expected) {

@@ -69,7 +69,7 @@ struct data_section {
   data_format format = data_format::prompt_answer;
   double weight = 1.0;
   std::vector<phase> phases;  ///< empty: every phase of the run that the format can serve
-  /// Names of the record's fields; empty: the format's own (datasets/reader.hpp).
+  /// Names of the record's fields; empty: the format's own (datasets/record.hpp).
   std::string text, prompt, input, answer, chosen, rejected, conversations;
   std::string prompt_template;  ///< with {prompt}; empty: the format's own
   std::string answer_template;  ///< with {answer}; empty: the format's own

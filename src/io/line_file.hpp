@@ -19,7 +19,7 @@ public:
   line_file(const line_file&) = delete;
   line_file& operator=(const line_file&) = delete;
 
-  /// `line` without its end. With `durable` it is on disk when append returns.
+  /// `line` without its end. With `durable` it, and all before it, is on disk when append returns.
   void append(std::string_view line, bool durable);
 
 private:

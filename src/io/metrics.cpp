@@ -62,7 +62,9 @@ std::string metrics_line(const metrics_record& record) {
 metrics_writer::metrics_writer(std::filesystem::path path)
     : path_(std::move(path)), file_(std::make_unique<line_file>(path_)) {}
 
-void metrics_writer::append(const metrics_record& record) { file_->append(metrics_line(record), false); }
+void metrics_writer::append(const metrics_record& record, bool durable) {
+  file_->append(metrics_line(record), durable);
+}
 
 void metrics_writer::truncate_after(const std::string& phase, int64_t counter,
                                     std::span<const std::string> later_phases) {

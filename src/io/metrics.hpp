@@ -35,8 +35,9 @@ class metrics_writer {
 public:
   explicit metrics_writer(std::filesystem::path path);
 
-  /// Numbers in their shortest round-trip form; NaN and infinities become null.
-  void append(const metrics_record& record);
+  /// Numbers in their shortest round-trip form; NaN and infinities become null. With `durable` the record, and all
+  /// before it, is on disk when append returns.
+  void append(const metrics_record& record, bool durable = false);
 
   /// On resume: drops the records of `phase` whose counter() is above `counter`, and all of
   /// `later_phases`, by writing the rest anew and renaming.

@@ -240,6 +240,10 @@ TEST_F(Director, CheckpointsComeEverySoManyUpdatesAndAtTheEnd) {
   std::copy_if(cast->saved[0].begin(), cast->saved[0].end(), std::back_inserter(snapshots),
                [](const std::string& line) { return line.starts_with("snapshot"); });
   EXPECT_EQ(snapshots, (lines{"snapshot sft 2", "snapshot sft 4", "snapshot sft 5"}));
+  for (const metrics_record& one : cast->records) {
+    EXPECT_EQ(one.durable, one.update == 2 || one.update == 4 || one.update == 5)
+        << "update " << one.update << ": a record is on disk before the checkpoint that says it was written";
+  }
 }
 
 TEST_F(Director, StopEndsAfterTheUpdateWithACheckpoint) {

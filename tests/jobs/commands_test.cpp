@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -113,12 +115,108 @@ TEST(Eval, PerplexityOfALanguageModelWithItsInterval) {
   EXPECT_GE(out["perplexity_interval"][1], out["perplexity"]);
 }
 
-TEST(Chat, AnswersEachLineAndObeysCommands) {
-  const program_result result = run_program({"chat", stories, "--max-new-tokens", "12", "--temperature", "0"},
-                                            "Hello\n/clear\nHello\n/help\n/quit\nnever\n");
+TEST(Eval, MarginAndAccuracyOfARewardModelWithTheirIntervals) {
+  const temporary_folder folder;
+  const std::string file = (folder / "pairs.jsonl").string();
+  const std::string first = R"({"prompt": "Hello there", "chosen": " you all", "rejected": " no"})";
+  const std::string second = R"({"prompt": "What is it?", "chosen": " A day", "rejected": " An old house"})";
+  const auto judged = [&](const std::string& text) {
+    std::ofstream(file) << text;
+    const auto result = run_program({"eval", data + "/tiny/llama", "--data", file, "--format", "pairs"});
+    EXPECT_EQ(result.status, 0) << result.output;
+    return lines_of(result.output).at(0);
+  };
+  const json one = judged(first + "\n");
+  const json other = judged(second + "\n");
+  const json both = judged(first + "\n" + second + "\n");
+  EXPECT_TRUE(one["margin_interval"].is_null());
+  const double a = one["margin"];
+  const double b = other["margin"];
+  // Of two values the standard error of the mean is half their distance.
+  const double half = 1.959964 * std::abs(a - b) / 2;
+  EXPECT_NEAR(both["margin"], (a + b) / 2, 1e-12);
+  EXPECT_NEAR(both["margin_interval"][0], (a + b) / 2 - half, 1e-12);
+  EXPECT_NEAR(both["margin_interval"][1], (a + b) / 2 + half, 1e-12);
+  // The same pairs turned round are all judged wrongly: the interval begins at 0 and not a rounding below.
+  const json wrong = judged(R"({"prompt": "Hello there", "chosen": " no", "rejected": " you all"})"
+                            "\n"
+                            R"({"prompt": "What is it?", "chosen": " An old house", "rejected": " A day"})"
+                            "\n");
+  EXPECT_EQ(wrong["accuracy"], 0.0);
+  EXPECT_GE(wrong["accuracy_interval"][0], 0.0);
+  EXPECT_LE(both["accuracy_interval"][1], 1.0);
+}
+
+/// What chat says to these lines, greedily.
+static std::string chat(const std::string& lines, const std::string& new_tokens = "12") {
+  const program_result result =
+      run_program({"chat", stories, "--max-new-tokens", new_tokens, "--temperature", "0"}, lines);
   EXPECT_EQ(result.status, 0) << result.output;
-  EXPECT_NE(result.output.find("(forgotten)"), std::string::npos) << result.output;
-  EXPECT_NE(result.output.find("/quit leaves"), std::string::npos) << result.output;
+  return result.output;
+}
+
+/// The text of generate's greedy answer to a conversation.
+static std::string generated_answer(const json& messages) {
+  const program_result result = run_program({"generate", stories, "--max-new-tokens", "12", "--temperature", "0"},
+                                            json{{"messages", messages}}.dump() + "\n");
+  EXPECT_EQ(result.status, 0) << result.output;
+  return lines_of(result.output).at(0)["answers"][0]["text"];
+}
+
+/// Without the space that a SentencePiece tokenizer begins a text with, and line breaks around it.
+static std::string trimmed(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \n");
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \n") + 1 - begin);
+}
+
+TEST(Chat, AnswersAsGenerateDoes) {
+  const std::string answer = trimmed(chat("Hello\n"));
+  EXPECT_FALSE(answer.empty());
+  EXPECT_EQ(answer, trimmed(generated_answer({{{"role", "user"}, {"content", "Hello"}}})));
+}
+
+TEST(Chat, RemembersWhatWasSaidUntilToldToForget) {
+  const std::string fresh = chat("Hello\n");
+  const std::string continued = chat("Hello\nHello\n");
+  ASSERT_TRUE(continued.starts_with(fresh)) << continued;
+  EXPECT_NE(continued.substr(fresh.size()), fresh) << "the second answer takes no notice of the first";
+  EXPECT_EQ(chat("Hello\n/clear\nHello\n"), fresh + "(forgotten)\n" + fresh);
+}
+
+TEST(Chat, ObeysCommands) {
+  const std::string said = chat("/help\n/quit\nHello\n");
+  EXPECT_EQ(said, "/clear forgets the conversation, /quit leaves\n");
+}
+
+TEST(Chat, AnswerStreams) {
+  const std::string call =
+      "echo Hello | " + troupe_program() + " chat " + stories + " --max-new-tokens 200 --temperature 0 --threads 1";
+  std::FILE* pipe = ::popen(call.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  int parts = 0;
+  for (char buffer[4096]; ::read(::fileno(pipe), buffer, sizeof(buffer)) > 0;) {
+    ++parts;
+  }
+  EXPECT_EQ(::pclose(pipe), 0);
+  EXPECT_GT(parts, 2) << "it came in one piece";
+}
+
+TEST(Generate, StopTextEndsTheAnswerAndIsPartOfIt) {
+  const auto answer = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"generate", stories, "--max-new-tokens", "12", "--temperature", "0"});
+    const program_result result = run_program(more, "{\"prompt\": \"One day\"}\n");
+    EXPECT_EQ(result.status, 0) << result.output;
+    return json(lines_of(result.output).at(0)["answers"][0]);
+  };
+  const json whole = answer({});
+  const json cut = answer({"--stop", "nowhere in it", "--stop", "little"});
+  EXPECT_EQ(whole["finish"], "length");
+  EXPECT_EQ(cut["finish"], "stop");
+  EXPECT_TRUE(cut["text"].get<std::string>().ends_with("little")) << cut;
+  ASSERT_LT(cut["ids"].size(), whole["ids"].size());
+  for (size_t i = 0; i < cut["ids"].size(); ++i) {
+    EXPECT_EQ(cut["ids"][i], whole["ids"][i]) << i;
+  }
 }
 
 TEST(Generate, AnswerToMessagesEndsWithTheTurn) {
@@ -148,7 +246,7 @@ TEST(Generate, OptionsOutOfRangeAreRefused) {
     std::vector<std::string> call = {"generate", stories};
     call.insert(call.end(), bad.begin(), bad.end());
     const program_result result = run_program(call, "{\"prompt\": \"x\"}\n");
-    EXPECT_EQ(result.status, 1) << bad[0] << result.output;
+    EXPECT_EQ(result.status, 2) << bad[0] << result.output;
     EXPECT_NE(result.output.find(bad[0]), std::string::npos) << result.output;
   }
 }
@@ -179,6 +277,32 @@ TEST(Help, EveryCommandHasIt) {
     const program_result result = run_program({command, "--help"});
     EXPECT_EQ(result.status, 0) << command;
     EXPECT_NE(result.output.find(std::string("troupe ") + command), std::string::npos) << command;
+  }
+}
+
+/// Exit status 2, and 1 for what is well said but fails.
+TEST(WrongUsage, HasAnExitStatusOfItsOwnInEveryCommand) {
+  const std::string job = data + "/jobs/tiny.ini";
+  std::vector<std::vector<std::string>> wrong = {{}, {"frobnicate"}, {"eval", stories}};
+  for (const char* command : {"run", "plan", "submit"}) {
+    wrong.push_back({command});
+    wrong.push_back({command, "/nowhere.ini"});
+    wrong.push_back({command, job, "--no.option", "1"});
+  }
+  for (const char* command : {"status", "eval", "generate", "score", "tokenize", "chat", "inspect", "convert"}) {
+    wrong.push_back({command});
+    wrong.push_back({command, stories, "--no-such-option"});
+  }
+  wrong.push_back({"convert", stories});
+  wrong.push_back({"convert", stories, "/nowhere/target", "--dtype", "f8"});
+  wrong.push_back({"chat", stories, "--temperature", "warm"});
+  wrong.push_back({"submit", job, "--nodes", "none"});
+  for (const auto& call : wrong) {
+    const program_result result = run_program(call);
+    EXPECT_EQ(result.status, 2) << testing::PrintToString(call) << result.output;
+  }
+  for (const char* command : {"status", "generate", "score", "tokenize", "chat", "inspect"}) {
+    EXPECT_EQ(run_program({command, "/nowhere"}).status, 1) << command;
   }
 }
 

@@ -121,6 +121,53 @@ TEST(Plan, OverridesCount) {
   EXPECT_LT(phase(without, "sft")["flops_each"], phase(with, "sft")["flops_each"]);
 }
 
+TEST(Plan, DiskIsThatOfAFinishedRun) {
+  const temporary_folder folder;
+  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const json all = plan({job});
+  const program_result run = run_program({"run", job, "--run.dir", folder / "run"});
+  ASSERT_EQ(run.status, 0) << run.output;
+  uintmax_t bytes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder / "run")) {
+    bytes += entry.is_regular_file() ? entry.file_size() : 0;
+  }
+  const double ratio = all["disk_bytes"].get<double>() / static_cast<double>(bytes);
+  EXPECT_GT(ratio, 0.8) << bytes;
+  EXPECT_LT(ratio, 1.4) << bytes;
+}
+
+TEST(Plan, DiskKeepsCheckpointsOfFinishedPhasesAndAllEvaluations) {
+  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const auto disk = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), job);
+    return plan(more)["disk_bytes"].get<int64_t>();
+  };
+  // One more of each phase that learns: weights and moments of the policy, of the reward model, of both and the average.
+  const int64_t policy = 260032;  // tests/data/stories260k
+  const int64_t scalar = phase(plan({job}), "reward")["parameters"]["reward model"];
+  EXPECT_EQ(disk({"--run.keep-checkpoints", "3"}) - disk({"--run.keep-checkpoints", "2"}),
+            4 * (3 * policy + 3 * scalar + 3 * policy + 3 * scalar + policy));
+  // Evaluations come before, and after 2 and 4 iterations; or before and after each.
+  const int64_t three = disk({}) - disk({"--evaluation.prompts", "0"});
+  const int64_t five =
+      disk({"--ppo.evaluate-every", "1"}) - disk({"--ppo.evaluate-every", "1", "--evaluation.prompts", "0"});
+  EXPECT_GT(three, 0);
+  EXPECT_EQ(3 * five, 5 * three);
+}
+
+TEST(Plan, MixtureTrainingIsWork) {
+  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const auto flops = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), job);
+    return phase(plan(more), "ppo")["flops_each"].get<double>();
+  };
+  const double none = flops({"--ppo.ptx-coef", "0"});
+  const double small = flops({"--ppo.ptx-batch", "2"}) - none;
+  const double large = flops({"--ppo.ptx-batch", "6"}) - none;
+  EXPECT_GT(small, 0);
+  EXPECT_NEAR(large, 3 * small, 1e-6 * none);
+}
+
 TEST(Plan, WarnsWhereTheMachineIsTooSmall) {
   const program_result result = run_program({"plan", recipes / "opt-66b.ini"});
   EXPECT_EQ(result.status, 0);
@@ -139,7 +186,7 @@ TEST(Plan, MissingModelNamesKeyAndFile) {
 TEST(Plan, BadRateIsRefused) {
   for (const char* rate : {"0", "-3", "fast", "5x"}) {
     const program_result result = run_program({"plan", recipes / "demo.ini", "--gflops", rate});
-    EXPECT_EQ(result.status, 1) << rate;
+    EXPECT_EQ(result.status, 2) << rate;
     EXPECT_NE(result.output.find("--gflops"), std::string::npos) << result.output;
   }
 }

@@ -125,6 +125,8 @@ pid_t program::worker() const {
   return all.empty() ? 0 : all.front();
 }
 
+std::string troupe_program() { return TROUPE_PROGRAM; }
+
 program_result run_program(const std::vector<std::string>& arguments, const std::string& input) {
   const fs::path folder = fs::temp_directory_path() / ("troupe-program-" + std::to_string(::getpid()));
   fs::create_directories(folder);

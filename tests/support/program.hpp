@@ -37,6 +37,9 @@ private:
   int status_ = 0;
 };
 
+/// The path of the built program.
+std::string troupe_program();
+
 /// Runs to the end and returns exit status and output (stdout and stderr together).
 struct program_result {
   int status = 0;

@@ -294,7 +294,7 @@ void generator::submit(generation_request request) {
   if (needed > g.cache.pages()) {
     throw error(errc::bad_argument,
                 "a sequence of up to {} tokens needs {} pages of the key/value cache, which has "
-                "{}: raise the cache's budget or ask for fewer tokens",
+                "{}: raise the cache's budget (generation.cache-mib of a job) or ask for fewer tokens",
                 leader->limit, needed, g.cache.pages());
   }
   for (size_t i = 1; i < shared->sequence_ids.size(); ++i) {

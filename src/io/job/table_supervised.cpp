@@ -57,7 +57,8 @@ void add_supervised_rows(std::vector<option>& table) {
 
   rows<sft_section> sft(table, "sft", [](job& j, const std::string&) -> sft_section& { return j.sft; });
   add_training_rows(table, "sft", [](job& j, const std::string&) -> training_options& { return j.sft.training; });
-  sft.add("loss", &sft_section::loss, "answers: prompts carry no loss.");
+  sft.add("loss", &sft_section::loss,
+          "answers: prompts carry no loss, and of a conversation only the last assistant's turn does.");
 
   rows<reward_section> reward(table, "reward", [](job& j, const std::string&) -> reward_section& { return j.reward; });
   add_training_rows(table, "reward", [](job& j, const std::string&) -> training_options& { return j.reward.training; });
