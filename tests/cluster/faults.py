@@ -264,6 +264,6 @@ TABLE = [
     Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
     Fault("rank killed, slurmctld away", controller_away, 1),
     Fault("stranger on the control port", stranger, 1, harmless=True),
-    Fault("supervisor killed", supervisor_killed, 1, resubmit=True),
+    Fault("supervisor killed", supervisor_killed, 1, requeue=True),
     Fault("time is up (USR1)", time_is_up, 2, requeue=True),
 ]
