@@ -24,7 +24,7 @@ struct shell_result {
 class BatchShell : public ::testing::Test {
 protected:
   /// Runs `troupe_run`; `program` is what a shell does in troupe's place, `variables` are set before, `scontrol` is what
-  /// Slurm's command does after it was counted. Waiting takes no time; a requeue ends the script, as Slurm does.
+  /// Slurm's command does after it was counted. Waiting takes the script no time; a requeue ends the script, as Slurm does.
   shell_result run(const std::string& program, const std::string& variables = "",
                    const std::string& scontrol = "exit") {
     const fs::path asked = folder_ / "asked", output = folder_ / "output", script = folder_ / "script.sh";
@@ -86,13 +86,14 @@ TEST_F(BatchShell, ASupervisorThatDiesEachTimeIsGivenUp) {
 }
 
 TEST_F(BatchShell, WhatAUserOrSlurmEndedStaysEnded) {
-  EXPECT_EQ(run("kill -TERM $PPID; exec sleep 60").requeues, 0) << "scancel: the shell is told, and hands it on";
+  EXPECT_EQ(run("sleep 0.5; kill -TERM $PPID; exec sleep 60").requeues, 0)
+      << "scancel: the shell is told, and hands it on";
   EXPECT_EQ(run("kill -TERM $$").requeues, 0);
   EXPECT_EQ(run("exit 130").requeues, 0) << "ended by INT";
 }
 
 TEST_F(BatchShell, USR1IsHandedOnAndTheJobGoesOn) {
-  const shell_result saves = run("trap 'exit 75' USR1; kill -USR1 $PPID; while :; do sleep 0.01; done");
+  const shell_result saves = run("trap 'exit 75' USR1; sleep 0.5; kill -USR1 $PPID; while :; do sleep 0.01; done");
   EXPECT_EQ(saves.requeues, 1) << saves.output;
   EXPECT_EQ(run("kill -USR1 $$").requeues, 1) << "before it could listen";
 }
