@@ -6,11 +6,14 @@
 # - Status 75 means "stopped before it was done": the job goes back into the queue, under the same id, and the same
 #   command goes on where it stopped. Not after TERM: then Slurm has decided already (it requeues a pre-empted job
 #   itself, and a job that a user cancelled stays cancelled).
+# - A status of 128 and a signal's number means that a signal ended the program: no memory was left, or it has a fault. The job goes back
+#   too, as long as it was requeued less than TROUPE_REQUEUES times before, for whatever reason (SLURM_RESTART_COUNT): what
+#   dies each time must end some day.
 #
-# TROUPE is the program, ./build/release/troupe unless set.
+# TROUPE is the program, ./build/release/troupe unless set; TROUPE_REQUEUES is 10 unless set.
 
 troupe_run() {
-  local program status after told=
+  local program status after over told=
   "${TROUPE:-build/release/troupe}" run "$@" &
   program=$!
   trap 'told=USR1; kill -USR1 "$program" 2>/dev/null' USR1
@@ -18,23 +21,45 @@ troupe_run() {
 
   wait "$program"
   status=$?
-  while ((status == 128 + 10 || status == 128 + 15)); do  # USR1, TERM: the signal ended the waiting
-    wait "$program"
+  while ((status == 128 + 10 || status == 128 + 15)); do  # USR1, TERM: the signal ended the waiting, or the program
+    if kill -0 "$program" 2>/dev/null; then over=; else over=1; fi
+    wait "$program"                                       # tells the status of a program that is over once more
     after=$?
-    if ((after == 127)); then break; fi                   # ... or the program itself, before it could listen
-    status=$after
+    if ((after != 127)); then status=$after; fi
+    if [ -n "$over" ]; then break; fi
   done
   trap '' USR1
   trap - TERM  # a requeue ends this script with it
 
-  if ((status == 75 || status == 128 + 10)) && [ "$told" != TERM ] && [ -n "${SLURM_JOB_ID:-}" ]; then
-    echo "troupe.sh: job $SLURM_JOB_ID goes back into the queue"
-    local try
-    for try in {1..12}; do                        # "try again" while Slurm is busy with the job
-      scontrol requeue "$SLURM_JOB_ID" && sleep 60  # Slurm ends this script when the requeue takes effect
-      sleep 5
-    done
-    echo "troupe.sh: no requeue; submit the same command again to go on"
+  if [ -n "${SLURM_JOB_ID:-}" ] && [ "$told" != TERM ] && troupe_goes_on "$status"; then
+    troupe_requeue
   fi
   return "$status"
+}
+
+# Whether a program that ended with this status is to be started again.
+troupe_goes_on() {
+  local status=$1 before=${SLURM_RESTART_COUNT:-0} most=${TROUPE_REQUEUES:-10}
+  case $status in
+    75 | 138) return 0 ;;  # stopped on request, or by USR1 before it could listen
+    130 | 143) return 1 ;; # INT, TERM: somebody wanted its end
+  esac
+  if ((status <= 128 || status > 128 + 64)); then return 1; fi
+  if ((before >= most)); then
+    echo "troupe.sh: signal $((status - 128)) ended troupe; the job was requeued $before times, and is not again"
+    return 1
+  fi
+  echo "troupe.sh: signal $((status - 128)) ended troupe"
+}
+
+# Puts this job back into the queue, which ends this script. Tries for 15 minutes: Slurm says "try again" while it is
+# busy with the job, and its controller may be away.
+troupe_requeue() {
+  echo "troupe.sh: job $SLURM_JOB_ID goes back into the queue"
+  local try
+  for try in {1..180}; do
+    scontrol requeue "$SLURM_JOB_ID" && sleep 60  # until the requeue takes effect
+    sleep 5
+  done
+  echo "troupe.sh: no requeue; submit the same command again to go on"
 }

@@ -98,7 +98,6 @@ public:
   }
 
   uint16_t port() const { return port_; }
-  uint64_t refused() const { return refused_; }
 
   void close() {
     if (closing_.exchange(true)) {
@@ -256,6 +255,5 @@ control_front::~control_front() = default;
 uint16_t control_front::port() const { return loop_->port(); }
 void control_front::run() { loop_->run(); }
 void control_front::close() { loop_->close(); }
-uint64_t control_front::refused() const { return loop_->refused(); }
 
 }  // namespace troupe::actors

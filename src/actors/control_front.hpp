@@ -50,9 +50,6 @@ public:
   /// latest after a second.
   void close();
 
-  /// Connections that failed the handshake, so far.
-  uint64_t refused() const;
-
 private:
   class loop;
   std::unique_ptr<loop> loop_;

@@ -23,14 +23,9 @@ size_t roomiest(const std::vector<int64_t>& cpus, const std::vector<int64_t>& ra
   return best;
 }
 
-/// Ranks of each host. With a number per node (0: none), a node is filled before the next is opened, so that the rest
-/// are spares; what does not fit then goes where there is most room.
-std::vector<int64_t> spread(const std::vector<int64_t>& cpus, int64_t ranks, int64_t per_node) {
+/// Ranks of each host: each next one goes where there is most room.
+std::vector<int64_t> spread(const std::vector<int64_t>& cpus, int64_t ranks) {
   std::vector<int64_t> shares(cpus.size(), 0);
-  for (int64_t& share : shares) {
-    share = std::min(per_node, ranks);
-    ranks -= share;
-  }
   for (; ranks > 0; --ranks) {
     ++shares[roomiest(cpus, shares)];
   }
@@ -39,7 +34,7 @@ std::vector<int64_t> spread(const std::vector<int64_t>& cpus, int64_t ranks, int
 
 /// The most ranks that a host has when all hosts are there.
 int64_t full_share(const allocation& given, const placement& wanted) {
-  const std::vector<int64_t> shares = spread(given.cpus, wanted.ranks, wanted.ranks_per_node);
+  const std::vector<int64_t> shares = spread(given.cpus, wanted.ranks);
   return *std::max_element(shares.begin(), shares.end());
 }
 
@@ -50,6 +45,15 @@ int64_t largest_divisor(int64_t of, int64_t at_most) {
     }
   }
   return 1;
+}
+
+/// Fewer nodes than min_nodes from the start: a requeue would give no more of them.
+void check(const allocation& given, const placement& wanted) {
+  if (const auto hosts = static_cast<int64_t>(given.hosts.size()); hosts < wanted.min_nodes) {
+    throw error(errc::bad_argument,
+                "Slurm gave {} nodes, place.min-nodes = {}: ask for at least as many (sbatch --nodes), or lower it",
+                hosts, wanted.min_nodes);
+  }
 }
 
 void check(const placement& wanted) {
@@ -99,7 +103,7 @@ launch_plan local_plan(const placement& wanted, int64_t local_cores) {
 
 /// Fills hosts, threads and crowding of `plan`, whose number of ranks is set.
 void lay_out(launch_plan& plan, const left_hosts& left, const placement& wanted, int64_t cpus_per_task) {
-  const std::vector<int64_t> shares = spread(left.cpus, plan.ranks, wanted.ranks_per_node);
+  const std::vector<int64_t> shares = spread(left.cpus, plan.ranks);
   int64_t threads = cpus_per_task > 0 ? cpus_per_task : std::numeric_limits<int64_t>::max();
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i] > 0) {
@@ -160,6 +164,7 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   if (!given) {
     return local_plan(wanted, local_cores);
   }
+  check(*given, wanted);
   const left_hosts left = without(*given, excluded_hosts);
   const auto hosts = static_cast<int64_t>(left.hosts.size());
   if (hosts == 0 || hosts < wanted.min_nodes) {
@@ -172,10 +177,6 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   if (wanted.shrink) {
     const int64_t fit = std::min(wanted.ranks, full_share(*given, wanted) * hosts);
     plan.ranks = wanted.lanes > 1 ? largest_divisor(wanted.lanes, fit) : fit;
-    if (plan.ranks < wanted.min_ranks) {
-      return back_to_queue(fmt::format("{} of {} nodes are left, which hold {} of {} ranks, place.min-ranks = {}",
-                                       hosts, given->hosts.size(), plan.ranks, wanted.ranks, wanted.min_ranks));
-    }
   }
   lay_out(plan, left, wanted, given->cpus_per_task);
   if (plan.ranks == 1 && plan.hosts.front().host == given->batch_host) {

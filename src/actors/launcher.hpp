@@ -22,10 +22,8 @@ namespace troupe::actors {
 /// What the job asks for: [place] and run.lanes.
 struct placement {
   int64_t ranks = 1;
-  int64_t ranks_per_node = 0;    ///< 0: spread over all hosts; else no more on a host while hosts (spares) remain
   int64_t min_nodes = 1;         ///< fewer hosts left: the job goes back into the queue
   bool shrink = false;           ///< fewer hosts, fewer ranks; false: the same ranks, packed on the hosts left
-  int64_t min_ranks = 1;         ///< with shrink: fewer ranks than this, and the job goes back into the queue
   int64_t lanes = 1;             ///< above 1: the number of ranks must divide it
   int64_t threads_per_rank = 0;  ///< 0: the cores of a host divided among its ranks
 };
@@ -57,7 +55,7 @@ struct launch_plan {
 /// from the end of the list. One rank that falls on the batch host is a child process; all else is srun's.
 /// With `shrink` a host never gets more ranks than at full strength; the number of ranks falls to the largest
 /// that fits and divides `lanes`.
-/// Errors  bad_argument: ranks below 1, or not dividing lanes.
+/// Errors  bad_argument: ranks below 1, or not dividing lanes; an allocation of fewer hosts than min_nodes.
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
                    const std::set<std::string>& excluded_hosts, int64_t local_cores = 1);
 

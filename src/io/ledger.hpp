@@ -15,11 +15,11 @@ namespace troupe::io {
 
 /// What happens to a run. The names are those of the file.
 enum class ledger_kind {
-  run_started,         ///< supervisor up: pid, host
+  run_started,         ///< supervisor up: pid
   attempt_started,     ///< ranks
   worker_failed,       ///< rank, host, signal or exit code, reason
   worker_hung,         ///< rank, host, operation, seconds
-  recovered,           ///< checkpoint that the new attempt starts from, seconds since the failure
+  recovered,           ///< ranks work again: seconds since the failure
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over
   checkpoint_failed,   ///< folder, reason: could not be written

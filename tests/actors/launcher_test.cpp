@@ -59,13 +59,6 @@ TEST(Plan, LargerHostsGetMoreRanks) {
   EXPECT_EQ(choose(nodes({1, 4, 1}), {.ranks = 6}, {}).hosts, on({{"node1", 1}, {"node2", 4}, {"node3", 1}}));
 }
 
-TEST(Plan, AFixedNumberPerNodeKeepsTheRestAsSpares) {
-  const placement wanted{.ranks = 8, .ranks_per_node = 4};
-  EXPECT_EQ(choose(nodes({8, 8, 8}), wanted, {}).hosts, on({{"node1", 4}, {"node2", 4}}));
-  EXPECT_EQ(choose(nodes({8, 8, 8}), wanted, {"node1"}).hosts, on({{"node2", 4}, {"node3", 4}}));
-  EXPECT_EQ(choose(nodes({8, 8, 8}), wanted, {"node1", "node2"}).hosts, on({{"node3", 8}}));
-}
-
 TEST(Plan, PacksTheSameRanksOnTheHostsThatAreLeft) {
   const launch_plan plan = choose(nodes({2, 2, 2}), {.ranks = 3}, {"node2"});
   EXPECT_EQ(plan.ranks, 3);
@@ -94,8 +87,17 @@ TEST(Plan, GoesBackToTheQueueWhenTooLittleIsLeft) {
   EXPECT_EQ(few.ranks, 0);
   EXPECT_EQ(few.reason, "1 of 3 nodes are left, place.min-nodes = 2");
   EXPECT_TRUE(choose(nodes({2, 2}), {.ranks = 2}, {"node1", "node2"}).requeue) << "none is left at all";
-  EXPECT_TRUE(choose(nodes({2, 2, 2}), {.ranks = 3, .shrink = true, .min_ranks = 3}, {"node1"}).requeue);
-  EXPECT_FALSE(choose(nodes({2, 2, 2}), {.ranks = 3, .shrink = true, .min_ranks = 2}, {"node1"}).requeue);
+}
+
+TEST(Plan, FewerNodesThanTheLeastFromTheStartEndTheRun) {
+  try {
+    choose(nodes({2, 2}), {.ranks = 3, .min_nodes = 3}, {});
+    FAIL() << "a requeue would give no more of them, for ever";
+  } catch (const error& refusal) {
+    EXPECT_EQ(refusal.code(), errc::bad_argument);
+    EXPECT_NE(std::string(refusal.what()).find("Slurm gave 2 nodes, place.min-nodes = 3"), std::string::npos)
+        << refusal.what();
+  }
 }
 
 TEST(Plan, OneRankOnTheBatchHostNeedsNoSrun) {
@@ -138,7 +140,8 @@ TEST(Plan, HoldsItsRulesForRandomClusters) {
         lost.insert(host);
       }
     }
-    const placement wanted{.ranks = draw(1, 20), .min_nodes = draw(1, 3)};
+    const auto all = static_cast<int64_t>(given.hosts.size());
+    const placement wanted{.ranks = draw(1, 20), .min_nodes = std::min(all, draw(1, 3))};
     const launch_plan plan = choose(given, wanted, lost);
     const auto left = static_cast<int64_t>(given.hosts.size() - lost.size());
     ASSERT_EQ(plan.requeue, left == 0 || left < wanted.min_nodes);

@@ -67,6 +67,19 @@ def node_without_power(scene):
         scene.cluster.tool("kill-node", node)
 
 
+def node_that_comes_back(scene):
+    """A node loses its power and has it again while the run recovers, or soon after. Then a rank dies: the attempt that
+    follows is laid out with the node there, whether Slurm still counts it as the job's or not."""
+    node = some_other_nodes(scene, 1)[0]
+    scene.mark()
+    before = scene.attempt
+    scene.cluster.tool("kill-node", node)
+    wait_until("the next attempt", lambda: scene.run.attempt() > before or scene.run.finished(), 40)
+    time.sleep(scene.random.uniform(0.0, 2.0))
+    scene.cluster.tool("restore-node", node)
+    rank_killed(scene)  # times count from here
+
+
 def two_nodes_at_once(scene):
     nodes = some_other_nodes(scene, 2)
     scene.mark()
@@ -260,10 +273,10 @@ TABLE = [
     Fault("disk full", disk_full, 1, resubmit=True, heal=disk_free_again),
     Fault("checkpoint truncated", damaged_checkpoint(truncate), 1, damages=1),
     Fault("checkpoint flipped", damaged_checkpoint(flip), 1, damages=1),
-    Fault("a node that comes back", node_without_power, 1, nodes=1, ranks=2, heal=restore),
+    Fault("a node that comes back", node_that_comes_back, 1, nodes=1, ranks=2, heal=restore),
     Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
     Fault("rank killed, slurmctld away", controller_away, 1),
     Fault("stranger on the control port", stranger, 1, harmless=True),
-    Fault("supervisor killed", supervisor_killed, 1, resubmit=True),
+    Fault("supervisor killed", supervisor_killed, 1, requeue=True),
     Fault("time is up (USR1)", time_is_up, 2, requeue=True),
 ]

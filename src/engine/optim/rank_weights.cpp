@@ -107,10 +107,6 @@ void gathered_weights::release(int64_t segment) {
   --one.holds;
 }
 
-void gathered_weights::pass_by(context& ctx) {
-  segment_walk(ctx, view().access, 0, static_cast<int64_t>(segments_.size()) - 1).enter_all();
-}
-
 void gathered_weights::hold_all(context& ctx) {
   const auto count = static_cast<int64_t>(segments_.size());
   for (int64_t s = 0; s < count; ++s) {

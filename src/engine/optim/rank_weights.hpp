@@ -76,9 +76,6 @@ public:
   /// Fetches all segments, until this object ends: for generation, which has no collective in its loop.
   void hold_all(context& ctx);
 
-  /// Takes part in other ranks' hold_all without holding anything.
-  void pass_by(context& ctx);
-
   /// The most that has been in memory at a time beside the shard.
   int64_t peak_bytes() const { return peak_floats_ * static_cast<int64_t>(sizeof(float)); }
 

@@ -1,0 +1,111 @@
+// slurm/troupe.sh, by a shell as Slurm would run it: the program and `scontrol` are functions of the test's own.
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+namespace troupe::test {
+
+namespace fs = std::filesystem;
+
+/// What a batch script has done.
+struct shell_result {
+  int status = 0;
+  int requeues = 0;  ///< how often Slurm was asked
+  std::string output;
+};
+
+class BatchShell : public ::testing::Test {
+protected:
+  /// Runs `troupe_run`; `program` is what a shell does in troupe's place, `variables` are set before, `scontrol` is what
+  /// Slurm's command does after it was counted. Waiting takes the script no time; a requeue ends the script, as Slurm does.
+  shell_result run(const std::string& program, const std::string& variables = "",
+                   const std::string& scontrol = "exit") {
+    const fs::path asked = folder_ / "asked", output = folder_ / "output", script = folder_ / "script.sh";
+    fs::remove(asked);
+    std::ofstream(folder_ / "troupe") << "#!/bin/bash\n" << program << "\n";
+    fs::permissions(folder_ / "troupe", fs::perms::owner_all);
+    std::ofstream(script) << "unset SLURM_RESTART_COUNT TROUPE_REQUEUES\nexport SLURM_JOB_ID=42\n"
+                          << variables << "\nexport TROUPE=" << (folder_ / "troupe").string()
+                          << "\nscontrol() { echo \"$@\" >> " << asked.string() << "; " << scontrol
+                          << "; }\nsleep() { :; }\n. " << shell_.string() << "\ntroupe_run job.ini\n";
+    const int ended = std::system(("timeout 20 bash " + script.string() + " > " + output.string() + " 2>&1").c_str());
+    shell_result result{.status = WEXITSTATUS(ended), .output = contents(output)};
+    for (std::ifstream in(asked); in >> std::ws && !in.eof(); ++result.requeues) {
+      std::string line;
+      std::getline(in, line);
+      EXPECT_EQ(line, "requeue 42");
+    }
+    return result;
+  }
+
+  static std::string contents(const fs::path& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  temporary_folder folder_;
+  fs::path shell_ = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "slurm/troupe.sh";
+};
+
+TEST_F(BatchShell, AJobThatIsDoneOrHasFailedIsNotRequeued) {
+  for (const int status : {0, 1, 2, 127, 255}) {
+    const shell_result result = run("exit " + std::to_string(status));
+    EXPECT_EQ(result.status, status);
+    EXPECT_EQ(result.requeues, 0) << status << result.output;
+  }
+}
+
+TEST_F(BatchShell, AStopOnRequestGoesBackIntoTheQueueHoweverOften) {
+  EXPECT_EQ(run("exit 75").requeues, 1);
+  EXPECT_EQ(run("exit 75", "SLURM_RESTART_COUNT=500").requeues, 1);
+  EXPECT_EQ(run("exit 75", "unset SLURM_JOB_ID").requeues, 0) << "outside of Slurm";
+}
+
+TEST_F(BatchShell, ASupervisorThatASignalEndedIsStartedAgain) {
+  for (const char* signal : {"KILL", "SEGV", "ABRT"}) {
+    const shell_result result = run(std::string("ulimit -c 0; kill -") + signal + " $$");
+    EXPECT_EQ(result.requeues, 1) << signal << ": " << result.output;
+  }
+}
+
+TEST_F(BatchShell, ASupervisorThatDiesEachTimeIsGivenUp) {
+  EXPECT_EQ(run("kill -KILL $$", "SLURM_RESTART_COUNT=9").requeues, 1);
+  const shell_result given_up = run("kill -KILL $$", "SLURM_RESTART_COUNT=10");
+  EXPECT_EQ(given_up.requeues, 0);
+  EXPECT_EQ(given_up.status, 137);
+  EXPECT_NE(given_up.output.find("signal 9 ended troupe; the job was requeued 10 times"), std::string::npos)
+      << given_up.output;
+  EXPECT_EQ(run("kill -KILL $$", "SLURM_RESTART_COUNT=10 TROUPE_REQUEUES=20").requeues, 1);
+}
+
+TEST_F(BatchShell, WhatAUserOrSlurmEndedStaysEnded) {
+  EXPECT_EQ(run("sleep 0.5; kill -TERM $PPID; exec sleep 60").requeues, 0)
+      << "scancel: the shell is told, and hands it on";
+  EXPECT_EQ(run("kill -TERM $$").requeues, 0);
+  EXPECT_EQ(run("exit 130").requeues, 0) << "ended by INT";
+}
+
+TEST_F(BatchShell, USR1IsHandedOnAndTheJobGoesOn) {
+  const shell_result saves = run("trap 'exit 75' USR1; sleep 0.5; kill -USR1 $PPID; while :; do sleep 0.01; done");
+  EXPECT_EQ(saves.requeues, 1) << saves.output;
+  EXPECT_EQ(run("kill -USR1 $$").requeues, 1) << "before it could listen";
+}
+
+TEST_F(BatchShell, AControllerThatIsAwayIsAskedAgain) {
+  // Each try stands for 5 seconds.
+  const shell_result late = run("exit 75", "tries=0", "((++tries > 100)) && exit");
+  EXPECT_EQ(late.requeues, 101) << late.output;
+  const shell_result never = run("exit 75", "", "return 1");
+  EXPECT_EQ(never.requeues, 180);
+  EXPECT_EQ(never.status, 75);
+  EXPECT_NE(never.output.find("submit the same command again"), std::string::npos) << never.output;
+}
+
+}  // namespace troupe::test
