@@ -137,7 +137,7 @@ reward_judge stage_state::load_judge(const io::reward_source& source, engine::co
   reward_judge judge{.source = source, .of = nullptr, .words = {}};
   if (source.kind == io::reward_kind::model) {
     const std::filesystem::path folder = source.model.empty() ? starts().reward : std::filesystem::path(source.model);
-    judge.of = load_model(folder, head_kind::scalar, std::move(shared));
+    judge.of = load_model(folder, head_kind::stored_scalar, std::move(shared));
   } else if (source.kind == io::reward_kind::lexicon) {
     judge.words = io::lexicon::load(source.lexicon);
   }
