@@ -9,15 +9,6 @@
 
 namespace troupe::actors {
 
-void require_lengths(const io::job& job, const model& m) {
-  const int64_t positions = m.net.description().max_positions;
-  if (job.length.max_tokens > positions) {
-    throw error(errc::bad_argument,
-                "length.max-tokens is {}, but {} has {} positions: set length.max-tokens to at most {}",
-                job.length.max_tokens, m.folder.string(), positions, positions);
-  }
-}
-
 cast stage_state::set(const std::string& phase) {
   if (!ranks_) {
     const operation_scope scope(settings_->on->pulse, "join the other ranks");
@@ -104,9 +95,8 @@ engine::communicator_ptr stage_state::open_columns(const seat& policy) const {
 std::shared_ptr<const io::tokenizer> stage_state::load_tokens(const std::filesystem::path& folder,
                                                               const model* m) const {
   std::shared_ptr<const io::tokenizer> tokens = io::load_tokenizer(folder);
-  if (m != nullptr && tokens->vocabulary_size() > m->net.description().vocabulary) {
-    throw error(errc::bad_argument, "{}: the tokenizer has {} ids, the model only {}", folder.string(),
-                tokens->vocabulary_size(), m->net.description().vocabulary);
+  if (m != nullptr) {
+    require_vocabulary(*tokens, folder, *m);
   }
   return tokens;
 }
