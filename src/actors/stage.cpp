@@ -140,6 +140,7 @@ void stage_state::describe(const io::phase_data& data, cast& parts) const {
     parts.examples += static_cast<int64_t>(data.training[s].size());
     parts.held_out += static_cast<int64_t>(data.held_out[s].size());
   }
+  parts.epoch_size = io::epoch_size_of(sources_of(data, settings_->job));
   for (const io::source_report& report : data.reports) {
     if (report.records > 0) {
       parts.notes.push_back(io::describe(report));

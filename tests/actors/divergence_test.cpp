@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -171,6 +172,17 @@ TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
   options.insert(options.end(), {"--run.keep-checkpoints", "1"});
   expect_one_error(run_ppo(folder / "alone", options), "run.keep-checkpoints = 1 has left none before it");
 }
+
+/// How many updates a fine-tuning of one pass makes.
+static int64_t updates_of_a_pass(const std::string& weight) {
+  const temporary_folder folder;
+  const program_result result = run_sft(folder, {"--sft.updates", "0", "--data.openings.weight", weight});
+  EXPECT_EQ(result.status, 0) << result.output;
+  const std::string metrics = text_of(folder / "run/metrics.jsonl");
+  return std::count(metrics.begin(), metrics.end(), '\n') - 1;  // the first is before training
+}
+
+TEST(Epoch, CountsASourceByItsWeight) { EXPECT_GE(updates_of_a_pass("2"), 2 * updates_of_a_pass("1")); }
 
 /// An infinite perplexity is a number like another on its way to the supervisor.
 TEST(Divergence, LossBeyondAllMeasureIsRecorded) {
