@@ -168,6 +168,10 @@ TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
   EXPECT_EQ(ledger.find("rolled back", back + 1), std::string::npos) << "once is enough";
   EXPECT_NE(ledger.find("restored checkpoints/ppo/iteration-000001", back), std::string::npos) << ledger;
   EXPECT_TRUE(fs::exists(folder / "run/models/policy"));
+  const std::string aside = "experience/iteration-000003.diverged-1.h5";
+  EXPECT_NE(ledger.find(aside, back), std::string::npos) << ledger;
+  EXPECT_TRUE(fs::exists(folder / "run" / aside));
+  EXPECT_TRUE(fs::exists(folder / "run/experience/iteration-000003.h5")) << "of the iteration that was redone";
 
   options.insert(options.end(), {"--run.keep-checkpoints", "1"});
   expect_one_error(run_ppo(folder / "alone", options), "run.keep-checkpoints = 1 has left none before it");
