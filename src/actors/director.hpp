@@ -120,7 +120,9 @@ private:
   task<> update_critic(serve_reply batch, shared_statistics out);
   task<> update_both(serve_reply batch, shared_statistics policy, shared_statistics critic);
   task<statistics> iterate(uint64_t iteration, metrics_record& line);
-  task<> roll_back(std::string reason);
+  task<> roll_back(std::string reason, uint64_t iteration);
+  std::string set_aside(std::string reason, uint64_t iteration, int64_t rollback) const;
+  void drop_later_experience() const;
   task<checkpoint_search> find_sound_checkpoint(std::string reason);
 
   /// A part of the cast on all ranks that have it, by rank: all of them compute, each its own share.

@@ -231,7 +231,31 @@ task<director_state::checkpoint_search> director_state::find_sound_checkpoint(st
   co_return search;
 }
 
-task<> director_state::roll_back(std::string reason) {
+/// The redone iteration must not overwrite the experience that shows how the first went wrong: it gets a name that nothing
+/// else reads or removes. Answers with the reason, naming that file; as it was where nothing was kept.
+std::string director_state::set_aside(std::string reason, uint64_t iteration, int64_t rollback) const {
+  const std::filesystem::path kept = settings_->run.experience(static_cast<int64_t>(iteration));
+  if (!std::filesystem::exists(kept)) {
+    return reason;
+  }
+  const std::string stem = kept.stem().string();
+  const std::string aside = fmt::format("{}.diverged-{}.h5", stem, rollback);
+  std::filesystem::rename(kept, kept.parent_path() / aside);
+  const std::string named = stem + ".h5";
+  if (const size_t at = reason.find(named); at != std::string::npos) {
+    return reason.replace(at, named.size(), aside);
+  }
+  return fmt::format("{}; the experience is kept in experience/{}", reason, aside);
+}
+
+/// What iterations beyond the counter left behind: they are done again.
+void director_state::drop_later_experience() const {
+  for (const auto& folder : {settings_->run.experience(), settings_->run.root() / "evaluations"}) {
+    io::remove_experience_after(folder, static_cast<int64_t>(state_.counter));
+  }
+}
+
+task<> director_state::roll_back(std::string reason, uint64_t iteration) {
   const io::ppo_section& ppo = settings_->job.ppo;
   const double rollbacks = statistic(state_.values, rollbacks_key) + 1;
   if (rollbacks > static_cast<double>(ppo.max_rollbacks)) {
@@ -239,12 +263,14 @@ task<> director_state::roll_back(std::string reason) {
   }
   co_await await_durable();
   checkpoint_search to = co_await find_sound_checkpoint(reason);
+  reason = set_aside(std::move(reason), iteration, static_cast<int64_t>(rollbacks));
   spdlog::warn("rolling back to {}: {}", to.found.found ? to.found.path : "the start", reason);
   note("note", state_.phase, state_.counter, "rolled back: " + reason);
   // A new cast: there may be no checkpoint yet, so that the models must be those of the start again; and what is left
   // of the rollout that diverged must not reach the next.
   co_await set_stage("ppo");
   co_await restore_from("ppo", std::move(to));
+  drop_later_experience();
   co_await begin_ppo();
   state_.values[rollbacks_key] = rollbacks;  // halves the learning rates, or it would end in the same place
 }
@@ -266,16 +292,15 @@ task<> director_state::begin_ppo() {
 task<> director_state::ppo() {
   const io::ppo_section& ppo = settings_->job.ppo;
   co_await restore("ppo");
-  for (const auto& folder : {settings_->run.experience(), settings_->run.root() / "evaluations"}) {
-    io::remove_experience_after(folder, static_cast<int64_t>(state_.counter));
-  }
+  drop_later_experience();
   const auto total = static_cast<uint64_t>(ppo.iterations);
   co_await begin_ppo();
   while (state_.counter < total && !stopping_) {
     std::string diverged;
+    const uint64_t iteration = state_.counter + 1;
     try {
       metrics_record line;
-      line.values = co_await iterate(state_.counter + 1, line);
+      line.values = co_await iterate(iteration, line);
       ++state_.counter;
       line.iteration = state_.counter;
       line.update = updates_done();
@@ -301,7 +326,7 @@ task<> director_state::ppo() {
     }
     if (!diverged.empty()) {
       evaluating_ = false;
-      co_await roll_back(std::move(diverged));
+      co_await roll_back(std::move(diverged), iteration);
     }
   }
   co_await checkpoint_if_due(true);

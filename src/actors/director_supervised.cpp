@@ -14,7 +14,7 @@ int64_t director_state::updates_of(const io::training_options& training) const {
   if (training.updates > 0) {
     return training.updates;
   }
-  const double examples = training.epochs * static_cast<double>(company_.front().examples);
+  const double examples = training.epochs * static_cast<double>(company_.front().epoch_size);
   return std::max<int64_t>(1, std::llround(std::floor(examples / static_cast<double>(training.batch))));
 }
 

@@ -4,7 +4,7 @@
 
 namespace troupe::actors {
 
-static std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job) {
+std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job) {
   std::vector<io::blend_source> sources;
   for (size_t s = 0; s < data.training.size(); ++s) {
     const double weight = s < job.data.size() ? job.data[s].weight : job.pairs.weight;

@@ -100,7 +100,8 @@ struct cast {
   caf::strong_actor_ptr loader, policy, reference, reward, critic;
   caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
   caf::strong_actor_ptr ema, replay, checkpointer;
-  int64_t examples = 0, held_out = 0, epoch_size = 0;
+  int64_t examples = 0, held_out = 0;
+  int64_t epoch_size = 0;          ///< what a pass over the data takes: examples by the weights of their sources
   std::vector<std::string> notes;  ///< what became of the records, a line each
 };
 

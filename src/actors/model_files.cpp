@@ -48,7 +48,14 @@ blank make_blank(const io::model_folder& source, head_kind head, engine::communi
                 "{}: this model has a scalar head (a reward model or critic); a language model is needed here",
                 source.path().string());
   }
-  description.scalar_head = head == head_kind::scalar || (head == head_kind::as_stored && scalar_stored);
+  if (head == head_kind::stored_scalar && !stored_head) {
+    throw error(errc::bad_argument,
+                "{}: this model has no scalar head (neither score.weight nor {}), so it cannot judge: name a trained "
+                "reward model, or let a reward phase train one from this",
+                source.path().string(), value_head);
+  }
+  description.scalar_head =
+      head == head_kind::scalar || head == head_kind::stored_scalar || (head == head_kind::as_stored && scalar_stored);
 
   auto shape = std::make_shared<model>(description);
   shape->config_json = source.config_json();

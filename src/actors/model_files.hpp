@@ -29,7 +29,8 @@ using model_ptr = std::shared_ptr<model>;
 enum class head_kind {
   as_stored,
   language_model,  ///< Errors where the folder's architecture has a scalar head; a value head beside it is left aside
-  scalar,          ///< a folder without one gets a new head of zeros
+  scalar,          ///< a folder without one gets a new head of zeros, which is to learn
+  stored_scalar,   ///< for a model that judges as it is: errors where the folder has none
 };
 
 /// Whether a folder holds a language model and a value head (v_head.safetensors) beside it, so that it can be loaded

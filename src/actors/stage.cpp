@@ -9,15 +9,6 @@
 
 namespace troupe::actors {
 
-void require_lengths(const io::job& job, const model& m) {
-  const int64_t positions = m.net.description().max_positions;
-  if (job.length.max_tokens > positions) {
-    throw error(errc::bad_argument,
-                "length.max-tokens is {}, but {} has {} positions: set length.max-tokens to at most {}",
-                job.length.max_tokens, m.folder.string(), positions, positions);
-  }
-}
-
 cast stage_state::set(const std::string& phase) {
   if (!ranks_) {
     const operation_scope scope(settings_->on->pulse, "join the other ranks");
@@ -104,9 +95,8 @@ engine::communicator_ptr stage_state::open_columns(const seat& policy) const {
 std::shared_ptr<const io::tokenizer> stage_state::load_tokens(const std::filesystem::path& folder,
                                                               const model* m) const {
   std::shared_ptr<const io::tokenizer> tokens = io::load_tokenizer(folder);
-  if (m != nullptr && tokens->vocabulary_size() > m->net.description().vocabulary) {
-    throw error(errc::bad_argument, "{}: the tokenizer has {} ids, the model only {}", folder.string(),
-                tokens->vocabulary_size(), m->net.description().vocabulary);
+  if (m != nullptr) {
+    require_vocabulary(*tokens, folder, *m);
   }
   return tokens;
 }
@@ -137,7 +127,7 @@ reward_judge stage_state::load_judge(const io::reward_source& source, engine::co
   reward_judge judge{.source = source, .of = nullptr, .words = {}};
   if (source.kind == io::reward_kind::model) {
     const std::filesystem::path folder = source.model.empty() ? starts().reward : std::filesystem::path(source.model);
-    judge.of = load_model(folder, head_kind::scalar, std::move(shared));
+    judge.of = load_model(folder, head_kind::stored_scalar, std::move(shared));
   } else if (source.kind == io::reward_kind::lexicon) {
     judge.words = io::lexicon::load(source.lexicon);
   }
@@ -150,6 +140,7 @@ void stage_state::describe(const io::phase_data& data, cast& parts) const {
     parts.examples += static_cast<int64_t>(data.training[s].size());
     parts.held_out += static_cast<int64_t>(data.held_out[s].size());
   }
+  parts.epoch_size = io::epoch_size_of(sources_of(data, settings_->job));
   for (const io::source_report& report : data.reports) {
     if (report.records > 0) {
       parts.notes.push_back(io::describe(report));

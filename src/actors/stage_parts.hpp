@@ -5,6 +5,7 @@
 #include "actors/critic.hpp"
 #include "actors/ema.hpp"
 #include "actors/loader.hpp"
+#include "actors/model_fit.hpp"
 #include "actors/optimizer.hpp"
 #include "actors/options.hpp"
 #include "actors/policy.hpp"
@@ -20,9 +21,6 @@ namespace troupe::actors {
 inline caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cast<caf::strong_actor_ptr>(handle); }
 
 inline caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
-
-/// Errors  bad_argument: length.max-tokens is beyond the model's positions.
-void require_lengths(const io::job& job, const model& m);
 
 // Models compute in handlers that block for long, so every actor of the cast has a thread of its own.
 template <class Handle, class... Arguments> Handle stage_state::spawn(Arguments&&... arguments) {

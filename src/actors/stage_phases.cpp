@@ -13,6 +13,13 @@ cast stage_state::set_pairs() {
   labeller.weight = 1;  // here it alone judges, whatever it weighs in PPO
   const std::vector<io::reward_source> sources = {labeller};
 
+  std::vector<reward_judge> judges = load_judges(sources, all);
+  for (const reward_judge& one : judges) {
+    if (one.of) {
+      require_reads(job, *tokens, m->folder, *one.of);
+    }
+  }
+
   cast parts;
   describe(data, parts);
   const auto replay_handle = spawn<replay_actor>(replay, replay_settings{.job = job,
@@ -29,7 +36,7 @@ cast stage_state::set_pairs() {
   const auto reward_handle = spawn<reward_actor>(reward, reward_settings{.job = job,
                                                                          .on = settings_->on,
                                                                          .tokens = tokens,
-                                                                         .judges = load_judges(sources, all),
+                                                                         .judges = std::move(judges),
                                                                          .trained = nullptr,
                                                                          .source_names = {},
                                                                          .replay = untyped(replay_handle)});

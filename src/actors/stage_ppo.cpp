@@ -81,6 +81,18 @@ void stage_state::load_scorers(ppo_material& m) const {
   m.judges = load_judges(job.rewards, m.at.reward);
 }
 
+void stage_state::require_fit(const ppo_material& m) const {
+  std::vector<const model*> readers = {m.reference.get(), m.critic ? m.critic->of.get() : nullptr};
+  for (const reward_judge& one : m.judges) {
+    readers.push_back(one.of.get());
+  }
+  for (const model* reader : readers) {
+    if (reader != nullptr) {
+      require_reads(settings_->job, *m.tokens, starts().policy, *reader);
+    }
+  }
+}
+
 stage_state::ppo_material stage_state::load_ppo() const {
   const io::job& job = settings_->job;
   ppo_material m;
@@ -88,6 +100,7 @@ stage_state::ppo_material stage_state::load_ppo() const {
   load_learners(m);
   load_scorers(m);
   m.tokens = load_tokens(starts().policy, m.policy ? m.policy->of.get() : nullptr);
+  require_fit(m);
   m.data = load_data(io::phase::ppo, m.tokens);
   if (m.policy && job.ppo.ptx_coef > 0) {
     m.mixture = load_data(io::phase::sft, m.tokens);

@@ -115,13 +115,13 @@ TEST_F(Director, RecordOfAnUpdateHasWhatTheCastFound) {
   EXPECT_EQ(statistic(last.values, "rate/train_tokens_per_s"), 40 / (0.5 + 0.125));
 }
 
-TEST_F(Director, EpochsCountTheExamplesOfTheLoader) {
+TEST_F(Director, EpochsCountExamplesByTheWeightsOfTheirSources) {
   io::job job = job_of({io::phase::sft});
   job.sft.training.updates = 0;
   job.sft.training.epochs = 2;
-  job.sft.training.batch = 5;  // of 12: 24 / 5
+  job.sft.training.batch = 5;  // of 18: 36 / 5
   perform(job);
-  EXPECT_EQ(told("policy train").size(), 4U);
+  EXPECT_EQ(told("policy train").size(), 7U);
 }
 
 TEST_F(Director, RewardPhaseTrainsTheRewardModel) {

@@ -1,11 +1,13 @@
 // Runs that diverge: numbers that are not finite, or too far from where they began, end in one clear error with the
 // experience kept, or in a rollback.
+#include "actors/model_files.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -15,9 +17,17 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 
-/// stories260k with one weight that is no number.
-static fs::path damaged_model(const fs::path& folder) {
-  fs::copy(std::string(TROUPE_TEST_DATA) + "/stories260k", folder);
+static const std::string small_model = std::string(TROUPE_TEST_DATA) + "/stories260k";
+
+/// stories260k as a reward model that gives 0 to everything: with a stored head of zeros.
+static fs::path indifferent_judge(const fs::path& folder) {
+  const actors::model_ptr m = actors::load_model(small_model, actors::head_kind::scalar);
+  actors::save_model(*m, m->weights.data(), folder, 0);
+  return folder;
+}
+
+/// A model's folder with one weight that is no number.
+static fs::path damage(const fs::path& folder) {
   std::string bytes = text_of(folder / "model.safetensors");
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), sizeof(header_size));
@@ -29,12 +39,17 @@ static fs::path damaged_model(const fs::path& folder) {
   return folder;
 }
 
-static const std::string small_model = std::string(TROUPE_TEST_DATA) + "/stories260k";
+static fs::path damaged_model(const fs::path& folder) {
+  fs::copy(small_model, folder);
+  return damage(folder);
+}
 
-/// PPO of a model of which nothing was made before; the reward model is a trunk with a new head, unless another is given, so
-/// that the lexicon alone rewards.
-static program_result run_ppo(const fs::path& run, const std::vector<std::string>& more,
-                              const fs::path& reward_model = small_model) {
+/// PPO of a model of which nothing was made before; the reward model is indifferent, unless another is given, so that the
+/// lexicon alone rewards.
+static program_result run_ppo(const fs::path& run, const std::vector<std::string>& more, fs::path reward_model = {}) {
+  if (reward_model.empty()) {
+    reward_model = indifferent_judge(run.string() + "-judge");
+  }
   std::vector<std::string> all = {"run",
                                   std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini",
                                   "--run.dir",
@@ -80,6 +95,13 @@ static void expect_one_error(const program_result& result, const std::string& pa
   EXPECT_EQ(line.find('\n'), line.size() - 1) << line;
 }
 
+TEST(Judge, WithoutAStoredHeadIsRefused) {
+  const temporary_folder folder;
+  const program_result result = run_ppo(folder / "run", {}, small_model);
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find(small_model + ": this model has no scalar head"), std::string::npos) << result.output;
+}
+
 TEST(Divergence, DamagedWeightsEndGenerationWithTheirName) {
   const temporary_folder folder;
   const fs::path model = damaged_model(folder / "model");
@@ -96,7 +118,7 @@ TEST(Divergence, LossThatIsNoNumberEndsFineTuning) {
 
 TEST(Divergence, RewardThatIsNoNumberKeepsTheExperience) {
   const temporary_folder folder;
-  const fs::path model = damaged_model(folder / "model");
+  const fs::path model = damage(indifferent_judge(folder / "model"));
   expect_one_error(run_ppo(folder / "run", {"--evaluation.prompts", "0"}, model),
                    "is nan; the experience is kept in experience/iteration-000001.h5");
   const auto shown = run_program({"inspect", (folder / "run/experience/iteration-000001.h5").string()});
@@ -146,10 +168,25 @@ TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
   EXPECT_EQ(ledger.find("rolled back", back + 1), std::string::npos) << "once is enough";
   EXPECT_NE(ledger.find("restored checkpoints/ppo/iteration-000001", back), std::string::npos) << ledger;
   EXPECT_TRUE(fs::exists(folder / "run/models/policy"));
+  const std::string aside = "experience/iteration-000003.diverged-1.h5";
+  EXPECT_NE(ledger.find(aside, back), std::string::npos) << ledger;
+  EXPECT_TRUE(fs::exists(folder / "run" / aside));
+  EXPECT_TRUE(fs::exists(folder / "run/experience/iteration-000003.h5")) << "of the iteration that was redone";
 
   options.insert(options.end(), {"--run.keep-checkpoints", "1"});
   expect_one_error(run_ppo(folder / "alone", options), "run.keep-checkpoints = 1 has left none before it");
 }
+
+/// How many updates a fine-tuning of one pass makes.
+static int64_t updates_of_a_pass(const std::string& weight) {
+  const temporary_folder folder;
+  const program_result result = run_sft(folder, {"--sft.updates", "0", "--data.openings.weight", weight});
+  EXPECT_EQ(result.status, 0) << result.output;
+  const std::string metrics = text_of(folder / "run/metrics.jsonl");
+  return std::count(metrics.begin(), metrics.end(), '\n') - 1;  // the first is before training
+}
+
+TEST(Epoch, CountsASourceByItsWeight) { EXPECT_GE(updates_of_a_pass("2"), 2 * updates_of_a_pass("1")); }
 
 /// An infinite perplexity is a number like another on its way to the supervisor.
 TEST(Divergence, LossBeyondAllMeasureIsRecorded) {

@@ -25,6 +25,14 @@ static int64_t quota_of(const blend_source& source, int64_t number) {
   return quota > 0 ? std::max<int64_t>(1, std::llround(quota)) : 0;
 }
 
+int64_t epoch_size_of(const std::vector<blend_source>& sources) {
+  int64_t size = 0;
+  for (size_t s = 0; s < sources.size(); ++s) {
+    size += quota_of(sources[s], static_cast<int64_t>(s));
+  }
+  return size;
+}
+
 blend::blend(uint64_t seed, phase phase, std::vector<blend_source> sources)
     : seed_(seed), phase_(phase), sources_(std::move(sources)) {
   for (size_t s = 0; s < sources_.size(); ++s) {

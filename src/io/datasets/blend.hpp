@@ -45,4 +45,8 @@ private:
   std::vector<int64_t> epoch_order_;
 };
 
+/// What an epoch of these takes; 0 where there is nothing to draw from.
+/// Errors  bad_argument when a weight is negative or not finite.
+int64_t epoch_size_of(const std::vector<blend_source>& sources);
+
 }  // namespace troupe::io
