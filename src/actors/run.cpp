@@ -3,6 +3,7 @@
 #include "actors/control_channel.hpp"
 #include "actors/launcher.hpp"
 #include "actors/options.hpp"
+#include "actors/run_claim.hpp"
 #include "io/atomic_file.hpp"
 #include "kernels/base/host_name.hpp"
 
@@ -33,6 +34,8 @@ void keep_job(const io::run_directory& run, const io::job& job) {
   io::write_file_atomically(run.job(), io::job_text(job));
 }
 
+constexpr std::chrono::minutes patience_with_former_supervisor{5};  // leases of NFS locks take 1.5, of Lustre's up to 2
+
 /// Signals that ask for a stop, blocked in every thread and taken by one.
 class stop_signals {
 public:
@@ -54,6 +57,16 @@ public:
 private:
   sigset_t set_;
 };
+
+/// The run's lock; waited for where the job was requeued, since its former supervisor may still seem to live. None: in vain.
+std::optional<io::run_lock> take_lock(const io::run_directory& run, const std::optional<allocation>& given,
+                                      const stop_signals& signals) {
+  if (!given || given->restarts == 0) {
+    return std::optional<io::run_lock>(std::in_place, run);
+  }
+  return claim_run(run, patience_with_former_supervisor,
+                   [&](std::chrono::milliseconds time) { return signals.wait(time) == 0; });
+}
 
 /// How the processes are started that report to this one.
 struct command_lines {
@@ -82,7 +95,11 @@ struct command_lines {
 run_result run_job(const run_settings& settings) {
   const stop_signals signals;
   const io::run_directory run = io::run_directory::open_or_create(settings.job.run.dir);
-  const io::run_lock lock(run);
+  const std::optional<allocation> given = read_allocation(current_environment());
+  const std::optional<io::run_lock> lock = take_lock(run, given, signals);
+  if (!lock) {
+    return {outcome::stopped, fmt::format("{} is still locked by another troupe", run.root().string())};
+  }
   keep_job(run, settings.job);
   create_credentials(run.root() / "control");
 
@@ -93,7 +110,6 @@ run_result run_job(const run_settings& settings) {
       metrics_settings{.run = run, .terminal = ::isatty(STDERR_FILENO) == 1, .log_every = settings.job.run.log_every});
   std::promise<run_result> ended;
   std::future<run_result> result = ended.get_future();
-  const std::optional<allocation> given = read_allocation(current_environment());
   // Ranks on other nodes come over the network; those on this machine need not be reachable from elsewhere.
   const std::string address = given ? "0.0.0.0" : "127.0.0.1";
   // The port is known only once the supervisor is there to be reached.
