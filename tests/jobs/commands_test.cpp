@@ -172,7 +172,7 @@ static std::string trimmed(const std::string& text) {
 TEST(Chat, AnswersAsGenerateDoes) {
   const std::string answer = trimmed(chat("Hello\n"));
   EXPECT_FALSE(answer.empty());
-  EXPECT_EQ(answer, trimmed(generated_answer({{{"role", "user"}, {"content", "Hello"}}})));
+  EXPECT_EQ(answer, trimmed(generated_answer(json::array({{{"role", "user"}, {"content", "Hello"}}}))));
 }
 
 TEST(Chat, RemembersWhatWasSaidUntilToldToForget) {
