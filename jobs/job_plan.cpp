@@ -431,8 +431,10 @@ std::vector<phase_plan> plan_job(const io::job& job) {
 
 int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& plans) {
   int64_t bytes = 0;
+  int64_t being_written = 0;  // of one phase at a time
   for (const phase_plan& plan : plans) {
-    bytes += plan.checkpoints * plan.checkpoint_bytes + plan.experience_bytes;
+    being_written = std::max(being_written, plan.checkpoint_bytes);
+    bytes += std::max<int64_t>(plan.checkpoints - 1, 0) * plan.checkpoint_bytes + plan.experience_bytes;
     if (plan.phase == "pairs") {
       continue;  // text only
     }
@@ -441,7 +443,7 @@ int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& p
       bytes += (averaged ? 2 : 1) * model.parameters * static_cast<int64_t>(sizeof(float));
     }
   }
-  return bytes;
+  return bytes + being_written;
 }
 
 }  // namespace troupe

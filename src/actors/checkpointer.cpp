@@ -109,7 +109,7 @@ void checkpointer_state::open(checkpointer_settings settings) {
 }
 
 /// Copies this rank's shard of each part, in pieces that the compute threads share: training stands still meanwhile.
-int64_t checkpointer_state::copy_parts() {
+void checkpointer_state::copy_parts() {
   constexpr int64_t piece_floats = int64_t{1} << 18;
   struct piece {
     const float* from;
@@ -117,7 +117,6 @@ int64_t checkpointer_state::copy_parts() {
     int64_t count;
   };
   std::vector<piece> pieces;
-  int64_t floats = 0;
   for (checkpointed_part& one : parts_) {
     for (int64_t s = 0; s < one.plan->segments(); ++s) {
       const engine::arena_range mine = one.plan->part(s, one.rank);
@@ -126,20 +125,18 @@ int64_t checkpointer_state::copy_parts() {
       for (int64_t at = 0; at < mine.size(); at += piece_floats) {
         pieces.push_back({from + at, one.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
       }
-      floats += mine.size();
     }
   }
   settings_->on->ctx.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
     const piece& one = pieces[static_cast<size_t>(i)];
     std::copy_n(one.from, one.count, one.to);
   });
-  return floats * static_cast<int64_t>(sizeof(float));
 }
 
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   const operation_scope scope(settings_->on->pulse, "checkpoint copy");
   const stopwatch watch;
-  snapshot_reply reply{.seconds = 0, .bytes = copy_parts()};
+  copy_parts();
   counter_ = state.counter;
   scalars_ = {};
   for (const checkpointed_model& one : settings_->models) {
@@ -148,8 +145,7 @@ snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   for (const auto& [name, value] : state.values) {
     scalars_.reals[state_prefix + name] = value;
   }
-  reply.seconds = watch.seconds();
-  return reply;
+  return {.seconds = watch.seconds()};
 }
 
 io::commit_check checkpointer_state::still_allowed() const {

@@ -96,7 +96,7 @@ public:
 
 private:
   void save(const saved_model& one) const;
-  int64_t copy_parts();
+  void copy_parts();
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();
   io::commit_check still_allowed() const;

@@ -69,8 +69,13 @@ using sequence_handle = local_handle<finished_sequence>;
 using scores_handle = local_handle<sequence_scores>;
 using minibatch_handle = local_handle<minibatch>;
 
-/// A rank's first words to the supervisor.
+/// What both sides of the control channel must have in common: the project's version, and that of these messages, which
+/// goes up with every change of them. A rank on a node with an older program would read them as something else.
+inline std::string this_version() { return TROUPE_VERSION ", messages 2"; }
+
+/// A rank's first words to the supervisor. Its version comes first, and stays a text: so that one that differs can be read.
 struct hello {
+  std::string version = this_version();
   uint64_t attempt = 0;
   int32_t rank = 0, ranks = 1;
   std::string host;
@@ -79,7 +84,7 @@ struct hello {
 };
 
 template <class Inspector> auto inspect(Inspector& f, hello& x) {
-  return f(caf::meta::type_name("hello"), x.attempt, x.rank, x.ranks, x.host, x.pid, x.stage);
+  return f(caf::meta::type_name("hello"), x.version, x.attempt, x.rank, x.ranks, x.host, x.pid, x.stage);
 }
 
 /// Sent by a worker several times a second. `pulse` counts pieces of work done, so a rank whose beats go on while its
@@ -155,13 +160,13 @@ template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
 
 struct generate_reply {
   int64_t unfinished = 0;  ///< sequences still waiting or in flight; 0 ends the rank's share
-  int64_t finished = 0, answer_tokens = 0;
+  int64_t answer_tokens = 0;
   double seconds = 0;
   std::vector<uint64_t> waiting;  ///< prompts that have not been begun
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_reply& x) {
-  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.finished, x.answer_tokens, x.seconds, x.waiting);
+  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.answer_tokens, x.seconds, x.waiting);
 }
 
 /// Scores what has been queued so far, at most `sequences` of them.
@@ -293,11 +298,10 @@ template <class Inspector> auto inspect(Inspector& f, phase_state& x) {
 
 struct snapshot_reply {
   double seconds = 0;  ///< training stood still for
-  int64_t bytes = 0;
 };
 
 template <class Inspector> auto inspect(Inspector& f, snapshot_reply& x) {
-  return f(caf::meta::type_name("snapshot_reply"), x.seconds, x.bytes);
+  return f(caf::meta::type_name("snapshot_reply"), x.seconds);
 }
 
 /// A rank's file of a checkpoint, as the manifest has it (io::checkpoint_file).

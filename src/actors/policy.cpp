@@ -155,10 +155,8 @@ generate_reply policy_state::generate(const generate_command& command) {
 }
 
 generate_reply policy_state::report(const engine::generator_counters& before, const stopwatch& watch) {
-  const auto known = static_cast<int64_t>(sequences_.size());
   send_finished();
   generate_reply reply{.unfinished = generator_->unfinished(),
-                       .finished = known - static_cast<int64_t>(sequences_.size()),
                        .answer_tokens = generator_->counters().answer_tokens - before.answer_tokens,
                        .seconds = watch.seconds(),
                        .waiting = {}};

@@ -15,6 +15,11 @@ void rank_watch::begin(int64_t ranks, clock::time_point now) {
 }
 
 void rank_watch::welcome(const hello& words, clock::time_point now) {
+  if (words.version != this_version()) {
+    throw error(errc::unsupported,
+                "rank {} on {} runs troupe {}, its supervisor {}: install one and the same program on all nodes",
+                words.rank, words.host, words.version, this_version());
+  }
   if (words.ranks != size() || words.rank < 0 || words.rank >= size()) {
     throw error(errc::bad_argument, "rank {} of {} reported to an attempt of {} ranks", words.rank, words.ranks,
                 size());

@@ -29,7 +29,7 @@ public:
   /// A new attempt begins.
   void begin(int64_t ranks, clock::time_point now);
 
-  /// Errors  bad_argument: no such rank, it has reported already, or it believes in another number of ranks.
+  /// Errors  unsupported: it is of another version. bad_argument: no such rank, it has reported already, or it believes in another number of ranks.
   void welcome(const hello& words, clock::time_point now);
   void note(const beat& sign, clock::time_point now);
 

@@ -138,6 +138,9 @@ caf::result<note_atom> supervisor_state::welcome(const hello& words) {
   try {
     attempt_->ranks().welcome(words, clock::now());
   } catch (const error& refusal) {
+    if (refusal.code() == errc::unsupported) {  // no other rank will come in its place
+      condemn({.reason = refusal.what()});
+    }
     return to_caf_error(refusal);
   }
   self_->monitor(words.stage);

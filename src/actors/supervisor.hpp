@@ -35,7 +35,7 @@ namespace troupe::actors {
 using supervisor_actor = caf::typed_actor<
     // The control channel is open: start the first attempt.
     caf::reacts_to<run_atom>,
-    // A rank's first words; answered with the supervisor's consent. Refused: another attempt's rank.
+    // A rank's first words; answered with the supervisor's consent. Refused: a rank of another attempt or version.
     caf::replies_to<hello>::with<note_atom>,
     // A rank's sign of life.
     caf::reacts_to<beat_atom, beat>,

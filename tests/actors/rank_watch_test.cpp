@@ -67,6 +67,22 @@ TEST_F(RankWatch, StrangersAreRefused) {
   EXPECT_FALSE(watch_.complete());
 }
 
+TEST_F(RankWatch, ARankOfAnotherVersionIsRefused) {
+  watch_.begin(3, start_);
+  hello older = words(1);
+  older.version = "0.0.9, messages 1";
+  try {
+    watch_.welcome(older, start_);
+    ADD_FAILURE() << "welcomed";
+  } catch (const error& refusal) {
+    EXPECT_EQ(refusal.code(), errc::unsupported);
+    EXPECT_EQ(std::string(refusal.what()).find("rank 1 on node1 runs troupe 0.0.9, messages 1, its supervisor "), 0U)
+        << refusal.what();
+  }
+  caf::anon_send_exit(older.stage, caf::exit_reason::kill);
+  EXPECT_EQ(watch_.unheard().size(), 3U);
+}
+
 TEST_F(RankWatch, TheSilentRankIsNamed) {
   begin_all();
   watch_.note(sign(0, 1, "generate"), start_ + 4s);

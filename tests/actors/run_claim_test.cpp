@@ -75,8 +75,8 @@ protected:
     ::unsetenv("SLURM_RESTART_COUNT");
   }
   std::vector<std::string> arguments() const {
-    return {"run", std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini", "--run.dir", run_.root().string(), "--run.phases",
-            "sft"};
+    return {"run",  std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini", "--run.dir", run_.root().string(), "--run.phases",
+            "pairs"};
   }
 
   std::map<std::string, std::string> job_ = {{"SLURM_JOB_ID", "42"},

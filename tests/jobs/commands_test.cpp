@@ -176,11 +176,12 @@ TEST(Chat, AnswersAsGenerateDoes) {
 }
 
 TEST(Chat, RemembersWhatWasSaidUntilToldToForget) {
-  const std::string fresh = chat("Hello\n");
-  const std::string continued = chat("Hello\nHello\n");
-  ASSERT_TRUE(continued.starts_with(fresh)) << continued;
-  EXPECT_NE(continued.substr(fresh.size()), fresh) << "the second answer takes no notice of the first";
-  EXPECT_EQ(chat("Hello\n/clear\nHello\n"), fresh + "(forgotten)\n" + fresh);
+  const std::string first = chat("Hello\n");
+  const std::string fresh = chat("The dog\n");
+  const std::string continued = chat("Hello\nThe dog\n");
+  ASSERT_TRUE(continued.starts_with(first)) << continued;
+  EXPECT_NE(continued.substr(first.size()), fresh) << "the second answer takes no notice of the first";
+  EXPECT_EQ(chat("Hello\n/clear\nThe dog\n"), first + "(forgotten)\n" + fresh);
 }
 
 TEST(Chat, ObeysCommands) {

@@ -132,8 +132,9 @@ TEST(Plan, DiskIsThatOfAFinishedRun) {
     bytes += entry.is_regular_file() ? entry.file_size() : 0;
   }
   const double ratio = all["disk_bytes"].get<double>() / static_cast<double>(bytes);
-  EXPECT_GT(ratio, 0.8) << bytes;
-  EXPECT_LT(ratio, 1.4) << bytes;
+  // The plan has a best checkpoint of its own for each phase, and one that is being written; here the best are the last.
+  EXPECT_GE(ratio, 1.0) << bytes;
+  EXPECT_LT(ratio, 1.8) << bytes;
 }
 
 TEST(Plan, DiskKeepsCheckpointsOfFinishedPhasesAndAllEvaluations) {
