@@ -145,6 +145,9 @@ int64_t checkpoints_of(const io::job& job, int64_t evaluate_every) {
   return job.run.keep_checkpoints + 1 + (job.run.keep_best && evaluate_every > 0 ? 1 : 0);
 }
 
+/// Forward and backward passes cost three forward ones, and one more where activations are computed anew.
+double training_passes(const io::job& job) { return job.run.activation_checkpointing ? 4 : 3; }
+
 phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model_description& model) {
   const bool pairs = phase == io::phase::reward;
   const io::training_options& training = pairs ? job.reward.training : job.sft.training;
@@ -165,7 +168,7 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   plan.checkpoint_bytes = one.checkpoint_bytes();
   plan.checkpoints = checkpoints_of(job, training.evaluate_every);
   plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
-  plan.flops_each = (checkpointing ? 4 : 3) * eng::forward_flops(model, sequences * length, length / 2);
+  plan.flops_each = training_passes(job) * eng::forward_flops(model, sequences * length, length / 2);
   return plan;
 }
 
@@ -354,9 +357,6 @@ std::vector<rank_plan> ppo_plan::ranks() const {
   std::stable_sort(plans.begin(), plans.end(), [](const auto& a, const auto& b) { return a.bytes() > b.bytes(); });
   return plans;
 }
-
-/// Forward and backward passes cost three forward ones, and one more where activations are computed anew.
-double training_passes(const io::job& job) { return job.run.activation_checkpointing ? 4 : 3; }
 
 /// What the policy learns of sft data beside the rollout, in each update of an iteration.
 double ppo_plan::mixture_flops() const {

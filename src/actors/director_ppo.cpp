@@ -270,12 +270,12 @@ task<> director_state::roll_back(std::string reason, uint64_t iteration) {
   // of the rollout that diverged must not reach the next.
   co_await set_stage("ppo");
   co_await restore_from("ppo", std::move(to));
-  drop_later_experience();
   co_await begin_ppo();
   state_.values[rollbacks_key] = rollbacks;  // halves the learning rates, or it would end in the same place
 }
 
 task<> director_state::begin_ppo() {
+  drop_later_experience();
   if (state_.counter > 0) {
     co_return;
   }
@@ -292,7 +292,6 @@ task<> director_state::begin_ppo() {
 task<> director_state::ppo() {
   const io::ppo_section& ppo = settings_->job.ppo;
   co_await restore("ppo");
-  drop_later_experience();
   const auto total = static_cast<uint64_t>(ppo.iterations);
   co_await begin_ppo();
   while (state_.counter < total && !stopping_) {

@@ -105,15 +105,14 @@ struct cast {
   caf::strong_actor_ptr loader, policy, reference, reward, critic;
   caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
   caf::strong_actor_ptr ema, replay, checkpointer;
-  int64_t examples = 0, held_out = 0;
+  int64_t held_out = 0;            ///< examples
   int64_t epoch_size = 0;          ///< what a pass over the data takes: examples by the weights of their sources
   std::vector<std::string> notes;  ///< what became of the records, a line each
 };
 
 template <class Inspector> auto inspect(Inspector& f, cast& x) {
   return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic, x.policy_optimizer,
-           x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer, x.examples, x.held_out,
-           x.epoch_size, x.notes);
+           x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer, x.held_out, x.epoch_size, x.notes);
 }
 
 /// Which examples the loader is asked for.

@@ -136,9 +136,8 @@ reward_judge stage_state::load_judge(const io::reward_source& source, engine::co
 }
 
 void stage_state::describe(const io::phase_data& data, cast& parts) const {
-  for (size_t s = 0; s < data.training.size(); ++s) {
-    parts.examples += static_cast<int64_t>(data.training[s].size());
-    parts.held_out += static_cast<int64_t>(data.held_out[s].size());
+  for (const auto& source : data.held_out) {
+    parts.held_out += static_cast<int64_t>(source.size());
   }
   parts.epoch_size = io::epoch_size_of(sources_of(data, settings_->job));
   for (const io::source_report& report : data.reports) {

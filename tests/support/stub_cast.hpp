@@ -135,7 +135,6 @@ private:
 
   actors::cast make_cast(size_t rank, const std::string& phase) {
     actors::cast parts;
-    parts.examples = 12;
     parts.epoch_size = 18;  // by weights
     parts.held_out = held_out;
     parts.loader = make_loader(rank);
