@@ -63,9 +63,10 @@ std::string progress_text(const io::run_status& s) {
 
 void print_failure(const io::run_failure& one) {
   fmt::print("  {}  attempt {}  {}", time_text(one.time), one.attempt, one.kind);
-  fmt::print("{}{}{}", one.rank >= 0 ? fmt::format(", rank {}", one.rank) : "",
-             one.host.empty() ? "" : " on " + one.host,
-             one.operation.empty() ? "" : fmt::format(", in \"{}\"", one.operation));
+  fmt::print(
+      "{}{}{}", one.rank >= 0 ? fmt::format(", rank {}", one.rank) : "", one.host.empty() ? "" : " on " + one.host,
+      one.operation.empty() ? ""
+                            : fmt::format(", {}in \"{}\"", one.actor.empty() ? "" : one.actor + " ", one.operation));
   fmt::print("{}{}\n", one.reason.empty() ? "" : ": " + one.reason,
              one.recovered_s >= 0 ? fmt::format("; recovered after {:.1f} s", one.recovered_s) : "");
 }
@@ -104,7 +105,7 @@ json failure_json(const io::run_failure& one) {
     out["rank"] = one.rank;
   }
   const std::pair<const char*, const std::string*> texts[] = {
-      {"host", &one.host}, {"operation", &one.operation}, {"reason", &one.reason}};
+      {"host", &one.host}, {"actor", &one.actor}, {"operation", &one.operation}, {"reason", &one.reason}};
   for (const auto& [name, text] : texts) {
     if (!text->empty()) {
       out[name] = *text;

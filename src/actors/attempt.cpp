@@ -57,11 +57,13 @@ std::optional<trouble> attempt::overdue(const io::recovery_section& limits, cloc
                    .fields = {{"seconds", silence}},
                    .suspects = ranks_.silent_hosts(limits.silence_deadline_s / 2, now)};
   }
-  if (const auto [rank, standstill] = ranks_.longest_standstill(now); standstill > limits.worker_deadline_s) {
+  if (const std::optional<standstill> hang = ranks_.find_hang(limits.worker_deadline_s, now)) {
     return trouble{.kind = io::ledger_kind::worker_hung,
-                   .rank = rank,
-                   .reason = fmt::format("no progress for {:.1f} s", standstill),
-                   .fields = {{"seconds", standstill}}};
+                   .rank = hang->rank,
+                   .at = hang,
+                   .reason = fmt::format("no progress for {:.1f} s{}", hang->seconds,
+                                         hang->waits ? ", waiting for other ranks" : ""),
+                   .fields = {{"seconds", hang->seconds}}};
   }
   return std::nullopt;
 }

@@ -24,7 +24,8 @@ namespace troupe::actors {
 /// Why an attempt cannot go on.
 struct trouble {
   io::ledger_kind kind = io::ledger_kind::worker_failed;
-  int64_t rank = -1;  ///< whose fault it is; negative: unknown
+  int64_t rank = -1;                  ///< whose fault it is; negative: unknown
+  std::optional<standstill> at = {};  ///< what it hangs in; none: it is not known to hang
   std::string reason;
   io::ledger_fields fields = {};
   std::set<std::string> suspects = {};  ///< hosts

@@ -3,6 +3,7 @@
 #include "actors/guarded.hpp"
 #include "actors/stopwatch.hpp"
 
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -32,9 +33,10 @@ int64_t place_of(const engine::parameter_rows& rows, bool whole) {
   return whole ? rows.arena_offset : rows.shard_offset;
 }
 
-/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written.
+/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece that is
+/// written is a sign of life.
 void add_rows(io::checkpoint_content& content, const std::string& prefix,
-              const std::vector<engine::parameter_rows>& rows, const float* shard) {
+              const std::vector<engine::parameter_rows>& rows, const float* shard, pulse& written) {
   const auto plain = std::make_shared<std::vector<float>>();  // of one array at a time: they are written in order
   for (const engine::parameter_rows& one : rows) {
     io::checkpoint_array array;
@@ -42,7 +44,8 @@ void add_rows(io::checkpoint_content& content, const std::string& prefix,
     array.shape = one.of->shape;
     array.begin = one.begin();
     array.end = one.end();
-    array.fill = [one, at = shard + one.shard_offset, plain](int64_t offset, std::span<float> out) {
+    array.fill = [one, at = shard + one.shard_offset, plain, &written](int64_t offset, std::span<float> out) {
+      written.touch();
       if (offset == one.begin()) {
         plain->clear();
         plain->shrink_to_fit();  // before the next is there
@@ -134,7 +137,7 @@ void checkpointer_state::copy_parts() {
 }
 
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
-  const operation_scope scope(settings_->on->pulse, "checkpoint copy");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint copy");
   const stopwatch watch;
   copy_parts();
   counter_ = state.counter;
@@ -158,7 +161,7 @@ void checkpointer_state::write_snapshot() {
                                             static_cast<int64_t>(counter_));
   io::checkpoint_content content = scalars_;
   for (const checkpointed_part& one : parts_) {
-    add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data());
+    add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data(), settings_->on->pulse_of(role::checkpointer));
   }
   io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), still_allowed());
   last_ = {
@@ -168,6 +171,8 @@ void checkpointer_state::write_snapshot() {
 /// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority again.
 void checkpointer_state::write() {
   std::thread([this] {
+    const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "write checkpoint");
+    ::pthread_setname_np(::pthread_self(), "checkpoint");
     ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), writing_priority);
     try {
       write_snapshot();
@@ -192,7 +197,7 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   if (command.files.empty()) {
     return {};
   }
-  const operation_scope scope(settings_->on->pulse, "checkpoint commit");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint commit");
   const stopwatch watch;
   const auto root = settings_->run.checkpoints();
   const auto folder =
@@ -248,7 +253,7 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
 }
 
 located_checkpoint checkpointer_state::locate(uint64_t before) {
-  const operation_scope scope(settings_->on->pulse, "locate checkpoint");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "locate checkpoint");
   const auto newest =
       io::newest_checkpoint(settings_->run.checkpoints(), settings_->phase, static_cast<int64_t>(before));
   located_checkpoint located;
@@ -265,7 +270,7 @@ located_checkpoint checkpointer_state::locate(uint64_t before) {
 }
 
 damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
-  const operation_scope scope(settings_->on->pulse, "verify checkpoint");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "verify checkpoint");
   std::vector<io::checkpoint_file> files;
   for (const written_file& file : candidate.files) {
     files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
@@ -275,7 +280,7 @@ damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
 }
 
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
-  const operation_scope scope(settings_->on->pulse, "restore");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "restore");
   if (rank() == 0) {
     const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
     io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last);
@@ -303,7 +308,7 @@ void checkpointer_state::save(const saved_model& one) const {
   engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
   const auto enter = [&] {
     walk.enter_next();
-    settings_->on->pulse.touch();
+    settings_->on->pulse_of(role::checkpointer).touch();
   };
   if (!one.writes) {
     for (int64_t s = 0; s < segments; ++s) {
@@ -315,11 +320,10 @@ void checkpointer_state::save(const saved_model& one) const {
   const auto target = settings_->run.model(one.name);
   std::filesystem::create_directories(target.parent_path());
   save_model(*one.of, view.data, target, one.pad_token, enter);
-  settings_->on->pulse.touch();
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {
-  const operation_scope scope(settings_->on->pulse, "save models");
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "save models");
   std::vector<std::string> paths;
   for (const saved_model& one : settings_->saved) {
     save(one);

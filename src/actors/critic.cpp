@@ -14,10 +14,10 @@ void critic_state::open(critic_settings settings) {
 }
 
 score_reply critic_state::score(const score_command& command) {
-  const operation_scope scope(settings_.on->pulse, "critic values");
+  const operation_scope scope(settings_.on->pulse_of(role::critic), "critic values");
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
+  return score_waiting(queue_, scope, command, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          const auto values = engine::answer_values(settings_.on->ctx, m.net, weights.view(), batch);
                          send_answer_scores(settings_.replay, scorer::critic, taken, values);
@@ -25,7 +25,7 @@ score_reply critic_state::score(const score_command& command) {
 }
 
 train_reply critic_state::train(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "critic gradients");
+  const operation_scope scope(settings_.on->pulse_of(role::critic), "critic gradients");
   const stopwatch watch;
   const minibatch_handle batch = minibatches_.take(command.batch_id);
   model& m = *settings_.trained->of;
@@ -42,7 +42,7 @@ train_reply critic_state::train(const train_command& command) {
             settings_.on->ctx, to, part.packed, loss,
             {.value_old_A = part.value_old_A, .return_A = part.return_A, .weight_A = part.weight_A});
       },
-      [this] { settings_.on->pulse.touch(); });
+      [&scope] { scope.touch(); });
   engine::value_statistics sums;
   for (const engine::value_statistics& one : by_part) {
     sums.add(one);

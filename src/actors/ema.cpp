@@ -6,7 +6,7 @@
 namespace troupe::actors {
 
 double ema_state::fold() {
-  const operation_scope scope(settings.on->pulse, "weight average");
+  const operation_scope scope(settings.on->pulse_of(role::ema), "weight average");
   const stopwatch watch;
   settings.average->fold(settings.on->ctx, settings.of->weights.data());
   return watch.seconds();

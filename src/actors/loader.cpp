@@ -87,6 +87,7 @@ void loader_state::add_prompts(const examples& chosen, example_batch& batch, ser
 }
 
 serve_reply loader_state::serve(const serve_command& command) {
+  const operation_scope scope(settings_.on->pulse_of(role::loader), "serve a batch");
   const io::job& job = settings_.job;
   auto batch = std::make_shared<example_batch>();
   batch->id = make_batch_id(command.what, command.counter);

@@ -2,6 +2,7 @@
 /// and what was prefetched never matters.
 #pragma once
 
+#include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "actors/type_ids.hpp"
 #include "io/datasets/blend.hpp"
@@ -20,6 +21,7 @@ using loader_actor = caf::typed_actor<
 
 struct loader_settings {
   io::job job;
+  device_ptr on;
   io::phase phase = io::phase::sft;
   io::phase_data data;
   std::optional<io::phase_data> mixture;  ///< text for mixture training

@@ -71,7 +71,7 @@ using minibatch_handle = local_handle<minibatch>;
 
 /// What both sides of the control channel must have in common: the project's version, and that of these messages, which
 /// goes up with every change of them. A rank on a node with an older program would read them as something else.
-inline std::string this_version() { return TROUPE_VERSION ", messages 2"; }
+inline std::string this_version() { return TROUPE_VERSION ", messages 3"; }
 
 /// A rank's first words to the supervisor. Its version comes first, and stays a text: so that one that differs can be read.
 struct hello {
@@ -87,17 +87,27 @@ template <class Inspector> auto inspect(Inspector& f, hello& x) {
   return f(caf::meta::type_name("hello"), x.version, x.attempt, x.rank, x.ranks, x.host, x.pid, x.stage);
 }
 
-/// Sent by a worker several times a second. `pulse` counts pieces of work done, so a rank whose beats go on while its
-/// pulse stands still hangs in `operation`.
+/// What an actor of a rank is doing (pulse.hpp). `pulse` counts pieces of work done: an actor whose rank shows life while
+/// its own pulse stands still hangs in `operation`.
+struct activity {
+  std::string actor, operation;
+  uint64_t pulse = 0;
+  bool waits = false;  ///< for other ranks
+};
+
+template <class Inspector> auto inspect(Inspector& f, activity& x) {
+  return f(caf::meta::type_name("activity"), x.actor, x.operation, x.pulse, x.waits);
+}
+
+/// Sent by a worker several times a second. Actors that have nothing to do are not named.
 struct beat {
   uint64_t attempt = 0;
   int32_t rank = 0;
-  uint64_t pulse = 0;
-  std::string operation;
+  std::vector<activity> busy;
 };
 
 template <class Inspector> auto inspect(Inspector& f, beat& x) {
-  return f(caf::meta::type_name("beat"), x.attempt, x.rank, x.pulse, x.operation);
+  return f(caf::meta::type_name("beat"), x.attempt, x.rank, x.busy);
 }
 
 /// Handles of one rank's cast for one phase, null where the phase has no such part; and what the loader found.

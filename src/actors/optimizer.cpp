@@ -8,7 +8,7 @@
 namespace troupe::actors {
 
 step_reply optimizer_state::step(const step_command& command) {
-  const operation_scope scope(settings.on->pulse, "optimizer step");
+  const operation_scope scope(settings.on->pulse_of(settings.as), "optimizer step");
   const stopwatch watch;
   const engine::update_report report =
       settings.trained->learner->update(settings.on->ctx, settings.trained->of->weights.data(), command.learning_rate);

@@ -17,6 +17,7 @@ using optimizer_actor = caf::typed_actor<
 
 struct optimizer_settings {
   device_ptr on;
+  role as = role::policy_optimizer;  ///< whose
   trained_model_ptr trained;
 };
 

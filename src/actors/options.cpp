@@ -128,7 +128,7 @@ std::chrono::milliseconds silence_of(const io::recovery_section& recovery) {
 }
 
 std::chrono::milliseconds deadline_of(const io::recovery_section& recovery) {
-  return milliseconds_of(recovery.worker_deadline_s);
+  return 2 * milliseconds_of(recovery.worker_deadline_s);
 }
 
 std::vector<int32_t> end_tokens_of(const model& m) {

@@ -43,8 +43,11 @@ engine::loss_mean loss_mean_of(const io::ppo_section& ppo);
 engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_coefficient);
 engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 
-/// Without a sign of life for so long, a peer counts as gone; without progress for so long, as hung.
+/// Without a sign of life for so long, a peer counts as gone.
 std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
+
+/// After so long in one collective a rank ends by itself. Twice what the supervisor waits for, who names the rank for which
+/// the others wait, where a rank could only say that it waits: this is for a supervisor that cannot act.
 std::chrono::milliseconds deadline_of(const io::recovery_section& recovery);
 
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.

@@ -131,7 +131,7 @@ void policy_state::give_prompt(uint64_t prompt) {
 }
 
 generate_reply policy_state::generate(const generate_command& command) {
-  const operation_scope scope(settings_.on->pulse, "generate");
+  const operation_scope scope(settings_.on->pulse_of(role::policy), "generate");
   const stopwatch watch;
   if (!rollout_.value || rollout_->id != command.batch_id || batches_.has(command.batch_id)) {
     begin_rollout(batches_.take(command.batch_id));
@@ -145,7 +145,7 @@ generate_reply policy_state::generate(const generate_command& command) {
   const engine::generator_counters before = generator_->counters();
   for (int64_t i = 0; i < command.steps && !generator_->idle(); ++i) {
     generator_->step(settings_.on->ctx);
-    settings_.on->pulse.touch();
+    scope.touch();
   }
   generate_reply reply = report(before, watch);
   if (command.ends) {
@@ -196,7 +196,7 @@ engine::trainee policy_state::trainee(engine::gathered_weights& weights) {
 }
 
 train_reply policy_state::train(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "policy gradients");
+  const operation_scope scope(settings_.on->pulse_of(role::policy), "policy gradients");
   if (minibatches_.has(command.batch_id)) {
     return learn_experience(minibatches_.take(command.batch_id), command);
   }
@@ -216,7 +216,7 @@ train_reply policy_state::learn_text(const batch_handle& batch, const train_comm
         tokens += part.tokens();
         return engine::sft_micro_batch(settings_.on->ctx, to, part, scale);
       },
-      [this] { settings_.on->pulse.touch(); });
+      [this] { settings_.on->pulse_of(role::policy).touch(); });
   engine::lm_statistics sums;
   for (const engine::lm_statistics& one : by_part) {
     sums.add(one);
@@ -288,7 +288,7 @@ train_reply policy_state::learn_experience(const minibatch_handle& batch, const 
         }
         return one;
       },
-      [this] { settings_.on->pulse.touch(); });
+      [this] { settings_.on->pulse_of(role::policy).touch(); });
   experience_statistics sums;
   for (const experience_statistics& one : by_part) {
     sums.policy.add(one.policy);
@@ -305,7 +305,7 @@ train_reply policy_state::learn_experience(const minibatch_handle& batch, const 
 }
 
 train_reply policy_state::evaluate(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "held-out perplexity");
+  const operation_scope scope(settings_.on->pulse_of(role::policy), "held-out perplexity");
   const stopwatch watch;
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
@@ -313,7 +313,7 @@ train_reply policy_state::evaluate(const train_command& command) {
   engine::lm_statistics sums;
   for (const std::vector<float>& logprob_A : engine::evaluate<float>(
            settings_.trained->learner->group().get(), batch->micro_batches, [&](const engine::packed_batch& part) {
-             settings_.on->pulse.touch();
+             scope.touch();
              return engine::answer_log_probs(settings_.on->ctx, m.net, weights.view(), part, 1.0F);
            })) {
     for (const float logprob : logprob_A) {

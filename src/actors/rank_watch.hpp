@@ -5,12 +5,21 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace troupe::actors {
+
+/// An actor in the midst of an operation.
+struct standstill {
+  int64_t rank = 0;
+  std::string actor, operation;
+  bool waits = false;  ///< for other ranks
+  double seconds = 0;  ///< since it has last got on
+};
 
 /// The ranks of one attempt: who has reported, who shows signs of life, who makes progress.
 class rank_watch {
@@ -21,9 +30,9 @@ public:
     caf::strong_actor_ptr stage;  ///< null: has not reported yet
     std::string host;
     int64_t pid = 0;
-    uint64_t pulse = 0;
-    std::string operation = "start";
-    clock::time_point last_sign, last_progress;
+    clock::time_point last_sign;
+    std::vector<activity> busy;                              ///< as it last said
+    std::map<std::string, clock::time_point> last_progress;  ///< of the actors that are busy
   };
 
   /// A new attempt begins.
@@ -43,17 +52,24 @@ public:
   /// The rank whose stage this is.
   std::optional<int64_t> rank_of(const caf::actor_addr& stage) const;
 
-  struct delay {
+  struct silence {
     int64_t rank = 0;
     double seconds = 0;
   };
-  /// The rank that has shown no sign of life for longest, and the one that has stood still for longest. Only ranks that
-  /// have reported.
-  delay longest_silence(clock::time_point now) const;
+  /// The rank that has shown no sign of life for longest, of those that have reported.
+  silence longest_silence(clock::time_point now) const;
   std::set<std::string> silent_hosts(double seconds, clock::time_point now) const;  ///< with a rank silent for so long
-  delay longest_standstill(clock::time_point now) const;
+
+  /// An actor that has stood still for longer than `limit`, in seconds; none: all get on. Where others wait for its rank
+  /// they stand still too, so that one which waits for nobody is named before those that do.
+  std::optional<standstill> find_hang(double limit, clock::time_point now) const;
+
+  /// What a rank was doing: of its actors the one that waits for nobody, or else any, for longest. None: nothing.
+  std::optional<standstill> last_of(int64_t rank, clock::time_point now) const;
 
 private:
+  std::vector<standstill> activities_of(int64_t rank, clock::time_point now) const;
+
   std::vector<rank> ranks_;
   int64_t reported_ = 0;
   std::optional<clock::time_point> first_report_;

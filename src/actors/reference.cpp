@@ -6,10 +6,10 @@
 namespace troupe::actors {
 
 score_reply reference_state::score(const score_command& command) {
-  const operation_scope scope(settings.on->pulse, "reference scoring");
+  const operation_scope scope(settings.on->pulse_of(role::reference), "reference scoring");
   model& m = *settings.of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue, *settings.on, command, settings.micro_batch_tokens, m.weights.group(),
+  return score_waiting(queue, scope, command, settings.micro_batch_tokens, m.weights.group(),
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          const std::vector<float> logprob_A = engine::answer_log_probs(
                              settings.on->ctx, m.net, weights.view(), batch, settings.temperature);

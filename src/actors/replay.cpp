@@ -55,6 +55,7 @@ void replay_state::hand_to_scorers(const sequence_handle& sequence) {
 }
 
 int64_t replay_state::hand_over() {
+  const operation_scope scope(settings_->on->pulse_of(role::replay), "exchange sequences");
   const std::vector<sequence_handle> fresh = gather(*settings_->group, std::exchange(finished_, {}));
   for (const sequence_handle& sequence : fresh) {
     hand_to_scorers(sequence);
@@ -126,6 +127,7 @@ void replay_state::describe(const rollout& sequences, assemble_reply& reply) con
 }
 
 assemble_reply replay_state::assemble(const assemble_command& command) {
+  const operation_scope scope(settings_->on->pulse_of(role::replay), "assemble experience");
   rollout sequences = take_rollout();
   join(sequences);
   engine::moments seen{.count = static_cast<int64_t>(std::llround(statistic(command.reward_scale, "count"))),
@@ -212,6 +214,7 @@ void replay_state::write(const rollout& sequences, const assemble_command& comma
 }
 
 train_reply replay_state::make_pairs() {
+  const operation_scope scope(settings_->on->pulse_of(role::replay), "make pairs");
   const stopwatch watch;
   const rollout sequences = take_rollout();
   std::vector<uint64_t> prompts;
@@ -244,6 +247,7 @@ train_reply replay_state::make_pairs() {
 }
 
 bool replay_state::save_pairs(uint64_t iteration) const {
+  const operation_scope scope(settings_->on->pulse_of(role::replay), "write pairs");
   settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
   io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs_);
   return true;
@@ -289,6 +293,7 @@ minibatch::part replay_state::make_part(const engine::packed_batch& packed, cons
 }
 
 serve_reply replay_state::serve(const minibatch_command& command) {
+  const operation_scope scope(settings_->on->pulse_of(role::replay), "serve a minibatch");
   if (command.iteration != assembled_iteration_ || assembled_.empty()) {
     throw error(errc::bad_argument, "iteration {} has not been assembled", command.iteration);
   }

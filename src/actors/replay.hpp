@@ -3,6 +3,7 @@
 /// serves minibatches. In the pairs phase it makes preference pairs. It is on every rank, also where no model is.
 #pragma once
 
+#include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "actors/rollout.hpp"
 #include "actors/type_ids.hpp"
@@ -49,6 +50,7 @@ struct scoring_ranks {
 
 struct replay_settings {
   io::job job;
+  device_ptr on;
   io::phase phase = io::phase::ppo;
   io::run_directory run;
   std::shared_ptr<const io::tokenizer> tokens;

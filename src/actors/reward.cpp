@@ -58,14 +58,14 @@ void reward_state::send_verdicts(std::span<const std::vector<float>> by_judge, s
 }
 
 score_reply reward_state::score(const score_command& command) {
-  const operation_scope scope(settings_.on->pulse, "reward scoring");
+  const operation_scope scope(settings_.on->pulse_of(role::reward), "reward scoring");
   std::vector<std::unique_ptr<engine::gathered_weights>> weights;  // by judge; null where it has none
   engine::communicator_ptr group;
   for (const reward_judge& one : settings_.judges) {
     weights.push_back(one.of ? std::make_unique<engine::gathered_weights>(one.of->weights) : nullptr);
     group = one.of && one.of->weights.sharded() ? one.of->weights.group() : group;
   }
-  return score_waiting(queue_, *settings_.on, command, settings_.job.ppo.micro_batch_tokens, group,
+  return score_waiting(queue_, scope, command, settings_.job.ppo.micro_batch_tokens, group,
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          std::vector<std::vector<float>> by_judge;
                          for (size_t i = 0; i < weights.size(); ++i) {
@@ -77,7 +77,7 @@ score_reply reward_state::score(const score_command& command) {
 }
 
 train_reply reward_state::train(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "reward gradients");
+  const operation_scope scope(settings_.on->pulse_of(role::reward), "reward gradients");
   const stopwatch watch;
   const batch_handle batch = batches_.take(command.batch_id);
   model& m = *settings_.trained->of;
@@ -92,7 +92,7 @@ train_reply reward_state::train(const train_command& command) {
         tokens += part.tokens();
         return engine::reward_micro_batch(settings_.on->ctx, to, part, loss, static_cast<double>(command.loss_terms));
       },
-      [this] { settings_.on->pulse.touch(); });
+      [&scope] { scope.touch(); });
   engine::pair_statistics sums;
   for (const engine::pair_statistics& one : by_part) {
     sums.add(one);
@@ -143,7 +143,7 @@ count_pairs(const engine::pair_settings& loss, const engine::packed_batch& part,
 }
 
 train_reply reward_state::evaluate(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse, "held-out accuracy");
+  const operation_scope scope(settings_.on->pulse_of(role::reward), "held-out accuracy");
   const stopwatch watch;
   const batch_handle batch = batches_.take(command.batch_id);
   model& m = *settings_.trained->of;
@@ -151,7 +151,7 @@ train_reply reward_state::evaluate(const train_command& command) {
   const engine::pair_settings loss = pair_loss_of(settings_.job.reward);
   const auto by_part = engine::evaluate<engine::pair_statistics>(
       settings_.trained->learner->group().get(), batch->micro_batches, [&](const engine::packed_batch& part) {
-        settings_.on->pulse.touch();
+        scope.touch();
         return count_pairs(loss, part, engine::row_scores(settings_.on->ctx, m.net, weights.view(), part));
       });
   std::map<uint16_t, engine::pair_statistics> by_source;

@@ -51,7 +51,7 @@ static size_t most_of(const engine::communicator_ptr& group, size_t mine) {
 }
 
 score_reply
-score_waiting(scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+score_waiting(scoring_queue& queue, const operation_scope& progress, const score_command& command, int64_t token_budget,
               const engine::communicator_ptr& group,
               const std::function<void(std::span<const sequence_handle>, const engine::packed_batch&)>& score) {
   const stopwatch watch;
@@ -66,7 +66,7 @@ score_waiting(scoring_queue& queue, device& on, const score_command& command, in
     const engine::packed_batch batch = pack(taken);
     score(taken, batch);
     reply.tokens += batch.tokens();
-    on.pulse.touch();
+    progress.touch();
   }
   reply.waiting = queue.waiting();
   reply.seconds = watch.seconds();

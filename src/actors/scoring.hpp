@@ -2,10 +2,10 @@
 /// them the device, and are then scored in micro-batches, in the order of their ids.
 #pragma once
 
-#include "actors/device.hpp"
 #include "actors/material.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/train/batch.hpp"
+#include "kernels/base/pulse.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -34,7 +34,7 @@ engine::packed_batch pack(std::span<const sequence_handle> sequences);
 /// and sends what it finds. With a `group` (of ranks that share the scorer's weights) all its ranks call it, and `score` is
 /// called equally often on each: with an empty batch where nothing is left.
 score_reply score_waiting(
-    scoring_queue& queue, device& on, const score_command& command, int64_t token_budget,
+    scoring_queue& queue, const operation_scope& progress, const score_command& command, int64_t token_budget,
     const engine::communicator_ptr& group,
     const std::function<void(std::span<const sequence_handle> taken, const engine::packed_batch& batch)>& score);
 

@@ -11,10 +11,10 @@ namespace troupe::actors {
 
 cast stage_state::set(const std::string& phase) {
   if (!ranks_) {
-    const operation_scope scope(settings_->on->pulse, "join the other ranks");
+    const operation_scope scope(settings_->on->pulse_of(role::stage), "join the other ranks");
     ranks_ = settings_->join();
   }
-  const operation_scope scope(settings_->on->pulse, "load models and data");
+  const operation_scope scope(settings_->on->pulse_of(role::stage), "load models and data");
   clear();
   work_ = ranks_->open("work");
   if (phase == io::to_string(io::phase::pairs)) {
@@ -63,7 +63,7 @@ model_ptr stage_state::load_policy(const std::filesystem::path& folder, engine::
   model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, std::move(shared))
                        : load_model(folder, head_kind::language_model, std::move(shared));
   require_lengths(job, *m);
-  settings_->on->pulse.touch();
+  settings_->on->pulse_of(role::stage).touch();
   return m;
 }
 
@@ -105,7 +105,7 @@ io::phase_data stage_state::load_data(io::phase phase, std::shared_ptr<const io:
   const auto made = io::pairs_file(settings_->run);
   io::phase_data data = io::load_phase_data(settings_->job, phase, example_rules_of(settings_->job, std::move(tokens)),
                                             std::filesystem::exists(made) ? made.string() : "");
-  settings_->on->pulse.touch();
+  settings_->on->pulse_of(role::stage).touch();
   return data;
 }
 
@@ -131,7 +131,7 @@ reward_judge stage_state::load_judge(const io::reward_source& source, engine::co
   } else if (source.kind == io::reward_kind::lexicon) {
     judge.words = io::lexicon::load(source.lexicon);
   }
-  settings_->on->pulse.touch();
+  settings_->on->pulse_of(role::stage).touch();
   return judge;
 }
 
@@ -169,6 +169,7 @@ checkpointer_settings stage_state::checkpointing(io::phase phase, const std::str
 caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data data, const caf::actor& trainee,
                                                 std::optional<io::phase_data> mixture) {
   return pointer(spawn<loader_actor>(loader, loader_settings{.job = settings_->job,
+                                                             .on = settings_->on,
                                                              .phase = phase,
                                                              .data = std::move(data),
                                                              .mixture = std::move(mixture),

@@ -23,6 +23,7 @@ cast stage_state::set_pairs() {
   cast parts;
   describe(data, parts);
   const auto replay_handle = spawn<replay_actor>(replay, replay_settings{.job = job,
+                                                                         .on = settings_->on,
                                                                          .phase = io::phase::pairs,
                                                                          .run = settings_->run,
                                                                          .tokens = tokens,
@@ -84,7 +85,8 @@ cast stage_state::set_sft() {
                                                                          .columns = nullptr,
                                                                          .replay = {}});
   parts.policy = pointer(policy_handle);
-  parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
+  parts.policy_optimizer =
+      pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, role::policy_optimizer, trained}));
   parts.loader = spawn_loader(io::phase::sft, std::move(data), untyped(policy_handle));
   return parts;
 }
@@ -114,7 +116,8 @@ cast stage_state::set_reward() {
                                                                          .source_names = data.source_names,
                                                                          .replay = {}});
   parts.reward = pointer(reward_handle);
-  parts.reward_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, trained}));
+  parts.reward_optimizer =
+      pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, role::reward_optimizer, trained}));
   parts.loader = spawn_loader(io::phase::reward, std::move(data), untyped(reward_handle));
   return parts;
 }

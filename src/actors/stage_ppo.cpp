@@ -60,7 +60,7 @@ void stage_state::load_learners(ppo_material& m) const {
   }
   if (m.at.critic.here()) {
     model_ptr critic = load_model(starts().critic, head_kind::scalar, critic_weights);
-    settings_->on->pulse.touch();
+    settings_->on->pulse_of(role::stage).touch();
     m.critic = with_learner(std::move(critic), job.ppo.critic, job.place.critic_zero, critic_gradients);
   }
   const auto average = open("policy average", m.at.policy);
@@ -76,7 +76,7 @@ void stage_state::load_scorers(ppo_material& m) const {
   const auto shared = open_weights("reference", job.place.frozen_zero, m.at.reference);
   if (m.at.reference.here()) {
     m.reference = load_model(starts().reference, head_kind::language_model, shared);
-    settings_->on->pulse.touch();
+    settings_->on->pulse_of(role::stage).touch();
   }
   m.judges = load_judges(job.rewards, m.at.reward);
 }
@@ -131,6 +131,7 @@ caf::strong_actor_ptr stage_state::spawn_checkpointer(const ppo_material& m) {
 replay_actor stage_state::spawn_replay(const ppo_material& m) {
   const io::job& job = settings_->job;
   return spawn<replay_actor>(replay, replay_settings{.job = job,
+                                                     .on = settings_->on,
                                                      .phase = io::phase::ppo,
                                                      .run = settings_->run,
                                                      .tokens = m.tokens,
@@ -168,7 +169,8 @@ void stage_state::spawn_scorers(const ppo_material& m, const caf::actor& replay,
   if (m.critic) {
     parts.critic = pointer(spawn<critic_actor>(
         critic, critic_settings{.job = job, .on = settings_->on, .trained = m.critic, .replay = replay}));
-    parts.critic_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, m.critic}));
+    parts.critic_optimizer =
+        pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, role::critic_optimizer, m.critic}));
   }
 }
 
@@ -184,7 +186,8 @@ void stage_state::spawn_policy(ppo_material& m, const caf::actor& replay, cast& 
                                                                   .columns = m.columns,
                                                                   .replay = replay});
   parts.policy = pointer(handle);
-  parts.policy_optimizer = pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, m.policy}));
+  parts.policy_optimizer =
+      pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{settings_->on, role::policy_optimizer, m.policy}));
   if (m.average) {
     parts.ema = pointer(spawn<ema_actor>(ema, ema_settings{settings_->on, m.policy->of, m.average}));
   }

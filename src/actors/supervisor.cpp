@@ -293,8 +293,13 @@ void supervisor_state::condemn(const trouble& why) {
   io::ledger_fields fields = why.fields;
   if (why.rank >= 0) {
     const rank_watch::rank& one = attempt_->ranks()[why.rank];
-    who = fmt::format("rank {} (host {}, pid {}, in \"{}\")", why.rank, one.host, one.pid, one.operation);
-    fields.insert(fields.begin(), {{"rank", why.rank}, {"host", one.host}, {"operation", one.operation}});
+    const std::optional<standstill> at = why.at ? why.at : attempt_->ranks().last_of(why.rank, now);
+    const std::string doing = at ? fmt::format("{} in \"{}\"", at->actor, at->operation) : "idle";
+    who = fmt::format("rank {} (host {}, pid {}, {})", why.rank, one.host, one.pid, doing);
+    fields.insert(fields.begin(), {{"rank", why.rank},
+                                   {"host", one.host},
+                                   {"actor", at ? at->actor : ""},
+                                   {"operation", at ? at->operation : "idle"}});
   }
   fields.emplace_back("reason", why.reason);
   history_->append(why.kind, std::move(fields));

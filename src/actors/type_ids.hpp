@@ -76,4 +76,7 @@ CAF_ADD_ATOM(troupe, troupe::actors, hand_over_atom, "handover")
 CAF_ADD_ATOM(troupe, troupe::actors, verify_atom, "verify")
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::damage_report))
 
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::activity))
+CAF_ADD_TYPE_ID(troupe, (std::vector<troupe::actors::activity>))
+
 CAF_END_TYPE_ID_BLOCK(troupe)

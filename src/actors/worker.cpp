@@ -49,14 +49,27 @@ void log_peak() {
   spdlog::info("peak memory of this worker: {:.0f} MB", static_cast<double>(usage.ru_maxrss) * bytes_per_unit / 1e6);
 }
 
+std::vector<activity> activities_of(device& on) {
+  std::vector<activity> busy;
+  for (size_t i = 0; i < roles; ++i) {
+    const pulse& one = on.pulses[i];
+    if (const char* operation = one.operation(); operation != nullptr) {
+      busy.push_back({.actor = to_string(static_cast<role>(i)),
+                      .operation = operation,
+                      .pulse = one.count(),
+                      .waits = one.waits()});
+    }
+  }
+  return busy;
+}
+
 /// Sends beats from a thread of its own, so that a blocked scheduler cannot silence them.
 class beat_sender {
 public:
   beat_sender(caf::actor supervisor, uint64_t attempt, int rank, device_ptr on)
       : thread_([this, supervisor = std::move(supervisor), attempt, rank, on = std::move(on)] {
           while (!stop_.load()) {
-            beat sign{.attempt = attempt, .rank = rank, .pulse = on->pulse.count(), .operation = on->pulse.operation()};
-            caf::anon_send(supervisor, beat_atom_v, std::move(sign));
+            caf::anon_send(supervisor, beat_atom_v, beat{.attempt = attempt, .rank = rank, .busy = activities_of(*on)});
             std::this_thread::sleep_for(100ms);
           }
         }) {}
@@ -152,7 +165,6 @@ void run_worker(const worker_settings& settings) {
   control_config config(run.root() / "control", silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
-  on->pulse.begin("idle");
 
   // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
   const caf::actor supervisor = reach_supervisor(system, settings);

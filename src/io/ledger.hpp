@@ -17,8 +17,8 @@ namespace troupe::io {
 enum class ledger_kind {
   run_started,         ///< supervisor up: pid
   attempt_started,     ///< ranks
-  worker_failed,       ///< rank, host, signal or exit code, reason
-  worker_hung,         ///< rank, host, operation, seconds
+  worker_failed,       ///< rank, host, actor, operation, exit, reason
+  worker_hung,         ///< rank, host, actor, operation, seconds, reason
   recovered,           ///< ranks work again: seconds since the failure
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over

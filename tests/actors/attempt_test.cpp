@@ -50,7 +50,8 @@ protected:
     }
   }
   static void beat_of(attempt& to, int32_t rank, uint64_t pulse, clock::time_point at) {
-    to.ranks().note({.attempt = 7, .rank = rank, .pulse = pulse, .operation = "generate"}, at);
+    to.ranks().note(
+        {.attempt = 7, .rank = rank, .busy = {{.actor = "policy", .operation = "generate", .pulse = pulse}}}, at);
   }
 
   bool ends_within(std::chrono::milliseconds time) { return end_.wait_for(time) == std::future_status::ready; }
@@ -127,6 +128,7 @@ TEST_F(Attempt, ARankThatStandsStillIsNamedAndItsHostNotSuspected) {
   const auto start = one.started();
   report_all(one, start);
   for (int32_t r = 0; r < 3; ++r) {
+    beat_of(one, r, 0, start);
     beat_of(one, r, r == 1 ? 0 : 5, start + 299s);
   }
   EXPECT_FALSE(one.overdue(limits_, start + 300s));
@@ -134,6 +136,9 @@ TEST_F(Attempt, ARankThatStandsStillIsNamedAndItsHostNotSuspected) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->rank, 1);
   EXPECT_EQ(found->reason, "no progress for 301.0 s");
+  ASSERT_TRUE(found->at);
+  EXPECT_EQ(found->at->actor, "policy");
+  EXPECT_EQ(found->at->operation, "generate");
   EXPECT_EQ(found->suspects, host_set());
 }
 

@@ -57,7 +57,10 @@ std::vector<finding> evaluate_on(const ranks_and_stage& how, head_kind head, con
     const auto on = std::make_shared<device>(1);
     finding& mine = found[static_cast<size_t>(here.rank())];
     mine.values = evaluate(on, trained);
-    mine.passes = on->pulse.count();
+    mine.passes = 0;
+    for (const pulse& one : on->pulses) {
+      mine.passes += one.count();
+    }
   });
   return found;
 }

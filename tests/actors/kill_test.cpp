@@ -1,6 +1,7 @@
 // Promise 1, provoked for real: workers killed at random moments of every phase, and the bytes at the end are those of an
 // undisturbed run.
 #include "support/program.hpp"
+#include "support/stopped_thread.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -8,7 +9,10 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace troupe::test {
@@ -147,6 +151,79 @@ TEST_F(Kill, HangingWorkerIsNamedAndReplaced) {
   // More than one where the machine is so busy that a healthy worker shows no progress for 2 s.
   EXPECT_GE(count(text_of(run / "ledger.jsonl"), "worker_hung"), 1U) << text_of(run / "ledger.jsonl");
   expect_equal_to_undisturbed(run);
+}
+
+/// Of a rank, beside its actors'.
+static const std::set<std::string> helping_threads = {"checkpoint", "transport"};
+
+/// In which phase it is all but only the policy that computes.
+static bool makes_pairs(const std::filesystem::path& run) {
+  return text_of(run / "ledger.jsonl").find(R"("phase":"pairs","counter":1)") != std::string::npos;
+}
+
+/// Waits until a thread can be found, and stops it; null where the run ended before.
+template <class Find> static std::unique_ptr<stopped_thread> stop_when_found(program& troupe, const Find& find) {
+  while (troupe.running()) {
+    if (const std::optional<pid_t> thread = find()) {
+      auto one = std::make_unique<stopped_thread>(*thread);
+      if (one->stopped()) {
+        return one;
+      }
+    }
+    std::this_thread::sleep_for(100us);
+  }
+  return nullptr;
+}
+
+static const std::vector<std::string> short_patience = {"--recovery.worker-deadline-s", "2", "--recovery.restarts",
+                                                        "100"};
+
+TEST_F(Kill, AnActorThatHangsWhileItsRankBeatsIsNamedAndItsRankReplaced) {
+  const auto run = scratch_ / "run";
+  program troupe(arguments(run, short_patience), scratch_ / "output");
+  const auto stopped = stop_when_found(troupe, [&]() -> std::optional<pid_t> {
+    return makes_pairs(run) ? busiest_thread(troupe.worker(), helping_threads) : std::nullopt;
+  });
+  ASSERT_TRUE(stopped) << text_of(scratch_ / "output");
+  ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
+  const std::string ledger = text_of(run / "ledger.jsonl");
+  EXPECT_NE(ledger.find(R"("actor":"policy","operation":"generate")"), std::string::npos) << ledger;
+  EXPECT_NE(ledger.find("no progress for "), std::string::npos) << ledger;
+  expect_equal_to_undisturbed(run);
+}
+
+TEST_F(Kill, AFileThatIsNeverWrittenIsAHangToo) {
+  const auto run = scratch_ / "run";
+  program troupe(arguments(run, short_patience), scratch_ / "output");
+  const auto stopped = stop_when_found(troupe, [&]() -> std::optional<pid_t> {
+    const pid_t worker = troupe.worker();
+    return worker != 0 ? thread_named(worker, "checkpoint") : std::nullopt;
+  });
+  ASSERT_TRUE(stopped) << "no writing thread was met\n" << text_of(scratch_ / "output");
+  ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
+  const std::string ledger = text_of(run / "ledger.jsonl");
+  EXPECT_NE(ledger.find(R"("actor":"checkpointer","operation":"write checkpoint")"), std::string::npos) << ledger;
+  expect_equal_to_undisturbed(run);
+}
+
+TEST_F(Kill, TheRankForWhichTheOthersWaitIsNamed) {
+  const auto run = scratch_ / "run";
+  auto more = short_patience;
+  more.insert(more.end(), {"--place.ranks", "2"});
+  program troupe(arguments(run, more), scratch_ / "output");
+  pid_t victim = 0;
+  const auto stopped = stop_when_found(troupe, [&]() -> std::optional<pid_t> {
+    const std::vector<pid_t> ranks = troupe.workers();
+    if (ranks.size() < 2 || !makes_pairs(run)) {
+      return std::nullopt;
+    }
+    victim = ranks.back();
+    return busiest_thread(victim, helping_threads);
+  });
+  ASSERT_TRUE(stopped) << text_of(scratch_ / "output");
+  ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
+  EXPECT_NE(text_of(scratch_ / "output").find("pid " + std::to_string(victim) + ", "), std::string::npos)
+      << text_of(scratch_ / "output");
 }
 
 TEST_F(Kill, DamagedCheckpointIsPassedOverForTheOneBefore) {

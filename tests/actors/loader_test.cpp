@@ -62,10 +62,12 @@ protected:
 
   loader_actor start(io::phase phase, const io::job& job, std::optional<io::phase_data> mixture = {},
                      const std::vector<int32_t>& sizes = {20, 8}) {
-    loaders_.push_back(actors_.system().spawn(
-        loader,
-        loader_settings{
-            .job = job, .phase = phase, .data = data_of(sizes), .mixture = std::move(mixture), .trainee = trainee_}));
+    loaders_.push_back(actors_.system().spawn(loader, loader_settings{.job = job,
+                                                                      .on = std::make_shared<device>(1),
+                                                                      .phase = phase,
+                                                                      .data = data_of(sizes),
+                                                                      .mixture = std::move(mixture),
+                                                                      .trainee = trainee_}));
     return loaders_.back();
   }
   loader_actor start(io::phase phase) { return start(phase, job_with(2)); }

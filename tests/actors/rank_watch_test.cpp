@@ -24,8 +24,14 @@ protected:
       watch_.welcome(words(r), start_);
     }
   }
-  static beat sign(int32_t rank, uint64_t pulse, std::string operation) {
-    return {.attempt = 1, .rank = rank, .pulse = pulse, .operation = std::move(operation)};
+  static beat sign(int32_t rank, std::vector<activity> busy = {}) {
+    return {.attempt = 1, .rank = rank, .busy = std::move(busy)};
+  }
+  static activity policy(uint64_t pulse, bool waits = false) {
+    return {.actor = "policy", .operation = "policy gradients", .pulse = pulse, .waits = waits};
+  }
+  static activity checkpointer(uint64_t pulse) {
+    return {.actor = "checkpointer", .operation = "write checkpoint", .pulse = pulse};
   }
 
   void TearDown() override {
@@ -63,7 +69,7 @@ TEST_F(RankWatch, StrangersAreRefused) {
     EXPECT_THROW(watch_.welcome(stranger, start_), error);
     caf::anon_send_exit(stranger.stage, caf::exit_reason::kill);
   }
-  watch_.note(sign(7, 1, "generate"), start_);  // dropped
+  watch_.note(sign(7), start_);  // dropped
   EXPECT_FALSE(watch_.complete());
 }
 
@@ -85,9 +91,9 @@ TEST_F(RankWatch, ARankOfAnotherVersionIsRefused) {
 
 TEST_F(RankWatch, TheSilentRankIsNamed) {
   begin_all();
-  watch_.note(sign(0, 1, "generate"), start_ + 4s);
-  watch_.note(sign(1, 0, "generate"), start_ + 1s);
-  watch_.note(sign(2, 0, "generate"), start_ + 4s);
+  watch_.note(sign(0, {policy(1)}), start_ + 4s);
+  watch_.note(sign(1, {policy(0)}), start_ + 1s);
+  watch_.note(sign(2), start_ + 4s);
   const auto [rank, seconds] = watch_.longest_silence(start_ + 5s);
   EXPECT_EQ(rank, 1);
   EXPECT_DOUBLE_EQ(seconds, 4.0);
@@ -95,18 +101,66 @@ TEST_F(RankWatch, TheSilentRankIsNamed) {
   EXPECT_EQ(watch_.silent_hosts(2.0, start_ + 7s), (std::set<std::string>{"node0", "node1", "node2"}));
 }
 
-TEST_F(RankWatch, ARankThatBeatsWithoutProgressStandsStill) {
+TEST_F(RankWatch, AnActorThatStandsStillWhileItsRankBeatsIsNamed) {
   begin_all();
   for (int second = 1; second <= 6; ++second) {
     const auto now = start_ + second * 1s;
-    watch_.note(sign(0, static_cast<uint64_t>(second), "policy gradients"), now);
-    watch_.note(sign(1, 5, "policy gradients"), now);
-    watch_.note(sign(2, 9, "idle"), now);  // waits for the director's next command: that is no standstill
+    watch_.note(sign(0, {policy(static_cast<uint64_t>(second))}), now);
+    watch_.note(sign(1, {policy(5)}), now);
+    watch_.note(sign(2), now);  // has nothing to do until the director's next command: that is no standstill
   }
-  const auto [rank, seconds] = watch_.longest_standstill(start_ + 6s);
-  EXPECT_EQ(rank, 1);
-  EXPECT_DOUBLE_EQ(seconds, 5.0);
-  EXPECT_EQ(watch_[1].operation, "policy gradients");
+  EXPECT_FALSE(watch_.find_hang(5.0, start_ + 6s));
+  const auto found = watch_.find_hang(4.9, start_ + 6s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->rank, 1);
+  EXPECT_EQ(found->actor, "policy");
+  EXPECT_EQ(found->operation, "policy gradients");
+  EXPECT_DOUBLE_EQ(found->seconds, 5.0);
+  EXPECT_EQ(watch_.last_of(1, start_ + 6s)->operation, "policy gradients");
+  EXPECT_FALSE(watch_.last_of(2, start_ + 6s));
+}
+
+TEST_F(RankWatch, AnActorThatHangsBesideOthersThatGetOnIsNamed) {
+  begin_all();
+  for (int second = 1; second <= 6; ++second) {
+    watch_.note(sign(1, {policy(static_cast<uint64_t>(second)), checkpointer(9)}), start_ + second * 1s);
+  }
+  const auto found = watch_.find_hang(4, start_ + 6s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->rank, 1);
+  EXPECT_EQ(found->actor, "checkpointer");
+  EXPECT_EQ(found->operation, "write checkpoint");
+}
+
+TEST_F(RankWatch, TheOneForWhomOthersWaitIsNamedThoughItStoppedAfterThem) {
+  begin_all();
+  watch_.note(sign(0, {policy(3, true)}), start_ + 1s);
+  watch_.note(sign(1, {policy(3)}), start_ + 3s);
+  watch_.note(sign(2, {policy(3, true)}), start_ + 2s);
+  const auto found = watch_.find_hang(8, start_ + 10s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->rank, 1);
+  EXPECT_FALSE(found->waits);
+  EXPECT_DOUBLE_EQ(found->seconds, 7.0);
+}
+
+TEST_F(RankWatch, WhereAllWaitForEachOtherTheFirstIsNamed) {
+  begin_all();
+  watch_.note(sign(0, {policy(3, true)}), start_ + 2s);
+  watch_.note(sign(1, {policy(3, true)}), start_ + 1s);
+  watch_.note(sign(2, {checkpointer(3)}), start_ + 9s);  // has only begun
+  const auto found = watch_.find_hang(8, start_ + 10s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->rank, 1);
+  EXPECT_TRUE(found->waits);
+}
+
+TEST_F(RankWatch, AnActorThatHasEndedAndBegunAgainHasGotOn) {
+  begin_all();
+  watch_.note(sign(1, {policy(5)}), start_ + 1s);
+  watch_.note(sign(1), start_ + 5s);
+  watch_.note(sign(1, {policy(5)}), start_ + 6s);  // as after a restart of the count
+  EXPECT_FALSE(watch_.find_hang(3, start_ + 8s));
 }
 
 }  // namespace troupe::actors

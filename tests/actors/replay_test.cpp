@@ -56,6 +56,7 @@ protected:
 
   replay_settings settings() {
     return {.job = job_,
+            .on = std::make_shared<device>(1),
             .phase = io::phase::ppo,
             .run = run_,
             .tokens = std::make_shared<test::piece_tokenizer>(std::vector<std::string>{"a", "b", "c"}),

@@ -106,6 +106,7 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
   event(ledger_kind::worker_failed, {{"rank", int64_t{0}}, {"reason", std::string("first")}});
   event(ledger_kind::worker_hung, {{"rank", int64_t{1}},
                                    {"host", std::string("node2")},
+                                   {"actor", std::string("policy")},
                                    {"operation", std::string("generate")},
                                    {"reason", std::string("no progress")}});
   event(ledger_kind::recovered, {{"seconds", 1.5}});
@@ -118,6 +119,7 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
   EXPECT_EQ(hung.kind, "worker_hung");
   EXPECT_EQ(hung.rank, 1);
   EXPECT_EQ(hung.host, "node2");
+  EXPECT_EQ(hung.actor, "policy");
   EXPECT_EQ(hung.operation, "generate");
   EXPECT_EQ(hung.reason, "no progress");
   EXPECT_DOUBLE_EQ(hung.recovered_s, 1.5);

@@ -1,6 +1,7 @@
 #include "engine/parallel/checked.hpp"
 
 #include "kernels/base/error.hpp"
+#include "kernels/base/pulse.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -75,6 +76,7 @@ public:
       : inner_(std::move(inner)), counter_(std::move(count)) {}
 
   void wait() override {
+    const waiting_scope waits;
     const auto begin = std::chrono::steady_clock::now();
     inner_->wait();
     const double waited = seconds_since(begin);

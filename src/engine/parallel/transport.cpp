@@ -1,6 +1,7 @@
 #include "engine/parallel/transport.hpp"
 
 #include "kernels/base/error.hpp"
+#include "kernels/base/pulse.hpp"
 
 #include <sys/prctl.h>
 
@@ -82,6 +83,7 @@ std::future<void> transport::run(std::unique_ptr<job> work) {
 void transport::wait(std::future<void>& ended, const std::string& who) const { wait(ended, who, deadline_); }
 
 void transport::wait(std::future<void>& ended, const std::string& who, microseconds deadline) {
+  const waiting_scope waits;
   // In slices: a job that was suspended as a whole must not find its deadline past when it goes on.
   constexpr int slices = 20;
   int slept = 0;
@@ -98,6 +100,7 @@ void transport::wait(std::future<void>& ended, const std::string& who, microseco
 }
 
 void transport::live() {
+  prctl(PR_SET_NAME, "transport");
   prctl(PR_SET_TIMERSLACK, 1000UL);  // ns: else a nap of 20 us takes 70
   try {
     initialize();
