@@ -12,6 +12,8 @@
 
 namespace troupe::actors {
 
+constexpr double noticeable_wait_s = 1;
+
 director_actor::behavior_type director(director_actor::stateful_pointer<director_state> self,
                                        director_settings settings) {
   self->state.open(std::move(settings));
@@ -212,10 +214,15 @@ task<> director_state::take_checkpoint() {
   commit_when_written(stood);
 }
 
-task<director_state::standstill> director_state::copy_for_checkpoint() {
+/// Work that no checkpoint would keep is not begun.
+void director_state::require_checkpoints() const {
   if (checkpoint_failure_) {
     throw *checkpoint_failure_;
   }
+}
+
+task<director_state::standstill> director_state::copy_for_checkpoint() {
+  require_checkpoints();
   const auto checkpointers = everyone<checkpointer_actor>(&cast::checkpointer);
   const phase_state state = state_;
   const stopwatch watch;
@@ -225,11 +232,17 @@ task<director_state::standstill> director_state::copy_for_checkpoint() {
   for (const snapshot_reply& one : copied) {
     stood.copy_s = std::max(stood.copy_s, one.seconds);
   }
+  if (stood.waited_s() > noticeable_wait_s) {
+    spdlog::warn("{} {}: training waited {:.1f} s for the checkpoint before to be written: the file system is slow, or "
+                 "run.checkpoint-every = {} too small for it",
+                 state_.phase, state_.counter, stood.waited_s(), settings_->job.run.checkpoint_every);
+  }
   co_return stood;
 }
 
 /// The record becomes durable before the checkpoint does: what is cut off on resume lies beyond it.
 task<> director_state::close(metrics_record line, bool last) {
+  require_checkpoints();
   const bool best = note_best(line.values);
   const bool due = checkpoint_due(last || best);
   standstill stood;
@@ -329,9 +342,7 @@ task<> director_state::await_durable() {
   // Once all have answered, a commit that is due has been ordered: rank 0 answers this after it.
   const commit_command nothing;
   co_await ask<durable_report>(self_, checkpointers.front(), commit_atom_v, nothing);
-  if (checkpoint_failure_) {
-    throw *checkpoint_failure_;
-  }
+  require_checkpoints();
 }
 
 task<> director_state::save_models() {

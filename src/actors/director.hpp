@@ -89,9 +89,12 @@ private:
   struct standstill {
     double copy_s = 0;  ///< the copy, on the slowest rank
     double all_s = 0;   ///< and until the checkpoint before it was written, where that was still going on
+    double waited_s() const { return all_s - copy_s; }
   };
   task<standstill> copy_for_checkpoint();
   void commit_when_written(standstill stood);
+  /// Errors  that with which a checkpoint could not be written.
+  void require_checkpoints() const;
   /// The end of an update or iteration: its record, with the time that a checkpoint's copy took, and the checkpoint.
   task<> close(metrics_record line, bool last);
   bool note_best(const statistics& evaluated);

@@ -65,7 +65,7 @@ void loader_state::pack(const examples& chosen, example_batch& batch, serve_repl
   }
   reply.sequences = whole.sequences();
   reply.tokens = whole.tokens();
-  batch.micro_batches = cut(whole, token_budget, pairs);
+  batch.micro_batches = cut(whole, {.token_budget = token_budget, .shares = settings_.shares, .pairs = pairs});
   size_t next = 0;
   for (const engine::packed_batch& part : batch.micro_batches) {
     const auto items = static_cast<size_t>(part.sequences() / (pairs ? 2 : 1));

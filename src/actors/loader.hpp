@@ -22,6 +22,7 @@ using loader_actor = caf::typed_actor<
 struct loader_settings {
   io::job job;
   device_ptr on;
+  int64_t shares = 1;  ///< of batches (cutting)
   io::phase phase = io::phase::sft;
   io::phase_data data;
   std::optional<io::phase_data> mixture;  ///< text for mixture training

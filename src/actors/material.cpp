@@ -20,14 +20,14 @@ uint64_t prompt_key_of(uint64_t sequence_id) { return sequence_id >> sample_bits
 
 uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << 48 | counter; }
 
-std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, int64_t token_budget, bool pairs) {
-  const int64_t step = pairs ? 2 : 1;
+std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, const cutting& how) {
+  const int64_t step = how.pairs ? 2 : 1;
   std::vector<int64_t> item_tokens;
   for (int64_t b = 0; b < whole.sequences(); b += step) {
     item_tokens.push_back(whole.offset_B1[static_cast<size_t>(b + step)] - whole.offset_B1[static_cast<size_t>(b)]);
   }
   std::vector<engine::packed_batch> parts;
-  for (const engine::item_run& run : engine::form_micro_batches(item_tokens, token_budget)) {
+  for (const engine::item_run& run : engine::form_micro_batches(item_tokens, how.token_budget, how.shares)) {
     engine::packed_batch& part = parts.emplace_back();
     for (int64_t b = run.first * step; b < run.last * step; ++b) {
       const auto first = static_cast<size_t>(whole.offset_B1[static_cast<size_t>(b)]);

@@ -75,8 +75,13 @@ uint64_t prompt_key_of(uint64_t sequence_id);
 /// Of a batch: unique among the batches of a phase.
 uint64_t make_batch_id(serving what, uint64_t counter);
 
-/// Cuts a batch's sequences into micro-batches of at most `token_budget` tokens (at least one sequence, or pair of
-/// neighbours where `pairs`).
-std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, int64_t token_budget, bool pairs);
+/// How a batch is cut into micro-batches (engine/train/batch.hpp).
+struct cutting {
+  int64_t token_budget = 1;
+  int64_t shares = 1;  ///< lanes of gradients, among which micro-batches are dealt in turn
+  bool pairs = false;  ///< neighbours stay together
+};
+
+std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, const cutting& how);
 
 }  // namespace troupe::actors

@@ -314,7 +314,8 @@ serve_reply replay_state::serve(const minibatch_command& command) {
   batch->id = command.epoch << 32 | command.index;
   batch->fresh = command.epoch == 0 && command.index == 0;
   int64_t first = 0;
-  for (const engine::packed_batch& packed : cut(whole, settings_->job.ppo.micro_batch_tokens, false)) {
+  for (const engine::packed_batch& packed :
+       cut(whole, {.token_budget = settings_->job.ppo.micro_batch_tokens, .shares = settings_->shares})) {
     batch->parts.push_back(make_part(packed, order, first, counts));
     first += packed.sequences();
   }

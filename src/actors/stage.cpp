@@ -46,6 +46,11 @@ void stage_state::leave() {
   ranks_.reset();
 }
 
+int64_t stage_state::shares() const {
+  const int64_t lanes = settings_->job.run.lanes;
+  return lanes > 1 ? lanes : ranks_->size();  // as the learner has them
+}
+
 seat stage_state::all_ranks() const { return everywhere(ranks_->rank(), ranks_->size()); }
 
 engine::communicator_ptr stage_state::open(const std::string& name, const seat& of) const {
@@ -170,6 +175,7 @@ caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data 
                                                 std::optional<io::phase_data> mixture) {
   return pointer(spawn<loader_actor>(loader, loader_settings{.job = settings_->job,
                                                              .on = settings_->on,
+                                                             .shares = shares(),
                                                              .phase = phase,
                                                              .data = std::move(data),
                                                              .mixture = std::move(mixture),

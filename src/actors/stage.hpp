@@ -68,6 +68,9 @@ private:
 
   io::starting_folders starts() const { return io::starting_folders_of(settings_->job, &settings_->run); }
 
+  /// Among how many a batch's micro-batches are dealt: a batch is formed alike on all ranks.
+  int64_t shares() const;
+
   // Communicators. All ranks open all of them, in the same order; those of a model are null where it is not.
   seat all_ranks() const;
   engine::communicator_ptr open(const std::string& name, const seat& of) const;

@@ -132,6 +132,7 @@ replay_actor stage_state::spawn_replay(const ppo_material& m) {
   const io::job& job = settings_->job;
   return spawn<replay_actor>(replay, replay_settings{.job = job,
                                                      .on = settings_->on,
+                                                     .shares = shares(),
                                                      .phase = io::phase::ppo,
                                                      .run = settings_->run,
                                                      .tokens = m.tokens,

@@ -305,13 +305,16 @@ TEST_F(Director, FailureOfAPartEndsTheRunWithItsError) {
   EXPECT_EQ(told("policy_optimizer"), lines{});
 }
 
-TEST_F(Director, FailureToWriteACheckpointIsToldAndEndsTheRunAtTheNext) {
+TEST_F(Director, FailureToWriteACheckpointIsToldAndEndsTheRunAtTheNextUpdate) {
   set();
   when("durable", [] { throw error(errc::io_failure, "No space left on device"); });
-  perform(job_of({io::phase::sft}));
+  io::job job = job_of({io::phase::sft});
+  job.sft.training.updates = 30;
+  job.run.checkpoint_every = 10;
+  perform(job);
   expect_outcome(outcome::failed, errc::io_failure, "No space left");
-  EXPECT_EQ(cast->notes.back(), "checkpoint_failed sft 1: No space left on device");
-  EXPECT_EQ(told("policy train").size(), 2U) << "training goes on while files are written";
+  EXPECT_EQ(cast->notes.back(), "checkpoint_failed sft 10: No space left on device");
+  EXPECT_EQ(told("policy train").size(), 11U) << "training goes on while files are written, and no longer";
 }
 
 TEST_F(Director, FailureToRecordEndsTheRun) {

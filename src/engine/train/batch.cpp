@@ -13,10 +13,8 @@ void packed_batch::add(std::span<const int32_t> prompt, std::span<const int32_t>
   prompt_length_B.push_back(prompt_length);
 }
 
-std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget) {
-  if (token_budget < 1) {
-    throw error(errc::bad_argument, "micro-batches of {} tokens: at least 1", token_budget);
-  }
+/// In order, as many items into each run as fit.
+static std::vector<item_run> fill_runs(std::span<const int64_t> item_tokens, int64_t token_budget) {
   std::vector<item_run> runs;
   int64_t tokens = 0;
   for (size_t i = 0; i < item_tokens.size(); ++i) {
@@ -28,6 +26,24 @@ std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, i
     ++runs.back().last;
   }
   return runs;
+}
+
+std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget, int64_t shares) {
+  if (token_budget < 1 || shares < 1) {
+    throw error(errc::bad_argument, "micro-batches of {} tokens for {} shares: at least 1 of each", token_budget,
+                shares);
+  }
+  const auto fewest = static_cast<int64_t>(fill_runs(item_tokens, token_budget).size());
+  const int64_t most = (fewest + shares - 1) / shares * shares;
+  // Less room gives no fewer runs, so the least room that gives no more than `most` of them is found by halving.
+  int64_t too_little = 0;
+  int64_t enough = token_budget;
+  while (most > fewest && enough - too_little > 1) {
+    const int64_t room = too_little + (enough - too_little) / 2;
+    const bool fits = static_cast<int64_t>(fill_runs(item_tokens, room).size()) <= most;
+    (fits ? enough : too_little) = room;
+  }
+  return fill_runs(item_tokens, enough);
 }
 
 }  // namespace troupe::engine

@@ -29,12 +29,13 @@ struct packed_batch {
   token_batch view() const { return {token_N, offset_B1, position_N}; }
 };
 
-/// Cuts items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last): in order, as
-/// many as fit into `token_budget`, at least one each. A function of the lengths and the budget
-/// alone, so of the job and not of the number of ranks.   Errors  bad_argument: token_budget < 1.
+/// Cuts items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last), in order, of at most `token_budget`
+/// tokens or one item each. Their number is the least multiple of `shares` that the budget allows, or a little less, and the
+/// largest is as small as so many can be: who takes every shares-th of them then has about as many tokens as the others.
+/// A function of its arguments alone.   Errors  bad_argument: token_budget < 1 or shares < 1.
 struct item_run {
   int64_t first = 0, last = 0;
 };
-std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget);
+std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, int64_t token_budget, int64_t shares);
 
 }  // namespace troupe::engine

@@ -13,7 +13,9 @@ static void add_batches(ppo_rows& p) {
   p.add("minibatches", &ppo_section::minibatches,
         "Updates of a pass: the training batch is the generation batch divided by this.", between(1, 1e6));
   p.add("micro-batch-tokens", &ppo_section::micro_batch_tokens,
-        "Tokens computed at once; a longer sequence makes a micro-batch of its own.", between(1, 1e9));
+        "Tokens computed at once, at most; a longer sequence makes a micro-batch of its own. With several lanes or "
+        "ranks micro-batches are made smaller, so that all get about the same number of tokens.",
+        between(1, 1e9));
 }
 
 static void add_rewards_and_advantages(ppo_rows& p) {

@@ -30,7 +30,9 @@ static void add_training_rows(std::vector<option>& table, const std::string& sec
   t.add("updates", &training_options::updates, "Optimizer steps; 0: as epochs says.", at_least(0));
   t.add("batch", &training_options::batch, "Sequences (sft) or pairs (reward) of an update.", between(1, 1e9));
   t.add("micro-batch-tokens", &training_options::micro_batch_tokens,
-        "Tokens computed at once; a longer sequence makes a micro-batch of its own.", between(1, 1e9));
+        "Tokens computed at once, at most; a longer sequence makes a micro-batch of its own. With several lanes or "
+        "ranks micro-batches are made smaller, so that all get about the same number of tokens.",
+        between(1, 1e9));
   t.add_silent("evaluate-every", &training_options::evaluate_every,
                "Updates between two evaluations on held-out records; 0: before and after only.", at_least(0));
   add_optimizer_rows(

@@ -11,8 +11,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -324,12 +327,65 @@ INSTANTIATE_TEST_SUITE_P(Families, PpoMicroBatch, testing::Values("llama", "opt"
 TEST(MicroBatches, AreFormedInOrderWithinTheBudget) {
   const std::vector<int64_t> tokens{5, 5, 20, 1, 2, 3, 4};
   std::vector<std::pair<int64_t, int64_t>> runs;
-  for (const item_run& r : form_micro_batches(tokens, 10)) {
+  for (const item_run& r : form_micro_batches(tokens, 10, 1)) {
     runs.emplace_back(r.first, r.last);
   }
   EXPECT_EQ(runs, (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 3}, {3, 7}}));
-  EXPECT_TRUE(form_micro_batches({}, 10).empty());
-  EXPECT_THROW(form_micro_batches(tokens, 0), error);
+  EXPECT_TRUE(form_micro_batches({}, 10, 4).empty());
+  EXPECT_THROW(form_micro_batches(tokens, 0, 1), error);
+  EXPECT_THROW(form_micro_batches(tokens, 10, 0), error);
+}
+
+/// The tokens of those who take every shares-th run.
+static std::vector<int64_t> loads(std::span<const int64_t> tokens, int64_t budget, int64_t shares) {
+  std::vector<int64_t> by_share(static_cast<size_t>(shares));
+  size_t next = 0;
+  for (const item_run& r : form_micro_batches(tokens, budget, shares)) {
+    for (int64_t i = r.first; i < r.last; ++i) {
+      by_share[next % by_share.size()] += tokens[static_cast<size_t>(i)];
+    }
+    ++next;
+  }
+  return by_share;
+}
+
+TEST(MicroBatches, SharesGetAboutTheSameTokens) {
+  // 32 texts of about 95 tokens: two micro-batches would do, and leave two of four shares with nothing.
+  std::vector<int64_t> tokens;
+  for (int64_t i = 0; i < 32; ++i) {
+    tokens.push_back(80 + i * 7 % 30);
+  }
+  EXPECT_EQ(form_micro_batches(tokens, 2048, 1).size(), 2U);
+  const std::vector<int64_t> four = loads(tokens, 2048, 4);
+  EXPECT_LT(*std::max_element(four.begin(), four.end()) - *std::min_element(four.begin(), four.end()), 2 * 110);
+  // Nine would do, and give one of eight shares twice the work of the others: 2000 tokens.
+  const std::vector<int64_t> many(90, 100);
+  EXPECT_EQ(form_micro_batches(many, 1000, 1).size(), 9U);
+  const std::vector<int64_t> eight = loads(many, 1000, 8);
+  EXPECT_EQ(*std::max_element(eight.begin(), eight.end()), 1200);
+}
+
+TEST(MicroBatches, OfAnyLengthsAreWholeInOrderAndWithinTheBudget) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<int64_t> tokens(random() % 40);
+    for (int64_t& one : tokens) {
+      one = 1 + static_cast<int64_t>(random() % 300);
+    }
+    const auto budget = 1 + static_cast<int64_t>(random() % 1000);
+    const auto shares = 1 + static_cast<int64_t>(random() % 9);
+    int64_t next = 0;
+    for (const item_run& r : form_micro_batches(tokens, budget, shares)) {
+      EXPECT_EQ(r.first, next);
+      EXPECT_GT(r.last, r.first);
+      const int64_t sum = std::accumulate(tokens.begin() + r.first, tokens.begin() + r.last, int64_t{0});
+      EXPECT_TRUE(sum <= budget || r.last == r.first + 1);
+      next = r.last;
+    }
+    EXPECT_EQ(next, static_cast<int64_t>(tokens.size()));
+    const size_t fewest = form_micro_batches(tokens, budget, 1).size();
+    EXPECT_LT(form_micro_batches(tokens, budget, shares).size(), fewest + static_cast<size_t>(shares));
+  }
 }
 
 TEST(MicroBatches, EmptyAnswersAddNothing) {
