@@ -118,18 +118,16 @@ TEST_F(Kill, SupervisorKilledTakesItsWorkerAlongAndTheSameCommandGoesOn) {
 
 TEST_F(Kill, StoppedAgainAndAgainEndsInTheSameBytes) {
   const auto run = scratch_ / "run";
-  std::mt19937 random(3);
-  std::uniform_int_distribution<int> pause_ms(200, 1200);
   int stops = 0;
   int status = 75;
   for (int i = 0; i < 20 && status == 75; ++i) {
     program troupe(arguments(run), scratch_ / "output");
-    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
+    await_records(troupe, run, 1);
     status = troupe.stop(i % 2 == 0 ? SIGTERM : SIGINT);
     ASSERT_TRUE(status == 75 || status == 0) << status << text_of(scratch_ / "output");
     stops += status == 75 ? 1 : 0;
   }
-  EXPECT_GE(stops, 2);
+  EXPECT_GE(stops, 5);  // of 15 updates and iterations, a few of which pass while the signal is on its way
   const program_result last = run_program(arguments(run));  // a busy machine is not done after so many stops
   ASSERT_EQ(last.status, 0) << last.output;
   EXPECT_EQ(count(text_of(run / "ledger.jsonl"), "worker_failed"), 0U);

@@ -60,6 +60,19 @@ protected:
     }
   }
 
+  /// Each turn goes on with the run, and is stopped three updates later.
+  void stop_each(const std::vector<std::vector<std::string>>& turns, const std::filesystem::path& run) {
+    int stops = 0;
+    for (const std::vector<std::string>& turn : turns) {
+      program troupe(turn, scratch_ / "output");
+      await_records(troupe, run, 3);
+      const int status = troupe.stop(SIGTERM);
+      ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
+      stops += status == 75 ? 1 : 0;
+    }
+    EXPECT_GE(stops, 2) << "the run was over before it could be stopped";
+  }
+
   temporary_folder scratch_;
 
 private:
@@ -120,14 +133,7 @@ TEST_F(Ranks, PlacementMayChangeFromAttemptToAttempt) {
   const std::vector<std::vector<std::string>> turns = {arguments(run, 2, placed({"1", "0", "0", "0"})),
                                                        arguments(run, 1),
                                                        arguments(run, 4, placed({"0-1", "3", "2", "3"}))};
-  std::mt19937 random(12);
-  std::uniform_int_distribution<int> pause_ms(1500, 2800);
-  for (const std::vector<std::string>& turn : turns) {
-    program troupe(turn, scratch_ / "output");
-    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
-    const int status = troupe.stop(SIGTERM);
-    ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
-  }
+  stop_each(turns, run);
   const program_result last = run_program(arguments(run, 2, placed({"0", "1", "", "1"})));
   ASSERT_EQ(last.status, 0) << last.output;
   expect_equal_to_one_rank(run);
@@ -138,14 +144,7 @@ TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
   const std::vector<std::vector<std::string>> turns = {arguments(run, 4, {"--place.policy-zero", "2"}),
                                                        arguments(run, 1),
                                                        arguments(run, 2, {"--place.critic-zero", "3"})};
-  std::mt19937 random(11);
-  std::uniform_int_distribution<int> pause_ms(1200, 2500);
-  for (size_t i = 0; i < turns.size(); ++i) {
-    program troupe(turns[i], scratch_ / "output");
-    std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
-    const int status = troupe.stop(SIGTERM);
-    ASSERT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
-  }
+  stop_each(turns, run);
   const program_result last = run_program(arguments(run, 4, {"--place.policy-zero", "1"}));
   ASSERT_EQ(last.status, 0) << last.output;
   expect_equal_to_one_rank(run);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +19,7 @@
 #include <set>
 #include <sstream>
 #include <stdexcept>
+#include <thread>
 
 extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
 
@@ -123,6 +125,18 @@ std::vector<pid_t> program::workers() const {
 pid_t program::worker() const {
   const std::vector<pid_t> all = workers();
   return all.empty() ? 0 : all.front();
+}
+
+static int64_t records_of(const fs::path& run) {
+  const std::string text = text_of(run / "metrics.jsonl");
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+void await_records(program& troupe, const fs::path& run, int more) {
+  const int64_t before = records_of(run);
+  while (troupe.running() && records_of(run) < before + more) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }
 
 std::string troupe_program() { return TROUPE_PROGRAM; }

@@ -37,6 +37,9 @@ private:
   int status_ = 0;
 };
 
+/// Waits until a run has `more` records in metrics.jsonl than it had when the wait began, or the program has ended.
+void await_records(program& troupe, const std::filesystem::path& run, int more);
+
 /// The path of the built program.
 std::string troupe_program();
 
