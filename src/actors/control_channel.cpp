@@ -55,6 +55,24 @@ certificate_ptr self_signed(EVP_PKEY* key) {
   return certificate;
 }
 
+/// Makes a folder that is the user's own, and nobody else's to enter.
+/// Errors  io_failure: another user has made it, it is no folder, or the file system does not keep modes.
+void make_private(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  ::chmod(folder.c_str(), 0700);
+  struct stat found {};
+  const bool own = ::lstat(folder.c_str(), &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == ::geteuid();
+  if (!own || (found.st_mode & 0077) != 0) {
+    throw error(
+        errc::io_failure,
+        "{}: the keys of a run must be readable by its user alone, but {}; choose a run.dir of your own on a file "
+        "system with permissions",
+        folder.string(),
+        own ? fmt::format("the folder's mode stays {:o}", found.st_mode & 0777)
+            : "the folder is another user's, or none");
+  }
+}
+
 /// Opens a new file that only the user can read, from its first moment on.
 std::FILE* create_private(const std::filesystem::path& path) {
   ::unlink(path.c_str());
@@ -76,8 +94,7 @@ void finish(std::FILE* file, bool written, const std::filesystem::path& path) {
 }  // namespace
 
 void create_credentials(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
-  ::chmod(folder.c_str(), 0700);
+  make_private(folder);
   const key_ptr key(EVP_EC_gen("P-256"));
   check(key != nullptr, "EVP_EC_gen");
   const certificate_ptr certificate = self_signed(key.get());

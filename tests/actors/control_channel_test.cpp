@@ -61,6 +61,19 @@ TEST_F(ControlChannel, RefusesAnotherRunsCertificate) {
   EXPECT_EQ(ask_as(folder / "control"), 42);
 }
 
+TEST_F(ControlChannel, KeysGoIntoNoFolderOfSomebodyElse) {
+  std::filesystem::create_directory(folder / "elsewhere");
+  std::filesystem::create_directory_symlink(folder / "elsewhere", folder / "link");
+  EXPECT_THROW(create_credentials(folder / "link"), error);
+  if (::geteuid() == 0) {
+    constexpr uid_t somebody = 12345;
+    std::filesystem::create_directory(folder / "theirs");
+    ASSERT_EQ(::chown((folder / "theirs").c_str(), somebody, somebody), 0);
+    EXPECT_THROW(create_credentials(folder / "theirs"), error);
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder / "elsewhere"));
+}
+
 TEST_F(ControlChannel, DropsGarbageUnharmed) {
   for (int i = 0; i < 200; ++i) {
     const int s = ::socket(AF_INET, SOCK_STREAM, 0);

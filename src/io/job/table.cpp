@@ -48,7 +48,8 @@ void add_other_rows(std::vector<option>& table) {
   r.add_silent("silence-deadline-s", &recovery_section::silence_deadline_s,
                "Seconds without a sign of life after which a worker, or its node, counts as lost.", more_than(0));
   r.add_silent("stop-deadline-s", &recovery_section::stop_deadline_s,
-               "Seconds for the last checkpoint of a run that is asked to stop.", more_than(0));
+               "Seconds that ranks have to leave when their work is done or stopped; then they are killed.",
+               more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
                "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
 
