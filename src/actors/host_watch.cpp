@@ -67,12 +67,14 @@ bool host_watch::has_silent_host(const launch_plan& plan) const {
                      [this](const host_share& one) { return silent_.contains(one.host); });
 }
 
-void host_watch::suspect(const std::set<std::string>& hosts, clock::time_point now) {
+std::map<std::string, std::string> host_watch::suspect(const std::set<std::string>& hosts, clock::time_point now) {
+  std::map<std::string, std::string> verdicts;
   for (const std::string& host : hosts) {
     if (given_ && host != given_->batch_host) {
-      records_.suspect(host, now);
+      verdicts[host] = records_.suspect(host, now);
     }
   }
+  return verdicts;
 }
 
 void host_watch::look_for_lost_hosts() {

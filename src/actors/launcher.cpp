@@ -188,6 +188,27 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   return plan;
 }
 
+std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
+                                const std::set<std::string>& doubtful) {
+  auto left = static_cast<int64_t>(without(given, excluded).hosts.size());
+  for (const std::string& host : doubtful) {
+    if (left > std::max<int64_t>(1, wanted.min_nodes) && excluded.insert(host).second) {
+      --left;
+    }
+  }
+  return excluded;
+}
+
+std::string host_of(const launch_plan& plan, int64_t rank) {
+  for (const host_share& one : plan.hosts) {
+    if (rank < one.ranks) {
+      return one.host;
+    }
+    rank -= one.ranks;
+  }
+  return "";
+}
+
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root) {
   if (plan.ranks < 1 || worker.empty() || (plan.kind == launcher_kind::srun && plan.hosts.empty())) {

@@ -59,6 +59,14 @@ struct launch_plan {
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
                    const std::set<std::string>& excluded_hosts, int64_t local_cores = 1);
 
+/// `excluded`, and of the `doubtful` hosts as many, in their order, as the job can do without: at least one host and
+/// place.min-nodes of them stay. A doubtful host is better than none.
+std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
+                                const std::set<std::string>& doubtful);
+
+/// Where this rank runs, by Slurm's name; empty outside of Slurm.
+std::string host_of(const launch_plan& plan, int64_t rank);
+
 struct launch_command {
   std::vector<std::string> argv;  ///< the first may be a bare name, looked up in PATH
   environment extra;              ///< set on top of what is inherited

@@ -1,6 +1,7 @@
 #include "actors/restart_policy.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -16,11 +17,13 @@ void restart_policy::note_failure(bool launched) {
   failed_launches_ = launched ? 0 : failed_launches_ + 1;
 }
 
-std::string restart_policy::parting_words(const std::string& last) const {
+std::string restart_policy::parting_words(const std::string& last, const std::set<std::string>& hosts) const {
+  const std::string where =
+      hosts.size() < 2 ? "" : fmt::format(", on {} alike, so that no host is to blame", fmt::join(hosts, ", "));
   return fmt::format(
-      "the worker failed {} times without a new checkpoint, last: {}. The run can be resumed from its last "
+      "the worker failed {} times without a new checkpoint{}, last: {}. The run can be resumed from its last "
       "checkpoint once the cause is found (recovery.restarts = {})",
-      failures_, last, restarts_);
+      failures_, where, last, restarts_);
 }
 
 std::chrono::milliseconds restart_policy::pause() const {

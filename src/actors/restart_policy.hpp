@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 
 namespace troupe::actors {
@@ -26,8 +27,8 @@ public:
 
   bool gives_up() const { return failures_ > restarts_; }
 
-  /// Why it gives up, for the user; `last`: why the last attempt failed.
-  std::string parting_words(const std::string& last) const;
+  /// Why it gives up, for the user. `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
+  std::string parting_words(const std::string& last, const std::set<std::string>& hosts = {}) const;
 
   /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have died
   /// by chance; if it happens again, a node may be coming back, or Slurm not be done with the last step, so that it is

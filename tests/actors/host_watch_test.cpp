@@ -98,7 +98,7 @@ TEST_F(HostWatch, ARoundIsRenewedOnceItHasHadTimeEnough) {
 
 TEST_F(HostWatch, SuspectsAreLeftOutForAWhileButNeverTheBatchHost) {
   host_watch hosts = watch();
-  hosts.suspect({batch, second}, now_);
+  EXPECT_EQ(hosts.suspect({batch, second}, now_), (std::map<std::string, std::string>{{second, "left out for 60 s"}}));
   EXPECT_EQ(hosts.excluded(now_ + 1s), host_set({second}));
   EXPECT_EQ(hosts.excluded(now_ + 61s), host_set());
 }

@@ -116,6 +116,27 @@ TEST(Plan, ThreadsFollowTheUsersWord) {
   EXPECT_EQ(choose(given, {.ranks = 4}, {"node1"}).threads_per_rank, 2) << "packed: fewer than asked for";
 }
 
+TEST(Plan, DoubtfulHostsAreLeftOutWhileEnoughOthersRemain) {
+  using hosts = std::set<std::string>;
+  const allocation given = nodes({2, 2, 2});
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {}, {"node2"}), hosts({"node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {"node1"}, {"node2"}), hosts({"node1", "node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {"node1", "node3"}, {"node2"}), hosts({"node1", "node3"}))
+      << "it is better than none";
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {}, {"node2", "node3"}), hosts({"node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {"node3"}, {"node2"}), hosts({"node3"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {"node2"}, {"node2"}), hosts({"node2"}))
+      << "it is out already";
+}
+
+TEST(Plan, ItsHostsHaveRanksInTheirOrder) {
+  const launch_plan plan = choose(nodes({2, 2, 2}), {.ranks = 4}, {"node1"});
+  EXPECT_EQ(host_of(plan, 0), "node2");
+  EXPECT_EQ(host_of(plan, 1), "node2");
+  EXPECT_EQ(host_of(plan, 3), "node3");
+  EXPECT_EQ(host_of(choose(std::nullopt, {.ranks = 2}, {}), 1), "") << "outside of Slurm they have no names";
+}
+
 TEST(Plan, ExcludingAHostThatIsNotThereChangesNothing) {
   EXPECT_EQ(choose(nodes({2, 2}), {.ranks = 2}, {"node9"}).hosts, choose(nodes({2, 2}), {.ranks = 2}, {}).hosts);
 }

@@ -23,6 +23,14 @@ TEST(RestartPolicy, GivesUpAfterSoManyFailuresInARow) {
   EXPECT_NE(words.find("recovery.restarts = 2"), std::string::npos) << words;
 }
 
+TEST(RestartPolicy, WhatFailsOnSeveralHostsIsNoHostsFault) {
+  restart_policy policy(0);
+  policy.note_failure(true);
+  const std::string words = policy.parting_words("exit code 3", {"node2", "node3"});
+  EXPECT_NE(words.find("on node2, node3 alike, so that no host is to blame"), std::string::npos) << words;
+  EXPECT_EQ(policy.parting_words("exit code 3", {"node2"}).find("node2"), std::string::npos) << "it may be";
+}
+
 TEST(RestartPolicy, WithoutRestartsTheFirstFailureIsTheLast) {
   restart_policy policy(0);
   policy.note_failure(true);
