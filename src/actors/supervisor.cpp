@@ -179,6 +179,7 @@ static std::vector<stage_actor> stages_of(const rank_watch& ranks) {
 
 /// All ranks are there: the plan begins.
 void supervisor_state::begin_direction() {
+  restarts_->note_launch();
   director_ = self_->spawn(director, director_settings{.job = settings_->job,
                                                        .run = settings_->run,
                                                        .attempt = attempt_->number(),
@@ -254,12 +255,13 @@ void supervisor_state::note_exit(uint64_t number, int32_t wait_status) {
     finish({result->outcome, result->text});
     return;
   }
+  const bool refused = attempt_->refused(wait_status);
   if (attempt_->condemned()) {
     attempt_->note_end(wait_status);
   } else {
     condemn(attempt_->untimely_end(wait_status));
   }
-  follow_failure();
+  follow_failure(refused);
 }
 
 void supervisor_state::request_stop(int32_t signal) {
@@ -339,7 +341,7 @@ void supervisor_state::judge_crash() {
   if (!found) {
     return;
   }
-  std::string reason = fmt::format("its ranks died first, {} times in a row", found->in_a_row);
+  std::string reason = fmt::format("its ranks died first, crash {} in a row", found->in_a_row);
   reason += found->verdict.empty() ? "" : "; " + found->verdict;
   history_->append(io::ledger_kind::host_suspected,
                    {{"host", found->host}, {"crashes", found->in_a_row}, {"reason", std::move(reason)}});
@@ -352,9 +354,12 @@ void supervisor_state::dismiss_director() {
   }
 }
 
-void supervisor_state::follow_failure() {
-  const bool launched = attempt_->ranks().complete();
-  restarts_->note_failure(launched);
+void supervisor_state::follow_failure(bool refused) {
+  if (refused) {
+    restarts_->note_refusal(clock::now());
+  } else {
+    restarts_->note_failure(attempt_->ranks().complete());
+  }
   judge_crash();
   if (stop_signal_ != 0) {
     finish({outcome::stopped, "stopped; the worker failed meanwhile: " + attempt_->failure()});
@@ -364,7 +369,19 @@ void supervisor_state::follow_failure() {
     finish({outcome::failed, restarts_->parting_words(attempt_->failure(), crashes_.hosts())});
     return;
   }
-  spdlog::info("restarting from the last checkpoint ({} of {} tries)", restarts_->failures(), restarts_->restarts());
+  if (refused) {
+    spdlog::info("Slurm has not started the ranks; another try");
+    if (restarts_->failed_launches() > 1) {  // one may be chance
+      suspect(named_hosts(attempt_->plan(), attempt_->said()));
+    }
+  } else {
+    spdlog::info("restarting from the last checkpoint ({} of {} tries)", restarts_->failures(), restarts_->restarts());
+  }
+  try_again();
+}
+
+void supervisor_state::try_again() {
+  const bool launched = attempt_->ranks().complete();
   if (!launched) {
     hosts_->look(true);
   }

@@ -88,7 +88,8 @@ private:
   launch_plan choose_hosts() const;
   void launch(launch_plan plan);
   void begin_direction();
-  void follow_failure();
+  void follow_failure(bool refused);
+  void try_again();
   void finish(run_result result);
 
   // What comes.

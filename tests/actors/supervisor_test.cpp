@@ -173,8 +173,50 @@ TEST_F(Supervisor, AHostWhoseRanksCrashAgainAndAgainGetsNoMore) {
   const auto suspected = events(io::ledger_kind::host_suspected);
   ASSERT_EQ(suspected.size(), 2U);
   EXPECT_EQ(text_of(suspected[0], "host"), "node2");
-  EXPECT_EQ(text_of(suspected[0], "reason"), "its ranks died first, 1 times in a row");
-  EXPECT_EQ(text_of(suspected[1], "reason"), "its ranks died first, 2 times in a row; left out for 60 s");
+  EXPECT_EQ(text_of(suspected[0], "reason"), "its ranks died first, crash 1 in a row");
+  EXPECT_EQ(text_of(suspected[1], "reason"), "its ranks died first, crash 2 in a row; left out for 60 s");
+  caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
+  EXPECT_EQ(result().outcome, outcome::stopped);
+}
+
+TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {
+  job_.place.ranks = 3;
+  job_.recovery.restarts = 0;
+  const std::string tries = folder_ / "tries";
+  let_srun_be("echo >> " + tries + "; [ $(wc -l < " + tries + ") = 3 ] && exec sleep 60\n" +
+              "echo 'srun: error: Unable to contact slurm controller' >&2; exit $SLURM_EXIT_ERROR");
+  begin(three_hosts());
+  report_all(3);
+  const auto failures = events(io::ledger_kind::worker_failed);
+  ASSERT_EQ(failures.size(), 2U);
+  EXPECT_EQ(text_of(failures[1], "reason"), "exit code 120: srun: error: Unable to contact slurm controller");
+  EXPECT_TRUE(events(io::ledger_kind::host_suspected).empty());
+  stop();
+  caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
+  EXPECT_EQ(result().outcome, outcome::stopped);
+}
+
+TEST_F(Supervisor, AProgramThatCannotBeStartedEndsTheRunWithItsOwnError) {
+  job_.place.ranks = 3;
+  job_.recovery.restarts = 1;
+  let_srun_be("echo 'slurmstepd-node2: error: execve(): /opt/troupe: No such file or directory' >&2; exit 2");
+  begin(three_hosts());
+  const run_result told = result();
+  EXPECT_EQ(told.outcome, outcome::failed);
+  EXPECT_NE(told.text.find("failed 2 times"), std::string::npos) << told.text;
+  EXPECT_NE(told.text.find("execve(): /opt/troupe: No such file"), std::string::npos) << told.text;
+}
+
+TEST_F(Supervisor, AHostThatSlurmNamesWhenItStartsNothingIsLeftOut) {
+  job_.place.ranks = 3;
+  let_srun_be("case \"$*\" in *node1,node2,node3*)\n"
+              "  echo 'srun: error: Task launch failed on node node2: Communication failure' >&2; exit 143;;\n"
+              "esac\nexec sleep 60");
+  begin(three_hosts());
+  report_all(3);
+  EXPECT_EQ(text_of(events(io::ledger_kind::attempt_started)[2], "hosts"), "node1:2 node3:1");
+  ASSERT_EQ(events(io::ledger_kind::host_suspected).size(), 1U) << "one refusal may be chance";
+  stop();
   caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
   EXPECT_EQ(result().outcome, outcome::stopped);
 }

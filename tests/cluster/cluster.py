@@ -21,6 +21,10 @@ class Timeout(Exception):
     """Something did not happen in its time."""
 
 
+class NoMoment(Exception):
+    """A run cannot come to where a fault would harm it; another one may."""
+
+
 def wait_until(what, condition, seconds, pause=0.02):
     """The first true value of `condition`."""
     end = time.time() + seconds
@@ -215,6 +219,15 @@ class Run:
     def attempt(self):
         numbers = [event["attempt"] for event in self.ledger() if event["event"] == "attempt_started"]
         return max(numbers, default=0)
+
+    def hosts(self):
+        """Of the last attempt, as the ledger has them: "node1:2 node3:1"."""
+        layouts = [event.get("hosts", "") for event in self.ledger() if event["event"] == "attempt_started"]
+        return layouts[-1] if layouts else ""
+
+    def left_out(self):
+        """Nodes that have given cause to get no ranks."""
+        return {event["host"] for event in self.ledger() if event["event"] == "host_suspected" and "left out" in event["reason"]}
 
     def finished(self):
         return any(event["event"] == "run_finished" for event in self.ledger())
