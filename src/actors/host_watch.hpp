@@ -43,6 +43,8 @@ public:
   /// Whether a host of the plan was silent when last looked at.
   bool has_silent_host(const launch_plan& plan) const;
   const std::set<std::string>& silent() const { return silent_; }
+  /// Whether no other host answered when last looked at: it may be this one that has no network.
+  bool alone() const;
 
   /// Leaves hosts out for a while, or for good (host_records.hpp). Returns what that means for each.
   std::map<std::string, std::string> suspect(const std::set<std::string>& hosts, clock::time_point now);

@@ -33,6 +33,7 @@ public:
   /// Failures in a row without progress, and launches in a row that failed.
   int64_t failures() const { return failures_; }
   int64_t failed_launches() const { return failed_launches_; }
+  int64_t refusals() const { return refusals_; }  ///< launches in a row that Slurm refused
   int64_t restarts() const { return restarts_; }
 
   bool gives_up() const;

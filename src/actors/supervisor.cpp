@@ -88,6 +88,11 @@ void supervisor_state::start_attempt() {
     if (attempt_) {
       attempt_->release();
     }
+    if (!owns_run()) {
+      finish({outcome::failed,
+              fmt::format("another troupe has taken over {}: this one ends", settings_->run.root().string())});
+      return;
+    }
     settings_->run.clean_up();
     history_->begin_attempt(static_cast<uint64_t>(settings_->run.begin_attempt()));
     hosts_->look(restarts_->failed_launches() > 0);
@@ -385,6 +390,12 @@ void supervisor_state::try_again() {
   if (!launched) {
     hosts_->look(true);
   }
+  // Guards on the other hosts have put the job back into the queue, or will: whoever starts there needs the lock.
+  if (restarts_->refusals() > 1 && hosts_->alone()) {
+    finish(
+        {outcome::stopped, "neither Slurm nor any other host of the job answers: this one has no network, it seems"});
+    return;
+  }
   if (launched ||
       hosts_->has_silent_host(attempt_->plan())) {  // which the next plan leaves out: it need not fail again
     start_attempt();
@@ -393,6 +404,11 @@ void supervisor_state::try_again() {
   hosts_->look_for_lost_hosts();
   attempt_->release();
   self_->delayed_send(self_, restarts_->pause(), retry_atom_v);
+}
+
+/// A host that had no network may have lost the run's lock meanwhile, without notice (run_claim.hpp).
+bool supervisor_state::owns_run() const {
+  return history_->attempt() == 0 || settings_->run.attempt() == static_cast<int64_t>(history_->attempt());
 }
 
 static io::ledger_kind ledger_kind_of(outcome how) {
@@ -420,7 +436,7 @@ void supervisor_state::finish(run_result result) {
     fields.emplace_back("signal", int64_t{stop_signal_});
   }
   try {
-    if (history_) {  // else it could not be opened, which is why the run ends
+    if (history_ && owns_run()) {  // else it could not be opened, which is why the run ends, or tells of another's
       history_->append(ledger_kind_of(result.outcome), std::move(fields));
     }
   } catch (const std::exception& failure) {  // a full disk must not hide how the run ended

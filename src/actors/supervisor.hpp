@@ -90,6 +90,8 @@ private:
   void begin_direction();
   void follow_failure(bool refused);
   void try_again();
+  /// No other supervisor has begun an attempt of this run.
+  bool owns_run() const;
   void finish(run_result result);
 
   // What comes.

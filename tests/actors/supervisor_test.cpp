@@ -196,6 +196,21 @@ TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {
   EXPECT_EQ(result().outcome, outcome::stopped);
 }
 
+TEST_F(Supervisor, WhereAnotherHasTakenOverItWritesNothingMore) {
+  begin(std::nullopt, {"sleep", "60"});
+  while (events(io::ledger_kind::attempt_started).empty()) {
+    std::this_thread::sleep_for(5ms);
+  }
+  run_.begin_attempt();  // by a supervisor elsewhere, to which the lock has gone
+  caf::anon_send(on_duty_, exited_atom_v, uint64_t{1}, int32_t{SIGKILL});
+  const run_result told = result();
+  EXPECT_EQ(told.outcome, outcome::failed);
+  EXPECT_NE(told.text.find("another troupe has taken over"), std::string::npos) << told.text;
+  EXPECT_EQ(events(io::ledger_kind::attempt_started).size(), 1U);
+  EXPECT_TRUE(events(io::ledger_kind::run_failed).empty());
+  EXPECT_EQ(run_.attempt(), 2);
+}
+
 TEST_F(Supervisor, AProgramThatCannotBeStartedEndsTheRunWithItsOwnError) {
   job_.place.ranks = 3;
   job_.recovery.restarts = 1;

@@ -122,6 +122,8 @@ class Cluster:
             for node, state in self.states().items():
                 if state != "idle":
                     self.tool("kill-node", node)
+                    # else slurmctld asks for the end of the steps there once in two minutes
+                    self.slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=renewed", check=False)
                     self.tool("restore-node", node)
             wait_until("all nodes to be idle", lambda: self.states() == idle, 60, pause=0.2)
 
@@ -163,6 +165,9 @@ class Job:
 
     def state(self):
         return self.details().get("JobState", "UNKNOWN")
+
+    def restarts(self):
+        return int(self.details().get("Restarts", 0))
 
     def batch_host(self):
         return self.details().get("BatchHost", "")

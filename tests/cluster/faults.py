@@ -147,6 +147,23 @@ def batch_host_dead_in_recovery(scene):
     scene.cluster.tool("kill-node", host)
 
 
+def batch_host_cut(scene):
+    """Its processes live on, and hold the run's lock until they see that they are alone."""
+    wait_until("guards", scene.run.guards, 60)
+    scene.mark()
+    scene.cluster.tool("cut-node", scene.job.batch_host())
+
+
+def batch_host_cut_for_a_while(scene):
+    """Long enough for the job to be requeued, but the old supervisor still lives when the network is there again."""
+    host = scene.job.batch_host()
+    before = scene.job.restarts()
+    batch_host_cut(scene)
+    wait_until("the requeue", lambda: scene.job.restarts() > before or scene.run.finished(), 60)
+    time.sleep(scene.random.uniform(0.0, 5.0))
+    scene.cluster.tool("restore-node", host)
+
+
 def during_checkpoint(scene):
     """A rank dies while files of a checkpoint are half written."""
     folder = scene.run.folder / "checkpoints"
@@ -290,6 +307,8 @@ TABLE = [
     Fault("node without network, long", network_long, 2, nodes=1, ranks=2, heal=restore),
     Fault("batch host dead", batch_host_dead, 1, requeue=True, nodes=1, heal=restore),
     Fault("batch host dead, no ranks", batch_host_dead_in_recovery, 1, requeue=True, nodes=1, ranks=2, heal=restore),
+    Fault("batch host without network", batch_host_cut, 1, requeue=True, nodes=1, ranks=2),
+    Fault("batch host cut off, then back", batch_host_cut_for_a_while, 1, requeue=True, nodes=1, ranks=2, heal=restore),
     Fault("two nodes at once", two_nodes_at_once, 1, nodes=2, ranks=3, heal=restore),
     Fault("during a checkpoint", during_checkpoint, 3),
     Fault("during a recovery", during_recovery, 3),
@@ -301,7 +320,7 @@ TABLE = [
     Fault("a node that comes back", node_that_comes_back, 1, nodes=1, ranks=2, heal=restore),
     Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
     Fault("rank killed, slurmctld away", controller_away(1.5), 1),
-    Fault("rank killed, no slurmctld 40 s", controller_away(40), 1, ranks=2),  # one rank needs none
+    Fault("rank killed, no slurmctld 45 s", controller_away(45), 1, ranks=2),  # one rank needs none
     Fault("stranger on the control port", stranger, 1, harmless=True),
     Fault("supervisor killed", supervisor_killed, 1, requeue=True),
     Fault("time is up (USR1)", time_is_up, 2, requeue=True),

@@ -24,7 +24,7 @@ from faults import TABLE, kill
 
 FAILURE_EVENTS = ("worker_failed", "worker_hung", "run_failed", "stopped")
 RECOVERY_OPTIONS = ["--recovery.silence-deadline-s", "3", "--recovery.worker-deadline-s", "8",
-                    "--recovery.start-deadline-s", "20"]  # restarts: as many as users have
+                    "--recovery.start-deadline-s", "20", "--recovery.restarts", "4"]
 LEAST_NODES = 2  # that a job keeps: faults which take more wait for another run
 
 
@@ -166,7 +166,9 @@ def one_fault(scene, fault):
         return False  # it ended in the same moment
     scene.rows.append(row)
     print(line(row), flush=True)
-    scene.lost_nodes = 0 if fault.requeue else scene.lost_nodes + fault.nodes
+    if fault.requeue:
+        scene.lost_nodes = 0  # the job has all nodes again that are there
+    scene.lost_nodes += fault.nodes if not (fault.requeue and fault.heal) else 0
     return True
 
 
