@@ -58,8 +58,20 @@ troupe_requeue() {
   echo "troupe.sh: job $SLURM_JOB_ID goes back into the queue"
   local try
   for try in {1..180}; do
+    if troupe_was_requeued; then
+      echo "troupe.sh: it was there already"
+      return
+    fi
     scontrol requeue "$SLURM_JOB_ID" && sleep 60  # until the requeue takes effect
     sleep 5
   done
   echo "troupe.sh: no requeue; submit the same command again to go on"
+}
+
+# Whether somebody else has put this job back into the queue, so that it waits, or runs, without this script. A host that had no
+# network finds this when it has one again, and must leave the job alone.
+troupe_was_requeued() {
+  local restarts
+  restarts=$(scontrol show job --oneliner "$SLURM_JOB_ID" | grep -o ' Restarts=[0-9]*')
+  [ -n "$restarts" ] && [ "${restarts#*=}" != "${SLURM_RESTART_COUNT:-0}" ]
 }

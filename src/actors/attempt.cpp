@@ -19,7 +19,8 @@ attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
                  std::function<void(int wait_status)> on_exit)
     : number_(number), plan_(std::move(plan)), started_(clock::now()) {
   ranks_.begin(plan_.ranks, started_);
-  launcher_ = std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra);
+  launcher_ =
+      std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, plan_.kind == launcher_kind::srun);
 }
 
 void attempt::conclude(const attempt_result& result, clock::time_point now) {
@@ -36,6 +37,10 @@ void attempt::condemn(const std::string& reason, clock::time_point now) {
 }
 
 void attempt::note_end(int wait_status) { failure_ += fmt::format(" ({})", describe_exit(wait_status)); }
+
+bool attempt::refused(int wait_status) const {
+  return plan_.kind == launcher_kind::srun && !condemned() && !ranks_.complete() && is_refusal(wait_status, said());
+}
 
 void attempt::hasten_end(const io::recovery_section& limits, clock::time_point now) {
   const double patience_s = condemned() ? patience_with_launcher_s : limits.stop_deadline_s;
@@ -86,9 +91,10 @@ std::optional<trouble> attempt::overdue_start(const io::recovery_section& limits
 trouble attempt::untimely_end(int wait_status) const {
   const bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   const std::string how = describe_exit(wait_status);
+  const std::string words = last_words(said());
   return {.kind = io::ledger_kind::worker_failed,
           .rank = ranks_.size() == 1 ? 0 : -1,
-          .reason = clean ? "it ended before its work was done" : how,
+          .reason = (clean ? "it ended before its work was done" : how) + (words.empty() ? "" : ": " + words),
           .fields = {{"exit", how}},
           .suspects = unheard_hosts()};
 }

@@ -61,6 +61,12 @@ public:
   /// Kills a launcher that does not end: one that waits for a dead node, or whose ranks do not go.
   void hasten_end(const io::recovery_section& limits, clock::time_point now);
 
+  /// The end of what the launcher has said, once it has ended; empty: it is not srun.
+  std::string said() const { return launcher_ ? launcher_->said() : ""; }
+
+  /// Slurm has not started the ranks, and has ended with this status.
+  bool refused(int wait_status) const;
+
   /// The launcher's process is gone, or killed.
   void release() { launcher_.reset(); }
   bool released() const { return launcher_ == nullptr; }
@@ -68,7 +74,7 @@ public:
   /// What is overdue: ranks that have not reported, a rank that is silent, one that stands still. None: all is well.
   std::optional<trouble> overdue(const io::recovery_section& limits, clock::time_point now) const;
 
-  /// The launcher has ended though the work was not done.
+  /// The launcher has ended though the work was not done. Its last words are a part of the reason.
   trouble untimely_end(int wait_status) const;
 
 private:

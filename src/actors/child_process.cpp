@@ -50,9 +50,9 @@ static std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// `output`: what becomes the program's standard output; negative: this process's own.
+/// `output`, `errors`: what becomes the program's standard output, and its standard error; negative: this process's own.
 static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std::string, std::string>& extra,
-                         int output = -1) {
+                         int output = -1, int errors = -1) {
   const std::vector<char*> argv = pointers_to(arguments);
   std::vector<std::string> variables = merged_environment(extra);
   const std::vector<char*> envp = pointers_to(variables);
@@ -70,6 +70,9 @@ static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std:
   posix_spawn_file_actions_init(&files);
   if (output >= 0) {
     posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
+  }
+  if (errors >= 0) {
+    posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
   }
   pid_t pid = -1;
   const int failure = ::posix_spawnp(&pid, argv[0], &files, &attributes, argv.data(), envp.data());
@@ -109,9 +112,19 @@ std::string output_of(const std::vector<std::string>& arguments) {
 }
 
 child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
-                             const std::map<std::string, std::string>& extra)
-    : pid_(spawn_group(arguments, extra)) {
-  waiter_ = std::thread([pid = pid_, on_exit = std::move(on_exit)] { on_exit(wait_for(pid)); });
+                             const std::map<std::string, std::string>& extra, bool listen) {
+  if (listen) {
+    relay_.emplace();
+  }
+  pid_ = spawn_group(arguments, extra, -1, relay_ ? relay_->inlet() : -1);
+  if (relay_) {
+    relay_->begin();
+  }
+  waiter_ = std::thread([this, on_exit = std::move(on_exit)] {
+    const int status = wait_for(pid_);
+    said_ = relay_ ? relay_->finish() : "";
+    on_exit(status);
+  });
 }
 
 child_process::~child_process() {

@@ -1,4 +1,4 @@
-/// Hosts under suspicion: one whose rank fell silent is left out for a while, one that does so again and again for good.
+/// Hosts under suspicion: one that has given cause is left out for a while, one that does so again and again for good.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,8 @@ class host_records {
 public:
   using clock = std::chrono::steady_clock;
 
-  void suspect(const std::string& host, clock::time_point now);
+  /// Returns what that means, for the ledger: "left out for 60 s", "left out for good".
+  std::string suspect(const std::string& host, clock::time_point now);
   std::set<std::string> excluded(clock::time_point now) const;
 
 private:

@@ -67,12 +67,20 @@ bool host_watch::has_silent_host(const launch_plan& plan) const {
                      [this](const host_share& one) { return silent_.contains(one.host); });
 }
 
-void host_watch::suspect(const std::set<std::string>& hosts, clock::time_point now) {
+bool host_watch::alone() const {
+  return given_ && given_->hosts.size() > 1 &&
+         std::all_of(given_->hosts.begin(), given_->hosts.end(),
+                     [this](const std::string& host) { return host == given_->batch_host || silent_.contains(host); });
+}
+
+std::map<std::string, std::string> host_watch::suspect(const std::set<std::string>& hosts, clock::time_point now) {
+  std::map<std::string, std::string> verdicts;
   for (const std::string& host : hosts) {
     if (given_ && host != given_->batch_host) {
-      records_.suspect(host, now);
+      verdicts[host] = records_.suspect(host, now);
     }
   }
+  return verdicts;
 }
 
 void host_watch::look_for_lost_hosts() {

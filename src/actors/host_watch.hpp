@@ -3,7 +3,8 @@
 ///
 /// Owns the probe's connections and starts Slurm's commands; no thread, no actor: one thread, the supervisor's, calls it.
 /// Outside of Slurm there is nothing to watch, and nothing is ever left out. The batch host, where the supervisor itself
-/// runs, is neither asked nor suspected.
+/// runs, is neither asked nor suspected: its network cannot have come between. (Ranks that crash are another matter,
+/// crash_watch.hpp, there as elsewhere.)
 #pragma once
 
 #include "actors/allocation.hpp"
@@ -12,6 +13,7 @@
 #include "actors/launcher.hpp"
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -41,9 +43,11 @@ public:
   /// Whether a host of the plan was silent when last looked at.
   bool has_silent_host(const launch_plan& plan) const;
   const std::set<std::string>& silent() const { return silent_; }
+  /// Whether no other host answered when last looked at: it may be this one that has no network.
+  bool alone() const;
 
-  /// Leaves hosts out for a while, or for good (host_records.hpp).
-  void suspect(const std::set<std::string>& hosts, clock::time_point now);
+  /// Leaves hosts out for a while, or for good (host_records.hpp). Returns what that means for each.
+  std::map<std::string, std::string> suspect(const std::set<std::string>& hosts, clock::time_point now);
 
   /// After a launch that failed: is there a host that Slurm has taken away? A failure to ask is logged.
   void look_for_lost_hosts();

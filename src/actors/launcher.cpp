@@ -2,7 +2,10 @@
 
 #include "kernels/base/error.hpp"
 
+#include <sys/wait.h>
+
 #include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <limits>
 #include <sstream>
@@ -10,6 +13,8 @@
 namespace troupe::actors {
 
 namespace {
+
+constexpr int slurm_has_failed = 120;  // no exit status of a rank's, and no signal's
 
 /// The host with most cores for each of its ranks once it has one more; the first of equals.
 size_t roomiest(const std::vector<int64_t>& cpus, const std::vector<int64_t>& ranks) {
@@ -188,6 +193,27 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   return plan;
 }
 
+std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
+                                const std::set<std::string>& doubtful) {
+  auto left = static_cast<int64_t>(without(given, excluded).hosts.size());
+  for (const std::string& host : doubtful) {
+    if (left > std::max<int64_t>(1, wanted.min_nodes) && excluded.insert(host).second) {
+      --left;
+    }
+  }
+  return excluded;
+}
+
+std::string host_of(const launch_plan& plan, int64_t rank) {
+  for (const host_share& one : plan.hosts) {
+    if (rank < one.ranks) {
+      return one.host;
+    }
+    rank -= one.ranks;
+  }
+  return "";
+}
+
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root) {
   if (plan.ranks < 1 || worker.empty() || (plan.kind == launcher_kind::srun && plan.hosts.empty())) {
@@ -197,6 +223,7 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   launch_command start;
   if (plan.kind == launcher_kind::srun) {
     start.argv = srun_words(plan);
+    start.extra.emplace("SLURM_EXIT_ERROR", std::to_string(slurm_has_failed));
   } else if (plan.kind == launcher_kind::mpirun) {
     start.argv = mpirun_words(plan);
     set_unless_inherited(start.extra, inherited, "OMPI_MCA_odls_base_sigkill_timeout", "0");
@@ -210,6 +237,28 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   }
   start.argv.insert(start.argv.end(), worker.begin(), worker.end());
   return start;
+}
+
+bool is_refusal(int wait_status, std::string_view said) {
+  // Where a node's daemon fails srun has begun already, and ends with the status of the ranks that were ended.
+  return (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == slurm_has_failed) ||
+         said.find("launch failed") != std::string_view::npos;
+}
+
+std::set<std::string> named_hosts(const launch_plan& plan, const std::string& said) {
+  std::set<std::string> named;
+  std::string word;
+  for (const char c : said + "\n") {
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.') {
+      word += c;
+      continue;
+    }
+    if (std::any_of(plan.hosts.begin(), plan.hosts.end(), [&](const host_share& one) { return one.host == word; })) {
+      named.insert(word);
+    }
+    word.clear();
+  }
+  return named.size() < plan.hosts.size() ? named : std::set<std::string>{};
 }
 
 std::vector<std::string> wrapped(std::string_view wrapper, const std::vector<std::string>& command) {

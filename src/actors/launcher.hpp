@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace troupe::actors {
@@ -59,6 +60,14 @@ struct launch_plan {
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
                    const std::set<std::string>& excluded_hosts, int64_t local_cores = 1);
 
+/// `excluded`, and of the `doubtful` hosts as many, in their order, as the job can do without: at least one host and
+/// place.min-nodes of them stay. A doubtful host is better than none.
+std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
+                                const std::set<std::string>& doubtful);
+
+/// Where this rank runs, by Slurm's name; empty outside of Slurm.
+std::string host_of(const launch_plan& plan, int64_t rank);
+
 struct launch_command {
   std::vector<std::string> argv;  ///< the first may be a bare name, looked up in PATH
   environment extra;              ///< set on top of what is inherited
@@ -70,11 +79,19 @@ struct launch_command {
 ///           variables of consent
 ///   srun    --overlap (the step before may not be gone), --kill-on-bad-exit=1 (a dead rank ends the step at once),
 ///           --mpi=pmix (the only one that Debian's Open MPI speaks), --nodelist with --distribution=arbitrary (a host
-///           named once per rank), --overcommit, --cpu-bind=none, --export=ALL, --input=none
-/// Open MPI is told to yield when crowded. A variable that the user has set is never overridden.
+///           named once per rank), --overcommit, --cpu-bind=none, --export=ALL, --input=none; SLURM_EXIT_ERROR, so that
+///           its exit status tells a failure of Slurm from one of a rank (is_refusal)
+/// Open MPI is told to yield when crowded. A variable of its own that the user has set is never overridden.
 /// Errors  bad_argument: a plan without ranks, or an empty worker.
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root);
+
+/// Whether srun, and not a rank, has failed to start an attempt: Slurm's controller is away, or a node's daemon cannot make
+/// the ranks. `said`: on its standard error.
+bool is_refusal(int wait_status, std::string_view said);
+
+/// The hosts of the plan that `said` names; none where it names them all.
+std::set<std::string> named_hosts(const launch_plan& plan, const std::string& said);
 
 /// `command` behind the words of `wrapper` (place.wrapper), which stand apart by blanks.
 std::vector<std::string> wrapped(std::string_view wrapper, const std::vector<std::string>& command);

@@ -4,30 +4,42 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 
 namespace troupe::actors {
 
 class restart_policy {
 public:
+  using clock = std::chrono::steady_clock;
+
   /// `restarts`: attempts in a row without a new checkpoint before the run gives up.
   explicit restart_policy(int64_t restarts) : restarts_(restarts) {}
 
   /// There is a new checkpoint, or a phase is finished: what failed before no longer counts.
   void note_progress() { failures_ = 0; }
 
+  /// All ranks of an attempt have reported: Slurm, where it starts them, is set up as it must be.
+  void note_launch();
+
   /// `launched`: all ranks of the attempt had reported.
   void note_failure(bool launched);
+
+  /// Slurm has not started the ranks (is_refusal in launcher.hpp), and nothing of the job has been tried: this does not
+  /// count against `restarts`, but has a patience of its own.
+  void note_refusal(clock::time_point now);
 
   /// Failures in a row without progress, and launches in a row that failed.
   int64_t failures() const { return failures_; }
   int64_t failed_launches() const { return failed_launches_; }
+  int64_t refusals() const { return refusals_; }  ///< launches in a row that Slurm refused
   int64_t restarts() const { return restarts_; }
 
-  bool gives_up() const { return failures_ > restarts_; }
+  bool gives_up() const;
 
-  /// Why it gives up, for the user; `last`: why the last attempt failed.
-  std::string parting_words(const std::string& last) const;
+  /// Why it gives up, for the user. `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
+  std::string parting_words(const std::string& last, const std::set<std::string>& hosts = {}) const;
 
   /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have died
   /// by chance; if it happens again, a node may be coming back, or Slurm not be done with the last step, so that it is
@@ -35,9 +47,15 @@ public:
   std::chrono::milliseconds pause() const;
 
 private:
+  void end_refusals();
+
   int64_t restarts_ = 0;
   int64_t failures_ = 0;
   int64_t failed_launches_ = 0;
+  bool launched_ = false;  ///< some time
+  std::optional<clock::time_point> refused_since_;
+  clock::duration refused_for_{};
+  int64_t refusals_ = 0;  ///< in a row
 };
 
 }  // namespace troupe::actors

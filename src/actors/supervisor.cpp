@@ -88,11 +88,15 @@ void supervisor_state::start_attempt() {
     if (attempt_) {
       attempt_->release();
     }
+    if (!owns_run()) {
+      finish({outcome::failed,
+              fmt::format("another troupe has taken over {}: this one ends", settings_->run.root().string())});
+      return;
+    }
     settings_->run.clean_up();
     history_->begin_attempt(static_cast<uint64_t>(settings_->run.begin_attempt()));
     hosts_->look(restarts_->failed_launches() > 0);
-    const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
-    launch_plan plan = choose(settings_->given, placement_of(settings_->job), hosts_->excluded(clock::now()), cores);
+    launch_plan plan = choose_hosts();
     if (plan.requeue) {
       finish({outcome::stopped, plan.reason});
       return;
@@ -102,6 +106,25 @@ void supervisor_state::start_attempt() {
   } catch (const std::exception& failure) {
     finish({outcome::failed, failure.what()});
   }
+}
+
+launch_plan supervisor_state::choose_hosts() const {
+  const auto now = clock::now();
+  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
+  const placement wanted = placement_of(settings_->job);
+  if (!settings_->given) {
+    return choose({}, wanted, {}, cores);
+  }
+  const std::set<std::string> unfit =
+      leave_out(*settings_->given, wanted, hosts_->excluded(now), crashes_.doubtful(now));
+  launch_plan plan = choose(settings_->given, wanted, unfit, cores);
+  for (const std::string& host : crashes_.doubtful(now)) {
+    if (!unfit.contains(host)) {
+      plan.reason += fmt::format("{}{} stays, though its ranks crash: too few others are left",
+                                 plan.reason.empty() ? "" : "; ", host);
+    }
+  }
+  return plan;
 }
 
 static io::ledger_fields fields_of(const launch_plan& plan) {
@@ -161,6 +184,7 @@ static std::vector<stage_actor> stages_of(const rank_watch& ranks) {
 
 /// All ranks are there: the plan begins.
 void supervisor_state::begin_direction() {
+  restarts_->note_launch();
   director_ = self_->spawn(director, director_settings{.job = settings_->job,
                                                        .run = settings_->run,
                                                        .attempt = attempt_->number(),
@@ -188,6 +212,7 @@ void supervisor_state::note_event(const std::string& kind, const std::string& ph
   const io::ledger_kind noted = history_->note(kind, phase, counter, text);
   if (noted == io::ledger_kind::checkpoint || noted == io::ledger_kind::phase_finished) {
     restarts_->note_progress();
+    crashes_.note_progress();
     node_failed_ = false;
   }
 }
@@ -219,6 +244,9 @@ void supervisor_state::note_lost_connection(const caf::down_msg& down) {
     return;
   }
   if (const std::optional<int64_t> rank = attempt_->ranks().rank_of(down.source)) {
+    if (settings_->given && settings_->given->hosts.size() > 1) {  // else there is no choice of hosts
+      crashes_.note_lost(host_of(attempt_->plan(), *rank), !attempt_->condemned(), clock::now());
+    }
     condemn({.rank = *rank, .reason = "the connection to it was lost"});
   }
 }
@@ -232,12 +260,13 @@ void supervisor_state::note_exit(uint64_t number, int32_t wait_status) {
     finish({result->outcome, result->text});
     return;
   }
+  const bool refused = attempt_->refused(wait_status);
   if (attempt_->condemned()) {
     attempt_->note_end(wait_status);
   } else {
     condemn(attempt_->untimely_end(wait_status));
   }
-  follow_failure();
+  follow_failure(refused);
 }
 
 void supervisor_state::request_stop(int32_t signal) {
@@ -288,7 +317,6 @@ void supervisor_state::condemn(const trouble& why) {
   if (failed_ == clock::time_point{}) {  // else the recovery from an earlier failure is still under way
     failed_ = now;
   }
-  hosts_->suspect(why.suspects, now);
   std::string who = "a rank";
   io::ledger_fields fields = why.fields;
   if (why.rank >= 0) {
@@ -304,9 +332,29 @@ void supervisor_state::condemn(const trouble& why) {
   fields.emplace_back("reason", why.reason);
   history_->append(why.kind, std::move(fields));
   spdlog::warn("{}: {}", who, why.reason);
+  suspect(why.suspects);
   dismiss_director();
   hosts_->begin_round();
   attempt_->condemn(why.reason, clock::now());
+}
+
+/// Of hosts whose ranks fell silent, or never reported though others did.
+void supervisor_state::suspect(const std::set<std::string>& hosts) {
+  for (const auto& [host, verdict] : hosts_->suspect(hosts, clock::now())) {
+    history_->append(io::ledger_kind::host_suspected,
+                     {{"host", host}, {"reason", "its ranks are not heard of; " + verdict}});
+  }
+}
+
+void supervisor_state::judge_crash() {
+  const std::optional<crash_watch::crash> found = crashes_.conclude(clock::now());
+  if (!found) {
+    return;
+  }
+  std::string reason = fmt::format("its ranks died first, crash {} in a row", found->in_a_row);
+  reason += found->verdict.empty() ? "" : "; " + found->verdict;
+  history_->append(io::ledger_kind::host_suspected,
+                   {{"host", found->host}, {"crashes", found->in_a_row}, {"reason", std::move(reason)}});
 }
 
 void supervisor_state::dismiss_director() {
@@ -316,20 +364,42 @@ void supervisor_state::dismiss_director() {
   }
 }
 
-void supervisor_state::follow_failure() {
-  const bool launched = attempt_->ranks().complete();
-  restarts_->note_failure(launched);
+void supervisor_state::follow_failure(bool refused) {
+  if (refused) {
+    restarts_->note_refusal(clock::now());
+  } else {
+    restarts_->note_failure(attempt_->ranks().complete());
+  }
+  judge_crash();
   if (stop_signal_ != 0) {
     finish({outcome::stopped, "stopped; the worker failed meanwhile: " + attempt_->failure()});
     return;
   }
   if (restarts_->gives_up()) {
-    finish({outcome::failed, restarts_->parting_words(attempt_->failure())});
+    finish({outcome::failed, restarts_->parting_words(attempt_->failure(), crashes_.hosts())});
     return;
   }
-  spdlog::info("restarting from the last checkpoint ({} of {} tries)", restarts_->failures(), restarts_->restarts());
+  if (refused) {
+    spdlog::info("Slurm has not started the ranks; another try");
+    if (restarts_->failed_launches() > 1) {  // one may be chance
+      suspect(named_hosts(attempt_->plan(), attempt_->said()));
+    }
+  } else {
+    spdlog::info("restarting from the last checkpoint ({} of {} tries)", restarts_->failures(), restarts_->restarts());
+  }
+  try_again();
+}
+
+void supervisor_state::try_again() {
+  const bool launched = attempt_->ranks().complete();
   if (!launched) {
     hosts_->look(true);
+  }
+  // Guards on the other hosts have put the job back into the queue, or will: whoever starts there needs the lock.
+  if (restarts_->refusals() > 1 && hosts_->alone()) {
+    finish(
+        {outcome::stopped, "neither Slurm nor any other host of the job answers: this one has no network, it seems"});
+    return;
   }
   if (launched ||
       hosts_->has_silent_host(attempt_->plan())) {  // which the next plan leaves out: it need not fail again
@@ -339,6 +409,11 @@ void supervisor_state::follow_failure() {
   hosts_->look_for_lost_hosts();
   attempt_->release();
   self_->delayed_send(self_, restarts_->pause(), retry_atom_v);
+}
+
+/// A host that had no network may have lost the run's lock meanwhile, without notice (run_claim.hpp).
+bool supervisor_state::owns_run() const {
+  return history_->attempt() == 0 || settings_->run.attempt() == static_cast<int64_t>(history_->attempt());
 }
 
 static io::ledger_kind ledger_kind_of(outcome how) {
@@ -366,7 +441,7 @@ void supervisor_state::finish(run_result result) {
     fields.emplace_back("signal", int64_t{stop_signal_});
   }
   try {
-    if (history_) {  // else it could not be opened, which is why the run ends
+    if (history_ && owns_run()) {  // else it could not be opened, which is why the run ends, or tells of another's
       history_->append(ledger_kind_of(result.outcome), std::move(fields));
     }
   } catch (const std::exception& failure) {  // a full disk must not hide how the run ended

@@ -7,9 +7,11 @@
 ///   attempt.hpp         is all well with the ranks of this attempt?     host_watch.hpp   which hosts are fit for ranks?
 ///   restart_policy.hpp  is there to be another attempt, and when?       run_history.hpp  what has happened so far?
 ///   launcher.hpp        where and how are ranks started?                guard_keeper.hpp who watches the batch host?
+///   crash_watch.hpp     is it one host that makes ranks crash?
 #pragma once
 
 #include "actors/attempt.hpp"
+#include "actors/crash_watch.hpp"
 #include "actors/director.hpp"
 #include "actors/guard_keeper.hpp"
 #include "actors/host_watch.hpp"
@@ -83,9 +85,13 @@ private:
 
   // An attempt, from its start to its end.
   void start_attempt();
+  launch_plan choose_hosts() const;
   void launch(launch_plan plan);
   void begin_direction();
-  void follow_failure();
+  void follow_failure(bool refused);
+  void try_again();
+  /// No other supervisor has begun an attempt of this run.
+  bool owns_run() const;
   void finish(run_result result);
 
   // What comes.
@@ -102,6 +108,9 @@ private:
   void look_at_starting_hosts(clock::time_point now);
   /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
   void condemn(const trouble& why);
+  void suspect(const std::set<std::string>& hosts);
+  /// Whether the attempt that has ended tells against a host.
+  void judge_crash();
   void dismiss_director();
 
   supervisor_actor::stateful_pointer<supervisor_state> self_;
@@ -110,6 +119,7 @@ private:
   std::optional<run_history> history_;
   std::optional<restart_policy> restarts_;
   std::optional<host_watch> hosts_;
+  crash_watch crashes_;
   std::optional<guard_keeper> guards_;
 
   std::optional<attempt> attempt_;  ///< the last one that was launched

@@ -19,6 +19,7 @@ enum class ledger_kind {
   attempt_started,     ///< ranks
   worker_failed,       ///< rank, host, actor, operation, exit, reason
   worker_hung,         ///< rank, host, actor, operation, seconds, reason
+  host_suspected,      ///< host, reason (ends with for how long it is left out); crashes: in a row
   recovered,           ///< ranks work again: seconds since the failure
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over

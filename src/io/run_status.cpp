@@ -106,6 +106,9 @@ void add_event(run_status& status, const ledger_event& event) {
                                                            : run_state::stopped;
     status.reason = text_field(event, "reason");
     break;
+  case ledger_kind::host_suspected:  // what follows from failures, listed with them
+    status.last_failures.push_back(failure_of(event));
+    break;
   default:
     if (is_failure(event.kind)) {
       ++status.failures;

@@ -26,7 +26,7 @@ const char* to_string(run_state state);
 struct run_failure {
   double time = 0;  ///< Unix time in seconds
   int64_t attempt = 0;
-  std::string kind;         ///< the ledger's event: "worker_failed", "worker_hung", "checkpoint_damaged", ...
+  std::string kind;         ///< the ledger's event: "worker_failed", "host_suspected", "checkpoint_damaged", ...
   int64_t rank = -1;        ///< negative: not of one rank, or not known
   std::string host;         ///< empty: not known
   std::string actor;        ///< of the rank that was at work; empty: not known, or none was
@@ -71,7 +71,7 @@ struct run_status {
   std::optional<standing_checkpoint> checkpoint;
   std::optional<best_checkpoint> best;     ///< absent: no evaluation yet, or run.keep-best is off
   int64_t failures = 0, recoveries = 0;    ///< in all
-  std::vector<run_failure> last_failures;  ///< oldest first
+  std::vector<run_failure> last_failures;  ///< oldest first, and hosts that were suspected for them
 };
 
 /// `most_failures`: of last_failures.

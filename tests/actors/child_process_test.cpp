@@ -43,6 +43,16 @@ TEST(ChildProcess, SignalsReachTheWholeGroup) {
   EXPECT_TRUE(WIFSIGNALED(status_of({"sh", "-c", "sleep 60; true"}, {}, SIGKILL)));
 }
 
+TEST(ChildProcess, WhatItSaidIsKnownAtItsEndWhereItIsListenedTo) {
+  for (const bool listen : {true, false}) {
+    std::promise<void> ended;
+    const child_process child(
+        {"sh", "-c", "echo task 1 launch failed >&2"}, [&](int) { ended.set_value(); }, {}, listen);
+    ended.get_future().get();
+    EXPECT_EQ(child.said(), listen ? "task 1 launch failed\n" : "");
+  }
+}
+
 TEST(ChildProcess, OneThatIsMissingIsAnError) { EXPECT_THROW(status_of({"/no/such/program"}), error); }
 
 TEST(ChildProcess, OutputOfACommandIsWhatItPrints) {

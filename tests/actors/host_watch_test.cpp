@@ -73,6 +73,22 @@ TEST_F(HostWatch, AHostThatNoLongerAnswersIsLeftOutUntilItDoes) {
   EXPECT_EQ(hosts.excluded(now_), host_set());
 }
 
+TEST_F(HostWatch, AloneIsWhoseOthersAllFallSilent) {
+  host_watch hosts = watch();
+  hosts.look(false);
+  EXPECT_FALSE(hosts.alone());
+  other_.reset();
+  hosts.begin_round();
+  hosts.look(false);
+  EXPECT_FALSE(hosts.alone()) << "one still answers";
+  first_.stop();
+  hosts.begin_round();
+  hosts.look(false);
+  EXPECT_TRUE(hosts.alone());
+  EXPECT_FALSE(watch(std::nullopt).alone());
+  EXPECT_FALSE(watch().alone()) << "nobody has been asked";
+}
+
 TEST_F(HostWatch, AHostThatHasNeverAnsweredIsSilentOnlyWhereStrangersCount) {
   other_.reset();
   host_watch hosts = watch();
@@ -98,7 +114,7 @@ TEST_F(HostWatch, ARoundIsRenewedOnceItHasHadTimeEnough) {
 
 TEST_F(HostWatch, SuspectsAreLeftOutForAWhileButNeverTheBatchHost) {
   host_watch hosts = watch();
-  hosts.suspect({batch, second}, now_);
+  EXPECT_EQ(hosts.suspect({batch, second}, now_), (std::map<std::string, std::string>{{second, "left out for 60 s"}}));
   EXPECT_EQ(hosts.excluded(now_ + 1s), host_set({second}));
   EXPECT_EQ(hosts.excluded(now_ + 61s), host_set());
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <limits>
 #include <random>
 
@@ -116,6 +117,27 @@ TEST(Plan, ThreadsFollowTheUsersWord) {
   EXPECT_EQ(choose(given, {.ranks = 4}, {"node1"}).threads_per_rank, 2) << "packed: fewer than asked for";
 }
 
+TEST(Plan, DoubtfulHostsAreLeftOutWhileEnoughOthersRemain) {
+  using hosts = std::set<std::string>;
+  const allocation given = nodes({2, 2, 2});
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {}, {"node2"}), hosts({"node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {"node1"}, {"node2"}), hosts({"node1", "node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3}, {"node1", "node3"}, {"node2"}), hosts({"node1", "node3"}))
+      << "it is better than none";
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {}, {"node2", "node3"}), hosts({"node2"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {"node3"}, {"node2"}), hosts({"node3"}));
+  EXPECT_EQ(leave_out(given, {.ranks = 3, .min_nodes = 2}, {"node2"}, {"node2"}), hosts({"node2"}))
+      << "it is out already";
+}
+
+TEST(Plan, ItsHostsHaveRanksInTheirOrder) {
+  const launch_plan plan = choose(nodes({2, 2, 2}), {.ranks = 4}, {"node1"});
+  EXPECT_EQ(host_of(plan, 0), "node2");
+  EXPECT_EQ(host_of(plan, 1), "node2");
+  EXPECT_EQ(host_of(plan, 3), "node3");
+  EXPECT_EQ(host_of(choose(std::nullopt, {.ranks = 2}, {}), 1), "") << "outside of Slurm they have no names";
+}
+
 TEST(Plan, ExcludingAHostThatIsNotThereChangesNothing) {
   EXPECT_EQ(choose(nodes({2, 2}), {.ranks = 2}, {"node9"}).hosts, choose(nodes({2, 2}), {.ranks = 2}, {}).hosts);
 }
@@ -202,7 +224,26 @@ TEST(LaunchCommand, SrunNamesAHostOncePerRank) {
     EXPECT_TRUE(has(start.argv, word)) << word;
   }
   EXPECT_TRUE(std::equal(worker.rbegin(), worker.rend(), start.argv.rbegin()));
-  EXPECT_TRUE(start.extra.empty());
+  EXPECT_EQ(start.extra, environment({{"SLURM_EXIT_ERROR", "120"}}));
+}
+
+TEST(Refusal, IsSlurmsOwnFailureAndNotARanks) {
+  const auto exit = [](int code) { return code << 8; };
+  EXPECT_TRUE(is_refusal(exit(120), "srun: error: Unable to confirm allocation for job 1"));
+  EXPECT_TRUE(is_refusal(exit(0), "srun: error: task 1 launch failed: Unspecified error"));
+  EXPECT_FALSE(is_refusal(exit(2), "slurmstepd-node3: error: execve(): /no/such/prog: No such file or directory"));
+  EXPECT_FALSE(is_refusal(exit(1), "srun: error: node3: task 2: Exited with exit code 1"));
+  EXPECT_FALSE(is_refusal(SIGKILL, ""));
+}
+
+TEST(Refusal, NamesHostsUnlessItNamesAll) {
+  const launch_plan plan = choose(nodes({2, 2, 2}), {.ranks = 3}, {});
+  using hosts = std::set<std::string>;
+  EXPECT_EQ(named_hosts(plan, "srun: error: Task launch failed on node node2: Zero Bytes were transmitted"),
+            hosts({"node2"}));
+  EXPECT_EQ(named_hosts(plan, "slurmstepd-node1: error: no room\nsrun: error: node3"), hosts({"node3"}));
+  EXPECT_EQ(named_hosts(plan, "node1, node2, node3"), hosts());
+  EXPECT_EQ(named_hosts(plan, "Unable to contact slurm controller"), hosts());
 }
 
 TEST(LaunchCommand, OneRankBySrunNeedsNoMpi) {

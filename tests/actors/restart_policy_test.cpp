@@ -23,10 +23,73 @@ TEST(RestartPolicy, GivesUpAfterSoManyFailuresInARow) {
   EXPECT_NE(words.find("recovery.restarts = 2"), std::string::npos) << words;
 }
 
+TEST(RestartPolicy, WhatFailsOnSeveralHostsIsNoHostsFault) {
+  restart_policy policy(0);
+  policy.note_failure(true);
+  const std::string words = policy.parting_words("exit code 3", {"node2", "node3"});
+  EXPECT_NE(words.find("on node2, node3 alike, so that no host is to blame"), std::string::npos) << words;
+  EXPECT_EQ(policy.parting_words("exit code 3", {"node2"}).find("node2"), std::string::npos) << "it may be";
+}
+
 TEST(RestartPolicy, WithoutRestartsTheFirstFailureIsTheLast) {
   restart_policy policy(0);
   policy.note_failure(true);
   EXPECT_TRUE(policy.gives_up());
+}
+
+/// What Slurm does not start is tried again and again, at these times.
+static void refuse(restart_policy& policy, std::chrono::seconds time, std::chrono::seconds start = 0s) {
+  for (auto now = start; now <= start + time; now += 10s) {
+    policy.note_refusal(restart_policy::clock::time_point(now));
+  }
+}
+
+TEST(RestartPolicy, LaunchesThatSlurmRefusesHavePatienceOfTheirOwn) {
+  restart_policy policy(0);
+  policy.note_launch();
+  refuse(policy, 900s);
+  EXPECT_FALSE(policy.gives_up()) << "though no failure is allowed";
+  EXPECT_EQ(policy.failures(), 0);
+  EXPECT_EQ(policy.pause(), 10s);
+  refuse(policy, 0s, 910s);
+  EXPECT_TRUE(policy.gives_up());
+  const std::string words = policy.parting_words("exit code 120: srun: error: Unable to contact slurm controller");
+  EXPECT_NE(words.find("for 910 s, in 92 tries"), std::string::npos) << words;
+  EXPECT_NE(words.find("Unable to contact"), std::string::npos) << words;
+  EXPECT_NE(words.find("scontrol ping"), std::string::npos) << words;
+}
+
+TEST(RestartPolicy, WhereSlurmHasNeverStartedRanksItIsShorter) {
+  restart_policy policy(5);
+  refuse(policy, 120s);
+  EXPECT_FALSE(policy.gives_up());
+  refuse(policy, 10s, 130s);
+  EXPECT_TRUE(policy.gives_up());
+}
+
+TEST(RestartPolicy, ALaunchThatSucceedsOrFailsOtherwiseEndsARowOfRefusals) {
+  restart_policy policy(5);
+  policy.note_launch();
+  for (int i = 0; i < 3; ++i) {
+    refuse(policy, 600s, i * 1000s);
+    policy.note_launch();
+    EXPECT_FALSE(policy.gives_up());
+    policy.note_failure(true);
+    policy.note_progress();
+  }
+  refuse(policy, 600s, 5000s);
+  policy.note_failure(false);
+  refuse(policy, 600s, 5700s);
+  EXPECT_FALSE(policy.gives_up());
+}
+
+TEST(RestartPolicy, RanksThatDieBeforeTheirFirstWordAreNoRefusal) {
+  restart_policy policy(2);
+  for (int i = 0; i < 3; ++i) {
+    policy.note_failure(false);
+  }
+  EXPECT_TRUE(policy.gives_up());
+  EXPECT_NE(policy.parting_words("exit code 2: execve()").find("last: exit code 2: execve()"), std::string::npos);
 }
 
 TEST(RestartPolicy, ACheckpointMakesFailuresForgotten) {

@@ -21,6 +21,10 @@ class Timeout(Exception):
     """Something did not happen in its time."""
 
 
+class NoMoment(Exception):
+    """A run cannot come to where a fault would harm it; another one may."""
+
+
 def wait_until(what, condition, seconds, pause=0.02):
     """The first true value of `condition`."""
     end = time.time() + seconds
@@ -118,6 +122,8 @@ class Cluster:
             for node, state in self.states().items():
                 if state != "idle":
                     self.tool("kill-node", node)
+                    # else slurmctld asks for the end of the steps there once in two minutes
+                    self.slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=renewed", check=False)
                     self.tool("restore-node", node)
             wait_until("all nodes to be idle", lambda: self.states() == idle, 60, pause=0.2)
 
@@ -159,6 +165,9 @@ class Job:
 
     def state(self):
         return self.details().get("JobState", "UNKNOWN")
+
+    def restarts(self):
+        return int(self.details().get("Restarts", 0))
 
     def batch_host(self):
         return self.details().get("BatchHost", "")
@@ -215,6 +224,15 @@ class Run:
     def attempt(self):
         numbers = [event["attempt"] for event in self.ledger() if event["event"] == "attempt_started"]
         return max(numbers, default=0)
+
+    def hosts(self):
+        """Of the last attempt, as the ledger has them: "node1:2 node3:1"."""
+        layouts = [event.get("hosts", "") for event in self.ledger() if event["event"] == "attempt_started"]
+        return layouts[-1] if layouts else ""
+
+    def left_out(self):
+        """Nodes that have given cause to get no ranks."""
+        return {event["host"] for event in self.ledger() if event["event"] == "host_suspected" and "left out" in event["reason"]}
 
     def finished(self):
         return any(event["event"] == "run_finished" for event in self.ledger())

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from cluster import HERE, Timeout, wait_until
+from cluster import HERE, NoMoment, Timeout, wait_until
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,34 @@ def other_nodes(scene, count):
 
 
 def some_other_nodes(scene, count):
-    return wait_until("ranks on other nodes than the batch host",
-                      lambda: (found := other_nodes(scene, count)) and len(found) == count and found, 20)
+    try:
+        return wait_until("ranks on other nodes than the batch host",
+                          lambda: (found := other_nodes(scene, count)) and len(found) == count and found, 20)
+    except Timeout as problem:
+        if scene.run.left_out():  # crashes that met the same node by chance: its ranks are packed on the others
+            raise NoMoment(str(problem)) from None
+        raise
 
 
 def node_without_power(scene):
     for node in some_other_nodes(scene, 1):
         scene.mark()
         scene.cluster.tool("kill-node", node)
+
+
+def node_that_crashes(scene):
+    """Whatever runs on a node dies soon after it has started there, until no rank is put on it any more."""
+    node = some_other_nodes(scene, 1)[0]
+
+    def left_out():
+        for pid in scene.run.workers():
+            if scene.cluster.node_of(pid) == node:
+                time.sleep(scene.random.uniform(0.0, 0.5))
+                scene.mark()  # times count from the last crash
+                kill(pid)
+        return scene.run.finished() or node in scene.run.left_out() and node not in scene.run.hosts()
+
+    wait_until(f"ranks to be elsewhere than on {node}", left_out, 40)
 
 
 def node_that_comes_back(scene):
@@ -125,6 +145,23 @@ def batch_host_dead_in_recovery(scene):
     time.sleep(scene.random.uniform(0.0, 0.6))
     scene.mark()
     scene.cluster.tool("kill-node", host)
+
+
+def batch_host_cut(scene):
+    """Its processes live on, and hold the run's lock until they see that they are alone."""
+    wait_until("guards", scene.run.guards, 60)
+    scene.mark()
+    scene.cluster.tool("cut-node", scene.job.batch_host())
+
+
+def batch_host_cut_for_a_while(scene):
+    """Long enough for the job to be requeued, but the old supervisor still lives when the network is there again."""
+    host = scene.job.batch_host()
+    before = scene.job.restarts()
+    batch_host_cut(scene)
+    wait_until("the requeue", lambda: scene.job.restarts() > before or scene.run.finished(), 60)
+    time.sleep(scene.random.uniform(0.0, 5.0))
+    scene.cluster.tool("restore-node", host)
 
 
 def during_checkpoint(scene):
@@ -223,14 +260,18 @@ def controller_restarted(scene):
     scene.cluster.tool("start-ctld")
 
 
-def controller_away(scene):
+def controller_away(seconds):
     """A rank dies while slurmctld is not there to start a new step."""
-    scene.cluster.tool("stop-ctld")
-    try:
-        rank_killed(scene)
-        time.sleep(1.5)
-    finally:  # the run may have ended meanwhile
-        scene.cluster.tool("start-ctld")
+
+    def inject(scene):
+        scene.cluster.tool("stop-ctld")
+        try:
+            rank_killed(scene)
+            time.sleep(seconds)
+        finally:  # the run may have ended meanwhile
+            scene.cluster.tool("start-ctld")
+
+    return inject
 
 
 def stranger(scene):
@@ -266,6 +307,8 @@ TABLE = [
     Fault("node without network, long", network_long, 2, nodes=1, ranks=2, heal=restore),
     Fault("batch host dead", batch_host_dead, 1, requeue=True, nodes=1, heal=restore),
     Fault("batch host dead, no ranks", batch_host_dead_in_recovery, 1, requeue=True, nodes=1, ranks=2, heal=restore),
+    Fault("batch host without network", batch_host_cut, 1, requeue=True, nodes=1, ranks=2),
+    Fault("batch host cut off, then back", batch_host_cut_for_a_while, 1, requeue=True, nodes=1, ranks=2, heal=restore),
     Fault("two nodes at once", two_nodes_at_once, 1, nodes=2, ranks=3, heal=restore),
     Fault("during a checkpoint", during_checkpoint, 3),
     Fault("during a recovery", during_recovery, 3),
@@ -273,9 +316,11 @@ TABLE = [
     Fault("disk full", disk_full, 1, resubmit=True, heal=disk_free_again),
     Fault("checkpoint truncated", damaged_checkpoint(truncate), 1, damages=1),
     Fault("checkpoint flipped", damaged_checkpoint(flip), 1, damages=1),
+    Fault("a node that crashes", node_that_crashes, 1, nodes=1, ranks=2),
     Fault("a node that comes back", node_that_comes_back, 1, nodes=1, ranks=2, heal=restore),
     Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
-    Fault("rank killed, slurmctld away", controller_away, 1),
+    Fault("rank killed, slurmctld away", controller_away(1.5), 1),
+    Fault("rank killed, no slurmctld 45 s", controller_away(45), 1, ranks=2),  # one rank needs none
     Fault("stranger on the control port", stranger, 1, harmless=True),
     Fault("supervisor killed", supervisor_killed, 1, requeue=True),
     Fault("time is up (USR1)", time_is_up, 2, requeue=True),

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import compare
-from cluster import ENDS, ROOT, Cluster, Job, Run, Timeout, arguments, begin, wait_until
+from cluster import ENDS, ROOT, Cluster, Job, NoMoment, Run, Timeout, arguments, begin, wait_until
 from faults import TABLE, kill
 
 FAILURE_EVENTS = ("worker_failed", "worker_hung", "run_failed", "stopped")
 RECOVERY_OPTIONS = ["--recovery.silence-deadline-s", "3", "--recovery.worker-deadline-s", "8",
-                    "--recovery.start-deadline-s", "20", "--recovery.restarts", "20"]
+                    "--recovery.start-deadline-s", "20", "--recovery.restarts", "4"]
 LEAST_NODES = 2  # that a job keeps: faults which take more wait for another run
 
 
@@ -142,7 +142,7 @@ def judge(scene, fault, row):
 
 
 def one_fault(scene, fault):
-    """Injects, waits, measures. False where the run was over before the harm was done."""
+    """Injects, waits, measures. False where the harm could not be done: the run was over before, or bears it no more."""
     row = Row(fault.name, scene.run.folder.name)
     scene.marked = 0.0
     try:
@@ -151,6 +151,8 @@ def one_fault(scene, fault):
         row.phase = f"{last[1]} {last[2]}" if last else "start"
         wait_for_recovery(scene, fault)
         judge(scene, fault, row)
+    except NoMoment:
+        return False
     except Timeout as problem:
         for pid in scene.run.workers():
             kill(pid, signal.SIGCONT)
@@ -164,7 +166,9 @@ def one_fault(scene, fault):
         return False  # it ended in the same moment
     scene.rows.append(row)
     print(line(row), flush=True)
-    scene.lost_nodes = 0 if fault.requeue else scene.lost_nodes + fault.nodes
+    if fault.requeue:
+        scene.lost_nodes = 0  # the job has all nodes again that are there
+    scene.lost_nodes += fault.nodes if not (fault.requeue and fault.heal) else 0
     return True
 
 
@@ -194,6 +198,8 @@ def one_run(scene, waiting):
             break
         if one_fault(scene, fault):
             waiting.remove(fault)
+        elif not scene.run.finished():
+            break  # another run will do
         if scene.rows and scene.rows[-1].verdict.startswith("FAILED"):
             break
     wait_for_the_end(scene)

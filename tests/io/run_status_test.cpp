@@ -109,12 +109,15 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
                                    {"actor", std::string("policy")},
                                    {"operation", std::string("generate")},
                                    {"reason", std::string("no progress")}});
+  event(ledger_kind::host_suspected, {{"host", std::string("node2")}, {"reason", std::string("left out for 60 s")}});
   event(ledger_kind::recovered, {{"seconds", 1.5}});
   event(ledger_kind::checkpoint_failed, {{"text", std::string("disk full")}});
-  const run_status s = status(2);
-  EXPECT_EQ(s.failures, 3);
+  const run_status s = status(3);
+  EXPECT_EQ(s.failures, 3) << "a host that is suspected is not one more";
   EXPECT_EQ(s.recoveries, 1);
-  ASSERT_EQ(s.last_failures.size(), 2U);
+  ASSERT_EQ(s.last_failures.size(), 3U);
+  EXPECT_EQ(s.last_failures[1].host, "node2");
+  EXPECT_EQ(s.last_failures[1].reason, "left out for 60 s");
   const run_failure& hung = s.last_failures[0];
   EXPECT_EQ(hung.kind, "worker_hung");
   EXPECT_EQ(hung.rank, 1);
@@ -123,8 +126,8 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
   EXPECT_EQ(hung.operation, "generate");
   EXPECT_EQ(hung.reason, "no progress");
   EXPECT_DOUBLE_EQ(hung.recovered_s, 1.5);
-  EXPECT_EQ(s.last_failures[1].reason, "disk full");
-  EXPECT_LT(s.last_failures[1].recovered_s, 0);
+  EXPECT_EQ(s.last_failures[2].reason, "disk full");
+  EXPECT_LT(s.last_failures[2].recovered_s, 0);
 }
 
 TEST_F(RunStatus, HowARunEndedIsTold) {

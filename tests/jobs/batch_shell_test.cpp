@@ -24,17 +24,21 @@ struct shell_result {
 class BatchShell : public ::testing::Test {
 protected:
   /// Runs `troupe_run`; `program` is what a shell does in troupe's place, `variables` are set before, `scontrol` is what
-  /// Slurm's command does after it was counted. Waiting takes the script no time; a requeue ends the script, as Slurm does.
+  /// Slurm's command does after it was counted; of the job it shows what `restarts_now` says. Waiting takes the script no
+  /// time; a requeue ends the script, as Slurm does.
   shell_result run(const std::string& program, const std::string& variables = "",
                    const std::string& scontrol = "exit") {
     const fs::path asked = folder_ / "asked", output = folder_ / "output", script = folder_ / "script.sh";
     fs::remove(asked);
     std::ofstream(folder_ / "troupe") << "#!/bin/bash\n" << program << "\n";
     fs::permissions(folder_ / "troupe", fs::perms::owner_all);
-    std::ofstream(script) << "unset SLURM_RESTART_COUNT TROUPE_REQUEUES\nexport SLURM_JOB_ID=42\n"
-                          << variables << "\nexport TROUPE=" << (folder_ / "troupe").string()
-                          << "\nscontrol() { echo \"$@\" >> " << asked.string() << "; " << scontrol
-                          << "; }\nsleep() { :; }\n. " << shell_.string() << "\ntroupe_run job.ini\n";
+    std::ofstream(script)
+        << "unset SLURM_RESTART_COUNT TROUPE_REQUEUES\nexport SLURM_JOB_ID=42\n"
+        << variables << "\nexport TROUPE=" << (folder_ / "troupe").string()
+        << "\nscontrol() { if [ \"$1\" = show ]; then echo \"JobId=$4 Requeue=1 Restarts=${restarts_now:-"
+           "${SLURM_RESTART_COUNT:-0}} BatchFlag=1\"; return; fi; echo \"$@\" >> "
+        << asked.string() << "; " << scontrol << "; }\nsleep() { :; }\n. " << shell_.string()
+        << "\ntroupe_run job.ini\n";
     const int ended = std::system(("timeout 20 bash " + script.string() + " > " + output.string() + " 2>&1").c_str());
     shell_result result{.status = WEXITSTATUS(ended), .output = contents(output)};
     for (std::ifstream in(asked); in >> std::ws && !in.eof(); ++result.requeues) {
@@ -96,6 +100,14 @@ TEST_F(BatchShell, USR1IsHandedOnAndTheJobGoesOn) {
   const shell_result saves = run("trap 'exit 75' USR1; sleep 0.5; kill -USR1 $PPID; while :; do sleep 0.01; done");
   EXPECT_EQ(saves.requeues, 1) << saves.output;
   EXPECT_EQ(run("kill -USR1 $$").requeues, 1) << "before it could listen";
+}
+
+TEST_F(BatchShell, AJobThatRunsElsewhereByNowIsLeftAlone) {
+  const shell_result result = run("exit 75", "SLURM_RESTART_COUNT=3 restarts_now=4");
+  EXPECT_EQ(result.requeues, 0) << result.output;
+  EXPECT_EQ(result.status, 75);
+  EXPECT_NE(result.output.find("it was there already"), std::string::npos) << result.output;
+  EXPECT_EQ(run("exit 75", "restarts_now=0").requeues, 1);
 }
 
 TEST_F(BatchShell, AControllerThatIsAwayIsAskedAgain) {
