@@ -43,7 +43,7 @@ struct run_section {
   uint64_t seed = 1;
   std::vector<phase> phases = {phase::sft, phase::reward, phase::ppo};
   int64_t threads = 0;            ///< 0: all cores
-  int64_t checkpoint_every = 20;  ///< updates (sft, reward) or iterations (pairs, ppo)
+  int64_t checkpoint_every = 10;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
   bool keep_best = true;  ///< and the one with the best evaluation
   bool exact = true;      ///< stop if a rollout log-prob differs from the training forward's
