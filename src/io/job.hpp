@@ -239,7 +239,7 @@ std::string rank_text(std::span<const int64_t> ranks);
 
 struct place_section {
   int64_t ranks = 1;
-  int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
+  int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container
   int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;

@@ -55,7 +55,9 @@ void add_other_rows(std::vector<option>& table) {
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
   p.add_silent("min-nodes", &place_section::min_nodes,
-               "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue.", between(1, 1e5));
+               "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
+               "is enough, and `troupe submit` asks for one fewer than its --nodes.",
+               between(0, 1e5));
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
   p.add_silent(
