@@ -224,7 +224,9 @@ struct experience_section {
 struct recovery_section {
   double start_deadline_s = 120, worker_deadline_s = 300, stop_deadline_s = 60;
   double silence_deadline_s = 10;
-  int64_t restarts = 5;  ///< attempts in a row without a new checkpoint before the run gives up
+  int64_t restarts = 5;      ///< attempts in a row without a new checkpoint before the run gives up
+  std::string control_host;  ///< by which ranks reach the batch host, %h its own name; empty: that name
+  int64_t control_port = 0;  ///< 0: any
   bool operator==(const recovery_section&) const = default;
 };
 

@@ -197,12 +197,13 @@ def sweep(bench, name):
 
 
 def submitted(bench, name):
-    """troupe submit writes a script of its own, and hands it to Slurm."""
+    """troupe submit writes a script of its own, and hands it to Slurm. The ranks meet at a place that the job names."""
     whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], ["--place.ranks", str(NODES)])
     run = bench.run(name)
     bench.cluster.renew()
     told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES),
-                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--run.dir", str(run.folder))
+                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--sbatch", "--comment=mine",
+                               "--run.dir", str(run.folder), "--recovery.control-host", "%h", "--recovery.control-port", "21000")
     job = Job.submitted(bench.cluster, told.split()[-1], bench.folder / f"{name}.log")
     bench.finish(job, run, 120)
     problems = compare.differences(whole.folder, run.folder)

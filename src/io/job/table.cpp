@@ -51,6 +51,12 @@ void add_other_rows(std::vector<option>& table) {
                "Seconds for the last checkpoint of a run that is asked to stop.", more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
                "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
+  r.add_silent(
+      "control-host", &recovery_section::control_host,
+      "Name or address by which ranks on other nodes reach the supervisor, which then listens there alone; %h is "
+      "the batch host's own name: %h-ib0. Empty: that name, and every network.");
+  r.add_silent("control-port", &recovery_section::control_port,
+               "TCP port that the supervisor listens on; 0: one that the system chooses.", between(0, 65535));
 
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
