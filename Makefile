@@ -67,7 +67,7 @@ fuzz: packages
 # Kernels. Whole models: build/release/tests/bench/whole_model MODEL train|score|gen|ppo (docs/performance.md).
 bench: packages
 	cmake --preset release
-	cmake --build build/release --target troupe_bench whole_model troupe
+	cmake --build build/release --target troupe_bench whole_model recovery_parts troupe
 	build/release/tests/bench/troupe_bench
 
 format:

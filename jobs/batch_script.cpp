@@ -3,6 +3,7 @@
 #include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "troupe_sh.hpp"
 #include <algorithm>
@@ -47,6 +48,24 @@ int64_t fewest_ranks(const io::job& job, const batch_job& batch) {
   return ranks;
 }
 
+/// GiB of a node that has so many ranks, a tenth more than planned.
+int64_t memory_for(int64_t peak, int64_t ranks) {
+  const double planned = 1.1 * static_cast<double>(peak) * static_cast<double>(ranks);
+  return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(planned / static_cast<double>(gib))));
+}
+
+/// What packing the ranks on fewer nodes takes, where it takes more than with one node more.
+std::vector<memory_step> steps_of(const batch_job& batch, int64_t peak) {
+  std::vector<memory_step> steps;
+  for (int64_t left = batch.nodes_most; left >= 1; --left) {
+    const int64_t packed = divided_up(batch.ranks, left);
+    if (const int64_t needed = memory_for(peak, packed); steps.empty() || steps.back().memory_gib < needed) {
+      steps.push_back({.nodes_left = left, .ranks_on_a_node = packed, .memory_gib = needed});
+    }
+  }
+  return steps;
+}
+
 void set_memory(batch_job& batch, const io::job& job, int64_t planned_peak, const submit_request& request) {
   if (request.memory_gib > 0) {
     batch.memory_gib = request.memory_gib;
@@ -61,10 +80,12 @@ void set_memory(batch_job& batch, const io::job& job, int64_t planned_peak, cons
     peak = std::max(peak, peak_of(plan_job(fewer)));
     when = fmt::format(", with {} ranks when nodes are lost", fewest);
   }
-  const double planned = 1.1 * static_cast<double>(peak) * static_cast<double>(batch.ranks_packed);
-  batch.memory_gib = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(planned / static_cast<double>(gib))));
+  batch.memory_gib = memory_for(peak, batch.ranks_packed);
   batch.memory_reason = fmt::format("{:.2f} GB a rank by `troupe plan`, {} on a node{}, and a tenth",
                                     static_cast<double>(peak) / 1e9, batch.ranks_packed, when);
+  if (!job.place.shrink) {
+    batch.memory_steps = steps_of(batch, peak);
+  }
 }
 
 /// Of all phases; 0 where one of them goes by epochs, whose number of updates only the data tell.
@@ -101,34 +122,69 @@ void set_time(batch_job& batch, const std::vector<phase_plan>& plans, const subm
   }
 }
 
+std::string counted(int64_t count, const std::string& what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+/// A line of the script's head, and why it is there.
+std::string directive(const std::string& option, const std::string& why) {
+  return why.empty() ? fmt::format("#SBATCH {}\n", option) : fmt::format("#SBATCH {:<28}# {}\n", option, why);
+}
+
+std::string nodes_line(const batch_job& batch) {
+  if (batch.nodes_least == batch.nodes_most) {
+    return directive(fmt::format("--nodes={}", batch.nodes_most), "");
+  }
+  return directive(fmt::format("--nodes={}-{}", batch.nodes_least, batch.nodes_most),
+                   "from place.min-nodes up: what was requeued may start on fewer");
+}
+
+/// What each lost node costs, for whoever wants to change place.min-nodes.
+std::string memory_steps_text(const batch_job& batch) {
+  if (batch.memory_steps.size() < 2) {
+    return "";
+  }
+  std::vector<std::string> parts;
+  constexpr size_t most = 6;
+  for (const memory_step& step : batch.memory_steps) {
+    if (parts.size() < most || step.nodes_left == 1) {
+      parts.push_back(fmt::format("{}: {}G", step.nodes_left, step.memory_gib));
+    }
+  }
+  return fmt::format("# Ranks of lost nodes go to those left. Memory of a node, by nodes left: {}.\n"
+                     "# place.min-nodes = {} says how few may be left before the job goes back into the queue.\n",
+                     fmt::join(parts, ", "), batch.nodes_least);
+}
+
+std::string lead_text(int64_t seconds) {
+  return seconds % 60 == 0 ? counted(seconds / 60, "minute") : counted(seconds, "second");
+}
+
 std::string resources(const batch_job& batch) {
-  std::string text;
-  const auto line = [&](const std::string& option, const std::string& why) {
-    text += why.empty() ? fmt::format("#SBATCH {}\n", option) : fmt::format("#SBATCH {:<28}# {}\n", option, why);
-  };
-  const bool range = batch.nodes_least < batch.nodes_most;
-  line(range ? fmt::format("--nodes={}-{}", batch.nodes_least, batch.nodes_most)
-             : fmt::format("--nodes={}", batch.nodes_most),
-       range ? "from place.min-nodes up: what was requeued may start on fewer" : "");
+  std::string text = nodes_line(batch);
   // Not by --ntasks-per-node: with it Slurm gives the least of a range of nodes, and no spare.
-  line(fmt::format("--cpus-per-task={}", batch.ranks_per_node * batch.cpus_per_rank),
-       fmt::format("of a node: {} of {} ranks, {} threads each", batch.ranks_per_node, batch.ranks,
-                   batch.cpus_per_rank));
-  line(fmt::format("--mem={}G", batch.memory_gib), batch.memory_reason);
-  line("--time=" + batch.time, batch.time_reason);
+  text += directive(fmt::format("--cpus-per-task={}", batch.ranks_per_node * batch.cpus_per_rank),
+                    fmt::format("of a node: {} of {}, {} each", batch.ranks_per_node, counted(batch.ranks, "rank"),
+                                counted(batch.cpus_per_rank, "thread")));
+  text += directive(fmt::format("--mem={}G", batch.memory_gib), batch.memory_reason);
+  text += directive("--time=" + batch.time, batch.time_reason);
   if (!batch.partition.empty()) {
-    line("--partition=" + batch.partition, "");
+    text += directive("--partition=" + batch.partition, "");
   }
   if (!batch.account.empty()) {
-    line("--account=" + batch.account, "");
+    text += directive("--account=" + batch.account, "");
   }
   if (batch.nodes_most > 1) {
-    line("--no-kill", "a lost node does not end the job: troupe goes on with the others");
+    text += directive("--no-kill", "a lost node does not end the job: troupe goes on with the others");
   }
-  line("--requeue", "if the first node dies, start again elsewhere");
-  line("--open-mode=append", "one log for all starts");
-  line("--signal=B:USR1@120", "two minutes before the end: checkpoint, and back into the queue");
-  return text;
+  text += directive("--requeue", "if the first node dies, start again elsewhere");
+  text += directive("--open-mode=append", "one log for all starts");
+  text += directive(fmt::format("--signal=B:USR1@{}", batch.signal_lead_s),
+                    lead_text(batch.signal_lead_s) + " before the end: checkpoint, and back into the queue");
+  for (const std::string& option : batch.sbatch) {
+    text += directive(option, "");
+  }
+  return text + memory_steps_text(batch);
 }
 
 /// A limit that is high enough, or none, stays.
@@ -153,6 +209,10 @@ int64_t ranks_for(const io::job& job, const submit_request& request) {
                                     : request.nodes;
 }
 
+int64_t least_nodes_for(const io::job& job, const submit_request& request) {
+  return job.place.min_nodes > 0 ? job.place.min_nodes : std::max<int64_t>(1, request.nodes - 1);
+}
+
 int64_t open_files_for(int64_t ranks, int64_t nodes) {
   constexpr int64_t own = 64;
   return divided_up(4 * (3 * (ranks + nodes) + own), 3);
@@ -164,9 +224,13 @@ batch_job plan_batch_job(const io::job& job, const submit_request& request) {
                 request.nodes, job.place.min_nodes);
   }
   const std::vector<phase_plan> plans = plan_job(job);
-  batch_job batch{.partition = request.partition, .account = request.account};
+  batch_job batch{.partition = request.partition,
+                  .account = request.account,
+                  .signal_lead_s = request.signal_lead_s,
+                  .sbatch = request.sbatch,
+                  .setup = request.setup};
   batch.nodes_most = request.nodes;
-  batch.nodes_least = job.place.min_nodes;
+  batch.nodes_least = least_nodes_for(job, request);
   set_ranks(batch, job, request);
   set_memory(batch, job, peak_of(plans), request);
   set_time(batch, plans, request);
@@ -187,23 +251,55 @@ std::string shell_word(std::string_view text) {
   return quoted + "'";
 }
 
-std::string batch_script(const batch_job& job, const std::string& run_dir, const std::string& program,
-                         const std::string& folder, const std::vector<std::string>& command) {
-  std::string words;
-  for (const std::string& word : command) {
-    words += " " + shell_word(word);
+namespace {
+
+/// The functions of slurm/troupe.sh, without the words on how a script takes them in.
+std::string_view shell_functions() {
+  const std::string_view text = troupe_sh;
+  return text.substr(text.find("\n\n") + 2);
+}
+
+/// The command as an array of the shell: one option and its value a line.
+std::string command_text(const std::vector<std::string>& command) {
+  std::string text = "command=(";
+  for (size_t i = 0; i < command.size(); ++i) {
+    const bool starts_line = command[i].starts_with("--") && i > 0;
+    text += (starts_line ? "\n  " : i > 0 ? " " : "") + shell_word(command[i]);
   }
-  std::string text = "#!/bin/bash\n# Written by `troupe submit`. To run it again by hand: sbatch " +
-                     shell_word(run_dir + "/submit.sbatch") + "\n#\n#SBATCH --job-name=troupe\n";
-  text += fmt::format("#SBATCH --output={}\n", shell_word(run_dir + "/slurm-%j.log"));
+  return text + ")\n";
+}
+
+std::string setup_text(const std::string& setup) {
+  if (setup.empty()) {
+    return "";
+  }
+  return "# What --setup gave:\n" + setup + (setup.ends_with('\n') ? "\n" : "\n\n");
+}
+
+}  // namespace
+
+std::string batch_script(const batch_job& job, const script_origin& origin) {
+  std::string text =
+      fmt::format("#!/bin/bash\n# {}, by `troupe submit`.\n# The same again goes on where it stopped: sbatch {}\n#\n",
+                  shell_word(origin.command.front()), shell_word(origin.run_dir + "/submit.sbatch"));
+  text += fmt::format("#SBATCH --job-name={}\n", origin.name);
+  text += fmt::format("#SBATCH --output={}\n", shell_word(origin.run_dir + "/slurm-%j.log"));
   text += resources(job);
-  text += "\n# Where nodes have several networks, name the one for MPI (`ip link` shows them):\n"
-          "# export OMPI_MCA_btl_tcp_if_include=ib0\n\n";
+  text += "\n" + setup_text(job.setup);
+  if (job.nodes_most > 1) {
+    text += "# Where nodes have several networks, name the one for MPI (`ip link` shows them):\n"
+            "# export OMPI_MCA_btl_tcp_if_include=ib0\n\n";
+  }
   text += open_files(job);
-  text += troupe_sh;
-  text += fmt::format("\ncd {} || exit 1\nexport TROUPE={}\ntroupe_run{}\n", shell_word(folder), shell_word(program),
-                      words);
-  return text;
+  text += fmt::format("cd {} || exit 1\nTROUPE={}\n", shell_word(origin.folder), shell_word(origin.program));
+  text += command_text(origin.command);
+  text += "\n# From here on nothing is about this job. The functions run troupe beside this shell, hand Slurm's "
+          "signals on to it, and\n"
+          "# put the job back into the queue where it stopped before it was done (status 75), or where a signal ended "
+          "it, up to\n"
+          "# TROUPE_REQUEUES times (10 unless set). They are those of slurm/troupe.sh, which explains more.\n\n";
+  text += shell_functions();
+  return text + "\ntroupe_run \"${command[@]}\"\n";
 }
 
 }  // namespace troupe

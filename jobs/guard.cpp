@@ -13,7 +13,8 @@ int guard_command(int argc, char** argv) {
   std::string run;
   po::options_description options("Options");
   options.add_options()("run", po::value(&run)->required(), "the run directory")(
-      "host", po::value(&settings.host)->required(), "where the supervisor listens")(
+      "host", po::value(&settings.host)->required(),
+      "where the supervisor listens")("node", po::value(&settings.node)->required(), "its host's own name")(
       "port", po::value(&settings.port)->default_value(0), "0: the supervisor is known to be gone");
   po::variables_map values;
   if (!parse_arguments(argc, argv, "troupe guard: started by troupe run, not by users.\n", options, {}, values)) {

@@ -1,6 +1,7 @@
 // troupe submit JOB.ini: writes the batch script of a job, checks it and hands it to Slurm.
 #include "io/atomic_file.hpp"
 #include "io/job.hpp"
+#include "io/mapped_file.hpp"
 #include "io/run_directory.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/batch_script.hpp"
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -28,13 +30,17 @@ constexpr const char* usage =
     "troupe submit JOB.ini [options] [--section.key value ...]\n\n"
     "Checks the job, writes <run.dir>/submit.sbatch with memory (and, with --gflops, time) from its plan, lets\n"
     "sbatch check it, submits it and prints the job's number.\n\n"
-    "  --nodes N            nodes, spares included (1); at least place.min-nodes\n"
+    "  --nodes N            nodes, spares included (1); at least place.min-nodes, which is one fewer where the job "
+    "does not say\n"
     "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a node\n"
     "  --cpus-per-rank N    threads of a rank (run.threads, or 8)\n"
     "  --mem N              GiB of a node (from the plan)\n"
     "  --time T             as sbatch takes it: 4:00:00, 2-12\n"
     "  --gflops N           what a rank sustains: the time is then computed\n"
     "  --partition P, --account A\n"
+    "  --sbatch OPTION      any other of sbatch's, as one word: --sbatch --qos=high; repeatable\n"
+    "  --setup FILE         lines of shell that the script begins with: module load and the like\n"
+    "  --signal-lead N      seconds before the time is over at which a checkpoint is taken (120)\n"
     "  --dry-run            prints the script; writes and submits nothing\n";
 
 /// Takes `--name value` or `--name=value` out of the arguments. Errors  usage_error: no value.
@@ -82,8 +88,46 @@ std::string take_word(std::vector<std::string>& arguments, const std::string& na
   return word;
 }
 
+/// Options that the script has of its own: sbatch would take the last of two, and what troupe reckons with would not be so.
+constexpr std::string_view own_options[] = {"--nodes", "--cpus-per-task", "--mem", "--time", "--signal", "--output"};
+
+std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments) {
+  std::vector<std::string> options;
+  for (std::string one = take_word(arguments, "--sbatch"); !one.empty(); one = take_word(arguments, "--sbatch")) {
+    if (!one.starts_with("-") || one.starts_with("--sbatch")) {
+      throw usage_error("--sbatch {}: an option of sbatch, as one word: --sbatch --qos=high", one);
+    }
+    const std::string_view name = std::string_view(one).substr(0, one.find('='));
+    if (std::find(std::begin(own_options), std::end(own_options), name) != std::end(own_options)) {
+      throw usage_error("--sbatch {}: the script has its own {}; `troupe submit --help` says what sets it", one, name);
+    }
+    options.push_back(std::move(one));
+  }
+  return options;
+}
+
+/// What is neither an option of this command nor of a job, most likely sbatch's own. Errors  usage_error.
+void refuse_unknown(const std::vector<std::string>& arguments) {
+  for (const std::string& one : arguments) {
+    const std::string name = one.substr(0, one.find('='));
+    if (name.starts_with("-") && name.size() > 1 && std::isdigit(static_cast<unsigned char>(name[1])) == 0 &&
+        name.find('.') == std::string::npos) {
+      throw usage_error(
+          "troupe submit has no option {}. One of sbatch's goes through --sbatch, as one word: --sbatch {}=...; "
+          "`troupe submit --help` has all",
+          name, name);
+    }
+  }
+}
+
+std::string take_setup(std::vector<std::string>& arguments) {
+  const std::string path = take(arguments, "--setup");
+  return path.empty() ? "" : from_user([&] { return io::read_text_file(path); });
+}
+
 submit_request take_request(std::vector<std::string>& arguments) {
   submit_request request;
+  request.sbatch = take_sbatch_options(arguments);  // first: their values look like options of ours
   request.nodes = take_number<int64_t>(arguments, "--nodes", 1);
   request.ranks_per_node = take_number<int64_t>(arguments, "--ranks-per-node", 0);
   request.cpus_per_rank = take_number<int64_t>(arguments, "--cpus-per-rank", 0);
@@ -92,6 +136,9 @@ submit_request take_request(std::vector<std::string>& arguments) {
   request.partition = take_word(arguments, "--partition");
   request.account = take_word(arguments, "--account");
   request.gflops = take_number<double>(arguments, "--gflops", 0);
+  request.signal_lead_s = take_number<int64_t>(arguments, "--signal-lead", request.signal_lead_s);
+  request.setup = take_setup(arguments);
+  refuse_unknown(arguments);
   return request;
 }
 
@@ -149,12 +196,24 @@ int submit(const std::filesystem::path& script) {
   return exit_ok;
 }
 
-/// The arguments of `troupe run`: the user's own, and the number of ranks that they come to.
-std::vector<std::string> run_arguments(std::vector<std::string> arguments, int64_t ranks) {
+/// The arguments of `troupe run`: the user's own, and what is settled here: the number of ranks that they come to, and how few
+/// nodes may be left, by which memory was asked for.
+std::vector<std::string> run_arguments(std::vector<std::string> arguments, const io::job& job,
+                                       const submit_request& request) {
   arguments[0] = std::filesystem::absolute(arguments[0]).string();
   take(arguments, "--place.ranks");
-  arguments.insert(arguments.end(), {"--place.ranks", std::to_string(ranks)});
+  take(arguments, "--place.min-nodes");
+  arguments.insert(arguments.end(), {"--place.ranks", std::to_string(ranks_for(job, request)), "--place.min-nodes",
+                                     std::to_string(least_nodes_for(job, request))});
   return arguments;
+}
+
+/// As the job file is called. What a line of the script or Slurm's lists cannot show becomes "-".
+std::string job_name(const std::string& job_file) {
+  std::string name = std::filesystem::path(job_file).stem().string();
+  const auto odd = [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_' && c != '.'; };
+  std::replace_if(name.begin(), name.end(), odd, '-');
+  return name;
 }
 
 }  // namespace
@@ -168,12 +227,15 @@ int submit_command(int argc, char** argv) {
   }
   const submit_request request = take_request(arguments);
   io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1)); });
-  const std::vector<std::string> command = run_arguments(arguments, ranks_for(job, request));
-  // Checks and plan know the final number of ranks.
+  const std::vector<std::string> command = run_arguments(arguments, job, request);
+  // Checks and plan know the final number of ranks and nodes.
   job = from_user([&] { return io::load_job(arguments[0], std::span(command).subspan(1)); });
   const batch_job batch = plan_batch_job(job, request);
-  const std::string text = batch_script(batch, job.run.dir, std::filesystem::read_symlink("/proc/self/exe").string(),
-                                        std::filesystem::current_path().string(), command);
+  const std::string text = batch_script(batch, {.name = job_name(arguments[0]),
+                                                .run_dir = job.run.dir,
+                                                .program = std::filesystem::read_symlink("/proc/self/exe").string(),
+                                                .folder = std::filesystem::current_path().string(),
+                                                .command = command});
   if (dry) {
     fmt::print("{}", text);
     return exit_ok;

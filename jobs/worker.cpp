@@ -15,7 +15,8 @@ int worker_command(int argc, char** argv) {
   std::string run;
   po::options_description options("Options");
   options.add_options()("run", po::value(&run)->required(), "the run directory")(
-      "host", po::value(&settings.host)->required(), "where the supervisor listens")(
+      "host", po::value(&settings.host)->required(),
+      "where the supervisor listens")("node", po::value(&settings.node)->required(), "its host's own name")(
       "port", po::value(&settings.port)->required(), "")("attempt", po::value(&settings.attempt)->required(), "")(
       "supervisor-pid", po::value(&settings.supervisor_pid)->default_value(0),
       "the supervisor's process, where it is the parent")("ranks", po::value(&settings.ranks)->default_value(1),

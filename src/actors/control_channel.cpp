@@ -121,12 +121,13 @@ control_config::control_config(const std::filesystem::path& credentials, std::ch
   set("middleman.connection-timeout", caf::timespan(silence));
 }
 
-uint16_t publish(const caf::actor& supervisor, const std::string& address) {
+uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port) {
   caf::actor_system& system = supervisor.home_system();
   const caf::actor_system_config& config = system.config();
   auto [read_end, write_end] = make_feed();
   const auto front = std::make_shared<control_front>(
-      front_settings{.certificate = config.openssl_certificate, .key = config.openssl_key, .address = address},
+      front_settings{
+          .certificate = config.openssl_certificate, .key = config.openssl_key, .address = address, .port = port},
       [feed = std::make_shared<descriptor>(std::move(write_end))](int peer) { return feed_doorman(*feed, peer); });
   caf::io::middleman& middleman = system.middleman();
   auto& multiplexer = dynamic_cast<caf::io::network::default_multiplexer&>(middleman.backend());

@@ -27,9 +27,9 @@ public:
                           std::chrono::milliseconds silence = std::chrono::seconds(60));
 };
 
-/// Makes `supervisor` reachable at `address`; returns the port that the system chose.
-/// Errors  io_failure.
-uint16_t publish(const caf::actor& supervisor, const std::string& address);
+/// Makes `supervisor` reachable at `address`, on `port` or, where that is 0, one that the system chooses; returns it.
+/// Errors  io_failure: no address of this host, or a port that somebody else has.
+uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port = 0);
 
 /// Hears that an actor has ended after everybody else has: to be made before the actor is published, and waited for before its
 /// system is taken down. For CAF counts an actor as ended before it has told those who watch it (the last to ask is the first to

@@ -34,6 +34,8 @@ struct address_list_free {
 
 descriptor listen_at(const addrinfo& place) {
   descriptor socket(::socket(place.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;  // a port that was named must be free again as soon as the run before has ended
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (!socket.valid() || ::bind(socket.get(), place.ai_addr, place.ai_addrlen) != 0 ||
       ::listen(socket.get(), SOMAXCONN) != 0) {
     return {};
@@ -41,14 +43,14 @@ descriptor listen_at(const addrinfo& place) {
   return socket;
 }
 
-descriptor listen_on(const std::string& address) {
+descriptor listen_on(const std::string& address, uint16_t port) {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const char* name = address.empty() ? nullptr : address.c_str();
-  if (const int failure = ::getaddrinfo(name, "0", &hints, &found); failure != 0) {
+  if (const int failure = ::getaddrinfo(name, std::to_string(port).c_str(), &hints, &found); failure != 0) {
     throw error(errc::io_failure, "cannot listen on {}: {}", address, ::gai_strerror(failure));
   }
   const std::unique_ptr<addrinfo, address_list_free> list(found);
@@ -57,7 +59,7 @@ descriptor listen_on(const std::string& address) {
       return socket;
     }
   }
-  throw error(errc::io_failure, "cannot listen on {}: {}", address, std::strerror(errno));
+  throw error(errc::io_failure, "cannot listen on {}, port {}: {}", address, port, std::strerror(errno));
 }
 
 uint16_t port_of(const descriptor& socket) {
@@ -92,8 +94,9 @@ class control_front::loop {
 public:
   loop(const front_settings& settings, admit_function admit)
       : settings_(settings), admit_(std::move(admit)),
-        context_(make_server_context(settings.certificate, settings.key)), listener_(listen_on(settings.address)),
-        wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)), port_(port_of(listener_)) {
+        context_(make_server_context(settings.certificate, settings.key)),
+        listener_(listen_on(settings.address, settings.port)), wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        port_(port_of(listener_)) {
     settings_.handshakes = handshakes_for(settings_.handshakes);
   }
 

@@ -22,6 +22,7 @@ namespace troupe::actors {
 struct front_settings {
   std::filesystem::path certificate, key;  ///< PEM; a peer is admitted if it shows this very certificate
   std::string address;                     ///< to listen on; empty: every interface
+  uint16_t port = 0;                       ///< 0: one that the system chooses
   std::chrono::milliseconds handshake_deadline = std::chrono::seconds(10);
   /// Under way at the same time; one more pushes out the oldest. 0: a quarter of the descriptors that this process may
   /// have, at most 1,024, so that the ranks of a large job can all knock at once.
@@ -34,8 +35,8 @@ using admit_function = std::function<bool(int descriptor)>;
 
 class control_front {
 public:
-  /// Listens on a port that the system chooses; nothing is accepted before run().
-  /// Errors  io_failure.
+  /// Listens; nothing is accepted before run().
+  /// Errors  io_failure: no address of this host, or a port that somebody else has.
   control_front(const front_settings& settings, admit_function admit);
   ~control_front();
   control_front(const control_front&) = delete;

@@ -173,8 +173,16 @@ task<> director_state::restore_from(const std::string& phase, checkpoint_search 
     note("note", name, state_.counter,
          fmt::format("restored {}: verified in {:.3f} s, read in {:.3f} s", located.path, search.seconds, read_s));
   } else {
-    note("phase_started", name, 0);
+    note("phase_started", name, total_of(name));
   }
+}
+
+/// Updates or iterations of a phase whose cast is set.
+uint64_t director_state::total_of(const std::string& phase) const {
+  const io::job& job = settings_->job;
+  return static_cast<uint64_t>(phase == "sft"      ? updates_of(job.sft.training)
+                               : phase == "reward" ? updates_of(job.reward.training)
+                                                   : job.ppo.iterations);
 }
 
 task<> director_state::cut_records(const std::string& phase, int64_t counter) {

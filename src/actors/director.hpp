@@ -142,12 +142,14 @@ private:
   /// Whether a rank has both. Parts that share none may work at the same time: a rank does one thing after the other.
   bool share_ranks(caf::strong_actor_ptr cast::*one, caf::strong_actor_ptr cast::*other) const;
   int64_t updates_of(const io::training_options& training) const;
+  uint64_t total_of(const std::string& phase) const;
   // Of the ppo phase.
   int64_t ppo_updates() const;
   uint64_t updates_done() const;
   /// The optimizer step of the update under way. Each rollback halves the learning rates.
   step_command due_step(const io::optimizer_options& options) const;
   void drop_old_experience();
+  /// The counter of "phase_started" is that of the phase's end: what goes by epochs is known here alone.
   void note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text = "");
   void show(const std::string& part, uint64_t done, uint64_t total, const std::string& unit,
             const std::string& summary);

@@ -16,7 +16,7 @@ task<> director_state::pairs() {
   const int64_t done = state_.counter > 0 ? static_cast<int64_t>(state_.counter) : -1;
   co_await cut_records("pairs", done);
   if (state_.counter == 0) {
-    note("phase_started", "pairs", 0);
+    note("phase_started", "pairs", total);
   }
   const auto replays = everyone<replay_actor>(&cast::replay);
   while (state_.counter < total && !stopping_) {

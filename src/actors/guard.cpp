@@ -64,10 +64,10 @@ bool requeue_unless_host_answers(const guard_settings& settings, const allocatio
   std::this_thread::sleep_for(patience_with_script + order() * between_guards);
   for (int i = 0; i < tries; ++i) {
     try {
-      if (host_answers(settings.host)) {
+      if (host_answers(settings.node)) {
         return true;
       }
-      spdlog::warn("guard: host {} is gone, job {} goes back into the queue", settings.host, given.job_id);
+      spdlog::warn("guard: host {} is gone, job {} goes back into the queue", settings.node, given.job_id);
       output_of(requeue_command(given));
       return false;
     } catch (const error& failure) {  // slurmctld is busy with the job, or this host is the one that is cut off

@@ -11,7 +11,8 @@ namespace troupe::actors {
 
 struct guard_settings {
   std::filesystem::path run;  ///< the run directory
-  std::string host;           ///< the batch host, where the supervisor is
+  std::string host;           ///< where the supervisor listens
+  std::string node;           ///< the batch host's own name, by which Slurm's daemon there is asked
   uint16_t port = 0;          ///< of the supervisor; 0: it is known to be gone
 };
 

@@ -23,7 +23,7 @@ namespace troupe::actors {
 /// What the job asks for: [place] and run.lanes.
 struct placement {
   int64_t ranks = 1;
-  int64_t min_nodes = 1;         ///< fewer hosts left: the job goes back into the queue
+  int64_t min_nodes = 0;         ///< fewer hosts left, or none: the job goes back into the queue
   bool shrink = false;           ///< fewer hosts, fewer ranks; false: the same ranks, packed on the hosts left
   int64_t lanes = 1;             ///< above 1: the number of ranks must divide it
   int64_t threads_per_rank = 0;  ///< 0: the cores of a host divided among its ranks

@@ -1,6 +1,7 @@
 #include "actors/run.hpp"
 
 #include "actors/control_channel.hpp"
+#include "actors/control_place.hpp"
 #include "actors/launcher.hpp"
 #include "actors/options.hpp"
 #include "actors/run_claim.hpp"
@@ -70,11 +71,14 @@ std::optional<io::run_lock> take_lock(const io::run_directory& run, const std::o
 
 /// How the processes are started that report to this one.
 struct command_lines {
-  std::string program, run, host, wrapper;
+  std::string program, run;
+  std::string host;  ///< where the supervisor listens
+  std::string node;  ///< its host's own name
+  std::string wrapper;
   uint16_t port = 0;
 
   std::vector<std::string> of(const char* command) const {
-    return {program, command, "--run", run, "--host", host, "--port", std::to_string(port)};
+    return {program, command, "--run", run, "--host", host, "--node", node, "--port", std::to_string(port)};
   }
 
   std::vector<std::string> worker(uint64_t attempt, const launch_plan& plan) const {
@@ -110,13 +114,13 @@ run_result run_job(const run_settings& settings) {
       metrics_settings{.run = run, .terminal = ::isatty(STDERR_FILENO) == 1, .log_every = settings.job.run.log_every});
   std::promise<run_result> ended;
   std::future<run_result> result = ended.get_future();
-  // Ranks on other nodes come over the network; those on this machine need not be reachable from elsewhere.
-  const std::string address = given ? "0.0.0.0" : "127.0.0.1";
+  const control_place place = control_place_of(settings.job.recovery, given.has_value(), host_name());
   // The port is known only once the supervisor is there to be reached.
   const auto lines =
       std::make_shared<command_lines>(command_lines{.program = settings.program.string(),
                                                     .run = std::filesystem::absolute(run.root()).string(),
-                                                    .host = given ? host_name() : "127.0.0.1",
+                                                    .host = place.host,
+                                                    .node = host_name(),
                                                     .wrapper = settings.job.place.wrapper});
   // Detached: it starts processes and writes the ledger, and the kernel ties a worker's life to this thread's.
   const supervisor_actor on_duty = system.spawn<caf::detached>(
@@ -130,7 +134,7 @@ run_result run_job(const run_settings& settings) {
           .metrics = on_metrics,
           .on_end = [&ended](run_result r) { ended.set_value(std::move(r)); }});
   last_word supervisors(caf::actor_cast<caf::actor>(on_duty));
-  lines->port = publish(caf::actor_cast<caf::actor>(on_duty), address);
+  lines->port = publish(caf::actor_cast<caf::actor>(on_duty), place.address, place.port);
   caf::anon_send(on_duty, run_atom_v);
 
   while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {

@@ -34,6 +34,10 @@ io::ledger_kind run_history::note(const std::string& kind, const std::string& ph
                          .attempt = static_cast<int64_t>(attempt_),
                          .phase = phase,
                          .counter = static_cast<int64_t>(counter)};
+  if (event.kind == io::ledger_kind::phase_started) {
+    event.counter = 0;
+    event.fields.emplace_back("total", static_cast<int64_t>(counter));
+  }
   if (!text.empty()) {
     event.fields.emplace_back("text", text);
   }

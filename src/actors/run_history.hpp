@@ -26,7 +26,7 @@ public:
   void append(io::ledger_kind kind, io::ledger_fields fields = {});
 
   /// Something that the director tells, its kind by name. Returns the kind: what is not the director's to say becomes a
-  /// note.
+  /// note. The counter of "phase_started" is what the phase will have come to at its end.
   io::ledger_kind note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
 
   const std::set<std::string>& finished_phases() const { return finished_phases_; }

@@ -114,7 +114,7 @@ void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) 
 [[noreturn]] void leave_without_supervisor(const worker_settings& settings) {
   if (read_allocation(current_environment())) {
     ::execl("/proc/self/exe", "troupe", "guard", "--run", settings.run.c_str(), "--host", settings.host.c_str(),
-            nullptr);
+            "--node", settings.node.c_str(), nullptr);
   }
   std::_Exit(exit_lost_supervisor);
 }

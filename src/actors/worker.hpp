@@ -15,7 +15,8 @@ namespace troupe::actors {
 struct worker_settings {
   io::job job;
   std::filesystem::path run;  ///< the run directory
-  std::string host;           ///< of the supervisor
+  std::string host;           ///< where the supervisor listens
+  std::string node;           ///< its host's own name
   uint16_t port = 0;
   uint64_t attempt = 0;
   pid_t supervisor_pid = 0;  ///< where it is this process's parent; 0: another launcher is

@@ -43,7 +43,7 @@ struct run_section {
   uint64_t seed = 1;
   std::vector<phase> phases = {phase::sft, phase::reward, phase::ppo};
   int64_t threads = 0;            ///< 0: all cores
-  int64_t checkpoint_every = 20;  ///< updates (sft, reward) or iterations (pairs, ppo)
+  int64_t checkpoint_every = 10;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
   bool keep_best = true;  ///< and the one with the best evaluation
   bool exact = true;      ///< stop if a rollout log-prob differs from the training forward's
@@ -224,7 +224,9 @@ struct experience_section {
 struct recovery_section {
   double start_deadline_s = 120, worker_deadline_s = 300, stop_deadline_s = 60;
   double silence_deadline_s = 10;
-  int64_t restarts = 5;  ///< attempts in a row without a new checkpoint before the run gives up
+  int64_t restarts = 5;      ///< attempts in a row without a new checkpoint before the run gives up
+  std::string control_host;  ///< by which ranks reach the batch host, %h its own name; empty: that name
+  int64_t control_port = 0;  ///< 0: any
   bool operator==(const recovery_section&) const = default;
 };
 
@@ -239,7 +241,7 @@ std::string rank_text(std::span<const int64_t> ranks);
 
 struct place_section {
   int64_t ranks = 1;
-  int64_t min_nodes = 1;  ///< with fewer left, the job goes back into the queue
+  int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container
   int64_t policy_zero = 0, critic_zero = 0, reward_zero = 0;

@@ -24,7 +24,7 @@ enum class ledger_kind {
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over
   checkpoint_failed,   ///< folder, reason: could not be written
-  phase_started,
+  phase_started,       ///< total: updates or iterations that the phase will have
   phase_finished,
   attempt_finished,  ///< clean end of the ranks
   stopped,           ///< on request; signal

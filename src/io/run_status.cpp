@@ -75,6 +75,12 @@ void note_recovery(std::vector<run_failure>& failures, double seconds) {
   }
 }
 
+/// Of a phase that begins; a ledger of an earlier version does not say.
+std::optional<int64_t> total_told(const ledger_event& event) {
+  const auto total = static_cast<int64_t>(number_field(event, "total", 0));
+  return total > 0 ? std::optional(total) : std::nullopt;
+}
+
 /// What the events say one after another; the state as they leave it, had no supervisor the lock.
 void add_event(run_status& status, const ledger_event& event) {
   switch (event.kind) {
@@ -90,6 +96,7 @@ void add_event(run_status& status, const ledger_event& event) {
     break;
   case ledger_kind::phase_started:
     status.phase = event.phase;
+    status.total = total_told(event);
     break;
   case ledger_kind::phase_finished:
     status.finished_phases.push_back(event.phase);
@@ -169,7 +176,9 @@ void add_job(run_status& status, const fs::path& path) {
   for (const phase one : settings.run.phases) {
     status.phases.emplace_back(to_string(one));
   }
-  status.total = total_of(settings, status.phase);
+  if (const auto total = total_of(settings, status.phase)) {  // else a phase that goes by epochs
+    status.total = total;
+  }
 }
 
 /// The best one may have been damaged or removed since.

@@ -96,7 +96,7 @@ TEST_F(Director, FineTuningEvaluatesLearnsStepsAndSaves) {
                                    "snapshot sft 2", "durable", "durable", "commit 2 of 1", "commit 0 of 0", "save"}));
   EXPECT_EQ(
       cast->notes,
-      (lines{"phase_started sft 0", "checkpoint sft 1: there: 0 bytes in 0.00 s, copied in 0.000 s",
+      (lines{"phase_started sft 2", "checkpoint sft 1: there: 0 bytes in 0.00 s, copied in 0.000 s",
              "checkpoint sft 2: there: 0 bytes in 0.00 s, copied in 0.000 s; the best so far: held_out/perplexity = 7",
              "phase_finished sft 2"}));
   expect_outcome(outcome::finished);
@@ -203,7 +203,7 @@ TEST_F(Director, ResumedPhaseGoesOnAfterItsCheckpoint) {
   EXPECT_EQ(lines(cast->saved[0].begin(), cast->saved[0].begin() + 4),
             (lines{"locate", "locate", "verify checkpoints/sft/update-1", "restore checkpoints/sft/update-1"}));
   EXPECT_EQ(cast->notes[0], "checkpoint_damaged sft 1: update-2: truncated");
-  EXPECT_EQ(std::count(cast->notes.begin(), cast->notes.end(), "phase_started sft 0"), 0);
+  EXPECT_EQ(std::count(cast->notes.begin(), cast->notes.end(), "phase_started sft 2"), 0);
 }
 
 TEST_F(Director, EveryRankChecksItsShareOfACheckpointAndAllGoOnFromTheSame) {

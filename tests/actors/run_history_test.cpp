@@ -37,14 +37,15 @@ TEST_F(RunHistory, WhatTheDirectorTellsKeepsItsKindPhaseAndCounter) {
   run_history history(run_);
   history.begin_attempt(1);
   EXPECT_EQ(history.note("checkpoint", "sft", 20, "checkpoints/sft/update-000020"), ledger_kind::checkpoint);
-  EXPECT_EQ(history.note("phase_started", "ppo", 0, ""), ledger_kind::phase_started);
+  EXPECT_EQ(history.note("phase_started", "ppo", 50, ""), ledger_kind::phase_started);
   const auto events = written();
   ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(events[0].kind, ledger_kind::checkpoint);
   EXPECT_EQ(events[0].phase, "sft");
   EXPECT_EQ(events[0].counter, 20);
   EXPECT_EQ(events[0].fields, (io::ledger_fields{{"text", std::string("checkpoints/sft/update-000020")}}));
-  EXPECT_TRUE(events[1].fields.empty()) << "no text, no field";
+  EXPECT_EQ(events[1].counter, 0);
+  EXPECT_EQ(events[1].fields, (io::ledger_fields{{"total", int64_t{50}}})) << "no text, no field of it";
 }
 
 TEST_F(RunHistory, WhatIsNotTheDirectorsToSayIsANote) {
@@ -60,7 +61,7 @@ TEST_F(RunHistory, PhasesThatAreFinishedStayFinished) {
     run_history history(run_);
     EXPECT_TRUE(history.finished_phases().empty());
     history.note("phase_finished", "sft", 10, "");
-    history.note("phase_started", "reward", 0, "");
+    history.note("phase_started", "reward", 9, "");
     EXPECT_EQ(history.finished_phases(), (std::set<std::string>{"sft"}));
   }
   EXPECT_EQ(run_history(run_).finished_phases(), (std::set<std::string>{"sft"})) << "a new supervisor reads it";

@@ -1,21 +1,64 @@
 #!/usr/bin/env python3
 """A model of update time and of the price of failures for 8 to 1,024 GPUs: effective training time and the best
-checkpoint interval. Prints the tables of docs/scaling.md; needs Python's own library, and matplotlib for the plots only.
+checkpoint interval. Prints the tables of docs/scaling.md, or writes them there; needs Python's own library, and matplotlib for the
+plots only.
 
-    scaling.py [--plots docs/pictures] [--set NAME=VALUE ...]
+    scaling.py [--write] [--plots docs/pictures] [--set NAME=VALUE ...]
 
-`--set` replaces a parameter of COSTS, for example by what was measured at a site. What is a measurement, what is
-published and what is an assumption stands beside each.
+What was measured of Troupe comes from the tables of docs/ (measured.py); what is published and what is assumed stands below, each
+with its source. `--set` replaces a part, for example by what was measured at a site.
 """
 import argparse
+import dataclasses
 import math
 import random
 
-GPUS = [8, 16, 32, 64, 128, 256, 512, 1024]
+import measured
 
-# Published. Seconds per PPO iteration of 1,024 rollouts, Llama-3-70B policy and reward model, by GPUs (8 a node, policy's
-# and critic's nodes together): NVIDIA NeMo-Aligner's documentation of RLHF.
-ITERATION_S = {96: 366.7, 192: 190.4, 384: 108.0, 768: 56.9}
+GPUS = [8, 16, 32, 64, 128, 256, 512, 1024]
+GPUS_OF_A_NODE = 8
+ARENA = 4  # bytes of a number: Troupe's weights, gradients and moments are float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A published job of four models: seconds per PPO iteration of 1,024 rollouts by GPUs, and its sizes."""
+    name: str
+    source: str
+    iteration_s: dict
+    policy: float  # parameters; the reference has as many
+    critic: float  # ... the reward model as many
+    policy_segments: int  # layers, embedding and head; a checkpoint is cut within each
+    critic_segments: int
+    arrays_of_a_segment: int
+
+    def checkpoint_bytes(self):
+        """Weights and two moments of both, and the policy's average."""
+        return ARENA * (4 * self.policy + 3 * self.critic)
+
+    def files_bytes(self):
+        """The Hugging Face folders of the four models, as Troupe writes them."""
+        return ARENA * 2 * (self.policy + self.critic)
+
+    def parts(self, n):
+        """Arrays in all files of a checkpoint: n ranks cut a segment n - 1 times."""
+        return (4 * self.policy_segments + 3 * self.critic_segments) * (n + self.arrays_of_a_segment - 1)
+
+    def gpu_bytes(self, n):
+        """On a GPU: weights, gradients, moments, average and frozen weights in shards (ZeRO 3), and the policy laid out
+        over a node's GPUs for generation."""
+        sharded = ARENA * (5 * self.policy + 4 * self.critic + self.policy + self.critic)
+        return sharded / n + ARENA * self.policy / GPUS_OF_A_NODE
+
+
+RECIPES = [
+    # Microsoft's blog on DeepSpeed-Chat: an epoch of step 3 takes 9 h and 1.25 h on 8 and 64 A100-80G. 264,292 rollouts.
+    Recipe("OPT-13B, OPT-350M", "DeepSpeed-Chat", {8: 9 * 3600 * 1024 / 264292, 64: 1.25 * 3600 * 1024 / 264292},
+           policy=13e9, critic=0.35e9, policy_segments=42, critic_segments=26, arrays_of_a_segment=16),
+    # NVIDIA NeMo-Aligner's documentation of RLHF: policy's and critic's nodes together.
+    Recipe("Llama-3-70B, two", "NeMo-Aligner", {96: 366.7, 192: 190.4, 384: 108.0, 768: 56.9},
+           policy=70e9, critic=70e9, policy_segments=82, critic_segments=82, arrays_of_a_segment=9),
+]
 
 # Published. Interruptions per GPU and hour.
 FAILURE_RATES = {
@@ -25,27 +68,28 @@ FAILURE_RATES = {
     "Llama 3": 419 / (54 * 24 * 16384),
 }
 
-COSTS = {
-    # Assumed: policy and critic of 70e9 parameters with float32 master weights and two moments, and the policy's average.
-    "checkpoint_bytes": 70e9 * (12 + 12 + 4),
-    # Measured by checkpoint_stall.py on two busy cores (Zen 4), per rank: memory to memory, and through HDF5 and digests to a
-    # local disk and from the page cache. A GPU's copy to the host's memory has not been measured.
-    "copy_bytes_per_s": 6.8e9,
-    "rank_write_bytes_per_s": 0.55e9,
-    "rank_read_bytes_per_s": 1.0e9,
-    "rank_verify_bytes_per_s": 0.92e9,  # of the one file that each rank checks where as many ranks wrote the checkpoint
-    "write_bytes_per_s": 20e9,  # assumed: the file system, for the whole job
-    "read_bytes_per_s": 40e9,  # assumed: the file system, for the whole job
-    "detect_s": 1.0,  # measured on three small nodes: loss of a node told by a 1 s heartbeat after 0.94 to 1.04 s
-    "relaunch_s": 0.5,  # measured on three small nodes: from the new step's start to all ranks through MPI's start
-    "relaunch_per_doubling_s": 1.0,  # assumed: more for every doubling of the ranks beyond 8
-    "start_s": 10.0,  # assumed: device contexts and communicators on GPUs
+ASSUMED = {
+    "write_bytes_per_s": 20e9,  # the file system, for the whole job
+    "read_bytes_per_s": 40e9,  # the file system, for the whole job
+    "relaunch_per_doubling_s": 1.0,  # more for every doubling of the ranks beyond 8
+    "start_s": 10.0,  # device contexts and communicators on GPUs
+    "loaded_share": 1.0,  # of the models' files, that a rank reads: all, as Troupe does it
+    "gpu_bytes": 80e9,
+    "gpu_share": 0.8,  # of it for what Recipe.gpu_bytes counts; activations and the cache have the rest
 }
 
 # What is compared with: a job that is checkpointed synchronously and restarted by a script or a person. Published: 148.8 s
 # of training lost per synchronous checkpoint of a 7B model (PyTorch and IBM on asynchronous distributed checkpoints); 15 to
 # 30 minutes from a failure to work again (AWS on HyperPod).
 CUSTOMARY = {"stall_s": 148.8, "recovery_s": 22.5 * 60, "write_s": 0.0, "interval_s": 3600.0}
+
+FAILURES_DRAWN = 1000  # about so many of them make a simulated share: what is lost is then known within some 3 %
+
+DEFAULT_EVERY = measured.number(measured.row_of("job-file.md", key="`checkpoint-every`")["default"])
+
+
+def costs_of_now():
+    return {**measured.all_parts(), **ASSUMED}
 
 
 def fit_iteration(points):
@@ -66,26 +110,59 @@ def iteration_s(n, fit):
     return fit[0] / n + fit[1]
 
 
-def stall_s(n, costs):
+def fits(recipe, n, costs):
+    return recipe.gpu_bytes(n) <= costs["gpu_share"] * costs["gpu_bytes"]
+
+
+def recipe_for(n, costs):
+    """The largest that n GPUs hold. Errors  LookupError: none."""
+    held = [recipe for recipe in RECIPES if fits(recipe, n, costs)]
+    if not held:
+        raise LookupError(f"{n} GPUs of {costs['gpu_bytes'] / 1e9:.0f} GB hold none of the recipes")
+    return max(held, key=lambda recipe: recipe.policy)
+
+
+def stall_s(recipe, n, costs):
     """Training stands still for the copy in memory only."""
-    return costs["checkpoint_bytes"] / n / costs["copy_bytes_per_s"]
+    return recipe.checkpoint_bytes() / n / costs["rank_copy_bytes_per_s"]
 
 
-def write_s(n, costs):
+def commit_s(recipe, n, costs):
+    """One rank opens all files and writes checkpoint.h5 and the manifest."""
+    return recipe.parts(n) * costs["commit_part_s"]
+
+
+def write_s(recipe, n, costs):
     """Until a checkpoint whose copy is taken is durable; training goes on meanwhile."""
-    return costs["checkpoint_bytes"] / min(n * costs["rank_write_bytes_per_s"], costs["write_bytes_per_s"])
+    written = recipe.checkpoint_bytes() / min(n * costs["rank_write_bytes_per_s"], costs["write_bytes_per_s"])
+    return written + commit_s(recipe, n, costs)
 
 
-def read_s(n, costs):
-    """All ranks check digests, each its share of the files; then all read their shards."""
-    verify = min(n * costs["rank_verify_bytes_per_s"], costs["read_bytes_per_s"])
-    read = min(n * costs["rank_read_bytes_per_s"], costs["read_bytes_per_s"])
-    return costs["checkpoint_bytes"] * (1 / verify + 1 / read)
+def verify_s(recipe, n, costs):
+    """All ranks check digests, each its share of the files."""
+    return recipe.checkpoint_bytes() / min(n * costs["rank_verify_bytes_per_s"], costs["read_bytes_per_s"])
 
 
-def recovery_s(n, costs):
-    relaunch = costs["relaunch_s"] + costs["relaunch_per_doubling_s"] * math.log2(n / 8) + costs["start_s"]
-    return costs["detect_s"] + relaunch + read_s(n, costs)
+def load_s(recipe, n, costs):
+    """Each rank loads all of each model before it drops what others hold; the ranks of a node read a file once."""
+    bytes_of_a_rank = recipe.files_bytes() * costs["loaded_share"]
+    read_in_all = max(recipe.files_bytes(), bytes_of_a_rank * n / GPUS_OF_A_NODE)
+    return max(bytes_of_a_rank / costs["rank_load_bytes_per_s"], read_in_all / costs["read_bytes_per_s"])
+
+
+def read_s(recipe, n, costs):
+    """All read their shards."""
+    return recipe.checkpoint_bytes() / min(n * costs["rank_read_bytes_per_s"], costs["read_bytes_per_s"])
+
+
+def launch_s(n, costs):
+    return costs["relaunch_s"] + costs["relaunch_per_doubling_s"] * math.log2(n / 8) + costs["start_s"]
+
+
+def recovery_s(recipe, n, costs):
+    """In the order in which it happens."""
+    return (costs["detect_s"] + launch_s(n, costs) + load_s(recipe, n, costs) + verify_s(recipe, n, costs)
+            + read_s(recipe, n, costs))
 
 
 def effective(rate, interval, stall, recovery):
@@ -109,9 +186,14 @@ def daly(rate, stall):
     return math.sqrt(2 * stall / rate) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - stall if ratio < 1 else 1 / rate
 
 
+def fewest_updates(iteration, write):
+    """A checkpoint may only be begun when the last one is written."""
+    return max(1, math.ceil(write / iteration))
+
+
 def best_updates(rate, iteration, stall, recovery, write):
-    """Iterations between checkpoints that waste least; a checkpoint may only be begun when the last one is written."""
-    fewest = max(1, math.ceil(write / iteration))
+    """Iterations between checkpoints that waste least."""
+    fewest = fewest_updates(iteration, write)
     candidates = range(fewest, fewest + 2 + math.ceil(4 * young(rate, stall) / iteration))
     return max(candidates, key=lambda k: effective_written_later(rate, k * iteration, stall, recovery, write))
 
@@ -137,40 +219,149 @@ def simulate(rate, interval, stall, recovery, write, intervals, seed=1):
     return intervals * interval / time
 
 
+def row(rates, n, costs):
+    """What the model says of one size and failure rate."""
+    rate, recipe = FAILURE_RATES[rates] * n / 3600, recipe_for(n, costs)
+    iteration = iteration_s(n, fit_iteration(recipe.iteration_s))
+    stall, recovery, write = stall_s(recipe, n, costs), recovery_s(recipe, n, costs), write_s(recipe, n, costs)
+    k = best_updates(rate, iteration, stall, recovery, write)
+    by_default = max(DEFAULT_EVERY, fewest_updates(iteration, write))
+    work = max(2000, math.ceil(FAILURES_DRAWN / (rate * k * iteration)))
+    return {
+        "rates": rates, "gpus": n, "recipe": recipe, "iteration_s": iteration, "hours_between_failures": 1 / rate / 3600,
+        "stall_s": stall, "recovery_s": recovery, "write_s": write, "young_s": young(rate, stall),
+        "daly_s": daly(rate, stall), "updates": k, "interval_s": k * iteration,
+        "effective": effective_written_later(rate, k * iteration, stall, recovery, write),
+        "simulated": simulate(rate, k * iteration, stall, recovery, write, work),
+        "by_default": effective_written_later(rate, by_default * iteration, stall, recovery, write),
+        "customary": effective(rate, CUSTOMARY["interval_s"], CUSTOMARY["stall_s"], CUSTOMARY["recovery_s"]),
+    }
+
+
 def rows(costs):
     """One row of numbers for each size and failure rate."""
-    fit = fit_iteration(ITERATION_S)
-    for name, per_hour in FAILURE_RATES.items():
+    for rates in FAILURE_RATES:
         for n in GPUS:
-            rate = per_hour * n / 3600
-            iteration, stall = iteration_s(n, fit), stall_s(n, costs)
-            recovery, write = recovery_s(n, costs), write_s(n, costs)
-            k = best_updates(rate, iteration, stall, recovery, write)
-            work = max(2000, 10 * math.ceil(1 / (rate * k * iteration)))
-            yield {
-                "rates": name, "gpus": n, "iteration_s": iteration, "hours_between_failures": 1 / rate / 3600,
-                "stall_s": stall, "recovery_s": recovery, "young_s": young(rate, stall), "daly_s": daly(rate, stall),
-                "updates": k, "interval_s": k * iteration,
-                "effective": effective_written_later(rate, k * iteration, stall, recovery, write),
-                "simulated": simulate(rate, k * iteration, stall, recovery, write, work),
-                "customary": effective(rate, CUSTOMARY["interval_s"], CUSTOMARY["stall_s"], CUSTOMARY["recovery_s"]),
-            }
+            yield row(rates, n, costs)
 
 
-def print_tables(costs):
-    work, fixed = fit_iteration(ITERATION_S)
-    print(f"iteration: {work:.0f} GPU s / n + {fixed:.1f} s")
-    for n, seconds in ITERATION_S.items():
-        print(f"  {n:5d} GPUs: published {seconds:6.1f} s, fitted {iteration_s(n, (work, fixed)):6.1f} s")
-    print(f"checkpoint {costs['checkpoint_bytes'] / 1e12:.2f} TB, durable {write_s(8, costs):.0f} s after its copy on 8 GPUs, {write_s(1024, costs):.0f} s on 1,024\n")
-    print("| rates | GPUs | iteration, s | hours between failures | stall, s | recovery, s | Young, min | Daly, min | "
-          "best: iterations | minutes | effective, % | simulated, % | customary, % |")
-    print("|---|" + "---|" * 12)
-    for r in rows(costs):
-        print(f"| {r['rates']} | {r['gpus']} | {r['iteration_s']:.1f} | {r['hours_between_failures']:.1f} | "
-              f"{r['stall_s']:.2f} | {r['recovery_s']:.0f} | {r['young_s'] / 60:.1f} | {r['daly_s'] / 60:.1f} | "
-              f"{r['updates']} | {r['interval_s'] / 60:.1f} | {100 * r['effective']:.2f} | {100 * r['simulated']:.2f} | "
-              f"{100 * r['customary']:.1f} |")
+MOST = GPUS[-1]
+
+# What a site, or another design, would change, at the most GPUs and the higher failure rate. A number that is computed from
+# another stands as a function of all.
+CHANGES = [
+    ("as above", {}),
+    ("a rank reads only its share of the models' files", {"loaded_share": 1 / MOST}),
+    ("... and committing takes no time", {"loaded_share": 1 / MOST, "commit_part_s": 0}),
+    ("digests checked by one rank alone",
+     {"rank_verify_bytes_per_s": lambda costs: costs["rank_verify_bytes_per_s"] / MOST}),
+    ("file system writes 5 GB/s", {"write_bytes_per_s": 5e9}),
+    ("file system writes 100 GB/s", {"write_bytes_per_s": 100e9}),
+    ("file system reads 10 GB/s", {"read_bytes_per_s": 10e9}),
+    ("file system reads 200 GB/s", {"read_bytes_per_s": 200e9}),
+    ("contexts and communicators take 60 s", {"start_s": 60}),
+    ("copy in memory at 1 GB/s a rank", {"rank_copy_bytes_per_s": 1e9}),
+]
+
+
+def changed(costs, change):
+    return {**costs, **{name: value(costs) if callable(value) else value for name, value in change.items()}}
+
+
+def markdown(columns, lines):
+    return ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns),
+            *("| " + " | ".join(cells) + " |" for cells in lines)]
+
+
+def parts_table(costs):
+    """Seconds of a recovery, in their order, and those until a checkpoint is durable."""
+    lines = []
+    for n in GPUS:
+        recipe = recipe_for(n, costs)
+        seconds = [costs["detect_s"], launch_s(n, costs), load_s(recipe, n, costs), verify_s(recipe, n, costs),
+                   read_s(recipe, n, costs), recovery_s(recipe, n, costs), stall_s(recipe, n, costs),
+                   write_s(recipe, n, costs) - commit_s(recipe, n, costs), commit_s(recipe, n, costs)]
+        lines.append([recipe.name, str(n), f"{recipe.gpu_bytes(n) / 1e9:.0f}"]
+                     + [f"{s:.2f}" if s < 1 else f"{s:.1f}" if s < 100 else f"{s:.0f}" for s in seconds])
+    return markdown(["policy, critic", "GPUs", "GB of a GPU", "noticed, s", "launched", "models loaded", "verified", "shards read",
+                     "recovery, s", "stall, s", "written, s", "committed, s"], lines)
+
+
+def outcome_table(costs):
+    lines = [[r["rates"], str(r["gpus"]), f"{r['iteration_s']:.1f}", f"{r['hours_between_failures']:.1f}",
+              f"{r['young_s'] / 60:.1f}", f"{r['daly_s'] / 60:.1f}", str(r["updates"]), f"{r['interval_s'] / 60:.1f}",
+              f"{100 * r['effective']:.2f}", f"{100 * r['simulated']:.2f}", f"{100 * r['by_default']:.2f}",
+              f"{100 * r['customary']:.1f}"] for r in rows(costs)]
+    return markdown(["failure rates", "GPUs", "iteration, s", "hours between failures", "Young, min", "Daly, min",
+                     "best: iterations", "minutes", "effective, %", "simulated, %", "by the default, %", "customary, %"], lines)
+
+
+def changes_table(costs):
+    lines = []
+    for name, change in CHANGES:
+        r = row("research cluster", MOST, changed(costs, change))
+        lines.append([name, f"{r['recovery_s']:.0f}", str(r["updates"]), f"{100 * r['effective']:.2f}",
+                      f"{100 * r['simulated']:.2f}"])
+    return markdown(["change", "recovery, s", "iterations", "effective, %", "simulated, %"], lines)
+
+
+def measured_table(costs):
+    """The parts that come from our own tables."""
+    return markdown(["measured part", "value"], [[f"`{name}`", f"{costs[name]:.4g}"] for name in measured.all_parts()])
+
+
+def tables(costs):
+    return [measured_table(costs), parts_table(costs), outcome_table(costs), changes_table(costs)]
+
+
+def with_tables(text, made):
+    """The document with each table replaced by the one of the same header. Errors  LookupError: it has none."""
+    lines = text.split("\n")
+    for table in made:
+        if table[0] not in lines:
+            raise LookupError(f"docs/scaling.md has no table with the header {table[0]}")
+        begin = end = lines.index(table[0])
+        while lines[end].startswith("|"):
+            end += 1
+        lines[begin:end] = table
+    return "\n".join(lines)
+
+
+def plot_iterations(axis, costs):
+    for recipe in RECIPES:
+        fit, mine = fit_iteration(recipe.iteration_s), [n for n in GPUS if recipe_for(n, costs) is recipe]
+        line = axis.plot(mine, [iteration_s(n, fit) for n in mine], label=f"{recipe.name}: fitted")[0]
+        axis.plot(recipe.iteration_s.keys(), recipe.iteration_s.values(), "o", color=line.get_color(),
+                  label=f"published ({recipe.source})")
+    axis.set(xscale="log", yscale="log", xlabel="GPUs", xticks=GPUS, ylabel="seconds per iteration of 1,024 rollouts",
+             title="A model, not a measurement", yticks=[20, 50, 100, 200, 400])
+
+
+def plot_overheads(axis, costs):
+    lost = lambda share: 100 * (1 - share)
+    table = list(rows(costs))
+    for name in FAILURE_RATES:
+        mine = [r for r in table if r["rates"] == name]
+        gpus = [r["gpus"] for r in mine]
+        line = axis.plot(gpus, [lost(r["effective"]) for r in mine], label=f"Troupe, {name}")[0]
+        axis.plot(gpus, [lost(r["simulated"]) for r in mine], "o", color=line.get_color(), label="simulated")
+        axis.plot(gpus, [lost(r["customary"]) for r in mine], "--", color=line.get_color(), label=f"customary, {name}")
+    axis.set(xscale="log", yscale="log", xlabel="GPUs", xticks=GPUS, ylabel="lost to failures and checkpoints, %",
+             title="At the best interval", yticks=[0.1, 0.2, 0.5, 1, 2, 5, 10])
+
+
+def plot_intervals(axis, costs):
+    """Only intervals within which a checkpoint gets written."""
+    n = MOST
+    recipe = recipe_for(n, costs)
+    stall, recovery, write = stall_s(recipe, n, costs), recovery_s(recipe, n, costs), write_s(recipe, n, costs)
+    for name, per_hour in FAILURE_RATES.items():
+        rate = per_hour * n / 3600
+        intervals = [write * 1.05**i for i in range(90)]
+        axis.plot([x / 60 for x in intervals],
+                  [100 * (1 - effective_written_later(rate, x, stall, recovery, write)) for x in intervals], label=name)
+    axis.set(xscale="log", yscale="log", xlabel="minutes between checkpoints", title="1,024 GPUs",
+             ylabel="lost to failures and checkpoints, %", yticks=[2, 5, 10, 20], xticks=[5, 10, 30, 100])
 
 
 def plot(costs, folder):
@@ -178,42 +369,38 @@ def plot(costs, folder):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FormatStrFormatter, NullLocator
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4))
-    table = list(rows(costs))
-    for name in FAILURE_RATES:
-        mine = [r for r in table if r["rates"] == name]
-        gpus = [r["gpus"] for r in mine]
-        line = left.plot(gpus, [100 * r["effective"] for r in mine], label=f"Troupe, model, {name}")[0]
-        left.plot(gpus, [100 * r["simulated"] for r in mine], "o", color=line.get_color(), label="simulated")
-        left.plot(gpus, [100 * r["customary"] for r in mine], "--", color=line.get_color(), label=f"customary, {name}")
-        rate = FAILURE_RATES[name] * 1024 / 3600
-        intervals = [30 * 1.1**i for i in range(70)]
-        right.plot([x / 60 for x in intervals],
-                   [100 * effective_written_later(rate, x, stall_s(1024, costs), recovery_s(1024, costs), write_s(1024, costs))
-                    for x in intervals], label=name)
-    left.set(xscale="log", xlabel="GPUs", ylabel="effective training time, %", xticks=GPUS, xticklabels=GPUS,
-             title="A model, not a measurement", ylim=(60, 100.5))
-    right.set(xscale="log", xlabel="minutes between checkpoints", title="1,024 GPUs", ylim=(60, 100.5))
-    for axis in (left, right):
-        axis.legend(fontsize=8)
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
+    for axis, draw in zip(axes, (plot_iterations, plot_overheads, plot_intervals)):
+        draw(axis, costs)
+        axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
+        for scale in (axis.xaxis, axis.yaxis):
+            scale.set_major_formatter(FormatStrFormatter("%g"))
+            scale.set_minor_locator(NullLocator())
     figure.tight_layout()
-    figure.savefig(f"{folder}/scaling.png", dpi=110)
+    figure.savefig(f"{folder}/scaling.png", dpi=90)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="the tables into docs/scaling.md")
     parser.add_argument("--plots", metavar="FOLDER")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    costs = dict(COSTS)
+    costs = costs_of_now()
     for setting in options.set:
         name, _, value = setting.partition("=")
         if name not in costs:
             parser.error(f"--set {name}: one of {', '.join(costs)}")
         costs[name] = float(value)
-    print_tables(costs)
+    made = tables(costs)
+    if options.write:
+        document = measured.DOCS / "scaling.md"
+        document.write_text(with_tables(document.read_text(), made))
+    else:
+        print("\n\n".join("\n".join(table) for table in made))
     if options.plots:
         plot(costs, options.plots)
 

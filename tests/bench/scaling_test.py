@@ -2,6 +2,7 @@
 import math
 import unittest
 
+import measured
 import scaling
 
 
@@ -38,13 +39,51 @@ class Scaling(unittest.TestCase):
         self.assertGreaterEqual(value(k), max(value(k + 1), value(k - 1) if (k - 1) * 50 >= 120 else 0))
 
     def test_fit_meets_the_published_times(self):
-        fit = scaling.fit_iteration(scaling.ITERATION_S)
-        self.assertGreater(min(fit), 0)
-        for n, seconds in scaling.ITERATION_S.items():
-            self.assertAlmostEqual(scaling.iteration_s(n, fit), seconds, delta=0.06 * seconds)
+        for recipe in scaling.RECIPES:
+            fit = scaling.fit_iteration(recipe.iteration_s)
+            self.assertGreater(min(fit), 0)
+            for n, seconds in recipe.iteration_s.items():
+                self.assertAlmostEqual(scaling.iteration_s(n, fit), seconds, delta=0.06 * seconds)
         exact = {n: 1000 / n + 3 for n in (8, 16, 64)}
         self.assertAlmostEqual(scaling.fit_iteration(exact)[0], 1000, delta=1e-6)
         self.assertAlmostEqual(scaling.fit_iteration(exact)[1], 3, delta=1e-9)
+
+    def test_each_size_runs_what_its_gpus_hold(self):
+        costs = scaling.costs_of_now()
+        small, large = scaling.RECIPES
+        self.assertFalse(scaling.fits(large, 64, costs))
+        self.assertTrue(scaling.fits(large, 128, costs))
+        for n in scaling.GPUS:
+            self.assertTrue(scaling.fits(scaling.recipe_for(n, costs), n, costs))
+        self.assertIs(scaling.recipe_for(8, costs), small)
+        with self.assertRaises(LookupError):
+            scaling.recipe_for(1, costs)
+
+    def test_recovery_is_the_sum_of_its_parts_by_hand(self):
+        recipe = scaling.Recipe("", "", {}, policy=8e9, critic=2e9, policy_segments=10, critic_segments=4, arrays_of_a_segment=9)
+        costs = {**scaling.ASSUMED, "detect_s": 10, "relaunch_s": 2, "rank_verify_bytes_per_s": 1e9, "rank_read_bytes_per_s": 0.5e9,
+                 "rank_load_bytes_per_s": 1e9, "rank_write_bytes_per_s": 0.5e9, "commit_part_s": 1e-4}
+        self.assertEqual(recipe.checkpoint_bytes(), 152e9)
+        self.assertEqual(recipe.files_bytes(), 80e9)
+        self.assertAlmostEqual(scaling.recovery_s(recipe, 16, costs), 10 + (2 + 1 + 10) + 80 + 152 / 16 + 152 / 8)
+        self.assertAlmostEqual(scaling.write_s(recipe, 16, costs), 152 / 8 + 52 * 24 * 1e-4)
+        # 1,024 ranks on 128 nodes ask the file system for 10.24 TB, or each for its own part.
+        self.assertAlmostEqual(scaling.load_s(recipe, 1024, costs), 80 * 128 / 40)
+        self.assertAlmostEqual(scaling.load_s(recipe, 1024, {**costs, "loaded_share": 1 / 1024}), 2)
+
+    def test_measured_parts_are_those_of_the_documents(self):
+        parts = measured.all_parts()
+        self.assertTrue(all(value > 0 for value in parts.values()))
+        row = measured.row_of("performance.md", model="4 layers, 512 wide", ranks="2")
+        self.assertEqual(parts["rank_write_bytes_per_s"], float(row["written, GB/s"]) * 1e9 / 2)
+        self.assertGreater(parts["detect_s"], measured.number(measured.row_of("job-file.md", key="`silence-deadline-s`")["default"]))
+        with self.assertRaises(LookupError):
+            measured.row_of("performance.md", model="a model that nobody measured")
+        self.assertEqual([measured.number(text) for text in ("3.1, 3.4", "`10`", "0.05 GB/s")], [3.1, 10, 0.05])
+
+    def test_the_document_has_these_tables(self):
+        text = (measured.DOCS / "scaling.md").read_text()
+        self.assertEqual(text, scaling.with_tables(text, scaling.tables(scaling.costs_of_now())), "scaling.py --write")
 
     def test_failure_rates_are_those_published(self):
         self.assertTrue(math.isclose(1 / (1024 * scaling.FAILURE_RATES["research cluster"]), 7.9))

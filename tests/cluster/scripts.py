@@ -161,6 +161,16 @@ def chain(bench, name):
     return f"{len(done.stdout.splitlines())} jobs", compare.differences(whole.folder, run.folder)
 
 
+def same_command_again(run, job):
+    """A job with the command of a run that is finished: it finds that run, and starts no phase of it anew."""
+    def count(kind):
+        return sum(event["event"] == kind for event in run.ledger())
+
+    phases = count("phase_started")
+    wait_until("the same task once more", lambda: job.over() and count("run_finished") > 1, 60, pause=0.2)
+    return [] if count("phase_started") == phases else ["the same command began a phase anew"]
+
+
 def sweep(bench, name):
     """An array of three seeds, the job's own among them."""
     whole = bench.uncut("one-node", ["--nodes=1"], [])
@@ -168,25 +178,32 @@ def sweep(bench, name):
     place = bench.folder / "submitted-from"  # the script makes its runs below the folder that it is submitted from
     place.mkdir()
     (place / "slurm").symlink_to(ROOT / "slurm")
-    log = bench.folder / f"{name}-%a.log"
-    ident = bench.cluster.slurm("sbatch", "--parsable", "--array=6-8", *RESOURCES, f"--output={log}", "slurm/sweep.sbatch",
-                                str(bench.options.job.resolve()), cwd=place)
-    runs = {seed: Run(place / "runs" / f"sweep-{ident}" / str(seed)) for seed in (6, 7, 8)}
+    runs = {seed: Run(place / "runs" / f"sweep-{bench.options.job.stem}" / str(seed)) for seed in (6, 7, 8)}
+
+    def submit(tasks):
+        log = bench.folder / f"{name}-%a.log"
+        ident = bench.cluster.slurm("sbatch", "--parsable", f"--array={tasks}", *RESOURCES, f"--output={log}",
+                                    "slurm/sweep.sbatch", str(bench.options.job.resolve()), cwd=place)
+        return lambda seed: Job.submitted(bench.cluster, f"{ident}_{seed}", log)
+
+    task = submit("6-8")
     for seed, run in runs.items():
-        bench.finish(Job.submitted(bench.cluster, f"{ident}_{seed}", log), run, 120)
+        bench.finish(task(seed), run, 120)
     problems = compare.differences(whole.folder, runs[7].folder)
     if not compare.differences(runs[6].folder, runs[8].folder):
         problems.append("two seeds gave the same run")
-    return f"{len(runs)} tasks", problems
+    problems += same_command_again(runs[7], submit("7")(7))
+    return f"{len(runs)} tasks, one twice", problems
 
 
 def submitted(bench, name):
-    """troupe submit writes a script of its own, and hands it to Slurm."""
+    """troupe submit writes a script of its own, and hands it to Slurm. The ranks meet at a place that the job names."""
     whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], ["--place.ranks", str(NODES)])
     run = bench.run(name)
     bench.cluster.renew()
     told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES),
-                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--run.dir", str(run.folder))
+                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--sbatch", "--comment=mine",
+                               "--run.dir", str(run.folder), "--recovery.control-host", "%h", "--recovery.control-port", "21000")
     job = Job.submitted(bench.cluster, told.split()[-1], bench.folder / f"{name}.log")
     bench.finish(job, run, 120)
     problems = compare.differences(whole.folder, run.folder)

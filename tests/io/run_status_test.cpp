@@ -84,6 +84,22 @@ TEST_F(RunStatus, ARunUnderWayHasItsRateAndTimeLeft) {
   EXPECT_EQ(s.hosts, "node1 node2");
 }
 
+TEST_F(RunStatus, APhaseThatGoesByEpochsHasTheTotalThatItsBeginningTold) {
+  std::ofstream(run.job()) << "[run]\nphases = sft ppo\n[model]\npolicy = /m\nreward = /r\n[data.a]\npath = /a.jsonl\n"
+                              "[sft]\nepochs = 2\n[ppo]\niterations = 100\n";
+  event(ledger_kind::phase_started, {{"total", int64_t{44}}}, "sft");
+  {
+    metrics_writer metrics(run.metrics());
+    for (int64_t i = 1; i <= 11; ++i) {
+      metrics.append({.phase = "sft", .update = i, .attempt = 1, .time = clock += 2});
+    }
+  }
+  EXPECT_EQ(status().total, 44);
+  EXPECT_DOUBLE_EQ(status().seconds_left.value_or(0), 66);
+  event(ledger_kind::phase_started, {{"total", int64_t{7}}}, "ppo");
+  EXPECT_EQ(status().total, 100) << "the job may have been given other iterations since";
+}
+
 TEST_F(RunStatus, OnlyTheLastRecordsMakeTheRate) {
   event(ledger_kind::phase_started, {}, "ppo");
   records(1, 50, 10);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -63,7 +64,8 @@ TEST_F(Submit, ADryRunPrintsTheScriptAndLeavesNothing) {
   for (const char* line :
        {"#SBATCH --nodes=3-4 ", "#SBATCH --cpus-per-task=16 ", "#SBATCH --time=2-12 ", "#SBATCH --partition=long\n",
         "#SBATCH --account=physics\n", "#SBATCH --no-kill ", "#SBATCH --requeue ", "#SBATCH --open-mode=append ",
-        "#SBATCH --signal=B:USR1@120 ", "troupe_run() {", "scontrol requeue", "--sft.updates 20", "--place.ranks 8"}) {
+        "#SBATCH --signal=B:USR1@120 ", "troupe_run() {", "scontrol requeue", "--sft.updates 20", "--place.ranks 8",
+        "--place.min-nodes 3", "#SBATCH --job-name=job\n"}) {
     EXPECT_TRUE(contains(result.output, line)) << line << "\n" << result.output;
   }
   EXPECT_TRUE(contains(result.output, "it'\\''s mine/job.ini'")) << "quoted for the shell";
@@ -75,7 +77,85 @@ TEST_F(Submit, OneNodeNeedsNeitherARangeNorNoKill) {
   const program_result result = submit({"--dry-run"});
   EXPECT_TRUE(contains(result.output, "#SBATCH --nodes=1\n")) << result.output;
   EXPECT_FALSE(contains(result.output, "--no-kill"));
+  EXPECT_FALSE(contains(result.output, "OMPI_MCA")) << "there is no network between ranks";
+  EXPECT_FALSE(contains(result.output, "1 ranks")) << result.output;
   EXPECT_TRUE(contains(result.output, "--place.ranks 1"));
+  EXPECT_TRUE(contains(result.output, "--place.min-nodes 1"));
+}
+
+TEST_F(Submit, OneNodeMayBeLostWhereTheJobDoesNotSay) {
+  const std::string script = submit({"--dry-run", "--nodes", "8"}).output;
+  EXPECT_TRUE(contains(script, "#SBATCH --nodes=7-8 ")) << script;
+  EXPECT_TRUE(contains(script, "--place.min-nodes 7")) << "the program must stop where the memory ends";
+  std::ofstream(root / "job.ini", std::ios::app) << "[place]\nmin-nodes = 1\n";
+  EXPECT_TRUE(contains(submit({"--dry-run", "--nodes", "8"}).output, "#SBATCH --nodes=1-8 "))
+      << "what the job says counts";
+}
+
+TEST_F(Submit, TheScriptSaysWhatLostNodesCostInMemory) {
+  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const auto script = [&](std::vector<std::string> more) {
+    more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt});
+    return submit(more).output;
+  };
+  const std::string text = script({});
+  const size_t at = text.find("by nodes left: ");
+  ASSERT_NE(at, std::string::npos) << text;
+  int nodes[3] = {}, gib[3] = {};
+  ASSERT_EQ(std::sscanf(text.c_str() + at, "by nodes left: %d: %dG, %d: %dG, %d: %dG.", &nodes[0], &gib[0], &nodes[1],
+                        &gib[1], &nodes[2], &gib[2]),
+            6)
+      << text.substr(at, 100);
+  EXPECT_EQ(nodes[0], 4);
+  EXPECT_EQ(nodes[1], 3) << "of four ranks one node has two";
+  EXPECT_EQ(nodes[2], 1) << "two nodes have two each, as three nodes may";
+  EXPECT_NEAR(gib[1], 2 * gib[0], 1);
+  EXPECT_NEAR(gib[2], 4 * gib[0], 3);
+  EXPECT_TRUE(contains(text, "#SBATCH --mem=" + std::to_string(gib[1]) + "G ")) << text;
+  EXPECT_TRUE(contains(text, "place.min-nodes = 3 says how few may be left")) << text;
+  EXPECT_FALSE(contains(script({"--place.shrink", "true"}), "by nodes left")) << "then no rank moves to another node";
+  EXPECT_FALSE(contains(script({"--mem", "7"}), "by nodes left"));
+}
+
+TEST_F(Submit, FurtherOptionsOfSbatchSetUpAndLeadGoIntoTheScript) {
+  std::ofstream(folder / "site.sh") << "module load openmpi hdf5\nexport SITE='a b'";
+  const program_result result = submit({"--dry-run", "--sbatch", "--qos=high", "--sbatch=--constraint=[a|b]", "--setup",
+                                        folder / "site.sh", "--signal-lead", "300"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const char* line : {"#SBATCH --qos=high\n", "#SBATCH --constraint=[a|b]\n", "#SBATCH --signal=B:USR1@300 ",
+                           "# 5 minutes before", "\nmodule load openmpi hdf5\nexport SITE='a b'\n"}) {
+    EXPECT_TRUE(contains(result.output, line)) << line << "\n" << result.output;
+  }
+  EXPECT_LT(result.output.find("#SBATCH --qos"), result.output.find("module load"))
+      << "after a command sbatch reads no more";
+  EXPECT_TRUE(contains(submit({"--dry-run", "--sbatch", "--mem=4G"}).output, "the script has its own --mem"));
+  EXPECT_TRUE(contains(submit({"--dry-run", "--sbatch", "qos"}).output, "an option of sbatch, as one word"));
+  EXPECT_TRUE(contains(submit({"--dry-run", "--setup", folder / "none.sh"}).output, "none.sh"));
+  const program_result unknown = submit({"--dry-run", "--gpus", "4"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_TRUE(contains(unknown.output, "no option --gpus")) << unknown.output;
+  EXPECT_TRUE(contains(unknown.output, "--sbatch --gpus=")) << unknown.output;
+}
+
+/// The script, run by a shell with `echo` in troupe's place.
+TEST_F(Submit, TheScriptRunsTheCommandAsItWasGiven) {
+  fake_sbatch("exit 0", "echo 4711");
+  std::ofstream(folder / "site.sh") << "echo site\n";
+  ASSERT_EQ(submit({"--setup", folder / "site.sh", "--sft.updates", "20"}).status, 0);
+  std::string script = contents(run + "/submit.sbatch");
+  const size_t program = script.find("\nTROUPE=");
+  ASSERT_NE(program, std::string::npos) << script;
+  script.replace(program, script.find('\n', program + 1) - program, "\nTROUPE=echo");
+  std::ofstream(folder / "run.sh") << script;
+  std::system(("bash '" + (folder / "run.sh").string() + "' > '" + (folder / "told").string() + "' 2>&1").c_str());
+  EXPECT_EQ(contents(folder / "told"), "site\nrun " + (root / "job.ini").string() + " --run.dir " + run +
+                                           " --sft.updates 20 --place.ranks 1 --place.min-nodes 1\n");
+}
+
+TEST_F(Submit, TheCommandStandsAboveTheFunctions) {
+  const std::string script = submit({"--dry-run"}).output;
+  EXPECT_LT(script.find("command=("), script.find("troupe_run() {")) << script;
+  EXPECT_FALSE(contains(script, "Sourced by")) << script;
 }
 
 TEST_F(Submit, MemoryCountsTheRanksThatLostNodesLeaveBehind) {

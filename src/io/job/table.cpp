@@ -52,11 +52,19 @@ void add_other_rows(std::vector<option>& table) {
                more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
                "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
+  r.add_silent(
+      "control-host", &recovery_section::control_host,
+      "Name or address by which ranks on other nodes reach the supervisor, which then listens there alone; %h is "
+      "the batch host's own name: %h-ib0. Empty: that name, and every network.");
+  r.add_silent("control-port", &recovery_section::control_port,
+               "TCP port that the supervisor listens on; 0: one that the system chooses.", between(0, 65535));
 
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
   p.add_silent("min-nodes", &place_section::min_nodes,
-               "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue.", between(1, 1e5));
+               "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
+               "is enough, and `troupe submit` asks for one fewer than its --nodes.",
+               between(0, 1e5));
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
   p.add_silent(
