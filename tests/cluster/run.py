@@ -252,8 +252,8 @@ def recovery_times(rows):
     for name, aim in AIMS.items():
         times = [row.updated for row in rows if row.fault == name and row.updated is not None]
         if times:
-            yield (f"{name}: first new update after {statistics.median(times):.1f} s, at most {max(times):.1f} s, in {len(times)} "
-                   f"times; the aim is {aim} s")
+            yield (f"{name}, {len(times)} x: first new update after {statistics.median(times):.1f} s in the median, "
+                   f"{max(times):.1f} s at most; the aim is {aim} s")
 
 
 HEADER = f"{'fault':<30} {'run':<8} {'after':<10} {'detect s':>8} {'back s':>8} {'update s':>8} {'redone':>6}  verdict"
