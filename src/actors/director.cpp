@@ -170,7 +170,7 @@ task<> director_state::restore_from(const std::string& phase, checkpoint_search 
   co_await cut_records(name, counter);
   if (located.found) {
     spdlog::info("{}: going on after {}", name, state_.counter);
-    note("note", name, state_.counter,
+    note("phase_resumed", name, state_.counter,
          fmt::format("restored {}: verified in {:.3f} s, read in {:.3f} s", located.path, search.seconds, read_s));
   } else {
     note("phase_started", name, total_of(name));

@@ -17,6 +17,8 @@ task<> director_state::pairs() {
   co_await cut_records("pairs", done);
   if (state_.counter == 0) {
     note("phase_started", "pairs", total);
+  } else {
+    note("phase_resumed", "pairs", state_.counter, "the pairs made so far are kept");
   }
   const auto replays = everyone<replay_actor>(&cast::replay);
   while (state_.counter < total && !stopping_) {

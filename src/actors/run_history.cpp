@@ -6,9 +6,9 @@ namespace troupe::actors {
 
 /// What the director may say. All else is the supervisor's own.
 static io::ledger_kind directors_kind(const std::string& name) {
-  for (const auto known :
-       {io::ledger_kind::checkpoint, io::ledger_kind::checkpoint_damaged, io::ledger_kind::checkpoint_failed,
-        io::ledger_kind::phase_started, io::ledger_kind::phase_finished, io::ledger_kind::stopped}) {
+  for (const auto known : {io::ledger_kind::checkpoint, io::ledger_kind::checkpoint_damaged,
+                           io::ledger_kind::checkpoint_failed, io::ledger_kind::phase_started,
+                           io::ledger_kind::phase_resumed, io::ledger_kind::phase_finished, io::ledger_kind::stopped}) {
     if (name == io::to_string(known)) {
       return known;
     }

@@ -192,10 +192,6 @@ void supervisor_state::begin_direction() {
                                                        .stages = stages_of(attempt_->ranks()),
                                                        .metrics = settings_->metrics,
                                                        .supervisor = caf::actor_cast<caf::actor>(self_)});
-  if (failed_ != clock::time_point{}) {
-    history_->append(io::ledger_kind::recovered, {{"seconds", seconds(clock::now() - failed_)}});
-    failed_ = {};
-  }
   if (stop_signal_ != 0) {
     self_->send(director_, stop_atom_v);
   }
@@ -214,6 +210,16 @@ void supervisor_state::note_event(const std::string& kind, const std::string& ph
     restarts_->note_progress();
     crashes_.note_progress();
     node_failed_ = false;
+  } else if (noted == io::ledger_kind::phase_started || noted == io::ledger_kind::phase_resumed) {
+    note_recovery();
+  }
+}
+
+/// Ranks have joined each other and loaded what a phase goes on from: the work begins.
+void supervisor_state::note_recovery() {
+  if (failed_ != clock::time_point{} && !attempt_->condemned()) {
+    history_->append(io::ledger_kind::recovered, {{"seconds", seconds(clock::now() - failed_)}});
+    failed_ = {};
   }
 }
 

@@ -101,6 +101,7 @@ private:
   void note_result(const attempt_result& result);
   bool may_pass(const attempt_result& failed);
   void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+  void note_recovery();
   void note_lost_connection(const caf::down_msg& down);
   void request_stop(int32_t signal);
 

@@ -14,10 +14,23 @@ namespace {
 using json = nlohmann::ordered_json;
 
 /// In the order of ledger_kind.
-constexpr std::array kind_names = {"run_started",       "attempt_started", "worker_failed",  "worker_hung",
-                                   "host_suspected",    "recovered",       "checkpoint",     "checkpoint_damaged",
-                                   "checkpoint_failed", "phase_started",   "phase_finished", "attempt_finished",
-                                   "stopped",           "run_finished",    "run_failed",     "note"};
+constexpr std::array kind_names = {"run_started",
+                                   "attempt_started",
+                                   "worker_failed",
+                                   "worker_hung",
+                                   "host_suspected",
+                                   "recovered",
+                                   "checkpoint",
+                                   "checkpoint_damaged",
+                                   "checkpoint_failed",
+                                   "phase_started",
+                                   "phase_resumed",
+                                   "phase_finished",
+                                   "attempt_finished",
+                                   "stopped",
+                                   "run_finished",
+                                   "run_failed",
+                                   "note"};
 
 ledger_kind kind_of(const std::string& name, const std::string& where) {
   const auto found = std::find(kind_names.begin(), kind_names.end(), name);

@@ -20,11 +20,12 @@ enum class ledger_kind {
   worker_failed,       ///< rank, host, actor, operation, exit, reason
   worker_hung,         ///< rank, host, actor, operation, seconds, reason
   host_suspected,      ///< host, reason (ends with for how long it is left out); crashes: in a row
-  recovered,           ///< ranks work again: seconds since the failure
+  recovered,           ///< a phase has begun or resumed after a failure: seconds since
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over
   checkpoint_failed,   ///< folder, reason: could not be written
   phase_started,       ///< total: updates or iterations that the phase will have
+  phase_resumed,       ///< all ranks have loaded what it goes on from; text
   phase_finished,
   attempt_finished,  ///< clean end of the ranks
   stopped,           ///< on request; signal

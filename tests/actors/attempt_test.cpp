@@ -143,15 +143,28 @@ TEST_F(Attempt, ARankThatStandsStillIsNamedAndItsHostNotSuspected) {
 }
 
 TEST_F(Attempt, AnEndBeforeTheWorkIsDoneSaysHow) {
-  attempt one = begin({"true"});
+  attempt one = begin({"sh", "-c", "echo srun: error: node2: Killed >&2"});
   report(one, 2, one.started());
-  EXPECT_EQ(one.untimely_end(0).reason, "it ended before its work was done");
+  end_.wait();
+  EXPECT_EQ(one.untimely_end(0).reason, "it ended before its work was done: srun: error: node2: Killed");
   const trouble killed = one.untimely_end(SIGKILL);
   EXPECT_EQ(killed.kind, io::ledger_kind::worker_failed);
   EXPECT_EQ(killed.rank, -1) << "which of the three is unknown";
-  EXPECT_EQ(killed.reason, "killed by signal 9 (Killed)");
+  EXPECT_EQ(killed.reason, "killed by signal 9 (Killed): srun: error: node2: Killed");
   EXPECT_EQ(killed.fields, (io::ledger_fields{{"exit", std::string("killed by signal 9 (Killed)")}}));
   EXPECT_EQ(killed.suspects, host_set({"node1"})) << "whose ranks did not report";
+}
+
+TEST_F(Attempt, SlurmHasRefusedItUntilAllRanksAreThere) {
+  attempt one = begin({"sh", "-c", "exit 120"});
+  const int status = end_.get();
+  EXPECT_TRUE(one.refused(status));
+  EXPECT_FALSE(one.refused(1 << 8)) << "a rank's own";
+  report(one, 0, one.started());
+  EXPECT_TRUE(one.refused(status));
+  report(one, 1, one.started());
+  report(one, 2, one.started());
+  EXPECT_FALSE(one.refused(status));
 }
 
 TEST_F(Attempt, OnceCondemnedItsLauncherIsEndedGently) {

@@ -38,8 +38,9 @@ TEST_F(RunHistory, WhatTheDirectorTellsKeepsItsKindPhaseAndCounter) {
   history.begin_attempt(1);
   EXPECT_EQ(history.note("checkpoint", "sft", 20, "checkpoints/sft/update-000020"), ledger_kind::checkpoint);
   EXPECT_EQ(history.note("phase_started", "ppo", 50, ""), ledger_kind::phase_started);
+  EXPECT_EQ(history.note("phase_resumed", "ppo", 4, "restored"), ledger_kind::phase_resumed);
   const auto events = written();
-  ASSERT_EQ(events.size(), 2U);
+  ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(events[0].kind, ledger_kind::checkpoint);
   EXPECT_EQ(events[0].phase, "sft");
   EXPECT_EQ(events[0].counter, 20);

@@ -236,6 +236,27 @@ TEST_F(Supervisor, AHostThatSlurmNamesWhenItStartsNothingIsLeftOut) {
   EXPECT_EQ(result().outcome, outcome::stopped);
 }
 
+TEST_F(Supervisor, ARunHasRecoveredOnceThePhaseGoesOn) {
+  job_.place.ranks = 3;
+  let_srun_be("exec sleep 60");
+  begin(three_hosts());
+  const auto tell = [this](const char* kind) {
+    caf::scoped_actor self(system_);
+    self->send(on_duty_, note_atom_v, kind, "sft", uint64_t{3}, "restored checkpoints/sft/update-000003");
+    while (events(io::ledger_kind::phase_started).empty() && events(io::ledger_kind::phase_resumed).empty()) {
+      std::this_thread::sleep_for(5ms);
+    }
+  };
+  caf::anon_send_exit(report_all(1)[1], caf::exit_reason::kill);
+  report_all(2);
+  EXPECT_TRUE(events(io::ledger_kind::recovered).empty()) << "ranks have reported, and done nothing yet";
+  tell("phase_resumed");
+  stop();
+  caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
+  EXPECT_EQ(result().outcome, outcome::stopped);
+  EXPECT_EQ(events(io::ledger_kind::recovered).size(), 1U);
+}
+
 TEST_F(Supervisor, WithoutHostsEnoughItStays) {
   job_.place.ranks = 3;
   job_.place.min_nodes = 3;
