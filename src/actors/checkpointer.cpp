@@ -148,8 +148,8 @@ snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   return {.seconds = watch.seconds()};
 }
 
-io::commit_check checkpointer_state::still_allowed() const {
-  return [this] { settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt)); };
+io::attempt_fence checkpointer_state::fence() const {
+  return settings_->run.fence(static_cast<int64_t>(settings_->attempt));
 }
 
 void checkpointer_state::write_snapshot() {
@@ -160,7 +160,7 @@ void checkpointer_state::write_snapshot() {
   for (const checkpointed_part& one : parts_) {
     add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data());
   }
-  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), still_allowed());
+  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
   last_ = {
       .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
 }
@@ -212,13 +212,13 @@ durable_report checkpointer_state::commit(const commit_command& command) {
     report.bytes += file.bytes;
     report.seconds = std::max(report.seconds, file.seconds);
   }
-  io::commit_checkpoint(folder, std::move(manifest), still_allowed());
+  io::commit_checkpoint(folder, std::move(manifest), fence());
   std::optional<std::filesystem::path> best;
   if (command.best.counter >= 0) {
     best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
   }
   try {
-    io::prune_checkpoints(root, settings_->phase, settings_->keep, best);
+    io::prune_checkpoints(root, settings_->phase, settings_->keep, fence(), best);
   } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
     spdlog::warn("{}", failure.what());
   }
@@ -278,7 +278,7 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
   const operation_scope scope(settings_->on->pulse, "restore");
   if (rank() == 0) {
     const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
-    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last);
+    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last, fence());
   }
   phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
   if (!from.found) {
@@ -311,10 +311,10 @@ void checkpointer_state::save(const saved_model& one) const {
     }
     return;
   }
-  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+  const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(one.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*one.of, view.data, target, one.pad_token, enter);
+  save_model(*one.of, view.data, target, one.pad_token, enter, &behind);
   settings_->on->pulse.touch();
 }
 

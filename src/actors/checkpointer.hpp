@@ -99,7 +99,7 @@ private:
   void copy_parts();
   void fill(const io::checkpoint_reader& reader);
   void write_snapshot();
-  io::commit_check still_allowed() const;
+  io::attempt_fence fence() const;
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 

@@ -48,6 +48,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
   hosts_.emplace(settings_->given, output_of);
   guards_.emplace([this](const std::vector<std::string>& hosts) { return start_guards(hosts, settings_->guard()); });
   history_.emplace(settings_->run);
+  last_attempt_ = settings_->run.attempt();
   return {
       [this](run_atom) {
         history_->append(io::ledger_kind::run_started, {{"pid", int64_t{::getpid()}}});
@@ -89,7 +90,8 @@ void supervisor_state::start_attempt() {
       attempt_->release();
     }
     settings_->run.clean_up();
-    history_->begin_attempt(static_cast<uint64_t>(settings_->run.begin_attempt()));
+    last_attempt_ = settings_->run.begin_attempt(last_attempt_);
+    history_->begin_attempt(static_cast<uint64_t>(last_attempt_));
     hosts_->look(restarts_->failed_launches() > 0);
     const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
     launch_plan plan = choose(settings_->given, placement_of(settings_->job), hosts_->excluded(clock::now()), cores);
@@ -201,7 +203,7 @@ bool supervisor_state::may_pass(const attempt_result& failed) {
 }
 
 void supervisor_state::note_result(const attempt_result& result) {
-  if (!attempt_ || attempt_->condemned()) {
+  if (!attempt_ || result.attempt != attempt_->number() || attempt_->condemned()) {
     return;  // condemned meanwhile: what the plan says of a dead worker is only an echo
   }
   if (result.outcome == outcome::failed && may_pass(result)) {
@@ -348,6 +350,17 @@ static io::ledger_kind ledger_kind_of(outcome how) {
   return io::ledger_kind::run_failed;
 }
 
+/// Nobody begins another attempt soon, which would do it.
+void supervisor_state::shut_out_late_processes() const {
+  try {
+    if (last_attempt_ == settings_->run.attempt()) {
+      settings_->run.end_attempt();
+    }
+  } catch (const std::exception& failure) {
+    spdlog::warn("{}", failure.what());
+  }
+}
+
 void supervisor_state::finish(run_result result) {
   if (over_) {
     return;
@@ -367,6 +380,7 @@ void supervisor_state::finish(run_result result) {
   } catch (const std::exception& failure) {  // a full disk must not hide how the run ended
     spdlog::error("{}", failure.what());
   }
+  shut_out_late_processes();
   settings_->on_end(std::move(result));
   if (attempt_) {
     attempt_->release();

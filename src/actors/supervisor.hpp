@@ -87,6 +87,7 @@ private:
   void begin_direction();
   void follow_failure();
   void finish(run_result result);
+  void shut_out_late_processes() const;
 
   // What comes.
   caf::result<note_atom> welcome(const hello& words);
@@ -112,6 +113,7 @@ private:
   std::optional<host_watch> hosts_;
   std::optional<guard_keeper> guards_;
 
+  int64_t last_attempt_ = 0;        ///< of the run, as far as this supervisor knows: nobody else may begin one
   std::optional<attempt> attempt_;  ///< the last one that was launched
   director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
   clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none
