@@ -47,6 +47,9 @@ engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 std::chrono::milliseconds deadline_of(const io::recovery_section& recovery);
 
+/// For how long a rank waits for its peers in an operation of the communicator.
+std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
+
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
 std::vector<int32_t> end_tokens_of(const model& m);
 

@@ -24,7 +24,8 @@ std::string weights_digest(context& ctx, model& m) {
 /// What one rank alone says, on every rank. Collective.
 std::string told_to_all(engine::communicator& group, const std::string& mine) {
   std::string all;
-  for (const std::vector<std::byte>& one : engine::gather_bytes(group, std::as_bytes(std::span(mine)))) {
+  for (const std::vector<std::byte>& one :
+       engine::gather_bytes(group, std::as_bytes(std::span(mine)), {.label = "digests"})) {
     for (const std::byte b : one) {
       all.push_back(static_cast<char>(b));
     }
