@@ -19,7 +19,7 @@ struct submit_request {
   int64_t memory_gib = 0;  ///< of a node
   std::string time;        ///< as Slurm writes it
   std::string partition, account;
-  double gflops = 0;  ///< that a rank sustains
+  double gflops = 0;  ///< that a rank sustains; 0: it is to be found out
 };
 
 struct batch_job {
@@ -46,7 +46,8 @@ int64_t open_files_for(int64_t ranks, int64_t nodes);
 /// Resources from the plan of the job, whose place.ranks is ranks_for. Memory: what the plan says of a rank that holds the
 /// most, times the ranks of a node when as few nodes are left as place.min-nodes allows, and a tenth; with place.shrink of
 /// as few ranks as the job goes on with (each holds a larger shard then), at full strength of a node. Time: as asked for;
-/// else the plan's operations at `gflops`, a quarter more and ten minutes; else four hours.
+/// else the plan's operations at the best pace that is known (pace.hpp), a quarter more and ten minutes; four hours where the
+/// data of a phase that goes by epochs are not here.
 /// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
 batch_job plan_batch_job(const io::job& job, const submit_request& request);
 

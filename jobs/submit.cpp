@@ -26,14 +26,16 @@ namespace {
 
 constexpr const char* usage =
     "troupe submit JOB.ini [options] [--section.key value ...]\n\n"
-    "Checks the job, writes <run.dir>/submit.sbatch with memory (and, with --gflops, time) from its plan, lets\n"
-    "sbatch check it, submits it and prints the job's number.\n\n"
+    "Checks the job, writes <run.dir>/submit.sbatch with memory and time from its plan, lets sbatch check it,\n"
+    " submits it and prints the job's number.\n\n"
     "  --nodes N            nodes, spares included (1); at least place.min-nodes\n"
     "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a node\n"
     "  --cpus-per-rank N    threads of a rank (run.threads, or 8)\n"
     "  --mem N              GiB of a node (from the plan)\n"
-    "  --time T             as sbatch takes it: 4:00:00, 2-12\n"
-    "  --gflops N           what a rank sustains: the time is then computed\n"
+    "  --time T             as sbatch takes it: 4:00:00, 2-12 (from the plan)\n"
+    "  --gflops N           what a rank sustains, for the time; without it, as an earlier part of the run has shown, "
+    "or\n"
+    "                       by a short measurement of this machine's matrix product\n"
     "  --partition P, --account A\n"
     "  --dry-run            prints the script; writes and submits nothing\n";
 
