@@ -274,22 +274,43 @@ damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
   return damage ? damage_report{.file = damage->index, .problem = damage->problem} : damage_report{};
 }
 
+/// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only now.
+void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& manifest) const {
+  for (const auto& [name, now] : settings_->digests) {
+    const auto then = manifest.digests.find(name);
+    if (name == "job" || then == manifest.digests.end() || then->second == now) {
+      continue;
+    }
+    const bool data = name.ends_with("data");
+    throw error(
+        errc::bad_argument,
+        "{}: {} {} changed since {} {} of phase {} (digest {} then, {} now): the run would go on from what it has "
+        "learned of the former. Put the former {} back, or take another run.dir",
+        settings_->run.root().string(), name, data ? "have" : "has", manifest.unit, manifest.counter, manifest.phase,
+        then->second, now, data ? "files of [data.*] and tokenizer" : "model folder");
+  }
+}
+
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
   const operation_scope scope(settings_->on->pulse, "restore");
+  std::optional<io::checkpoint_reader> reader;
+  if (from.found) {
+    reader.emplace(settings_->run.root() / from.path, true);
+    require_same_inputs(reader->manifest());  // before anything is removed
+  }
   if (rank() == 0) {
     const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
     io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last, fence());
   }
   phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
-  if (!from.found) {
+  if (!reader) {
     return state;
   }
-  const io::checkpoint_reader reader(settings_->run.root() / from.path, true);
-  fill(reader);
-  state.counter = static_cast<uint64_t>(reader.manifest().counter);
-  for (const std::string& name : reader.scalar_names()) {
+  fill(*reader);
+  state.counter = static_cast<uint64_t>(reader->manifest().counter);
+  for (const std::string& name : reader->scalar_names()) {
     if (name.starts_with(state_prefix)) {
-      state.values[name.substr(std::string_view(state_prefix).size())] = reader.real(name);
+      state.values[name.substr(std::string_view(state_prefix).size())] = reader->real(name);
     }
   }
   return state;
