@@ -1,5 +1,5 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages cluster-packages demo test test-asan test-tsan test-cluster test-slurm bench fuzz format check-format lint smollm2 clean
+.PHONY: all packages cluster-packages demo test test-asan test-hostile test-tsan test-cluster test-slurm bench fuzz format check-format lint smollm2 clean
 
 PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
 CLUSTER_PACKAGES := $(shell sed -e '1,/^\# \[cluster\]/d' -e 's/\#.*//' packages.txt)
@@ -28,11 +28,17 @@ test: packages
 	cmake --build build/release
 	ctest --test-dir build/release --output-on-failure -j 2
 
-# The code that parses bytes and the kernels, under address and undefined-behaviour sanitizers.
+# The code that parses bytes, the kernels and the control port, under address and undefined-behaviour sanitizers.
 test-asan: packages
 	cmake --preset asan
 	cmake --build build/asan --target asan_tests
-	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(io|kernels)_'
+	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(io|kernels)_|^actors_hostile_peers_test$$'
+
+# 100,000 hostile connections against the control port, alone and of a run that is going on: some minutes.
+test-hostile: packages
+	cmake --preset release
+	cmake --build build/release --target actors_hostile_peers_test actors_hostile_run_test
+	TROUPE_HOSTILE_CONNECTIONS=100000 ctest --test-dir build/release --output-on-failure -R '^actors_hostile_(peers|run)_test$$'
 
 # The thread pool under the thread sanitizer.
 test-tsan: packages

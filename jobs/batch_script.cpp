@@ -1,5 +1,7 @@
 #include "jobs/batch_script.hpp"
 
+#include "jobs/epochs.hpp"
+#include "jobs/pace.hpp"
 #include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
@@ -88,38 +90,28 @@ void set_memory(batch_job& batch, const io::job& job, int64_t planned_peak, cons
   }
 }
 
-/// Of all phases; 0 where one of them goes by epochs, whose number of updates only the data tell.
-double planned_flops(const std::vector<phase_plan>& plans) {
-  double total = 0;
-  for (const phase_plan& plan : plans) {
-    if (plan.count == 0) {
-      return 0;
-    }
-    total += plan.flops_each * static_cast<double>(plan.count);
-  }
-  return total;
-}
-
 std::string slurm_time(double seconds) {
   const auto minutes = static_cast<int64_t>(std::ceil(seconds / 60));
   return fmt::format("{:02}:{:02}:00", minutes / 60, minutes % 60);
 }
 
-void set_time(batch_job& batch, const std::vector<phase_plan>& plans, const submit_request& request) {
-  const double flops = planned_flops(plans);
+void set_time(batch_job& batch, const io::job& job, std::vector<phase_plan> plans, const submit_request& request) {
   if (!request.time.empty()) {
     batch.time = request.time;
     batch.time_reason = "as asked for";
-  } else if (request.gflops > 0 && flops > 0) {
-    const double seconds = flops / (request.gflops * 1e9 * static_cast<double>(batch.ranks));
-    batch.time = slurm_time(1.25 * seconds + 600);
-    batch.time_reason = fmt::format("{:.3g} FLOP by `troupe plan` at {:.4g} GFLOP/s a rank, a quarter more and 10 min",
-                                    flops, request.gflops);
-  } else {
-    batch.time = default_time;
-    batch.time_reason =
-        request.gflops > 0 ? "a guess: a phase goes by epochs" : "a guess: --time or --gflops is better";
+    return;
   }
+  count_epochs(job, plans);
+  const pace at = find_pace(job, request.gflops, batch.cpus_per_rank);
+  const std::optional<double> seconds = seconds_in_all(plans, at, batch.ranks);
+  if (!seconds) {
+    batch.time = default_time;
+    batch.time_reason = "a guess: a phase goes by epochs of data that are not here yet; --time is better";
+    return;
+  }
+  batch.time = slurm_time(1.25 * *seconds + 600);
+  batch.time_reason =
+      fmt::format("{:.3g} h by `troupe plan` ({}), a quarter more and 10 min", *seconds / 3600, at.source);
 }
 
 std::string counted(int64_t count, const std::string& what) {
@@ -233,7 +225,7 @@ batch_job plan_batch_job(const io::job& job, const submit_request& request) {
   batch.nodes_least = least_nodes_for(job, request);
   set_ranks(batch, job, request);
   set_memory(batch, job, peak_of(plans), request);
-  set_time(batch, plans, request);
+  set_time(batch, job, plans, request);
   return batch;
 }
 

@@ -19,7 +19,7 @@ struct submit_request {
   int64_t memory_gib = 0;  ///< of a node
   std::string time;        ///< as Slurm writes it
   std::string partition, account;
-  double gflops = 0;                ///< that a rank sustains
+  double gflops = 0;                ///< that a rank sustains; 0: it is to be found out
   int64_t signal_lead_s = 120;      ///< before the time is over, USR1
   std::vector<std::string> sbatch;  ///< further options, "--qos=high"
   std::string setup;                ///< lines of shell, before anything of ours: `module load` and the like
@@ -71,7 +71,9 @@ int64_t least_nodes_for(const io::job& job, const submit_request& request);
 /// Resources from the plan of the job, whose place.ranks is ranks_for and place.min-nodes least_nodes_for. Memory: what the
 /// plan says of a rank that holds the most, times the ranks of a node when as few nodes are left as place.min-nodes allows, and a
 /// tenth; with place.shrink of as few ranks as the job goes on with (each holds a larger shard then), at full strength of a node.
-/// Time: as asked for; else the plan's operations at `gflops`, a quarter more and ten minutes; else four hours.
+/// Time: as asked for;
+/// else the plan's operations at the best pace that is known (pace.hpp), a quarter more and ten minutes; four hours where the
+/// data of a phase that goes by epochs are not here.
 /// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
 batch_job plan_batch_job(const io::job& job, const submit_request& request);
 

@@ -2,7 +2,9 @@
 #include "io/mapped_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/epochs.hpp"
 #include "jobs/job_plan.hpp"
+#include "jobs/pace.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -12,7 +14,9 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace troupe {
@@ -21,9 +25,13 @@ namespace {
 
 constexpr const char* usage =
     "troupe plan JOB.ini [--gflops N] [--json] [--section.key value ...]\n\n"
-    "For each phase of a job: parameters, memory by item, the size of a checkpoint, and floating-point operations; "
-    "with\n"
-    "--gflops, what the machine sustains, also the time. Needs the models' config.json only, no weights and no data.\n"
+    "For each phase of a job: parameters, memory by item, the size of a checkpoint, and floating-point operations, "
+    "and\n"
+    "the time. That is reckoned at what the machine sustains: N GFLOP/s a rank (--gflops), else what the run in "
+    "run.dir\n"
+    "has shown so far, else a share of this machine's matrix product, which is measured for a quarter of a second. "
+    "Needs\n"
+    "the models' config.json only, no weights; data where a phase goes by epochs.\n"
     "--json prints one JSON object. A job that needs more memory than this machine has gets a warning on stderr.\n";
 
 std::string bytes_text(int64_t bytes) {
@@ -52,7 +60,7 @@ std::string time_text(double seconds) {
                           : fmt::format("{:.1f} h", seconds / 3600);
 }
 
-void print(const phase_plan& plan, double gflops) {
+void print(const phase_plan& plan, const pace& at, int64_t ranks) {
   fmt::print("{}\n", plan.phase);
   for (const planned_model& model : plan.models) {
     fmt::print("  {}: {} parameters\n", model.name, model.parameters);
@@ -76,17 +84,15 @@ void print(const phase_plan& plan, double gflops) {
   if (plan.count > 0) {
     fmt::print(", {:.4g} in {} {}s", plan.flops_each * static_cast<double>(plan.count), plan.count, plan.unit);
   }
-  if (gflops > 0) {
-    const double each = plan.flops_each / (gflops * 1e9);
-    fmt::print("; {} each", time_text(each));
-    if (plan.count > 0) {
-      fmt::print(", {} in all", time_text(each * static_cast<double>(plan.count)));
-    }
+  const double each = seconds_each(plan, at, ranks);
+  fmt::print("\n  {:<26}{:>12} each", "time", time_text(each));
+  if (plan.count > 0) {
+    fmt::print(", {} in all", time_text(each * static_cast<double>(plan.count)));
   }
   fmt::print("\n\n");
 }
 
-nlohmann::ordered_json to_json(const phase_plan& plan, double gflops) {
+nlohmann::ordered_json to_json(const phase_plan& plan, const pace& at, int64_t ranks) {
   nlohmann::ordered_json out = {{"phase", plan.phase}, {"unit", plan.unit}};
   for (const planned_model& model : plan.models) {
     out["parameters"][model.name] = model.parameters;
@@ -102,9 +108,7 @@ nlohmann::ordered_json to_json(const phase_plan& plan, double gflops) {
   out["experience_bytes"] = plan.experience_bytes;
   out["flops_each"] = plan.flops_each;
   out["count"] = plan.count;
-  if (gflops > 0) {
-    out["seconds_each"] = plan.flops_each / (gflops * 1e9);
-  }
+  out["seconds_each"] = seconds_each(plan, at, ranks);
   return out;
 }
 
@@ -141,6 +145,12 @@ io::job read_job(const std::vector<std::string>& arguments) {
                        std::span(arguments).subspan(1));
 }
 
+/// Of a rank, as `troupe run` would give it: run.threads, or its share of this machine.
+int64_t threads_of(const io::job& job) {
+  const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
+  return job.run.threads > 0 ? job.run.threads : std::max<int64_t>(1, cores / job.place.ranks);
+}
+
 }  // namespace
 
 int plan_command(int argc, char** argv) {
@@ -151,7 +161,10 @@ int plan_command(int argc, char** argv) {
     return arguments.empty() ? exit_usage : exit_ok;
   }
   const io::job job = from_user([&] { return read_job(arguments); });
-  const std::vector<phase_plan> plans = plan_job(job);
+  std::vector<phase_plan> plans = plan_job(job);
+  count_epochs(job, plans);
+  const pace at = find_pace(job, options.gflops, threads_of(job));
+  const std::optional<double> seconds = seconds_in_all(plans, at, job.place.ranks);
   const int64_t here = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
   const int64_t disk = run_directory_bytes(job, plans);
   int64_t peak = 0;
@@ -159,18 +172,24 @@ int plan_command(int argc, char** argv) {
   for (const phase_plan& plan : plans) {
     peak = std::max(peak, plan.peak_bytes());
     if (options.json) {
-      phases.push_back(to_json(plan, options.gflops));
+      phases.push_back(to_json(plan, at, job.place.ranks));
     } else {
-      print(plan, options.gflops);
+      print(plan, at, job.place.ranks);
     }
   }
   if (options.json) {
-    const nlohmann::ordered_json all = {
-        {"phases", phases}, {"peak_bytes", peak}, {"disk_bytes", disk}, {"machine_bytes", here}};
+    nlohmann::ordered_json all = {
+        {"phases", phases}, {"peak_bytes", peak}, {"disk_bytes", disk}, {"machine_bytes", here}, {"pace", at.source}};
+    if (seconds) {
+      all["seconds"] = *seconds;
+    }
     fmt::print("{}\n", all.dump());
   } else {
     fmt::print("peak {}; this machine has {}\nrun directory {}\n", bytes_text(peak), bytes_text(here),
                bytes_text(disk));
+    fmt::print("time {}: {}\n",
+               seconds ? time_text(*seconds) : "not known, a phase goes by epochs of data that are not here",
+               at.source);
   }
   if (peak > here) {
     fmt::print(stderr,

@@ -151,8 +151,8 @@ snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   return {.seconds = watch.seconds()};
 }
 
-io::commit_check checkpointer_state::still_allowed() const {
-  return [this] { settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt)); };
+io::attempt_fence checkpointer_state::fence() const {
+  return settings_->run.fence(static_cast<int64_t>(settings_->attempt));
 }
 
 void checkpointer_state::write_snapshot() {
@@ -163,7 +163,7 @@ void checkpointer_state::write_snapshot() {
   for (const checkpointed_part& one : parts_) {
     add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data(), settings_->on->pulse_of(role::checkpointer));
   }
-  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), still_allowed());
+  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
   last_ = {
       .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
 }
@@ -217,13 +217,13 @@ durable_report checkpointer_state::commit(const commit_command& command) {
     report.bytes += file.bytes;
     report.seconds = std::max(report.seconds, file.seconds);
   }
-  io::commit_checkpoint(folder, std::move(manifest), still_allowed());
+  io::commit_checkpoint(folder, std::move(manifest), fence());
   std::optional<std::filesystem::path> best;
   if (command.best.counter >= 0) {
     best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
   }
   try {
-    io::prune_checkpoints(root, settings_->phase, settings_->keep, best);
+    io::prune_checkpoints(root, settings_->phase, settings_->keep, fence(), best);
   } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
     spdlog::warn("{}", failure.what());
   }
@@ -279,22 +279,43 @@ damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
   return damage ? damage_report{.file = damage->index, .problem = damage->problem} : damage_report{};
 }
 
+/// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only now.
+void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& manifest) const {
+  for (const auto& [name, now] : settings_->digests) {
+    const auto then = manifest.digests.find(name);
+    if (name == "job" || then == manifest.digests.end() || then->second == now) {
+      continue;
+    }
+    const bool data = name.ends_with("data");
+    throw error(
+        errc::bad_argument,
+        "{}: {} {} changed since {} {} of phase {} (digest {} then, {} now): the run would go on from what it has "
+        "learned of the former. Put the former {} back, or take another run.dir",
+        settings_->run.root().string(), name, data ? "have" : "has", manifest.unit, manifest.counter, manifest.phase,
+        then->second, now, data ? "files of [data.*] and tokenizer" : "model folder");
+  }
+}
+
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
   const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "restore");
+  std::optional<io::checkpoint_reader> reader;
+  if (from.found) {
+    reader.emplace(settings_->run.root() / from.path, true);
+    require_same_inputs(reader->manifest());  // before anything is removed
+  }
   if (rank() == 0) {
     const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
-    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last);
+    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last, fence());
   }
   phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
-  if (!from.found) {
+  if (!reader) {
     return state;
   }
-  const io::checkpoint_reader reader(settings_->run.root() / from.path, true);
-  fill(reader);
-  state.counter = static_cast<uint64_t>(reader.manifest().counter);
-  for (const std::string& name : reader.scalar_names()) {
+  fill(*reader);
+  state.counter = static_cast<uint64_t>(reader->manifest().counter);
+  for (const std::string& name : reader->scalar_names()) {
     if (name.starts_with(state_prefix)) {
-      state.values[name.substr(std::string_view(state_prefix).size())] = reader.real(name);
+      state.values[name.substr(std::string_view(state_prefix).size())] = reader->real(name);
     }
   }
   return state;
@@ -316,10 +337,10 @@ void checkpointer_state::save(const saved_model& one) const {
     }
     return;
   }
-  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+  const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(one.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*one.of, view.data, target, one.pad_token, enter);
+  save_model(*one.of, view.data, target, one.pad_token, enter, &behind);
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {

@@ -35,7 +35,7 @@ using checkpointer_actor = caf::typed_actor<
     // Compares this rank's share of its files with their digests.
     caf::replies_to<verify_atom, located_checkpoint>::with<damage_report>,
     // Fills this rank's arenas from it; where none was found there is nothing to do. Rank 0 also removes what lies beyond
-    // it. Answers with the director's state.
+    // it. Answers with the director's state. Errors  bad_argument: the phase has other data or models than then.
     caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
     // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the paths
     // of what this rank wrote.
@@ -98,8 +98,9 @@ private:
   void save(const saved_model& one) const;
   void copy_parts();
   void fill(const io::checkpoint_reader& reader);
+  void require_same_inputs(const io::checkpoint_manifest& manifest) const;
   void write_snapshot();
-  io::commit_check still_allowed() const;
+  io::attempt_fence fence() const;
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 

@@ -27,7 +27,7 @@ void director_state::open(director_settings settings) {
 }
 
 task<> director_state::perform() {
-  attempt_result result{.outcome = outcome::finished, .code = 0, .text = ""};
+  attempt_result result{.attempt = settings_->attempt, .outcome = outcome::finished, .code = 0, .text = ""};
   bool at_rest = false;  // the ranks, after a failure
   try {
     for (const io::phase phase : settings_->job.run.phases) {
@@ -40,10 +40,14 @@ task<> director_state::perform() {
       }
     }
   } catch (const error& failure) {
-    result = {.outcome = outcome::failed, .code = static_cast<int32_t>(failure.code()), .text = failure.what()};
+    result.outcome = outcome::failed;
+    result.code = static_cast<int32_t>(failure.code());
+    result.text = failure.what();
     at_rest = found_by_all(failure);
   } catch (const std::exception& failure) {
-    result = {.outcome = outcome::failed, .code = -1, .text = failure.what()};
+    result.outcome = outcome::failed;
+    result.code = -1;
+    result.text = failure.what();
   }
   if (at_rest && has(&cast::checkpointer)) {
     co_await finish_checkpoint();

@@ -102,6 +102,7 @@ private:
   task<> await_durable();
   task<> finish_checkpoint();
   task<> save_models();
+  io::attempt_fence fence() const { return settings_->run.fence(static_cast<int64_t>(settings_->attempt)); }
   task<> record(metrics_record values);
   task<statistics> evaluate_held_out(caf::strong_actor_ptr cast::*trainee);
   task<serve_reply> serve(serving what, uint64_t counter);

@@ -42,7 +42,7 @@ task<> director_state::pairs() {
     }
   }
   if (state_.counter == total) {
-    io::join_pairs_parts(settings_->run, static_cast<int64_t>(total));
+    io::join_pairs_parts(settings_->run, static_cast<int64_t>(total), fence());
     note("phase_finished", "pairs", state_.counter);
   }
 }

@@ -240,7 +240,8 @@ std::string director_state::set_aside(std::string reason, uint64_t iteration, in
   }
   const std::string stem = kept.stem().string();
   const std::string aside = fmt::format("{}.diverged-{}.h5", stem, rollback);
-  std::filesystem::rename(kept, kept.parent_path() / aside);
+  const io::attempt_fence behind = fence();
+  behind.commit(behind.take(kept), kept.parent_path() / aside);
   const std::string named = stem + ".h5";
   if (const size_t at = reason.find(named); at != std::string::npos) {
     return reason.replace(at, named.size(), aside);
@@ -251,7 +252,7 @@ std::string director_state::set_aside(std::string reason, uint64_t iteration, in
 /// What iterations beyond the counter left behind: they are done again.
 void director_state::drop_later_experience() const {
   for (const auto& folder : {settings_->run.experience(), settings_->run.root() / "evaluations"}) {
-    io::remove_experience_after(folder, static_cast<int64_t>(state_.counter));
+    io::remove_experience_after(folder, static_cast<int64_t>(state_.counter), fence());
   }
 }
 
@@ -338,7 +339,10 @@ task<> director_state::ppo() {
 void director_state::drop_old_experience() {
   const auto keep = static_cast<uint64_t>(settings_->job.experience.keep);
   if (keep > 0 && state_.counter > keep) {
-    std::filesystem::remove(settings_->run.experience(static_cast<int64_t>(state_.counter - keep)));
+    const auto old = settings_->run.experience(static_cast<int64_t>(state_.counter - keep));
+    if (std::filesystem::exists(old)) {
+      fence().remove(old);
+    }
   }
 }
 

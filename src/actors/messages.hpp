@@ -413,13 +413,14 @@ template <class Inspector> auto inspect(Inspector& f, progress_note& x) {
 enum class outcome : uint8_t { finished, stopped, failed };
 
 struct attempt_result {
+  uint64_t attempt = 0;
   actors::outcome outcome = outcome::failed;
   int32_t code = -1;  ///< errc of a failure
   std::string text;   ///< why it failed
 };
 
 template <class Inspector> auto inspect(Inspector& f, attempt_result& x) {
-  return f(caf::meta::type_name("attempt_result"), x.outcome, x.code, x.text);
+  return f(caf::meta::type_name("attempt_result"), x.attempt, x.outcome, x.code, x.text);
 }
 
 }  // namespace troupe::actors

@@ -24,6 +24,8 @@ static std::string rollouts_as_markdown(const std::vector<rollout_text>& rollout
 }
 
 bool metrics_state::record(const metrics_record& record) {
+  // Of a supervisor that was cut off for so long that the file system took its lock back: the run is another's now.
+  settings_->run.require_attempt(static_cast<int64_t>(record.attempt));
   io::metrics_record line{
       .phase = record.phase,
       .update = static_cast<int64_t>(record.update),

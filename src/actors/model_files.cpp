@@ -108,7 +108,7 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
 }
 
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter) {
+                const std::function<void()>& enter, const io::attempt_fence* fence) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
@@ -120,12 +120,14 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
     tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
   }
   io::write_model_folder(
-      target, {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
-                                     : io::language_model_config(shape.config_json),
-               .generation_config_json = scalar ? "" : shape.generation_config_json,
-               .tensors = std::move(tensors),
-               .producer = producer,
-               .tokenizer_source = shape.folder});
+      target,
+      {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
+                             : io::language_model_config(shape.config_json),
+       .generation_config_json = scalar ? "" : shape.generation_config_json,
+       .tensors = std::move(tensors),
+       .producer = producer,
+       .tokenizer_source = shape.folder},
+      fence);
 }
 
 }  // namespace troupe::actors

@@ -4,6 +4,7 @@
 #include "engine/models/transformer.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/optim/rank_weights.hpp"
+#include "io/attempt_fence.hpp"
 
 #include <filesystem>
 #include <functional>
@@ -50,10 +51,11 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights.
-/// Errors  io_failure.
+/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights;
+/// `fence`: that of io::write_model_folder.
+/// Errors  io_failure, those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter = {});
+                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);
 
 /// A model that learns: its optimizer's arenas beside it.
 struct trained_model {

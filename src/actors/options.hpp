@@ -50,6 +50,9 @@ std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 /// the others wait, where a rank could only say that it waits: this is for a supervisor that cannot act.
 std::chrono::milliseconds deadline_of(const io::recovery_section& recovery);
 
+/// For how long a rank waits for its peers in an operation of the communicator.
+std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
+
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
 std::vector<int32_t> end_tokens_of(const model& m);
 

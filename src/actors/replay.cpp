@@ -200,17 +200,17 @@ io::experience replay_state::file_contents(const rollout& sequences, const assem
 }
 
 void replay_state::write(const rollout& sequences, const assemble_command& command, bool finite) const {
-  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
+  const io::attempt_fence fence = settings_->run.fence(static_cast<int64_t>(settings_->attempt));
   const auto path = settings_->run.root() / command.keep;
   std::filesystem::create_directories(path.parent_path());
   io::experience e = file_contents(sequences, command);
   if (finite) {
-    io::write_experience(path, e);
+    io::write_experience(path, e, &fence);
     return;
   }
   e.reward_shaped_A.resize(e.logprob_old_A.size());
   e.advantage_A.resize(e.logprob_old_A.size());
-  io::write_experience_unchecked(path, e);
+  io::write_experience_unchecked(path, e, &fence);
 }
 
 train_reply replay_state::make_pairs() {
@@ -248,8 +248,8 @@ train_reply replay_state::make_pairs() {
 
 bool replay_state::save_pairs(uint64_t iteration) const {
   const operation_scope scope(settings_->on->pulse_of(role::replay), "write pairs");
-  settings_->run.require_attempt(static_cast<int64_t>(settings_->attempt));
-  io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs_);
+  io::write_pairs_part(settings_->run, static_cast<int64_t>(iteration), pairs_,
+                       settings_->run.fence(static_cast<int64_t>(settings_->attempt)));
   return true;
 }
 

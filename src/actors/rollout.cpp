@@ -131,7 +131,8 @@ std::vector<local_handle<T>> gather_handles(engine::communicator& group, std::ve
   if (group.size() == 1) {
     return mine;
   }
-  const auto parts = engine::gather_bytes(group, bytes_of(std::span<const local_handle<T>>(mine)));
+  const auto parts =
+      engine::gather_bytes(group, bytes_of(std::span<const local_handle<T>>(mine)), {.label = "rollouts"});
   std::vector<local_handle<T>> all;
   for (size_t r = 0; r < parts.size(); ++r) {
     const auto part = static_cast<int>(r) == group.rank() ? mine : handles_of<T>(parts[r]);

@@ -39,7 +39,8 @@ static size_t most_of(const engine::communicator_ptr& group, size_t mine) {
     return mine;
   }
   size_t most = 0;
-  for (const std::vector<std::byte>& bytes : engine::gather_bytes(*group, std::as_bytes(std::span(&mine, 1)))) {
+  for (const std::vector<std::byte>& bytes :
+       engine::gather_bytes(*group, std::as_bytes(std::span(&mine, 1)), {.label = "number of batches"})) {
     size_t one = 0;
     if (bytes.size() != sizeof(one)) {
       throw error(errc::lost_peer, "a rank sent {} bytes of a number of batches", bytes.size());

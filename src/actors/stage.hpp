@@ -61,6 +61,7 @@ private:
   void load_scorers(ppo_material& m) const;
   /// That those which score the policy's sequences can read them.
   void require_fit(const ppo_material& m) const;
+  std::map<std::string, std::string> digests_of(const ppo_material& m) const;
   caf::strong_actor_ptr spawn_checkpointer(const ppo_material& m);
   replay_actor spawn_replay(const ppo_material& m);
   void spawn_scorers(const ppo_material& m, const caf::actor& replay, cast& parts);

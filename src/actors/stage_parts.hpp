@@ -14,11 +14,15 @@
 #include "actors/reward.hpp"
 #include "actors/stage.hpp"
 
+#include <string>
 #include <utility>
 
 namespace troupe::actors {
 
 inline caf::strong_actor_ptr pointer(const auto& handle) { return caf::actor_cast<caf::strong_actor_ptr>(handle); }
+
+/// A model's files as far as they make its numbers: enough to tell models apart. Collective where its weights are shared.
+std::string weights_digest(context& ctx, model& m);
 
 inline caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::actor>(handle); }
 

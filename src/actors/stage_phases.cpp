@@ -72,6 +72,7 @@ cast stage_state::set_sft() {
   cast parts;
   describe(data, parts);
   checkpointer_settings keeps = checkpointing(io::phase::sft, "update", data);
+  keeps.digests["policy"] = weights_digest(settings_->on->ctx, *trained->of);
   keeps.models = {{"policy", trained}};
   keeps.saved = {{"sft", trained->of, all.first(), nullptr, 0}};
   parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
@@ -105,6 +106,7 @@ cast stage_state::set_reward() {
   cast parts;
   describe(data, parts);
   checkpointer_settings keeps = checkpointing(io::phase::reward, "update", data);
+  keeps.digests["reward model"] = weights_digest(settings_->on->ctx, *m);
   keeps.models = {{"reward", trained}};
   keeps.saved = {{"reward", m, all.first(), nullptr, pad_token_of(*tokens)}};
   parts.checkpointer = pointer(spawn<checkpointer_actor>(checkpointer, std::move(keeps)));

@@ -6,9 +6,6 @@
 
 namespace troupe::actors {
 
-namespace {
-
-/// A model's files as far as they make its numbers: enough to tell models apart.
 std::string weights_digest(context& ctx, model& m) {
   engine::gathered_weights weights(m.weights);
   const engine::weights_view view = weights.view();
@@ -21,10 +18,13 @@ std::string weights_digest(context& ctx, model& m) {
   return digest_text(stream.value());
 }
 
+namespace {
+
 /// What one rank alone says, on every rank. Collective.
 std::string told_to_all(engine::communicator& group, const std::string& mine) {
   std::string all;
-  for (const std::vector<std::byte>& one : engine::gather_bytes(group, std::as_bytes(std::span(mine)))) {
+  for (const std::vector<std::byte>& one :
+       engine::gather_bytes(group, std::as_bytes(std::span(mine)), {.label = "digests"})) {
     for (const std::byte b : one) {
       all.push_back(static_cast<char>(b));
     }
@@ -45,7 +45,7 @@ struct stage_state::ppo_material {
   std::shared_ptr<const io::tokenizer> tokens;
   io::phase_data data;
   std::optional<io::phase_data> mixture;
-  std::string policy_digest;  ///< of its weights at the phase's start
+  std::map<std::string, std::string> model_digests;  ///< of the weights of each at the phase's start
 };
 
 void stage_state::load_learners(ppo_material& m) const {
@@ -93,6 +93,26 @@ void stage_state::require_fit(const ppo_material& m) const {
   }
 }
 
+/// On every rank, whichever ranks have the models. Collective.
+std::map<std::string, std::string> stage_state::digests_of(const ppo_material& m) const {
+  std::map<std::string, std::string> digests;
+  const auto add = [&](const std::string& name, const model_ptr& one, const seat& of) {
+    const std::string digest = one ? weights_digest(settings_->on->ctx, *one) : "";
+    settings_->on->pulse.touch();
+    digests[name] = told_to_all(*work_, of.first() ? digest : "");
+  };
+  add("policy", m.policy ? m.policy->of : nullptr, m.at.policy);
+  add("critic", m.critic ? m.critic->of : nullptr, m.at.critic);
+  add("reference", m.reference, m.at.reference);
+  for (size_t i = 0; i < settings_->job.rewards.size(); ++i) {
+    const io::reward_source& source = settings_->job.rewards[i];
+    if (source.kind == io::reward_kind::model) {
+      add("rewards." + source.name, m.judges.empty() ? nullptr : m.judges[i].of, m.at.reward);
+    }
+  }
+  return digests;
+}
+
 stage_state::ppo_material stage_state::load_ppo() const {
   const io::job& job = settings_->job;
   ppo_material m;
@@ -105,15 +125,17 @@ stage_state::ppo_material stage_state::load_ppo() const {
   if (m.policy && job.ppo.ptx_coef > 0) {
     m.mixture = load_data(io::phase::sft, m.tokens);
   }
-  const std::string digest = m.policy ? weights_digest(settings_->on->ctx, *m.policy->of) : "";
-  m.policy_digest = told_to_all(*work_, m.at.policy.first() ? digest : "");
+  m.model_digests = digests_of(m);
   return m;
 }
 
 caf::strong_actor_ptr stage_state::spawn_checkpointer(const ppo_material& m) {
   checkpointer_settings s = checkpointing(io::phase::ppo, "iteration", m.data);
   s.average = m.average;
-  s.digests["policy"] = m.policy_digest;
+  s.digests.insert(m.model_digests.begin(), m.model_digests.end());
+  if (m.mixture) {
+    s.digests["sft data"] = digest_text(m.mixture->digest);
+  }
   if (m.policy) {
     s.models.push_back({"policy", m.policy});
     s.saved.push_back({"policy", m.policy->of, m.at.policy.first(), nullptr, 0});
@@ -139,7 +161,7 @@ replay_actor stage_state::spawn_replay(const ppo_material& m) {
                                                      .reward_sources = job.rewards,
                                                      .source_names = m.data.source_names,
                                                      .job_digest = digests(m.data).at("job"),
-                                                     .policy_digest = m.policy_digest,
+                                                     .policy_digest = m.model_digests.at("policy"),
                                                      .attempt = settings_->attempt,
                                                      .scorers = {{scorer::reference, m.at.reference.members},
                                                                  {scorer::reward, m.at.reward.members},

@@ -48,6 +48,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
   hosts_.emplace(settings_->given, output_of);
   guards_.emplace([this](const std::vector<std::string>& hosts) { return start_guards(hosts, settings_->guard()); });
   history_.emplace(settings_->run);
+  last_attempt_ = settings_->run.attempt();
   return {
       [this](run_atom) {
         history_->append(io::ledger_kind::run_started, {{"pid", int64_t{::getpid()}}});
@@ -94,7 +95,8 @@ void supervisor_state::start_attempt() {
       return;
     }
     settings_->run.clean_up();
-    history_->begin_attempt(static_cast<uint64_t>(settings_->run.begin_attempt()));
+    last_attempt_ = settings_->run.begin_attempt(last_attempt_);
+    history_->begin_attempt(static_cast<uint64_t>(last_attempt_));
     hosts_->look(restarts_->failed_launches() > 0);
     launch_plan plan = choose_hosts();
     if (plan.requeue) {
@@ -232,7 +234,7 @@ bool supervisor_state::may_pass(const attempt_result& failed) {
 }
 
 void supervisor_state::note_result(const attempt_result& result) {
-  if (!attempt_ || attempt_->condemned()) {
+  if (!attempt_ || result.attempt != attempt_->number() || attempt_->condemned()) {
     return;  // condemned meanwhile: what the plan says of a dead worker is only an echo
   }
   if (result.outcome == outcome::failed && may_pass(result)) {
@@ -419,7 +421,7 @@ void supervisor_state::try_again() {
 
 /// A host that had no network may have lost the run's lock meanwhile, without notice (run_claim.hpp).
 bool supervisor_state::owns_run() const {
-  return history_->attempt() == 0 || settings_->run.attempt() == static_cast<int64_t>(history_->attempt());
+  return settings_->run.attempt() == last_attempt_;
 }
 
 static io::ledger_kind ledger_kind_of(outcome how) {
@@ -432,6 +434,17 @@ static io::ledger_kind ledger_kind_of(outcome how) {
     break;
   }
   return io::ledger_kind::run_failed;
+}
+
+/// Nobody begins another attempt soon, which would do it.
+void supervisor_state::shut_out_late_processes() const {
+  try {
+    if (owns_run()) {
+      settings_->run.end_attempt();
+    }
+  } catch (const std::exception& failure) {
+    spdlog::warn("{}", failure.what());
+  }
 }
 
 void supervisor_state::finish(run_result result) {
@@ -453,6 +466,7 @@ void supervisor_state::finish(run_result result) {
   } catch (const std::exception& failure) {  // a full disk must not hide how the run ended
     spdlog::error("{}", failure.what());
   }
+  shut_out_late_processes();
   settings_->on_end(std::move(result));
   if (attempt_) {
     attempt_->release();

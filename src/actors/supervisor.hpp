@@ -93,6 +93,7 @@ private:
   /// No other supervisor has begun an attempt of this run.
   bool owns_run() const;
   void finish(run_result result);
+  void shut_out_late_processes() const;
 
   // What comes.
   caf::result<note_atom> welcome(const hello& words);
@@ -123,6 +124,7 @@ private:
   crash_watch crashes_;
   std::optional<guard_keeper> guards_;
 
+  int64_t last_attempt_ = 0;        ///< of the run, as far as this supervisor knows: nobody else may begin one
   std::optional<attempt> attempt_;  ///< the last one that was launched
   director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
   clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none

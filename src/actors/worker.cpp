@@ -139,8 +139,9 @@ int32_t rank_of(const worker_settings& settings) {
 }
 
 std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
-  return settings.ranks > 1 ? engine::mpi_world(static_cast<int>(settings.ranks), deadline_of(settings.job.recovery))
-                            : engine::solo_world();
+  return settings.ranks > 1
+             ? engine::mpi_world(static_cast<int>(settings.ranks), patience_with_peers(settings.job.recovery))
+             : engine::solo_world();
 }
 
 /// A worker whose supervisor cannot be reached may be the only one who knows that the batch host has died.

@@ -79,7 +79,12 @@ void sync_path(const fs::path& path, int flags) {
 }
 
 void sync_tree(const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  std::error_code failure;
+  const fs::directory_iterator entries(folder, failure);
+  if (failure) {
+    refuse("list", folder, failure.value());
+  }
+  for (const fs::directory_entry& entry : entries) {
     if (entry.is_symlink()) {
       continue;
     }
@@ -104,6 +109,10 @@ bool exchange(const fs::path& a, const fs::path& b) {
   return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
 }
 
+fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+}  // namespace
+
 void remove_tree(const fs::path& path) {
   std::error_code failure;
   fs::remove_all(path, failure);
@@ -112,21 +121,20 @@ void remove_tree(const fs::path& path) {
   }
 }
 
-fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
-
-}  // namespace
-
 void sync_folder(const fs::path& folder) { sync_path(folder.empty() ? fs::path(".") : folder, O_DIRECTORY); }
 
-atomic_file::atomic_file(fs::path target)
-    : target_(std::move(target)), descriptor_(open_temporary(with_suffix(target_, ".tmp"))) {}
+atomic_file::atomic_file(fs::path target) : atomic_file(target, with_suffix(target, ".tmp")) {}
+
+atomic_file::atomic_file(fs::path target, fs::path workplace)
+    : target_(std::move(target)), workplace_(std::move(workplace)), descriptor_(open_temporary(workplace_)) {}
 
 atomic_file::atomic_file(atomic_file&& other) noexcept
-    : target_(std::move(other.target_)), descriptor_(std::exchange(other.descriptor_, -1)), written_(other.written_) {}
+    : target_(std::move(other.target_)), workplace_(std::move(other.workplace_)),
+      descriptor_(std::exchange(other.descriptor_, -1)), written_(other.written_) {}
 
 atomic_file::~atomic_file() {
   if (descriptor_ >= 0) {
-    ::unlink(with_suffix(target_, ".tmp").c_str());
+    ::unlink(workplace_.c_str());
     ::close(descriptor_);
   }
 }
@@ -151,19 +159,18 @@ void atomic_file::write_at(int64_t offset, std::span<const std::byte> bytes) {
     if (count <= 0) {
       const int reason = count < 0 ? errno : ENOSPC;
       throw error(errc::io_failure, "cannot write {} bytes at offset {} of {}: {}; nothing was changed at {}",
-                  bytes.size() - done, offset + static_cast<int64_t>(done), with_suffix(target_, ".tmp").string(),
-                  std::strerror(reason), target_.string());
+                  bytes.size() - done, offset + static_cast<int64_t>(done), workplace_.string(), std::strerror(reason),
+                  target_.string());
     }
     done += static_cast<size_t>(count);
   }
 }
 
 void atomic_file::commit() {
-  const fs::path temporary = with_suffix(target_, ".tmp");
   if (::fsync(descriptor_) != 0) {
-    refuse("flush", temporary, errno);
+    refuse("flush", workplace_, errno);
   }
-  rename_path(temporary, target_);
+  rename_path(workplace_, target_);
   ::close(std::exchange(descriptor_, -1));
   sync_folder(target_.parent_path());
 }
@@ -187,15 +194,33 @@ void recover_folder(const fs::path& target) {
   }
 }
 
+/// The folder that is to hold the staging folder of `target`, made if need be.
+static fs::path made_parent(const fs::path& target) {
+  const fs::path parent = target.parent_path();
+  std::error_code failure;
+  fs::create_directories(parent.empty() ? "." : parent, failure);
+  if (failure) {
+    throw error(errc::io_failure, "cannot create the folder {}: {}", parent.string(), failure.message());
+  }
+  return parent;
+}
+
 atomic_folder::atomic_folder(fs::path target)
-    : target_(without_trailing_slash(std::move(target))), staging_(with_suffix(target_, ".tmp")) {
+    : atomic_folder(target, made_parent(without_trailing_slash(target)) /
+                                with_suffix(without_trailing_slash(target).filename(), ".tmp")) {
+  old_ = with_suffix(target_, ".old");
+}
+
+atomic_folder::atomic_folder(fs::path target, fs::path staging)
+    : target_(without_trailing_slash(std::move(target))), staging_(std::move(staging)),
+      old_(with_suffix(staging_, ".old")) {
   recover_folder(target_);
   if (fs::exists(target_) && !fs::is_directory(target_)) {
     throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());
   }
   remove_tree(staging_);
   std::error_code failure;
-  fs::create_directories(staging_, failure);
+  fs::create_directory(staging_, failure);  // not the place that it is in, which may be gone for a reason
   if (failure) {
     throw error(errc::io_failure, "cannot create the folder {}: {}", staging_.string(), failure.message());
   }
@@ -210,18 +235,17 @@ atomic_folder::~atomic_folder() {
 
 void atomic_folder::commit() {
   sync_tree(staging_);
-  const fs::path old = with_suffix(target_, ".old");
   if (!fs::exists(target_)) {
     rename_path(staging_, target_);
   } else if (!exchange(staging_, target_)) {
-    remove_tree(old);
-    rename_path(target_, old);
+    remove_tree(old_);
+    rename_path(target_, old_);
     rename_path(staging_, target_);
   }
   committed_ = true;
   sync_folder(target_.parent_path());
   remove_tree(staging_);
-  remove_tree(old);
+  remove_tree(old_);
 }
 
 }  // namespace troupe::io

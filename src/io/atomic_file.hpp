@@ -9,8 +9,8 @@
 
 namespace troupe::io {
 
-/// A file in the making: written to `<target>.tmp`, which commit() makes durable and renames to
-/// `target`.
+/// A file in the making: written to `<target>.tmp`, or to a place of the caller's on the same file system, which commit()
+/// makes durable and renames to `target`.
 ///   write -> fsync -> rename -> fsync of the folder
 /// A reader sees the old file or the whole new one. Without commit() the temporary file is removed;
 /// one that a killed process left is overwritten by the next writer. Two writers of one target: the
@@ -19,6 +19,7 @@ namespace troupe::io {
 class atomic_file {
 public:
   explicit atomic_file(std::filesystem::path target);
+  atomic_file(std::filesystem::path target, std::filesystem::path workplace);
   ~atomic_file();
   atomic_file(atomic_file&& other) noexcept;
   atomic_file& operator=(atomic_file&&) = delete;
@@ -37,7 +38,7 @@ public:
   void commit();
 
 private:
-  std::filesystem::path target_;
+  std::filesystem::path target_, workplace_;
   int descriptor_ = -1;
   int64_t written_ = 0;
 };
@@ -45,14 +46,20 @@ private:
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& target, std::string_view text);
 
+/// Removes a file or a folder with all that is in it; nothing where there is none. Errors  io_failure.
+void remove_tree(const std::filesystem::path& path);
+
 /// A folder in the making: its files are written below staging() (`<target>.tmp`, empty at the
 /// start), and commit() makes all of them durable and puts the folder in `target`'s place. An older
 /// `target` is exchanged in one step where the file system can (RENAME_EXCHANGE), else moved to
 /// `<target>.old` first; the next atomic_folder, or recover_folder(), puts that back if the writer
 /// died between. Without commit() the staging folder is removed. Errors  io_failure.
+/// With a staging folder of the caller's, the older target is moved to `<staging>.old`, which whoever owns that place may remove:
+/// where the writer dies between, it has to write the folder again.
 class atomic_folder {
 public:
   explicit atomic_folder(std::filesystem::path target);
+  atomic_folder(std::filesystem::path target, std::filesystem::path staging);
   ~atomic_folder();
   atomic_folder(const atomic_folder&) = delete;
   atomic_folder& operator=(const atomic_folder&) = delete;
@@ -61,7 +68,7 @@ public:
   void commit();
 
 private:
-  std::filesystem::path target_, staging_;
+  std::filesystem::path target_, staging_, old_;
   bool committed_ = false;
 };
 

@@ -124,7 +124,7 @@ void create_folder(const fs::path& folder) {
 }  // namespace
 
 checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_content& content, int rank, int ranks,
-                                 const commit_check& still_allowed) {
+                                 const attempt_fence& fence) {
   if (rank < 0 || rank >= ranks) {
     throw error(errc::bad_argument, "checkpoint: rank {} of {}", rank, ranks);
   }
@@ -139,7 +139,7 @@ checkpoint_file write_checkpoint(const fs::path& folder, const checkpoint_conten
         file.write_attribute("/", "ranks", int64_t{ranks});
         write_content(file, content);
       },
-      still_allowed);
+      fence);
 }
 
 }  // namespace troupe::io

@@ -3,6 +3,7 @@
 /// written last: a checkpoint exists when it does.
 #pragma once
 
+#include "io/attempt_fence.hpp"
 #include "kernels/base/keys.hpp"
 
 #include <cstdint>
@@ -47,17 +48,12 @@ struct checkpoint_file {
   std::string digest;  ///< XXH3-64, sixteen hexadecimal digits
 };
 
-/// Throws (errc::interrupted) when this process must not commit any more:
-/// run_directory::require_attempt.
-using commit_check = std::function<void()>;
-
 /// Writes rank's file, complete or not at all; a manifest that lies in the folder is removed first,
 /// since what it says is about to become untrue. Any rank writes at any time; the returned entry
 /// goes to who commits.
-/// Errors  bad_argument (content), io_failure, whatever still_allowed throws (nothing has its final
-/// name then).
+/// Errors  bad_argument (content), io_failure, those of the fence (nothing has its final name then).
 checkpoint_file write_checkpoint(const std::filesystem::path& folder, const checkpoint_content& content, int rank,
-                                 int ranks, const commit_check& still_allowed);
+                                 int ranks, const attempt_fence& fence);
 
 struct checkpoint_manifest {
   int64_t attempt = 0;
@@ -72,9 +68,8 @@ struct checkpoint_manifest {
 
 /// Writes checkpoint.h5 and then the manifest. After it returns the checkpoint is durable.
 /// Errors  bad_argument (files do not match ranks), bad_file (a rank's file is not what its entry
-/// says, or the ranks' arrays do not cover a whole), io_failure, whatever still_allowed throws.
-void commit_checkpoint(const std::filesystem::path& folder, checkpoint_manifest manifest,
-                       const commit_check& still_allowed);
+/// says, or the ranks' arrays do not cover a whole), io_failure, those of the fence.
+void commit_checkpoint(const std::filesystem::path& folder, checkpoint_manifest manifest, const attempt_fence& fence);
 
 /// Manifest bytes, checked against themselves (the last key digests the rest). `where` names them
 /// in errors.
@@ -166,12 +161,13 @@ std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::pat
                                                       int64_t counter = std::numeric_limits<int64_t>::max());
 
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
-/// committed ones, older unfinished ones and what an interrupted removal left. A removed folder is
-/// renamed to ".deleted-..." first, so that no half of a checkpoint is ever taken for one.
+/// committed ones and older unfinished ones. A removed folder loses its name first, so that no half of a checkpoint is ever
+/// taken for one.
 void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
-                       const std::optional<std::filesystem::path>& best = std::nullopt);
+                       const attempt_fence& fence, const std::optional<std::filesystem::path>& best = std::nullopt);
 
 /// Removes all, finished or not, of a phase beyond `counter`: on resume from an earlier one.
-void remove_checkpoints_after(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t counter);
+void remove_checkpoints_after(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t counter,
+                              const attempt_fence& fence);
 
 }  // namespace troupe::io

@@ -89,7 +89,7 @@ void write_whole(hdf5_file& file, const std::string& name, const whole_array& ar
 
 }  // namespace
 
-void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest, const commit_check& still_allowed) {
+void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest, const attempt_fence& fence) {
   if (manifest.ranks < 1 || manifest.files.size() != static_cast<size_t>(manifest.ranks)) {
     throw error(errc::bad_argument, "checkpoint {}: {} files for {} ranks", folder.string(), manifest.files.size(),
                 manifest.ranks);
@@ -112,13 +112,13 @@ void commit_checkpoint(const fs::path& folder, checkpoint_manifest manifest, con
           write_whole(file, name, array);
         }
       },
-      still_allowed));
+      fence));
   const std::string text = manifest_text(manifest);
   parse_manifest(text,
                  (folder / manifest_name).string());  // what is not readable must not be written
-  atomic_file file(folder / manifest_name);
+  atomic_file file(folder / manifest_name, fence.workplace(folder / manifest_name));
   file.write(text);
-  still_allowed();
+  fence.require();
   file.commit();
 }
 

@@ -1,9 +1,7 @@
 #include "io/checkpoint_replace.hpp"
 
-#include "io/atomic_file.hpp"
 #include "io/checkpoint_files.hpp"
 #include "kernels/base/error.hpp"
-#include "kernels/base/host_name.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -41,56 +39,29 @@ public:
     }
   }
 
-  void rename_to(const fs::path& target) const {
-    if (::rename(path_.c_str(), target.c_str()) != 0) {
-      throw error(errc::io_failure, "cannot rename {} to {}: {}", path_.string(), target.string(),
-                  std::strerror(errno));
-    }
-    sync_folder(target.parent_path());
-  }
-
 private:
   fs::path path_;
 };
 
-/// Each writer has a temporary file of its own: one left over from a stopped process, which may
-/// wake up again, must neither block nor touch this one. Its name is taken from it, so it cannot be
-/// renamed later either.
-fs::path fresh_temporary(const fs::path& folder, const std::string& name) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    const std::string other = entry.path().filename().string();
-    if (other.rfind(name + ".", 0) == 0 && entry.path().extension() == ".tmp") {
-      std::error_code ignored;
-      fs::remove(entry.path(), ignored);
-    }
-  }
-  return folder / fmt::format("{}.{}-{}.tmp", name, host_name(), ::getpid());
-}
-
-void remove_manifest(const fs::path& folder) {
-  std::error_code failure;
-  if (fs::remove(folder / manifest_name, failure)) {
-    sync_folder(folder);
-  }
-  if (failure) {
-    throw error(errc::io_failure, "cannot remove {}: {}", (folder / manifest_name).string(), failure.message());
+void remove_manifest(const fs::path& folder, const attempt_fence& fence) {
+  if (fs::exists(folder / manifest_name)) {
+    fence.remove(folder / manifest_name);
   }
 }
 
 }  // namespace
 
 checkpoint_file replace_hdf5(const fs::path& folder, const std::string& name,
-                             const std::function<void(hdf5_file&)>& fill, const commit_check& still_allowed) {
-  const temporary_file temporary(fresh_temporary(folder, name));
+                             const std::function<void(hdf5_file&)>& fill, const attempt_fence& fence) {
+  const temporary_file temporary(fence.workplace(folder / name));
   hdf5_file file = hdf5_file::create(temporary.path());
   fill(file);
   file.close();
   temporary.sync();
-  checkpoint_file entry = measure_file(folder, temporary.path().filename().string());
+  checkpoint_file entry = measure_file(temporary.path().parent_path(), temporary.path().filename().string());
   entry.name = name;
-  still_allowed();
-  remove_manifest(folder);
-  temporary.rename_to(folder / name);
+  remove_manifest(folder, fence);
+  fence.commit(temporary.path(), folder / name);
   return entry;
 }
 

@@ -1,4 +1,4 @@
-/// How a file comes into a checkpoint's folder, where a stopped process may still be writing an older one.
+/// How a file comes into a checkpoint's folder.
 /// Internal to io.
 #pragma once
 
@@ -13,9 +13,9 @@ namespace troupe::io {
 
 /// Puts a new HDF5 file in the place of folder/name, complete or not at all, and removes the manifest, which speaks of
 /// the old one:
-///   write -> flush -> digest -> still allowed? -> rename
-/// Errors  io_failure, whatever `fill` and `still_allowed` throw (nothing has its final name then).
+///   write -> flush -> digest -> rename
+/// Errors  io_failure, whatever `fill` and the fence throw (nothing has its final name then).
 checkpoint_file replace_hdf5(const std::filesystem::path& folder, const std::string& name,
-                             const std::function<void(hdf5_file&)>& fill, const commit_check& still_allowed);
+                             const std::function<void(hdf5_file&)>& fill, const attempt_fence& fence);
 
 }  // namespace troupe::io

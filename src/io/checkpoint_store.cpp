@@ -1,4 +1,3 @@
-#include "io/atomic_file.hpp"
 #include "io/checkpoint.hpp"
 #include "io/checkpoint_files.hpp"
 #include "kernels/base/error.hpp"
@@ -10,8 +9,6 @@ namespace troupe::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view deleted_prefix = ".deleted-";
 
 /// A folder named like a checkpoint, finished or not.
 struct candidate {
@@ -69,38 +66,6 @@ checkpoint_manifest checked_manifest(const candidate& one, const std::string& ph
   return manifest;
 }
 
-void remove_tree(const fs::path& path) {
-  std::error_code failure;
-  fs::remove_all(path, failure);
-  if (failure) {
-    throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
-  }
-}
-
-/// Under its new name it is no checkpoint, however much of it a crash leaves.
-void remove_checkpoint(const fs::path& folder) {
-  const fs::path deleted = folder.parent_path() / (std::string(deleted_prefix) + folder.filename().string());
-  remove_tree(deleted);
-  std::error_code failure;
-  fs::rename(folder, deleted, failure);
-  if (failure) {
-    throw error(errc::io_failure, "cannot rename {} to {}: {}", folder.string(), deleted.string(), failure.message());
-  }
-  sync_folder(folder.parent_path());
-  remove_tree(deleted);
-}
-
-void finish_removals(const fs::path& phase_folder) {
-  std::error_code failure;
-  std::vector<fs::path> left;
-  for (const fs::directory_entry& entry : fs::directory_iterator(phase_folder, failure)) {
-    if (entry.path().filename().string().rfind(deleted_prefix, 0) == 0) {
-      left.push_back(entry.path());
-    }
-  }
-  std::for_each(left.begin(), left.end(), remove_tree);
-}
-
 }  // namespace
 
 fs::path checkpoint_folder(const fs::path& checkpoints_root, const std::string& phase, const std::string& unit,
@@ -148,11 +113,10 @@ std::optional<checkpoint_candidate> newest_checkpoint(const fs::path& checkpoint
 }
 
 void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phase, int64_t keep,
-                       const std::optional<fs::path>& best) {
+                       const attempt_fence& fence, const std::optional<fs::path>& best) {
   if (keep < 1) {
     throw error(errc::bad_argument, "cannot keep {} checkpoints: at least 1 is needed to resume", keep);
   }
-  finish_removals(checkpoints_root / phase);
   const std::vector<found_checkpoint> good = list_checkpoints(checkpoints_root, phase);
   if (good.empty()) {
     return;
@@ -165,16 +129,16 @@ void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phas
   };
   for (const candidate& one : candidates(checkpoints_root, phase)) {
     if (one.counter < good.back().manifest.counter && !kept(one.folder)) {
-      remove_checkpoint(one.folder);
+      fence.remove(one.folder);
     }
   }
 }
 
-void remove_checkpoints_after(const fs::path& checkpoints_root, const std::string& phase, int64_t counter) {
-  finish_removals(checkpoints_root / phase);
+void remove_checkpoints_after(const fs::path& checkpoints_root, const std::string& phase, int64_t counter,
+                              const attempt_fence& fence) {
   for (const candidate& one : candidates(checkpoints_root, phase)) {
     if (one.counter > counter) {
-      remove_checkpoint(one.folder);
+      fence.remove(one.folder);
     }
   }
 }

@@ -154,24 +154,32 @@ int64_t iteration_of(const fs::path& path) {
 
 }  // namespace
 
-void write_experience(const fs::path& path, const experience& e) {
+void write_experience(const fs::path& path, const experience& e, const attempt_fence* fence) {
   try {
     validate(e, path.string());
   } catch (const error& failure) {
     throw error(errc::bad_argument, failure.what());
   }
-  write_experience_unchecked(path, e);
+  write_experience_unchecked(path, e, fence);
 }
 
-void write_experience_unchecked(const fs::path& path, const experience& e) {
+static fs::path workplace_of(const fs::path& path, const attempt_fence* fence) {
+  if (fence != nullptr) {
+    return fence->workplace(path);
+  }
+  fs::path temporary = path;
+  temporary += ".tmp";
+  return temporary;
+}
+
+void write_experience_unchecked(const fs::path& path, const experience& e, const attempt_fence* fence) {
   try {
     validate_sizes(e, path.string());
   } catch (const error& failure) {
     throw error(errc::bad_argument, failure.what());
   }
-  fs::path temporary = path;
-  temporary += ".tmp";
-  atomic_file out(path);  // owns and locks the temporary file, which HDF5 opens once more
+  const fs::path temporary = workplace_of(path, fence);
+  atomic_file out(path, temporary);  // owns and locks the temporary file, which HDF5 opens once more
   hdf5_file file = hdf5_file::create(temporary, user_block_bytes);
   write_attributes(file, e);
   write_data_sets(file, e);
@@ -179,6 +187,9 @@ void write_experience_unchecked(const fs::path& path, const experience& e) {
   const auto written = mapped_file::open(temporary);
   const std::string block = user_block_of(written->bytes().subspan(user_block_bytes));
   out.write_at(0, std::as_bytes(std::span(block)));
+  if (fence != nullptr) {
+    fence->require();
+  }
   out.commit();
 }
 
@@ -203,7 +214,7 @@ experience read_experience(const fs::path& path) {
   return e;
 }
 
-void remove_experience_after(const fs::path& folder, int64_t iteration) {
+void remove_experience_after(const fs::path& folder, int64_t iteration, const attempt_fence& fence) {
   if (!fs::is_directory(folder)) {
     return;
   }
@@ -214,13 +225,8 @@ void remove_experience_after(const fs::path& folder, int64_t iteration) {
     }
   }
   for (const fs::path& path : beyond) {
-    std::error_code failure;
-    fs::remove(path, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
-    }
+    fence.remove(path);
   }
-  sync_folder(folder);
 }
 
 }  // namespace troupe::io

@@ -2,6 +2,8 @@
 /// "Experience file").
 #pragma once
 
+#include "io/attempt_fence.hpp"
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -51,13 +53,15 @@ void validate_sizes(const experience& e, const std::string& where);
 
 /// Writes the file, complete or not at all, after validate() (its errors are bad_argument here).
 /// Equal experience gives equal bytes. The file starts with a 512-byte HDF5 user block that holds
-/// the size and digest of the rest, which HDF5 tools skip.
-/// Errors  bad_argument, io_failure.
-void write_experience(const std::filesystem::path& path, const experience& e);
+/// the size and digest of the rest, which HDF5 tools skip. A run's files are made behind the fence of the attempt that
+/// writes them.
+/// Errors  bad_argument, io_failure, those of the fence.
+void write_experience(const std::filesystem::path& path, const experience& e, const attempt_fence* fence = nullptr);
 
 /// As write_experience, but checks sizes only, not values: for the step that stopped a run because
 /// a number was not finite, which must be kept for inspection.
-void write_experience_unchecked(const std::filesystem::path& path, const experience& e);
+void write_experience_unchecked(const std::filesystem::path& path, const experience& e,
+                                const attempt_fence* fence = nullptr);
 
 /// Reads and validates. The digest of the user block is checked before HDF5 sees a byte; a file
 /// without user block (written by another program) is accepted.
@@ -68,6 +72,6 @@ experience read_experience(const std::filesystem::path& path);
 experience read_experience_unchecked(const std::filesystem::path& path);
 
 /// Removes iteration-N.h5 beyond `iteration` in a folder: on resume.
-void remove_experience_after(const std::filesystem::path& folder, int64_t iteration);
+void remove_experience_after(const std::filesystem::path& folder, int64_t iteration, const attempt_fence& fence);
 
 }  // namespace troupe::io

@@ -251,9 +251,9 @@ private:
 
 }  // namespace
 
-void write_model_folder(const fs::path& target, const model_folder_contents& contents) {
+void write_model_folder(const fs::path& target, const model_folder_contents& contents, const attempt_fence* fence) {
   parse_json_keys(contents.config_json, (target / "config.json").string());
-  atomic_folder folder(target);
+  atomic_folder folder = fence != nullptr ? atomic_folder(target, fence->workplace(target)) : atomic_folder(target);
   write_file_atomically(folder.staging() / "config.json", contents.config_json);
   if (!contents.generation_config_json.empty()) {
     write_file_atomically(folder.staging() / "generation_config.json", contents.generation_config_json);
@@ -267,6 +267,9 @@ void write_model_folder(const fs::path& target, const model_folder_contents& con
   sharded_writer writer(folder.staging(), contents.tensors, contents.shard_bytes);
   contents.producer([&](const host_array& array) { writer.write(array); });
   writer.commit();
+  if (fence != nullptr) {
+    fence->require();
+  }
   folder.commit();
 }
 

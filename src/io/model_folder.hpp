@@ -1,6 +1,7 @@
 /// Hugging Face model folders, in and out.
 #pragma once
 
+#include "io/attempt_fence.hpp"
 #include "io/model_config.hpp"  // for callers that also turn heads
 #include "io/safetensors.hpp"
 #include "kernels/base/host_array.hpp"
@@ -69,9 +70,11 @@ struct model_folder_contents {
   int64_t shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 };
 
-/// Writes a folder that `transformers` loads, complete or not at all; an older one is replaced.
+/// Writes a folder that `transformers` loads, complete or not at all; an older one is replaced. A run's models are made
+/// behind the fence of the attempt that writes them.
 /// Errors  io_failure, bad_argument, shape_mismatch, bad_file (config_json is no object).
-void write_model_folder(const std::filesystem::path& target, const model_folder_contents& contents);
+void write_model_folder(const std::filesystem::path& target, const model_folder_contents& contents,
+                        const attempt_fence* fence = nullptr);
 
 /// Copies what a tokenizer is made of (tokenizer.json, tokenizer_config.json,
 /// special_tokens_map.json, vocab.json, merges.txt, tokenizer.model, added_tokens.json,

@@ -16,7 +16,15 @@ static std::filesystem::path part_file(const run_directory& run, int64_t iterati
 
 std::filesystem::path pairs_file(const run_directory& run) { return run.root() / "pairs" / "pairs.jsonl"; }
 
-void write_pairs_part(const run_directory& run, int64_t iteration, std::span<const preference_text> pairs) {
+static void write_behind(const attempt_fence& fence, const std::filesystem::path& target, const std::string& text) {
+  atomic_file file(target, fence.workplace(target));
+  file.write(text);
+  fence.require();
+  file.commit();
+}
+
+void write_pairs_part(const run_directory& run, int64_t iteration, std::span<const preference_text> pairs,
+                      const attempt_fence& fence) {
   std::string text;
   for (const preference_text& pair : pairs) {
     nlohmann::ordered_json line;
@@ -28,7 +36,7 @@ void write_pairs_part(const run_directory& run, int64_t iteration, std::span<con
     text += line.dump() + "\n";
   }
   std::filesystem::create_directories(run.root() / "pairs");
-  write_file_atomically(part_file(run, iteration), text);
+  write_behind(fence, part_file(run, iteration), text);
 }
 
 int64_t count_pairs_parts(const run_directory& run) {
@@ -39,7 +47,7 @@ int64_t count_pairs_parts(const run_directory& run) {
   return parts;
 }
 
-void join_pairs_parts(const run_directory& run, int64_t parts) {
+void join_pairs_parts(const run_directory& run, int64_t parts, const attempt_fence& fence) {
   std::string text;
   for (int64_t i = 0; i < parts; ++i) {
     std::ifstream file(part_file(run, i), std::ios::binary);
@@ -48,7 +56,7 @@ void join_pairs_parts(const run_directory& run, int64_t parts) {
     }
     text.append(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   }
-  write_file_atomically(pairs_file(run), text);
+  write_behind(fence, pairs_file(run), text);
 }
 
 }  // namespace troupe::io

@@ -13,7 +13,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace troupe::io {
 namespace {
@@ -37,6 +39,11 @@ void create_folder(const fs::path& path) {
   }
 }
 
+/// An attempt's, which begin_attempt and end_attempt look after.
+bool is_fence(const fs::path& path) {
+  return path.filename().string().rfind("attempt-", 0) == 0 && path.extension() == ".tmp";
+}
+
 bool is_leftover(const fs::path& path) {
   const std::string name = path.filename().string();
   return path.extension() == ".tmp" || name.rfind(".deleted-", 0) == 0;
@@ -45,6 +52,9 @@ bool is_leftover(const fs::path& path) {
 /// Depth first, so that what lies in a leftover is not visited.
 void collect_leftovers(const fs::path& folder, std::vector<fs::path>& found) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (is_fence(entry.path())) {
+      continue;
+    }
     if (is_leftover(entry.path())) {
       found.push_back(entry.path());
     } else if (entry.is_directory() && !entry.is_symlink()) {
@@ -121,10 +131,56 @@ int64_t run_directory::attempt() const {
   return number;
 }
 
-int64_t run_directory::begin_attempt() const {
-  const int64_t next = attempt() + 1;
+static fs::path fence_folder(const fs::path& root, int64_t attempt) {
+  return root / fmt::format("attempt-{:06}.tmp", attempt);
+}
+
+int64_t run_directory::begin_attempt(int64_t last) const {
+  require_attempt(last);
+  const int64_t next = last + 1;
   write_file_atomically(attempt_file(), fmt::format("{}\n", next));
+  remove_fences();
+  create_folder(fence_folder(root_, next));
+  sync_folder(root_);
   return next;
+}
+
+void run_directory::end_attempt() const {
+  require_attempt(attempt());
+  remove_fences();
+  sync_folder(root_);
+}
+
+/// A late process may still be putting files into its folder, and a file system may keep one under a name of its own while
+/// a process that is being killed has it open (NFS: ".nfs..."): neither lasts.
+static void remove_stubborn(const fs::path& folder) {
+  constexpr int tries = 100;
+  for (int i = 1;; ++i) {
+    try {
+      remove_tree(folder);
+      return;
+    } catch (const error& failure) {
+      if (i == tries) {
+        throw error(errc::io_failure, "{}; a process of an attempt that is over may still be writing there: end it",
+                    failure.what());
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+void run_directory::remove_fences() const {
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root_)) {
+    if (is_fence(entry.path())) {
+      found.push_back(entry.path());
+    }
+  }
+  std::for_each(found.begin(), found.end(), remove_stubborn);
+}
+
+attempt_fence run_directory::fence(int64_t attempt) const {
+  return {fence_folder(root_, attempt), [run = *this, attempt] { run.require_attempt(attempt); }};
 }
 
 void run_directory::require_attempt(int64_t attempt) const {

@@ -2,6 +2,8 @@
 /// ledger.
 #pragma once
 
+#include "io/attempt_fence.hpp"
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -38,12 +40,21 @@ public:
   /// Errors  bad_file.
   int64_t attempt() const;
 
-  /// Makes the next number durable and returns it: from then on older attempts are refused. The
-  /// lock must be held.
-  int64_t begin_attempt() const;
+  /// Makes the number after `last`, the latest that the caller knows of, durable and returns it: from then on older attempts are
+  /// shut out, their fences' folders gone. The lock must be held.
+  /// Errors  interrupted: there has been another attempt than `last` (this process has lost the lock without noticing);
+  ///         io_failure: an older attempt's folder cannot be removed.
+  int64_t begin_attempt(int64_t last) const;
+  int64_t begin_attempt() const { return begin_attempt(attempt()); }
 
-  /// Errors  interrupted: another attempt has begun since. Call it right before each commit.
+  /// Shuts out whatever is left of the latest attempt. The lock must be held.
+  void end_attempt() const;
+
+  /// Errors  interrupted: another attempt has begun since.
   void require_attempt(int64_t attempt) const;
+
+  /// Through which an attempt changes the run's files.
+  attempt_fence fence(int64_t attempt) const;
 
   /// Removes temporary files that a killed process left anywhere in the run ("*.tmp",
   /// ".deleted-*"), and completes interrupted exchanges of model folders. The lock must be held and
@@ -54,6 +65,7 @@ public:
   int64_t free_bytes() const;
 
 private:
+  void remove_fences() const;
   explicit run_directory(std::filesystem::path root) : root_(std::move(root)) {}
   std::filesystem::path root_;
 };

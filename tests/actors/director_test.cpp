@@ -26,6 +26,8 @@ io::job job_of(std::vector<io::phase> phases) {
   return job;
 }
 
+constexpr int64_t attempt = 3;
+
 class Director : public ::testing::Test {
 protected:
   /// Until nothing is left to do.
@@ -35,7 +37,7 @@ protected:
     }
     director_ = actors_.system().spawn(director, director_settings{.job = job,
                                                                    .run = run_,
-                                                                   .attempt = 3,
+                                                                   .attempt = attempt,
                                                                    .finished_phases = std::move(finished),
                                                                    .stages = cast->stages,
                                                                    .metrics = cast->metrics,
@@ -44,6 +46,11 @@ protected:
   }
   /// For tests that change what the cast answers.
   test::stub_cast& set(size_t ranks = 1) { return cast.emplace(actors_, ranks); }
+
+  void SetUp() override {
+    while (run_.begin_attempt() < attempt) {
+    }
+  }
 
   /// Calls `react` when the cast hears this, of any rank; what it throws is the answer.
   void when(const std::string& heard, std::function<void()> react) {

@@ -14,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int64_t attempt = 1;
+
 class Metrics : public ::testing::Test {
 protected:
   metrics_actor start(bool terminal = false, int64_t log_every = 1) {
@@ -21,9 +23,13 @@ protected:
         actors_.system().spawn(metrics, metrics_settings{.run = run_, .terminal = terminal, .log_every = log_every});
     return actor_;
   }
+  void SetUp() override { ASSERT_EQ(run_.begin_attempt(), attempt); }
   void TearDown() override { actors_.end(actor_); }
 
-  void record(const metrics_record& one) { EXPECT_TRUE(actors_.ask<bool>(actor_, record_atom_v, one)); }
+  void record(metrics_record one) {
+    one.attempt = attempt;
+    EXPECT_TRUE(actors_.ask<bool>(actor_, record_atom_v, std::move(one)));
+  }
 
   /// What the actor writes on the terminal when it hears of `done` of `total`.
   std::string shown(const std::string& part, uint64_t done, uint64_t total, const std::string& phase = "sft") {
@@ -47,11 +53,10 @@ protected:
 
 TEST_F(Metrics, RecordIsALineWithItsNumbersAndRollouts) {
   start();
-  record({.phase = "sft", .update = 3, .attempt = 2, .values = {{"b", 0.5}, {"a", NAN}}, .rollouts = {}});
+  record({.phase = "sft", .update = 3, .values = {{"b", 0.5}, {"a", NAN}}, .rollouts = {}});
   record({.phase = "ppo",
           .update = 8,
           .iteration = 2,
-          .attempt = 2,
           .counts_iterations = true,
           .values = {},
           .rollouts = {{.prompt = "Once", .answer = " upon", .reward = 0.25}, {.prompt = "Two", .answer = "!"}}});
@@ -60,7 +65,7 @@ TEST_F(Metrics, RecordIsALineWithItsNumbersAndRollouts) {
   EXPECT_EQ(lines[0].phase, "sft");
   EXPECT_EQ(lines[0].update, 3);
   EXPECT_LT(lines[0].iteration, 0) << "the phase counts updates";
-  EXPECT_EQ(lines[0].attempt, 2);
+  EXPECT_EQ(lines[0].attempt, attempt);
   ASSERT_EQ(lines[0].values.size(), 2U);
   EXPECT_EQ(lines[0].values[0].first, "a");
   EXPECT_TRUE(std::isnan(lines[0].values[0].second));
@@ -120,12 +125,22 @@ TEST_F(Metrics, RecordThatCannotBeWrittenIsAnErrorToWhoSentIt) {
   fs::create_directories(run_.tensorboard());
   std::ofstream(run_.tensorboard() / "sft") << "a file where the folder should be";
   const auto failure = test::caught([&] {
-    actors_.ask<bool>(actor_, record_atom_v, metrics_record{.phase = "sft", .update = 1, .values = {{"a", 1.0}}});
+    actors_.ask<bool>(actor_, record_atom_v,
+                      metrics_record{.phase = "sft", .update = 1, .attempt = attempt, .values = {{"a", 1.0}}});
   });
   ASSERT_TRUE(failure.has_value());
   EXPECT_EQ(failure->code(), errc::io_failure) << failure->what();
   fs::remove(run_.tensorboard() / "sft");
   record({.phase = "sft", .update = 2});  // it lives on
+}
+
+TEST_F(Metrics, RecordOfAnAttemptThatIsOverIsRefused) {
+  start();
+  run_.begin_attempt();
+  test::expect_error(errc::interrupted, "attempt 2 has begun", [&] {
+    actors_.ask<bool>(actor_, record_atom_v, metrics_record{.phase = "sft", .update = 1, .attempt = attempt});
+  });
+  EXPECT_TRUE(io::read_metrics(run_.metrics()).empty());
 }
 
 TEST_F(Metrics, LogHasAWholeLineForEveryFewUpdatesAndTheLast) {

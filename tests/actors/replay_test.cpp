@@ -409,7 +409,7 @@ TEST_F(Replay, PairsAreTheBestAndTheWorstSampleOfEachPrompt) {
   EXPECT_EQ(statistic(reply.statistics, "pairs/samples"), 4);
   EXPECT_NEAR(statistic(reply.statistics, "pairs/margin_mean"), 0.1, 1e-6);
   EXPECT_EQ(io::count_pairs_parts(run_), 1);
-  io::join_pairs_parts(run_, 1);
+  io::join_pairs_parts(run_, 1, run_.fence(attempt_));
   const test::byte_vector bytes = test::read_bytes(io::pairs_file(run_));
   const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   EXPECT_NE(text.find(R"("chosen":"bb")"), std::string::npos) << text;

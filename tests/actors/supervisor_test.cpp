@@ -196,6 +196,14 @@ TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {
   EXPECT_EQ(result().outcome, outcome::stopped);
 }
 
+TEST_F(Supervisor, WhatADirectorOfAnotherAttemptSaysIsNoEnd) {
+  job_.recovery.restarts = 0;
+  begin(std::nullopt, {"sleep", "1"});
+  caf::anon_send(on_duty_, attempt_result{.attempt = 7, .outcome = outcome::finished, .code = 0, .text = ""});
+  EXPECT_EQ(result().outcome, outcome::failed) << "its ranks ended without a word";
+  EXPECT_FALSE(std::filesystem::exists(run_.fence(1).folder())) << "late processes are shut out at the end too";
+}
+
 TEST_F(Supervisor, WhereAnotherHasTakenOverItWritesNothingMore) {
   begin(std::nullopt, {"sleep", "60"});
   while (events(io::ledger_kind::attempt_started).empty()) {
@@ -209,6 +217,7 @@ TEST_F(Supervisor, WhereAnotherHasTakenOverItWritesNothingMore) {
   EXPECT_EQ(events(io::ledger_kind::attempt_started).size(), 1U);
   EXPECT_TRUE(events(io::ledger_kind::run_failed).empty());
   EXPECT_EQ(run_.attempt(), 2);
+  EXPECT_TRUE(std::filesystem::exists(run_.fence(2).folder())) << "which is in use";
 }
 
 TEST_F(Supervisor, AProgramThatCannotBeStartedEndsTheRunWithItsOwnError) {

@@ -166,11 +166,11 @@ def batch_host_cut_for_a_while(scene):
 
 def during_checkpoint(scene):
     """A rank dies while files of a checkpoint are half written."""
-    folder = scene.run.folder / "checkpoints"
+    folder = scene.run.folder
 
     def half_written():
         scene.run.watch_metrics()
-        return any(folder.glob("*/*/*.tmp")) or scene.run.finished()
+        return any(folder.glob("attempt-*.tmp/*.rank-*.h5")) or scene.run.finished()
 
     wait_until("a checkpoint being written", half_written, 30, pause=0.001)
     scene.mark()

@@ -20,7 +20,9 @@ namespace {
 namespace fs = std::filesystem;
 using test::temporary_folder;
 
-void allow() {}
+/// The fence of an attempt that nothing ends.
+const temporary_folder fences;
+const attempt_fence allow(fences.path(), [] {});
 
 std::vector<float> numbers(int64_t n, float first = 0.5F) {
   std::vector<float> values(static_cast<size_t>(n));
@@ -52,9 +54,9 @@ checkpoint_content small_content() {
   return content;
 }
 
-fs::path write_small(const fs::path& root, int64_t counter) {
+fs::path write_small(const fs::path& root, int64_t counter, const attempt_fence& fence = allow) {
   const fs::path folder = checkpoint_folder(root, "ppo", "iteration", counter);
-  commit_checkpoint(folder, manifest_of(counter, {write_checkpoint(folder, small_content(), 0, 1, allow)}), allow);
+  commit_checkpoint(folder, manifest_of(counter, {write_checkpoint(folder, small_content(), 0, 1, fence)}), fence);
   return folder;
 }
 
@@ -172,7 +174,7 @@ TEST(CheckpointTest, BadContentIsRefusedBeforeAnythingIsWritten) {
 
 TEST(CheckpointTest, AStaleAttemptCommitsNothing) {
   const temporary_folder root;
-  const auto refuse = [] { throw error(errc::interrupted, "attempt 1 is over"); };
+  const attempt_fence refuse(allow.folder(), [] { throw error(errc::interrupted, "attempt 1 is over"); });
   EXPECT_THROW(write_checkpoint(root.path(), small_content(), 0, 1, refuse), error);
   EXPECT_TRUE(names_in(root.path()).empty());
   const checkpoint_file entry = write_checkpoint(root.path(), small_content(), 0, 1, allow);
@@ -261,7 +263,7 @@ TEST(CheckpointTest, ADamagedNewestOneFallsBackAndSaysSo) {
   EXPECT_EQ(latest.folder, first);
   ASSERT_EQ(latest.problems.size(), 1U);
   EXPECT_NE(latest.problems[0].find("iteration-000040/rank-00000.h5"), std::string::npos);
-  remove_checkpoints_after(root.path(), "ppo", 20);
+  remove_checkpoints_after(root.path(), "ppo", 20, allow);
   EXPECT_FALSE(fs::exists(second));
   EXPECT_TRUE(latest_of(root.path(), "ppo").problems.empty());
   EXPECT_TRUE(latest_of(root.path(), "sft").folder.empty());
@@ -311,16 +313,16 @@ TEST(Checkpoint, WhatCannotBeReadIsNotTakenForDamaged) {
 
   std::ofstream(root / "sft") << "not a folder";
   EXPECT_EQ(code_of([&] { newest_checkpoint(root.path(), "sft"); }), errc::io_failure);
-  EXPECT_EQ(code_of([&] { remove_checkpoints_after(root.path(), "sft", -1); }), errc::io_failure);
+  EXPECT_EQ(code_of([&] { remove_checkpoints_after(root.path(), "sft", -1, allow); }), errc::io_failure);
 }
 
 TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
-  // Each commit_check, and each state between the calls, is a moment at which a process may die.
+  // Each question to the fence, and each state between the calls, is a moment at which a process may die.
   const temporary_folder root;
   const fs::path first = write_small(root.path(), 20);
   const fs::path second = checkpoint_folder(root.path(), "ppo", "iteration", 40);
   int states = 0;
-  const auto crash_here = [&] {
+  const std::function<void()> crash_here = [&] {
     const temporary_folder copy;
     fs::copy(root.path(), copy.path(), fs::copy_options::recursive);
     const latest_checkpoint latest = latest_of(copy.path(), "ppo");
@@ -328,10 +330,11 @@ TEST(CheckpointTest, ACrashBetweenAnyTwoStepsLeavesTheOneBefore) {
     EXPECT_TRUE(latest.problems.empty());
     ++states;
   };
-  const checkpoint_file entry = write_checkpoint(second, small_content(), 0, 1, crash_here);
+  const attempt_fence fence(allow.folder(), crash_here);
+  const checkpoint_file entry = write_checkpoint(second, small_content(), 0, 1, fence);
   crash_here();
-  commit_checkpoint(second, manifest_of(40, {entry}), crash_here);
-  EXPECT_EQ(states, 4);
+  commit_checkpoint(second, manifest_of(40, {entry}), fence);
+  EXPECT_EQ(states, 7);
   EXPECT_EQ(latest_of(root.path(), "ppo").folder, second);
   // Written once more, as after a fallback: the old manifest goes before the file that it describes.
   write_checkpoint(second, small_content(), 0, 1, allow);
@@ -344,13 +347,12 @@ TEST(CheckpointTest, PruningKeepsTheLastAndTheBest) {
     write_small(root.path(), counter);
   }
   const fs::path phase = root.path() / "ppo";
-  fs::create_directories(phase / "iteration-000005");             // unfinished
-  fs::create_directories(phase / ".deleted-iteration-000001/x");  // an interrupted removal
-  fs::create_directories(phase / "iteration-000050");             // being written
-  prune_checkpoints(root.path(), "ppo", 2, phase / "iteration-000010");
+  fs::create_directories(phase / "iteration-000005");  // unfinished
+  fs::create_directories(phase / "iteration-000050");  // being written
+  prune_checkpoints(root.path(), "ppo", 2, allow, phase / "iteration-000010");
   EXPECT_EQ(names_in(phase),
             (std::vector<std::string>{"iteration-000010", "iteration-000030", "iteration-000040", "iteration-000050"}));
-  EXPECT_THROW(prune_checkpoints(root.path(), "ppo", 0), error);
+  EXPECT_THROW(prune_checkpoints(root.path(), "ppo", 0, allow), error);
 }
 
 TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {
@@ -360,7 +362,9 @@ TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {
   if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=1m") != 0) {
     GTEST_SKIP() << "mounting a small file system needs root";
   }
-  const fs::path first = write_small(disk, 20);
+  const attempt_fence on_disk(disk / "fence", [] {});
+  fs::create_directory(on_disk.folder());
+  const fs::path first = write_small(disk, 20, on_disk);
   const std::vector<float> large = numbers(1 << 20);
   // Every way of failing: while values are written, and while HDF5 flushes what it kept in memory.
   for (int64_t filler = 0; filler < 300; filler += 23) {
@@ -375,12 +379,13 @@ TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {
       content.texts[fmt::format("text/{}", i)] = std::string(4000, 'x');
     }
     try {
-      const checkpoint_file entry = write_checkpoint(second, content, 0, 1, allow);
+      const checkpoint_file entry = write_checkpoint(second, content, 0, 1, on_disk);
       fs::remove(second / entry.name);
     } catch (const error& failure) {
       EXPECT_EQ(failure.code(), errc::io_failure);
       EXPECT_NE(std::string(failure.what()).find("No space left"), std::string::npos) << failure.what();
       EXPECT_TRUE(!fs::exists(second) || names_in(second).empty());
+      EXPECT_TRUE(names_in(on_disk.folder()).empty());
     }
     EXPECT_EQ(latest_of(disk, "ppo").folder, first);
   }

@@ -236,7 +236,8 @@ TEST(ExperienceTest, FilesBeyondTheCheckpointAreRemovedOnResume) {
   for (const char* name : {"iteration-000001.h5", "iteration-000002.h5", "iteration-000003.h5", "notes.txt"}) {
     std::ofstream(folder / name) << "x";
   }
-  remove_experience_after(folder.path(), 2);
+  fs::create_directory(folder / "fence");
+  remove_experience_after(folder.path(), 2, attempt_fence(folder / "fence", [] {}));
   EXPECT_TRUE(fs::exists(folder / "iteration-000002.h5"));
   EXPECT_FALSE(fs::exists(folder / "iteration-000003.h5"));
   EXPECT_TRUE(fs::exists(folder / "notes.txt"));

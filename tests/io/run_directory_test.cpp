@@ -37,6 +37,10 @@ TEST(RunDirectoryTest, ANewAttemptShutsTheOldOneOut) {
   EXPECT_EQ(run.begin_attempt(), 1);
   run.require_attempt(1);
   EXPECT_EQ(run_directory::open_or_create(folder / "run").begin_attempt(), 2);
+  EXPECT_FALSE(fs::exists(run.fence(1).folder()));
+  EXPECT_TRUE(fs::exists(run.fence(2).folder()));
+  // A supervisor that knows of the first only has lost its lock meanwhile.
+  expect_error(errc::interrupted, "attempt 2 has begun", [&] { run.begin_attempt(1); });
   expect_error(errc::interrupted, "attempt 2 has begun", [&] { run.require_attempt(1); });
   std::ofstream(run.attempt_file()) << "2x\n";
   expect_error(errc::bad_file, "attempt", [&] { run.attempt(); });

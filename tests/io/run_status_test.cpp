@@ -179,8 +179,9 @@ TEST_F(RunStatus, TheLastCheckpointIsTheOneCommittedLast) {
     const std::vector<float> weight = {1, 2};
     checkpoint_content content;
     content.arrays.push_back({.name = "w", .shape = {2}, .values = weight});
-    const auto file = write_checkpoint(at, content, 0, 1, [] {});
-    commit_checkpoint(at, {.phase = phase, .unit = unit, .counter = counter, .files = {file}}, [] {});
+    const attempt_fence fence = run.fence(run.begin_attempt());
+    const auto file = write_checkpoint(at, content, 0, 1, fence);
+    commit_checkpoint(at, {.phase = phase, .unit = unit, .counter = counter, .files = {file}}, fence);
     return at;
   };
   const fs::path old = save("sft", "update", 10);

@@ -229,9 +229,64 @@ TEST_F(Submit, TheTimeFollowsFromTheRateOfARank) {
   const std::string slow = submit({"--dry-run", "--gflops", "0.01"}).output;
   EXPECT_TRUE(contains(slow, "#SBATCH --time=")) << slow;
   EXPECT_FALSE(contains(slow, "--time=04:00:00"));
-  EXPECT_TRUE(contains(slow, "FLOP by `troupe plan`")) << slow;
+  EXPECT_TRUE(contains(slow, "h by `troupe plan` (0.01 GFLOP/s a rank, as stated)")) << slow;
   EXPECT_TRUE(contains(submit({"--dry-run", "--gflops", "1000000"}).output, "--time=00:11:00"));
-  EXPECT_TRUE(contains(submit({"--dry-run"}).output, "--time=04:00:00"));
+}
+
+TEST_F(Submit, WithoutARateThisMachineIsMeasured) {
+  const std::string text = submit({"--dry-run", "--cpus-per-rank", "3000"}).output;
+  EXPECT_TRUE(contains(text, "40 % of this machine's matrix product")) << text;
+  EXPECT_TRUE(contains(text, "with 3000 threads (measured with ")) << text;
+  EXPECT_FALSE(contains(text, "--time=04:00:00")) << "no guess";
+}
+
+/// Minutes that the script asks for.
+static int64_t minutes_of(const std::string& script) {
+  const size_t at = script.find("--time=");
+  EXPECT_NE(at, std::string::npos) << script;
+  return at == std::string::npos ? 0 : std::atoll(&script[at + 7]) * 60 + std::atoll(&script[at + 10]);
+}
+
+TEST_F(Submit, WhatTheRunHasShownCountsMore) {
+  fs::create_directories(run);
+  std::ofstream(fs::path(run) / "attempt") << "1\n";
+  std::ofstream(fs::path(run) / "job.ini") << contents(root / "job.ini") << "\n";
+  std::ofstream(fs::path(run) / "ledger.jsonl")
+      << R"({"event":"attempt_started","time":1,"attempt":1,"ranks":1,"launcher":"child"})"
+      << "\n";
+  std::ofstream metrics(fs::path(run) / "metrics.jsonl");
+  for (int update = 0; update <= 4; ++update) {  // an hour each, after the evaluation before all
+    metrics << R"({"phase":"sft","update":)" << update << R"(,"attempt":1,"time":)" << 1000 + 3600 * update << "}\n";
+  }
+  metrics.close();
+  const std::string text = submit({"--dry-run"}).output;
+  EXPECT_TRUE(contains(text, "10 h by `troupe plan` (measured in ")) << text;
+  EXPECT_EQ(minutes_of(text), 10 * 60 * 5 / 4 + 10) << text;
+  EXPECT_EQ(minutes_of(submit({"--dry-run", "--ranks-per-node", "2"}).output), 5 * 60 * 5 / 4 + 10);
+  const program_result plan = run_program({"plan", root / "job.ini", "--run.dir", run});
+  EXPECT_TRUE(contains(plan.output, "time 10.0 h: measured in ")) << plan.output;
+}
+
+TEST_F(Submit, EpochsAreCountedInTheDataWhereTheyAreHere) {
+  std::ofstream data(root / "a.jsonl");
+  for (int i = 0; i < 100; ++i) {
+    data << R"({"prompt": "a)" << i << R"(", "answer": "b"})"
+         << "\n";
+  }
+  data.close();
+  std::vector<std::string> epochs = {"--dry-run", "--sft.updates", "0", "--sft.epochs", "3", "--sft.batch", "5"};
+  for (const char* none :
+       {"--split.reward", "--split.ppo", "--split.held-out", "--evaluation.prompts", "--evaluation.records"}) {
+    epochs.insert(epochs.end(), {none, "0"});
+  }
+  epochs.insert(epochs.end(), {"--gflops", "1"});
+  const auto plan_of = [&](std::vector<std::string> options) {
+    options.erase(options.begin());
+    options.insert(options.begin(), {"plan", root / "job.ini", "--json"});
+    return json::parse(run_program(options).output);
+  };
+  EXPECT_EQ(plan_of(epochs)["phases"][0]["count"], 60);
+  EXPECT_FALSE(contains(submit(epochs).output, "a guess"));
 }
 
 TEST_F(Submit, TheScriptIsCheckedThenSubmitted) {

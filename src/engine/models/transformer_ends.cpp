@@ -38,7 +38,8 @@ void transformer::parts::look_up_among_ranks(const block_call& call, const int32
   for (int64_t& offset : turns.row_R1) {
     offset *= width;
   }
-  columns->ranks->all_gather({found_NE, static_cast<size_t>(call.n * width)}, turns.row_R1).wait();
+  columns->ranks->all_gather({found_NE, static_cast<size_t>(call.n * width)}, turns.row_R1, {.label = "embeddings"})
+      .wait();
   for (int64_t row = 0; row < call.n && found_NE != y_NE; ++row) {
     std::copy_n(found_NE + turns.place_N[static_cast<size_t>(row)] * width, width, y_NE + row * width);
   }

@@ -158,19 +158,21 @@ void learner::reduce_segment(context& ctx, int64_t s) {
   const arena_range segment = plan_->segment(s);
   const arena_range part = plan_->part(s, rank_);
   to_reduce_ = s;
+  const std::string label = fmt::format("segment {}", s);
   if (!sharded_gradients()) {
     float* whole = sums_.joined(ctx, segment.first, segment.size());
     joined_ = whole - segment.first;
-    pending_[static_cast<size_t>(s)] =
-        group_->reduce_scatter({whole, static_cast<size_t>(segment.size())}, plan_->offset_R1(s),
-                               {whole + (part.first - segment.first), static_cast<size_t>(part.size())});
+    pending_[static_cast<size_t>(s)] = group_->reduce_scatter(
+        {whole, static_cast<size_t>(segment.size())}, plan_->offset_R1(s),
+        {whole + (part.first - segment.first), static_cast<size_t>(part.size())}, {.label = label});
     return;
   }
   if (shard_ == nullptr) {
     shard_ = sums_.enter(ctx, steps_[step_].lane);
   }
   const std::span<float> to(shard_ + plan_->shard_offset(s, rank_), static_cast<size_t>(part.size()));
-  pending_[static_cast<size_t>(s)] = group_->reduce_scatter(floats(lane_arena(), segment), plan_->offset_R1(s), to);
+  pending_[static_cast<size_t>(s)] =
+      group_->reduce_scatter(floats(lane_arena(), segment), plan_->offset_R1(s), to, {.label = label});
   constexpr int64_t in_flight = 1;  // beside the segment that is being computed
   await_segment(s + in_flight);
 }
@@ -250,7 +252,8 @@ int64_t learner::part_offset(int64_t s) const {
 /// `arena` := all ranks' parts of it.
 void learner::gather(float* arena) {
   for (int64_t s = 0; s < plan_->segments(); ++s) {
-    pending_[static_cast<size_t>(s)] = group_->all_gather(floats(arena, plan_->segment(s)), plan_->offset_R1(s));
+    pending_[static_cast<size_t>(s)] = group_->all_gather(floats(arena, plan_->segment(s)), plan_->offset_R1(s),
+                                                          {.label = fmt::format("segment {}", s)});
   }
   await_all();
 }
@@ -260,7 +263,7 @@ std::vector<double> learner::gather_units(const std::vector<double>& mine) {
   if (ranks_ == 1) {
     return mine;
   }
-  const auto by_rank = gather_bytes(*group_, std::as_bytes(std::span(mine)));
+  const auto by_rank = gather_bytes(*group_, std::as_bytes(std::span(mine)), {.label = "norms"});
   std::vector<size_t> taken(by_rank.size());
   std::vector<double> all;
   for (int64_t s = 0; s < plan_->segments(); ++s) {

@@ -81,7 +81,8 @@ void gathered_weights::fetch(int64_t segment) {
   drop_idle();
   const arena_range range = of_.plan_->segment(segment);
   const std::span<float> whole(of_.data() + range.first, static_cast<size_t>(range.size()));
-  one.fetching = of_.group_->all_gather(whole, of_.plan_->offset_R1(segment));
+  one.fetching =
+      of_.group_->all_gather(whole, of_.plan_->offset_R1(segment), {.label = fmt::format("segment {}", segment)});
   one.present = true;
   floats_ += others_floats(segment);
   peak_floats_ = std::max(peak_floats_, floats_);

@@ -115,8 +115,8 @@ checked_communicator::checked_communicator(std::string name, int rank, int size)
     : name_(std::move(name)), rank_(rank), size_(size), counter_(std::make_shared<counter>()) {}
 
 std::string checked_communicator::describe(const call& made) const {
-  std::string where =
-      fmt::format("{} {} of '{}' on rank {} of {}", to_string(made.kind), made.number, name_, rank_, size_);
+  std::string where = fmt::format("{} {}{} of '{}' on rank {} of {}", to_string(made.kind), made.number,
+                                  made.label.empty() ? "" : fmt::format(" ({})", made.label), name_, rank_, size_);
   if (!made.collective()) {
     where += fmt::format(" (peer {}, tag {})", made.peer, made.tag);
   }
@@ -158,8 +158,11 @@ pending checked_communicator::begin(call made, int64_t traffic::*kind, int64_t s
 }
 
 pending checked_communicator::reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1,
-                                             std::span<float> part) {
-  call made{.kind = operation_kind::reduce_scatter, .rank = rank_};
+                                             std::span<float> part, const operation_options& options) {
+  call made{.kind = operation_kind::reduce_scatter,
+            .rank = rank_,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   check_offsets(made, offset_R1, whole.size());
   const int64_t own = part_size(offset_R1, rank_);
   if (part.size() != static_cast<size_t>(own)) {
@@ -173,8 +176,12 @@ pending checked_communicator::reduce_scatter(std::span<const float> whole, std::
   return begin(std::move(made), &traffic::reduced, sent_values * float_bytes);
 }
 
-pending checked_communicator::all_gather(std::span<float> whole, std::span<const int64_t> offset_R1) {
-  call made{.kind = operation_kind::all_gather, .rank = rank_};
+pending checked_communicator::all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+                                         const operation_options& options) {
+  call made{.kind = operation_kind::all_gather,
+            .rank = rank_,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   check_offsets(made, offset_R1, whole.size());
   made.to = std::as_writable_bytes(whole).data();
   made.to_offset_R1 = in_bytes(offset_R1, float_bytes);
@@ -182,8 +189,12 @@ pending checked_communicator::all_gather(std::span<float> whole, std::span<const
 }
 
 pending checked_communicator::all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
-                                         std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1) {
-  call made{.kind = operation_kind::all_to_all, .rank = rank_};
+                                         std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1,
+                                         const operation_options& options) {
+  call made{.kind = operation_kind::all_to_all,
+            .rank = rank_,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   check_offsets(made, send_offset_R1, send.size());
   check_offsets(made, receive_offset_R1, receive.size());
   if (part_size(send_offset_R1, rank_) != part_size(receive_offset_R1, rank_)) {
@@ -198,24 +209,41 @@ pending checked_communicator::all_to_all(std::span<const std::byte> send, std::s
   return begin(std::move(made), &traffic::other, sent);
 }
 
-pending checked_communicator::broadcast(std::span<std::byte> data, int root) {
-  call made{.kind = operation_kind::broadcast, .rank = rank_, .to = data.data(), .peer = root};
+pending checked_communicator::broadcast(std::span<std::byte> data, int root, const operation_options& options) {
+  call made{.kind = operation_kind::broadcast,
+            .rank = rank_,
+            .to = data.data(),
+            .peer = root,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   made.bytes = static_cast<int64_t>(data.size());
   check_peer(made);
   const int64_t sent = root == rank_ ? made.bytes * (size_ - 1) : 0;
   return begin(std::move(made), &traffic::other, sent);
 }
 
-pending checked_communicator::send(std::span<const std::byte> data, int to, int tag) {
-  call made{.kind = operation_kind::send, .rank = rank_, .from = data.data(), .peer = to, .tag = tag};
+pending checked_communicator::send(std::span<const std::byte> data, int to, int tag, const operation_options& options) {
+  call made{.kind = operation_kind::send,
+            .rank = rank_,
+            .from = data.data(),
+            .peer = to,
+            .tag = tag,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   made.bytes = static_cast<int64_t>(data.size());
   check_peer(made);
   const int64_t sent = to == rank_ ? 0 : made.bytes;
   return begin(std::move(made), &traffic::other, sent);
 }
 
-pending checked_communicator::receive(std::span<std::byte> data, int from, int tag) {
-  call made{.kind = operation_kind::receive, .rank = rank_, .to = data.data(), .peer = from, .tag = tag};
+pending checked_communicator::receive(std::span<std::byte> data, int from, int tag, const operation_options& options) {
+  call made{.kind = operation_kind::receive,
+            .rank = rank_,
+            .to = data.data(),
+            .peer = from,
+            .tag = tag,
+            .label = std::string(options.label),
+            .deadline = options.deadline};
   made.bytes = static_cast<int64_t>(data.size());
   check_peer(made);
   return begin(std::move(made), &traffic::other, 0);

@@ -26,6 +26,8 @@ struct call {
   int64_t bytes = 0;  ///< broadcast, send, receive; reduce_scatter: of the part
   int peer = -1;      ///< root; receiver of a send, sender of a receive
   int tag = 0;
+  std::string label = {};
+  std::chrono::milliseconds deadline{0};  ///< 0: the world's
   std::shared_ptr<const void> under_way;  ///< for the count of time: the operation ends when the last holder drops it
 
   bool collective() const { return kind != operation_kind::send && kind != operation_kind::receive; }
@@ -42,18 +44,21 @@ public:
 
   int rank() const final { return rank_; }
   int size() const final { return size_; }
-  pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1, std::span<float> part) final;
-  pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1) final;
+  pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1, std::span<float> part,
+                         const operation_options& options) final;
+  pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+                     const operation_options& options) final;
   pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
-                     std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1) final;
-  pending broadcast(std::span<std::byte> data, int root) final;
-  pending send(std::span<const std::byte> data, int to, int tag) final;
-  pending receive(std::span<std::byte> data, int from, int tag) final;
+                     std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1,
+                     const operation_options& options) final;
+  pending broadcast(std::span<std::byte> data, int root, const operation_options& options) final;
+  pending send(std::span<const std::byte> data, int to, int tag, const operation_options& options) final;
+  pending receive(std::span<std::byte> data, int from, int tag, const operation_options& options) final;
   traffic sent() const final;
 
 protected:
   const std::string& name() const { return name_; }
-  /// "all_gather 3 of 'policy weights' on rank 1 of 4"
+  /// "all_gather 3 (segment 0) of 'policy weights' on rank 1 of 4"
   std::string describe(const call& made) const;
 
 private:

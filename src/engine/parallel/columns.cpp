@@ -92,7 +92,7 @@ void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int
   for (int64_t& offset : block_R1) {
     offset *= n;
   }
-  group.all_gather({parts, static_cast<size_t>(block_R1.back())}, block_R1).wait();
+  group.all_gather({parts, static_cast<size_t>(block_R1.back())}, block_R1, {.label = "columns"}).wait();
   if (parts == whole_NO) {
     return;
   }

@@ -40,20 +40,23 @@ std::vector<int64_t> even_parts(int64_t count, int parts) {
 
 }  // namespace
 
-void all_reduce(communicator& group, std::span<float> values) {
+void all_reduce(communicator& group, std::span<float> values, const operation_options& options) {
   const std::vector<int64_t> offset_R1 = even_parts(static_cast<int64_t>(values.size()), group.size());
   const auto first = static_cast<size_t>(offset_R1[static_cast<size_t>(group.rank())]);
   const auto last = static_cast<size_t>(offset_R1[static_cast<size_t>(group.rank()) + 1]);
-  group.reduce_scatter(values, offset_R1, values.subspan(first, last - first)).wait();
-  group.all_gather(values, offset_R1).wait();
+  group.reduce_scatter(values, offset_R1, values.subspan(first, last - first), options).wait();
+  group.all_gather(values, offset_R1, options).wait();
 }
 
-std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<const std::byte> mine) {
+std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<const std::byte> mine,
+                                                 const operation_options& options) {
   const auto ranks = static_cast<size_t>(group.size());
   const std::vector<int64_t> mine_R(ranks, static_cast<int64_t>(mine.size()));
   std::vector<int64_t> size_R(ranks);
   const std::vector<int64_t> offset_R1 = even_parts(static_cast<int64_t>(ranks * sizeof(int64_t)), group.size());
-  group.all_to_all(std::as_bytes(std::span(mine_R)), offset_R1, std::as_writable_bytes(std::span(size_R)), offset_R1)
+  group
+      .all_to_all(std::as_bytes(std::span(mine_R)), offset_R1, std::as_writable_bytes(std::span(size_R)), offset_R1,
+                  options)
       .wait();
 
   std::vector<std::vector<std::byte>> bytes_R(ranks);
@@ -63,7 +66,7 @@ std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<
     if (r == static_cast<size_t>(group.rank()) && !mine.empty()) {
       std::memcpy(bytes_R[r].data(), mine.data(), mine.size());
     }
-    under_way.push_back(group.broadcast(bytes_R[r], static_cast<int>(r)));
+    under_way.push_back(group.broadcast(bytes_R[r], static_cast<int>(r), options));
   }
   for (pending& p : under_way) {
     p.wait();
@@ -71,13 +74,13 @@ std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<
   return bytes_R;
 }
 
-void barrier(communicator& group) {
+void barrier(communicator& group, const operation_options& options) {
   // A byte between every two ranks: nobody has all of them before everybody came.
   const auto ranks = static_cast<size_t>(group.size());
   const std::vector<std::byte> send_R(ranks);
   std::vector<std::byte> receive_R(ranks);
   const std::vector<int64_t> offset_R1 = even_parts(group.size(), group.size());
-  group.all_to_all(send_R, offset_R1, receive_R, offset_R1).wait();
+  group.all_to_all(send_R, offset_R1, receive_R, offset_R1, options).wait();
 }
 
 }  // namespace troupe::engine

@@ -6,11 +6,12 @@
 /// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for every
 ///          split into parts and for every implementation.
 /// Parts    Part r of an array is its range [offset_R1[r], offset_R1[r + 1]).
-/// Failure  A rank that has waited for an operation for longer than the deadline ends, or fails with lost_peer, naming the
+/// Failure  A rank that has waited for an operation for longer than its deadline ends, or fails with lost_peer, naming the
 ///          operation: a collective cannot be cancelled. The time before `wait` does not count, so that an operation may
 ///          be started long ahead of its use.
-/// Misuse   Ranks that call different operations, or with different sizes, get bad_argument or shape_mismatch from `wait`
-///          where the implementation can see it (local); with MPI it ends at the deadline.
+/// Misuse   Ranks that call different operations, or with different labels or sizes, get bad_argument or shape_mismatch from
+///          `wait` where the implementation can see it (local); with MPI it ends at the deadline.
+/// NCCL     would be a third implementation, beside local and MPI: docs/extending.md says what it must keep to.
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,6 +59,12 @@ struct traffic {
   int64_t bytes() const { return reduced + gathered + other; }
 };
 
+/// What an operation has beside its arguments.
+struct operation_options {
+  std::string_view label = {};            ///< what it is for, "segment 3": in errors; the same on every rank
+  std::chrono::milliseconds deadline{0};  ///< of `wait`; 0: the world's
+};
+
 class communicator {
 public:
   virtual ~communicator() = default;
@@ -69,21 +77,23 @@ public:
 
   /// `part` := this rank's part of the sum over ranks of `whole`. `part` may be that range of `whole`.
   virtual pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1,
-                                 std::span<float> part) = 0;
+                                 std::span<float> part, const operation_options& options = {}) = 0;
 
   /// Each rank holds its own part of `whole`; afterwards all hold all of it.
-  virtual pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1) = 0;
+  virtual pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+                             const operation_options& options = {}) = 0;
 
   /// Rank s's bytes for r arrive at r behind those of the ranks before s. Offsets count bytes.
   virtual pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
-                             std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1) = 0;
+                             std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1,
+                             const operation_options& options = {}) = 0;
 
   /// Everyone gets the root's bytes.
-  virtual pending broadcast(std::span<std::byte> data, int root) = 0;
+  virtual pending broadcast(std::span<std::byte> data, int root, const operation_options& options = {}) = 0;
 
   /// Point to point; a receive matches the next send of the same tag from that rank, of the same size.
-  virtual pending send(std::span<const std::byte> data, int to, int tag) = 0;
-  virtual pending receive(std::span<std::byte> data, int from, int tag) = 0;
+  virtual pending send(std::span<const std::byte> data, int to, int tag, const operation_options& options = {}) = 0;
+  virtual pending receive(std::span<std::byte> data, int from, int tag, const operation_options& options = {}) = 0;
 
   virtual traffic sent() const = 0;
 };
@@ -91,13 +101,14 @@ public:
 using communicator_ptr = std::shared_ptr<communicator>;
 
 /// `values` := their sum over ranks, on every rank: reduce_scatter, then all_gather.
-void all_reduce(communicator& group, std::span<float> values);
+void all_reduce(communicator& group, std::span<float> values, const operation_options& options = {});
 
 /// Every rank's bytes, by rank; lengths may differ.
-std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<const std::byte> mine);
+std::vector<std::vector<std::byte>> gather_bytes(communicator& group, std::span<const std::byte> mine,
+                                                 const operation_options& options = {});
 
 /// Returns when every rank has called it.
-void barrier(communicator& group);
+void barrier(communicator& group, const operation_options& options = {});
 
 /// The processes of this program, and a source of communicators: every rank opens the same ones in the same order.
 class world {
@@ -105,7 +116,8 @@ public:
   virtual ~world() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// `name` is for errors: "policy gradients".
+  /// `name` is for errors: "policy gradients". What belongs to a communicator is freed once all ranks have dropped theirs, at
+  /// the next open or at the end.
   virtual communicator_ptr open(const std::string& name) = 0;
 
   /// Divides the ranks: each gives the members of its own group, itself among them, and gets their communicator, in which

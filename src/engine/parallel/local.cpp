@@ -46,6 +46,14 @@ std::optional<error> differing_sizes(const std::string& name, const call& a, con
                a.number, name, a.rank, a_bytes, b.rank, b_bytes);
 }
 
+error differing_labels(const std::string& name, const call& a, const call& b) {
+  return error(
+      errc::bad_argument,
+      "{} {} of '{}' is for \"{}\" on rank {} and for \"{}\" on rank {}: every rank must call the same operations "
+      "in the same order",
+      to_string(a.kind), a.number, name, a.label, a.rank, b.label, b.rank);
+}
+
 /// What two ranks' calls of one collective contradict each other in.
 std::optional<error> disagreement(const std::string& name, const call& a, const call& b) {
   if (a.kind != b.kind || (a.kind == operation_kind::broadcast && a.peer != b.peer)) {
@@ -54,6 +62,9 @@ std::optional<error> disagreement(const std::string& name, const call& a, const 
         "operation {} of '{}' is {} (root {}) on rank {} and {} (root {}) on rank {}: every rank must call the "
         "same operations in the same order",
         a.number, name, to_string(a.kind), a.peer, a.rank, to_string(b.kind), b.peer, b.rank);
+  }
+  if (a.label != b.label) {
+    return differing_labels(name, a, b);
   }
   const auto a_rank = static_cast<size_t>(a.rank);
   const auto b_rank = static_cast<size_t>(b.rank);
@@ -158,13 +169,13 @@ public:
     return at;
   }
 
-  void wait(meeting& at, const std::string& who) {
+  void wait(meeting& at, const std::string& who, std::chrono::milliseconds own_deadline) {
+    const auto deadline = own_deadline.count() > 0 ? own_deadline : deadline_;
     std::unique_lock lock(mutex_);
-    const bool in_time = changed_.wait_for(lock, deadline_, [&] { return at.done || at.working; });
+    const bool in_time = changed_.wait_for(lock, deadline, [&] { return at.done || at.working; });
     changed_.wait(lock, [&] { return at.done || !in_time; });
     if (!at.done) {
-      at.failure =
-          error(errc::lost_peer, "{}: no answer within {} ms, missing {}", who, deadline_.count(), missing(at));
+      at.failure = error(errc::lost_peer, "{}: no answer within {} ms, missing {}", who, deadline.count(), missing(at));
       at.done = true;
       changed_.notify_all();
     }
@@ -213,6 +224,9 @@ private:
   std::optional<error> contradiction(const meeting& at) const {
     const call& first = at.calls.front();
     if (!first.collective()) {
+      if (first.label != at.calls[1].label) {
+        return differing_labels(name_, first, at.calls[1]);
+      }
       return differing_sizes(name_, at.calls[0], at.calls[1], at.calls[0].bytes, at.calls[1].bytes);
     }
     for (size_t a = 0; a < at.calls.size(); ++a) {
@@ -250,14 +264,16 @@ private:
 
 class local_operation final : public pending::operation {
 public:
-  local_operation(std::shared_ptr<local_group> group, meeting_ptr at, std::string who)
-      : group_(std::move(group)), at_(std::move(at)), who_(std::move(who)) {}
-  void wait() override { group_->wait(*at_, who_); }
+  local_operation(std::shared_ptr<local_group> group, meeting_ptr at, std::string who,
+                  std::chrono::milliseconds deadline)
+      : group_(std::move(group)), at_(std::move(at)), who_(std::move(who)), deadline_(deadline) {}
+  void wait() override { group_->wait(*at_, who_, deadline_); }
 
 private:
   std::shared_ptr<local_group> group_;
   meeting_ptr at_;
   std::string who_;
+  std::chrono::milliseconds deadline_;
 };
 
 class local_communicator final : public checked_communicator {
@@ -268,7 +284,8 @@ public:
 private:
   std::unique_ptr<pending::operation> start(call made) override {
     std::string who = describe(made);
-    return std::make_unique<local_operation>(group_, group_->join(std::move(made)), std::move(who));
+    const auto deadline = made.deadline;
+    return std::make_unique<local_operation>(group_, group_->join(std::move(made)), std::move(who), deadline);
   }
 
   std::shared_ptr<local_group> group_;

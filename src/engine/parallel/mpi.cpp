@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -141,6 +142,64 @@ std::unique_ptr<transport::job> make_job(MPI_Comm comm, call made) {
   return std::make_unique<one_array_job>(comm, std::move(made));
 }
 
+/// This rank's communicators by the number of their opening, which is the same on all ranks. A rank drops them when it
+/// likes, MPI_Comm_free is for all ranks at once: what all have dropped is freed at the next opening.
+class openings {
+public:
+  /// `comm` may be MPI_COMM_NULL: this rank is in no group.
+  size_t add(MPI_Comm comm) {
+    const std::lock_guard lock(mutex_);
+    all_.push_back({.comm = comm, .dropped = comm == MPI_COMM_NULL});
+    return all_.size() - 1;
+  }
+  void drop(size_t number) {
+    const std::lock_guard lock(mutex_);
+    all_[number].dropped = true;
+  }
+  /// One byte for each opening: whether this rank has dropped it.
+  std::vector<unsigned char> dropped() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<unsigned char> result;
+    std::transform(all_.begin(), all_.end(), std::back_inserter(result),
+                   [](const one& o) { return o.dropped ? 1 : 0; });
+    return result;
+  }
+  /// Frees those that all have dropped, in their order. On the transport's thread.
+  void free(const std::vector<unsigned char>& dropped_by_all) {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < dropped_by_all.size(); ++i) {
+      if (dropped_by_all[i] != 0 && all_[i].comm != MPI_COMM_NULL) {
+        check_mpi(MPI_Comm_free(&all_[i].comm), "MPI_Comm_free");  // which makes it MPI_COMM_NULL
+      }
+    }
+  }
+
+private:
+  struct one {
+    MPI_Comm comm = MPI_COMM_NULL;
+    bool dropped = false;
+  };
+  mutable std::mutex mutex_;
+  std::vector<one> all_;
+};
+
+/// Agrees with all ranks of the world on what all have dropped, and frees that. MPI_Comm_free may wait for the others, which are
+/// on their way to the same call: they have given their word, and wait for nothing else.
+class free_job final : public transport::job {
+public:
+  explicit free_job(std::shared_ptr<openings> of) : of_(std::move(of)), dropped_(of_->dropped()) {}
+  void start(std::vector<MPI_Request>& requests) override {
+    check_mpi(MPI_Iallreduce(MPI_IN_PLACE, dropped_.data(), static_cast<int>(dropped_.size()), MPI_UNSIGNED_CHAR,
+                             MPI_MIN, MPI_COMM_WORLD, &requests.emplace_back(MPI_REQUEST_NULL)),
+              "MPI_Iallreduce");
+  }
+  void finish() override { of_->free(dropped_); }
+
+private:
+  std::shared_ptr<openings> of_;
+  std::vector<unsigned char> dropped_;
+};
+
 /// A communicator of its own for each purpose, with MPI's and the name that rank 0 gives it.
 struct opened {
   MPI_Comm comm = MPI_COMM_NULL;
@@ -192,26 +251,39 @@ private:
 
 class mpi_operation final : public pending::operation {
 public:
-  mpi_operation(std::shared_ptr<transport> thread, std::future<void> ended, std::string who)
-      : thread_(std::move(thread)), ended_(std::move(ended)), who_(std::move(who)) {}
-  void wait() override { thread_->wait(ended_, who_); }
+  mpi_operation(std::shared_ptr<transport> thread, std::future<void> ended, std::string who,
+                std::chrono::milliseconds deadline)
+      : thread_(std::move(thread)), ended_(std::move(ended)), who_(std::move(who)), deadline_(deadline) {}
+  void wait() override {
+    if (deadline_.count() > 0) {
+      transport::wait(ended_, who_, deadline_);
+    } else {
+      thread_->wait(ended_, who_);
+    }
+  }
 
 private:
   std::shared_ptr<transport> thread_;
   std::future<void> ended_;
   std::string who_;
+  std::chrono::milliseconds deadline_;
 };
 
 class mpi_communicator final : public checked_communicator {
 public:
-  mpi_communicator(std::shared_ptr<transport> thread, MPI_Comm comm, const std::string& name, int rank, int size)
-      : checked_communicator(name, rank, size), thread_(std::move(thread)), comm_(comm) {}
+  mpi_communicator(std::shared_ptr<transport> thread, std::shared_ptr<openings> among, MPI_Comm comm,
+                   const std::string& name, int rank, int size)
+      : checked_communicator(name, rank, size), thread_(std::move(thread)), among_(std::move(among)), comm_(comm),
+        number_(among_->add(comm)) {}
+  ~mpi_communicator() override { among_->drop(number_); }
 
 private:
   std::unique_ptr<pending::operation> start(call made) override {
     std::string who = describe(made);
     check_counts(made, who);
-    return std::make_unique<mpi_operation>(thread_, thread_->run(make_job(comm_, std::move(made))), std::move(who));
+    const auto deadline = made.deadline;
+    return std::make_unique<mpi_operation>(thread_, thread_->run(make_job(comm_, std::move(made))), std::move(who),
+                                           deadline);
   }
 
   /// MPI 3 counts and displaces by int.
@@ -236,7 +308,9 @@ private:
   }
 
   std::shared_ptr<transport> thread_;
+  std::shared_ptr<openings> among_;
   MPI_Comm comm_;
+  size_t number_;
 };
 
 class mpi_ranks final : public world {
@@ -249,31 +323,38 @@ public:
   communicator_ptr open(const std::string& name) override {
     const std::lock_guard lock(mutex_);  // MPI wants the same order on all ranks, so does this
     const std::string who = fmt::format("opening '{}' on rank {} of {}", name, rank(), size());
+    free_dropped(who);
     const auto result = std::make_shared<opened>();
     run(std::make_unique<duplicate_job>(result), who);
+    const auto made = std::make_shared<mpi_communicator>(thread_, openings_, result->comm, name, rank(), size());
     agree_on_name(result, name, who);
-    return std::make_shared<mpi_communicator>(thread_, result->comm, name, rank(), size());
+    return made;
   }
 
   communicator_ptr open(const std::string& name, std::span<const int> members) override {
     const int place = place_among(name, members, rank(), size());
     const std::lock_guard lock(mutex_);
     const std::string who = fmt::format("opening '{}' on rank {} of {}", name, rank(), size());
+    free_dropped(who);
     const auto result = std::make_shared<opened>();
     run(std::make_unique<split_job>(result, place < 0 ? MPI_UNDEFINED : members.front(), place), who);
     if (place < 0) {
+      openings_->add(MPI_COMM_NULL);
       return nullptr;
     }
     const auto wanted = static_cast<int>(members.size());
+    const auto made = std::make_shared<mpi_communicator>(thread_, openings_, result->comm, name, place, wanted);
     if (result->size != wanted) {
       throw error(errc::bad_argument, "{}: its group has {} members, {} ranks have given rank {} as their first", who,
                   wanted, result->size, members.front());
     }
     agree_on_name(result, name, who);
-    return std::make_shared<mpi_communicator>(thread_, result->comm, name, place, wanted);
+    return made;
   }
 
 private:
+  void free_dropped(const std::string& who) { run(std::make_unique<free_job>(openings_), who); }
+
   void run(std::unique_ptr<transport::job> work, const std::string& who) {
     std::future<void> ended = thread_->run(std::move(work));
     thread_->wait(ended, who);
@@ -291,6 +372,7 @@ private:
   }
 
   std::shared_ptr<transport> thread_;
+  std::shared_ptr<openings> openings_ = std::make_shared<openings>();
   std::mutex mutex_;
 };
 

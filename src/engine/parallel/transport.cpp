@@ -80,8 +80,6 @@ std::future<void> transport::run(std::unique_ptr<job> work) {
   return ended;
 }
 
-void transport::wait(std::future<void>& ended, const std::string& who) const { wait(ended, who, deadline_); }
-
 void transport::wait(std::future<void>& ended, const std::string& who, microseconds deadline) {
   const waiting_scope waits;
   // In slices: a job that was suspended as a whole must not find its deadline past when it goes on.

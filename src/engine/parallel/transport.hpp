@@ -41,7 +41,8 @@ public:
 
   /// Waits for what `run` returned. After the deadline, prints `who` in a line and ends the process: neither this thread
   /// nor the operation can be cancelled, and a peer might still write to its buffers.   Errors  lost_peer.
-  void wait(std::future<void>& ended, const std::string& who) const;
+  void wait(std::future<void>& ended, const std::string& who) const { wait(ended, who, deadline_); }
+  static void wait(std::future<void>& ended, const std::string& who, std::chrono::microseconds deadline);
 
 private:
   struct under_way {
@@ -50,7 +51,6 @@ private:
     std::vector<MPI_Request> requests;
   };
 
-  static void wait(std::future<void>& ended, const std::string& who, std::chrono::microseconds deadline);
   void live();
   void initialize();
   void serve();

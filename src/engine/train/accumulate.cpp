@@ -10,7 +10,7 @@ std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::
                                          size_t size) {
   std::vector<std::vector<std::byte>> by_rank;
   if (learns.group()) {
-    by_rank = gather_bytes(*learns.group(), mine);
+    by_rank = gather_bytes(*learns.group(), mine, {.label = "terms of the loss"});
   } else {
     by_rank.emplace_back(mine.begin(), mine.end());
   }

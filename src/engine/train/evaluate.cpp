@@ -64,7 +64,8 @@ std::vector<bytes> evaluate_in_shares(communicator* group, std::span<const packe
   for (const int64_t most = steps_of(rank_of, ranks); steps < most; ++steps) {
     one({});
   }
-  const std::vector<bytes> by_rank = group != nullptr ? gather_bytes(*group, mine) : std::vector<bytes>{mine};
+  const std::vector<bytes> by_rank =
+      group != nullptr ? gather_bytes(*group, mine, {.label = "losses"}) : std::vector<bytes>{mine};
   std::vector<std::span<const std::byte>> left(by_rank.begin(), by_rank.end());
   std::vector<bytes> all;
   all.reserve(rank_of.size());

@@ -114,6 +114,31 @@ TEST(LocalErrorTest, DifferentOperationsAreRefusedOnEveryRank) {
   });
 }
 
+TEST(LocalErrorTest, OperationsOfOneKindForDifferentThingsAreRefusedOnEveryRank) {
+  as_ranks(2, patient, [](world& w) {
+    const communicator_ptr group = w.open("policy gradients");
+    const std::vector<int64_t> offset_R1{0, 1, 2};
+    std::vector<float> whole(2);
+    std::vector<std::byte> data(8);
+    const std::string label = fmt::format("segment {}", w.rank());
+    expect_error(errc::bad_argument,
+                 "all_gather 0 of 'policy gradients' is for \"segment 0\" on rank 0 and for \"segment 1\"",
+                 [&] { group->all_gather(whole, offset_R1, {.label = label}).wait(); });
+    expect_error(errc::bad_argument, "is for \"segment 0\" on rank 0", [&] {
+      (w.rank() == 0 ? group->send(data, 1, 0, {.label = label}) : group->receive(data, 0, 0, {.label = label})).wait();
+    });
+    EXPECT_NO_THROW(barrier(*group, {.label = "the end"}));
+  });
+}
+
+TEST(LocalErrorTest, AnOperationMayHaveADeadlineOfItsOwn) {
+  const std::vector<std::unique_ptr<world>> worlds = local_worlds(2, patient);
+  const communicator_ptr group = worlds[0]->open("weights");
+  std::vector<std::byte> data(4);
+  expect_error(errc::lost_peer, "broadcast 0 (greeting) of 'weights' on rank 0 of 2: no answer within 20 ms",
+               [&] { group->broadcast(data, 1, {.label = "greeting", .deadline = milliseconds(20)}).wait(); });
+}
+
 TEST(LocalErrorTest, DifferentSizesAreRefusedOnEveryRank) {
   as_ranks(2, patient, [](world& w) {
     const communicator_ptr group = w.open("critic");

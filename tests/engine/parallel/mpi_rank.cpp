@@ -3,9 +3,22 @@
 #include "kernels/base/error.hpp"
 #include "support/collective_checks.hpp"
 
+#define OMPI_SKIP_MPICXX 1
+#include <mpi.h>
+
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+
+/// How often this program's own transport has called MPI_Comm_free, which MPI lets a program put itself in front of.
+static std::atomic<int> freed{0};
+
+extern "C" int MPI_Comm_free(MPI_Comm* comm) {
+  ++freed;
+  return PMPI_Comm_free(comm);
+}
 
 namespace troupe::engine {
 namespace {
@@ -71,7 +84,58 @@ int open_different(int ranks) {
   return 0;
 }
 
+/// How many communicators were freed: while rank 1 has not dropped its own; then; after openings that divide the ranks and
+/// were dropped in another order on each rank.
+int free_dropped(int ranks) {
+  const std::unique_ptr<world> w = mpi_world(ranks, patient);
+  communicator_ptr first = w->open("first");
+  if (w->rank() != 1) {
+    first.reset();
+  }
+  const communicator_ptr stays = w->open("stays");
+  const int while_one_has_it = freed;
+  first.reset();
+  std::vector<communicator_ptr> more = {w->open("one")};
+  const int then = freed;
+  const std::vector<int> pair = {0, 1};
+  for (const std::string& name : {"two", "three", "four"}) {
+    more.push_back(w->open(name));
+    more.push_back(w->open(name + " of a pair", w->rank() < 2 ? std::span<const int>(pair) : std::span<const int>()));
+  }
+  for (communicator_ptr& one : more) {
+    if (one != nullptr && one->size() == ranks) {
+      barrier(*one);
+    }
+  }
+  std::rotate(more.begin(), more.begin() + w->rank(), more.end());
+  while (!more.empty()) {
+    more.pop_back();
+  }
+  w->open("last");
+  const int pairs = w->rank() < 2 ? 3 : 0;
+  fmt::print("freed {} {} {}\n", while_one_has_it, then, freed - pairs);
+  barrier(*stays);
+  return 0;
+}
+
+int wait_impatiently(int ranks) {
+  const std::unique_ptr<world> w = mpi_world(ranks, patient);
+  const communicator_ptr group = w->open("activations");
+  std::vector<std::byte> data(4);
+  if (w->rank() == 0) {
+    group->receive(data, 1, 0, {.label = "greeting", .deadline = std::chrono::milliseconds(500)}).wait();
+  }
+  barrier(*group);
+  return 0;
+}
+
 int act(const std::string& part, int ranks) {
+  if (part == "dropped") {
+    return free_dropped(ranks);
+  }
+  if (part == "impatient") {
+    return wait_impatiently(ranks);
+  }
   if (part == "checks") {
     return check_all(ranks);
   }

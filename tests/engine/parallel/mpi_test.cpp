@@ -70,6 +70,21 @@ TEST(MpiFaultTest, AStoppedPeerEndsTheOthersAtTheDeadlineWithTheOperationsName) 
   EXPECT_GE(count(result.output, "no end after 2.0 s"), 1U) << result.output;
 }
 
+TEST(MpiFaultTest, AnOperationsOwnDeadlineAndLabelCount) {
+  const outcome result = run_ranks(2, "impatient", 2);
+  EXPECT_EQ(result.status, 70) << result.output;
+  EXPECT_GE(count(result.output,
+                  "troupe: receive 0 (greeting) of 'activations' on rank 0 of 2 (peer 1, tag 0): no end after 0.5 s"),
+            1U)
+      << result.output;
+}
+
+TEST(MpiWorldTest, WhatAllRanksHaveDroppedIsFreed) {
+  const outcome result = run_ranks(3, "dropped", 3);
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(count(result.output, "freed 0 1 5"), 3U) << result.output;
+}
+
 TEST(MpiErrorTest, AnotherNumberOfRanksIsRefused) {
   const outcome result = run_ranks(2, "checks", 3);
   EXPECT_EQ(result.status, 1);
