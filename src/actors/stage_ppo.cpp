@@ -98,7 +98,7 @@ std::map<std::string, std::string> stage_state::digests_of(const ppo_material& m
   std::map<std::string, std::string> digests;
   const auto add = [&](const std::string& name, const model_ptr& one, const seat& of) {
     const std::string digest = one ? weights_digest(settings_->on->ctx, *one) : "";
-    settings_->on->pulse.touch();
+    settings_->on->pulse_of(role::stage).touch();
     digests[name] = told_to_all(*work_, of.first() ? digest : "");
   };
   add("policy", m.policy ? m.policy->of : nullptr, m.at.policy);
