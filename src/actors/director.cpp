@@ -372,6 +372,7 @@ task<> director_state::record(metrics_record values) {
   values.phase = state_.phase;
   values.attempt = settings_->attempt;
   co_await ask<bool>(self_, settings_->metrics, record_atom_v, values);
+  caf::anon_send(settings_->supervisor, reached_atom_v, state_.phase, state_.counter);
 }
 
 void director_state::note(const std::string& kind, const std::string& phase, uint64_t counter,

@@ -68,6 +68,19 @@ blank make_blank(const io::model_folder& source, head_kind head, engine::communi
   return {shape, description.scalar_head && !stored_head};
 }
 
+/// What a rank keeps of each parameter; empty: everything.
+engine::row_choice own_rows(const engine::rank_weights& weights) {
+  if (!weights.sharded()) {
+    return {};
+  }
+  return [rows = weights.plan()->rows(weights.group()->rank())](const engine::parameter& p) {
+    const auto mine = std::find_if(rows.begin(), rows.end(),
+                                   [&p](const engine::parameter_rows& one) { return one.of->offset == p.offset; });
+    return mine == rows.end() ? engine::chosen_rows{}
+                              : engine::chosen_rows{mine->first_row, mine->last_row, mine->arena_offset};
+  };
+}
+
 }  // namespace
 
 bool has_both_heads(const std::filesystem::path& folder) {
@@ -83,9 +96,8 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine
   const io::model_folder source = io::model_folder::open(folder);
   try {
     const blank made = make_blank(source, head, std::move(group));
-    engine::rank_weights& weights = made.shape->weights;
     engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
-                         weights.data(), made.new_head, [&weights] { weights.drop_others(); });
+                         made.shape->weights.data(), made.new_head, own_rows(made.shape->weights));
     return made.shape;
   } catch (const error& failure) {
     throw error(failure.code(), "{}: {}", folder.string(), failure.what());

@@ -23,6 +23,11 @@ void restart_policy::note_launch() {
   end_refusals();
 }
 
+void restart_policy::note_progress() {
+  failures_ = 0;
+  alike_ = 0;
+}
+
 void restart_policy::end_refusals() {
   refused_since_.reset();
   refused_for_ = {};
@@ -41,6 +46,8 @@ bool restart_policy::gives_up() const { return failures_ > restarts_ || refused_
 void restart_policy::note_failure(bool launched) {
   end_refusals();
   ++failures_;
+  alike_ = step_ == failed_after_ ? alike_ + 1 : 1;
+  failed_after_ = step_;
   failed_launches_ = launched ? 0 : failed_launches_ + 1;
 }
 
@@ -53,10 +60,13 @@ std::string restart_policy::parting_words(const std::string& last, const std::se
   }
   const std::string where =
       hosts.size() < 2 ? "" : fmt::format(", on {} alike, so that no host is to blame", fmt::join(hosts, ", "));
+  const bool same_step = alike_ > 1 && alike_ == failures_ && !failed_after_.empty();
+  const std::string when =
+      same_step ? fmt::format(", each time after {}: what comes next fails by itself", failed_after_) : "";
   return fmt::format(
-      "the worker failed {} times without a new checkpoint{}, last: {}. The run can be resumed from its last "
+      "the worker failed {} times without a new checkpoint{}{}, last: {}. The run can be resumed from its last "
       "checkpoint once the cause is found (recovery.restarts = {})",
-      failures_, where, last, restarts_);
+      failures_, when, where, last, restarts_);
 }
 
 std::chrono::milliseconds restart_policy::pause() const {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace troupe::actors {
 
@@ -18,7 +19,10 @@ public:
   explicit restart_policy(int64_t restarts) : restarts_(restarts) {}
 
   /// There is a new checkpoint, or a phase is finished: what failed before no longer counts.
-  void note_progress() { failures_ = 0; }
+  void note_progress();
+
+  /// The attempt under way has got this far: "sft 7".
+  void note_step(std::string step) { step_ = std::move(step); }
 
   /// All ranks of an attempt have reported: Slurm, where it starts them, is set up as it must be.
   void note_launch();
@@ -38,7 +42,8 @@ public:
 
   bool gives_up() const;
 
-  /// Why it gives up, for the user. `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
+  /// Why it gives up, for the user: where failures came at one and the same step this is the job's own doing, and is said.
+  /// `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
   std::string parting_words(const std::string& last, const std::set<std::string>& hosts = {}) const;
 
   /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have died
@@ -51,6 +56,8 @@ private:
 
   int64_t restarts_ = 0;
   int64_t failures_ = 0;
+  std::string step_, failed_after_;
+  int64_t alike_ = 0;  ///< failures in a row after the same step
   int64_t failed_launches_ = 0;
   bool launched_ = false;  ///< some time
   std::optional<clock::time_point> refused_since_;

@@ -60,6 +60,9 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       [this](note_atom, const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text) {
         note_event(kind, phase, counter, text);
       },
+      [this](reached_atom, const std::string& phase, uint64_t counter) {
+        restarts_->note_step(fmt::format("{} {}", phase, counter));
+      },
       [this](const attempt_result& result) { note_result(result); },
       [this](stop_atom, int32_t signal) { request_stop(signal); },
       [this](exited_atom, uint64_t number, int32_t status) { note_exit(number, status); },
@@ -83,6 +86,10 @@ static placement placement_of(const io::job& job) {
 
 void supervisor_state::start_attempt() {
   if (over_) {
+    return;
+  }
+  if (stop_signal_ != 0) {  // it came between two attempts
+    finish({outcome::stopped, attempt_ ? "stopped; the last attempt had failed: " + attempt_->failure() : "stopped"});
     return;
   }
   try {
@@ -213,6 +220,7 @@ void supervisor_state::note_event(const std::string& kind, const std::string& ph
     crashes_.note_progress();
     node_failed_ = false;
   } else if (noted == io::ledger_kind::phase_started || noted == io::ledger_kind::phase_resumed) {
+    restarts_->note_step(fmt::format("{} {}", phase, noted == io::ledger_kind::phase_resumed ? counter : 0));
     note_recovery();
   }
 }
@@ -420,9 +428,7 @@ void supervisor_state::try_again() {
 }
 
 /// A host that had no network may have lost the run's lock meanwhile, without notice (run_claim.hpp).
-bool supervisor_state::owns_run() const {
-  return settings_->run.attempt() == last_attempt_;
-}
+bool supervisor_state::owns_run() const { return settings_->run.attempt() == last_attempt_; }
 
 static io::ledger_kind ledger_kind_of(outcome how) {
   switch (how) {

@@ -43,6 +43,8 @@ using supervisor_actor = caf::typed_actor<
     caf::reacts_to<beat_atom, beat>,
     // From the director: something for the ledger (kind, phase, counter, text).
     caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
+    // From the director: so many updates or iterations of a phase are done.
+    caf::reacts_to<reached_atom, std::string, uint64_t>,
     // From the director: the plan has ended.
     caf::reacts_to<attempt_result>,
     // The user wants the run to stop at the next boundary (the signal's number).

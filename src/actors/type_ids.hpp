@@ -79,4 +79,6 @@ CAF_ADD_TYPE_ID(troupe, (troupe::actors::damage_report))
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::activity))
 CAF_ADD_TYPE_ID(troupe, (std::vector<troupe::actors::activity>))
 
+CAF_ADD_ATOM(troupe, troupe::actors, reached_atom, "reached")
+
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -31,6 +31,20 @@ TEST(RestartPolicy, WhatFailsOnSeveralHostsIsNoHostsFault) {
   EXPECT_EQ(policy.parting_words("exit code 3", {"node2"}).find("node2"), std::string::npos) << "it may be";
 }
 
+TEST(RestartPolicy, WhatFailsAtTheSameStepEachTimeIsSaidToDoSo) {
+  restart_policy policy(2);
+  for (int i = 0; i < 3; ++i) {
+    policy.note_step("sft 5");  // of the checkpoint
+    policy.note_step("sft 7");
+    policy.note_failure(true);
+  }
+  const std::string words = policy.parting_words("signal 11");
+  EXPECT_NE(words.find("failed 3 times without a new checkpoint, each time after sft 7"), std::string::npos) << words;
+  policy.note_step("sft 6");
+  policy.note_failure(true);
+  EXPECT_EQ(policy.parting_words("signal 11").find("each time"), std::string::npos);
+}
+
 TEST(RestartPolicy, WithoutRestartsTheFirstFailureIsTheLast) {
   restart_policy policy(0);
   policy.note_failure(true);

@@ -220,6 +220,18 @@ TEST_F(Supervisor, WhereAnotherHasTakenOverItWritesNothingMore) {
   EXPECT_TRUE(std::filesystem::exists(run_.fence(2).folder())) << "which is in use";
 }
 
+TEST_F(Supervisor, AStopBetweenTwoAttemptsBeginsNoOther) {
+  job_.place.ranks = 3;
+  let_srun_be("exit 3");
+  begin(three_hosts());
+  while (events(io::ledger_kind::worker_failed).size() < 2) {  // the next comes after a pause
+    std::this_thread::sleep_for(5ms);
+  }
+  stop();
+  EXPECT_EQ(result().outcome, outcome::stopped);
+  EXPECT_EQ(events(io::ledger_kind::attempt_started).size(), 2U);
+}
+
 TEST_F(Supervisor, AProgramThatCannotBeStartedEndsTheRunWithItsOwnError) {
   job_.place.ranks = 3;
   job_.recovery.restarts = 1;

@@ -73,7 +73,7 @@ ASSUMED = {
     "read_bytes_per_s": 40e9,  # the file system, for the whole job
     "relaunch_per_doubling_s": 1.0,  # more for every doubling of the ranks beyond 8
     "start_s": 10.0,  # device contexts and communicators on GPUs
-    "loaded_share": 1.0,  # of the models' files, that a rank reads: all, as Troupe does it
+    "loads_whole": 0,  # 1: every rank reads all of the models' files, as in ZeRO stages 0 to 2; 0: its own rows, stage 3
     "gpu_bytes": 80e9,
     "gpu_share": 0.8,  # of it for what Recipe.gpu_bytes counts; activations and the cache have the rest
 }
@@ -144,8 +144,8 @@ def verify_s(recipe, n, costs):
 
 
 def load_s(recipe, n, costs):
-    """Each rank loads all of each model before it drops what others hold; the ranks of a node read a file once."""
-    bytes_of_a_rank = recipe.files_bytes() * costs["loaded_share"]
+    """The ranks of a node read a file once."""
+    bytes_of_a_rank = recipe.files_bytes() * (1 if costs["loads_whole"] else 1 / n)
     read_in_all = max(recipe.files_bytes(), bytes_of_a_rank * n / GPUS_OF_A_NODE)
     return max(bytes_of_a_rank / costs["rank_load_bytes_per_s"], read_in_all / costs["read_bytes_per_s"])
 
@@ -251,8 +251,8 @@ MOST = GPUS[-1]
 # another stands as a function of all.
 CHANGES = [
     ("as above", {}),
-    ("a rank reads only its share of the models' files", {"loaded_share": 1 / MOST}),
-    ("... and committing takes no time", {"loaded_share": 1 / MOST, "commit_part_s": 0}),
+    ("every rank reads the models' files whole", {"loads_whole": 1}),
+    ("committing takes no time", {"commit_part_s": 0}),
     ("digests checked by one rank alone",
      {"rank_verify_bytes_per_s": lambda costs: costs["rank_verify_bytes_per_s"] / MOST}),
     ("file system writes 5 GB/s", {"write_bytes_per_s": 5e9}),

@@ -65,11 +65,11 @@ class Scaling(unittest.TestCase):
                  "rank_load_bytes_per_s": 1e9, "rank_write_bytes_per_s": 0.5e9, "commit_part_s": 1e-4}
         self.assertEqual(recipe.checkpoint_bytes(), 152e9)
         self.assertEqual(recipe.files_bytes(), 80e9)
-        self.assertAlmostEqual(scaling.recovery_s(recipe, 16, costs), 10 + (2 + 1 + 10) + 80 + 152 / 16 + 152 / 8)
+        self.assertAlmostEqual(scaling.recovery_s(recipe, 16, costs), 10 + (2 + 1 + 10) + 80 / 16 + 152 / 16 + 152 / 8)
         self.assertAlmostEqual(scaling.write_s(recipe, 16, costs), 152 / 8 + 52 * 24 * 1e-4)
-        # 1,024 ranks on 128 nodes ask the file system for 10.24 TB, or each for its own part.
-        self.assertAlmostEqual(scaling.load_s(recipe, 1024, costs), 80 * 128 / 40)
-        self.assertAlmostEqual(scaling.load_s(recipe, 1024, {**costs, "loaded_share": 1 / 1024}), 2)
+        # 1,024 ranks read their own parts, or, on 128 nodes, ask the file system for 10.24 TB.
+        self.assertAlmostEqual(scaling.load_s(recipe, 1024, costs), 2)
+        self.assertAlmostEqual(scaling.load_s(recipe, 1024, {**costs, "loads_whole": 1}), 80 * 128 / 40)
 
     def test_measured_parts_are_those_of_the_documents(self):
         parts = measured.all_parts()

@@ -128,6 +128,7 @@ private:
                              notes.push_back(
                                  fmt::format("{} {} {}{}{}", kind, phase, counter, text.empty() ? "" : ": ", text));
                            },
+                           [](actors::reached_atom, const std::string&, uint64_t) {},
                            [this](const actors::attempt_result& ended) { result = ended; }};
     }));
     return spawned_.back();

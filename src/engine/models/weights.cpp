@@ -59,9 +59,10 @@ public:
   }
 
   void check(bool new_scalar_head);
-  void fill(float* weights, const std::function<void()>& written) const;
+  void fill(float* weights, const row_choice& choose) const;
 
 private:
+  void place(const file_tensor& tensor, const chosen_rows& chosen, std::span<float> values) const;
   void rename_trunk();
   void rename(const std::string& usual, const std::string& other);
   void check_tensor(const file_tensor& tensor, bool may_be_absent);
@@ -172,29 +173,59 @@ void loader::check_tied_head() {
   }
 }
 
-void loader::fill(float* weights, const std::function<void()>& written) const {
+void loader::fill(float* weights, const row_choice& choose) const {
   for (size_t i = 0; i < tensors_.size();) {
     const parameter& p = net_.layout()[tensors_[i].parameter];
-    std::vector<float> values(static_cast<size_t>(p.shape[0] * tensors_[i].columns));
+    const chosen_rows chosen =
+        choose ? choose(p) : chosen_rows{.first = 0, .last = p.shape[0], .arena_offset = p.offset};
+    std::vector<float> values(static_cast<size_t>(chosen.count() * tensors_[i].columns));
     for (const int64_t index = tensors_[i].parameter; i < tensors_.size() && tensors_[i].parameter == index; ++i) {
-      if (const std::optional<host_array> array = find_(tensors_[i].name)) {
-        place_rows(tensors_[i], to_float32(*array), values);
-      }
+      place(tensors_[i], chosen, values);
     }
-    write_parameter(p, values, weights);
-    if (written) {
-      written();
+    if (chosen.count() > 0) {
+      write_rows(p, chosen.count(), values, weights + chosen.arena_offset);
     }
   }
+}
+
+/// Elements [begin, end) of an array, without a copy.
+static host_array slice(host_array array, int64_t begin, int64_t end) {
+  const size_t width = array.bytes.size() / static_cast<size_t>(array.elements());
+  array.bytes = array.bytes.subspan(static_cast<size_t>(begin) * width, static_cast<size_t>(end - begin) * width);
+  array.shape = {end - begin};
+  return array;
+}
+
+/// What of a tensor belongs to the chosen rows. A file that is mapped is read only there, but for tensors whose rows stand
+/// in another order.
+void loader::place(const file_tensor& tensor, const chosen_rows& chosen, std::span<float> values) const {
+  const int64_t first = std::max(chosen.first, tensor.first_row);
+  const int64_t last = std::min(chosen.last, tensor.first_row + tensor.rows);
+  const std::optional<host_array> array = first < last ? find_(tensor.name) : std::nullopt;
+  if (!array) {
+    return;
+  }
+  const int64_t begin = (first - tensor.first_row) * tensor.columns;
+  const int64_t end = (last - tensor.first_row) * tensor.columns;
+  float* const to = values.data() + (first - chosen.first) * tensor.columns;
+  if (tensor.order == row_order::same) {
+    std::ranges::copy(to_float32(slice(*array, begin, end)), to);
+    return;
+  }
+  std::vector<float> rows(static_cast<size_t>(tensor.rows * tensor.columns));
+  file_tensor alone = tensor;
+  alone.first_row = 0;
+  place_rows(alone, to_float32(*array), rows);
+  std::copy(rows.begin() + begin, rows.begin() + end, to);
 }
 
 }  // namespace
 
 void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
-                  float* weights, bool new_scalar_head, const std::function<void()>& written) {
+                  float* weights, bool new_scalar_head, const row_choice& choose) {
   loader file(net, names, find);
   file.check(new_scalar_head);
-  file.fill(weights, written);
+  file.fill(weights, choose);
 }
 
 void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink,

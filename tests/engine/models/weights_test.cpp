@@ -1,4 +1,5 @@
 #include "engine/models/weights.hpp"
+#include "engine/parallel/shards.hpp"
 #include "kernels/base/error.hpp"
 #include "support/model_fixture.hpp"
 
@@ -101,6 +102,28 @@ TEST_P(WeightFiles, AreSavedWithTheValuesAndShapesTheyWereReadWith) {
   EXPECT_EQ(compared, std::count_if(names.begin(), names.end(), [](const std::string& name) {
               return !name.ends_with(".attn.bias") && name != "v_head.weight";
             }));
+}
+
+TEST_P(WeightFiles, OfARanksShareAreReadWithoutTheRest) {
+  const loaded_model m = load_model(std::string("tiny/") + GetParam());
+  const memory_file file = saved(m.net, m.weights.data());
+  constexpr int ranks = 3;
+  const shard_plan plan(m.net.layout(), m.net.segments(), ranks);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::vector<parameter_rows> mine = plan.rows(rank);
+    aligned_buffer<float> weights(m.net.layout().arena_size());
+    load_weights(m.net, file.names(), file.finder(), weights.data(), false, [&](const parameter& p) {
+      const auto found =
+          std::find_if(mine.begin(), mine.end(), [&](const parameter_rows& one) { return one.of == &p; });
+      return found == mine.end() ? chosen_rows{} : chosen_rows{found->first_row, found->last_row, found->arena_offset};
+    });
+    std::vector<float> expected(static_cast<size_t>(m.net.layout().arena_size()));
+    for (int64_t s = 0; s < plan.segments(); ++s) {
+      const arena_range part = plan.part(s, rank);
+      std::copy(m.weights.data() + part.first, m.weights.data() + part.last, expected.data() + part.first);
+    }
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), weights.data())) << "rank " << rank;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, WeightFiles,

@@ -75,7 +75,7 @@ TEST(Evaluate, RankThatSendsSomethingElseIsNamed) {
   test::as_local_ranks(2, [&](world& here) {
     const communicator_ptr group = here.open("evaluation");
     if (here.rank() == 1) {
-      gather_bytes(*group, std::vector<std::byte>(7));
+      gather_bytes(*group, std::vector<std::byte>(7), {.label = "losses"});
       return;
     }
     try {
