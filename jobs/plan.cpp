@@ -1,4 +1,5 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
+#include "io/durations.hpp"
 #include "io/mapped_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
@@ -54,12 +55,6 @@ const char* when_text(held_in when) {
   return "";
 }
 
-std::string time_text(double seconds) {
-  return seconds < 120    ? fmt::format("{:.1f} s", seconds)
-         : seconds < 7200 ? fmt::format("{:.1f} min", seconds / 60)
-                          : fmt::format("{:.1f} h", seconds / 3600);
-}
-
 void print(const phase_plan& plan, const pace& at, int64_t ranks) {
   fmt::print("{}\n", plan.phase);
   for (const planned_model& model : plan.models) {
@@ -85,9 +80,9 @@ void print(const phase_plan& plan, const pace& at, int64_t ranks) {
     fmt::print(", {:.4g} in {} {}s", plan.flops_each * static_cast<double>(plan.count), plan.count, plan.unit);
   }
   const double each = seconds_each(plan, at, ranks);
-  fmt::print("\n  {:<26}{:>12} each", "time", time_text(each));
+  fmt::print("\n  {:<26}{:>12} each", "time", io::duration_text(each));
   if (plan.count > 0) {
-    fmt::print(", {} in all", time_text(each * static_cast<double>(plan.count)));
+    fmt::print(", {} in all", io::duration_text(each * static_cast<double>(plan.count)));
   }
   fmt::print("\n\n");
 }
@@ -188,7 +183,7 @@ int plan_command(int argc, char** argv) {
     fmt::print("peak {}; this machine has {}\nrun directory {}\n", bytes_text(peak), bytes_text(here),
                bytes_text(disk));
     fmt::print("time {}: {}\n",
-               seconds ? time_text(*seconds) : "not known, a phase goes by epochs of data that are not here",
+               seconds ? io::duration_text(*seconds) : "not known, a phase goes by epochs of data that are not here",
                at.source);
   }
   if (peak > here) {

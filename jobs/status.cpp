@@ -1,4 +1,5 @@
 // troupe status RUN [--json]: how a run stands.
+#include "io/durations.hpp"
 #include "io/run_status.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
@@ -21,13 +22,6 @@ namespace {
 using json = nlohmann::ordered_json;
 
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-std::string duration_text(double seconds) {
-  return seconds < 120      ? fmt::format("{:.0f} s", seconds)
-         : seconds < 7200   ? fmt::format("{:.0f} min", seconds / 60)
-         : seconds < 172800 ? fmt::format("{:.1f} h", seconds / 3600)
-                            : fmt::format("{:.1f} days", seconds / 86400);
-}
 
 std::string rate_text(double per_second, const std::string& unit) {
   return per_second >= 0.5        ? fmt::format("{:.3g} {}s per second", per_second, unit)
@@ -56,7 +50,7 @@ std::string progress_text(const io::run_status& s) {
     text += ", " + rate_text(*s.per_second, s.unit);
   }
   if (s.seconds_left) {
-    text += fmt::format(", about {} left in the phase", duration_text(*s.seconds_left));
+    text += fmt::format(", about {} left in the phase", io::duration_text(*s.seconds_left));
   }
   return text;
 }
@@ -78,16 +72,16 @@ void print(const io::run_status& s) {
                     (s.reason.empty() ? "" : ": " + s.reason));
   line("phase", progress_text(s));
   if (s.last_record) {
-    line("last record", duration_text(now() - *s.last_record) + " ago");
+    line("last record", io::duration_text(now() - *s.last_record) + " ago");
   }
   if (s.attempt > 0) {
     line("attempt",
          fmt::format("{}, {} rank{}{}{}", s.attempt, s.ranks, s.ranks == 1 ? "" : "s",
                      s.launcher.empty() ? "" : " by " + s.launcher, s.hosts.empty() ? "" : " on " + s.hosts));
   }
-  line("checkpoint", s.checkpoint
-                         ? fmt::format("{}, {} ago", s.checkpoint->folder, duration_text(now() - s.checkpoint->time))
-                         : "none");
+  line("checkpoint",
+       s.checkpoint ? fmt::format("{}, {} ago", s.checkpoint->folder, io::duration_text(now() - s.checkpoint->time))
+                    : "none");
   if (s.best) {
     line("best", fmt::format("{}, {} = {:.6g}", s.best->folder, s.best->metric, s.best->value));
   }

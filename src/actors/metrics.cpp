@@ -1,10 +1,10 @@
 #include "actors/metrics.hpp"
 
 #include "actors/guarded.hpp"
+#include "io/durations.hpp"
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <cstdio>
 
 namespace troupe::actors {
@@ -52,14 +52,6 @@ bool metrics_state::cut(const std::string& phase, int64_t counter, const std::ve
   return true;
 }
 
-static std::string duration_text(double seconds) {
-  const int64_t s = std::llround(seconds);
-  if (s >= 3600) {
-    return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
-  }
-  return s >= 60 ? fmt::format("{} min {:02} s", s / 60, s % 60) : fmt::format("{} s", s);
-}
-
 std::string metrics_state::rate_and_time_left(const progress_note& note) {
   if (note.phase != phase_ || note.done < first_done_) {
     phase_ = note.phase;
@@ -75,7 +67,7 @@ std::string metrics_state::rate_and_time_left(const progress_note& note) {
   const std::string rate =
       each < 1 ? fmt::format("{:.1f} {}/s", 1 / each, note.unit) : fmt::format("{:.1f} s each", each);
   const auto left = static_cast<double>(note.total - note.done);
-  return fmt::format(", {}, {} left", rate, duration_text(left * each));
+  return fmt::format(", {}, {} left", rate, io::duration_text(left * each));
 }
 
 void metrics_state::show(const progress_note& note) {

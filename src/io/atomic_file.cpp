@@ -121,6 +121,8 @@ void remove_tree(const fs::path& path) {
   }
 }
 
+void sync_file(const fs::path& file) { sync_path(file, 0); }
+
 void sync_folder(const fs::path& folder) { sync_path(folder.empty() ? fs::path(".") : folder, O_DIRECTORY); }
 
 atomic_file::atomic_file(fs::path target) : atomic_file(target, with_suffix(target, ".tmp")) {}

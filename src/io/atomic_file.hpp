@@ -76,6 +76,9 @@ private:
 /// missing and `<target>.old` is there, it becomes `target` again.
 void recover_folder(const std::filesystem::path& target);
 
+/// Makes what was written to a file durable.   Errors  io_failure.
+void sync_file(const std::filesystem::path& file);
+
 /// Makes renames and removals in `folder` durable.
 void sync_folder(const std::filesystem::path& folder);
 

@@ -58,7 +58,11 @@ void check_names(const checkpoint_content& content) {
   }
 }
 
-void write_filled(hdf5_file& file, const checkpoint_array& array, const std::vector<int64_t>& stored) {
+/// Of a large file, most is to be durable before its last flush, which nothing but the file system knows the progress of.
+constexpr int64_t bytes_between_syncs = int64_t{1} << 30;
+
+void write_filled(hdf5_file& file, const checkpoint_array& array, const std::vector<int64_t>& stored,
+                  int64_t& unsynced) {
   constexpr int64_t piece = int64_t{1} << 20;
   file.create(array.name, dtype::f32, stored);
   const int64_t end = end_of(array);
@@ -67,11 +71,16 @@ void write_filled(hdf5_file& file, const checkpoint_array& array, const std::vec
     const auto part = std::span(buffer).first(static_cast<size_t>(std::min(piece, end - at)));
     array.fill(at, part);
     file.write_range(array.name, dtype::f32, at - array.begin, std::as_bytes(part));
+    unsynced += static_cast<int64_t>(part.size_bytes());
+    if (unsynced >= bytes_between_syncs) {
+      file.sync();
+      unsynced = 0;
+    }
   }
 }
 
 /// A whole array keeps its shape; a part of one is flat. A rank without a part has no data set.
-void write_array(hdf5_file& file, const checkpoint_array& array) {
+void write_array(hdf5_file& file, const checkpoint_array& array, int64_t& unsynced) {
   const int64_t whole = elements_of(array);
   const int64_t end = end_of(array);
   if (end == array.begin && whole > 0) {
@@ -80,7 +89,7 @@ void write_array(hdf5_file& file, const checkpoint_array& array) {
   const bool complete = end - array.begin == whole;
   const std::vector<int64_t> stored = complete ? array.shape : std::vector{end - array.begin};
   if (array.fill) {
-    write_filled(file, array, stored);
+    write_filled(file, array, stored, unsynced);
   } else {
     file.write<float>(array.name, stored, array.values);
   }
@@ -90,8 +99,9 @@ void write_array(hdf5_file& file, const checkpoint_array& array) {
 }
 
 void write_content(hdf5_file& file, const checkpoint_content& content) {
+  int64_t unsynced = 0;
   for (const checkpoint_array& array : content.arrays) {
-    write_array(file, array);
+    write_array(file, array, unsynced);
   }
   for (const auto& [name, value] : content.integers) {
     file.write<int64_t>(name, {}, std::span(&value, 1));

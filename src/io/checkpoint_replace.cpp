@@ -1,13 +1,7 @@
 #include "io/checkpoint_replace.hpp"
 
+#include "io/atomic_file.hpp"
 #include "io/checkpoint_files.hpp"
-#include "kernels/base/error.hpp"
-
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 
 namespace troupe::io {
 namespace {
@@ -27,18 +21,6 @@ public:
 
   const fs::path& path() const { return path_; }
 
-  void sync() const {
-    const int descriptor = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
-    const int status = descriptor < 0 ? -1 : ::fsync(descriptor);
-    const int reason = errno;
-    if (descriptor >= 0) {
-      ::close(descriptor);
-    }
-    if (status != 0) {
-      throw error(errc::io_failure, "cannot flush {}: {}", path_.string(), std::strerror(reason));
-    }
-  }
-
 private:
   fs::path path_;
 };
@@ -57,7 +39,7 @@ checkpoint_file replace_hdf5(const fs::path& folder, const std::string& name,
   hdf5_file file = hdf5_file::create(temporary.path());
   fill(file);
   file.close();
-  temporary.sync();
+  sync_file(temporary.path());
   checkpoint_file entry = measure_file(temporary.path().parent_path(), temporary.path().filename().string());
   entry.name = name;
   remove_manifest(folder, fence);

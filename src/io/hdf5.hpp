@@ -66,6 +66,9 @@ public:
   hdf5_file(hdf5_file&& other) noexcept;
   hdf5_file& operator=(hdf5_file&&) = delete;
 
+  /// Makes what was written so far durable.
+  void sync();
+
   /// Flushes and closes; the destructor does so too, but swallows errors.
   void close();
 

@@ -6,10 +6,11 @@ a larger one of random weights. Prints tables in Markdown.
     checkpoint_stall.py [--troupe build/release/troupe] [--ranks 1 2] [--layers 8] [--width 768] [--updates 24]
                         [--every 4]
 
-Stall: time/checkpoint_copy_s of metrics.jsonl. An update is one "while writing" if the checkpoint before it became durable
+Stall: time/checkpoint_stall_s of metrics.jsonl, all that training waits for: the copy, and where the checkpoint before is
+still being written, that too. An update is one "while writing" if the checkpoint before it became durable
 (ledger.jsonl) only after the update had begun. Written: bytes by the ledger's seconds, commit included. Then the run is
 continued, and reading is measured by what the ledger says of it: digests verified and arrays read, from the page cache.
-Seconds are medians; the first updates, until the first checkpoint, are left out, and so is the first copy (column "first"). Rates
+Seconds are medians; the first updates, until the first checkpoint, are left out, and so is the first stall (column "first"). Rates
 are those of the fastest, since other programs only make them slower; load is what the machine had to do, this run included.
 """
 import argparse
@@ -61,9 +62,10 @@ def measure(options, folder, ranks, large):
     for update in range(options.every + 1, options.updates):  # the last checkpoint has nothing beside it
         record, last = records[update], (update - 1) // options.every * options.every
         begun = records[update - 1]["time"]
-        seconds = record["time"] - begun - record.get("time/checkpoint_copy_s", 0)
+        seconds = record["time"] - begun - record.get("time/checkpoint_stall_s", 0)
         (writing if checkpoints[last][0] > begun else alone).append(seconds)
     copies = [records[c]["time/checkpoint_copy_s"] for c in sorted(checkpoints)]
+    stalls = [records[c]["time/checkpoint_stall_s"] for c in sorted(checkpoints)]
     size = next(iter(checkpoints.values()))[1]
     # Continued by one update, from the last checkpoint, but one: the phase has ended otherwise.
     job_more = where.parent / f"more-{ranks}-{large}"
@@ -74,7 +76,7 @@ def measure(options, folder, ranks, large):
     run(options, job, job_more)
     restored = [event["text"] for event in lines_of(job_more / "ledger.jsonl") if "restored" in event.get("text", "")]
     verified, read = map(float, re.search(r"verified in ([\d.]+) s, read in ([\d.]+) s", restored[-1]).groups())
-    return {"size": size, "first": copies[0], "copy": statistics.median(copies[1:]), "alone": alone, "writing": writing,
+    return {"size": size, "first": stalls[0], "stall": statistics.median(stalls[1:]), "most": max(stalls), "alone": alone, "writing": writing,
             "fastest": min(copies), "write": min(c[2] for c in checkpoints.values()), "verified": verified, "read": read}
 
 
@@ -88,10 +90,10 @@ def main():
     arguments.add_argument("--every", type=int, default=4)
     options = arguments.parse_args()
     options.troupe = str(pathlib.Path(options.troupe).resolve())
-    print("| model | ranks | load | checkpoint, MB | stall: first, ms | stall, ms | % of an update | update alone, s | while writing, s | "
+    print("| model | ranks | load | checkpoint, MB | stall: first, ms | stall, ms | at most, ms | % of an update | update alone, s | while writing, s | "
           "more, ms | copied, GB/s | written, GB/s | "
           "verified, GB/s | read, GB/s |")
-    print("|---" * 14 + "|")
+    print("|---" * 15 + "|")
     for large in (False, True):
         for ranks in options.ranks:
             with tempfile.TemporaryDirectory() as scratch:
@@ -107,8 +109,8 @@ def main():
             alone = statistics.median(m["alone"]) if m["alone"] else float("nan")
             writing = statistics.median(m["writing"]) if m["writing"] else float("nan")
             name = f"{options.layers} layers, {options.width} wide" if large else "the demo's"
-            print(f"| {name} | {ranks} | {load:.0f} | {m['size'] / 1e6:.1f} | {1e3 * m['first']:.1f} | {1e3 * m['copy']:.1f} | "
-                  f"{100 * m['copy'] / alone:.2f} | {alone:.3f} | {writing:.3f} | {1e3 * (writing - alone):.0f} | "
+            print(f"| {name} | {ranks} | {load:.0f} | {m['size'] / 1e6:.1f} | {1e3 * m['first']:.1f} | {1e3 * m['stall']:.1f} | "
+                  f"{1e3 * m['most']:.1f} | {100 * m['stall'] / alone:.2f} | {alone:.3f} | {writing:.3f} | {1e3 * (writing - alone):.0f} | "
                   f"{m['size'] / m['fastest'] / 1e9:.2f} | {m['size'] / m['write'] / 1e9:.2f} | "
                   f"{m['size'] / m['verified'] / 1e9:.2f} | {m['size'] / m['read'] / 1e9:.2f} |", flush=True)
 

@@ -1,6 +1,7 @@
 """The faults: what is done to a running job, and what is expected to follow."""
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -47,6 +48,18 @@ def rank_stopped(scene):
     scene.mark()
     while not kill(a_worker(scene), signal.SIGSTOP):
         pass
+
+
+def actor_hangs(scene):
+    """The thread of a rank that computes stops, while the rank goes on showing life: only what its actors tell of
+    themselves can name it."""
+    for _ in range(20):
+        stopper = subprocess.Popen([HERE / "stop_thread.py", str(a_worker(scene))], stdout=subprocess.PIPE, text=True,
+                                   stderr=subprocess.DEVNULL)
+        scene.mark()
+        if stopper.stdout.readline().strip():
+            return
+    raise NoMoment("no rank computed for long enough to be caught at it")
 
 
 def other_nodes(scene, count):
@@ -111,6 +124,11 @@ def two_nodes_at_once(scene):
 
 
 def restore(scene):
+    """All nodes are there again. A batch host that was cut off is switched on anew: came it back with the old script of the
+    job, and started the job there in that moment, Slurm would drain the node and hold the job."""
+    if scene.cut_host:
+        scene.cluster.tool("kill-node", scene.cut_host)
+        scene.cut_host = ""
     scene.cluster.restore_all()
 
 
@@ -151,7 +169,8 @@ def batch_host_cut(scene):
     """Its processes live on, and hold the run's lock until they see that they are alone."""
     wait_until("guards", scene.run.guards, 60)
     scene.mark()
-    scene.cluster.tool("cut-node", scene.job.batch_host())
+    scene.cut_host = scene.job.batch_host()
+    scene.cluster.tool("cut-node", scene.cut_host)
 
 
 def batch_host_cut_for_a_while(scene):
@@ -162,6 +181,7 @@ def batch_host_cut_for_a_while(scene):
     wait_until("the requeue", lambda: scene.job.restarts() > before or scene.run.finished(), 60)
     time.sleep(scene.random.uniform(0.0, 5.0))
     scene.cluster.tool("restore-node", host)
+    scene.cut_host = ""
 
 
 def during_checkpoint(scene):
@@ -302,6 +322,7 @@ def time_is_up(scene):
 TABLE = [
     Fault("rank killed", rank_killed, 5),
     Fault("rank stopped", rank_stopped, 2),
+    Fault("an actor hangs", actor_hangs, 1),
     Fault("node without power", node_without_power, 2, nodes=1, ranks=2, heal=restore),
     Fault("node without network, short", network_short, 2, maybe=True, ranks=2),
     Fault("node without network, long", network_long, 2, nodes=1, ranks=2, heal=restore),

@@ -54,6 +54,7 @@ class Scene:
     submit: object
     job: Job = None
     lost_nodes: int = 0
+    cut_host: str = ""  # a batch host without network
     marked: float = 0.0
     attempt: int = 0
     rows: list = field(default_factory=list)

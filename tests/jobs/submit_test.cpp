@@ -229,7 +229,7 @@ TEST_F(Submit, TheTimeFollowsFromTheRateOfARank) {
   const std::string slow = submit({"--dry-run", "--gflops", "0.01"}).output;
   EXPECT_TRUE(contains(slow, "#SBATCH --time=")) << slow;
   EXPECT_FALSE(contains(slow, "--time=04:00:00"));
-  EXPECT_TRUE(contains(slow, "h by `troupe plan` (0.01 GFLOP/s a rank, as stated)")) << slow;
+  EXPECT_TRUE(contains(slow, "by `troupe plan` (0.01 GFLOP/s a rank, as stated)")) << slow;
   EXPECT_TRUE(contains(submit({"--dry-run", "--gflops", "1000000"}).output, "--time=00:11:00"));
 }
 
@@ -260,7 +260,7 @@ TEST_F(Submit, WhatTheRunHasShownCountsMore) {
   }
   metrics.close();
   const std::string text = submit({"--dry-run"}).output;
-  EXPECT_TRUE(contains(text, "10 h by `troupe plan` (measured in ")) << text;
+  EXPECT_TRUE(contains(text, "10.0 h by `troupe plan` (measured in ")) << text;
   EXPECT_EQ(minutes_of(text), 10 * 60 * 5 / 4 + 10) << text;
   EXPECT_EQ(minutes_of(submit({"--dry-run", "--ranks-per-node", "2"}).output), 5 * 60 * 5 / 4 + 10);
   const program_result plan = run_program({"plan", root / "job.ini", "--run.dir", run});

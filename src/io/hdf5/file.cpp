@@ -1,4 +1,5 @@
 // The file itself: create, open, close, and what it holds.
+#include "io/atomic_file.hpp"
 #include "io/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
 #include "kernels/base/error.hpp"
@@ -69,6 +70,14 @@ hdf5_file::~hdf5_file() {
     const h5::library_lock lock;
     H5Fclose(id_);
   }
+}
+
+void hdf5_file::sync() {
+  {
+    const h5::library_lock lock;
+    h5::place{path_, true, "flush", root_name}.check(H5Fflush(id_, H5F_SCOPE_LOCAL));
+  }
+  sync_file(path_);  // which may take long: others may use the library meanwhile
 }
 
 void hdf5_file::close() {

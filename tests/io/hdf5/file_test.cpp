@@ -80,6 +80,17 @@ TEST(Hdf5FileTest, ListsItsDataSetsByPath) {
   EXPECT_FALSE(file.exists("reward/weights/x"));
 }
 
+TEST(Hdf5FileTest, WhatWasSyncedIsThereWithoutAClose) {
+  const test::temporary_folder folder;
+  const std::vector<float> values{1, 2, 3};
+  hdf5_file file = hdf5_file::create(folder / "a.h5");
+  file.write<float>("x", {3}, values);
+  file.sync();
+  std::filesystem::copy_file(folder / "a.h5", folder / "b.h5");  // as a crash would leave it
+  file.write<float>("y", {3}, values);
+  EXPECT_EQ(hdf5_file::open(folder / "b.h5").read<float>("x"), values);
+}
+
 TEST(Hdf5FileTest, TheSameValuesGiveTheSameBytes) {
   const test::temporary_folder folder;
   write_sample(folder / "a.h5");
