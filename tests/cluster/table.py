@@ -10,6 +10,12 @@ ROW = re.compile(r"(?P<fault>.{30}) (?P<run>run-\d+) +(?P<after>\w+(?: \d+)?) +(
 FIGURES = ("detect", "back", "update")
 
 
+def redone_text(counts):
+    if not counts:
+        return "-"
+    return f"up to {max(counts)}" if max(counts) > 0 else "0"
+
+
 def middle_and_most(values):
     numbers = [float(value) for value in values if value != "-"]
     return f"{statistics.median(numbers):.1f}, {max(numbers):.1f}" if numbers else "-"
@@ -29,7 +35,7 @@ def main():
         survived = sum(row["verdict"].startswith("ok") for row in found)
         times = str(len(found)) if survived == len(found) else f"{len(found)}, {survived} survived"
         cells = [middle_and_most([row[name] for row in found]) for name in FIGURES]
-        print(f"| {fault} | {times} | {' | '.join(cells)} | {f'up to {max(redone)}' if redone else '-'} |")
+        print(f"| {fault} | {times} | {' | '.join(cells)} | {redone_text(redone)} |")
 
 
 if __name__ == "__main__":
