@@ -61,9 +61,9 @@ int64_t memory_for(int64_t peak, int64_t ranks) {
 std::vector<memory_step> steps_of(const batch_job& batch, int64_t peak) {
   std::vector<memory_step> steps;
   for (int64_t left = batch.nodes_most; left >= 1; --left) {
-    const int64_t packed = divided_up(batch.ranks, left);
-    if (const int64_t needed = memory_for(peak, packed); steps.empty() || steps.back().memory_gib < needed) {
-      steps.push_back({.nodes_left = left, .ranks_on_a_node = packed, .memory_gib = needed});
+    if (const int64_t needed = memory_for(peak, divided_up(batch.ranks, left));
+        steps.empty() || steps.back().memory_gib < needed) {
+      steps.push_back({.nodes_left = left, .memory_gib = needed});
     }
   }
   return steps;

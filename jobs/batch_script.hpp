@@ -25,10 +25,9 @@ struct submit_request {
   std::string setup;                ///< lines of shell, before anything of ours: `module load` and the like
 };
 
-/// Ranks packed on the nodes that are left, and what a node then needs.
+/// What a node needs with the ranks packed on those that are left.
 struct memory_step {
   int64_t nodes_left = 1;
-  int64_t ranks_on_a_node = 1;
   int64_t memory_gib = 1;
 };
 
@@ -71,9 +70,8 @@ int64_t least_nodes_for(const io::job& job, const submit_request& request);
 /// Resources from the plan of the job, whose place.ranks is ranks_for and place.min-nodes least_nodes_for. Memory: what the
 /// plan says of a rank that holds the most, times the ranks of a node when as few nodes are left as place.min-nodes allows, and a
 /// tenth; with place.shrink of as few ranks as the job goes on with (each holds a larger shard then), at full strength of a node.
-/// Time: as asked for;
-/// else the plan's operations at the best pace that is known (pace.hpp), a quarter more and ten minutes; four hours where the
-/// data of a phase that goes by epochs are not here.
+/// Time: as asked for; else the plan's operations at the best pace that is known (pace.hpp), a quarter more and ten minutes;
+/// four hours where the data of a phase that goes by epochs are not here.
 /// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
 batch_job plan_batch_job(const io::job& job, const submit_request& request);
 

@@ -127,15 +127,9 @@ std::chrono::milliseconds silence_of(const io::recovery_section& recovery) {
   return milliseconds_of(recovery.silence_deadline_s);
 }
 
-std::chrono::milliseconds deadline_of(const io::recovery_section& recovery) {
-  return 2 * milliseconds_of(recovery.worker_deadline_s);
-}
-
 std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery) {
-  // The supervisor, which sees the pulses of all ranks, is to name the one that hangs. The ranks that wait for it end by
-  // themselves only where it does not: else the first of them would be taken for the culprit, or for one without a name.
   constexpr std::chrono::seconds for_its_look{5};
-  return deadline_of(recovery) * 5 / 4 + for_its_look;
+  return milliseconds_of(recovery.worker_deadline_s) * 5 / 2 + for_its_look;
 }
 
 std::vector<int32_t> end_tokens_of(const model& m) {

@@ -46,11 +46,9 @@ engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 /// Without a sign of life for so long, a peer counts as gone.
 std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 
-/// After so long in one collective a rank ends by itself. Twice what the supervisor waits for, who names the rank for which
-/// the others wait, where a rank could only say that it waits: this is for a supervisor that cannot act.
-std::chrono::milliseconds deadline_of(const io::recovery_section& recovery);
-
-/// For how long a rank waits for its peers in an operation of the communicator.
+/// After so long in one operation of a communicator a rank ends by itself. Well beyond what the supervisor waits for, who
+/// sees all ranks and names the one for which the others wait, where a rank could only say that it waits: this is for a
+/// supervisor that cannot act.
 std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
 
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.

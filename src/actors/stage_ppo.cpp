@@ -97,7 +97,8 @@ void stage_state::require_fit(const ppo_material& m) const {
 std::map<std::string, std::string> stage_state::digests_of(const ppo_material& m) const {
   std::map<std::string, std::string> digests;
   const auto add = [&](const std::string& name, const model_ptr& one, const seat& of) {
-    const std::string digest = one ? weights_digest(settings_->on->ctx, *one) : "";
+    const bool takes_part = one && (of.first() || one->weights.sharded());  // shards are gathered by all
+    const std::string digest = takes_part ? weights_digest(settings_->on->ctx, *one) : "";
     settings_->on->pulse_of(role::stage).touch();
     digests[name] = told_to_all(*work_, of.first() ? digest : "");
   };

@@ -103,6 +103,18 @@ protected:
     return all;
   }
 
+  /// Rank 1 of three crashes in the first two attempts, and the third is told to stop: how they began.
+  std::vector<io::ledger_event> crash_twice_on_one_host() {
+    let_srun_be("exec sleep 60");
+    begin(three_hosts());
+    for (uint64_t attempt = 1; attempt <= 2; ++attempt) {
+      caf::anon_send_exit(report_all(attempt)[1], caf::exit_reason::kill);
+    }
+    report_all(3);
+    stop();
+    return events(io::ledger_kind::attempt_started);
+  }
+
   std::vector<io::ledger_event> events(io::ledger_kind kind) const {
     std::vector<io::ledger_event> found;
     for (io::ledger_event& event : io::read_ledger(run_.ledger())) {
@@ -159,14 +171,7 @@ TEST_F(Supervisor, ARankOfAnotherVersionEndsTheAttemptWithTheReason) {
 
 TEST_F(Supervisor, AHostWhoseRanksCrashAgainAndAgainGetsNoMore) {
   job_.place.ranks = 3;
-  let_srun_be("exec sleep 60");
-  begin(three_hosts());
-  for (uint64_t attempt = 1; attempt <= 2; ++attempt) {
-    caf::anon_send_exit(report_all(attempt)[1], caf::exit_reason::kill);
-  }
-  report_all(3);
-  stop();
-  const auto attempts = events(io::ledger_kind::attempt_started);
+  const auto attempts = crash_twice_on_one_host();
   EXPECT_EQ(text_of(attempts[0], "hosts"), "node1:1 node2:1 node3:1");
   EXPECT_EQ(text_of(attempts[1], "hosts"), "node1:1 node2:1 node3:1");
   EXPECT_EQ(text_of(attempts[2], "hosts"), "node1:2 node3:1");
@@ -281,14 +286,7 @@ TEST_F(Supervisor, ARunHasRecoveredOnceThePhaseGoesOn) {
 TEST_F(Supervisor, WithoutHostsEnoughItStays) {
   job_.place.ranks = 3;
   job_.place.min_nodes = 3;
-  let_srun_be("exec sleep 60");
-  begin(three_hosts());
-  for (uint64_t attempt = 1; attempt <= 2; ++attempt) {
-    caf::anon_send_exit(report_all(attempt)[1], caf::exit_reason::kill);
-  }
-  report_all(3);
-  stop();
-  const auto attempts = events(io::ledger_kind::attempt_started);
+  const auto attempts = crash_twice_on_one_host();
   EXPECT_EQ(text_of(attempts[2], "hosts"), "node1:1 node2:1 node3:1");
   EXPECT_EQ(text_of(attempts[2], "reason"), "node2 stays, though its ranks crash: too few others are left");
   caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
