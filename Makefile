@@ -32,19 +32,19 @@ test: packages
 test-asan: packages
 	cmake --preset asan
 	cmake --build build/asan --target asan_tests
-	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(io|kernels)_|^actors_hostile_peers_test$$'
+	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(base|io|kernels)_|^actors_control_hostile_peers_test$$'
 
 # 100,000 hostile connections against the control port, alone and of a run that is going on: some minutes.
 test-hostile: packages
 	cmake --preset release
-	cmake --build build/release --target actors_hostile_peers_test actors_hostile_run_test
-	TROUPE_HOSTILE_CONNECTIONS=100000 ctest --test-dir build/release --output-on-failure -R '^actors_hostile_(peers|run)_test$$'
+	cmake --build build/release --target actors_control_hostile_peers_test runs_hostile_run_test
+	TROUPE_HOSTILE_CONNECTIONS=100000 ctest --test-dir build/release --output-on-failure -R 'hostile_(peers|run)_test$$'
 
 # The thread pool under the thread sanitizer.
 test-tsan: packages
 	cmake --preset tsan
-	cmake --build build/tsan --target kernels_base_thread_pool_test
-	ctest --test-dir build/tsan --output-on-failure -R '^kernels_base_thread_pool_test$$'
+	cmake --build build/tsan --target base_thread_pool_test
+	ctest --test-dir build/tsan --output-on-failure -R '^base_thread_pool_test$$'
 
 # Faults on a Slurm cluster of this machine's namespaces: nodes lose power and network, ranks die, disks fill. Needs
 # root. FAULTS, RANKS, SEED (the moments and victims; printed by each run) and ONLY="rank killed" can be set.

@@ -1,7 +1,7 @@
 /// Command-line arguments of the commands.
 #pragma once
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <boost/program_options.hpp>
 

@@ -1,9 +1,9 @@
 #include "jobs/batch_script.hpp"
 
-#include "io/durations.hpp"
+#include "base/durations.hpp"
+#include "base/error.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/pace.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -112,7 +112,7 @@ void set_time(batch_job& batch, const io::job& job, std::vector<phase_plan> plan
   }
   batch.time = slurm_time(1.25 * *seconds + 600);
   batch.time_reason =
-      fmt::format("{} by `troupe plan` ({}), a quarter more and 10 min", io::duration_text(*seconds), at.source);
+      fmt::format("{} by `troupe plan` ({}), a quarter more and 10 min", duration_text(*seconds), at.source);
 }
 
 std::string counted(int64_t count, const std::string& what) {

@@ -1,7 +1,7 @@
 /// The batch script of a job, as `troupe submit` writes it.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 #include "jobs/job_plan.hpp"
 
 #include <cstdint>

@@ -1,12 +1,12 @@
 // troupe chat DIR: a conversation in the terminal.
-#include "actors/model_files.hpp"
-#include "actors/options.hpp"
+#include "actors/models/model_files.hpp"
+#include "actors/models/options.hpp"
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/sampling_options.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/thread_pool.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,12 +1,12 @@
 // troupe convert SOURCE TARGET: any model that Troupe reads, as a Hugging Face folder.
-#include "io/convert.hpp"
+#include "io/weights/convert.hpp"
 
-#include "actors/checkpoint_model.hpp"
-#include "io/array_types.hpp"
-#include "io/model_folder.hpp"
+#include "actors/models/checkpoint_model.hpp"
+#include "base/error.hpp"
+#include "io/weights/array_types.hpp"
+#include "io/weights/model_folder.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 

@@ -1,10 +1,10 @@
 #include "jobs/epochs.hpp"
 
-#include "actors/loader.hpp"
+#include "actors/cast/loader.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
 #include "io/datasets/examples.hpp"
-#include "io/pairs_file.hpp"
-#include "kernels/base/digest.hpp"
-#include "kernels/base/error.hpp"
+#include "io/experience/pairs_file.hpp"
 
 #include <algorithm>
 #include <filesystem>

@@ -1,7 +1,7 @@
 /// From epochs to updates, before anything runs.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 #include "jobs/job_plan.hpp"
 
 #include <vector>

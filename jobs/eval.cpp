@@ -1,16 +1,16 @@
 // troupe eval DIR --data FILE: perplexity of a language model, or accuracy of a reward model, on a data set.
-#include "actors/model_files.hpp"
-#include "actors/options.hpp"
+#include "actors/models/model_files.hpp"
+#include "actors/models/options.hpp"
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
 #include "engine/objectives/moments.hpp"
 #include "engine/objectives/sft.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/datasets/lines.hpp"
-#include "io/jsonl_filter.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/thread_pool.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>

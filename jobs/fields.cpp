@@ -1,6 +1,6 @@
 #include "jobs/fields.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 namespace troupe {
 

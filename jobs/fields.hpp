@@ -1,7 +1,7 @@
 /// Fields of JSON lines, and the inputs that `score`, `generate` and `tokenize` have in common.
 #pragma once
 
-#include "io/jsonl_filter.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "io/tokenizer/chat.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 

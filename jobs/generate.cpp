@@ -1,13 +1,13 @@
 // troupe generate DIR: answers to prompts, JSON lines in and out.
-#include "actors/model_files.hpp"
-#include "actors/options.hpp"
-#include "actors/stop_strings.hpp"
+#include "actors/cast/stop_strings.hpp"
+#include "actors/models/model_files.hpp"
+#include "actors/models/options.hpp"
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/sampling_options.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/thread_pool.hpp"
 
 #include <algorithm>
 #include <iostream>

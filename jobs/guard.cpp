@@ -1,5 +1,5 @@
 // troupe guard: watches over the batch host of a job on several nodes; started by the supervisor.
-#include "actors/guard.hpp"
+#include "actors/supervisor/guard.hpp"
 
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"

@@ -1,5 +1,5 @@
 // troupe inspect PATH [--json]: what a model folder, checkpoint, experience file or run holds.
-#include "io/inspect.hpp"
+#include "io/inspect/inspect.hpp"
 
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"

@@ -1,11 +1,11 @@
 #include "jobs/job_plan.hpp"
 
-#include "actors/options.hpp"
+#include "actors/models/options.hpp"
+#include "base/error.hpp"
 #include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
-#include "io/json_keys.hpp"
-#include "io/starting_folders.hpp"
-#include "kernels/base/error.hpp"
+#include "io/json/json_keys.hpp"
+#include "io/run/starting_folders.hpp"
 
 #include <fmt/format.h>
 

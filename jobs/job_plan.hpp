@@ -1,7 +1,7 @@
 /// What a job will take: models, memory, disk and work of each phase, from the models' config.json alone.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 
 #include <cstdint>
 #include <string>

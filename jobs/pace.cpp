@@ -1,12 +1,12 @@
 #include "jobs/pace.hpp"
 
-#include "io/ledger.hpp"
-#include "io/mapped_file.hpp"
-#include "io/metrics.hpp"
-#include "io/run_directory.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/thread_pool.hpp"
+#include "base/aligned.hpp"
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/run/ledger.hpp"
+#include "io/run/metrics.hpp"
+#include "io/run/run_directory.hpp"
 #include "kernels/matrix.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 /// How fast the work of a job goes, and how that is known: what `troupe plan` and `troupe submit` make times of.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 #include "jobs/job_plan.hpp"
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
-#include "io/durations.hpp"
-#include "io/mapped_file.hpp"
+#include "base/durations.hpp"
+#include "io/files/mapped_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/epochs.hpp"
@@ -80,9 +80,9 @@ void print(const phase_plan& plan, const pace& at, int64_t ranks) {
     fmt::print(", {:.4g} in {} {}s", plan.flops_each * static_cast<double>(plan.count), plan.count, plan.unit);
   }
   const double each = seconds_each(plan, at, ranks);
-  fmt::print("\n  {:<26}{:>12} each", "time", io::duration_text(each));
+  fmt::print("\n  {:<26}{:>12} each", "time", duration_text(each));
   if (plan.count > 0) {
-    fmt::print(", {} in all", io::duration_text(each * static_cast<double>(plan.count)));
+    fmt::print(", {} in all", duration_text(each * static_cast<double>(plan.count)));
   }
   fmt::print("\n\n");
 }
@@ -183,7 +183,7 @@ int plan_command(int argc, char** argv) {
     fmt::print("peak {}; this machine has {}\nrun directory {}\n", bytes_text(peak), bytes_text(here),
                bytes_text(disk));
     fmt::print("time {}: {}\n",
-               seconds ? io::duration_text(*seconds) : "not known, a phase goes by epochs of data that are not here",
+               seconds ? duration_text(*seconds) : "not known, a phase goes by epochs of data that are not here",
                at.source);
   }
   if (peak > here) {

@@ -1,7 +1,7 @@
 #include "jobs/report.hpp"
 
-#include "io/experience.hpp"
-#include "io/metrics.hpp"
+#include "io/experience/experience.hpp"
+#include "io/run/metrics.hpp"
 
 #include <fmt/format.h>
 

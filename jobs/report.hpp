@@ -1,8 +1,8 @@
 /// What a finished run has learned, for whoever started it.
 #pragma once
 
-#include "io/job.hpp"
-#include "io/run_directory.hpp"
+#include "io/job/job.hpp"
+#include "io/run/run_directory.hpp"
 
 namespace troupe {
 

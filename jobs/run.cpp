@@ -1,7 +1,7 @@
 // troupe run JOB.ini [--section.key value ...]: everything that is left of a job.
-#include "actors/run.hpp"
+#include "actors/supervisor/run.hpp"
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/report.hpp"

@@ -1,11 +1,11 @@
 // troupe score DIR: log-probabilities and reward scores of sequences, JSON lines in and out.
-#include "actors/model_files.hpp"
+#include "actors/models/model_files.hpp"
+#include "base/error.hpp"
+#include "base/thread_pool.hpp"
 #include "engine/train/scoring.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/thread_pool.hpp"
 
 #include <iostream>
 

@@ -1,6 +1,6 @@
 // troupe status RUN [--json]: how a run stands.
-#include "io/durations.hpp"
-#include "io/run_status.hpp"
+#include "base/durations.hpp"
+#include "io/run/run_status.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 
@@ -50,7 +50,7 @@ std::string progress_text(const io::run_status& s) {
     text += ", " + rate_text(*s.per_second, s.unit);
   }
   if (s.seconds_left) {
-    text += fmt::format(", about {} left in the phase", io::duration_text(*s.seconds_left));
+    text += fmt::format(", about {} left in the phase", duration_text(*s.seconds_left));
   }
   return text;
 }
@@ -72,16 +72,16 @@ void print(const io::run_status& s) {
                     (s.reason.empty() ? "" : ": " + s.reason));
   line("phase", progress_text(s));
   if (s.last_record) {
-    line("last record", io::duration_text(now() - *s.last_record) + " ago");
+    line("last record", duration_text(now() - *s.last_record) + " ago");
   }
   if (s.attempt > 0) {
     line("attempt",
          fmt::format("{}, {} rank{}{}{}", s.attempt, s.ranks, s.ranks == 1 ? "" : "s",
                      s.launcher.empty() ? "" : " by " + s.launcher, s.hosts.empty() ? "" : " on " + s.hosts));
   }
-  line("checkpoint",
-       s.checkpoint ? fmt::format("{}, {} ago", s.checkpoint->folder, io::duration_text(now() - s.checkpoint->time))
-                    : "none");
+  line("checkpoint", s.checkpoint
+                         ? fmt::format("{}, {} ago", s.checkpoint->folder, duration_text(now() - s.checkpoint->time))
+                         : "none");
   if (s.best) {
     line("best", fmt::format("{}, {} = {:.6g}", s.best->folder, s.best->metric, s.best->value));
   }

@@ -1,12 +1,12 @@
 // troupe submit JOB.ini: writes the batch script of a job, checks it and hands it to Slurm.
-#include "io/atomic_file.hpp"
-#include "io/job.hpp"
-#include "io/mapped_file.hpp"
-#include "io/run_directory.hpp"
+#include "base/error.hpp"
+#include "io/files/atomic_file.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/job/job.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/batch_script.hpp"
 #include "jobs/commands.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 #include <sys/wait.h>

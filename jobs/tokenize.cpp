@@ -1,8 +1,8 @@
 // troupe tokenize DIR: text, conversations and ids, each into the other, JSON lines in and out.
+#include "base/error.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
-#include "kernels/base/error.hpp"
 
 #include <iostream>
 

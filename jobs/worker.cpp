@@ -1,8 +1,8 @@
 // troupe worker: a rank, started by the supervisor.
-#include "actors/worker.hpp"
+#include "actors/stage/worker.hpp"
 
-#include "io/job.hpp"
-#include "io/run_directory.hpp"
+#include "io/job/job.hpp"
+#include "io/run/run_directory.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 

@@ -2,16 +2,16 @@
 // For those who want an algorithm of their own.
 //
 //   ppo_loop MODEL LEXICON [ITERATIONS]      for example tests/data/stories260k tests/data/vader/vader_lexicon.txt
+#include "base/thread_pool.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/models/weights.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/train/experience.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
-#include "io/lexicon.hpp"
-#include "io/model_folder.hpp"
+#include "io/rewards/lexicon.hpp"
 #include "io/tokenizer/tokenizer.hpp"
-#include "kernels/base/thread_pool.hpp"
+#include "io/weights/model_folder.hpp"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 #include "kernels/activation.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/activation.hpp"
 
 namespace troupe::kernels {

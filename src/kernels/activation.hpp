@@ -1,7 +1,7 @@
 /// Element-wise non-linearities of the feed-forward block.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

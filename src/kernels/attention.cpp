@@ -1,6 +1,6 @@
 #include "kernels/attention.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/attention.hpp"
 
 namespace troupe::kernels {

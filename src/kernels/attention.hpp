@@ -13,7 +13,7 @@
 ///         Query head h reads key/value head h / (H / G).
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 #include <span>

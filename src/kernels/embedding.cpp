@@ -1,6 +1,6 @@
 #include "kernels/embedding.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/embedding.hpp"
 
 namespace troupe::kernels {

@@ -1,7 +1,7 @@
 /// Rows of a table by index. The table is a weight in panels (matrix.hpp), so a tied head shares its bytes.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

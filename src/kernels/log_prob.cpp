@@ -1,7 +1,7 @@
 #include "kernels/log_prob.hpp"
 
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/error.hpp"
+#include "base/aligned.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/log_prob.hpp"
 #include "kernels/matrix.hpp"
 

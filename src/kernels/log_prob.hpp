@@ -7,7 +7,7 @@
 ///         Temperature divides the logit before the softmax; 1 leaves the bits alone.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,6 +1,6 @@
 #include "kernels/matrix.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/matrix.hpp"
 
 #include <algorithm>

@@ -8,7 +8,7 @@
 ///         on threads or on the vector width (where the CPU has FMA).
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

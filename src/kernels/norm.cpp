@@ -1,6 +1,6 @@
 #include "kernels/norm.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/norm.hpp"
 
 namespace troupe::kernels {

@@ -4,7 +4,7 @@
 /// Source  Ba et al., arXiv:1607.06450; Zhang & Sennrich, arXiv:1910.07467.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

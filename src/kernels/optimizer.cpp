@@ -1,6 +1,6 @@
 #include "kernels/optimizer.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/optimizer.hpp"
 
 #include <algorithm>

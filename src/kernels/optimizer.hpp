@@ -1,7 +1,7 @@
 /// AdamW and the global norm, over flat arenas.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 #include <span>

@@ -1,6 +1,6 @@
 #include "kernels/rotary.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/rotary.hpp"
 
 namespace troupe::kernels {

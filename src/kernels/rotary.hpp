@@ -3,7 +3,7 @@
 /// Source  Su et al., arXiv:2104.09864. The angles (theta, linear and llama3 scaling) come in a table.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

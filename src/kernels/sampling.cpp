@@ -1,6 +1,6 @@
 #include "kernels/sampling.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/sampling.hpp"
 
 #include <cmath>

@@ -2,8 +2,8 @@
 /// (12 heads of 64) and of OPT-2.7B (80 wide). "floor" is the share of what the machine allows: the
 /// larger of operations (only those of keys that a row may see) at the FMA peak and cache bytes at
 /// the read bandwidth, over the time measured.
+#include "base/aligned.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/base/aligned.hpp"
 
 #include <benchmark/benchmark.h>
 

@@ -2,7 +2,7 @@
 /// floor that a benchmark's time is compared with.
 #pragma once
 
-#include "kernels/base/thread_pool.hpp"
+#include "base/thread_pool.hpp"
 
 namespace troupe::bench {
 

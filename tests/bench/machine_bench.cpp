@@ -1,4 +1,4 @@
-#include "kernels/base/aligned.hpp"
+#include "base/aligned.hpp"
 
 #include "bench/machine.hpp"
 

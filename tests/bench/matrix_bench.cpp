@@ -1,7 +1,7 @@
 /// Matrix products at the shapes of SmolLM2-135M (width 576, feed-forward 1536, vocabulary 49152)
 /// and of wider layers. "floor" is the share of what the machine allows: the larger of operations
 /// at the FMA peak and weight bytes at the read bandwidth, over the time measured.
-#include "kernels/base/aligned.hpp"
+#include "base/aligned.hpp"
 #include "kernels/matrix.hpp"
 
 #include <benchmark/benchmark.h>

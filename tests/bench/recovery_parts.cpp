@@ -5,8 +5,8 @@
 //                                             layers, with moments and the policy's average, cut as the ranks' shards are
 //
 // Weights of `commit` are a few numbers each: what is timed is the number of files and arrays, not their bytes.
-#include "actors/model_files.hpp"
-#include "io/checkpoint.hpp"
+#include "actors/models/model_files.hpp"
+#include "io/checkpoint/checkpoint.hpp"
 
 #include <fmt/format.h>
 

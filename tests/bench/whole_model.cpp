@@ -9,13 +9,13 @@
 //
 // It does what the PyTorch programs do that docs/performance.md compares it with. GFLOP/s count 2 per weight and token
 // forward and 6 in training, attention and head included by the model's parameter count alone.
-#include "actors/model_files.hpp"
+#include "actors/models/model_files.hpp"
+#include "base/random.hpp"
+#include "base/thread_pool.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/train/experience.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
-#include "kernels/base/random.hpp"
-#include "kernels/base/thread_pool.hpp"
 
 #include <fmt/format.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
+#include "base/thread_pool.hpp"
 #include "engine/generate/kv_cache.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/plan.hpp"
-#include "kernels/base/thread_pool.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
-#include "io/gguf.hpp"
-#include "io/gguf_model.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/weights/gguf.hpp"
+#include "io/weights/gguf_model.hpp"
 
 #include <cstddef>
 #include <cstdint>

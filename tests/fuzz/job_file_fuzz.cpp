@@ -1,8 +1,8 @@
 // Any bytes are either a job, which then reads back equal from its resolved text, or one clear
 // error.
-#include "io/job.hpp"
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
+#include "base/assert.hpp"
+#include "base/error.hpp"
+#include "io/job/job.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);

@@ -1,6 +1,6 @@
-#include "io/json_keys.hpp"
-#include "io/model_config.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/json/json_keys.hpp"
+#include "io/weights/model_config.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,10 +1,10 @@
 // The first byte picks the format, the rest are lines: each is a record of strict UTF-8 or one
 // clear error.
+#include "base/assert.hpp"
+#include "base/error.hpp"
 #include "io/datasets/lines.hpp"
 #include "io/datasets/record.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) {

@@ -1,8 +1,8 @@
 // Any bytes as the input of a JSONL filter: one line out for each good line in, all of them JSON
 // again.
-#include "io/jsonl_filter.hpp"
+#include "base/assert.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "io/tokenizer/chat.hpp"
-#include "kernels/base/assert.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,6 +1,6 @@
 /// Checkpoint manifests made of arbitrary bytes: read or refused, and what is read can be written.
-#include "io/checkpoint.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/checkpoint/checkpoint.hpp"
 
 #include <cstddef>
 #include <cstdint>

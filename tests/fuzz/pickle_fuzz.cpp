@@ -1,6 +1,6 @@
-#include "io/pickle.hpp"
-#include "io/torch_file.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/weights/pickle/pickle.hpp"
+#include "io/weights/torch_file.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
-#include "io/safetensors.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/weights/safetensors.hpp"
 
 #include <cstddef>
 #include <cstdint>

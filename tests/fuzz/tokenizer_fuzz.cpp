@@ -1,8 +1,8 @@
 // Any bytes as a tokenizer.json: an error, or a tokenizer that encodes and decodes.
+#include "base/assert.hpp"
+#include "base/error.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,6 @@
 // slurm/troupe.sh, by a shell as Slurm would run it: the program and `scontrol` are functions of the test's own.
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -55,7 +56,7 @@ protected:
   }
 
   temporary_folder folder_;
-  fs::path shell_ = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "slurm/troupe.sh";
+  fs::path shell_ = fs::path(test_data()).parent_path().parent_path() / "slurm/troupe.sh";
 };
 
 TEST_F(BatchShell, AJobThatIsDoneOrHasFailedIsNotRequeued) {

@@ -1,6 +1,7 @@
 // The commands, as a user calls them.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -16,7 +17,7 @@ namespace troupe::test {
 
 using nlohmann::json;
 
-static const std::string data = TROUPE_TEST_DATA;
+static const std::string data = test_data();
 static const std::string stories = data + "/stories260k";
 
 static std::vector<json> lines_of(const std::string& output) {

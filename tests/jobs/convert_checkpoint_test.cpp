@@ -1,6 +1,7 @@
 // troupe convert on a checkpoint: the model that its run would have left behind.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -31,7 +32,7 @@ protected:
     }
     pairs.close();
     std::ofstream(*folder_ / "job.ini")
-        << "[run]\nphases = sft reward\ncheckpoint-every = 1\nthreads = 1\n[model]\npolicy = " << TROUPE_TEST_DATA
+        << "[run]\nphases = sft reward\ncheckpoint-every = 1\nthreads = 1\n[model]\npolicy = " << test_data()
         << "/stories260k\n[data.a]\npath = pairs.jsonl\n"
         << "format = pairs\n[length]\nmax-tokens = 64\nmax-prompt-tokens = 32\n"
         << "[sft]\nupdates = 2\nbatch = 4\nlearning-rate = 1e-3\n"

@@ -2,6 +2,7 @@
 #include "support/fixture.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr double log_prob_tolerance = 2e-5;  // docs of the fixtures: float32 against float64
 
-std::string model(const std::string& name) { return std::string(TROUPE_TEST_DATA) + "/tiny/" + name; }
+std::string model(const std::string& name) { return test_data() + "/tiny/" + name; }
 
 std::vector<json> run_lines(const std::vector<std::string>& arguments, const std::string& input) {
   const program_result result = run_program(arguments, input);
@@ -162,7 +163,7 @@ TEST(Eval, PerplexityIsThatOfTheScoredText) {
 }
 
 TEST(Chat, AMessageThatCannotBeReadSpoilsNoLaterTurn) {
-  const std::string stories = std::string(TROUPE_TEST_DATA) + "/stories260k";
+  const std::string stories = test_data() + "/stories260k";
   const std::vector<std::string> call = {"chat", stories, "--max-new-tokens", "8", "--temperature", "0"};
   const program_result clean = run_program(call, "Hello\n");
   const program_result after = run_program(call, "bad \xff\nHello\n");

@@ -2,6 +2,7 @@
 // stand out against the program itself.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -78,7 +79,7 @@ protected:
   /// A folder with a model, its data and the job.
   static void SetUpTestSuite() {
     folder_ = new temporary_folder;
-    const fs::path data = TROUPE_TEST_DATA;
+    const fs::path data = test_data();
     fs::copy(data / "stories260k", folder() / "shape");
     fs::remove(folder() / "shape/model.safetensors");
     json config = json::parse(text_of(folder() / "shape/config.json"));

@@ -1,6 +1,7 @@
 // troupe plan, on the recipes: models that nobody has here are only arithmetic.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -13,7 +14,7 @@ namespace troupe::test {
 using nlohmann::json;
 
 static const std::filesystem::path recipes =
-    std::filesystem::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes";
+    std::filesystem::path(test_data()).parent_path().parent_path() / "jobs/recipes";
 
 /// The JSON line of the output: a warning may stand beside it.
 static json plan(std::vector<std::string> arguments) {
@@ -123,7 +124,7 @@ TEST(Plan, OverridesCount) {
 
 TEST(Plan, DiskIsThatOfAFinishedRun) {
   const temporary_folder folder;
-  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const std::string job = test_data() + "/jobs/tiny.ini";
   const json all = plan({job});
   const program_result run = run_program({"run", job, "--run.dir", folder / "run"});
   ASSERT_EQ(run.status, 0) << run.output;
@@ -138,7 +139,7 @@ TEST(Plan, DiskIsThatOfAFinishedRun) {
 }
 
 TEST(Plan, DiskKeepsCheckpointsOfFinishedPhasesAndAllEvaluations) {
-  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const std::string job = test_data() + "/jobs/tiny.ini";
   const auto disk = [&](std::vector<std::string> more) {
     more.insert(more.begin(), job);
     return plan(more)["disk_bytes"].get<int64_t>();
@@ -157,7 +158,7 @@ TEST(Plan, DiskKeepsCheckpointsOfFinishedPhasesAndAllEvaluations) {
 }
 
 TEST(Plan, MixtureTrainingIsWork) {
-  const std::string job = std::string(TROUPE_TEST_DATA) + "/jobs/tiny.ini";
+  const std::string job = test_data() + "/jobs/tiny.ini";
   const auto flops = [&](std::vector<std::string> more) {
     more.insert(more.begin(), job);
     return phase(plan(more), "ppo")["flops_each"].get<double>();

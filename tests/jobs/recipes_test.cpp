@@ -1,10 +1,11 @@
 // The recipes are job files that the program takes; and the data formats, rewards, losses and ways of sampling that no
 // recipe uses end to end run here, in three tiny jobs.
-#include "io/job.hpp"
-#include "io/mapped_file.hpp"
-#include "io/metrics.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/job/job.hpp"
+#include "io/run/metrics.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +20,7 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 
-static const fs::path data = TROUPE_TEST_DATA;
+static const fs::path data = test_data();
 
 TEST(Recipes, AreJobFiles) {
   int recipes = 0;

@@ -1,6 +1,7 @@
 // troupe submit and troupe status, as a user calls them. Slurm is a script of the test's own.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -28,7 +29,7 @@ class Submit : public ::testing::Test {
 protected:
   void SetUp() override {
     fs::create_directories(root);
-    std::ofstream(root / "job.ini") << "[run]\nphases = sft\n[model]\npolicy = " << TROUPE_TEST_DATA
+    std::ofstream(root / "job.ini") << "[run]\nphases = sft\n[model]\npolicy = " << test_data()
                                     << "/stories260k\n[data.a]\npath = a.jsonl\n[sft]\nupdates = 10\n";
     std::ofstream(root / "a.jsonl") << R"({"prompt": "a", "answer": "b"})"
                                     << "\n";
@@ -93,7 +94,7 @@ TEST_F(Submit, OneNodeMayBeLostWhereTheJobDoesNotSay) {
 }
 
 TEST_F(Submit, TheScriptSaysWhatLostNodesCostInMemory) {
-  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
   const auto script = [&](std::vector<std::string> more) {
     more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt});
     return submit(more).output;
@@ -183,7 +184,7 @@ static int64_t memory_of(const std::string& script) {
 }
 
 TEST_F(Submit, MemoryIsPlannedForTheRanksThatAreAskedFor) {
-  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
   const auto mem = [&](std::vector<std::string> more) {
     more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt, "--place.min-nodes", "4"});
     return memory_of(submit(more).output);
@@ -195,7 +196,7 @@ TEST_F(Submit, MemoryIsPlannedForTheRanksThatAreAskedFor) {
 }
 
 TEST_F(Submit, WhereRanksBecomeFewerShardsBecomeLarger) {
-  const fs::path opt = fs::path(TROUPE_TEST_DATA).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
   const auto mem = [&](const std::string& shrink, const std::string& least) {
     return memory_of(submit({"--dry-run", "--nodes", "8", "--model.policy", opt, "--place.policy-zero", "3",
                              "--place.shrink", shrink, "--place.min-nodes", least, "--run.lanes", "8"})

@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "kernels/activation.hpp"
-#include "kernels/base/error.hpp"
 #include "support/random_values.hpp"
 #include "support/simd_targets.hpp"
 

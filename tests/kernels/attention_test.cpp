@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/base/error.hpp"
 #include "support/attention_oracle.hpp"
 #include "support/random_values.hpp"
 #include "support/simd_targets.hpp"

@@ -1,4 +1,4 @@
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/embedding.hpp"
 #include "kernels/matrix.hpp"
 #include "support/random_values.hpp"

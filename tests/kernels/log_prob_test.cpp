@@ -1,4 +1,4 @@
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/log_prob.hpp"
 #include "kernels/matrix.hpp"
 #include "support/log_prob_oracle.hpp"

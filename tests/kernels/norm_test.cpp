@@ -1,4 +1,4 @@
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/norm.hpp"
 #include "support/norm_oracle.hpp"
 #include "support/random_values.hpp"

@@ -1,4 +1,4 @@
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/optimizer.hpp"
 #include "support/random_values.hpp"
 #include "support/simd_targets.hpp"

@@ -1,4 +1,4 @@
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/log_prob.hpp"
 #include "kernels/sampling.hpp"
 #include "support/random_values.hpp"

@@ -28,7 +28,7 @@ forbid src/actors 'hdf5|H5|nlohmann/|boost/|hwy/' 'actors: no HDF5, no JSON, no 
 forbid src/actors 'mpi\.h' 'MPI stands behind engine/parallel'
 forbid jobs 'mpi\.h' 'MPI stands behind engine/parallel'
 forbid src/engine 'mpi\.h' 'MPI stands behind engine/parallel' '--exclude-dir=parallel'
-forbid src/io 'hdf5\.h|H5' 'HDF5 stands behind io/hdf5.hpp' '--exclude-dir=hdf5'
+forbid src/io 'hdf5\.h|H5' 'HDF5 stands behind io/hdf5/hdf5.hpp' '--exclude-dir=hdf5'
 
 if [ "$failed" -eq 0 ]; then
   echo 'includes: the layers are in order'

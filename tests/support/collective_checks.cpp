@@ -1,6 +1,6 @@
 #include "support/collective_checks.hpp"
 
-#include "kernels/base/random.hpp"
+#include "base/random.hpp"
 #include "support/random_values.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 /// Stands in for a host's slurmd.
 #pragma once
 
-#include "actors/descriptor.hpp"
+#include "base/descriptor.hpp"
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ public:
   void stop() { open_.reset(); }
 
 private:
-  actors::descriptor open_;
+  descriptor open_;
   uint16_t port_ = 0;
 };
 

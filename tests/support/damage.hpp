@@ -2,7 +2,7 @@
 /// crash.
 #pragma once
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,9 @@
 /// Reads reference values from the safetensors files of tests/data. For the layers above io only.
 #pragma once
 
-#include "io/safetensors.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/weights/safetensors.hpp"
+#include "support/test_data.hpp"
 
 #include <cstdint>
 #include <cstring>
@@ -16,7 +17,7 @@ namespace troupe::test {
 class fixture {
 public:
   explicit fixture(const std::string& path)
-      : path_(path), file_(io::safetensors_file::open(std::string(TROUPE_TEST_DATA) + "/" + path)) {}
+      : path_(path), file_(io::safetensors_file::open(test_data() + "/" + path)) {}
 
   bool has(const std::string& name) const { return file_.find(name).has_value(); }
   host_array array(const std::string& name) const {

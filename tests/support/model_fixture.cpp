@@ -1,15 +1,16 @@
 #include "support/model_fixture.hpp"
 
+#include "base/random.hpp"
 #include "engine/models/weights.hpp"
-#include "kernels/base/random.hpp"
 #include "kernels/matrix.hpp"
+#include "support/test_data.hpp"
 
 #include <algorithm>
 
 namespace troupe::test {
 
 loaded_model load_model(const std::string& path, bool scalar_head) {
-  io::model_folder folder = io::model_folder::open(std::string(TROUPE_TEST_DATA "/") + path);
+  io::model_folder folder = io::model_folder::open(test_data() + "/" + path);
   engine::model_description description = engine::describe(folder.config());
   description.scalar_head = scalar_head;
   engine::transformer net(description);

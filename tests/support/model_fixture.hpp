@@ -1,9 +1,9 @@
 /// The models of tests/data, and the reference values beside them.
 #pragma once
 
+#include "base/aligned.hpp"
 #include "engine/models/transformer.hpp"
-#include "io/model_folder.hpp"
-#include "kernels/base/aligned.hpp"
+#include "io/weights/model_folder.hpp"
 #include "support/fixture.hpp"
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "support/program.hpp"
 
-#include "io/checkpoint.hpp"
+#include "io/checkpoint/checkpoint.hpp"
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 /// Seeded test inputs and the error measure of kernel tests.
 #pragma once
 
-#include "kernels/base/random.hpp"
+#include "base/random.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 /// Arguments that are refused.
 #pragma once
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 /// Actors under CAF's deterministic scheduler: no threads, no sleeps; messages are handled when the test says so.
 #pragma once
 
-#include "actors/task.hpp"
-#include "actors/type_ids.hpp"
+#include "actors/protocol/task.hpp"
+#include "actors/protocol/type_ids.hpp"
 
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>

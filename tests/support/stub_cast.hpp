@@ -2,17 +2,17 @@
 /// commands in their order.
 #pragma once
 
-#include "actors/checkpointer.hpp"
-#include "actors/critic.hpp"
-#include "actors/director.hpp"
-#include "actors/ema.hpp"
-#include "actors/guarded.hpp"
-#include "actors/loader.hpp"
-#include "actors/optimizer.hpp"
-#include "actors/policy.hpp"
-#include "actors/reference.hpp"
-#include "actors/replay.hpp"
-#include "actors/reward.hpp"
+#include "actors/cast/checkpointer.hpp"
+#include "actors/cast/critic.hpp"
+#include "actors/cast/ema.hpp"
+#include "actors/cast/loader.hpp"
+#include "actors/cast/optimizer.hpp"
+#include "actors/cast/policy.hpp"
+#include "actors/cast/reference.hpp"
+#include "actors/cast/replay.hpp"
+#include "actors/cast/reward.hpp"
+#include "actors/director/director.hpp"
+#include "actors/protocol/guarded.hpp"
 #include "support/stepped_actors.hpp"
 
 #include <fmt/format.h>

@@ -2,11 +2,11 @@
 /// second, smaller arena, made anew from the trained one for each rollout and given back behind it.
 #pragma once
 
+#include "base/context.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/models/weight_access.hpp"
 #include "engine/optim/paged_arena.hpp"
 #include "engine/parallel/columns.hpp"
-#include "kernels/base/context.hpp"
 
 #include <cstdint>
 

@@ -1,8 +1,8 @@
 #include "engine/generate/generator.hpp"
 
+#include "base/error.hpp"
 #include "engine/generate/sequence.hpp"
 #include "engine/generate/token_sampler.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -13,10 +13,10 @@
 ///         bits.
 #pragma once
 
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/generate/kv_cache.hpp"
 #include "engine/models/transformer.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
 #include "kernels/sampling.hpp"
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 #include "engine/generate/kv_cache.hpp"
 
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
+#include "base/assert.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 #include <cstdlib>

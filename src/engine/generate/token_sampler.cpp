@@ -1,7 +1,7 @@
 #include "engine/generate/token_sampler.hpp"
 
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -2,10 +2,10 @@
 /// this folder.
 #pragma once
 
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/generate/sequence.hpp"
 #include "engine/models/transformer.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
 
 #include <cstdint>
 #include <span>

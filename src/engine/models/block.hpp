@@ -6,11 +6,11 @@
 ///   post-norm  x' = norm1(x + attention(x));  y = norm2(x' + feed_forward(x'))
 #pragma once
 
+#include "base/context.hpp"
 #include "engine/models/slots.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/models/workspace.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/base/context.hpp"
 
 namespace troupe::engine {
 

@@ -1,6 +1,6 @@
 #include "engine/models/description.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <array>
 #include <string_view>

@@ -1,8 +1,8 @@
 /// What a decoder-only Transformer is made of: one description drives one implementation for every family.
 #pragma once
 
+#include "base/keys.hpp"
 #include "kernels/activation.hpp"
-#include "kernels/base/keys.hpp"
 
 #include <cstdint>
 #include <string>

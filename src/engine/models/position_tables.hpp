@@ -1,8 +1,8 @@
 /// Constant tables of the position encodings.
 #pragma once
 
+#include "base/aligned.hpp"
 #include "engine/models/description.hpp"
-#include "kernels/base/aligned.hpp"
 
 #include <vector>
 

@@ -1,10 +1,10 @@
 #include "engine/models/transformer.hpp"
 
+#include "base/assert.hpp"
+#include "base/error.hpp"
 #include "engine/models/block.hpp"
 #include "engine/models/saved_activations.hpp"
 #include "engine/models/transformer_parts.hpp"
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
 #include "kernels/matrix.hpp"
 
 namespace troupe::engine {

@@ -2,12 +2,12 @@
 /// description, the layout of its parameters and constant tables (rotary angles, ALiBi slopes); nothing that changes.
 #pragma once
 
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/models/description.hpp"
 #include "engine/models/parameters.hpp"
 #include "engine/models/weight_access.hpp"
 #include "kernels/attention.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
 
 #include <functional>
 #include <memory>

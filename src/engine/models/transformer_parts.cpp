@@ -1,6 +1,6 @@
 #include "engine/models/transformer_parts.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 /// (transformer::segments) are fetched before they are used and let go afterwards. Addresses in the arena stay the same.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 #include <optional>

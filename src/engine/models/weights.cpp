@@ -1,8 +1,8 @@
 #include "engine/models/weights.hpp"
 
+#include "base/error.hpp"
+#include "base/random.hpp"
 #include "engine/models/tensor_names.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
 
 #include <fmt/ranges.h>
 

@@ -1,8 +1,8 @@
 /// Between a family's Hugging Face tensor names and the arena of a Transformer.
 #pragma once
 
+#include "base/host_array.hpp"
 #include "engine/models/transformer.hpp"
-#include "kernels/base/host_array.hpp"
 
 #include <functional>
 #include <string>

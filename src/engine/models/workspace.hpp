@@ -1,7 +1,7 @@
 /// Scratch memory of forward and backward passes.
 #pragma once
 
-#include "kernels/base/aligned.hpp"
+#include "base/aligned.hpp"
 
 #include <cstdint>
 

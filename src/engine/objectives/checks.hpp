@@ -1,7 +1,7 @@
 /// Checks that the objectives share. Private to this folder.
 #pragma once
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <cmath>
 #include <cstddef>

@@ -1,6 +1,6 @@
 #include "engine/objectives/preference.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "engine/optim/average.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/optimizer.hpp"
 
 #include <algorithm>

@@ -4,10 +4,10 @@
 /// weights (rank_weights.hpp). For one rank alone the shard is the arena.
 #pragma once
 
+#include "base/context.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/parallel/shards.hpp"
-#include "kernels/base/context.hpp"
 
 namespace troupe::engine {
 

@@ -1,7 +1,7 @@
 #include "engine/optim/lane_sums.hpp"
 
+#include "base/error.hpp"
 #include "kernels/activation.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -3,8 +3,8 @@
 /// a tree whose one side is absent is the other side.
 #pragma once
 
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 #include <vector>

@@ -1,7 +1,7 @@
 #include "engine/optim/paged_arena.hpp"
 
-#include "kernels/base/error.hpp"
-#include "kernels/base/huge_pages.hpp"
+#include "base/error.hpp"
+#include "base/huge_pages.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>

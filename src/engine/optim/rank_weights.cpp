@@ -1,7 +1,7 @@
 #include "engine/optim/rank_weights.hpp"
 
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
+#include "base/assert.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 #include "engine/parallel/checked.hpp"
 
-#include "kernels/base/error.hpp"
-#include "kernels/base/pulse.hpp"
+#include "base/error.hpp"
+#include "base/pulse.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -1,6 +1,6 @@
 #include "engine/parallel/columns.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 #include <numeric>

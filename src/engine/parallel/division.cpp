@@ -1,6 +1,6 @@
 #include "engine/parallel/division.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -2,7 +2,7 @@
 // piece need be writable.
 #include "engine/parallel/joined.hpp"
 
-#include "kernels/base/assert.hpp"
+#include "base/assert.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
 // Ranks as threads. A rank leaves its call at the operation's meeting; who comes last does the work of all, so that no
 // operation depends on the order in which ranks wait for theirs.
+#include "base/error.hpp"
 #include "engine/parallel/checked.hpp"
 #include "engine/parallel/joined.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/ranges.h>
 

@@ -1,7 +1,7 @@
+#include "base/error.hpp"
 #include "engine/parallel/checked.hpp"
 #include "engine/parallel/joined.hpp"
 #include "engine/parallel/transport.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <array>

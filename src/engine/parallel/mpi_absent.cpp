@@ -1,6 +1,6 @@
 // Built instead of mpi.cpp where there is no MPI (TROUPE_MPI=OFF).
+#include "base/error.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "kernels/base/error.hpp"
 
 namespace troupe::engine {
 

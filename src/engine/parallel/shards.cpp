@@ -1,6 +1,6 @@
 #include "engine/parallel/shards.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "engine/parallel/transport.hpp"
 
-#include "kernels/base/error.hpp"
-#include "kernels/base/pulse.hpp"
+#include "base/error.hpp"
+#include "base/pulse.hpp"
 
 #include <sys/prctl.h>
 

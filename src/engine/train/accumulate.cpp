@@ -1,6 +1,6 @@
 #include "engine/train/accumulate.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "engine/train/batch.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 namespace troupe::engine {
 

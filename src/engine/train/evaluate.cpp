@@ -1,7 +1,7 @@
 #include "engine/train/evaluate.hpp"
 
+#include "base/error.hpp"
 #include "engine/parallel/division.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,10 +1,10 @@
 /// Between a batch's hidden states and the rows of them that a head reads. Private to this folder.
 #pragma once
 
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/objectives/rows.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
 
 #include <span>
 #include <vector>

@@ -3,12 +3,12 @@
 /// counts in the arguments), so the micro-batches of an update, on any rank, add up to it.
 #pragma once
 
+#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/objectives/pairwise.hpp"
 #include "engine/objectives/ppo.hpp"
 #include "engine/objectives/sft.hpp"
 #include "engine/train/batch.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/context.hpp"
 
 #include <functional>
 #include <span>

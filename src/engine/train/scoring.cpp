@@ -1,9 +1,9 @@
 #include "engine/train/scoring.hpp"
 
+#include "base/aligned.hpp"
+#include "base/error.hpp"
 #include "engine/objectives/rows.hpp"
 #include "engine/train/head_rows.hpp"
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/error.hpp"
 #include "kernels/log_prob.hpp"
 
 namespace troupe::engine {

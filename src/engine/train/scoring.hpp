@@ -2,8 +2,8 @@
 /// scores; where weights are fetched it fetches what others do meanwhile.
 #pragma once
 
+#include "base/context.hpp"
 #include "engine/train/batch.hpp"
-#include "kernels/base/context.hpp"
 
 #include <vector>
 

@@ -1,8 +1,8 @@
 #include "io/datasets/blend.hpp"
 
-#include "kernels/base/assert.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
+#include "base/assert.hpp"
+#include "base/error.hpp"
+#include "base/random.hpp"
 
 #include <algorithm>
 #include <cmath>

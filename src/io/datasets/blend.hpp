@@ -1,7 +1,7 @@
 /// The order of training data as a pure function of (seed, phase, k): a cursor is one integer.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 
 #include <cstdint>
 #include <vector>

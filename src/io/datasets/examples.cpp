@@ -1,8 +1,8 @@
 #include "io/datasets/examples.hpp"
 
+#include "base/digest.hpp"
+#include "base/error.hpp"
 #include "io/datasets/lines.hpp"
-#include "kernels/base/digest.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 

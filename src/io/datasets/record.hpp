@@ -1,7 +1,7 @@
 /// What every data format becomes: a prompt and what may be said to it.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 
 #include <cstdint>
 #include <string>
@@ -37,12 +37,5 @@ struct record {
 /// chat_template (tokenizer/chat.hpp), by default "dialogue", with " {answer}" after it.
 /// `where` is "file, line N".   Errors  bad_file with where, field and what was found.
 record read_record(const std::string& json_line, const data_section& set, const std::string& where);
-
-/// The phases that the set serves: as the job says, else all that the format can. conversations
-/// serve the reward phase, and pairs are made from a set, only where the job's phases say so.
-std::vector<phase> served_phases(const data_section& set);
-
-/// Can records of this format carry what the phase needs?
-bool can_serve(data_format format, bool with_prompt_words, phase wanted);
 
 }  // namespace troupe::io

@@ -1,6 +1,6 @@
 #include "io/datasets/split.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 

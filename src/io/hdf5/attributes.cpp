@@ -1,8 +1,8 @@
 // Attributes of groups and data sets: single numbers and texts, and lists of them.
-#include "io/hdf5.hpp"
+#include "base/error.hpp"
+#include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
 #include "io/hdf5/texts.hpp"
-#include "kernels/base/error.hpp"
 
 #include <type_traits>
 

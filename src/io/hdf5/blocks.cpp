@@ -1,5 +1,5 @@
-#include "io/hdf5.hpp"
-#include "kernels/base/assert.hpp"
+#include "base/assert.hpp"
+#include "io/hdf5/hdf5.hpp"
 
 #include <algorithm>
 

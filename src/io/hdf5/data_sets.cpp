@@ -1,7 +1,7 @@
 // Data sets of numbers: whole, in pieces of the flattened array, and virtual ones, whose values lie in other files.
-#include "io/hdf5.hpp"
+#include "base/error.hpp"
+#include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
-#include "kernels/base/error.hpp"
 
 namespace troupe::io {
 namespace {

@@ -1,8 +1,8 @@
 // The file itself: create, open, close, and what it holds.
-#include "io/atomic_file.hpp"
-#include "io/hdf5.hpp"
+#include "base/error.hpp"
+#include "io/files/atomic_file.hpp"
+#include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <new>

@@ -1,6 +1,6 @@
 #include "io/hdf5/library.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 namespace troupe::io::h5 {
 namespace {

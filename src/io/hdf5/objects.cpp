@@ -1,6 +1,6 @@
 #include "io/hdf5/objects.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <optional>
 

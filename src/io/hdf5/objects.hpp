@@ -2,7 +2,7 @@
 /// library_lock. Internal to io/hdf5.
 #pragma once
 
-#include "io/hdf5.hpp"
+#include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/library.hpp"
 
 #include <cstdint>

@@ -1,9 +1,9 @@
 // Data sets of strings.
 #include "io/hdf5/texts.hpp"
 
-#include "io/hdf5.hpp"
+#include "base/error.hpp"
+#include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
-#include "kernels/base/error.hpp"
 
 #include <cstring>
 

@@ -1,5 +1,4 @@
 // Combinations of options that cannot work, each with its remedy.
-#include "io/datasets/split.hpp"
 #include "io/job/options.hpp"
 #include "io/tokenizer/chat.hpp"
 

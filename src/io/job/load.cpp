@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "io/job/options.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/format.h>
 

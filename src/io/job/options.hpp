@@ -1,8 +1,8 @@
 /// The one table of options that parsing, validation, help, the resolved job file and the
-/// documentation share. Internal to io: others use io/job.hpp.
+/// documentation share. Internal to io: others use io/job/job.hpp.
 #pragma once
 
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 
 #include <functional>
 #include <limits>

@@ -1,5 +1,5 @@
+#include "base/assert.hpp"
 #include "io/job/rows.hpp"
-#include "kernels/base/assert.hpp"
 
 #include <array>
 

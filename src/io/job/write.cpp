@@ -1,6 +1,6 @@
 // A job as text, as a digest, and what differs between two.
+#include "base/digest.hpp"
 #include "io/job/options.hpp"
-#include "kernels/base/digest.hpp"
 
 #include <fmt/format.h>
 

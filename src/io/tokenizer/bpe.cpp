@@ -1,8 +1,8 @@
 #include "io/tokenizer/bpe.hpp"
 
+#include "base/digest.hpp"
+#include "base/error.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/digest.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,7 +1,7 @@
 #include "io/tokenizer/bpe_tokenizer.hpp"
 
+#include "base/error.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/error.hpp"
 
 #include <utility>
 

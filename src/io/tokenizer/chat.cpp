@@ -1,8 +1,8 @@
 #include "io/tokenizer/chat.hpp"
 
+#include "base/error.hpp"
 #include "io/tokenizer/added_tokens.hpp"
 #include "io/tokenizer/jinja_text.hpp"
-#include "kernels/base/error.hpp"
 
 #include <fmt/ranges.h>
 

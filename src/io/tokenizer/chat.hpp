@@ -3,7 +3,7 @@
 /// is refused with the list of names.
 #pragma once
 
-#include "io/jsonl_filter.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // From tokens to text: decoder.
+#include "base/error.hpp"
 #include "io/tokenizer/json_members.hpp"
 #include "io/tokenizer/json_steps.hpp"
-#include "kernels/base/error.hpp"
 
 namespace troupe::io {
 

@@ -1,6 +1,6 @@
 #include "io/tokenizer/json_members.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // From a text to the pieces that BPE sees: normalizer and pre_tokenizer.
+#include "base/error.hpp"
 #include "io/tokenizer/json_members.hpp"
 #include "io/tokenizer/json_steps.hpp"
-#include "kernels/base/error.hpp"
 
 namespace troupe::io {
 

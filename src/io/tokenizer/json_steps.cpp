@@ -1,7 +1,7 @@
 #include "io/tokenizer/json_steps.hpp"
 
+#include "base/error.hpp"
 #include "io/tokenizer/json_members.hpp"
-#include "kernels/base/error.hpp"
 
 namespace troupe::io {
 

@@ -1,6 +1,6 @@
 #include "io/tokenizer/pattern.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,7 +1,7 @@
 #include "io/tokenizer/rules.hpp"
 
+#include "base/error.hpp"
 #include "io/tokenizer/pattern.hpp"
-#include "kernels/base/error.hpp"
 
 #include <utf8proc.h>
 

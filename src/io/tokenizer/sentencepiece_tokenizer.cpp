@@ -1,8 +1,8 @@
 #include "io/tokenizer/sentencepiece_tokenizer.hpp"
 
+#include "base/error.hpp"
 #include "io/tokenizer/token_decoder.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/error.hpp"
 
 #include <sentencepiece_processor.h>
 

@@ -1,15 +1,15 @@
 #include "io/tokenizer/tokenizer.hpp"
 
-#include "io/json.hpp"
-#include "io/mapped_file.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/json/json.hpp"
 #include "io/tokenizer/bpe_tokenizer.hpp"
 #include "io/tokenizer/json_members.hpp"
 #include "io/tokenizer/sentencepiece_tokenizer.hpp"
 #include "io/tokenizer/tokenizer_config.hpp"
 #include "io/tokenizer/tokenizer_json.hpp"
 #include "io/tokenizer/vocab_merges.hpp"
-#include "kernels/base/digest.hpp"
-#include "kernels/base/error.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
 #include "io/tokenizer/tokenizer_config.hpp"
 
-#include "io/json.hpp"
+#include "base/error.hpp"
+#include "io/json/json.hpp"
 #include "io/tokenizer/json_members.hpp"
-#include "kernels/base/error.hpp"
 
 #include <array>
 #include <charconv>

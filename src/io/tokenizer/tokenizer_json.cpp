@@ -1,11 +1,11 @@
 #include "io/tokenizer/tokenizer_json.hpp"
 
-#include "io/json.hpp"
+#include "base/error.hpp"
+#include "io/json/json.hpp"
 #include "io/tokenizer/json_members.hpp"
 #include "io/tokenizer/json_steps.hpp"
 #include "io/tokenizer/tokenizer_config.hpp"
 #include "io/tokenizer/vocab_merges.hpp"
-#include "kernels/base/error.hpp"
 
 #include <utility>
 

@@ -1,6 +1,6 @@
 #include "io/tokenizer/utf8.hpp"
 
-#include "kernels/base/assert.hpp"
+#include "base/assert.hpp"
 
 namespace troupe::io {
 namespace {

@@ -1,7 +1,7 @@
 #include "io/tokenizer/vocab_merges.hpp"
 
-#include "io/json.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/json/json.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 #include "kernels/cpu/attention.hpp"
 
-#include "kernels/base/aligned.hpp"
+#include "base/aligned.hpp"
 
 #include <algorithm>
 #include <cmath>

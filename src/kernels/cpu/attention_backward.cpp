@@ -1,5 +1,5 @@
-#include "kernels/base/aligned.hpp"
-#include "kernels/base/spin.hpp"
+#include "base/aligned.hpp"
+#include "base/spin.hpp"
 #include "kernels/cpu/attention.hpp"
 
 #include <algorithm>

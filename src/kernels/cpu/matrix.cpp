@@ -1,6 +1,6 @@
 #include "kernels/cpu/matrix.hpp"
 
-#include "kernels/base/aligned.hpp"
+#include "base/aligned.hpp"
 #include "kernels/cpu/matrix_plan.hpp"
 
 #include <functional>

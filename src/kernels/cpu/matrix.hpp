@@ -8,7 +8,7 @@
 /// chain of its elements.
 #pragma once
 
-#include "kernels/base/context.hpp"
+#include "base/context.hpp"
 
 #include <cstdint>
 

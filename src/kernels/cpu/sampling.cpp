@@ -1,6 +1,6 @@
 #include "kernels/cpu/sampling.hpp"
 
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
 #include "kernels/cpu/log_prob.hpp"
 
 #include <algorithm>

@@ -1,10 +1,11 @@
+#include "base/error.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/train/scoring.hpp"
-#include "io/json.hpp"
-#include "kernels/base/error.hpp"
+#include "io/json/json.hpp"
 #include "support/fixture.hpp"
 #include "support/generation.hpp"
 #include "support/model_fixture.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -52,7 +53,7 @@ struct GeneratorTest : testing::Test {
 };
 
 TEST_F(GeneratorTest, GreedyStoryIsTheOneThatLlama2CTells) {
-  std::ifstream file(std::string(TROUPE_TEST_DATA) + "/stories260k/greedy256.json");
+  std::ifstream file(test_data() + "/stories260k/greedy256.json");
   const auto expected = nlohmann::json::parse(file);
   generation_request r = request_of({1}, expected["prompt_ids"], 256);
   r.sampling = {.temperature = 0};

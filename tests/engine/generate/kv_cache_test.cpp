@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/generate/kv_cache.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

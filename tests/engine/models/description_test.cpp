@@ -1,6 +1,7 @@
+#include "base/error.hpp"
 #include "engine/models/description.hpp"
-#include "io/json_keys.hpp"
-#include "kernels/base/error.hpp"
+#include "io/json/json_keys.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +11,7 @@ namespace {
 using kernels::activation;
 
 key_map config_of(const std::string& folder) {
-  return io::read_json_keys(std::string(TROUPE_TEST_DATA "/tiny/") + folder + "/config.json");
+  return io::read_json_keys(test_data() + "/tiny/" + folder + "/config.json");
 }
 
 /// The text of the error that describing gives; empty where there is none.

@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/models/parameters.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,8 @@
 /// Backward against central differences of the forward: an oracle that knows no formula, for the
 /// combinations of settings that no fixture has.
+#include "base/random.hpp"
+#include "base/thread_pool.hpp"
 #include "engine/models/transformer.hpp"
-#include "kernels/base/random.hpp"
-#include "kernels/base/thread_pool.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>

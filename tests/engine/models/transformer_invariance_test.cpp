@@ -1,9 +1,9 @@
 /// A row's bits depend on nothing but its own sequence: not on the batch, the threads, the way the
 /// sequence was split into calls, nor on whether activations are kept. This is what "the policy
 /// that samples is the policy that learns" rests on.
+#include "base/random.hpp"
+#include "base/thread_pool.hpp"
 #include "engine/models/transformer.hpp"
-#include "kernels/base/random.hpp"
-#include "kernels/base/thread_pool.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>

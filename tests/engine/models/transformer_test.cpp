@@ -1,11 +1,12 @@
 /// Every family against reference values that PyTorch computed in float64
 /// (tests/data/tiny/README.md).
+#include "base/thread_pool.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/models/weights.hpp"
-#include "io/json_keys.hpp"
-#include "kernels/base/thread_pool.hpp"
+#include "io/json/json_keys.hpp"
 #include "kernels/log_prob.hpp"
 #include "support/model_fixture.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -314,7 +315,7 @@ TEST(TransformerTest, TellsTheStoryOfItsAuthorsGreedily) {
   thread_pool pool(2);
   context ctx{pool};
   const loaded_model model = load_model("stories260k");
-  const key_map story = io::read_json_keys(TROUPE_TEST_DATA "/stories260k/greedy256.json");
+  const key_map story = io::read_json_keys(test_data() + "/stories260k/greedy256.json");
   const auto& expected = std::get<std::vector<int64_t>>(story.at("new_tokens"));
   ASSERT_GT(expected.size(), 200U);
   greedy_decoder decoder{ctx, model, test_cache(model.description(), 8), {}, {}};

@@ -1,6 +1,6 @@
+#include "base/error.hpp"
 #include "engine/models/weights.hpp"
 #include "engine/parallel/shards.hpp"
-#include "kernels/base/error.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>

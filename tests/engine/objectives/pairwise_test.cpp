@@ -1,7 +1,7 @@
 // The reward model's losses against DeepSpeed-Chat's, computed in float64
 // (tests/data/tiny/README.md, "rm").
+#include "base/error.hpp"
 #include "engine/objectives/pairwise.hpp"
-#include "kernels/base/error.hpp"
 #include "support/fixture.hpp"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // PPO's arithmetic against reference values of a float64 PyTorch implementation
 // (tests/data/tiny/README.md, "math").
+#include "base/error.hpp"
 #include "engine/objectives/ppo.hpp"
-#include "kernels/base/error.hpp"
 #include "support/ppo_fixture.hpp"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
+#include "base/error.hpp"
 #include "engine/objectives/moments.hpp"
 #include "engine/objectives/rows.hpp"
 #include "engine/objectives/sft.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
+#include "base/error.hpp"
+#include "base/random.hpp"
 #include "engine/optim/average.hpp"
 #include "engine/optim/learner.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
 #include "support/fixture.hpp"
 
 #include <gtest/gtest.h>

@@ -1,11 +1,11 @@
 // Sharded weights: passes over them have the bits of passes over whole ones; what they fetch, and what stays in memory.
+#include "base/error.hpp"
+#include "base/random.hpp"
 #include "engine/models/weights.hpp"
 #include "engine/optim/average.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
 

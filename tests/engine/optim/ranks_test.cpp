@@ -1,9 +1,9 @@
 // The learner on many ranks (threads here) against the learner on one.
+#include "base/error.hpp"
+#include "base/random.hpp"
 #include "engine/optim/average.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "engine/train/accumulate.hpp"
-#include "kernels/base/error.hpp"
-#include "kernels/base/random.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
 

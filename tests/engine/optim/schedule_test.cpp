@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/optim/schedule.hpp"
-#include "kernels/base/error.hpp"
 #include "support/fixture.hpp"
 
 #include <gtest/gtest.h>

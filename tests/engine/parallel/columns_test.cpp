@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/parallel/columns.hpp"
-#include "kernels/base/error.hpp"
 #include "support/local_ranks.hpp"
 
 #include <gtest/gtest.h>

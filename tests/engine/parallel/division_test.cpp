@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/parallel/division.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

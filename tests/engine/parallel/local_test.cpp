@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "kernels/base/error.hpp"
 #include "support/collective_checks.hpp"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // One rank of what mpi_test starts under mpirun: the checks that the local worlds pass too, or a rank that fails.
+#include "base/error.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "kernels/base/error.hpp"
 #include "support/collective_checks.hpp"
 
 #define OMPI_SKIP_MPICXX 1

@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "engine/parallel/shards.hpp"
-#include "kernels/base/error.hpp"
 #include "kernels/matrix.hpp"
 #include "support/model_fixture.hpp"
 

@@ -1,6 +1,6 @@
 // Held-out evaluation in shares: every batch once, on the rank whose share it is in, and the same results on all.
+#include "base/error.hpp"
 #include "engine/train/evaluate.hpp"
-#include "kernels/base/error.hpp"
 #include "support/local_ranks.hpp"
 
 #include <gtest/gtest.h>

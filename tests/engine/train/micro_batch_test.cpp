@@ -1,10 +1,10 @@
 // One update of each model against float64 reference values (tests/data/tiny/README.md, "rlhf").
+#include "base/error.hpp"
 #include "engine/models/weights.hpp"
 #include "engine/objectives/rows.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
-#include "kernels/base/error.hpp"
 #include "support/fixture.hpp"
 #include "support/model_fixture.hpp"
 #include "support/ppo_fixture.hpp"

@@ -1,5 +1,5 @@
+#include "base/error.hpp"
 #include "io/datasets/blend.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,6 @@
+#include "base/error.hpp"
 #include "io/datasets/examples.hpp"
-#include "kernels/base/error.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 
 namespace troupe::io {
 
-static const std::string folder = std::string(TROUPE_TEST_DATA) + "/datasets/";
+static const std::string folder = test_data() + "/datasets/";
 
 /// A token for each byte; 1000 marks where a sequence starts.
 static std::vector<int32_t> bytes_of(std::string_view text, bool starts) {

@@ -1,5 +1,6 @@
+#include "base/error.hpp"
 #include "io/datasets/lines.hpp"
-#include "kernels/base/error.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +9,7 @@
 
 namespace troupe::io {
 
-static const std::string folder = std::string(TROUPE_TEST_DATA) + "/datasets/";
+static const std::string folder = test_data() + "/datasets/";
 
 static std::vector<std::string> all_lines(line_reader reader) {
   std::vector<std::string> out;

@@ -1,12 +1,13 @@
+#include "base/error.hpp"
 #include "io/datasets/lines.hpp"
 #include "io/datasets/record.hpp"
-#include "kernels/base/error.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
 namespace troupe::io {
 
-static const std::string folder = std::string(TROUPE_TEST_DATA) + "/datasets/";
+static const std::string folder = test_data() + "/datasets/";
 
 static data_section set_of(data_format format) {
   data_section set;

@@ -1,6 +1,6 @@
+#include "base/digest.hpp"
+#include "base/error.hpp"
 #include "io/datasets/split.hpp"
-#include "kernels/base/digest.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

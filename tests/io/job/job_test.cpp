@@ -1,5 +1,5 @@
-#include "io/job.hpp"
-#include "kernels/base/error.hpp"
+#include "base/error.hpp"
+#include "io/job/job.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
-#include "io/job.hpp"
+#include "io/job/job.hpp"
 #include "io/job/options.hpp"
 #include "io/tokenizer/chat.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,7 @@
 
 namespace troupe::io {
 
-static const std::string page = std::string(TROUPE_TEST_DATA) + "/../../docs/job-file.md";
+static const std::string page = test_data() + "/../../docs/job-file.md";
 
 TEST(JobReferenceTest, ThePageInDocsIsWhatTheTableSays) {
   if (std::getenv("TROUPE_WRITE_REFERENCE") != nullptr) {

@@ -1,7 +1,7 @@
 // Random jobs: what is written reads back equal.
-#include "io/job.hpp"
+#include "base/error.hpp"
+#include "io/job/job.hpp"
 #include "io/job/options.hpp"
-#include "kernels/base/error.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
+#include "base/error.hpp"
 #include "io/tokenizer/chat.hpp"
 #include "io/tokenizer/jinja_text.hpp"
-#include "kernels/base/error.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +14,7 @@ namespace troupe::io {
 namespace {
 
 std::filesystem::path folder_of(const std::string& name) {
-  return std::filesystem::path(TROUPE_TEST_DATA) / "tokenizers" / name;
+  return std::filesystem::path(test_data()) / "tokenizers" / name;
 }
 
 void expect_refused(const std::function<void()>& action, errc code, const std::string& part) {

@@ -1,7 +1,8 @@
 // Files that are broken or need what there is not: one clear error each. And the components of
 // tokenizer.json that no tokenizer in tests/data has.
+#include "base/error.hpp"
 #include "io/tokenizer/tokenizer.hpp"
-#include "kernels/base/error.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,7 @@ using nlohmann::json;
 using id_list = std::vector<int32_t>;
 
 std::string read_file(const std::string& name) {
-  std::ifstream file(std::filesystem::path(TROUPE_TEST_DATA) / "tokenizers" / name);
+  std::ifstream file(std::filesystem::path(test_data()) / "tokenizers" / name);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -256,7 +257,7 @@ TEST(SentencePieceTest, RefusesMalformedFiles) {
 
 TEST(TokenizerTest, AFolderWithoutATokenizerSaysWhatIsNeeded) {
   expect_refused({}, errc::not_found, "tokenizer.model is needed");
-  EXPECT_THROW(load_tokenizer(std::filesystem::path(TROUPE_TEST_DATA) / "nowhere"), error);
+  EXPECT_THROW(load_tokenizer(std::filesystem::path(test_data()) / "nowhere"), error);
 }
 
 TEST(TokenizerTest, TextThatIsNotUtf8IsRefused) {

@@ -1,7 +1,8 @@
 // Decoding id by id, against decoding at once and against the reference library.
+#include "base/random.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "io/tokenizer/utf8.hpp"
-#include "kernels/base/random.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 #include <sentencepiece_processor.h>
@@ -14,7 +15,7 @@ namespace troupe::io {
 namespace {
 
 std::filesystem::path folder_of(const std::string& name) {
-  return std::filesystem::path(TROUPE_TEST_DATA) / "tokenizers" / name;
+  return std::filesystem::path(test_data()) / "tokenizers" / name;
 }
 
 std::vector<int32_t> random_ids(uint64_t stream, int64_t vocabulary_size) {

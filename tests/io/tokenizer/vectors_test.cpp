@@ -1,7 +1,8 @@
 // Every vector of every tokenizer in tests/data/tokenizers, against the reference libraries'
 // results.
-#include "io/jsonl_filter.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "io/tokenizer/tokenizer.hpp"
+#include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,7 +17,7 @@ namespace {
 using id_list = std::vector<int32_t>;
 
 std::filesystem::path folder_of(const std::string& name) {
-  return std::filesystem::path(TROUPE_TEST_DATA) / "tokenizers" / name;
+  return std::filesystem::path(test_data()) / "tokenizers" / name;
 }
 
 std::vector<json_line> read_lines(const std::filesystem::path& path) {

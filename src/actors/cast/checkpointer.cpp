@@ -1,0 +1,377 @@
+#include "actors/cast/checkpointer.hpp"
+
+#include "actors/protocol/guarded.hpp"
+#include "base/stopwatch.hpp"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace troupe::actors {
+
+namespace {
+
+constexpr const char* state_prefix = "state/";
+
+/// Of the thread that writes, as "nice" counts: a tenth of a core where training uses all of them, and what it leaves idle.
+constexpr int writing_priority = 10;
+
+/// What a manifest says of the best checkpoint, for `troupe status` and `troupe inspect`.
+key_map counters_of(const best_so_far& best) {
+  if (best.counter < 0) {
+    return {};
+  }
+  return {{"best", best.counter}, {"best_metric", best.metric}, {"best_value", best.value}};
+}
+
+/// Where rows stand in memory that holds whole arenas, or shards.
+int64_t place_of(const engine::parameter_rows& rows, bool whole) {
+  return whole ? rows.arena_offset : rows.shard_offset;
+}
+
+/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece that is
+/// written is a sign of life.
+void add_rows(io::checkpoint_content& content, const std::string& prefix,
+              const std::vector<engine::parameter_rows>& rows, const float* shard, pulse& written) {
+  const auto plain = std::make_shared<std::vector<float>>();  // of one array at a time: they are written in order
+  for (const engine::parameter_rows& one : rows) {
+    io::checkpoint_array array;
+    array.name = prefix + "/" + one.of->name;
+    array.shape = one.of->shape;
+    array.begin = one.begin();
+    array.end = one.end();
+    array.fill = [one, at = shard + one.shard_offset, plain, &written](int64_t offset, std::span<float> out) {
+      written.touch();
+      if (offset == one.begin()) {
+        plain->clear();
+        plain->shrink_to_fit();  // before the next is there
+        *plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
+      }
+      std::copy_n(plain->begin() + (offset - one.begin()), out.size(), out.begin());
+    };
+    content.arrays.push_back(std::move(array));
+  }
+}
+
+void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
+               const std::vector<engine::parameter_rows>& rows, float* values, bool whole) {
+  std::vector<float> plain;
+  for (const engine::parameter_rows& one : rows) {
+    const std::string name = prefix + "/" + one.of->name;
+    if (reader.shape(name) != one.of->shape) {
+      throw error(errc::shape_mismatch, "checkpoint array {} has another shape than the model", name);
+    }
+    plain.resize(static_cast<size_t>(one.end() - one.begin()));
+    reader.read(name, one.begin(), plain);
+    engine::write_rows(*one.of, one.last_row - one.first_row, plain, values + place_of(one, whole));
+  }
+}
+
+/// All rows of all parameters.
+std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& layout) {
+  std::vector<engine::parameter_rows> rows;
+  for (const engine::parameter& p : layout.all()) {
+    rows.push_back({.of = &p, .first_row = 0, .last_row = p.shape[0], .arena_offset = p.offset, .shard_offset = 0});
+  }
+  return rows;
+}
+
+}  // namespace
+
+void checkpointer_state::open(checkpointer_settings settings) {
+  settings_.emplace(std::move(settings));
+  for (const checkpointed_model& one : settings_->models) {
+    engine::learner& learner = *one.trained->learner;
+    const bool whole = learner.whole_moments();
+    const auto add = [&](const char* name, const float* values, bool all) {
+      parts_.push_back({.name = one.name + name,
+                        .plan = learner.plan(),
+                        .rank = learner.rank(),
+                        .values = values,
+                        .whole = all,
+                        .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
+    };
+    add("/weights", one.trained->of->weights.data(), true);
+    add("/first_moment", learner.first_moment().data(), whole);
+    add("/second_moment", learner.second_moment().data(), whole);
+  }
+  if (settings_->average) {
+    const checkpointed_model& of = settings_->models.front();
+    parts_.push_back(
+        {.name = of.name + "/average",
+         .plan = of.trained->learner->plan(),
+         .rank = of.trained->learner->rank(),
+         .values = settings_->average->weights().data(),
+         .whole = true,
+         .copy = aligned_buffer<float>(of.trained->learner->plan()->shard_size(of.trained->learner->rank()))});
+  }
+}
+
+/// Copies this rank's shard of each part, in pieces that the compute threads share: training stands still meanwhile.
+void checkpointer_state::copy_parts() {
+  constexpr int64_t piece_floats = int64_t{1} << 18;
+  struct piece {
+    const float* from;
+    float* to;
+    int64_t count;
+  };
+  std::vector<piece> pieces;
+  for (checkpointed_part& one : parts_) {
+    for (int64_t s = 0; s < one.plan->segments(); ++s) {
+      const engine::arena_range mine = one.plan->part(s, one.rank);
+      const int64_t place = one.plan->shard_offset(s, one.rank);
+      const float* from = one.values + (one.whole ? mine.first : place);
+      for (int64_t at = 0; at < mine.size(); at += piece_floats) {
+        pieces.push_back({from + at, one.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
+      }
+    }
+  }
+  settings_->on->ctx.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
+    const piece& one = pieces[static_cast<size_t>(i)];
+    std::copy_n(one.from, one.count, one.to);
+  });
+}
+
+snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint copy");
+  const stopwatch watch;
+  copy_parts();
+  counter_ = state.counter;
+  scalars_ = {};
+  for (const checkpointed_model& one : settings_->models) {
+    scalars_.integers[one.name + "/updates"] = one.trained->learner->updates();
+  }
+  for (const auto& [name, value] : state.values) {
+    scalars_.reals[state_prefix + name] = value;
+  }
+  return {.seconds = watch.seconds()};
+}
+
+io::attempt_fence checkpointer_state::fence() const {
+  return settings_->run.fence(static_cast<int64_t>(settings_->attempt));
+}
+
+void checkpointer_state::write_snapshot() {
+  const stopwatch watch;
+  const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), settings_->phase, settings_->unit,
+                                            static_cast<int64_t>(counter_));
+  io::checkpoint_content content = scalars_;
+  for (const checkpointed_part& one : parts_) {
+    add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data(), settings_->on->pulse_of(role::checkpointer));
+  }
+  io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
+  last_ = {
+      .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
+}
+
+/// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority again.
+void checkpointer_state::write() {
+  std::thread([this] {
+    const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "write checkpoint");
+    ::pthread_setname_np(::pthread_self(), "checkpoint");
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), writing_priority);
+    try {
+      write_snapshot();
+    } catch (const error& failure) {
+      failure_ = failure;  // told to whoever asks for durability next
+    } catch (const std::exception& failure) {
+      failure_ = error(errc::io_failure, "cannot write the checkpoint: {}", failure.what());
+    }
+  }).join();
+}
+
+written_file checkpointer_state::durable() {
+  if (failure_) {
+    const error failure = *failure_;
+    failure_.reset();
+    throw failure;
+  }
+  return std::exchange(last_, {});
+}
+
+durable_report checkpointer_state::commit(const commit_command& command) {
+  if (command.files.empty()) {
+    return {};
+  }
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint commit");
+  const stopwatch watch;
+  const auto root = settings_->run.checkpoints();
+  const auto folder =
+      io::checkpoint_folder(root, settings_->phase, settings_->unit, static_cast<int64_t>(command.counter));
+  durable_report report{.path = std::filesystem::relative(folder, settings_->run.root()).string(),
+                        .counter = command.counter};
+  io::checkpoint_manifest manifest{.attempt = static_cast<int64_t>(settings_->attempt),
+                                   .phase = settings_->phase,
+                                   .unit = settings_->unit,
+                                   .counter = static_cast<int64_t>(command.counter),
+                                   .ranks = static_cast<int>(command.files.size()),
+                                   .counters = counters_of(command.best),
+                                   .digests = settings_->digests,
+                                   .files = {}};
+  for (const written_file& file : command.files) {
+    manifest.files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+    report.bytes += file.bytes;
+    report.seconds = std::max(report.seconds, file.seconds);
+  }
+  io::commit_checkpoint(folder, std::move(manifest), fence());
+  std::optional<std::filesystem::path> best;
+  if (command.best.counter >= 0) {
+    best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
+  }
+  try {
+    io::prune_checkpoints(root, settings_->phase, settings_->keep, fence(), best);
+  } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
+    spdlog::warn("{}", failure.what());
+  }
+  report.seconds += watch.seconds();
+  return report;
+}
+
+void checkpointer_state::fill(const io::checkpoint_reader& reader) {
+  for (const checkpointed_model& one : settings_->models) {
+    engine::learner& learner = *one.trained->learner;
+    learner.discard();
+    const auto all = all_rows(one.trained->of->net.layout());
+    const bool whole = learner.whole_moments();
+    const auto needed = whole ? all : learner.plan()->rows(learner.rank());
+    engine::rank_weights& weights = one.trained->of->weights;
+    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
+              weights.data(), true);
+    read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
+    read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
+    const int writer = reader.writer(one.name + "/weights/" + all.front().of->name);
+    learner.set_updates(reader.integer(one.name + "/updates", writer));
+  }
+  if (settings_->average) {
+    const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
+    read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->weights().data(), true);
+  }
+}
+
+located_checkpoint checkpointer_state::locate(uint64_t before) {
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "locate checkpoint");
+  const auto newest =
+      io::newest_checkpoint(settings_->run.checkpoints(), settings_->phase, static_cast<int64_t>(before));
+  located_checkpoint located;
+  if (newest) {
+    located.found = true;
+    located.path = std::filesystem::relative(newest->folder, settings_->run.root()).string();
+    located.counter = static_cast<uint64_t>(newest->counter);
+    located.problem = newest->problem;
+    for (const io::checkpoint_file& file : newest->files) {
+      located.files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+    }
+  }
+  return located;
+}
+
+damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "verify checkpoint");
+  std::vector<io::checkpoint_file> files;
+  for (const written_file& file : candidate.files) {
+    files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+  }
+  const auto damage = io::find_damage(settings_->run.root() / candidate.path, files, rank(), ranks());
+  return damage ? damage_report{.file = damage->index, .problem = damage->problem} : damage_report{};
+}
+
+/// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only now.
+void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& manifest) const {
+  for (const auto& [name, now] : settings_->digests) {
+    const auto then = manifest.digests.find(name);
+    if (name == "job" || then == manifest.digests.end() || then->second == now) {
+      continue;
+    }
+    const bool data = name.ends_with("data");
+    throw error(
+        errc::bad_argument,
+        "{}: {} {} changed since {} {} of phase {} (digest {} then, {} now): the run would go on from what it has "
+        "learned of the former. Put the former {} back, or take another run.dir",
+        settings_->run.root().string(), name, data ? "have" : "has", manifest.unit, manifest.counter, manifest.phase,
+        then->second, now, data ? "files of [data.*] and tokenizer" : "model folder");
+  }
+}
+
+phase_state checkpointer_state::restore(const located_checkpoint& from) {
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "restore");
+  std::optional<io::checkpoint_reader> reader;
+  if (from.found) {
+    reader.emplace(settings_->run.root() / from.path, true);
+    require_same_inputs(reader->manifest());  // before anything is removed
+  }
+  if (rank() == 0) {
+    const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
+    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last, fence());
+  }
+  phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
+  if (!reader) {
+    return state;
+  }
+  fill(*reader);
+  state.counter = static_cast<uint64_t>(reader->manifest().counter);
+  for (const std::string& name : reader->scalar_names()) {
+    if (name.starts_with(state_prefix)) {
+      state.values[name.substr(std::string_view(state_prefix).size())] = reader->real(name);
+    }
+  }
+  return state;
+}
+
+/// Takes part in a model's saving: its weights come by segments to all of its ranks, of which one writes them.
+void checkpointer_state::save(const saved_model& one) const {
+  engine::gathered_weights weights(one.average ? one.average->weights() : one.of->weights);
+  const engine::weights_view view = weights.view();
+  const auto segments = static_cast<int64_t>(one.of->net.segments().size());
+  engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
+  const auto enter = [&] {
+    walk.enter_next();
+    settings_->on->pulse_of(role::checkpointer).touch();
+  };
+  if (!one.writes) {
+    for (int64_t s = 0; s < segments; ++s) {
+      enter();
+    }
+    return;
+  }
+  const io::attempt_fence behind = fence();
+  const auto target = settings_->run.model(one.name);
+  std::filesystem::create_directories(target.parent_path());
+  save_model(*one.of, view.data, target, one.pad_token, enter, &behind);
+}
+
+std::vector<std::string> checkpointer_state::save_all() const {
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "save models");
+  std::vector<std::string> paths;
+  for (const saved_model& one : settings_->saved) {
+    save(one);
+    if (one.writes) {
+      paths.push_back(std::filesystem::relative(settings_->run.model(one.name), settings_->run.root()).string());
+    }
+  }
+  return paths;
+}
+
+checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_pointer<checkpointer_state> self,
+                                               checkpointer_settings settings) {
+  self->state.open(std::move(settings));
+  return {
+      guarded([self](snapshot_atom, const phase_state& state) {
+        snapshot_reply reply = self->state.snapshot(state);
+        self->send(self, run_atom_v);
+        return reply;
+      }),
+      [self](run_atom) { self->state.write(); },
+      guarded([self](durable_atom) { return self->state.durable(); }),
+      guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
+      guarded([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
+      guarded([self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
+      guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
+      guarded([self](save_atom) { return self->state.save_all(); }),
+  };
+}
+
+}  // namespace troupe::actors

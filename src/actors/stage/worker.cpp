@@ -1,0 +1,199 @@
+#include "actors/stage/worker.hpp"
+
+#include "actors/cast/device.hpp"
+#include "actors/control/control_channel.hpp"
+#include "actors/hosts/launcher.hpp"
+#include "actors/models/options.hpp"
+#include "actors/protocol/task.hpp"
+#include "actors/protocol/type_ids.hpp"
+#include "actors/stage/stage.hpp"
+#include "base/host_name.hpp"
+#include "engine/parallel/communicator.hpp"
+#include "io/run/run_directory.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <thread>
+
+namespace troupe::actors {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int exit_dismissed = 0;
+constexpr int exit_lost_supervisor = 3;
+
+/// The kernel ends this process with the one that started it: the supervisor, or the launcher, which the supervisor ends.
+/// That the supervisor of another host is gone, the control channel tells.
+void die_with_parent(pid_t supervisor) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (supervisor != 0 && ::getppid() != supervisor) {  // it died before the line above
+    std::_Exit(exit_lost_supervisor);
+  }
+}
+
+/// The most memory that this process held: what `troupe plan` predicted.
+void log_peak() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  constexpr double bytes_per_unit = 1024;  // ru_maxrss is in KiB
+  spdlog::info("peak memory of this worker: {:.0f} MB", static_cast<double>(usage.ru_maxrss) * bytes_per_unit / 1e6);
+}
+
+std::vector<activity> activities_of(device& on) {
+  std::vector<activity> busy;
+  for (size_t i = 0; i < roles; ++i) {
+    const pulse& one = on.pulses[i];
+    if (const char* operation = one.operation(); operation != nullptr) {
+      busy.push_back({.actor = to_string(static_cast<role>(i)),
+                      .operation = operation,
+                      .pulse = one.count(),
+                      .waits = one.waits()});
+    }
+  }
+  return busy;
+}
+
+/// Sends beats from a thread of its own, so that a blocked scheduler cannot silence them.
+class beat_sender {
+public:
+  beat_sender(caf::actor supervisor, uint64_t attempt, int rank, device_ptr on)
+      : thread_([this, supervisor = std::move(supervisor), attempt, rank, on = std::move(on)] {
+          while (!stop_.load()) {
+            caf::anon_send(supervisor, beat_atom_v, beat{.attempt = attempt, .rank = rank, .busy = activities_of(*on)});
+            std::this_thread::sleep_for(100ms);
+          }
+        }) {}
+  ~beat_sender() {
+    stop_.store(true);
+    thread_.join();
+  }
+  beat_sender(const beat_sender&) = delete;
+  beat_sender& operator=(const beat_sender&) = delete;
+
+private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+/// Waits until the stage has ended (dismissed) or the supervisor is gone.
+int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const stage_actor& stage) {
+  self->monitor(supervisor);
+  self->monitor(stage);
+  int code = exit_dismissed;
+  self->receive([&](const caf::down_msg& down) {
+    if (down.source != stage.address()) {
+      code = exit_lost_supervisor;
+    }
+  });
+  return code;
+}
+
+/// Tells the supervisor that this rank is there. Ends the process where it is not wanted.
+void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) {
+  std::optional<error> refused;
+  self->request(supervisor, 30s, std::move(words))
+      .receive([](note_atom) {}, [&](const caf::error& reason) { refused = to_troupe_error(reason); });
+  if (refused) {
+    spdlog::warn("the supervisor refused this worker: {}", refused->what());
+    std::_Exit(exit_lost_supervisor);
+  }
+}
+
+/// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves the job
+/// running on the others for ever: a guard takes this process's place, and puts the job back into the queue.
+[[noreturn]] void leave_without_supervisor(const worker_settings& settings) {
+  if (read_allocation(current_environment())) {
+    ::execl("/proc/self/exe", "troupe", "guard", "--run", settings.run.c_str(), "--host", settings.host.c_str(),
+            "--node", settings.node.c_str(), nullptr);
+  }
+  std::_Exit(exit_lost_supervisor);
+}
+
+int64_t threads_of(const worker_settings& settings) {
+  return settings.job.run.threads > 0 ? settings.job.run.threads : settings.threads;
+}
+
+/// What mpirun or srun says that this process is. It is known before MPI is started, which waits for all ranks.
+/// Errors  bad_argument: neither has started it.
+int32_t rank_of(const worker_settings& settings) {
+  if (settings.ranks == 1) {
+    return 0;
+  }
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
+    if (const char* value = std::getenv(name); value != nullptr) {
+      return static_cast<int32_t>(std::strtol(value, nullptr, 10));
+    }
+  }
+  throw error(errc::bad_argument, "{} ranks are expected, but neither mpirun nor srun has started this process",
+              settings.ranks);
+}
+
+std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
+  return settings.ranks > 1
+             ? engine::mpi_world(static_cast<int>(settings.ranks), patience_with_peers(settings.job.recovery))
+             : engine::solo_world();
+}
+
+/// A worker whose supervisor cannot be reached may be the only one who knows that the batch host has died.
+caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& settings) {
+  try {
+    return connect(system, settings.host, settings.port, 10s);
+  } catch (const error& failure) {
+    spdlog::warn("{}", failure.what());
+    leave_without_supervisor(settings);
+  }
+}
+
+}  // namespace
+
+void run_worker(const worker_settings& settings) {
+  die_with_parent(settings.supervisor_pid);
+  if (settings.supervisor_pid != 0) {
+    std::signal(SIGTERM, SIG_IGN);  // meant for the supervisor, which takes a last checkpoint first
+  }
+  const int32_t rank = rank_of(settings);
+  const io::run_directory run = io::run_directory::open(settings.run);
+  control_config config(run.root() / "control", silence_of(settings.job.recovery));
+  caf::actor_system system(config);
+  const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
+
+  // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
+  const caf::actor supervisor = reach_supervisor(system, settings);
+  const stage_actor on_stage = system.spawn<caf::detached>(
+      stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .join = [settings] {
+                              return join_ranks(settings);
+                            }});
+  caf::scoped_actor self(system);
+  const beat_sender beats(supervisor, settings.attempt, rank, on);
+  report(self, supervisor,
+         {.attempt = settings.attempt,
+          .rank = rank,
+          .ranks = static_cast<int32_t>(settings.ranks),
+          .host = host_name(),
+          .pid = ::getpid(),
+          .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)});
+  if (wait_for_end(self, supervisor, on_stage) == exit_lost_supervisor) {
+    // Something may be in the middle of a computation or of writing a file that will never be committed.
+    spdlog::warn("the supervisor is gone: this worker ends");
+    leave_without_supervisor(settings);
+  }
+  if (rank == 0) {
+    log_peak();
+  }
+  spdlog::default_logger()->flush();
+  // Everything that was to be kept is on disk. Taking down the actor system could wait for ever for an actor that the
+  // supervisor watches (last_word, control_channel.hpp), and there are many: the process just ends.
+  std::_Exit(exit_dismissed);
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,118 @@
+#include "actors/supervisor/attempt.hpp"
+
+#include "base/stopwatch.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+#include <vector>
+
+namespace troupe::actors {
+
+constexpr double patience_with_launcher_s = 1;
+constexpr double patience_with_late_ranks_s = 5;
+
+attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
+                 std::function<void(int wait_status)> on_exit)
+    : number_(number), plan_(std::move(plan)), started_(clock::now()) {
+  ranks_.begin(plan_.ranks, started_);
+  launcher_ =
+      std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, plan_.kind == launcher_kind::srun);
+}
+
+void attempt::conclude(const attempt_result& result, clock::time_point now) {
+  result_ = result;
+  ending_since_ = now;
+}
+
+void attempt::condemn(const std::string& reason, clock::time_point now) {
+  failure_ = reason;
+  ending_since_ = now;
+  if (launcher_) {
+    launcher_->signal(stop_signal(plan_.kind));
+  }
+}
+
+void attempt::note_end(int wait_status) { failure_ += fmt::format(" ({})", describe_exit(wait_status)); }
+
+bool attempt::refused(int wait_status) const {
+  return plan_.kind == launcher_kind::srun && !condemned() && !ranks_.complete() && is_refusal(wait_status, said());
+}
+
+void attempt::hasten_end(const io::recovery_section& limits, clock::time_point now) {
+  const double patience_s = condemned() ? patience_with_launcher_s : limits.stop_deadline_s;
+  if (launcher_ && seconds(now - ending_since_) > patience_s) {
+    launcher_->signal(SIGKILL);
+    ending_since_ = now;
+  }
+}
+
+std::optional<trouble> attempt::overdue(const io::recovery_section& limits, clock::time_point now) const {
+  if (!ranks_.complete()) {
+    return overdue_start(limits, now);
+  }
+  if (const auto [rank, silence] = ranks_.longest_silence(now); silence > limits.silence_deadline_s) {
+    // Several nodes may have gone at once, and the last of them a moment after the first.
+    return trouble{.kind = io::ledger_kind::worker_hung,
+                   .rank = rank,
+                   .reason = fmt::format("no sign of life for {:.1f} s", silence),
+                   .fields = {{"seconds", silence}},
+                   .suspects = ranks_.silent_hosts(limits.silence_deadline_s / 2, now)};
+  }
+  if (const std::optional<standstill> hang = ranks_.find_hang(limits.worker_deadline_s, now)) {
+    return trouble{.kind = io::ledger_kind::worker_hung,
+                   .rank = hang->rank,
+                   .at = hang,
+                   .reason = fmt::format("no progress for {:.1f} s{}", hang->seconds,
+                                         hang->waits ? ", waiting for other ranks" : ""),
+                   .fields = {{"seconds", hang->seconds}}};
+  }
+  return std::nullopt;
+}
+
+std::optional<trouble> attempt::overdue_start(const io::recovery_section& limits, clock::time_point now) const {
+  const double waited = seconds(now - started_);
+  // Ranks start together: those that are much later than the first will not come.
+  const bool others_wait = ranks_.first_report() && seconds(now - *ranks_.first_report()) >
+                                                        limits.silence_deadline_s + patience_with_late_ranks_s;
+  if (waited <= limits.start_deadline_s && !others_wait) {
+    return std::nullopt;
+  }
+  return trouble{.kind = io::ledger_kind::worker_hung,
+                 .rank = ranks_.unheard().front(),
+                 .reason = fmt::format("waited {:.1f} s for its first word", waited),
+                 .fields = {{"seconds", waited}},
+                 .suspects = unheard_hosts()};
+}
+
+trouble attempt::untimely_end(int wait_status) const {
+  const bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+  const std::string how = describe_exit(wait_status);
+  const std::string words = last_words(said());
+  return {.kind = io::ledger_kind::worker_failed,
+          .rank = ranks_.size() == 1 ? 0 : -1,
+          .reason = (clean ? "it ended before its work was done" : how) + (words.empty() ? "" : ": " + words),
+          .fields = {{"exit", how}},
+          .suspects = unheard_hosts()};
+}
+
+std::set<std::string> attempt::unheard_hosts() const {
+  const std::vector<int64_t> missing = ranks_.unheard();
+  std::set<std::string> hosts;
+  if (static_cast<int64_t>(missing.size()) == ranks_.size()) {
+    return hosts;  // then the launch itself is at fault
+  }
+  int64_t first = 0;
+  for (const host_share& one : plan_.hosts) {
+    if (std::any_of(missing.begin(), missing.end(), [&](int64_t r) { return r >= first && r < first + one.ranks; })) {
+      hosts.insert(one.host);
+    }
+    first += one.ranks;
+  }
+  return hosts;
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,40 @@
+/// What happens to a run, as the supervisor writes it down, and what it knows of earlier: the ledger and the phases that
+/// are finished.
+///
+/// Owns the ledger's file; each event is durable when a call returns. No thread, no actor.
+#pragma once
+
+#include "io/run/ledger.hpp"
+#include "io/run/run_directory.hpp"
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+namespace troupe::actors {
+
+class run_history {
+public:
+  /// Errors  io_failure; bad_file: the ledger is damaged (says where).
+  explicit run_history(const io::run_directory& run);
+
+  /// Events from now on belong to this attempt.
+  void begin_attempt(uint64_t attempt) { attempt_ = attempt; }
+  uint64_t attempt() const { return attempt_; }  ///< 0: none yet
+
+  /// Errors  io_failure, of both.
+  void append(io::ledger_kind kind, io::ledger_fields fields = {});
+
+  /// Something that the director tells, its kind by name. Returns the kind: what is not the director's to say becomes a
+  /// note. The counter of "phase_started" is what the phase will have come to at its end.
+  io::ledger_kind note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+
+  const std::set<std::string>& finished_phases() const { return finished_phases_; }
+
+private:
+  io::ledger_writer ledger_;
+  std::set<std::string> finished_phases_;
+  uint64_t attempt_ = 0;
+};
+
+}  // namespace troupe::actors

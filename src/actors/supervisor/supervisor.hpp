@@ -1,0 +1,142 @@
+/// The supervisor of a run: owns the run directory, starts attempts, and brings together what tells of trouble and what
+/// decides on it. It lives in the process that the user started, outside MPI, and outlives every rank.
+///
+/// Trouble shows in three ways, and the first decides: the launcher's process ends, the connection to a rank is lost, or
+/// a rank falls silent or stands still. Then the whole attempt is ended, without waiting for Slurm to notice, and the
+/// next one starts from the last checkpoint, elsewhere if a node is suspect. Each question has a class of its own:
+///   attempt.hpp         is all well with the ranks of this attempt?     host_watch.hpp   which hosts are fit for ranks?
+///   restart_policy.hpp  is there to be another attempt, and when?       run_history.hpp  what has happened so far?
+///   launcher.hpp        where and how are ranks started?                guard_keeper.hpp who watches the batch host?
+///   crash_watch.hpp     is it one host that makes ranks crash?
+#pragma once
+
+#include "actors/director/director.hpp"
+#include "actors/director/metrics.hpp"
+#include "actors/hosts/host_watch.hpp"
+#include "actors/hosts/launcher.hpp"
+#include "actors/protocol/type_ids.hpp"
+#include "actors/supervisor/attempt.hpp"
+#include "actors/supervisor/crash_watch.hpp"
+#include "actors/supervisor/guard_keeper.hpp"
+#include "actors/supervisor/restart_policy.hpp"
+#include "actors/supervisor/run_history.hpp"
+#include "io/job/job.hpp"
+#include "io/run/ledger.hpp"
+#include "io/run/run_directory.hpp"
+
+#include <caf/all.hpp>
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe::actors {
+
+using supervisor_actor = caf::typed_actor<
+    // The control channel is open: start the first attempt.
+    caf::reacts_to<run_atom>,
+    // A rank's first words; answered with the supervisor's consent. Refused: a rank of another attempt or version.
+    caf::replies_to<hello>::with<note_atom>,
+    // A rank's sign of life.
+    caf::reacts_to<beat_atom, beat>,
+    // From the director: something for the ledger (kind, phase, counter, text).
+    caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
+    // From the director: so many updates or iterations of a phase are done.
+    caf::reacts_to<reached_atom, std::string, uint64_t>,
+    // From the director: the plan has ended.
+    caf::reacts_to<attempt_result>,
+    // The user wants the run to stop at the next boundary (the signal's number).
+    caf::reacts_to<stop_atom, int32_t>,
+    // INTERNAL: the launcher of this attempt has ended with this wait status.
+    caf::reacts_to<exited_atom, uint64_t, int32_t>,
+    // INTERNAL: time for the next attempt.
+    caf::reacts_to<retry_atom>,
+    // INTERNAL: time to look at the deadlines.
+    caf::reacts_to<tick_atom>>;
+
+/// How a run ended, for the user and the process's exit code.
+struct run_result {
+  actors::outcome outcome = actors::outcome::failed;
+  std::string text;
+};
+
+/// The command line of each rank of an attempt.
+using worker_command = std::function<std::vector<std::string>(uint64_t attempt, const launch_plan& plan)>;
+
+struct supervisor_settings {
+  io::job job;
+  io::run_directory run;
+  std::optional<allocation> given;  ///< by Slurm
+  worker_command command;
+  std::function<std::vector<std::string>()> guard;  ///< the command line of a guard
+  metrics_actor metrics;
+  std::function<void(run_result)> on_end;  ///< called once, from the supervisor's thread
+};
+
+class supervisor_state {
+public:
+  static inline const char* name = "supervisor";
+
+  explicit supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
+  supervisor_actor::behavior_type make_behavior(supervisor_settings settings);
+
+private:
+  using clock = std::chrono::steady_clock;
+
+  // An attempt, from its start to its end.
+  void start_attempt();
+  launch_plan choose_hosts() const;
+  void launch(launch_plan plan);
+  void begin_direction();
+  void follow_failure(bool refused);
+  void try_again();
+  /// No other supervisor has begun an attempt of this run.
+  bool owns_run() const;
+  void finish(run_result result);
+  void shut_out_late_processes() const;
+
+  // What comes.
+  caf::result<note_atom> welcome(const hello& words);
+  void note_beat(const beat& sign);
+  void note_exit(uint64_t number, int32_t wait_status);
+  void note_result(const attempt_result& result);
+  bool may_pass(const attempt_result& failed);
+  void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+  void note_recovery();
+  void note_lost_connection(const caf::down_msg& down);
+  void request_stop(int32_t signal);
+
+  void look_at_deadlines();
+  void look_at_starting_hosts(clock::time_point now);
+  /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
+  void condemn(const trouble& why);
+  void suspect(const std::set<std::string>& hosts);
+  /// Whether the attempt that has ended tells against a host.
+  void judge_crash();
+  void dismiss_director();
+
+  supervisor_actor::stateful_pointer<supervisor_state> self_;
+  std::optional<supervisor_settings> settings_;
+  // Made in make_behavior, and never empty afterwards, but for a history that cannot be opened: then the run is over.
+  std::optional<run_history> history_;
+  std::optional<restart_policy> restarts_;
+  std::optional<host_watch> hosts_;
+  crash_watch crashes_;
+  std::optional<guard_keeper> guards_;
+
+  int64_t last_attempt_ = 0;        ///< of the run, as far as this supervisor knows: nobody else may begin one
+  std::optional<attempt> attempt_;  ///< the last one that was launched
+  director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
+  clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none
+  clock::time_point last_look_;
+  bool node_failed_ = false;  ///< since the last checkpoint, and was tried again (may_pass)
+  int32_t stop_signal_ = 0;
+  bool over_ = false;
+};
+
+supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
+                                           supervisor_settings settings);
+
+}  // namespace troupe::actors

@@ -1,0 +1,192 @@
+#include "io/run/tensorboard.hpp"
+
+#include "base/error.hpp"
+#include "io/files/atomic_file.hpp"
+#include "io/files/line_file.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/run/tfrecord.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace troupe::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// TensorBoard reads files whose names contain "tfevents". One file is enough, since it is written anew on resume.
+constexpr const char* event_file_name = "events.out.tfevents.0.troupe";
+
+// Field numbers of the messages.
+namespace event_field {
+constexpr int wall_time = 1, step = 2, file_version = 3, summary = 5;
+}
+namespace value_field {
+constexpr int tag = 1, simple_value = 2, tensor = 8, metadata = 9;
+}
+constexpr int summary_value = 1;
+
+std::string event_head(double time, int64_t step) {
+  std::string event;
+  put_double(event, event_field::wall_time, time);
+  put_varint(event, event_field::step, static_cast<uint64_t>(step));
+  return event;
+}
+
+std::string version_event(double time) {
+  std::string event;
+  put_double(event, event_field::wall_time, time);
+  put_bytes(event, event_field::file_version, "brain.Event:2");
+  return event;
+}
+
+/// SummaryMetadata{plugin_data{plugin_name: "text"}, data_class: DATA_CLASS_TENSOR}.
+std::string text_metadata() {
+  std::string plugin;
+  put_bytes(plugin, 1, "text");
+  std::string metadata;
+  put_bytes(metadata, 1, plugin);
+  put_varint(metadata, 4, 2);
+  return metadata;
+}
+
+/// TensorProto{dtype: DT_STRING, tensor_shape{dim{size: 1}}, string_val: text}.
+std::string text_tensor(std::string_view text) {
+  std::string dim;
+  put_varint(dim, 1, 1);
+  std::string shape;
+  put_bytes(shape, 2, dim);
+  std::string tensor;
+  put_varint(tensor, 1, 7);
+  put_bytes(tensor, 2, shape);
+  put_bytes(tensor, 8, text);
+  return tensor;
+}
+
+/// The whole records of a file for which keep(data) holds.
+template <class Keep> std::string whole_records(std::string_view bytes, Keep keep) {
+  std::string kept;
+  while (const std::optional<std::string_view> data = first_tfrecord(bytes)) {
+    const size_t size = data->size() + tfrecord_overhead;
+    if (keep(*data)) {
+      kept.append(bytes.substr(0, size));
+    }
+    bytes.remove_prefix(size);
+  }
+  return kept;
+}
+
+void check_phase(const std::string& phase) {
+  if (phase.empty() || phase.find('/') != std::string::npos || phase.front() == '.') {
+    throw error(errc::bad_argument, "'{}' cannot name a folder of TensorBoard points", phase);
+  }
+}
+
+}  // namespace
+
+tensorboard_writer::tensorboard_writer(fs::path folder) : folder_(std::move(folder)) {}
+
+tensorboard_writer::~tensorboard_writer() { close_all(); }
+
+void tensorboard_writer::close_all() {
+  for (const auto& [phase, descriptor] : descriptors_) {
+    ::close(descriptor);
+  }
+  descriptors_.clear();
+}
+
+/// Opens the phase's file at its first point: cuts what a crash left, or begins it with the version.
+int tensorboard_writer::descriptor(const std::string& phase, double time) {
+  const auto found = descriptors_.find(phase);
+  if (found != descriptors_.end()) {
+    return found->second;
+  }
+  check_phase(phase);
+  const fs::path path = folder_ / phase / event_file_name;
+  std::error_code failure;
+  fs::create_directories(path.parent_path(), failure);
+  const int opened = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (opened < 0) {
+    throw error(errc::io_failure, "cannot open {}: {}", path.string(), std::strerror(errno));
+  }
+  descriptors_[phase] = opened;
+  const std::string text = read_text_file(path);
+  const std::string whole = whole_records(text, [](std::string_view) { return true; });
+  if (whole.size() != text.size() && ::ftruncate(opened, static_cast<off_t>(whole.size())) != 0) {
+    throw error(errc::io_failure, "cannot cut the damaged end of {}: {}", path.string(), std::strerror(errno));
+  }
+  if (whole.empty()) {
+    write_all(opened, tfrecord(version_event(time)), path);
+  }
+  return opened;
+}
+
+void tensorboard_writer::append(const std::string& phase, double time, std::string_view event) {
+  const int file = descriptor(phase, time);
+  const off_t before = ::lseek(file, 0, SEEK_END);
+  try {
+    write_all(file, tfrecord(event), folder_ / phase / event_file_name);
+  } catch (...) {
+    // Half a record would hide all that follow it.
+    if (::ftruncate(file, before) != 0) {
+      ::close(file);
+      descriptors_.erase(phase);  // to be cut when it is opened again
+    }
+    throw;
+  }
+}
+
+void tensorboard_writer::add_scalars(const std::string& phase, int64_t step, double time,
+                                     std::span<const std::pair<std::string, double>> values) {
+  std::string summary;
+  for (const auto& [tag, number] : values) {
+    std::string value;
+    put_bytes(value, value_field::tag, tag);
+    put_float(value, value_field::simple_value, static_cast<float>(number));
+    put_bytes(summary, summary_value, value);
+  }
+  std::string event = event_head(time, step);
+  put_bytes(event, event_field::summary, summary);
+  append(phase, time, event);
+}
+
+void tensorboard_writer::add_text(const std::string& phase, int64_t step, double time, const std::string& tag,
+                                  const std::string& markdown) {
+  std::string value;
+  put_bytes(value, value_field::tag, tag);
+  put_bytes(value, value_field::tensor, text_tensor(markdown));
+  put_bytes(value, value_field::metadata, text_metadata());
+  std::string summary;
+  put_bytes(summary, summary_value, value);
+  std::string event = event_head(time, step);
+  put_bytes(event, event_field::summary, summary);
+  append(phase, time, event);
+}
+
+void tensorboard_writer::truncate_after(const std::string& phase, int64_t counter,
+                                        std::span<const std::string> later_phases) {
+  close_all();
+  check_phase(phase);
+  for (const std::string& later : later_phases) {
+    check_phase(later);
+    std::error_code failure;
+    fs::remove_all(folder_ / later, failure);
+    if (failure) {
+      throw error(errc::io_failure, "cannot remove {}: {}", (folder_ / later).string(), failure.message());
+    }
+  }
+  const fs::path path = folder_ / phase / event_file_name;
+  if (fs::exists(path)) {
+    const std::string text = read_text_file(path);
+    const std::string kept = whole_records(
+        text, [counter](std::string_view data) { return event_step(data).value_or(counter + 1) <= counter; });
+    if (kept.size() != text.size()) {
+      write_file_atomically(path, kept);
+    }
+  }
+}
+
+}  // namespace troupe::io

@@ -1,0 +1,276 @@
+#include "io/weights/model_folder.hpp"
+
+#include "base/error.hpp"
+#include "io/files/atomic_file.hpp"
+#include "io/files/byte_reader.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/json/json.hpp"
+#include "io/json/json_keys.hpp"
+#include "io/weights/array_types.hpp"
+#include "io/weights/torch_file.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+
+namespace troupe::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* single_file = "model.safetensors";
+constexpr const char* single_index = "model.safetensors.index.json";
+constexpr const char* torch_single_file = "pytorch_model.bin";
+constexpr const char* torch_index = "pytorch_model.bin.index.json";
+constexpr const char* value_head_file = "v_head.safetensors";
+
+/// The shards that an index names, and which tensor it says is where.
+std::map<std::string, std::string> read_index(const fs::path& path) {
+  const nlohmann::json root = parse_json(read_text_file(path), path.string());
+  if (!root.is_object() || !root.contains("weight_map") || !root["weight_map"].is_object()) {
+    throw error(errc::bad_file, "{}: the object weight_map is missing", path.string());
+  }
+  std::map<std::string, std::string> shard_of;
+  for (const auto& [tensor, shard] : root["weight_map"].items()) {
+    const std::string file = shard.is_string() ? shard.get<std::string>() : "";
+    // A shard is a file of the same folder: an index must not reach outside it.
+    if (file.empty() || fs::path(file).filename() != file || file == "." || file == "..") {
+      throw error(errc::bad_file, "{}: tensor {} is said to be in {}, which is no file name", path.string(),
+                  printable(tensor), printable(shard.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
+    }
+    shard_of.emplace(tensor, file);
+  }
+  return shard_of;
+}
+
+}  // namespace
+
+struct model_folder::weights {
+  using finder_of_file = std::function<std::optional<host_array>(const std::string&)>;
+  struct place {
+    std::string file;
+    size_t finder = 0;
+  };
+  std::vector<finder_of_file> finders;
+  std::map<std::string, place> places;
+
+  void add_file(const fs::path& path) {
+    if (path.extension() == ".bin") {
+      add(torch_file::open(path), path);
+    } else {
+      add(safetensors_file::open(path), path);
+    }
+  }
+
+  /// Opens the shards of an index; both must list the same tensors.
+  void add_indexed(const fs::path& index) {
+    const auto shard_of = read_index(index);
+    std::set<std::string> shards;
+    for (const auto& [tensor, shard] : shard_of) {
+      shards.insert(shard);
+    }
+    for (const std::string& shard : shards) {
+      const fs::path path = index.parent_path() / shard;
+      if (!fs::exists(path)) {
+        throw error(errc::bad_file, "{}: the shard {} that it names is missing", index.string(), path.string());
+      }
+      add_file(path);
+    }
+    for (const auto& [tensor, shard] : shard_of) {
+      const auto found = places.find(tensor);
+      if (found == places.end() || found->second.file != shard) {
+        throw error(errc::bad_file, "{}: tensor {} is not in {}, where it is said to be", index.string(), tensor,
+                    shard);
+      }
+    }
+    for (const auto& [tensor, where] : places) {
+      if (!shard_of.contains(tensor)) {
+        throw error(errc::bad_file, "{}: {} holds tensor {}, which the index does not list", index.string(), where.file,
+                    tensor);
+      }
+    }
+  }
+
+private:
+  template <class File> void add(File file, const fs::path& path) {
+    for (const std::string& name : file.names()) {
+      const auto [found, inserted] = places.emplace(name, place{path.filename().string(), finders.size()});
+      if (!inserted) {
+        throw error(errc::bad_file, "{}: tensor {} is in {} too", path.string(), name, found->second.file);
+      }
+    }
+    finders.push_back([file = std::move(file)](const std::string& name) { return file.find(name); });
+  }
+};
+
+model_folder model_folder::open_shape(const fs::path& folder) {
+  recover_folder(folder);
+  if (!fs::is_directory(folder)) {
+    throw error(errc::not_found, "{}: no such folder (a model is a folder with config.json and weights)",
+                folder.string());
+  }
+  model_folder model;
+  model.path_ = folder;
+  model.config_json_ = read_text_file(folder / "config.json");
+  model.config_ = parse_json_keys(model.config_json_, (folder / "config.json").string());
+  if (fs::exists(folder / "generation_config.json")) {
+    model.generation_config_ = read_json_keys(folder / "generation_config.json");
+  }
+  model.weights_ = std::make_shared<weights>();
+  return model;
+}
+
+model_folder model_folder::open(const fs::path& folder) {
+  model_folder model = open_shape(folder);
+  auto found = std::make_shared<weights>();
+  if (fs::exists(folder / single_file)) {
+    found->add_file(folder / single_file);
+  } else if (fs::exists(folder / single_index)) {
+    found->add_indexed(folder / single_index);
+  } else if (fs::exists(folder / torch_single_file)) {
+    found->add_file(folder / torch_single_file);
+  } else if (fs::exists(folder / torch_index)) {
+    found->add_indexed(folder / torch_index);
+  } else {
+    throw error(errc::not_found, "{}: no weights: none of {}, {}, {}, {} is there", folder.string(), single_file,
+                single_index, torch_single_file, torch_index);
+  }
+  if (fs::exists(folder / value_head_file)) {
+    found->add_file(folder / value_head_file);
+  }
+  model.weights_ = std::move(found);
+  return model;
+}
+
+std::vector<std::string> model_folder::tensor_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, place] : weights_->places) {
+    names.push_back(name);
+  }
+  return names;
+}
+
+std::optional<host_array> model_folder::find(const std::string& name) const {
+  const auto found = weights_->places.find(name);
+  return found == weights_->places.end() ? std::nullopt : weights_->finders[found->second.finder](name);
+}
+
+array_finder model_folder::finder() const {
+  return [model = *this](const std::string& name) { return model.find(name); };
+}
+
+// --- writing ---
+
+void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+                           "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja"}) {
+    if (fs::exists(source / name)) {
+      const auto file = mapped_file::open(source / name);
+      write_file_atomically(target / name, file->bytes());
+    }
+  }
+}
+
+namespace {
+
+/// Which tensors go into which file: in the given order, a new shard where the limit would be
+/// passed.
+std::vector<std::vector<tensor_shape>> divide(const std::vector<tensor_shape>& tensors, int64_t shard_bytes) {
+  std::vector<std::vector<tensor_shape>> shards(1);
+  int64_t filled = 0;
+  for (const tensor_shape& tensor : tensors) {
+    if (!shards.back().empty() && filled + tensor.bytes() > shard_bytes) {
+      shards.emplace_back();
+      filled = 0;
+    }
+    filled += tensor.bytes();
+    shards.back().push_back(tensor);
+  }
+  return shards;
+}
+
+/// The open files of one model. Tensors come in the producer's order, so all shards stay open until
+/// the end.
+class sharded_writer {
+public:
+  sharded_writer(const fs::path& folder, const std::vector<tensor_shape>& tensors, int64_t shard_bytes) {
+    const auto shards = divide(tensors, shard_bytes);
+    for (size_t i = 0; i < shards.size(); ++i) {
+      const std::string name =
+          shards.size() == 1 ? single_file : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+      for (const tensor_shape& tensor : shards[i]) {
+        if (!slots_.emplace(tensor.name, slot{i, tensor.type, name}).second) {
+          throw error(errc::bad_argument, "{}: two tensors are named {}", folder.string(), tensor.name);
+        }
+        total_bytes_ += tensor.bytes();
+      }
+      writers_.emplace_back(folder / name, shards[i]);
+    }
+    if (shards.size() > 1) {
+      write_file_atomically(folder / single_index, index());
+    }
+  }
+
+  void write(const host_array& array) {
+    const auto found = slots_.find(array.name);
+    if (found == slots_.end()) {
+      throw error(errc::bad_argument, "tensor {} is not in the list of those to be written", array.name);
+    }
+    writers_[found->second.writer].write(convert_array(array, found->second.type));
+  }
+
+  void commit() {
+    for (safetensors_writer& writer : writers_) {
+      writer.commit();
+    }
+  }
+
+private:
+  struct slot {
+    size_t writer = 0;
+    dtype type = dtype::f32;
+    std::string file;
+  };
+
+  std::string index() const {
+    nlohmann::json weight_map = nlohmann::json::object();
+    for (const auto& [name, slot] : slots_) {
+      weight_map[name] = slot.file;
+    }
+    nlohmann::ordered_json root;
+    root["metadata"]["total_size"] = total_bytes_;
+    root["weight_map"] = weight_map;
+    return root.dump(2) + "\n";
+  }
+
+  std::map<std::string, slot> slots_;
+  std::deque<safetensors_writer> writers_;
+  int64_t total_bytes_ = 0;
+};
+
+}  // namespace
+
+void write_model_folder(const fs::path& target, const model_folder_contents& contents, const attempt_fence* fence) {
+  parse_json_keys(contents.config_json, (target / "config.json").string());
+  atomic_folder folder = fence != nullptr ? atomic_folder(target, fence->workplace(target)) : atomic_folder(target);
+  write_file_atomically(folder.staging() / "config.json", contents.config_json);
+  if (!contents.generation_config_json.empty()) {
+    write_file_atomically(folder.staging() / "generation_config.json", contents.generation_config_json);
+  }
+  if (!contents.tokenizer_source.empty()) {
+    copy_tokenizer_files(contents.tokenizer_source, folder.staging());
+  }
+  for (const auto& [name, text] : contents.further_files) {
+    write_file_atomically(folder.staging() / name, text);
+  }
+  sharded_writer writer(folder.staging(), contents.tensors, contents.shard_bytes);
+  contents.producer([&](const host_array& array) { writer.write(array); });
+  writer.commit();
+  if (fence != nullptr) {
+    fence->require();
+  }
+  folder.commit();
+}
+
+}  // namespace troupe::io

@@ -1,0 +1,76 @@
+#include "actors/supervisor/run_history.hpp"
+#include "support/damage.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <vector>
+
+namespace troupe::actors {
+
+using io::ledger_kind;
+
+class RunHistory : public ::testing::Test {
+protected:
+  std::vector<io::ledger_event> written() const { return io::read_ledger(run_.ledger()); }
+
+  const test::temporary_folder folder_;
+  const io::run_directory run_ = io::run_directory::open_or_create(folder_ / "run");
+};
+
+TEST_F(RunHistory, EventsBelongToTheAttemptThatHasBegun) {
+  run_history history(run_);
+  EXPECT_EQ(history.attempt(), 0U);
+  history.append(ledger_kind::run_started, {{"pid", int64_t{7}}});
+  history.begin_attempt(3);
+  history.append(ledger_kind::attempt_started);
+  const auto events = written();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].attempt, 0);
+  EXPECT_EQ(events[0].fields, (io::ledger_fields{{"pid", int64_t{7}}}));
+  EXPECT_EQ(events[1].attempt, 3);
+  EXPECT_EQ(events[1].kind, ledger_kind::attempt_started);
+}
+
+TEST_F(RunHistory, WhatTheDirectorTellsKeepsItsKindPhaseAndCounter) {
+  run_history history(run_);
+  history.begin_attempt(1);
+  EXPECT_EQ(history.note("checkpoint", "sft", 20, "checkpoints/sft/update-000020"), ledger_kind::checkpoint);
+  EXPECT_EQ(history.note("phase_started", "ppo", 50, ""), ledger_kind::phase_started);
+  EXPECT_EQ(history.note("phase_resumed", "ppo", 4, "restored"), ledger_kind::phase_resumed);
+  const auto events = written();
+  ASSERT_EQ(events.size(), 3U);
+  EXPECT_EQ(events[0].kind, ledger_kind::checkpoint);
+  EXPECT_EQ(events[0].phase, "sft");
+  EXPECT_EQ(events[0].counter, 20);
+  EXPECT_EQ(events[0].fields, (io::ledger_fields{{"text", std::string("checkpoints/sft/update-000020")}}));
+  EXPECT_EQ(events[1].counter, 0);
+  EXPECT_EQ(events[1].fields, (io::ledger_fields{{"total", int64_t{50}}})) << "no text, no field of it";
+}
+
+TEST_F(RunHistory, WhatIsNotTheDirectorsToSayIsANote) {
+  run_history history(run_);
+  for (const char* kind : {"run_finished", "worker_failed", "recovered", "no such kind", ""}) {
+    EXPECT_EQ(history.note(kind, "sft", 1, "text"), ledger_kind::note) << kind;
+    EXPECT_EQ(written().back().kind, ledger_kind::note) << kind;
+  }
+}
+
+TEST_F(RunHistory, PhasesThatAreFinishedStayFinished) {
+  {
+    run_history history(run_);
+    EXPECT_TRUE(history.finished_phases().empty());
+    history.note("phase_finished", "sft", 10, "");
+    history.note("phase_started", "reward", 9, "");
+    EXPECT_EQ(history.finished_phases(), (std::set<std::string>{"sft"}));
+  }
+  EXPECT_EQ(run_history(run_).finished_phases(), (std::set<std::string>{"sft"})) << "a new supervisor reads it";
+}
+
+TEST_F(RunHistory, ADamagedLedgerIsNamed) {
+  std::ofstream(run_.ledger()) << "{ this is no event }\n";
+  test::expect_error(errc::bad_file, "line 1", [this] { const run_history history(run_); });
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,129 @@
+/// One owner, one attempt, nothing left behind; a ledger that survives a crash in the middle of a line.
+#include "io/files/mapped_file.hpp"
+#include "io/inspect/inspect.hpp"
+#include "io/run/ledger.hpp"
+#include "io/run/metrics.hpp"
+#include "io/run/run_directory.hpp"
+#include "support/damage.hpp"
+#include "support/temporary_folder.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+namespace troupe::io {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_error;
+using test::temporary_folder;
+
+TEST(RunDirectoryTest, AFolderThatIsNoRunIsRefused) {
+  const temporary_folder folder;
+  std::ofstream(folder / "thesis.tex") << "x";
+  expect_error(errc::bad_argument, "neither empty nor a run", [&] { run_directory::open_or_create(folder.path()); });
+  expect_error(errc::bad_argument, "not a run", [&] { run_directory::open(folder.path()); });
+  expect_error(errc::not_found, "no run", [&] { run_directory::open(folder / "x"); });
+  EXPECT_FALSE(fs::exists(folder / "attempt"));
+}
+
+TEST(RunDirectoryTest, ANewAttemptShutsTheOldOneOut) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  EXPECT_EQ(run.attempt(), 0);
+  EXPECT_EQ(run.begin_attempt(), 1);
+  run.require_attempt(1);
+  EXPECT_EQ(run_directory::open_or_create(folder / "run").begin_attempt(), 2);
+  EXPECT_FALSE(fs::exists(run.fence(1).folder()));
+  EXPECT_TRUE(fs::exists(run.fence(2).folder()));
+  // A supervisor that knows of the first only has lost its lock meanwhile.
+  expect_error(errc::interrupted, "attempt 2 has begun", [&] { run.begin_attempt(1); });
+  expect_error(errc::interrupted, "attempt 2 has begun", [&] { run.require_attempt(1); });
+  std::ofstream(run.attempt_file()) << "2x\n";
+  expect_error(errc::bad_file, "attempt", [&] { run.attempt(); });
+}
+
+TEST(RunDirectoryTest, OneProcessOwnsARunUntilItEndsHoweverItEnds) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    const run_lock lock(run);
+    if (::write(ready[1], "x", 1) == 1) {
+      ::pause();
+    }
+    ::_exit(1);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  expect_error(errc::bad_argument, fmt::format("pid {} on ", holder), [&] { const run_lock second(run); });
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+  const run_lock mine(run);
+  expect_error(errc::bad_argument, fmt::format("pid {} on ", ::getpid()), [&] { const run_lock second(run); });
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST(RunDirectoryTest, CleaningUpRemovesLeftoversAndNothingElse) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  fs::create_directories(run.model("policy.tmp"));
+  fs::create_directories(run.model("sft.old"));  // killed between the two renames of an exchange
+  fs::create_directories(run.checkpoints() / "ppo" / ".deleted-iteration-000001");
+  std::ofstream(run.experience(1).string() + ".tmp") << "x";
+  std::ofstream(run.experience(1)) << "x";
+  EXPECT_EQ(run.clean_up(), (std::vector<std::string>{"checkpoints/ppo/.deleted-iteration-000001",
+                                                      "experience/iteration-000001.h5.tmp", "models/policy.tmp"}));
+  EXPECT_TRUE(fs::exists(run.model("sft")));
+  EXPECT_TRUE(fs::exists(run.experience(1)));
+  EXPECT_GT(run.free_bytes(), 0);
+}
+
+TEST(LedgerTest, EventsComeBackAndAPartialLastLineIsCut) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  EXPECT_TRUE(read_ledger(run.ledger()).empty());
+  ledger_event failed{.kind = ledger_kind::worker_failed, .attempt = 2, .phase = "ppo", .counter = 4};
+  failed.fields = {{"signal", int64_t{9}}, {"reason", std::string("killed \xff")}};
+  ledger_writer(run).append(failed);
+  const std::string whole = read_text_file(run.ledger());
+  std::ofstream(run.ledger(), std::ios::app) << "{\"event\":\"no";
+  EXPECT_EQ(read_ledger(run.ledger()).size(), 1U);
+  ledger_writer(run).append({.kind = ledger_kind::run_finished});
+  const std::vector<ledger_event> events = read_ledger(run.ledger());
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].kind, ledger_kind::worker_failed);
+  EXPECT_EQ(events[0].counter, 4);
+  EXPECT_GT(events[0].time, 1e9);
+  EXPECT_EQ(events[0].fields[0].second, key_value(int64_t{9}));
+  EXPECT_EQ(read_text_file(run.ledger()).rfind(whole, 0), 0U);
+  std::ofstream(run.ledger(), std::ios::app) << "garbage\n";
+  expect_error(errc::bad_file, "line 3", [&] { read_ledger(run.ledger()); });
+}
+
+TEST(InspectTest, ARunIsDescribed) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  run.begin_attempt();
+  ledger_writer ledger(run);
+  ledger.append({.kind = ledger_kind::phase_started, .attempt = 1, .phase = "sft"});
+  ledger.append({.kind = ledger_kind::worker_failed, .attempt = 1, .fields = {{"signal", int64_t{11}}}});
+  metrics_writer(run.metrics()).append({.phase = "sft", .update = 3, .values = {{"sft/loss", 0.5}}});
+  const auto json = nlohmann::json::parse(describe(run.root(), true));
+  EXPECT_EQ(json["kind"], "run");
+  EXPECT_EQ(json["attempts"], 1);
+  EXPECT_EQ(json["phase"], "sft");
+  EXPECT_EQ(json["failures"][0]["signal"], 11);
+  EXPECT_EQ(json["last_metrics"]["sft/loss"], 0.5);
+  EXPECT_NE(describe(run.root(), false).find("worker_failed"), std::string::npos);
+  expect_error(errc::bad_argument, "is no model folder", [&] { describe(folder.path(), true); });
+}
+
+}  // namespace
+}  // namespace troupe::io

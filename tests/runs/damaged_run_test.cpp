@@ -1,0 +1,95 @@
+// What lies in a run directory, or the disk below it, is broken: one clear error, and nothing saved is lost.
+#include "support/program.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace troupe::test {
+
+static std::vector<std::string> arguments(const std::filesystem::path& run, std::vector<std::string> more = {}) {
+  std::vector<std::string> all = {"run", test_data() + "/jobs/tiny.ini", "--run.dir", run.string()};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+/// Puts a complete line that is no JSON before everything else.
+static void spoil(const std::filesystem::path& path) {
+  std::ifstream before(path);
+  const std::string text{std::istreambuf_iterator<char>(before), std::istreambuf_iterator<char>()};
+  std::ofstream(path) << "{\"oops\"\n" << text;
+}
+
+TEST(DamagedRun, BadLineOfTheLedgerIsNamed) {
+  const temporary_folder folder;
+  const auto run = folder / "run";
+  ASSERT_EQ(run_program(arguments(run, {"--run.phases", "pairs"})).status, 0);
+  spoil(run / "ledger.jsonl");
+  const program_result result = run_program(arguments(run, {"--run.phases", "pairs"}));
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(result.output.find("ledger.jsonl line 1"), std::string::npos) << result.output;
+}
+
+TEST(DamagedRun, BadLineOfTheMetricsIsNamed) {
+  const temporary_folder folder;
+  const auto run = folder / "run";
+  ASSERT_EQ(run_program(arguments(run, {"--run.phases", "pairs"})).status, 0);
+  std::filesystem::remove(run / "ledger.jsonl");  // so that there is something left to do
+  spoil(run / "metrics.jsonl");
+  const program_result result = run_program(arguments(run, {"--run.phases", "pairs"}));
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(result.output.find("metrics.jsonl line 1"), std::string::npos) << result.output;
+}
+
+/// A file system of its own, which can be made larger.
+class small_disk {
+public:
+  explicit small_disk(std::filesystem::path at) : at_(std::move(at)) {
+    std::filesystem::create_directories(at_);
+    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=3m") == 0;
+  }
+  ~small_disk() {
+    if (mounted_) {
+      ::umount2(at_.c_str(), MNT_DETACH);
+    }
+  }
+  small_disk(const small_disk&) = delete;
+  small_disk& operator=(const small_disk&) = delete;
+
+  bool mounted() const { return mounted_; }
+  bool grow() const { return ::mount("tmpfs", at_.c_str(), "tmpfs", MS_REMOUNT, "size=200m") == 0; }
+
+private:
+  std::filesystem::path at_;
+  bool mounted_ = false;
+};
+
+TEST(DamagedRun, FullDiskIsOneErrorAndTheSameCommandGoesOnOnceThereIsSpace) {
+  const temporary_folder folder;
+  const small_disk disk(folder / "disk");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "may not mount a file system here";
+  }
+  const auto run = folder / "disk/run";
+  const program_result full = run_program(arguments(run));
+  EXPECT_EQ(full.status, 1);
+  EXPECT_NE(full.output.find("No space left on device"), std::string::npos) << full.output;
+  // It may be the node's own: tried again once, and then the job's failure, in its own words.
+  EXPECT_NE(full.output.find("restarting from the last checkpoint (1 of 5 tries)"), std::string::npos) << full.output;
+  EXPECT_EQ(full.output.find("(2 of 5 tries)"), std::string::npos) << full.output;
+
+  ASSERT_TRUE(disk.grow());
+  const program_result resumed = run_program(arguments(run));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
+  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
+    ADD_FAILURE() << difference;
+  }
+}
+
+}  // namespace troupe::test

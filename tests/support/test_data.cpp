@@ -1,0 +1,7 @@
+#include "support/test_data.hpp"
+
+namespace troupe::test {
+
+std::string test_data() { return TROUPE_TEST_DATA; }
+
+}  // namespace troupe::test
