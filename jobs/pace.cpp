@@ -20,8 +20,8 @@ namespace troupe {
 
 namespace {
 
-/// Of the matrix product's rate, what whole phases sustain: training and scoring three quarters of it at 135 M parameters,
-/// generation half, small models less (docs/performance.md).
+/// Of the matrix product's rate, what whole phases sustain: training and scoring three quarters of it at 135 M
+/// parameters, generation half, small models less (docs/performance.md).
 constexpr double sustained_share = 0.4;
 
 /// The records of a phase in the last attempt that has two of them.
@@ -87,8 +87,8 @@ pace pace_in(const io::run_directory& run) {
   return found;
 }
 
-/// Operations per second of a product as large as those of a layer, on all threads of the pool: the fastest of many, since others
-/// may be at work here too.
+/// Operations per second of a product as large as those of a layer, on all threads of the pool: the fastest
+/// of many, since others may be at work here too.
 double product_rate(thread_pool& pool) {
   constexpr int64_t rows = 256, width = 512;
   constexpr std::chrono::milliseconds enough{250};
