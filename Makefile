@@ -83,7 +83,8 @@ format:
 
 check-format: packages
 	clang-format-14 --dry-run -Werror $(SOURCES)
-	tests/lint/includes.sh
+	tests/lint/style.py
+	tests/lint/include_graph.py
 
 # clang-tidy reads the compile commands only, nothing is built; it cannot read GCC's precompiled headers.
 lint: check-format
