@@ -37,8 +37,8 @@ public:
     supervisor = spawn_supervisor();
   }
 
-  // What each rank's cast was told, and rank 0's list also what metrics was; checkpointers have a list of their own, since
-  // training does not wait for them.
+  // What each rank's cast was told, and rank 0's list also what metrics was; checkpointers have a list of
+  // their own, since training does not wait for them.
   std::vector<std::vector<std::string>> told, saved;
   std::vector<std::string> notes;                ///< to the supervisor: "phase_started sft 2"
   std::vector<actors::metrics_record> records;   ///< of metrics

@@ -10,7 +10,6 @@
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"
 #include "io/tokenizer/tokenizer.hpp"
-#include "kernels/sampling.hpp"
 
 #include <chrono>
 #include <memory>
@@ -22,10 +21,10 @@ namespace troupe::actors {
 /// the same before and after training.
 inline constexpr uint64_t evaluation_seed_offset = 0x5EED'0000'0000ULL;
 
-kernels::sampling_settings sampling_of(const io::generation_section& generation);
+engine::sampling_settings sampling_of(const io::generation_section& generation);
 
 /// The temperature that training's log-probabilities use: the rollout's; greedy has 1.
-float training_temperature(const kernels::sampling_settings& sampling);
+float training_temperature(const engine::sampling_settings& sampling);
 
 engine::generator_settings generator_settings_of(const io::generation_section& generation,
                                                  const engine::model_description& shape);
