@@ -12,7 +12,7 @@
 #include "actors/cast/replay.hpp"
 #include "actors/cast/reward.hpp"
 #include "actors/director/director.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "support/stepped_actors.hpp"
 
 #include <fmt/format.h>

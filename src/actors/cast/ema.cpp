@@ -1,6 +1,6 @@
 #include "actors/cast/ema.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 namespace troupe::actors {

@@ -1,6 +1,6 @@
 #include "actors/cast/loader.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 
 namespace troupe::actors {
 

@@ -4,7 +4,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "io/datasets/blend.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"

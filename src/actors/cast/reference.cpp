@@ -1,6 +1,6 @@
 #include "actors/cast/reference.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "engine/train/scoring.hpp"
 
 namespace troupe::actors {

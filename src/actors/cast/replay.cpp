@@ -1,7 +1,7 @@
 #include "actors/cast/replay.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/digest.hpp"
 #include "base/random.hpp"
 #include "base/stopwatch.hpp"

@@ -6,7 +6,7 @@
 #include "actors/cast/device.hpp"
 #include "actors/cast/rollout.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/experience.hpp"
 #include "io/experience/experience.hpp"

@@ -1,7 +1,7 @@
 #include "actors/cast/reward.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/evaluate.hpp"

@@ -6,7 +6,7 @@
 
 #include "actors/director/metrics.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/side_by_side.hpp"
+#include "actors/protocol/concurrent_tasks.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/stage/stage.hpp"
 #include "io/job/job.hpp"

@@ -1,6 +1,6 @@
 #include "actors/director/metrics.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/durations.hpp"
 
 #include <fmt/format.h>

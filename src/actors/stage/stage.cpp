@@ -1,6 +1,6 @@
 #include "actors/stage/stage.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "actors/stage/stage_parts.hpp"
 #include "base/digest.hpp"
 #include "io/experience/pairs_file.hpp"

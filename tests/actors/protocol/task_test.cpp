@@ -1,7 +1,7 @@
 // Plans as coroutines, errors across actors, and handles that must not leave the process: with CAF's deterministic
 // scheduler, no threads and no sleeps.
-#include "actors/protocol/guarded.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/error_replies.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/protocol/type_ids.hpp"
 #include "support/stepped_actors.hpp"

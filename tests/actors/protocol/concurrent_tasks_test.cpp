@@ -1,4 +1,4 @@
-#include "actors/protocol/side_by_side.hpp"
+#include "actors/protocol/concurrent_tasks.hpp"
 
 #include <gtest/gtest.h>
 
