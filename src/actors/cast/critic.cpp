@@ -61,8 +61,8 @@ critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> 
   return {
       [self](const sequence_handle& sequence) { self->state.keep(sequence); },
       [self](const minibatch_handle& batch) { self->state.keep(batch); },
-      guarded([self](score_atom) { return self->state.score(); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
   };
 }
 

@@ -18,7 +18,7 @@ namespace troupe::actors {
 struct loader_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of batches (cutting)
+  int64_t shares = 1;  ///< of batches (micro_batch_rules)
   io::phase phase = io::phase::sft;
   io::phase_data data;
   std::optional<io::phase_data> mixture;  ///< text for mixture training

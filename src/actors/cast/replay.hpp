@@ -33,7 +33,7 @@ struct scoring_ranks {
 struct replay_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of minibatches (cutting)
+  int64_t shares = 1;  ///< of minibatches (micro_batch_rules)
   io::phase phase = io::phase::ppo;
   io::run_directory run;
   std::shared_ptr<const io::tokenizer> tokens;

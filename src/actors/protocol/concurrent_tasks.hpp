@@ -1,11 +1,11 @@
-/// Several plans at a time within one actor: each goes on whenever what it awaits has come.
+/// Several tasks at a time within one actor: each goes on when the reply that it awaits has come.
 ///
-///     std::vector<task<>> parts;
-///     parts.push_back(generate_all(...));
-///     parts.push_back(score_all(...));
-///     co_await beside_.run(std::move(parts));
+///     std::vector<task<>> tasks;
+///     tasks.push_back(generate_all(...));
+///     tasks.push_back(score_all(...));
+///     co_await concurrent_.run(std::move(tasks));
 ///
-/// What the parts find they leave in memory that they share (a shared_ptr): a part may outlive who awaits it.
+/// A task may outlive whoever awaits it (see run), so it leaves its results in memory that both share: a shared_ptr.
 #pragma once
 
 #include "actors/protocol/task.hpp"
@@ -19,30 +19,30 @@
 
 namespace troupe::actors {
 
-/// Owned by the actor whose plans it runs.
-class side_by_side {
+/// Owned by the actor whose tasks it runs.
+class concurrent_tasks {
   struct group;
 
 public:
   class awaiter {
   public:
-    explicit awaiter(std::shared_ptr<group> parts) : parts_(std::move(parts)) {}
+    explicit awaiter(std::shared_ptr<group> tasks) : tasks_(std::move(tasks)) {}
     bool await_ready() const noexcept { return false; }
-    bool await_suspend(std::coroutine_handle<> plan);
+    bool await_suspend(std::coroutine_handle<> waiting);
     void await_resume();
 
   private:
-    std::shared_ptr<group> parts_;
+    std::shared_ptr<group> tasks_;
   };
 
-  /// Awaits the end of all parts, and throws the first failure. One that the other parts may never end after (they could be
-  /// in a collective with a rank that has failed) is thrown at once; the others are then left where they are.
-  awaiter run(std::vector<task<>> parts);
+  /// Awaits the end of all tasks and throws the first failure. A failure that may leave the others waiting for ever (in a
+  /// collective with the rank that failed) is thrown at once; the other tasks then stay as they are.
+  awaiter run(std::vector<task<>> tasks);
 
 private:
-  static task<> watch(task<> part, group* of);
+  static task<> watch(task<> watched, group* of);
 
-  std::vector<std::shared_ptr<group>> groups_;  ///< with a part that has not ended
+  std::vector<std::shared_ptr<group>> groups_;  ///< with a task that has not ended
 };
 
 }  // namespace troupe::actors

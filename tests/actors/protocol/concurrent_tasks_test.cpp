@@ -25,7 +25,7 @@ struct event {
 };
 
 struct stage {
-  side_by_side beside;
+  concurrent_tasks beside;
   event a, b;
   std::string log;
 };
