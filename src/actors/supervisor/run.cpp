@@ -3,7 +3,7 @@
 #include "actors/control/control_channel.hpp"
 #include "actors/control/control_place.hpp"
 #include "actors/hosts/launcher.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "actors/supervisor/run_claim.hpp"
 #include "base/host_name.hpp"
 #include "io/files/atomic_file.hpp"
