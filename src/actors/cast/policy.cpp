@@ -2,6 +2,7 @@
 
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/parallel/division.hpp"

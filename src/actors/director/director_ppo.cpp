@@ -5,7 +5,7 @@
 #include "actors/cast/policy.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
 
 #include <spdlog/spdlog.h>

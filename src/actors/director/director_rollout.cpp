@@ -4,7 +4,7 @@
 #include "actors/cast/reference.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
 
 #include <algorithm>
