@@ -1,6 +1,6 @@
 #include "jobs/job_plan.hpp"
 
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/error.hpp"
 #include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
