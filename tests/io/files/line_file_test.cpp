@@ -1,9 +1,11 @@
 // Files of lines that only grow: whole lines, whatever a crash left.
+#include "base/descriptor.hpp"
 #include "io/files/line_file.hpp"
 #include "io/files/mapped_file.hpp"
 #include "support/damage.hpp"
 #include "support/temporary_folder.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -57,8 +59,9 @@ TEST_F(LineFile, WhatCannotBeOpenedIsNamed) {
 }
 
 TEST_F(LineFile, AFullDiskIsSaidWithTheBytes) {
-  test::expect_error(errc::io_failure, "cannot append 4 bytes to /dev/full: No space left",
-                     [] { line_file("/dev/full").append("one", false); });
+  const descriptor full(::open("/dev/full", O_WRONLY));
+  test::expect_error(errc::io_failure, "cannot append 3 bytes to lines: No space left",
+                     [&] { write_all(full.get(), "one", "lines"); });
 }
 
 }  // namespace

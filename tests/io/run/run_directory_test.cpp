@@ -1,6 +1,5 @@
 /// One owner, one attempt, nothing left behind; a ledger that survives a crash in the middle of a line.
 #include "io/files/mapped_file.hpp"
-#include "io/inspect/inspect.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
@@ -51,6 +50,7 @@ TEST(RunDirectoryTest, ARunBelongsToOneJob) {
   const temporary_folder folder;
   const run_directory run = run_directory::open_or_create(folder / "run");
   job original;
+  original.run.dir = "/runs/a";
   original.model.policy = "/models/a";
   original.data = {{.name = "a", .path = "/data/a.jsonl"}};
   original.run.phases = {phase::sft};
@@ -125,24 +125,6 @@ TEST(LedgerTest, EventsComeBackAndAPartialLastLineIsCut) {
   EXPECT_EQ(read_text_file(run.ledger()).rfind(whole, 0), 0U);
   std::ofstream(run.ledger(), std::ios::app) << "garbage\n";
   expect_error(errc::bad_file, "line 3", [&] { read_ledger(run.ledger()); });
-}
-
-TEST(InspectTest, ARunIsDescribed) {
-  const temporary_folder folder;
-  const run_directory run = run_directory::open_or_create(folder / "run");
-  run.begin_attempt();
-  ledger_writer ledger(run);
-  ledger.append({.kind = ledger_kind::phase_started, .attempt = 1, .phase = "sft"});
-  ledger.append({.kind = ledger_kind::worker_failed, .attempt = 1, .fields = {{"signal", int64_t{11}}}});
-  metrics_writer(run.metrics()).append({.phase = "sft", .update = 3, .values = {{"sft/loss", 0.5}}});
-  const auto json = nlohmann::json::parse(inspect_path(run.root(), true));
-  EXPECT_EQ(json["kind"], "run");
-  EXPECT_EQ(json["attempts"], 1);
-  EXPECT_EQ(json["phase"], "sft");
-  EXPECT_EQ(json["failures"][0]["signal"], 11);
-  EXPECT_EQ(json["last_metrics"]["sft/loss"], 0.5);
-  EXPECT_NE(inspect_path(run.root(), false).find("worker_failed"), std::string::npos);
-  expect_error(errc::bad_argument, "is no model folder", [&] { inspect_path(folder.path(), true); });
 }
 
 }  // namespace
