@@ -1,9 +1,12 @@
 // The batch script: what is asked of Slurm, and the words of it.
 #include "jobs/batch_script.hpp"
+#include "jobs/job_plan.hpp"
 #include "support/damage.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace troupe {
 namespace {
@@ -28,7 +31,7 @@ io::job tiny_job() {
   io::job job;
   job.run.dir = "/runs/none";
   job.run.phases = {io::phase::sft};
-  job.model.policy = test::test_data() + "/tiny/llama";
+  job.model.policy = test_data() + "/tiny/llama";
   job.sft.training.updates = 10;
   return job;
 }

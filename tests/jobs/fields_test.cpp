@@ -35,7 +35,7 @@ TEST(Fields, FloatsAreAsShortAsTheyReadBack) {
 TEST(LazyTokenizer, IsLoadedWhenItIsNeeded) {
   lazy_tokenizer none("/no/such/folder");
   expect_error(errc::not_found, "/no/such/folder", [&] { none.get(); });
-  lazy_tokenizer tokens(test::test_data() + "/tiny/llama");
+  lazy_tokenizer tokens(test_data() + "/tiny/llama");
   EXPECT_EQ(tokens.get(), tokens.get()) << "once";
 }
 

@@ -18,7 +18,7 @@ constexpr int64_t parameters = 2 * embedding + 2 * (layer_matrices + 2 * 64) + 6
 io::job sft_job() {
   io::job job;
   job.run.phases = {io::phase::sft};
-  job.model.policy = test::test_data() + "/tiny/llama";
+  job.model.policy = test_data() + "/tiny/llama";
   job.length.max_tokens = 32;
   job.sft.training.batch = 4;
   job.sft.training.updates = 10;

@@ -45,7 +45,7 @@ protected:
   void SetUp() override {
     job.run.dir = folder / "run";
     job.run.phases = {io::phase::sft};
-    job.model.policy = test::test_data() + "/tiny/llama";
+    job.model.policy = test_data() + "/tiny/llama";
     job.data = {{.name = "a", .path = "/a.jsonl"}};
     job.sft.training.updates = 10;
   }
@@ -53,7 +53,8 @@ protected:
   io::run_directory begin_run() {
     const io::run_directory run = io::run_directory::open_or_create(job.run.dir);
     std::ofstream(run.job()) << io::job_text(job);
-    io::ledger_writer(run).append({.kind = io::ledger_kind::attempt_started, .attempt = 1, .fields = {{"ranks", 2}}});
+    io::ledger_writer(run).append(
+        {.kind = io::ledger_kind::attempt_started, .attempt = 1, .fields = {{"ranks", int64_t{2}}}});
     return run;
   }
 
