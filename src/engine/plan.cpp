@@ -1,7 +1,7 @@
 #include "engine/plan.hpp"
 
+#include "engine/arena/parameters.hpp"
 #include "engine/generate/kv_cache.hpp"
-#include "engine/models/parameters.hpp"
 #include "engine/models/slots.hpp"
 #include "engine/optim/learner.hpp"
 

@@ -1,9 +1,9 @@
 /// Where each parameter of a model stands in an arena.
 #pragma once
 
+#include "engine/arena/parameters.hpp"
 #include "engine/models/description.hpp"
-#include "engine/models/parameters.hpp"
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include <cstdint>
 #include <vector>

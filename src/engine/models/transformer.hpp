@@ -4,8 +4,8 @@
 
 #include "base/aligned.hpp"
 #include "base/context.hpp"
+#include "engine/arena/parameters.hpp"
 #include "engine/models/description.hpp"
-#include "engine/models/parameters.hpp"
 #include "engine/models/weight_access.hpp"
 #include "kernels/attention.hpp"
 
@@ -44,8 +44,8 @@ class transformer {
 public:
   explicit transformer(const model_description& description);
 
-  /// One rank's part of a model that a group of ranks runs (parallel/columns.hpp): its description, layout and weights
-  /// (generate/column_model.hpp) are this rank's, its plain forward, `extend` and `logits` are collective, and their results
+  /// One rank's part of a model that a group of ranks runs (tensor_parallel/columns.hpp): its description, layout and weights
+  /// (tensor_parallel/column_model.hpp) are this rank's, its plain forward, `extend` and `logits` are collective, and their results
   /// those of the whole model. It has no backward, and no forward that keeps anything.
   transformer(const model_description& whole, column_group columns);
   ~transformer();

@@ -28,11 +28,11 @@
 /// Errors   lost_peer from everything that waits for other ranks.
 #pragma once
 
+#include "engine/arena/paged_arena.hpp"
+#include "engine/arena/shards.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/optim/lane_sums.hpp"
-#include "engine/optim/paged_arena.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "engine/parallel/shards.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -3,10 +3,10 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "engine/arena/paged_arena.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/models/weight_access.hpp"
-#include "engine/optim/paged_arena.hpp"
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include <cstdint>
 

@@ -1,4 +1,4 @@
-#include "engine/models/parameters.hpp"
+#include "engine/arena/parameters.hpp"
 
 #include "base/error.hpp"
 #include "kernels/matrix.hpp"

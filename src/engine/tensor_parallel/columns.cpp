@@ -1,4 +1,4 @@
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include "base/error.hpp"
 

@@ -1,4 +1,4 @@
-#include "engine/generate/column_model.hpp"
+#include "engine/tensor_parallel/column_model.hpp"
 
 #include "kernels/matrix.hpp"
 

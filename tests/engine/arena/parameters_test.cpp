@@ -1,5 +1,5 @@
 #include "base/error.hpp"
-#include "engine/models/parameters.hpp"
+#include "engine/arena/parameters.hpp"
 
 #include <gtest/gtest.h>
 
