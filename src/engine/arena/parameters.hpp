@@ -1,5 +1,4 @@
-/// The parameters of a model as one flat arena with named views. Weights, gradients, moments and averages are arenas
-/// of the same layout; sharding cuts them by offset.
+/// The parameters of a model in one flat arena. Weights, gradients, moments and averages are arenas of the same layout.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +9,58 @@
 
 namespace troupe::engine {
 
+/// What a parameter is to the model. Nothing tells parameters apart by their names.
+enum class parameter_kind : uint8_t {
+  token_table,
+  position_table,
+  linear_weight,  ///< of a linear layer, the language-model head included
+  scalar_head,
+  bias,  ///< of a linear layer or a norm
+  norm_scale,
+};
+
+/// What a parameter's rows (a matrix' outputs, a vector's values) count: how they are divided among ranks that generate
+/// together (tensor_parallel/columns.hpp).
+enum class row_axis : uint8_t {
+  undivided,      ///< every rank has all rows
+  heads,          ///< query heads, then key heads, then value heads
+  units,          ///< units of the feed-forward
+  gate_up_units,  ///< the gate of every unit, then every unit
+  columns,        ///< columns of the residual stream
+  tokens,         ///< tokens of the vocabulary
+};
+
+struct parameter_role {
+  parameter_kind kind = parameter_kind::linear_weight;
+  row_axis rows = row_axis::undivided;
+};
+
 struct parameter {
-  std::string name;            ///< logical name, for example layers.3.attention.qkv.weight
+  std::string name;  ///< logical name, for example layers.3.attention.qkv.weight
+  parameter_role role;
   std::vector<int64_t> shape;  ///< logical: [O, I] for a matrix (kept in panels, kernels/matrix.hpp), [D] for a vector
   int64_t offset = 0;          ///< first float in the arena, a multiple of 16
   int64_t size = 0;            ///< floats in the arena, the panels' padding included
-  bool decays = false;         ///< weight decay applies: matrices yes, vectors no
   bool is_matrix() const { return shape.size() == 2; }
+  bool decays() const { return is_matrix(); }  ///< weight decay applies
+};
+
+/// Floats [first, last) of an arena.
+struct arena_range {
+  int64_t first = 0, last = 0;
+  int64_t size() const { return last - first; }
 };
 
 class parameter_layout {
 public:
   /// Appends; returns the index.
-  int64_t add_matrix(std::string name, int64_t outputs, int64_t inputs);
-  int64_t add_vector(std::string name, int64_t size);
+  int64_t add_matrix(std::string name, int64_t outputs, int64_t inputs, parameter_role role = {});
+  int64_t add_vector(std::string name, int64_t size, parameter_role role = {.kind = parameter_kind::bias});
+
+  /// What is appended from now on is a segment of its own: passes, gathers and reductions take one segment at a time.
+  void begin_segment() { segment_starts_.push_back(arena_size_); }
+  /// They cover the arena, in order. One may be empty.
+  std::vector<arena_range> segments() const;
 
   std::span<const parameter> all() const { return parameters_; }
   const parameter& operator[](int64_t index) const { return parameters_[static_cast<size_t>(index)]; }
@@ -33,14 +70,11 @@ public:
   int64_t parameter_count() const;                    ///< logical elements, without padding
 
 private:
-  std::vector<parameter> parameters_;
-  int64_t arena_size_ = 0;
-};
+  int64_t append(parameter p);
 
-/// Floats [first, last) of an arena.
-struct arena_range {
-  int64_t first = 0, last = 0;
-  int64_t size() const { return last - first; }
+  std::vector<parameter> parameters_;
+  std::vector<int64_t> segment_starts_ = {0};
+  int64_t arena_size_ = 0;
 };
 
 /// One parameter's values as plain rows, from an arena and into it.

@@ -187,7 +187,7 @@ file_tensor make_tensor(std::string name, const parameter& p, int64_t index, par
 /// are left out.
 class tensor_list {
 public:
-  explicit tensor_list(const transformer& net) : net_(net) {
+  explicit tensor_list(const inference_model& net) : net_(net) {
     const auto all = net.layout().all();
     for (size_t i = 0; i < all.size(); ++i) {
       index_.emplace(all[i].name, static_cast<int64_t>(i));
@@ -214,7 +214,7 @@ public:
   }
 
 private:
-  const transformer& net_;
+  const inference_model& net_;
   std::map<std::string, int64_t, std::less<>> index_;
   std::vector<file_tensor> tensors_;
 };
@@ -233,7 +233,7 @@ int64_t row_in_file(const file_tensor& tensor, int64_t row) {
 
 }  // namespace
 
-std::vector<file_tensor> file_tensors(const transformer& net) {
+std::vector<file_tensor> file_tensors(const inference_model& net) {
   const family_names& names = names_of(net.description().family);
   tensor_list list(net);
   for (const module_name& module : names.trunk) {

@@ -1,7 +1,7 @@
 /// Which tensor of a Hugging Face file holds which rows of which parameter.
 #pragma once
 
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 
 #include <cstdint>
 #include <span>
@@ -30,7 +30,7 @@ struct file_tensor {
 };
 
 /// All tensors of a model, grouped by parameter in the layout's order.
-std::vector<file_tensor> file_tensors(const transformer& net);
+std::vector<file_tensor> file_tensors(const inference_model& net);
 
 /// What names start with in files of the whole model, and lack in files of the bare trunk: "model."
 /// of Llama.

@@ -49,7 +49,7 @@ private:
 /// One file against one model.
 class loader {
 public:
-  loader(const transformer& net, const std::vector<std::string>& names, const array_finder& find)
+  loader(const inference_model& net, const std::vector<std::string>& names, const array_finder& find)
       : net_(net), names_(names.begin(), names.end()), find_(find), tensors_(file_tensors(net)) {
     rename_trunk();
     // Other names that a head goes by: transformers 5 writes lm_head for GPT-NeoX too, and value
@@ -69,8 +69,9 @@ private:
   void check_unknown();
   void check_tied_head();
   bool is_ignorable_head(const std::string& name) const;
+  const parameter_role& role_of(const file_tensor& tensor) const { return net_.layout()[tensor.parameter].role; }
 
-  const transformer& net_;
+  const inference_model& net_;
   std::set<std::string> names_;
   const array_finder& find_;
   std::vector<file_tensor> tensors_;
@@ -106,7 +107,7 @@ void loader::rename(const std::string& usual, const std::string& other) {
 
 void loader::check(bool new_scalar_head) {
   for (const file_tensor& tensor : tensors_) {
-    check_tensor(tensor, new_scalar_head && tensor.name == "score.weight");
+    check_tensor(tensor, new_scalar_head && role_of(tensor).kind == parameter_kind::scalar_head);
   }
   check_unknown();
   mistakes_.throw_if_any();
@@ -161,9 +162,8 @@ void loader::check_tied_head() {
   if (!d.tied_head || d.scalar_head || !names_.contains(name)) {
     return;
   }
-  const int64_t table = net_.layout().at("embedding.token.weight").offset;
   const auto embedding = std::find_if(tensors_.begin(), tensors_.end(), [&](const file_tensor& tensor) {
-    return net_.layout()[tensor.parameter].offset == table;
+    return role_of(tensor).kind == parameter_kind::token_table;
   });
   const std::optional<host_array> head_array = find_(name);
   if (head_array && to_float32(*head_array) != to_float32(*find_(embedding->name))) {
@@ -221,14 +221,14 @@ void loader::place(const file_tensor& tensor, const chosen_rows& chosen, std::sp
 
 }  // namespace
 
-void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
+void load_weights(const inference_model& net, const std::vector<std::string>& names, const array_finder& find,
                   float* weights, bool new_scalar_head, const row_choice& choose) {
   loader file(net, names, find);
   file.check(new_scalar_head);
   file.fill(weights, choose);
 }
 
-void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink,
+void save_weights(const inference_model& net, const float* weights, const std::function<void(host_array)>& sink,
                   const std::function<void()>& enter) {
   const std::vector<arena_range> segments = net.segments();
   auto next = segments.begin();
@@ -253,7 +253,7 @@ void save_weights(const transformer& net, const float* weights, const std::funct
   enter_up_to(net.layout().arena_size());
 }
 
-void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,
+void initialise_weights(const inference_model& net, uint64_t seed, double standard_deviation, float* weights,
                         const std::function<void()>& written) {
   const auto all = net.layout().all();
   for (size_t i = 0; i < all.size(); ++i) {
@@ -264,7 +264,7 @@ void initialise_weights(const transformer& net, uint64_t seed, double standard_d
       if (p.is_matrix()) {
         values[element] = static_cast<float>(standard_deviation * random_normal(key, element));
       } else {
-        values[element] = p.name.ends_with(".bias") ? 0.0F : 1.0F;  // a vector weight is a norm's
+        values[element] = p.role.kind == parameter_kind::norm_scale ? 1.0F : 0.0F;
       }
     }
     write_parameter(p, values, weights);

@@ -1,5 +1,6 @@
 #include "engine/optim/learner.hpp"
 
+#include "engine/models/inference_model.hpp"
 #include "kernels/optimizer.hpp"
 
 #include <algorithm>
@@ -58,18 +59,18 @@ learner::learner(const parameter_layout& layout, std::span<const arena_range> se
   second_moment_ = aligned_buffer<float>(moments);
   for (const parameter& p : layout.all()) {
     // The gaps between parameters belong to the run before them: they are zero and stay zero.
-    if (runs_.empty() || runs_.back().decays != p.decays) {
-      runs_.push_back({{p.offset, 0}, p.decays});
+    if (runs_.empty() || runs_.back().decays != p.decays()) {
+      runs_.push_back({{p.offset, 0}, p.decays()});
     }
     runs_.back().range.last = p.offset + p.size;
   }
 }
 
-learner::learner(const transformer& net, const learner_settings& settings, communicator_ptr group)
+learner::learner(const inference_model& net, const learner_settings& settings, communicator_ptr group)
     : learner(net.layout(), net.segments(), settings, std::move(group)) {}
 
 learner::learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes)
-    : learner(layout, std::vector<arena_range>{{0, layout.arena_size()}}, {.adamw = settings, .lanes = lanes}) {}
+    : learner(layout, layout.segments(), {.adamw = settings, .lanes = lanes}) {}
 
 int64_t learner::lane_of(int64_t micro_batch) const {
   const int64_t lane = micro_batch % lanes_;

@@ -30,7 +30,6 @@
 
 #include "engine/arena/paged_arena.hpp"
 #include "engine/arena/shards.hpp"
-#include "engine/models/transformer.hpp"
 #include "engine/optim/lane_sums.hpp"
 #include "engine/parallel/communicator.hpp"
 
@@ -40,6 +39,8 @@
 #include <vector>
 
 namespace troupe::engine {
+
+class inference_model;
 
 struct adamw_settings {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
@@ -66,7 +67,7 @@ public:
   /// Errors  bad_argument: lanes that are no power of two or no multiple of the ranks, a setting out of range.
   learner(const parameter_layout& layout, std::span<const arena_range> segments, const learner_settings& settings,
           communicator_ptr group = nullptr);
-  learner(const transformer& net, const learner_settings& settings, communicator_ptr group = nullptr);
+  learner(const inference_model& net, const learner_settings& settings, communicator_ptr group = nullptr);
   /// One rank alone.
   learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes = 1);
   learner(learner&&) = delete;  // operations under way hold its buffers
