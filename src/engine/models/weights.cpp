@@ -50,11 +50,12 @@ private:
 class loader {
 public:
   loader(const inference_model& net, const std::vector<std::string>& names, const array_finder& find)
-      : net_(net), names_(names.begin(), names.end()), find_(find), tensors_(file_tensors(net)) {
+      : net_(net), names_(names.begin(), names.end()), find_(find), tensors_(file_tensors(net)),
+        naming_(net.description().family->tensors) {
     rename_trunk();
     // Other names that a head goes by: transformers 5 writes lm_head for GPT-NeoX too, and value
     // heads of other trainers stand in a file of their own.
-    rename(std::string(head_name(net.description().family)), "lm_head.weight");
+    rename(std::string(naming_.head), "lm_head.weight");
     rename("score.weight", "v_head.weight");
   }
 
@@ -74,13 +75,14 @@ private:
   const inference_model& net_;
   std::set<std::string> names_;
   const array_finder& find_;
-  std::vector<file_tensor> tensors_;
+  std::vector<file_tensor> tensors_;  ///< refuses a model without a family
+  const tensor_naming& naming_;
   mistake_list mistakes_;
 };
 
 /// A file of the bare trunk has no prefix on any name.
 void loader::rename_trunk() {
-  const std::string_view prefix = trunk_prefix(net_.description().family);
+  const std::string_view prefix = naming_.prefix;
   const bool whole_model =
       std::any_of(names_.begin(), names_.end(), [&](const std::string& name) { return name.starts_with(prefix); });
   if (whole_model) {
@@ -139,7 +141,7 @@ void loader::check_tensor(const file_tensor& tensor, bool may_be_absent) {
 /// The language-model head is left aside where it is tied, and where a scalar head takes its place.
 bool loader::is_ignorable_head(const std::string& name) const {
   const model_description& d = net_.description();
-  return (name == head_name(d.family) || name == "lm_head.weight") && (d.tied_head || d.scalar_head);
+  return (name == naming_.head || name == "lm_head.weight") && (d.tied_head || d.scalar_head);
 }
 
 void loader::check_unknown() {
@@ -148,7 +150,8 @@ void loader::check_unknown() {
     known.insert(tensor.name);
   }
   for (const std::string& name : names_) {
-    if (!known.contains(name) && !is_ignorable_head(name) && !is_ignorable_buffer(net_.description().family, name)) {
+    if (!known.contains(name) && !is_ignorable_head(name) &&
+        !is_parameterless_buffer(*net_.description().family, name)) {
       mistakes_.add(errc::bad_file, fmt::format("{} is not part of the model", name));
     }
   }
@@ -157,7 +160,7 @@ void loader::check_unknown() {
 /// Loading a head that differs from the embedding it is said to be tied to would quietly drop it.
 void loader::check_tied_head() {
   const model_description& d = net_.description();
-  std::string name(head_name(d.family));
+  std::string name(naming_.head);
   name = names_.contains(name) ? name : "lm_head.weight";
   if (!d.tied_head || d.scalar_head || !names_.contains(name)) {
     return;
