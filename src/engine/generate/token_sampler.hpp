@@ -1,5 +1,4 @@
-/// From hidden states to drawn tokens: head and sampling for the rows that need them. Private to
-/// this folder.
+/// From hidden states to drawn tokens: head and sampling for the rows that need them.
 #pragma once
 
 #include "base/aligned.hpp"
