@@ -61,9 +61,6 @@ INSIDES = {
     "jobs/examples": "jobs",
 }
 
-# Arrows against the order that are to go: none may be added.
-TO_GO = {("engine/parallel", "engine/models")}
-
 # What is included of a library, and the only folders (below src/, or jobs) or files that may.
 LIBRARIES = {
     r"caf/": ["actors"],
@@ -134,15 +131,13 @@ def order_faults(arrows):
     for folder in sorted({folder for arrow in arrows for folder in arrow} - ROW.keys()):
         yield f"{folder} has no place in the order: give it one in tests/lint/include_graph.py"
     for (user, used), includes in arrows.items():
-        if user not in ROW or used not in ROW or (user, used) in TO_GO:
+        if user not in ROW or used not in ROW:
             continue
         layer, other = user.split("/")[0], used.split("/")[0]
         if layer != other and other not in LAYERS[layer]:
             yield from (f"{include}: {layer} does not know {other}" for include in includes)
         elif ROW[user] <= ROW[used]:
             yield from (f"{include}: {user} does not stand above {used}" for include in includes)
-    for user, used in sorted(TO_GO - arrows.keys()):
-        yield f"nothing in {user} includes {used} any more: take it out of TO_GO"
 
 
 def inside_faults(includes):
@@ -172,7 +167,6 @@ def reachable(arrows, start):
 
 
 def cycle_faults(arrows):
-    arrows = arrows.keys() - TO_GO
     for folder in sorted({user for user, _ in arrows}):
         if folder in reachable(arrows, folder):
             yield f"{folder} includes itself by way of others"
@@ -180,7 +174,6 @@ def cycle_faults(arrows):
 
 def drawn(arrows):
     """Arrows that no other way implies, so that the picture stays readable."""
-    arrows = arrows.keys() - TO_GO
     below = {folder: reachable(arrows, folder) for folder in ROW}
     return sorted((user, used) for user, used in arrows
                   if not any((user, via) in arrows and used in below[via] for via in ROW if via != used))
