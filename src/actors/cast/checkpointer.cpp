@@ -136,8 +136,18 @@ void checkpointer_state::copy_parts() {
   });
 }
 
+std::deque<turn> checkpointer_state::take_turns(const char* operation) const {
+  std::deque<turn> turns;
+  for (const checkpointed_model& model : settings_->models) {
+    turns.emplace_back(model.trained->turns, operation);
+  }
+  return turns;
+}
+
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint copy");
+  constexpr const char* operation = "checkpoint copy";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   const stopwatch watch;
   copy_parts();
   counter_ = state.counter;
@@ -297,7 +307,9 @@ void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& mani
 }
 
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "restore");
+  constexpr const char* operation = "restore";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   std::optional<io::checkpoint_reader> reader;
   if (from.found) {
     reader.emplace(settings_->run.root() / from.path, true);
@@ -344,7 +356,9 @@ void checkpointer_state::save(const saved_model& one) const {
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "save models");
+  constexpr const char* operation = "save models";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   std::vector<std::string> paths;
   for (const saved_model& one : settings_->saved) {
     save(one);

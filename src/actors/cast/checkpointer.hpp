@@ -5,6 +5,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "base/aligned.hpp"
 #include "engine/optim/average.hpp"
@@ -13,6 +14,7 @@
 
 #include <caf/all.hpp>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -81,6 +83,8 @@ private:
   void require_same_inputs(const io::checkpoint_manifest& manifest) const;
   void write_snapshot();
   io::attempt_fence fence() const;
+  /// The turns of all models that are on this rank.
+  std::deque<turn> take_turns(const char* operation) const;
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 

@@ -113,7 +113,7 @@ void replay_state::describe(const rollout& sequences, assemble_reply& reply) con
     }
     reply.statistics["reward/" + settings_->reward_sources[s].name + "_mean"] = engine::moments_of(raw).mean;
   }
-  const auto shown = std::min<size_t>(static_cast<size_t>(settings_->job.ppo.log_rollouts), sequences.size());
+  const auto shown = std::min<size_t>(static_cast<size_t>(settings_->ppo.log_rollouts), sequences.size());
   for (size_t b = 0; b < sequences.size(); ++b) {
     const finished_sequence& one = *sequences[b].sequence;
     reply.sample_reward.push_back(static_cast<double>(arrays_.score_B[b]));
@@ -136,8 +136,7 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
   assemble_reply reply;
   const bool keep = !command.keep.empty() && writes_files();
   try {
-    reply.statistics =
-        engine::finish_experience(experience_of(settings_->job.ppo, command.kl_coefficient), seen, arrays_);
+    reply.statistics = engine::finish_experience(experience_of(settings_->ppo, command.kl_coefficient), seen, arrays_);
   } catch (const error& failure) {
     if (failure.code() != errc::not_finite || command.keep.empty()) {
       throw;
@@ -158,18 +157,18 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
 }
 
 io::experience replay_state::file_contents(const rollout& sequences, const assemble_command& command) const {
-  const kernels::sampling_settings sampling = sampling_of(settings_->job.generation);
+  const experience_origin& origin = settings_->origin;
   io::experience e;
   e.iteration = static_cast<int64_t>(command.iteration);
   e.policy_version = static_cast<int64_t>(command.policy_version);
-  e.seed = settings_->job.run.seed;
-  e.temperature = settings_->job.generation.temperature;
-  e.top_k = sampling.top_k;
-  e.top_p = settings_->job.generation.top_p;
-  e.job_digest = settings_->job_digest;
-  e.policy_digest = settings_->policy_digest;
+  e.seed = settings_->seed;
+  e.temperature = origin.generation.temperature;
+  e.top_k = origin.generation.top_k;
+  e.top_p = origin.generation.top_p;
+  e.job_digest = origin.job_digest;
+  e.policy_digest = origin.policy_digest;
   e.tokenizer_digest = digest_text(settings_->tokens->digest());
-  e.source_names = settings_->source_names;
+  e.source_names = origin.source_names;
   for (const io::reward_source& source : settings_->reward_sources) {
     e.reward_names.push_back(source.name);
   }
@@ -185,7 +184,7 @@ io::experience replay_state::file_contents(const rollout& sequences, const assem
     e.finished_B.push_back(s.finished ? 1 : 0);
     const std::vector<float>& raw = one.scores.at(scorer::reward)->values;
     e.reward_raw_BS.insert(e.reward_raw_BS.end(), raw.begin(), raw.end());
-    if (settings_->job.experience.text) {
+    if (origin.text) {
       e.prompt_text_B.push_back(settings_->tokens->decode(s.prompt.tokens, true));
       e.answer_text_B.push_back(settings_->tokens->decode(s.answer, true));
     }
@@ -227,7 +226,7 @@ train_reply replay_state::make_pairs() {
   }
   pairs_.clear();
   engine::moments margins;
-  for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->job.pairs.margin)) {
+  for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->pair_margin)) {
     const auto c = static_cast<size_t>(pair.chosen);
     const auto r = static_cast<size_t>(pair.rejected);
     const io::tokenizer& tokens = *settings_->tokens;
@@ -254,12 +253,12 @@ bool replay_state::save_pairs(uint64_t iteration) const {
 }
 
 /// The sequences of minibatch `index` of an epoch: a slice of a permutation that depends on (seed, iteration, epoch).
-static std::vector<int64_t> minibatch_order(const io::job& job, const minibatch_command& command, int64_t sequences) {
-  const random_key key{.seed = job.run.seed,
-                       .stream = command.iteration << 16 | command.epoch,
-                       .purpose = random_purpose::minibatch_order};
+static std::vector<int64_t> minibatch_order(uint64_t seed, int64_t minibatches, const minibatch_command& command,
+                                            int64_t sequences) {
+  const random_key key{
+      .seed = seed, .stream = command.iteration << 16 | command.epoch, .purpose = random_purpose::minibatch_order};
   const std::vector<int64_t> all = random_permutation(key, sequences);
-  const auto parts = static_cast<uint64_t>(job.ppo.minibatches);
+  const auto parts = static_cast<uint64_t>(minibatches);
   const auto n = static_cast<uint64_t>(sequences);
   std::vector<int64_t> chosen(all.begin() + static_cast<int64_t>(command.index * n / parts),
                               all.begin() + static_cast<int64_t>((command.index + 1) * n / parts));
@@ -288,7 +287,7 @@ minibatch::part replay_state::make_part(const engine::packed_batch& packed, cons
     append(counted, arrays_.counts_A);
     offset_B1.push_back(static_cast<int64_t>(part.logprob_old_A.size()));
   }
-  part.weight_A = engine::answer_weights(loss_mean_of(settings_->job.ppo), counts, offset_B1, counted);
+  part.weight_A = engine::answer_weights(loss_mean_of(settings_->ppo), counts, offset_B1, counted);
   return part;
 }
 
@@ -297,7 +296,8 @@ serve_reply replay_state::serve(const minibatch_command& command) {
   if (command.iteration != assembled_iteration_ || assembled_.empty()) {
     throw error(errc::bad_argument, "iteration {} has not been assembled", command.iteration);
   }
-  const auto order = minibatch_order(settings_->job, command, static_cast<int64_t>(assembled_.size()));
+  const auto order =
+      minibatch_order(settings_->seed, settings_->ppo.minibatches, command, static_cast<int64_t>(assembled_.size()));
   engine::packed_batch whole;
   std::vector<int64_t> offset_B1 = {0};
   std::vector<uint8_t> counted;
@@ -311,11 +311,11 @@ serve_reply replay_state::serve(const minibatch_command& command) {
   }
   const engine::answer_counts counts = engine::count_answers(offset_B1, counted);
   auto batch = std::make_shared<minibatch>();
-  batch->id = command.epoch << 32 | command.index;
+  batch->id = make_minibatch_id(command.epoch, command.index);
   batch->fresh = command.epoch == 0 && command.index == 0;
   int64_t first = 0;
   for (const engine::packed_batch& packed :
-       cut(whole, {.token_budget = settings_->job.ppo.micro_batch_tokens, .shares = settings_->shares})) {
+       cut(whole, {.token_budget = settings_->ppo.micro_batch_tokens, .shares = settings_->shares})) {
     batch->parts.push_back(make_part(packed, order, first, counts));
     first += packed.sequences();
   }

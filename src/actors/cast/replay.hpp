@@ -30,19 +30,27 @@ struct scoring_ranks {
   std::vector<int> members;
 };
 
-struct replay_settings {
-  io::job job;
-  device_ptr on;
-  int64_t shares = 1;  ///< of minibatches (cutting)
-  io::phase phase = io::phase::ppo;
-  io::run_directory run;
-  std::shared_ptr<const io::tokenizer> tokens;
-  std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
-  std::vector<std::string> source_names;          ///< data sets
+/// What every experience file says of the run that it is from.
+struct experience_origin {
+  io::generation_section generation;
+  std::vector<std::string> source_names;  ///< data sets
   std::string job_digest, policy_digest;
-  uint64_t attempt = 0;                ///< may write only while it is the run's
-  std::vector<scoring_ranks> scorers;  ///< what each says makes a sequence complete
-  engine::communicator_ptr group;      ///< every rank assembles the rollout of all; rank 0 writes the files
+  bool text = true;  ///< prompts and answers are written as text too
+};
+
+struct replay_settings {
+  device_ptr on;
+  uint64_t seed = 1;                              ///< of the order in which sequences come into minibatches
+  int64_t shares = 1;                             ///< of minibatches (cutting)
+  io::ppo_section ppo;                            ///< how a rollout becomes experience
+  double pair_margin = 0;                         ///< pairs phase: rewards of a pair differ by more
+  std::vector<scoring_ranks> scorers;             ///< what each says makes a sequence complete
+  std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
+  std::shared_ptr<const io::tokenizer> tokens;
+  experience_origin origin;
+  io::run_directory run;
+  uint64_t attempt = 0;            ///< may write only while it is the run's
+  engine::communicator_ptr group;  ///< every rank assembles the rollout of all; rank 0 writes the files
 };
 
 class replay_state {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/models/transformer.hpp"
-#include "engine/optim/learner.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "io/files/attempt_fence.hpp"
 
@@ -56,13 +55,5 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 /// Errors  io_failure, those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
                 const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);
-
-/// A model that learns: its optimizer's arenas beside it.
-struct trained_model {
-  model_ptr of;
-  std::unique_ptr<engine::learner> learner;
-};
-
-using trained_model_ptr = std::shared_ptr<trained_model>;
 
 }  // namespace troupe::actors
