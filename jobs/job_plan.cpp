@@ -178,7 +178,8 @@ struct rollout_plan {
   int ranks = 1;
 };
 
-/// What a rollout needs of a rank beside the policy's own weights: of ranks that generate together, the one with the most.
+/// What a rollout needs of a rank beside the policy's own weights: of ranks
+/// that generate together, the one with the most.
 void add_generation(held& memory, const io::job& job, const eng::model_description& policy,
                     const rollout_plan& wanted) {
   const int together = actors::tensor_parallel_of(job.place, wanted.ranks);

@@ -1,6 +1,7 @@
 /// The checkpointer: copies what the next update depends on while training stands still, and writes the copy to HDF5
-/// while training goes on. Each rank writes the rows of its shards into a file of its own; rank 0 commits when all files
-/// are durable. A checkpoint exists when its manifest does, and is read by any number of ranks, whatever the ZeRO stages.
+/// while training goes on. Each rank writes the rows of its shards into a file of its own; rank 0 commits when all
+/// files are durable. A checkpoint exists when its manifest does, and is read by any number of ranks, whatever the
+/// ZeRO stages.
 #pragma once
 
 #include "actors/cast/device.hpp"
@@ -77,7 +78,7 @@ public:
   std::vector<std::string> save_all() const;
 
 private:
-  void save(const saved_model& one) const;
+  void save(const saved_model& saved) const;
   void copy_parts();
   void fill(const io::checkpoint_reader& reader);
   void require_same_inputs(const io::checkpoint_manifest& manifest) const;

@@ -5,7 +5,7 @@
 #include "actors/cast/device.hpp"
 #include "actors/models/options.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "io/datasets/blend.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"
@@ -27,14 +27,14 @@ struct loader_settings {
   device_ptr on;
   io::phase phase = io::phase::sft;
   batch_options batches;
-  int64_t shares = 1;  ///< of batches (cutting)
+  int64_t shares = 1;  ///< of batches (micro_batch_rules)
   loader_data data;
   std::optional<loader_data> mixture;  ///< text for mixture training
   caf::actor trainee;                  ///< gets the batches: the policy, or the reward model that learns
 };
 
-/// The training sets of `data` with the weights that the job gives them. The last one is the pairs that the run has made
-/// itself, where it has.
+/// The training sets of `data` with the weights that the job gives them. The last one is the pairs that the run has
+/// made itself, where it has.
 std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job);
 
 class loader_state {

@@ -18,8 +18,7 @@ public:
   void add(const Handle& batch) { pending_[batch->id] = batch; }
   bool has(uint64_t id) const { return pending_.contains(id); }
 
-  /// Errors
-  ///   bad_argument: it was not sent, or has been taken.
+  /// Errors  bad_argument: it was not sent, or has been taken.
   Handle take(uint64_t id) {
     const auto found = pending_.find(id);
     if (found == pending_.end()) {

@@ -1,5 +1,5 @@
-/// The policy: the language model that is trained. It generates, learns from demonstrations (SFT), from experience (PPO)
-/// and from text mixed in, all with one copy of its weights.
+/// The policy: the language model that is trained. It generates, learns from demonstrations (SFT), from experience
+/// (PPO) and from text mixed in, all with one copy of its weights.
 #pragma once
 
 #include "actors/cast/device.hpp"
@@ -8,7 +8,7 @@
 #include "actors/cast/trainer.hpp"
 #include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "io/job/job.hpp"
 
 #include <caf/all.hpp>

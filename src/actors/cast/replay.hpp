@@ -1,12 +1,15 @@
-/// Replay: the experience. It hands the policy's sequences to the scorers, each rank's share to those of that rank; joins
-/// what policy and scorers say of each sequence by id, makes rewards and advantages of it, writes the experience file, and
-/// serves minibatches. In the pairs phase it makes preference pairs. It is on every rank, also where no model is.
+/// Replay: the experience. It hands the policy's sequences to the scorers, each rank's share to those of that rank;
+/// joins what policy and scorers say of each sequence by id, makes rewards and advantages of it, writes the experience
+/// file, and serves minibatches. In the pairs phase it makes preference pairs instead. It is on every rank, also on
+/// those without a model.
 #pragma once
 
 #include "actors/cast/device.hpp"
+#include "actors/cast/experience_record.hpp"
+#include "actors/cast/minibatches.hpp"
 #include "actors/cast/rollout.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/experience.hpp"
 #include "io/experience/experience.hpp"
@@ -30,19 +33,10 @@ struct scoring_ranks {
   std::vector<int> members;
 };
 
-/// What every experience file says of the run that it is from.
-struct experience_origin {
-  io::generation_section generation;
-  std::vector<std::string> source_names;  ///< data sets
-  std::string job_digest, policy_digest;
-  bool text = true;  ///< prompts and answers are written as text too
-};
-
 struct replay_settings {
   device_ptr on;
-  uint64_t seed = 1;                              ///< of the order in which sequences come into minibatches
-  int64_t shares = 1;                             ///< of minibatches (cutting)
   io::ppo_section ppo;                            ///< how a rollout becomes experience
+  minibatch_rules minibatches;                    ///< and experience minibatches
   double pair_margin = 0;                         ///< pairs phase: rewards of a pair differ by more
   std::vector<scoring_ranks> scorers;             ///< what each says makes a sequence complete
   std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
@@ -74,13 +68,11 @@ private:
   /// Errors  bad_argument: a sequence lacks a part; lost_peer.
   rollout take_rollout();
   bool writes_files() const { return settings_->group->rank() == 0; }
-  float total_reward(const scored_sequence& one) const;
+  float total_reward(const scored_sequence& scored) const;
   void join(const rollout& sequences);
-  void describe(const rollout& sequences, assemble_reply& reply) const;
-  io::experience file_contents(const rollout& sequences, const assemble_command& command) const;
+  /// Adds the means of the raw rewards, and the rollouts that are shown.
+  void report(const rollout& sequences, assemble_reply& reply) const;
   void write(const rollout& sequences, const assemble_command& command, bool finite) const;
-  minibatch::part make_part(const engine::packed_batch& packed, const std::vector<int64_t>& order, int64_t first,
-                            const engine::answer_counts& counts) const;
 
   std::optional<replay_settings> settings_;
   cast company_;

@@ -1,5 +1,5 @@
-/// The reward: judges finished answers by the job's reward sources (judging.hpp); and, in the reward phase, is the model
-/// that learns from preference pairs.
+/// The reward: judges finished answers by the job's reward sources (judging.hpp); and, in the reward phase, is the
+/// model that learns from preference pairs.
 #pragma once
 
 #include "actors/cast/device.hpp"

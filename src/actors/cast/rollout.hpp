@@ -1,8 +1,8 @@
-/// What ranks tell each other of a rollout: the sequences that the policy has finished, and what the scorers say of them.
-/// Both go to all ranks, so that each assembles the same experience.
+/// What ranks tell each other of a rollout: the sequences that the policy has finished, and what the scorers say of
+/// them. Both go to all ranks, so that each assembles the same experience.
 #pragma once
 
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/communicator.hpp"
 
 #include <cstddef>
@@ -27,7 +27,8 @@ std::vector<std::byte> to_bytes(std::span<const scores_handle> scores);
 std::vector<sequence_handle> sequences_of(std::span<const std::byte> bytes);
 std::vector<scores_handle> scores_of(std::span<const std::byte> bytes);
 
-/// Those of all ranks, sequences by their ids. Collective.   Errors  lost_peer.
+/// What all ranks have, sequences by their ids. Collective.
+/// Errors  lost_peer.
 std::vector<sequence_handle> gather(engine::communicator& group, std::vector<sequence_handle> mine);
 std::vector<scores_handle> gather(engine::communicator& group, std::vector<scores_handle> mine);
 

@@ -31,8 +31,8 @@ void rollout_generation::gather_weights() {
 
 void rollout_generation::make_generator() {
   const model& m = *settings_.of;
-  // Pages are counted alike on all ranks that generate together, or they would not make the same steps: with the largest
-  // part of the model, which is rank 0's.
+  // Pages are counted alike on all ranks that generate together, or they would not make the same steps: with the
+  // largest part of the model, which is rank 0's.
   const engine::model_description largest =
       engine::description_of(m.net.description(), engine::split_columns(m.net.description(), 0, ranks_together()));
   generator_ = std::make_unique<engine::generator>(columns_ ? columns_->net() : m.net,

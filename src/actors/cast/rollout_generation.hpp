@@ -1,12 +1,12 @@
-/// A rank's share of a rollout: which prompts it answers, the generator that does, and what becomes of finished sequences.
-/// The weights are the policy's as they are when a rollout begins; nothing else may use them until it has ended or has been
-/// given up.
+/// A rank's share of a rollout: which prompts it answers, the generator that does, and what becomes of finished
+/// sequences. The weights are the policy's as they are when a rollout begins; nothing else may use them until it has
+/// ended or has been given up.
 #pragma once
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
 #include "actors/models/options.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
@@ -39,16 +39,14 @@ public:
   /// Whether the rollout of this batch of prompts is under way.
   bool has_begun(uint64_t batch_id) const { return prompts_.value != nullptr && prompts_->id == batch_id; }
 
-  /// Gives up what is unfinished of the last rollout, and begins that of `prompts`, which are those of all ranks: this rank
-  /// takes its share. Collective among ranks that generate together or share the weights.
-  /// Errors
-  ///   bad_argument: those of generator::submit.
+  /// Gives up what is unfinished of the last rollout, and begins that of `prompts`, which are those of all ranks: this
+  /// rank takes its share. Collective among ranks that generate together or share the weights.
+  /// Errors  bad_argument: those of generator::submit.
   void begin(const batch_handle& prompts);
 
   /// Moves prompts to and from other ranks, makes at most command.steps steps, and sends replay what has finished.
   /// `progress` is touched after each step. With command.ends the memory that generation alone needs is given back.
-  /// Errors
-  ///   bad_argument: a prompt that there is not; one to give away that has been begun.
+  /// Errors  bad_argument: a prompt that there is not; one to give away that has been begun.
   generate_reply advance(const generate_command& command, const operation_scope& progress);
 
 private:

@@ -1,9 +1,10 @@
-/// What the scoring actors (reference, reward, critic) have in common: sequences wait in a queue until the director gives
-/// them the device, and are then scored in micro-batches, in the order of their ids. What is found goes to replay.
+/// What the scoring actors (reference, reward, critic) have in common: sequences wait in a queue until the director
+/// gives them the device, and are then scored in micro-batches, in the order of their ids. What is found goes to
+/// replay.
 #pragma once
 
 #include "actors/cast/device.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/pulse.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/train/batch.hpp"
@@ -39,11 +40,10 @@ struct scored_batch {
 /// Prompt and answer of each, end to end.
 engine::packed_batch pack(std::span<const sequence_handle> sequences);
 
-/// Scores all that waits in micro-batches of about `token_budget` tokens: `score` is given each. With a `group` (the ranks
-/// that share the scorer's weights) all its ranks call this, and `score` is called equally often on each: with an empty
-/// batch where nothing is left. `progress` is touched after each.
-/// Errors
-///   lost_peer; those of `score`.
+/// Scores all that waits in micro-batches of about `token_budget` tokens: `score` is given each. With a `group` (the
+/// ranks that share the scorer's weights) all its ranks call this, and `score` is called equally often on each: with
+/// an empty batch where nothing is left. `progress` is touched after each.
+/// Errors  lost_peer; those of `score`.
 score_reply score_waiting(scoring_queue& queue, const operation_scope& progress, int64_t token_budget,
                           const engine::communicator_ptr& group,
                           const std::function<void(const scored_batch& batch)>& score);
@@ -73,7 +73,8 @@ public:
 
   void add(const sequence_handle& sequence) { queue_.add(sequence); }
 
-  /// Scores all that waits, and sends it. `operation` is what a hang is called: "critic values". `group`: see score_waiting.
+  /// Scores all that waits, and sends it. `operation` is what a hang is called: "critic values". `group`: see
+  /// score_waiting.
   score_reply score(const char* operation, const engine::communicator_ptr& group, const judgement& judge);
 
 private:

@@ -1,5 +1,5 @@
-/// Training, as the policy, the critic and the reward model share it: one model's weights, its learner and the buffers of its
-/// passes. The objective is the caller's: a function of a micro-batch.
+/// Training, as the policy, the critic and the reward model share it: one model's weights, its learner and the buffers
+/// of its passes. The objective is the caller's: a function of a micro-batch.
 #pragma once
 
 #include "actors/cast/device.hpp"
@@ -61,8 +61,7 @@ public:
   ///   operation    what a hang is called: "critic gradients"
   ///   objective    (context&, const engine::trainee&, size_t index) -> Statistics, of one micro-batch of the list
   /// Statistics are added in the order of the list, so they are the same bits for any number of ranks and lanes.
-  /// Errors
-  ///   lost_peer; those of `objective`; bad_argument: another actor is using the model.
+  /// Errors  lost_peer; those of `objective`; bad_argument: another actor is using the model.
   template <class Statistics, class Objective>
   training_result<Statistics> accumulate(const char* operation, const micro_batch_list& micro_batches,
                                          const Objective& objective) {
@@ -90,8 +89,7 @@ public:
   /// Forward passes over held-out batches, without gradients. Collective: each rank computes its share of the batches.
   ///   score    (context&, const engine::transformer&, const engine::weights_view&, const engine::packed_batch&)
   ///            -> std::vector<Value>
-  /// Errors
-  ///   lost_peer; those of `score`; bad_argument: another actor is using the model.
+  /// Errors  lost_peer; those of `score`; bad_argument: another actor is using the model.
   template <class Value, class Score>
   evaluation_result<Value> evaluate(const char* operation, std::span<const engine::packed_batch> batches,
                                     const Score& score) {

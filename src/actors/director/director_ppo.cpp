@@ -108,7 +108,7 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, policies, train_atom_v, command));
   statistics out = learned.statistics;
   if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
-    co_await ask_everyone<bool>(self_, optimizers, cut_atom_v);
+    co_await ask_everyone<bool>(self_, optimizers, discard_atom_v);
     out["policy/stopped_early"] = 1;
     *to = std::move(out);
     co_return;
@@ -141,11 +141,11 @@ task<> director_state::update_both(serve_reply batch, shared_statistics policy, 
   std::vector<task<>> parts;
   parts.push_back(update_policy(batch, std::move(policy)));
   if (share_ranks(&cast::policy, &cast::critic)) {
-    co_await beside_.run(std::move(parts));
+    co_await concurrent_.run(std::move(parts));
     parts.clear();
   }
   parts.push_back(update_critic(batch, std::move(critic)));
-  co_await beside_.run(std::move(parts));
+  co_await concurrent_.run(std::move(parts));
 }
 
 task<statistics> director_state::learn(uint64_t iteration) {

@@ -38,7 +38,8 @@ enum class head_kind {
 /// Errors  those of io::model_folder and engine::describe.
 bool has_both_heads(const std::filesystem::path& folder);
 
-/// `group`: the ranks that share the weights (ZeRO stage 3): each keeps its shard, while reading too; null: all are here.
+/// `group`: the ranks that share the weights (ZeRO stage 3): each keeps its shard, while reading too; null: all are
+/// here.
 /// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
 model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group = nullptr);
 
@@ -50,8 +51,8 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights;
-/// `fence`: that of io::write_model_folder.
+/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of
+/// engine::save_weights; `fence`: that of io::write_model_folder.
 /// Errors  io_failure, those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
                 const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);

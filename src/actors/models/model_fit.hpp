@@ -1,4 +1,5 @@
-/// Whether models fit each other: what the policy writes is read by the judges, the reference and the critic, token by token.
+/// Whether models fit each other: what the policy writes is read by the judges, the reference and the critic, token by
+/// token.
 #pragma once
 
 #include "actors/models/model_files.hpp"
@@ -15,9 +16,9 @@ void require_lengths(const io::job& job, const model& m);
 /// Errors  bad_argument: the tokenizer, of the folder named, has more ids than the model.
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m);
 
-/// That `reader` can read what a policy with these tokens, from `policy`, writes. A folder without a tokenizer of its own
-/// is taken at its word. Tokenizers of other bytes pass if each id of the policy's stands for the same text: a chat
-/// template, or a key of tokenizer_config.json, changes no id.
+/// That `reader` can read what a policy with these tokens, from `policy`, writes. A folder without a tokenizer of its
+/// own is taken at its word. Tokenizers of other bytes pass if each id of the policy's stands for the same text: a
+/// chat template, or a key of tokenizer_config.json, changes no id.
 /// Errors  bad_argument, naming both folders; those of io::load_tokenizer but not_found.
 void require_reads(const io::job& job, const io::tokenizer& tokens, const std::filesystem::path& policy,
                    const model& reader);

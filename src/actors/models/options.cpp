@@ -6,7 +6,7 @@
 
 namespace troupe::actors {
 
-kernels::sampling_settings sampling_of(const io::generation_section& generation) {
+engine::sampling_settings sampling_of(const io::generation_section& generation) {
   return {.temperature = static_cast<float>(generation.temperature),
           .top_k = generation.top_k,
           .top_p = static_cast<float>(generation.top_p),
@@ -14,7 +14,7 @@ kernels::sampling_settings sampling_of(const io::generation_section& generation)
           .repetition_penalty = static_cast<float>(generation.repetition_penalty)};
 }
 
-float training_temperature(const kernels::sampling_settings& sampling) {
+float training_temperature(const engine::sampling_settings& sampling) {
   return sampling.temperature > 0 ? sampling.temperature : 1.0F;
 }
 

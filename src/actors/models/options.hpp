@@ -1,5 +1,5 @@
-/// From the job's options to the engine's settings: the one place where the two vocabularies meet. Settings that need no
-/// model are in plan_options.hpp.
+/// From the job's options to the engine's settings: the one place where the two vocabularies meet. Settings that need
+/// no model are in plan_options.hpp.
 #pragma once
 
 #include "engine/generate/generator.hpp"
@@ -7,7 +7,6 @@
 #include "engine/optim/learner.hpp"
 #include "engine/train/experience.hpp"
 #include "io/job/job.hpp"
-#include "kernels/sampling.hpp"
 
 #include <cstdint>
 #include <string>
@@ -15,16 +14,16 @@
 
 namespace troupe::actors {
 
-kernels::sampling_settings sampling_of(const io::generation_section& generation);
+engine::sampling_settings sampling_of(const io::generation_section& generation);
 
 /// The temperature that training's log-probabilities use: the rollout's; greedy has 1.
-float training_temperature(const kernels::sampling_settings& sampling);
+float training_temperature(const engine::sampling_settings& sampling);
 
 /// What the rollouts of a phase draw for each prompt, and the memory that they may take. Evaluations sample held-out
-/// prompts; they have a seed of their own, so that they are independent of the rollouts that were learned from, and the same
-/// before and after training.
+/// prompts; they have a seed of their own, so that they are independent of the rollouts that were learned from, and
+/// the same before and after training.
 struct rollout_options {
-  kernels::sampling_settings sampling;
+  engine::sampling_settings sampling;
   int64_t training_samples = 1, evaluation_samples = 1;  ///< answers to each prompt
   int64_t new_tokens = 0;                                ///< of an answer, at most
   uint64_t training_seed = 0, evaluation_seed = 0;

@@ -24,8 +24,8 @@ engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 
 /// After so long in one operation of a communicator a rank ends by itself. It is well beyond the time after which the
-/// supervisor acts, which sees all ranks and names the one that the others wait for, where a rank could only say that it
-/// waits. This is for the case that the supervisor cannot act.
+/// supervisor acts, which sees all ranks and names the one that the others wait for, where a rank could only say that
+/// it waits. This is for the case that the supervisor cannot act.
 std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
 
 }  // namespace troupe::actors

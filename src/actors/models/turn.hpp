@@ -1,9 +1,9 @@
 /// Turns: how threads share something without a lock, where a plan already keeps them apart.
 ///
-/// A trained model is used by actors on threads of their own: by the one that computes gradients, by its optimizer, its
-/// average and the checkpointer. The director asks one of them at a time and waits for the answer, so they never meet, and
-/// a lock would only hide a plan that lets them. Whoever uses the model holds its turn meanwhile; a second turn is refused
-/// in every build, before it has touched anything.
+/// A trained model is used by actors on threads of their own: by the one that computes gradients, by its optimizer,
+/// its average and the checkpointer. The director asks one of them at a time and waits for the answer, so they never
+/// meet, and a lock would only hide a plan that lets them. Whoever uses the model holds its turn meanwhile; a second
+/// turn is refused in every build, before it has touched anything.
 #pragma once
 
 #include "base/error.hpp"
@@ -28,8 +28,7 @@ private:
 /// The turn of `who` (a string literal), for as long as it lives.
 class turn {
 public:
-  /// Errors
-  ///   bad_argument: it is somebody else's turn. A defect of the plan, never of the job.
+  /// Errors  bad_argument: it is somebody else's turn. A defect of the plan, never of the job.
   turn(turn_taking& of, const char* who) : of_(of) {
     const char* holder = nullptr;
     if (!of_.holder_.compare_exchange_strong(holder, who, std::memory_order_acquire)) {

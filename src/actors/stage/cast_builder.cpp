@@ -1,5 +1,6 @@
 #include "actors/stage/cast_builder.hpp"
 
+#include "actors/models/options.hpp"
 #include "actors/models/weights_digest.hpp"
 #include "base/digest.hpp"
 
@@ -76,14 +77,17 @@ checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::st
 
 replay_settings cast_builder::replaying(std::shared_ptr<const io::tokenizer> tokens) const {
   return {.on = on(),
-          .seed = job().run.seed,
-          .shares = shares(),
           .ppo = job().ppo,
+          .minibatches = {.seed = job().run.seed,
+                          .minibatches = job().ppo.minibatches,
+                          .micro_batches = {.token_budget = job().ppo.micro_batch_tokens, .shares = shares()},
+                          .mean = loss_mean_of(job().ppo)},
           .pair_margin = job().pairs.margin,
           .scorers = {},
           .reward_sources = {},
           .tokens = std::move(tokens),
-          .origin = {.generation = job().generation,
+          .origin = {.seed = job().run.seed,
+                     .generation = job().generation,
                      .source_names = {},
                      .job_digest = job_digest(),
                      .policy_digest = {},

@@ -1,5 +1,5 @@
-/// How a phase's cast is put together: what the casts of all phases have in common. Each phase has a function of its own
-/// (casts.hpp), which loads what the phase needs and spawns its actors with this.
+/// How a phase's cast is put together: what the casts of all phases have in common. Each phase has a function of its
+/// own (casts.hpp), which loads what the phase needs and spawns its actors with this.
 #pragma once
 
 #include "actors/cast/checkpointer.hpp"
@@ -86,7 +86,8 @@ public:
   std::string digest_of(model& m) const;
 
 private:
-  /// Among how many a batch's micro-batches are dealt: a batch is formed alike on all ranks, as the learner has its lanes.
+  /// Among how many a batch's micro-batches are dealt: a batch is formed alike on all ranks, as the learner has its
+  /// lanes.
   int64_t shares() const;
   loader_data drawn_from(io::phase_data data) const;
 

@@ -1,7 +1,7 @@
-/// The cast of each phase on this rank: loads what the phase needs, and spawns its actors. Collective: all ranks make the
-/// same cast at the same time. Handles of parts that are on other ranks, or that the phase does not have, are null.
-/// Errors
-///   those of phase_loading and model_fit.hpp; lost_peer.
+/// The cast of each phase on this rank: loads what the phase needs, and spawns its actors. Collective: all ranks make
+/// the same cast at the same time. Handles of parts that are on other ranks, or that the phase does not have, are
+/// null.
+/// Errors  those of phase_loading and model_fit.hpp; lost_peer.
 #pragma once
 
 #include "actors/protocol/messages.hpp"

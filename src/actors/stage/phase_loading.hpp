@@ -1,5 +1,5 @@
-/// Everything that a phase reads before its cast is spawned: models, tokenizers, data sets, judges. Each piece read is a sign
-/// of life of the stage.
+/// Everything that a phase reads before its cast is spawned: models, tokenizers, data sets, judges. Each piece read is
+/// a sign of life of the stage.
 #pragma once
 
 #include "actors/cast/judging.hpp"
@@ -27,8 +27,7 @@ public:
   io::starting_folders starts() const { return io::starting_folders_of(settings_.job, &settings_.run); }
 
   /// `shared`: the ranks that share the weights (load_model); null: all are here.
-  /// Errors
-  ///   those of load_model; bad_argument: the job's sequences are longer than the model's positions.
+  /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.
   model_ptr policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const;
   model_ptr any(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr shared) const;
 
@@ -37,8 +36,7 @@ public:
                              engine::communicator_ptr gradients) const;
 
   /// `reader`: the model that is to read the tokens; null: it is on other ranks.
-  /// Errors
-  ///   those of io::load_tokenizer; bad_argument: it has more ids than the model.
+  /// Errors  those of io::load_tokenizer; bad_argument: it has more ids than the model.
   std::shared_ptr<const io::tokenizer> tokens(const std::filesystem::path& folder, const model* reader) const;
 
   io::phase_data data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;

@@ -1,5 +1,5 @@
-/// The communicators of a phase. To open one is collective, so every rank of the job opens all of them in the same order;
-/// those of a model are null on ranks that do not have it.
+/// The communicators of a phase. To open one is collective, so every rank of the job opens all of them in the same
+/// order; those of a model are null on ranks that do not have it.
 #pragma once
 
 #include "actors/stage/seating.hpp"
@@ -35,8 +35,7 @@ private:
 };
 
 /// A text that one rank of the group knows, on every rank; the others give none. Collective.
-/// Errors
-///   lost_peer.
+/// Errors  lost_peer.
 std::string told_by_one(engine::communicator& group, const std::string& mine);
 
 }  // namespace troupe::actors

@@ -1,6 +1,6 @@
 #include "actors/stage/stage.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "actors/stage/casts.hpp"
 #include "base/assert.hpp"
 
@@ -9,8 +9,7 @@
 
 namespace troupe::actors {
 
-/// Errors
-///   bad_argument: there is no phase of that name.
+/// Errors  bad_argument: there is no phase of that name.
 static io::phase phase_named(const std::string& name) {
   for (const io::phase phase : {io::phase::pairs, io::phase::sft, io::phase::reward, io::phase::ppo}) {
     if (io::to_string(phase) == name) {
@@ -57,7 +56,7 @@ void stage_state::leave() {
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {
   self->state.open(std::move(settings));
   return {
-      guarded([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
+      replying_errors([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
       [self](quit_atom) {
         self->state.leave();
         self->quit();

@@ -22,8 +22,7 @@ public:
   void open(stage_settings settings) { settings_.emplace(std::move(settings)); }
 
   /// Sets up the cast of a phase, by its name in the job file. Collective.
-  /// Errors
-  ///   bad_argument: there is no such phase; those of casts.hpp.
+  /// Errors  bad_argument: there is no such phase; those of casts.hpp.
   cast set(const std::string& phase);
 
   /// Ends the cast, and leaves the other ranks.

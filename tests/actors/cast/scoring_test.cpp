@@ -71,11 +71,10 @@ std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t budge
   pulse signs;
   const operation_scope progress(signs, "scoring");
   std::vector<ids> calls;
-  const score_reply reply = score_waiting(
-      queue, progress, budget, group, [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-        EXPECT_EQ(batch.sequences(), static_cast<int64_t>(taken.size()));
-        calls.push_back(ids_of(taken));
-      });
+  const score_reply reply = score_waiting(queue, progress, budget, group, [&](const scored_batch& batch) {
+    EXPECT_EQ(batch.packed.sequences(), static_cast<int64_t>(batch.sequences.size()));
+    calls.push_back(ids_of(batch.sequences));
+  });
   EXPECT_EQ(queue.waiting(), 0);
   EXPECT_EQ(signs.count(), 1 + calls.size()) << "each call is a sign of life";
   return {reply, calls};
@@ -120,7 +119,7 @@ TEST(Scoring, EachSequenceGetsItsPartOfTheValues) {
   });
   const std::vector<sequence_handle> three = {sequence_of(4, 1), sequence_of(5, 0), sequence_of(6, 2)};
   const std::vector<float> values = {1, 2, 3};
-  send_answer_scores(receiver, scorer::critic, three, values);
+  send_scores(receiver, scorer::critic, three, by_answer(three, values));
   actors.run();
   EXPECT_EQ(received, (std::map<uint64_t, std::vector<float>>{{4, {1}}, {5, {}}, {6, {2, 3}}}));
   actors.end(receiver);

@@ -1,4 +1,4 @@
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 
 #include "base/error.hpp"
 
@@ -32,7 +32,8 @@ batch_kind kind_of_batch(uint64_t batch_id) {
   return batch_id >> kind_bit == 1 ? batch_kind::experience : batch_kind::examples;
 }
 
-std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, const cutting& how) {
+std::vector<engine::packed_batch> split_into_micro_batches(const engine::packed_batch& whole,
+                                                           const micro_batch_rules& how) {
   const int64_t step = how.pairs ? 2 : 1;
   std::vector<int64_t> item_tokens;
   for (int64_t b = 0; b < whole.sequences(); b += step) {
