@@ -29,6 +29,8 @@ public:
   static inline const char* name = "critic";
 
   void open(critic_settings settings);
+
+  // The handlers of critic_actor (interfaces.hpp).
   void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
   void keep(const minibatch_handle& batch) { experience_.add(batch); }
   score_reply score();
@@ -41,6 +43,7 @@ private:
   pending_batches<minibatch_handle> experience_{"the critic"};
 };
 
+/// Spawn it detached: its handlers block while they work.
 critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> self, critic_settings settings);
 
 }  // namespace troupe::actors

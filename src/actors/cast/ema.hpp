@@ -29,6 +29,7 @@ struct ema_state {
   ema_settings settings;
 };
 
+/// Spawn it detached: its handlers block while they work.
 ema_actor::behavior_type ema(ema_actor::stateful_pointer<ema_state> self, ema_settings settings);
 
 }  // namespace troupe::actors

@@ -42,6 +42,7 @@ public:
   static inline const char* name = "loader";
 
   void open(loader_settings settings);
+  /// Makes the batch, and sends it to the trainee; says what it holds.
   serve_reply serve(const serve_command& command);
 
 private:
@@ -61,6 +62,7 @@ private:
   std::optional<io::blend> order_, mixture_order_;
 };
 
+/// Spawn it detached: its handlers block while they work.
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<loader_state> self, loader_settings settings);
 
 }  // namespace troupe::actors

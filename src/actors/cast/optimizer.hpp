@@ -33,6 +33,7 @@ private:
   engine::traffic reported_;  ///< until the last step
 };
 
+/// Spawn it detached: its handlers block while they work.
 optimizer_actor::behavior_type optimizer(optimizer_actor::stateful_pointer<optimizer_state> self,
                                          optimizer_settings settings);
 

@@ -37,9 +37,10 @@ public:
   static inline const char* name = "policy";
 
   void open(policy_settings settings);
+
+  // The handlers of policy_actor (interfaces.hpp).
   void keep(const batch_handle& batch) { examples_.add(batch); }
   void keep(const minibatch_handle& batch) { experience_.add(batch); }
-
   generate_reply generate(const generate_command& command);
   /// By the kind of the batch that the command names: text, or experience.
   train_reply train(const train_command& command);
@@ -59,6 +60,7 @@ private:
   pending_batches<minibatch_handle> experience_{"the policy"};
 };
 
+/// Spawn it detached: its handlers block while they work.
 policy_actor::behavior_type policy(policy_actor::stateful_pointer<policy_state> self, policy_settings settings);
 
 }  // namespace troupe::actors

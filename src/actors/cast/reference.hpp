@@ -25,6 +25,8 @@ public:
   static inline const char* name = "reference";
 
   void open(reference_settings settings);
+
+  // The handlers of reference_actor (interfaces.hpp).
   void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
   score_reply score();
 
@@ -33,6 +35,7 @@ private:
   std::optional<sequence_scorer> scorer_;
 };
 
+/// Spawn it detached: its handlers block while they work.
 reference_actor::behavior_type reference(reference_actor::stateful_pointer<reference_state> self,
                                          reference_settings settings);
 

@@ -52,6 +52,8 @@ public:
   static inline const char* name = "replay";
 
   void open(replay_settings settings);
+
+  // The handlers of replay_actor (interfaces.hpp).
   void meet(const cast& company) { company_ = company; }
   void add(const sequence_handle& sequence) { finished_.push_back(sequence); }
   void add(const scores_handle& scores) { scores_.push_back(scores); }
@@ -62,13 +64,16 @@ public:
   serve_reply serve(const minibatch_command& command);
 
 private:
+  /// A new rollout begins: no rank has been given a sequence of it to score.
   void share_out();
   void hand_to_scorers(const sequence_handle& sequence);
   /// Takes what was handed over, with the scores of all ranks.
   /// Errors  bad_argument: a sequence lacks a part; lost_peer.
   rollout take_rollout();
   bool writes_files() const { return settings_->group->rank() == 0; }
+  /// The weighted sum of a sequence's raw rewards.
   float total_reward(const scored_sequence& scored) const;
+  /// Lays what was said of the sequences end to end.
   void join(const rollout& sequences);
   /// Adds the means of the raw rewards, and the rollouts that are shown.
   void report(const rollout& sequences, assemble_reply& reply) const;
@@ -88,6 +93,7 @@ private:
   std::vector<io::preference_text> pairs_;  ///< made last
 };
 
+/// Spawn it detached: its handlers block while they work.
 replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> self, replay_settings settings);
 
 }  // namespace troupe::actors

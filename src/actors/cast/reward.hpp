@@ -42,6 +42,8 @@ public:
   static inline const char* name = "reward";
 
   void open(reward_settings settings);
+
+  // The handlers of reward_actor (interfaces.hpp).
   void keep(const batch_handle& batch) { pairs_.add(batch); }
   void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
   score_reply score();
@@ -55,6 +57,7 @@ private:
   pending_batches<batch_handle> pairs_{"the reward model"};
 };
 
+/// Spawn it detached: its handlers block while they work.
 reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> self, reward_settings settings);
 
 }  // namespace troupe::actors

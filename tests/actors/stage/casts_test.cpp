@@ -69,11 +69,11 @@ public:
 
 class Casts : public ::testing::Test {
 protected:
-  /// tests/data/jobs/tiny.ini; in the PPO phase only the lexicon judges, so that no phase needs another's results.
+  /// tests/data/jobs/tiny.ini, in which only lexicons judge: so that no phase needs another's results.
   static io::job job_with(const std::string& phase, const io::run_directory& run, words overrides = {}) {
-    overrides.insert(overrides.end(),
-                     {"--run.phases", phase, "--run.dir", run.root().string(), "--rewards.learned.kind", "answer",
-                      "--model.critic", test_data() + "/stories260k"});
+    overrides.insert(overrides.end(), {"--run.phases", phase, "--run.dir", run.root().string(), "--model.critic",
+                                       test_data() + "/stories260k", "--rewards.learned.kind", "lexicon",
+                                       "--rewards.learned.lexicon", test_data() + "/vader/vader_lexicon.txt"});
     return io::load_job(test_data() + "/jobs/tiny.ini", overrides);
   }
 
