@@ -83,7 +83,7 @@ public:
     }
   }
   int64_t operator[](std::string_view name) const {
-    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& one) { return one.name == name; });
+    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return item.name == name; });
     return found != items_.end() ? found->bytes : 0;
   }
   const std::vector<planned_memory>& items() const { return items_; }
@@ -102,17 +102,20 @@ struct trained {
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
 
-void add_trained(held& memory, const trained& one, int64_t micro_batch_tokens, bool checkpointing) {
-  const eng::training_memory parts = eng::training_memory_of(one.model, one.division);
-  memory.add(one.name + " weights", eng::pass_weight_bytes(one.model, one.division.ranks, one.division.zero));
-  memory.add(one.name + " gradients", parts.gradient_bytes);
-  memory.add(one.name + " moments", parts.moment_bytes);
-  const held_in update = one.name == "critic" ? held_in::critic_update : held_in::policy_update;
-  memory.add(one.name + " gradients of a lane", parts.transient_bytes, update);
-  memory.add(one.name + " reductions", parts.collective_bytes, update);
-  memory.add(one.name + " activations", eng::saved_activation_bytes(one.model, micro_batch_tokens, checkpointing));
-  memory.add(one.name + " scratch", eng::training_scratch_bytes(one.model, micro_batch_tokens) + product_scratch_bytes +
-                                        (one.model.scalar_head ? 0 : logit_bytes(one.model)));
+void add_trained(held& memory, const trained& learner, int64_t micro_batch_tokens, bool checkpointing) {
+  const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
+  memory.add(learner.name + " weights",
+             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero));
+  memory.add(learner.name + " gradients", parts.gradient_bytes);
+  memory.add(learner.name + " moments", parts.moment_bytes);
+  const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
+  memory.add(learner.name + " gradients of a lane", parts.transient_bytes, update);
+  memory.add(learner.name + " reductions", parts.collective_bytes, update);
+  memory.add(learner.name + " activations",
+             eng::saved_activation_bytes(learner.model, micro_batch_tokens, checkpointing));
+  memory.add(learner.name + " scratch", eng::training_scratch_bytes(learner.model, micro_batch_tokens) +
+                                            product_scratch_bytes +
+                                            (learner.model.scalar_head ? 0 : logit_bytes(learner.model)));
 }
 
 /// A parameter's rows and a tensor of the file, beside `others`: what comes from other ranks.
@@ -156,16 +159,16 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const bool checkpointing = job.run.activation_checkpointing;
   const int64_t micro =
       std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
-  const trained one{pairs ? "reward model" : "policy", model,
-                    division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
+  const trained learner{pairs ? "reward model" : "policy", model,
+                        division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
   held memory;
-  add_trained(memory, one, micro, checkpointing);
-  memory.add("checkpoint copy", one.checkpoint_bytes() / job.place.ranks);
+  add_trained(memory, learner, micro, checkpointing);
+  memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
   add_saving(memory, model, 0);
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
-  plan.models.push_back({one.name, one.parameters()});
-  plan.checkpoint_bytes = one.checkpoint_bytes();
+  plan.models.push_back({learner.name, learner.parameters()});
+  plan.checkpoint_bytes = learner.checkpoint_bytes();
   plan.checkpoints = checkpoints_of(job, training.evaluate_every);
   plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
   plan.flops_each = training_passes(job) * eng::forward_flops(model, sequences * length, length / 2);
@@ -399,8 +402,8 @@ phase_plan ppo_plan::plan() const {
 
 int64_t rank_plan::bytes() const {
   std::map<held_in, int64_t> sum;
-  for (const planned_memory& one : memory) {
-    sum[one.when] += one.bytes;
+  for (const planned_memory& item : memory) {
+    sum[item.when] += item.bytes;
   }
   const int64_t always = std::exchange(sum[held_in::always], 0);
   const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };

@@ -163,7 +163,7 @@ void run_worker(const worker_settings& settings) {
   }
   const int32_t rank = rank_of(settings);
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.root() / "control", silence_of(settings.job.recovery));
+  control_config config(run.control(), silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
 
