@@ -12,8 +12,8 @@ namespace troupe::actors {
 /// Whether a folder is a checkpoint: <run>/checkpoints/<phase>/<unit>-NNNNNN.
 bool is_checkpoint(const std::filesystem::path& folder);
 
-/// Names of the models in a checkpoint: "policy" (also of the sft phase), "policy-ema", "critic", "reward". The first is
-/// the model that the phase trains.
+/// Names of the models in a checkpoint: "policy" (also of the sft phase), "policy-ema", "critic", "reward". The first
+/// is the model that the phase trains.
 /// Errors  those of io::checkpoint_reader.
 std::vector<std::string> models_in(const std::filesystem::path& checkpoint);
 

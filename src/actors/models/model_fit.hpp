@@ -17,8 +17,8 @@ void require_lengths(const io::job& job, const model& m);
 /// Errors  bad_argument: the tokenizer has more ids than the model.
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m);
 
-/// Requires that `reader` understands the tokens of the policy in the folder `policy`, whose tokenizer is `tokens`. Each
-/// id must stand for the same text in both tokenizers; other differences (a chat template, a key of
+/// Requires that `reader` understands the tokens of the policy in the folder `policy`, whose tokenizer is `tokens`.
+/// Each id must stand for the same text in both tokenizers; other differences (a chat template, a key of
 /// tokenizer_config.json) do no harm. A reader without a tokenizer of its own is taken to fit.
 /// Errors  bad_argument, naming both folders; those of io::load_tokenizer, except not_found.
 void require_reads(const io::job& job, const io::tokenizer& tokens, const std::filesystem::path& policy,

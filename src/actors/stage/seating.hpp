@@ -1,8 +1,8 @@
 /// Which ranks have which model.
 ///
-/// In the ppo phase the job may give each model ranks of its own ([place] policy-ranks and so on). Scoring then overlaps
-/// with generation, and the critic's updates overlap with the policy's. In other phases, and by default, every rank has
-/// every model.
+/// In the ppo phase the job may give each model ranks of its own ([place] policy-ranks and so on). Scoring then
+/// overlaps with generation, and the critic's updates overlap with the policy's. In other phases, and by default,
+/// every rank has every model.
 #pragma once
 
 #include "io/job/job.hpp"
