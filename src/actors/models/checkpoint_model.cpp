@@ -38,9 +38,9 @@ bool holds(const std::vector<std::string>& sorted, std::string_view prefix) {
 std::vector<std::string> models_in(const io::checkpoint_reader& reader) {
   std::vector<std::string> names;
   const std::vector<std::string> arrays = reader.array_names();
-  for (const named_arrays& one : known_models) {
-    if (holds(arrays, one.arrays)) {
-      names.emplace_back(one.name);
+  for (const named_arrays& known : known_models) {
+    if (holds(arrays, known.arrays)) {
+      names.emplace_back(known.name);
     }
   }
   return names;

@@ -75,7 +75,7 @@ engine::row_choice own_rows(const engine::rank_weights& weights) {
   }
   return [rows = weights.plan()->rows(weights.group()->rank())](const engine::parameter& p) {
     const auto mine = std::find_if(rows.begin(), rows.end(),
-                                   [&p](const engine::parameter_rows& one) { return one.of->offset == p.offset; });
+                                   [&p](const engine::parameter_rows& own) { return own.of->offset == p.offset; });
     return mine == rows.end() ? engine::chosen_rows{}
                               : engine::chosen_rows{mine->first_row, mine->last_row, mine->arena_offset};
   };
