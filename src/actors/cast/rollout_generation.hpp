@@ -8,9 +8,9 @@
 #include "actors/models/options.hpp"
 #include "actors/protocol/rank_data.hpp"
 #include "base/stopwatch.hpp"
-#include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/parallel/communicator.hpp"
+#include "engine/tensor_parallel/column_model.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
