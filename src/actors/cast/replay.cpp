@@ -113,16 +113,13 @@ void replay_state::describe(const rollout& sequences, assemble_reply& reply) con
     }
     reply.statistics["reward/" + settings_->reward_sources[s].name + "_mean"] = engine::moments_of(raw).mean;
   }
+  reply.sequences = static_cast<int64_t>(sequences.size());
   const auto shown = std::min<size_t>(static_cast<size_t>(settings_->job.ppo.log_rollouts), sequences.size());
-  for (size_t b = 0; b < sequences.size(); ++b) {
+  for (size_t b = 0; b < shown; ++b) {
     const finished_sequence& one = *sequences[b].sequence;
-    reply.sample_reward.push_back(static_cast<double>(arrays_.score_B[b]));
-    reply.sample_prompt.push_back(one.prompt.prompt_id);
-    if (b < shown) {
-      reply.rollouts.push_back({.prompt = settings_->tokens->decode(one.prompt.tokens, true),
-                                .answer = settings_->tokens->decode(one.answer, true),
-                                .reward = static_cast<double>(arrays_.score_B[b])});
-    }
+    reply.rollouts.push_back({.prompt = settings_->tokens->decode(one.prompt.tokens, true),
+                              .answer = settings_->tokens->decode(one.answer, true),
+                              .reward = static_cast<double>(arrays_.score_B[b])});
   }
 }
 

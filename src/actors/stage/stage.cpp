@@ -9,7 +9,7 @@
 
 namespace troupe::actors {
 
-cast stage_state::set(const std::string& phase) {
+cast stage_state::set(io::phase phase) {
   if (!ranks_) {
     const operation_scope scope(settings_->on->pulse_of(role::stage), "join the other ranks");
     ranks_ = settings_->join();
@@ -17,19 +17,17 @@ cast stage_state::set(const std::string& phase) {
   const operation_scope scope(settings_->on->pulse_of(role::stage), "load models and data");
   clear();
   work_ = ranks_->open("work");
-  if (phase == io::to_string(io::phase::pairs)) {
+  switch (phase) {
+  case io::phase::pairs:
     return set_pairs();
-  }
-  if (phase == io::to_string(io::phase::sft)) {
+  case io::phase::sft:
     return set_sft();
-  }
-  if (phase == io::to_string(io::phase::reward)) {
+  case io::phase::reward:
     return set_reward();
-  }
-  if (phase == io::to_string(io::phase::ppo)) {
+  case io::phase::ppo:
     return set_ppo();
   }
-  throw error(errc::bad_argument, "there is no phase \"{}\"", phase);
+  throw error(errc::bad_argument, "there is no phase of number {}", static_cast<int>(phase));
 }
 
 void stage_state::clear() {
@@ -161,7 +159,7 @@ checkpointer_settings stage_state::checkpointing(io::phase phase, const std::str
   return {.run = settings_->run,
           .group = ranks_->open("checkpoints"),
           .attempt = settings_->attempt,
-          .phase = std::string(io::to_string(phase)),
+          .phase = phase,
           .unit = unit,
           .keep = settings_->job.run.keep_checkpoints,
           .digests = digests(data),
@@ -185,7 +183,7 @@ caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {
   self->state.open(std::move(settings));
   return {
-      replying_errors([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
+      replying_errors([self](stage_atom, io::phase phase) { return self->state.set(phase); }),
       [self](quit_atom) {
         self->state.leave();
         self->quit();

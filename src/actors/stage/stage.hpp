@@ -38,7 +38,7 @@ public:
 
   explicit stage_state(stage_actor::stateful_pointer<stage_state> self) : self_(self) {}
   void open(stage_settings settings) { settings_.emplace(std::move(settings)); }
-  cast set(const std::string& phase);
+  cast set(io::phase phase);
   void clear();
   void leave();
 
