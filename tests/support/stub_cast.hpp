@@ -52,6 +52,9 @@ public:
   std::map<std::string, actors::damage_report> damaged;  ///< by "rank path"
   actors::phase_state restored;
   int64_t held_out = 4;
+  int64_t served_sequences = 4;
+  /// Takes parts of a rank's cast away, as a job does that gives models ranks of their own.
+  std::function<void(size_t rank, actors::cast& parts)> place = [](size_t, actors::cast&) {};
   bool has_ema = true;
   int64_t loss_terms = 10;
   actors::statistics learned = {{"policy/loss", 2.0}};
@@ -93,13 +96,12 @@ private:
 
   actors::stage_actor spawn_stage(size_t rank) {
     return spawn<actors::stage_actor>([=, this] {
-      return actors::stage_actor::behavior_type{
-          actors::replying_errors([=, this](actors::stage_atom, const std::string& phase) {
-            hear(rank, "stage " + phase);
-            commands_.assign(told.size(), 0);
-            return make_cast(rank, phase);
-          }),
-          [](actors::quit_atom) {}};
+      return actors::stage_actor::behavior_type{actors::replying_errors([=, this](actors::stage_atom, io::phase phase) {
+                                                  hear(rank, fmt::format("stage {}", io::to_string(phase)));
+                                                  commands_.assign(told.size(), 0);
+                                                  return make_cast(rank, phase);
+                                                }),
+                                                [](actors::quit_atom) {}};
     });
   }
 
@@ -108,58 +110,62 @@ private:
     return spawn<metrics_actor>([this] {
       return metrics_actor::behavior_type{
           replying_errors([this](record_atom, const metrics_record& record) {
-            hear(0, fmt::format("metrics record {} {}", record.phase,
+            hear(0, fmt::format("metrics record {} {}", io::to_string(record.phase),
                                 record.counts_iterations ? record.iteration : record.update));
             records.push_back(record);
             return true;
           }),
-          replying_errors(
-              [this](truncate_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-                hear(0, fmt::format("metrics cut {} {} {}", phase, counter, fmt::join(later, " ")));
-                return true;
-              }),
+          replying_errors([this](truncate_atom, const std::vector<stale_records>& stale) {
+            std::string later;
+            for (size_t i = 1; i < stale.size(); ++i) {
+              later += fmt::format("{}{}", i > 1 ? " " : "", io::to_string(stale[i].phase));
+            }
+            hear(0, fmt::format("metrics cut {} {} {}", io::to_string(stale[0].phase), stale[0].beyond, later));
+            return true;
+          }),
           [](progress_atom, const progress_note&) {}};
     });
   }
 
   caf::actor spawn_supervisor() {
     spawned_.push_back(on_.system().spawn([this](caf::event_based_actor*) {
-      return caf::behavior{[this](actors::note_atom, const std::string& kind, const std::string& phase,
-                                  uint64_t counter, const std::string& text) {
-                             notes.push_back(
-                                 fmt::format("{} {} {}{}{}", kind, phase, counter, text.empty() ? "" : ": ", text));
+      return caf::behavior{[this](const actors::ledger_note& event) {
+                             notes.push_back(fmt::format("{} {} {}{}{}", io::to_string(event.kind),
+                                                         io::to_string(event.phase), event.counter,
+                                                         event.text.empty() ? "" : ": ", event.text));
                            },
-                           [](actors::reached_atom, const std::string&, uint64_t) {},
+                           [](actors::reached_atom, io::phase, uint64_t) {},
                            [this](const actors::attempt_result& ended) { result = ended; }};
     }));
     return spawned_.back();
   }
 
-  actors::cast make_cast(size_t rank, const std::string& phase) {
+  actors::cast make_cast(size_t rank, io::phase phase) {
     actors::cast parts;
     parts.epoch_size = 18;  // by weights
     parts.held_out = held_out;
     parts.loader = make_loader(rank);
-    if (phase != "reward") {
+    if (phase != io::phase::reward) {
       parts.policy = make_policy(rank);
       parts.policy_optimizer = make_optimizer(rank, "policy_optimizer");
     }
-    if (phase == "reward" || phase == "ppo" || phase == "pairs") {
+    if (phase == io::phase::reward || phase == io::phase::ppo || phase == io::phase::pairs) {
       parts.reward = make_reward(rank);
     }
-    if (phase == "reward") {
+    if (phase == io::phase::reward) {
       parts.reward_optimizer = make_optimizer(rank, "reward_optimizer");
     }
-    if (phase == "ppo" || phase == "pairs") {
+    if (phase == io::phase::ppo || phase == io::phase::pairs) {
       parts.replay = make_replay(rank);
     }
-    if (phase == "ppo") {
+    if (phase == io::phase::ppo) {
       parts.reference = make_reference(rank);
       parts.critic = make_critic(rank);
       parts.critic_optimizer = make_optimizer(rank, "critic_optimizer");
       parts.ema = has_ema ? make_ema(rank) : nullptr;
     }
     parts.checkpointer = make_checkpointer(rank, phase);
+    place(rank, parts);
     return parts;
   }
 
@@ -171,7 +177,7 @@ private:
             hear(rank, fmt::format("loader {} {}", names[static_cast<size_t>(command.what)], command.counter));
             commands_[rank] = 0;
             return actors::serve_reply{.batch_id = actors::make_batch_id(command.what, command.counter),
-                                       .sequences = 4,
+                                       .sequences = served_sequences,
                                        .tokens = 40,
                                        .loss_terms = loss_terms};
           })};
@@ -297,12 +303,12 @@ private:
     });
   }
 
-  caf::strong_actor_ptr make_checkpointer(size_t rank, const std::string& phase) {
+  caf::strong_actor_ptr make_checkpointer(size_t rank, io::phase phase) {
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<checkpointer_actor>([=, this] {
       return checkpointer_actor::behavior_type{
           replying_errors([=, this](snapshot_atom, const phase_state& state) {
-            hear(saved[rank], rank, fmt::format("snapshot {} {}", state.phase, state.counter));
+            hear(saved[rank], rank, fmt::format("snapshot {} {}", io::to_string(state.phase), state.counter));
             last_state = state;
             return snapshot_reply{};
           }),
@@ -332,7 +338,7 @@ private:
           }),
           replying_errors([=, this](save_atom) {
             hear(saved[rank], rank, "save");
-            return std::vector<std::string>{"models/" + phase};
+            return std::vector<std::string>{fmt::format("models/{}", io::to_string(phase))};
           })};
     });
   }

@@ -168,7 +168,7 @@ io::attempt_fence checkpointer_state::fence() const {
 
 void checkpointer_state::write_snapshot() {
   const stopwatch watch;
-  const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), settings_->phase, settings_->unit,
+  const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), phase_name(), settings_->unit,
                                             static_cast<int64_t>(counter_));
   io::checkpoint_content content = scalars_;
   for (const checkpointed_part& part : parts_) {
@@ -213,12 +213,11 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint commit");
   const stopwatch watch;
   const auto root = settings_->run.checkpoints();
-  const auto folder =
-      io::checkpoint_folder(root, settings_->phase, settings_->unit, static_cast<int64_t>(command.counter));
+  const auto folder = io::checkpoint_folder(root, phase_name(), settings_->unit, static_cast<int64_t>(command.counter));
   durable_report report{.path = std::filesystem::relative(folder, settings_->run.root()).string(),
                         .counter = command.counter};
   io::checkpoint_manifest manifest{.attempt = static_cast<int64_t>(settings_->attempt),
-                                   .phase = settings_->phase,
+                                   .phase = phase_name(),
                                    .unit = settings_->unit,
                                    .counter = static_cast<int64_t>(command.counter),
                                    .ranks = static_cast<int>(command.files.size()),
@@ -233,10 +232,10 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   io::commit_checkpoint(folder, std::move(manifest), fence());
   std::optional<std::filesystem::path> best;
   if (command.best.counter >= 0) {
-    best = io::checkpoint_folder(root, settings_->phase, settings_->unit, command.best.counter);
+    best = io::checkpoint_folder(root, phase_name(), settings_->unit, command.best.counter);
   }
   try {
-    io::prune_checkpoints(root, settings_->phase, settings_->keep, fence(), best);
+    io::prune_checkpoints(root, phase_name(), settings_->keep, fence(), best);
   } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
     spdlog::warn("{}", failure.what());
   }
@@ -267,8 +266,7 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
 
 located_checkpoint checkpointer_state::locate(uint64_t before) {
   const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "locate checkpoint");
-  const auto newest =
-      io::newest_checkpoint(settings_->run.checkpoints(), settings_->phase, static_cast<int64_t>(before));
+  const auto newest = io::newest_checkpoint(settings_->run.checkpoints(), phase_name(), static_cast<int64_t>(before));
   located_checkpoint located;
   if (newest) {
     located.found = true;
@@ -321,7 +319,7 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
   }
   if (rank() == 0) {
     const int64_t last = from.found ? static_cast<int64_t>(from.counter) : -1;
-    io::remove_checkpoints_after(settings_->run.checkpoints(), settings_->phase, last, fence());
+    io::remove_checkpoints_after(settings_->run.checkpoints(), phase_name(), last, fence());
   }
   phase_state state{.phase = settings_->phase, .counter = 0, .values = {}};
   if (!reader) {

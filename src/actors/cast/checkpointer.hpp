@@ -43,7 +43,8 @@ struct checkpointer_settings {
   io::run_directory run;
   engine::communicator_ptr group;  ///< of the ranks' checkpointers; null: one rank alone
   uint64_t attempt = 0;
-  std::string phase, unit;
+  io::phase phase = io::phase::sft;
+  std::string unit;  ///< what the phase counts
   int64_t keep = 3;
   std::map<std::string, std::string> digests;  ///< of job, models and data
   device_ptr on;
@@ -93,6 +94,7 @@ private:
   io::attempt_fence fence() const;
   /// The turns of all models that are on this rank.
   std::deque<turn> take_turns(const char* operation) const;
+  std::string phase_name() const { return std::string(io::to_string(settings_->phase)); }
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 

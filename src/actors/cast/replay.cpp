@@ -111,16 +111,13 @@ void replay_state::report(const rollout& sequences, assemble_reply& reply) const
     }
     reply.statistics["reward/" + settings_->reward_sources[s].name + "_mean"] = engine::moments_of(raw).mean;
   }
+  reply.sequences = static_cast<int64_t>(sequences.size());
   const auto shown = std::min<size_t>(static_cast<size_t>(settings_->ppo.log_rollouts), sequences.size());
-  for (size_t b = 0; b < sequences.size(); ++b) {
+  for (size_t b = 0; b < shown; ++b) {
     const finished_sequence& sequence = *sequences[b].sequence;
-    reply.sample_reward.push_back(static_cast<double>(arrays_.score_B[b]));
-    reply.sample_prompt.push_back(sequence.prompt.prompt_id);
-    if (b < shown) {
-      reply.rollouts.push_back({.prompt = settings_->tokens->decode(sequence.prompt.tokens, true),
-                                .answer = settings_->tokens->decode(sequence.answer, true),
-                                .reward = static_cast<double>(arrays_.score_B[b])});
-    }
+    reply.rollouts.push_back({.prompt = settings_->tokens->decode(sequence.prompt.tokens, true),
+                              .answer = settings_->tokens->decode(sequence.answer, true),
+                              .reward = static_cast<double>(arrays_.score_B[b])});
   }
 }
 

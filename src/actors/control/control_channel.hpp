@@ -19,22 +19,25 @@ namespace troupe::actors {
 /// Errors  io_failure.
 void create_credentials(const std::filesystem::path& folder);
 
-/// An actor system with the run's credentials. A peer from which nothing has come for `silence` counts as gone: its node
-/// may have lost power, of which no packet tells. Compute runs in detached actors, so few threads will do.
+/// An actor system with the run's credentials. A peer from which nothing has come for `silence` counts as gone: its
+/// node may have lost power, of which no packet tells. Compute runs in detached actors, so few threads will do.
 class control_config : public caf::actor_system_config {
 public:
   explicit control_config(const std::filesystem::path& credentials,
                           std::chrono::milliseconds silence = std::chrono::seconds(60));
 };
 
-/// Makes `supervisor` reachable at `address`, on `port` or, where that is 0, one that the system chooses; returns it.
+/// Makes `supervisor` reachable at `address`, on `port` (0: on one that the system chooses). Returns the port.
 /// Errors  io_failure: no address of this host, or a port that somebody else has.
 uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port = 0);
 
-/// Hears that an actor has ended after everybody else has: to be made before the actor is published, and waited for before its
-/// system is taken down. For CAF counts an actor as ended before it has told those who watch it (the last to ask is the first to
-/// be told). If the network's thread is stopped in between, the word to a watcher on the network stays in that thread's queue;
-/// it keeps the actor in memory, a detached actor's thread waits for that to be freed, and the system for the thread: for ever.
+/// Hears of an actor's end after everybody else has. Make it before the actor is published, and wait for it before the
+/// actor's system is taken down.
+///
+/// CAF counts an actor as ended before it has told those who watch it, and the last to ask is the first to be told. If
+/// the network's thread is stopped in between, the notice for a watcher on the network stays in that thread's queue and
+/// keeps the actor in memory. A detached actor's thread waits until the actor is freed, and the system waits for that
+/// thread: for ever.
 class last_word {
 public:
   explicit last_word(const caf::actor& of);
@@ -44,7 +47,8 @@ private:
   caf::scoped_actor self_;
 };
 
-/// Connects, trying again until `patience` is over. Errors  lost_peer.
+/// Connects, trying again until `patience` is over.
+/// Errors  lost_peer.
 caf::actor connect(caf::actor_system& system, const std::string& host, uint16_t port,
                    std::chrono::milliseconds patience);
 

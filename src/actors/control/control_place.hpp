@@ -14,8 +14,9 @@ struct control_place {
   uint16_t port = 0;    ///< 0: one that the system chooses
 };
 
-/// `on_nodes`: ranks may be on other hosts. Else they are on this one, and nothing else need reach it. `here` is this host's
-/// own name, which stands for each %h of recovery.control-host; by that name it then listens too, on no other network.
+/// `on_nodes`: ranks may be on other hosts; else they are on this one, and no other host need reach it. `here`: this
+/// host's own name, which stands for each %h in recovery.control-host. Where the job names a host so, the supervisor
+/// listens on the network of that name alone.
 control_place control_place_of(const io::recovery_section& options, bool on_nodes, const std::string& here);
 
 }  // namespace troupe::actors

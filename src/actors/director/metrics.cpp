@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <span>
 
 namespace troupe::actors {
 
@@ -27,7 +28,7 @@ bool metrics_state::record(const metrics_record& record) {
   // Of a supervisor that was cut off for so long that the file system took its lock back: the run is another's now.
   settings_->run.require_attempt(static_cast<int64_t>(record.attempt));
   io::metrics_record line{
-      .phase = record.phase,
+      .phase = std::string(io::to_string(record.phase)),
       .update = static_cast<int64_t>(record.update),
       .iteration = record.counts_iterations ? static_cast<int64_t>(record.iteration) : -1,
       .attempt = static_cast<int64_t>(record.attempt),
@@ -46,9 +47,15 @@ bool metrics_state::record(const metrics_record& record) {
   return true;
 }
 
-bool metrics_state::truncate_after(const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-  lines_->truncate_after(phase, counter, later);
-  board_->truncate_after(phase, counter, later);
+bool metrics_state::drop(const std::vector<stale_records>& stale) {
+  const stale_records& own = stale.front();
+  std::vector<std::string> later;
+  for (const stale_records& other : std::span(stale).subspan(1)) {
+    later.emplace_back(io::to_string(other.phase));
+  }
+  const std::string phase(io::to_string(own.phase));
+  lines_->truncate_after(phase, own.beyond, later);
+  board_->truncate_after(phase, own.beyond, later);
   return true;
 }
 
@@ -72,21 +79,22 @@ std::string metrics_state::rate_and_time_left(const progress_note& note) {
 
 void metrics_state::show(const progress_note& note) {
   const std::string pace = rate_and_time_left(note);
-  const bool whole = note.part.empty();
+  const bool whole = note.doing.empty();
+  const std::string phase(io::to_string(note.phase));
   if (settings_->terminal) {
     const auto now = clock::now();
     if (now - last_shown_ < std::chrono::milliseconds(100) && note.done != note.total) {
       return;
     }
     last_shown_ = now;
-    std::fprintf(stderr, "\r\033[K%s %lu/%lu%s%s%s  %s%s", note.phase.c_str(), static_cast<unsigned long>(note.done),
-                 static_cast<unsigned long>(note.total), pace.c_str(), whole ? "" : ": ", note.part.c_str(),
+    std::fprintf(stderr, "\r\033[K%s %lu/%lu%s%s%s  %s%s", phase.c_str(), static_cast<unsigned long>(note.done),
+                 static_cast<unsigned long>(note.total), pace.c_str(), whole ? "" : ": ", note.doing.c_str(),
                  note.summary.c_str(), whole && note.done == note.total ? "\n" : "");
     return;
   }
   const bool due = note.done % static_cast<uint64_t>(settings_->log_every) == 0 || note.done == note.total;
   if (whole && due) {
-    std::fprintf(stderr, "%s %lu/%lu %s%s  %s\n", note.phase.c_str(), static_cast<unsigned long>(note.done),
+    std::fprintf(stderr, "%s %lu/%lu %s%s  %s\n", phase.c_str(), static_cast<unsigned long>(note.done),
                  static_cast<unsigned long>(note.total), note.unit.c_str(), pace.c_str(), note.summary.c_str());
   }
 }
@@ -96,9 +104,7 @@ metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<metrics_sta
   return {
       replying_errors([self](record_atom, const metrics_record& record) { return self->state.record(record); }),
       replying_errors(
-          [self](truncate_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-            return self->state.truncate_after(phase, counter, later);
-          }),
+          [self](truncate_atom, const std::vector<stale_records>& stale) { return self->state.drop(stale); }),
       [self](progress_atom, const progress_note& note) { self->state.show(note); },
   };
 }

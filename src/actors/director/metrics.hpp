@@ -28,7 +28,7 @@ public:
 
   void open(metrics_settings settings);
   bool record(const metrics_record& record);
-  bool truncate_after(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
+  bool drop(const std::vector<stale_records>& stale);
   void show(const progress_note& note);
 
 private:
@@ -40,8 +40,8 @@ private:
   std::optional<io::metrics_writer> lines_;
   std::optional<io::tensorboard_writer> board_;
 
-  std::string phase_;        ///< of the last note
-  uint64_t first_done_ = 0;  ///< when this process began to watch the phase
+  std::optional<io::phase> phase_;  ///< of the last note
+  uint64_t first_done_ = 0;         ///< when this process began to watch the phase
   clock::time_point first_seen_, last_shown_;
 };
 

@@ -35,8 +35,8 @@ public:
     std::shared_ptr<group> tasks_;
   };
 
-  /// Awaits the end of all tasks and throws the first failure. A failure that may leave the others waiting for ever (in a
-  /// collective with the rank that failed) is thrown at once; the other tasks then stay as they are.
+  /// Awaits the end of all tasks and throws the first failure. A failure that may leave the others waiting for ever
+  /// (in a collective with the rank that failed) is thrown at once; the other tasks then stay as they are.
   awaiter run(std::vector<task<>> tasks);
 
 private:

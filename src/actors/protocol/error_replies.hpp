@@ -1,4 +1,4 @@
-/// Between exceptions, which the layers below throw, and caf::error, which crosses processes.
+/// From exceptions, which the layers below throw, to caf::error, which crosses processes, and back.
 #pragma once
 
 #include "base/error.hpp"
@@ -11,14 +11,16 @@
 
 namespace troupe::actors {
 
-/// Carries code and text; to_troupe_error turns it back at the other side.
+/// Carries code and text of a failure; to_troupe_error turns it back at the other side. What is no troupe::error
+/// becomes `unsupported`; a lack of memory, out_of_memory.
 caf::error to_caf_error(const std::exception& failure);
 
-/// What a failed request says: the error that `replying_errors` made at the other side, or CAF's own (the peer is gone).
+/// Why a request has failed: the error that `replying_errors` made at the other side; or lost_peer, where CAF itself
+/// says that the other side is gone.
 error to_troupe_error(const caf::error& reason);
 
-/// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
-/// ranks are at rest when all have come. Any other may leave the rest of them in a collective for ever.
+/// Whether all ranks find a failure alike (a gradient that is not finite): then every reply will come, and the ranks
+/// are at rest once all have come. Any other failure may leave the rest of the ranks in a collective for ever.
 bool found_by_all(const error& failure);
 
 namespace detail {
@@ -42,8 +44,8 @@ auto reply_errors_of(Function function, Result (Function::*)(Args...) const) {
 
 }  // namespace detail
 
-/// Wraps a handler (a lambda that is not mutable): what it throws becomes the error reply, so the asker sees the text
-/// and the actor lives on.
+/// Wraps a handler (a lambda that is not mutable) so that what it throws becomes its reply: the asker sees the text
+/// of the error, and the actor lives on.
 template <class Function> auto replying_errors(Function function) {
   return detail::reply_errors_of(std::move(function), &Function::operator());
 }

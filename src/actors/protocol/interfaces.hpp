@@ -1,5 +1,5 @@
-/// What each actor can be asked: the typed interfaces of all of them, one comment a message. What several actors have in
-/// common is an interface of its own, by which they are asked whoever they are.
+/// The typed interfaces of all actors: the messages that each understands, with a comment on each message. What several
+/// actors have in common is an interface of its own (scorer_actor, trainee_actor), by which any of them can be asked.
 #pragma once
 
 #include "actors/protocol/type_ids.hpp"
@@ -16,10 +16,10 @@ using supervisor_actor = caf::typed_actor<
     caf::replies_to<hello>::with<note_atom>,
     // A rank's sign of life.
     caf::reacts_to<beat_atom, beat>,
-    // From the director: something for the ledger (kind, phase, counter, text).
-    caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
+    // From the director: something for the ledger.
+    caf::reacts_to<ledger_note>,
     // From the director: so many updates or iterations of a phase are done.
-    caf::reacts_to<reached_atom, std::string, uint64_t>,
+    caf::reacts_to<reached_atom, io::phase, uint64_t>,
     // From the director: the plan has ended.
     caf::reacts_to<attempt_result>,
     // The user wants the run to stop at the next boundary (the signal's number).
@@ -40,15 +40,15 @@ using director_actor = caf::typed_actor<
 using metrics_actor = caf::typed_actor<
     // Writes a record. Answered, so that a full disk reaches the director.
     caf::replies_to<record_atom, metrics_record>::with<bool>,
-    // Resuming: drops what a phase recorded beyond `counter` (negative: all of it), and all of the later phases.
-    caf::replies_to<truncate_atom, std::string, int64_t, std::vector<std::string>>::with<bool>,
+    // A phase begins or goes on: drops what it will record again (first in the list), and what later phases recorded.
+    caf::replies_to<truncate_atom, std::vector<stale_records>>::with<bool>,
     // How far a phase is.
     caf::reacts_to<progress_atom, progress_note>>;
 
 /// Sets up a rank's cast for a phase (stage/stage.hpp).
 using stage_actor = caf::typed_actor<
-    // Sets the stage for a phase (by its name in the job file). Answers with the cast's handles.
-    caf::replies_to<stage_atom, std::string>::with<cast>,
+    // Sets the stage for a phase. Answers with the cast's handles.
+    caf::replies_to<stage_atom, io::phase>::with<cast>,
     // The work is done: clears the stage and ends the worker.
     caf::reacts_to<quit_atom>>;
 
@@ -86,7 +86,8 @@ using policy_actor = supervised_actor::extend<
 /// The frozen policy (cast/reference.hpp). Its scores are log-probabilities.
 using reference_actor = scorer_actor;
 
-/// Judges answers, and learns from pairs in the reward phase (cast/reward.hpp). Its scores are the raw reward of each source.
+/// Judges answers, and learns from pairs in the reward phase (cast/reward.hpp). Its scores are the raw reward of each
+/// source.
 using reward_actor = supervised_actor::extend_with<scorer_actor>;
 
 /// Estimates values (cast/critic.hpp). Its scores are values.
@@ -96,7 +97,8 @@ using critic_actor = trainee_actor::extend_with<scorer_actor>::extend<
 
 /// Steps one trained model (cast/optimizer.hpp).
 using optimizer_actor = caf::typed_actor<
-    // One step with the gradients accumulated since the last one. Errors  not_finite: nothing has changed.
+    // One step with the gradients accumulated since the last one.
+    // Errors  not_finite: nothing has changed.
     caf::replies_to<step_atom, step_command>::with<step_reply>,
     // Drops what has been accumulated. Answered when that is done: the model is not to be used before.
     caf::replies_to<discard_atom>::with<bool>>;
@@ -116,7 +118,8 @@ using replay_actor = caf::typed_actor<
     caf::reacts_to<introduce_atom, cast>,
     // Collective: hands what the policy has finished since the last time to the scorers. Says how many, of all ranks.
     caf::replies_to<hand_over_atom>::with<int64_t>,
-    // Joins the rollout, makes rewards and advantages, writes the file. Errors  not_finite: written for inspection.
+    // Joins the rollout, makes rewards and advantages, writes the file.
+    // Errors  not_finite: the file is written all the same, for inspection.
     caf::replies_to<assemble_atom, assemble_command>::with<assemble_reply>,
     // Makes preference pairs of the rollout (pairs phase).
     caf::replies_to<assemble_atom>::with<train_reply>,
@@ -131,7 +134,8 @@ using checkpointer_actor = caf::typed_actor<
     caf::replies_to<snapshot_atom, phase_state>::with<snapshot_reply>,
     // INTERNAL: writes the copy.
     caf::reacts_to<run_atom>,
-    // Answers once the file of the snapshot before it is durable. Errors  what went wrong with writing it.
+    // Answers once the file of the last snapshot is durable.
+    // Errors  what went wrong with writing it.
     caf::replies_to<durable_atom>::with<written_file>,
     // Rank 0: makes a checkpoint of the ranks' files.
     caf::replies_to<commit_atom, commit_command>::with<durable_report>,
@@ -139,11 +143,12 @@ using checkpointer_actor = caf::typed_actor<
     caf::replies_to<locate_atom, uint64_t>::with<located_checkpoint>,
     // Compares this rank's share of its files with their digests.
     caf::replies_to<verify_atom, located_checkpoint>::with<damage_report>,
-    // Fills this rank's arenas from it; where none was found there is nothing to do. Rank 0 also removes what lies beyond
-    // it. Answers with the director's state. Errors  bad_argument: the phase has other data or models than then.
+    // Fills this rank's arenas from it; where none was found there is nothing to do. Rank 0 also removes what lies
+    // beyond it. Answers with the director's state.
+    // Errors  bad_argument: the phase has other data or models than then.
     caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
-    // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the paths
-    // of what this rank wrote.
+    // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the
+    // paths of what this rank wrote.
     caf::replies_to<save_atom>::with<std::vector<std::string>>>;
 
 }  // namespace troupe::actors

@@ -1,8 +1,10 @@
-/// What the cast says to each other. Between processes only the plain structs travel; tensors stay in the rank's memory
-/// and go from actor to actor by handle (local_handle), which refuses to be sent anywhere else.
+/// The messages that actors send each other. Between processes only the plain structs travel. Tensors stay in the
+/// memory of their rank and go from actor to actor by handle (local_handle), which refuses to be sent anywhere else.
 #pragma once
 
-#include "base/host_array.hpp"
+#include "base/error.hpp"
+#include "io/job/job.hpp"
+#include "io/run/ledger_kind.hpp"
 
 #include <caf/all.hpp>
 
@@ -16,8 +18,8 @@
 
 namespace troupe::actors {
 
-/// Named numbers as they appear in metrics.jsonl, for example "policy/loss". They travel as bits: CAF (0.17.6) packs a
-/// double by arithmetic, which never ends for an infinity (a perplexity may be one) and makes some number of a NaN.
+/// Named numbers as they appear in metrics.jsonl, for example "policy/loss". They travel as bits: CAF 0.17.6 packs a
+/// double by arithmetic, which never ends for an infinity (a perplexity may be one) and turns a NaN into some number.
 struct statistics : std::map<std::string, double> {
   using map::map;
   statistics(std::map<std::string, double> values) : map(std::move(values)) {}  // NOLINT(google-explicit-constructor)
@@ -55,7 +57,7 @@ template <class T> struct local_handle {
 };
 
 template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<T>&) {
-  return caf::make_error(caf::sec::runtime_error, int32_t{-1},
+  return caf::make_error(caf::sec::runtime_error, errc::unsupported,
                          std::string("a handle to rank-local memory cannot leave its process"));
 }
 
@@ -69,11 +71,12 @@ using sequence_handle = local_handle<finished_sequence>;
 using scores_handle = local_handle<sequence_scores>;
 using minibatch_handle = local_handle<minibatch>;
 
-/// What both sides of the control channel must have in common: the project's version, and that of these messages, which
-/// goes up with every change of them. A rank on a node with an older program would read them as something else.
+/// What both sides of the control channel must have in common: the version of the project, and that of the messages,
+/// which goes up with every change of them. An older program on some node would misread them.
 inline std::string this_version() { return TROUPE_VERSION ", messages 5"; }
 
-/// A rank's first words to the supervisor. Its version comes first, and stays a text: so that one that differs can be read.
+/// A rank's first words to the supervisor. The version is the first field and stays a text, so that any program can
+/// read it.
 struct hello {
   std::string version = this_version();
   uint64_t attempt = 0;
@@ -87,8 +90,8 @@ template <class Inspector> auto inspect(Inspector& f, hello& x) {
   return f(caf::meta::type_name("hello"), x.version, x.attempt, x.rank, x.ranks, x.host, x.pid, x.stage);
 }
 
-/// What an actor of a rank is doing (pulse.hpp). `pulse` counts pieces of work done: an actor whose rank shows life while
-/// its own pulse stands still hangs in `operation`.
+/// What an actor of a rank is doing (base/pulse.hpp). `pulse` counts pieces of work done. If it stands still while
+/// the rank shows signs of life, then the actor hangs in `operation`.
 struct activity {
   std::string actor, operation;
   uint64_t pulse = 0;
@@ -110,13 +113,13 @@ template <class Inspector> auto inspect(Inspector& f, beat& x) {
   return f(caf::meta::type_name("beat"), x.attempt, x.rank, x.busy);
 }
 
-/// Handles of one rank's cast for one phase, null where the phase has no such part; and what the loader found.
+/// The actors of one rank for one phase (null: the phase or the rank has no such part), and what its loader found.
 struct cast {
   caf::strong_actor_ptr loader, policy, reference, reward, critic;
   caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
   caf::strong_actor_ptr ema, replay, checkpointer;
   int64_t held_out = 0;            ///< examples
-  int64_t epoch_size = 0;          ///< what a pass over the data takes: examples by the weights of their sources
+  int64_t epoch_size = 0;          ///< examples in a pass over the data, by the weights of their sources
   std::vector<std::string> notes;  ///< what became of the records, a line each
 };
 
@@ -153,14 +156,14 @@ template <class Inspector> auto inspect(Inspector& f, serve_reply& x) {
   return f(caf::meta::type_name("serve_reply"), x.batch_id, x.sequences, x.tokens, x.loss_terms);
 }
 
-/// Runs this rank's share of the rollout of a served batch of prompts for at most `steps` decode steps. Every rank has the
-/// whole batch, so prompts go from one rank to another by their places in it.
+/// Runs this rank's share of a rollout for at most `steps` decode steps. Every rank has the whole batch of prompts,
+/// so a prompt moves from one rank to another by its place in the batch.
 struct generate_command {
   uint64_t batch_id = 0;
   int64_t steps = 0;
-  std::vector<uint64_t> give,
-      take;           ///< prompts that leave this rank's share before it has begun them, and that join it
-  bool ends = false;  ///< all ranks have finished: what generation alone needs is given back
+  std::vector<uint64_t> give;  ///< prompts that leave this rank's share; it has not begun them
+  std::vector<uint64_t> take;  ///< prompts that join it
+  bool ends = false;           ///< all ranks have finished: memory that only generation needs is given back
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
@@ -187,8 +190,8 @@ template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
   return f(caf::meta::type_name("score_reply"), x.sequences, x.tokens, x.seconds);
 }
 
-/// Computes the gradients of a served batch, and of the mixture text that goes with it. A loss is a sum divided by its
-/// loss_terms, which are global.
+/// Computes the gradients of a served batch, and of the mixture text that goes with it. A loss is a sum over all ranks,
+/// divided by its loss_terms.
 struct train_command {
   uint64_t batch_id = 0;
   int64_t loss_terms = 1;
@@ -237,8 +240,8 @@ template <class Inspector> auto inspect(Inspector& f, step_reply& x) {
            x.communication_wait_s);
 }
 
-/// What an iteration's experience is made into, and from which state. State goes with the command and comes back with
-/// the reply: the director keeps all of it, so that a checkpoint finds it in one place.
+/// Makes an iteration's rollout into experience. State goes along with the command and comes back with the reply: the
+/// director keeps all of it, so that a checkpoint finds it in one place.
 struct assemble_command {
   uint64_t iteration = 0;
   uint64_t policy_version = 0;
@@ -267,13 +270,11 @@ struct assemble_reply {
   actors::statistics statistics;
   actors::statistics reward_scale;
   std::vector<rollout_text> rollouts;
-  std::vector<double> sample_reward;    ///< raw total reward of each sample, by sequence id
-  std::vector<uint64_t> sample_prompt;  ///< and its prompt
+  int64_t sequences = 0;
 };
 
 template <class Inspector> auto inspect(Inspector& f, assemble_reply& x) {
-  return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts, x.sample_reward,
-           x.sample_prompt);
+  return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts, x.sequences);
 }
 
 /// Asks replay for a minibatch of the assembled experience, served to policy and critic.
@@ -285,9 +286,10 @@ template <class Inspector> auto inspect(Inspector& f, minibatch_command& x) {
   return f(caf::meta::type_name("minibatch_command"), x.iteration, x.epoch, x.index);
 }
 
-/// Everything of a phase besides arenas: kept by the director, written into the checkpoint.
+/// How far a phase is, and the numbers that it goes on with. The director keeps them, and each checkpoint holds them
+/// beside the weights.
 struct phase_state {
-  std::string phase;
+  io::phase phase = io::phase::sft;
   uint64_t counter = 0;       ///< updates or iterations done
   actors::statistics values;  ///< controller state, running moments, best results
 };
@@ -297,7 +299,7 @@ template <class Inspector> auto inspect(Inspector& f, phase_state& x) {
 }
 
 struct snapshot_reply {
-  double seconds = 0;  ///< training stood still for
+  double seconds = 0;  ///< for which training stood still
 };
 
 template <class Inspector> auto inspect(Inspector& f, snapshot_reply& x) {
@@ -316,7 +318,7 @@ template <class Inspector> auto inspect(Inspector& f, written_file& x) {
   return f(caf::meta::type_name("written_file"), x.name, x.bytes, x.digest, x.seconds);
 }
 
-/// The update or iteration with the best evaluation of its phase.
+/// The update or iteration that had the best evaluation of its phase.
 struct best_so_far {
   int64_t counter = -1;  ///< negative: none was evaluated, or run.keep-best is off
   std::string metric;    ///< as in metrics.jsonl
@@ -327,7 +329,8 @@ template <class Inspector> auto inspect(Inspector& f, best_so_far& x) {
   return f(caf::meta::type_name("best_so_far"), x.counter, x.metric, x.value);
 }
 
-/// Makes a checkpoint of the ranks' files, which are durable. Without files it does nothing, after what was asked before.
+/// Makes a checkpoint of the ranks' files, which are durable. Without files it does nothing: its answer then only
+/// says that what was asked before is done.
 struct commit_command {
   uint64_t counter = 0;
   std::vector<written_file> files;  ///< by rank
@@ -363,9 +366,9 @@ template <class Inspector> auto inspect(Inspector& f, located_checkpoint& x) {
   return f(caf::meta::type_name("located_checkpoint"), x.found, x.path, x.counter, x.files, x.problem);
 }
 
-/// What a rank has found wrong in its share of a checkpoint's files.
+/// What is wrong in the share of a checkpoint's files that a rank has read.
 struct damage_report {
-  int64_t file = -1;    ///< the first such file's index; negative: all are as they should be
+  int64_t file = -1;    ///< index of the first damaged file; negative: there is none
   std::string problem;  ///< of that file
 };
 
@@ -375,7 +378,7 @@ template <class Inspector> auto inspect(Inspector& f, damage_report& x) {
 
 /// One line of metrics.jsonl.
 struct metrics_record {
-  std::string phase;
+  io::phase phase = io::phase::sft;
   uint64_t update = 0, iteration = 0, attempt = 0;
   bool counts_iterations = false;
   bool durable = false;  ///< on disk, with all before it, when the answer comes: a checkpoint follows
@@ -388,16 +391,39 @@ template <class Inspector> auto inspect(Inspector& f, metrics_record& x) {
            x.durable, x.values, x.rollouts);
 }
 
+/// Records of a phase that are to go: those beyond a counter.
+struct stale_records {
+  io::phase phase = io::phase::sft;
+  int64_t beyond = -1;  ///< negative: all of the phase
+};
+
+template <class Inspector> auto inspect(Inspector& f, stale_records& x) {
+  return f(caf::meta::type_name("stale_records"), x.phase, x.beyond);
+}
+
 /// How far a phase is, for the terminal.
 struct progress_note {
-  std::string phase, part;  ///< part: what is being done within an update, for example "generate"
+  io::phase phase = io::phase::sft;
+  std::string doing;  ///< what goes on within an update, for example "evaluate"; empty: one has ended
   uint64_t done = 0, total = 0;
   std::string unit;     ///< "updates", "iterations", "sequences"
   std::string summary;  ///< the two or three numbers to watch
 };
 
 template <class Inspector> auto inspect(Inspector& f, progress_note& x) {
-  return f(caf::meta::type_name("progress_note"), x.phase, x.part, x.done, x.total, x.unit, x.summary);
+  return f(caf::meta::type_name("progress_note"), x.phase, x.doing, x.done, x.total, x.unit, x.summary);
+}
+
+/// Something for the ledger. The counter of phase_started is the one that the phase will end with.
+struct ledger_note {
+  io::ledger_kind kind = io::ledger_kind::note;
+  io::phase phase = io::phase::sft;
+  uint64_t counter = 0;  ///< updates or iterations done
+  std::string text;
+};
+
+template <class Inspector> auto inspect(Inspector& f, ledger_note& x) {
+  return f(caf::meta::type_name("ledger_note"), x.kind, x.phase, x.counter, x.text);
 }
 
 /// How the director's plan of an attempt ended.
@@ -406,8 +432,8 @@ enum class outcome : uint8_t { finished, stopped, failed };
 struct attempt_result {
   uint64_t attempt = 0;
   actors::outcome outcome = outcome::failed;
-  int32_t code = -1;  ///< errc of a failure
-  std::string text;   ///< why it failed
+  errc code = errc::unsupported;  ///< of a failure
+  std::string text;               ///< why it failed
 };
 
 template <class Inspector> auto inspect(Inspector& f, attempt_result& x) {

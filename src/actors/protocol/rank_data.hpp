@@ -1,4 +1,5 @@
-/// What passes from actor to actor within a rank, by handle. Each is immutable once made.
+/// The data that actors of one rank hand each other: batches, sequences, scores, minibatches. They go by handle
+/// (local_handle in messages.hpp), and nobody changes them once they are made.
 #pragma once
 
 #include "actors/protocol/messages.hpp"
@@ -45,8 +46,8 @@ struct finished_sequence {
 
 enum class scorer : uint8_t { reference, reward, critic };
 
-/// What one of the scoring models says of a sequence: log-probabilities or values of its answer tokens; or the raw
-/// reward of each source, in the job's order.
+/// The scores that one of the models gives a sequence. Reference and critic: the log-probability or value of each
+/// answer token. Reward: the raw reward of each source, in the job's order.
 struct sequence_scores {
   uint64_t sequence_id = 0;
   scorer by = scorer::reference;
@@ -65,11 +66,11 @@ struct minibatch {
   bool fresh = false;  ///< no update has been made since the rollout: log-probabilities must be equal to the last bit
 };
 
-/// An id that is a function of (draw, prompt, sample) and sorts in that order: 32, 20 and 12 bits.
-/// Errors  bad_argument: a part that does not fit.
+/// The id of a sequence: 32 bits of draw, 20 of prompt, 12 of sample, so that ids sort in this order.
+/// Errors  bad_argument: one of the three does not fit.
 uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample);
 
-/// The same for all samples of a prompt in a draw, and for no others.
+/// The part of an id that all samples of one prompt in one draw share, and no other sequence.
 uint64_t prompt_key_of(uint64_t sequence_id);
 
 /// What a batch holds, and so who made it and how one learns from it. The id of a batch says so.

@@ -1,13 +1,14 @@
-/// Plans of an actor as straight-line coroutines. A plan asks other actors and is suspended, not blocked, until the
-/// reply comes: the actor goes on handling other messages meanwhile, and a deterministic test can step through it.
+/// Tasks: coroutines in which an actor asks others, written as code that reads from top to bottom. A task is
+/// suspended, not blocked, until a reply comes: its actor handles other messages meanwhile, and a deterministic test
+/// can step through it.
 ///
-///     task<> director_plan(...) {
+///     task<> train_policy(...) {
 ///       const train_reply reply = co_await ask<train_reply>(self, cast.policy, command);
 ///       ...
 ///     }
 ///
-/// GCC 12 destroys the temporaries of a co_await expression twice if they are aggregates: name a command in a
-/// variable of its own before it is sent.
+/// GCC 12 destroys the temporaries of a co_await expression twice if they are aggregates: give a command a variable
+/// of its own before it is sent.
 #pragma once
 
 #include "actors/protocol/error_replies.hpp"
@@ -29,7 +30,7 @@
 
 namespace troupe::actors {
 
-/// A lazily started coroutine: runs when awaited, or when its owner calls start(). Owns its frame.
+/// A coroutine that runs once it is awaited, or once its owner calls start(). Owns its frame.
 template <class T = void> class task;
 
 namespace detail {
@@ -84,10 +85,10 @@ public:
     }
   }
 
-  /// For the outermost plan: runs until the first suspension.
+  /// For a task that nobody awaits: runs until the first suspension.
   void start() { frame_.resume(); }
   bool done() const { return frame_ && frame_.done(); }
-  /// Rethrows what the plan threw. Only when done().
+  /// Throws what the task threw. Only when done().
   void rethrow_failure() const {
     if (frame_.promise().failure) {
       std::rethrow_exception(frame_.promise().failure);
@@ -124,7 +125,8 @@ inline task<void> task_promise<void>::get_return_object() {
 /// the operation that hangs, and a dead peer by its down message; this is the last resort.
 inline constexpr std::chrono::minutes reply_deadline{7 * 24 * 60};
 
-/// Awaits the reply of `receiver` to a message. Throws troupe::error if the request fails.
+/// Awaits the reply of `receiver` to a message.
+/// Errors  those of the handler at the other side; lost_peer: the receiver is gone.
 template <class Reply, class Self, class Receiver, class... Message> class ask_awaiter {
 public:
   ask_awaiter(Self self, Receiver receiver, Message... message)
@@ -169,8 +171,8 @@ auto ask(Self self, Receiver receiver, Message... message) {
 
 namespace detail {
 
-/// What the callbacks of an ask_everyone share. It outlives the awaiter: a plan that has heard of a failure goes on while
-/// other replies are still to come.
+/// What the callbacks of an ask_everyone share. It outlives the awaiter: a task that has heard of a failure goes on
+/// while other replies are still to come.
 template <class Reply> struct joint_reply {
   std::vector<std::optional<Reply>> replies;
   size_t missing = 0;
@@ -186,8 +188,9 @@ template <class Reply> struct joint_reply {
 
 }  // namespace detail
 
-/// Awaits the replies of all `receivers` to one message, or to a message each: replies by receiver. Throws troupe::error
-/// if a request fails.
+/// Awaits the replies of all `receivers` to one message, or to a message each. The replies are in the receivers' order.
+/// Errors  that of the first request that failed. One that all ranks find alike is thrown once all have answered, any
+/// other at once.
 template <class Reply, class Self, class Receiver, class Message> class everyone_awaiter {
 public:
   using joint = detail::joint_reply<Reply>;
@@ -213,8 +216,8 @@ public:
       throw to_troupe_error(joint_->reason);
     }
     std::vector<Reply> replies;
-    for (std::optional<Reply>& one : joint_->replies) {
-      replies.push_back(std::move(*one));
+    for (std::optional<Reply>& reply : joint_->replies) {
+      replies.push_back(std::move(*reply));
     }
     return replies;
   }

@@ -81,4 +81,9 @@ CAF_ADD_TYPE_ID(troupe, (std::vector<troupe::actors::activity>))
 CAF_ADD_ATOM(troupe, troupe::actors, reached_atom, "reached")
 CAF_ADD_ATOM(troupe, troupe::actors, truncate_atom, "truncate")
 
+CAF_ADD_TYPE_ID(troupe, (troupe::errc))
+CAF_ADD_TYPE_ID(troupe, (troupe::io::phase))
+CAF_ADD_TYPE_ID(troupe, (std::vector<troupe::actors::stale_records>))
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::ledger_note))
+
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -65,7 +65,7 @@ checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::st
   return {.run = settings_.run,
           .group = ranks_.open("checkpoints"),
           .attempt = settings_.attempt,
-          .phase = std::string(io::to_string(phase)),
+          .phase = phase,
           .unit = unit,
           .keep = job().run.keep_checkpoints,
           .digests = {{"job", job_digest()}, {"data", digest_text(data.digest)}},

@@ -9,16 +9,6 @@
 
 namespace troupe::actors {
 
-/// Errors  bad_argument: there is no phase of that name.
-static io::phase phase_named(const std::string& name) {
-  for (const io::phase phase : {io::phase::pairs, io::phase::sft, io::phase::reward, io::phase::ppo}) {
-    if (io::to_string(phase) == name) {
-      return phase;
-    }
-  }
-  throw error(errc::bad_argument, "there is no phase \"{}\"", name);
-}
-
 static cast make_cast(io::phase phase, cast_builder& build) {
   switch (phase) {
   case io::phase::pairs:
@@ -33,7 +23,7 @@ static cast make_cast(io::phase phase, cast_builder& build) {
   assertion_failed("a phase without a cast", __FILE__, __LINE__);
 }
 
-cast stage_state::set(const std::string& phase) {
+cast stage_state::set(io::phase phase) {
   pulse& signs = settings_->on->pulse_of(role::stage);
   if (!ranks_) {
     const operation_scope scope(signs, "join the other ranks");
@@ -43,7 +33,7 @@ cast stage_state::set(const std::string& phase) {
   actors_.end_all();
   work_ = ranks_->open("work");
   cast_builder build(*settings_, *ranks_, work_, actors_);
-  return make_cast(phase_named(phase), build);
+  return make_cast(phase, build);
 }
 
 /// The launcher takes a rank that ends without leaving the others for a failure.
@@ -56,7 +46,7 @@ void stage_state::leave() {
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {
   self->state.open(std::move(settings));
   return {
-      replying_errors([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
+      replying_errors([self](stage_atom, io::phase phase) { return self->state.set(phase); }),
       [self](quit_atom) {
         self->state.leave();
         self->quit();

@@ -21,9 +21,9 @@ public:
   explicit stage_state(stage_actor::stateful_pointer<stage_state> self) : actors_(self->system()) {}
   void open(stage_settings settings) { settings_.emplace(std::move(settings)); }
 
-  /// Sets up the cast of a phase, by its name in the job file. Collective.
-  /// Errors  bad_argument: there is no such phase; those of casts.hpp.
-  cast set(const std::string& phase);
+  /// Sets up the cast of a phase. Collective.
+  /// Errors  those of casts.hpp.
+  cast set(io::phase phase);
 
   /// Ends the cast, and leaves the other ranks.
   void leave();

@@ -1,25 +1,43 @@
 #include "actors/supervisor/run_history.hpp"
 
+#include "io/job/phases.hpp"
+
+#include <optional>
 #include <utility>
 
 namespace troupe::actors {
 
-/// What the director may say. All else is the supervisor's own.
-static io::ledger_kind directors_kind(const std::string& name) {
-  for (const auto known : {io::ledger_kind::checkpoint, io::ledger_kind::checkpoint_damaged,
-                           io::ledger_kind::checkpoint_failed, io::ledger_kind::phase_started,
-                           io::ledger_kind::phase_resumed, io::ledger_kind::phase_finished, io::ledger_kind::stopped}) {
-    if (name == io::to_string(known)) {
-      return known;
-    }
+/// Whether the director may say it. All else is the supervisor's own.
+static bool is_directors(io::ledger_kind kind) {
+  switch (kind) {
+  case io::ledger_kind::checkpoint:
+  case io::ledger_kind::checkpoint_damaged:
+  case io::ledger_kind::checkpoint_failed:
+  case io::ledger_kind::phase_started:
+  case io::ledger_kind::phase_resumed:
+  case io::ledger_kind::phase_finished:
+  case io::ledger_kind::stopped:
+  case io::ledger_kind::note:
+    return true;
+  case io::ledger_kind::run_started:
+  case io::ledger_kind::attempt_started:
+  case io::ledger_kind::worker_failed:
+  case io::ledger_kind::worker_hung:
+  case io::ledger_kind::host_suspected:
+  case io::ledger_kind::recovered:
+  case io::ledger_kind::attempt_finished:
+  case io::ledger_kind::run_finished:
+  case io::ledger_kind::run_failed:
+    return false;
   }
-  return io::ledger_kind::note;
+  return false;
 }
 
 run_history::run_history(const io::run_directory& run) : ledger_(run) {
   for (const io::ledger_event& event : io::read_ledger(run.ledger())) {
-    if (event.kind == io::ledger_kind::phase_finished) {
-      finished_phases_.insert(event.phase);
+    const std::optional<io::phase> phase = io::phase_of(event.phase);
+    if (event.kind == io::ledger_kind::phase_finished && phase) {
+      finished_phases_.insert(*phase);
     }
   }
 }
@@ -28,22 +46,21 @@ void run_history::append(io::ledger_kind kind, io::ledger_fields fields) {
   ledger_.append({.kind = kind, .attempt = static_cast<int64_t>(attempt_), .fields = std::move(fields)});
 }
 
-io::ledger_kind run_history::note(const std::string& kind, const std::string& phase, uint64_t counter,
-                                  const std::string& text) {
-  io::ledger_event event{.kind = directors_kind(kind),
+io::ledger_kind run_history::note(const ledger_note& told) {
+  io::ledger_event event{.kind = is_directors(told.kind) ? told.kind : io::ledger_kind::note,
                          .attempt = static_cast<int64_t>(attempt_),
-                         .phase = phase,
-                         .counter = static_cast<int64_t>(counter)};
+                         .phase = std::string(io::to_string(told.phase)),
+                         .counter = static_cast<int64_t>(told.counter)};
   if (event.kind == io::ledger_kind::phase_started) {
     event.counter = 0;
-    event.fields.emplace_back("total", static_cast<int64_t>(counter));
+    event.fields.emplace_back("total", static_cast<int64_t>(told.counter));
   }
-  if (!text.empty()) {
-    event.fields.emplace_back("text", text);
+  if (!told.text.empty()) {
+    event.fields.emplace_back("text", told.text);
   }
   ledger_.append(event);
   if (event.kind == io::ledger_kind::phase_finished) {
-    finished_phases_.insert(phase);
+    finished_phases_.insert(told.phase);
   }
   return event.kind;
 }

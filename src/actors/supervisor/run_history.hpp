@@ -4,12 +4,12 @@
 /// Owns the ledger's file; each event is durable when a call returns. No thread, no actor.
 #pragma once
 
+#include "actors/protocol/messages.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/run_directory.hpp"
 
 #include <cstdint>
 #include <set>
-#include <string>
 
 namespace troupe::actors {
 
@@ -25,15 +25,14 @@ public:
   /// Errors  io_failure, of both.
   void append(io::ledger_kind kind, io::ledger_fields fields = {});
 
-  /// Something that the director tells, its kind by name. Returns the kind: what is not the director's to say becomes a
-  /// note. The counter of "phase_started" is what the phase will have come to at its end.
-  io::ledger_kind note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+  /// Something that the director tells. Returns its kind: what is not the director's to say becomes a note.
+  io::ledger_kind note(const ledger_note& told);
 
-  const std::set<std::string>& finished_phases() const { return finished_phases_; }
+  const std::set<io::phase>& finished_phases() const { return finished_phases_; }
 
 private:
   io::ledger_writer ledger_;
-  std::set<std::string> finished_phases_;
+  std::set<io::phase> finished_phases_;
   uint64_t attempt_ = 0;
 };
 

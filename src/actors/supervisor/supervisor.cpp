@@ -1,5 +1,6 @@
 #include "actors/supervisor/supervisor.hpp"
 
+#include "actors/director/director.hpp"
 #include "actors/hosts/child_process.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
@@ -57,11 +58,9 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       },
       [this](const hello& words) { return welcome(words); },
       [this](beat_atom, const beat& sign) { note_beat(sign); },
-      [this](note_atom, const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text) {
-        note_event(kind, phase, counter, text);
-      },
-      [this](reached_atom, const std::string& phase, uint64_t counter) {
-        restarts_->note_step(fmt::format("{} {}", phase, counter));
+      [this](const ledger_note& event) { note_event(event); },
+      [this](reached_atom, io::phase phase, uint64_t counter) {
+        restarts_->note_step(fmt::format("{} {}", io::to_string(phase), counter));
       },
       [this](const attempt_result& result) { note_result(result); },
       [this](stop_atom, int32_t signal) { request_stop(signal); },
@@ -164,8 +163,7 @@ void supervisor_state::launch(launch_plan plan) {
 
 caf::result<note_atom> supervisor_state::welcome(const hello& words) {
   if (over_ || !attempt_ || words.attempt != attempt_->number() || attempt_->condemned()) {
-    return caf::make_error(caf::sec::runtime_error, static_cast<int32_t>(errc::interrupted),
-                           fmt::format("attempt {} is over", words.attempt));
+    return to_caf_error(error(errc::interrupted, "attempt {} is over", words.attempt));
   }
   try {
     attempt_->ranks().welcome(words, clock::now());
@@ -212,15 +210,15 @@ void supervisor_state::note_beat(const beat& sign) {
   }
 }
 
-void supervisor_state::note_event(const std::string& kind, const std::string& phase, uint64_t counter,
-                                  const std::string& text) {
-  const io::ledger_kind noted = history_->note(kind, phase, counter, text);
+void supervisor_state::note_event(const ledger_note& event) {
+  const io::ledger_kind noted = history_->note(event);
   if (noted == io::ledger_kind::checkpoint || noted == io::ledger_kind::phase_finished) {
     restarts_->note_progress();
     crashes_.note_progress();
     node_failed_ = false;
   } else if (noted == io::ledger_kind::phase_started || noted == io::ledger_kind::phase_resumed) {
-    restarts_->note_step(fmt::format("{} {}", phase, noted == io::ledger_kind::phase_resumed ? counter : 0));
+    restarts_->note_step(
+        fmt::format("{} {}", io::to_string(event.phase), noted == io::ledger_kind::phase_resumed ? event.counter : 0));
     note_recovery();
   }
 }
@@ -236,9 +234,8 @@ void supervisor_state::note_recovery() {
 /// A lost rank is another attempt's concern. So may be a file or memory that a node could not have, but not twice without a new
 /// checkpoint: then it is the job's own failure.
 bool supervisor_state::may_pass(const attempt_result& failed) {
-  const auto code = static_cast<errc>(failed.code);
-  const bool of_a_node = code == errc::io_failure || code == errc::out_of_memory;
-  return code == errc::lost_peer || (of_a_node && !std::exchange(node_failed_, true));
+  const bool of_a_node = failed.code == errc::io_failure || failed.code == errc::out_of_memory;
+  return failed.code == errc::lost_peer || (of_a_node && !std::exchange(node_failed_, true));
 }
 
 void supervisor_state::note_result(const attempt_result& result) {

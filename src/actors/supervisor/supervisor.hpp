@@ -10,7 +10,6 @@
 ///   crash_watch.hpp     is it one host that makes ranks crash?
 #pragma once
 
-#include "actors/director/director.hpp"
 #include "actors/director/metrics.hpp"
 #include "actors/hosts/host_watch.hpp"
 #include "actors/hosts/launcher.hpp"
@@ -81,7 +80,7 @@ private:
   void note_exit(uint64_t number, int32_t wait_status);
   void note_result(const attempt_result& result);
   bool may_pass(const attempt_result& failed);
-  void note_event(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text);
+  void note_event(const ledger_note& event);
   void note_recovery();
   void note_lost_connection(const caf::down_msg& down);
   void request_stop(int32_t signal);

@@ -40,7 +40,7 @@ struct rank_of_phase {
     checkpointer.open({.run = run,
                        .group = group,
                        .attempt = attempt,
-                       .phase = "sft",
+                       .phase = io::phase::sft,
                        .unit = "update",
                        .keep = 2,
                        .digests = {},
@@ -122,7 +122,7 @@ void write(const io::run_directory& run, int ranks, int zero) {
       std::copy(values.begin(), values.end(), array.begin());
     }
     one.trained->learner->set_updates(3);
-    one.checkpointer.snapshot({.phase = "sft", .counter = 3, .values = {{"x", 1.5}}});
+    one.checkpointer.snapshot({.phase = io::phase::sft, .counter = 3, .values = {{"x", 1.5}}});
     one.checkpointer.write();
     command.files.push_back(one.checkpointer.durable());
     EXPECT_EQ(one.checkpointer.durable().name, "") << "told once";
@@ -180,7 +180,7 @@ TEST(Checkpointer, FindsNothingInANewRunAndStartsThere) {
   const located_checkpoint located = one.checkpointer.locate(1);
   EXPECT_FALSE(located.found);
   const phase_state state = one.checkpointer.restore(located);
-  EXPECT_EQ(state.phase, "sft");
+  EXPECT_EQ(state.phase, io::phase::sft);
   EXPECT_EQ(state.counter, 0U);
   EXPECT_EQ(std::vector<float>(one.trained->of->weights.begin(), one.trained->of->weights.end()), before);
 }
@@ -189,7 +189,7 @@ TEST(Checkpointer, FilesWithoutACommitAreNoCheckpoint) {
   const test::temporary_folder folder;
   const io::run_directory run = make_run(folder / "run");
   rank_of_phase one(*engine::solo_world(), run, 0);
-  one.checkpointer.snapshot({.phase = "sft", .counter = 1, .values = {}});
+  one.checkpointer.snapshot({.phase = io::phase::sft, .counter = 1, .values = {}});
   one.checkpointer.write();
   EXPECT_NE(one.checkpointer.durable().name, "");
   EXPECT_EQ(one.checkpointer.commit({}).path, "") << "a commit without files makes nothing";

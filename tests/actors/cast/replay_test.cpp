@@ -179,9 +179,7 @@ TEST_F(Replay, ReplySaysWhatSourcesGaveAndShowsAFewRollouts) {
   EXPECT_EQ(reply.rollouts[1].prompt, "ab");
   EXPECT_EQ(reply.rollouts[1].answer, "bb");
   EXPECT_NEAR(reply.rollouts[1].reward, 0.1, 1e-6);
-  EXPECT_EQ(reply.sample_prompt, (ids{70, 70, 71, 71, 72, 72}));
-  ASSERT_EQ(reply.sample_reward.size(), sequences);
-  EXPECT_NEAR(reply.sample_reward[5], 0.5, 1e-6);
+  EXPECT_EQ(reply.sequences, static_cast<int64_t>(sequences));
 }
 
 TEST_F(Replay, SourcesCountByTheirWeights) {
@@ -190,7 +188,9 @@ TEST_F(Replay, SourcesCountByTheirWeights) {
   replay_.add(scores_of(0, scorer::reference, {-0.75F}));
   replay_.add(scores_of(0, scorer::critic, {0}));
   replay_.add(scores_of(0, scorer::reward, {0.5F, 0.125F}));
-  EXPECT_EQ(assemble(replay_).sample_reward, std::vector<double>{0.5 - 2 * 0.125});
+  const assemble_reply reply = assemble(replay_);
+  ASSERT_EQ(reply.rollouts.size(), 1U);
+  EXPECT_EQ(reply.rollouts[0].reward, 0.5 - 2 * 0.125);
 }
 
 TEST_F(Replay, MomentsOfRewardsGoOnFromTheCommands) {
@@ -211,7 +211,7 @@ TEST_F(Replay, RewardThatIsNoNumberKeepsTheExperienceForInspection) {
   EXPECT_EQ(e.sequences(), 2);
   EXPECT_TRUE(std::isnan(e.reward_raw_BS[2]));
   add_all(replay_);  // nothing of it is left
-  EXPECT_EQ(assemble(replay_).sample_reward.size(), sequences);
+  EXPECT_EQ(assemble(replay_).sequences, static_cast<int64_t>(sequences));
 }
 
 TEST_F(Replay, LateWriterOfAnOldAttemptWritesNothing) {
@@ -312,7 +312,10 @@ TEST_F(Replay, RanksShareTheScoringAndAssembleTheSame) {
   EXPECT_EQ(both, all) << "reference on both, each sequence once";
   EXPECT_EQ(scored[0][0].size(), 3U);
   EXPECT_EQ(replies[0].statistics, replies[1].statistics);
-  EXPECT_EQ(replies[0].sample_reward, replies[1].sample_reward);
+  ASSERT_EQ(replies[0].rollouts.size(), replies[1].rollouts.size());
+  for (size_t i = 0; i < replies[0].rollouts.size(); ++i) {
+    EXPECT_EQ(replies[0].rollouts[i].reward, replies[1].rollouts[i].reward);
+  }
   EXPECT_EQ(io::read_experience(run_.experience(5)).sequences(), static_cast<int64_t>(sequences));
 }
 

@@ -31,7 +31,7 @@ constexpr int64_t attempt = 3;
 class Director : public ::testing::Test {
 protected:
   /// Until nothing is left to do.
-  void perform(const io::job& job, size_t ranks = 1, std::set<std::string> finished = {}) {
+  void perform(const io::job& job, size_t ranks = 1, std::set<io::phase> finished = {}) {
     if (!cast) {
       set(ranks);
     }
@@ -66,7 +66,7 @@ protected:
     ASSERT_TRUE(cast->result.has_value()) << "the plan has not ended";
     EXPECT_EQ(cast->result->outcome, expected) << cast->result->text;
     if (expected == outcome::failed) {
-      EXPECT_EQ(cast->result->code, static_cast<int32_t>(code));
+      EXPECT_EQ(cast->result->code, code);
       EXPECT_NE(cast->result->text.find(text), std::string::npos) << cast->result->text;
     }
   }
@@ -192,7 +192,7 @@ TEST_F(Director, PhasesFollowEachOtherAndEachCutsTheRecordsOfThoseAfterIt) {
 }
 
 TEST_F(Director, FinishedPhasesAreSkipped) {
-  perform(job_of({io::phase::sft, io::phase::reward, io::phase::ppo}), 1, {"sft"});
+  perform(job_of({io::phase::sft, io::phase::reward, io::phase::ppo}), 1, {io::phase::sft});
   EXPECT_EQ(told("stage"), (lines{"stage reward", "stage ppo"}));
   expect_outcome(outcome::finished);
 }
@@ -202,7 +202,7 @@ TEST_F(Director, ResumedPhaseGoesOnAfterItsCheckpoint) {
   cast->checkpoints = {
       {.found = true, .path = "checkpoints/sft/update-2", .counter = 2, .files = {}, .problem = "update-2: truncated"},
       {.found = true, .path = "checkpoints/sft/update-1", .counter = 1, .files = {}, .problem = ""}};
-  cast->restored = {.phase = "sft", .counter = 1};
+  cast->restored = {.phase = io::phase::sft, .counter = 1};
   perform(job_of({io::phase::sft}));
   EXPECT_EQ(told("metrics cut"), lines{"metrics cut sft 1 "});
   EXPECT_EQ(told("metrics record"), lines{"metrics record sft 2"});
@@ -222,7 +222,7 @@ TEST_F(Director, EveryRankChecksItsShareOfACheckpointAndAllGoOnFromTheSame) {
   cast->damaged = {{"1 c5", {.file = 1, .problem = "c5: file 1"}},
                    {"0 c4", {.file = 3, .problem = "c4: file 3"}},
                    {"2 c4", {.file = 2, .problem = "c4: file 2"}}};
-  cast->restored = {.phase = "sft", .counter = 3};
+  cast->restored = {.phase = io::phase::sft, .counter = 3};
   io::job job = job_of({io::phase::sft});
   job.sft.training.updates = 4;
   perform(job, 3);
@@ -390,7 +390,7 @@ protected:
         cast->checkpoints.resize(std::min(cast->checkpoints.size(), static_cast<size_t>(job_.run.keep_checkpoints)));
       } else if (what.starts_with("restore c")) {
         cast->restored = states_.at(what.substr(8));
-      } else if (what.starts_with("commit ") && !cast->last_state.phase.empty()) {
+      } else if (what.starts_with("commit ") && cast->last_state.counter > 0) {
         states_["c" + std::to_string(cast->last_state.counter)] = cast->last_state;
       } else if (what.starts_with("replay assemble")) {
         cast->assembled.statistics = {{"kl/per_sequence_nats", diverges(rollout++) ? 5.5 : 1.0}};
@@ -480,7 +480,7 @@ TEST_F(Director, AdaptiveControllersCoefficientGoesIntoTheNextIteration) {
   job.ppo.kl_horizon = 8;
   set();
   cast->assembled.statistics = {{"kl/per_sequence_nats", 100}};
-  cast->assembled.sample_reward = {0, 0, 0, 0};  // four sequences
+  cast->assembled.sequences = 4;
   perform(job);
   // 0.1 (1 + 0.2 * 4 / 8): an error is counted as 0.2 at most
   EXPECT_EQ(told("replay assemble 2"), lines{"replay assemble 2 version 2 kl 0.11 experience/iteration-000002.h5"});

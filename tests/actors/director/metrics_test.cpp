@@ -32,11 +32,11 @@ protected:
   }
 
   /// What the actor writes on the terminal when it hears of `done` of `total`.
-  std::string shown(const std::string& part, uint64_t done, uint64_t total, const std::string& phase = "sft") {
+  std::string shown(const std::string& part, uint64_t done, uint64_t total, io::phase phase = io::phase::sft) {
     testing::internal::CaptureStderr();
     caf::anon_send(actor_, progress_atom_v,
                    progress_note{.phase = phase,
-                                 .part = part,
+                                 .doing = part,
                                  .done = done,
                                  .total = total,
                                  .unit = "updates",
@@ -53,8 +53,8 @@ protected:
 
 TEST_F(Metrics, RecordIsALineWithItsNumbersAndRollouts) {
   start();
-  record({.phase = "sft", .update = 3, .values = {{"b", 0.5}, {"a", NAN}}, .rollouts = {}});
-  record({.phase = "ppo",
+  record({.phase = io::phase::sft, .update = 3, .values = {{"b", 0.5}, {"a", NAN}}, .rollouts = {}});
+  record({.phase = io::phase::ppo,
           .update = 8,
           .iteration = 2,
           .counts_iterations = true,
@@ -85,7 +85,7 @@ TEST_F(Metrics, TimeOfARecordIsNow) {
   };
   start();
   const double before = now();
-  record({.phase = "sft", .update = 1});
+  record({.phase = io::phase::sft, .update = 1});
   const double time = io::read_metrics(run_.metrics()).at(0).time;
   EXPECT_GE(time, before);
   EXPECT_LE(time, now());
@@ -98,8 +98,8 @@ std::string events_of(const fs::path& folder) {
 
 TEST_F(Metrics, TensorBoardGetsNumbersAndRolloutsOfEachPhase) {
   start();
-  record({.phase = "sft", .update = 1, .values = {{"policy/loss", 1.0}}});
-  record({.phase = "ppo", .update = 1, .rollouts = {{.prompt = "Once", .answer = " upon", .reward = 0.25}}});
+  record({.phase = io::phase::sft, .update = 1, .values = {{"policy/loss", 1.0}}});
+  record({.phase = io::phase::ppo, .update = 1, .rollouts = {{.prompt = "Once", .answer = " upon", .reward = 0.25}}});
   EXPECT_NE(events_of(run_.tensorboard() / "sft").find("policy/loss"), std::string::npos);
   EXPECT_EQ(events_of(run_.tensorboard() / "sft").find("rollouts"), std::string::npos);
   EXPECT_NE(events_of(run_.tensorboard() / "ppo").find("**reward 0.250**\n\nOnce** upon**"), std::string::npos);
@@ -108,11 +108,11 @@ TEST_F(Metrics, TensorBoardGetsNumbersAndRolloutsOfEachPhase) {
 TEST_F(Metrics, CuttingDropsWhatLiesBeyondTheCheckpointAndLaterPhases) {
   start();
   for (uint64_t update = 1; update <= 3; ++update) {
-    record({.phase = "sft", .update = update});
+    record({.phase = io::phase::sft, .update = update});
   }
-  record({.phase = "reward", .update = 1});
-  const std::vector<std::string> later = {"reward", "ppo"};
-  EXPECT_TRUE(actors_.ask<bool>(actor_, truncate_atom_v, std::string("sft"), int64_t{2}, later));
+  record({.phase = io::phase::reward, .update = 1});
+  const std::vector<stale_records> stale = {{io::phase::sft, 2}, {io::phase::reward, -1}, {io::phase::ppo, -1}};
+  EXPECT_TRUE(actors_.ask<bool>(actor_, truncate_atom_v, stale));
   const auto lines = io::read_metrics(run_.metrics());
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[1].update, 2);
@@ -126,19 +126,19 @@ TEST_F(Metrics, RecordThatCannotBeWrittenIsAnErrorToWhoSentIt) {
   std::ofstream(run_.tensorboard() / "sft") << "a file where the folder should be";
   const auto failure = test::caught([&] {
     actors_.ask<bool>(actor_, record_atom_v,
-                      metrics_record{.phase = "sft", .update = 1, .attempt = attempt, .values = {{"a", 1.0}}});
+                      metrics_record{.phase = io::phase::sft, .update = 1, .attempt = attempt, .values = {{"a", 1.0}}});
   });
   ASSERT_TRUE(failure.has_value());
   EXPECT_EQ(failure->code(), errc::io_failure) << failure->what();
   fs::remove(run_.tensorboard() / "sft");
-  record({.phase = "sft", .update = 2});  // it lives on
+  record({.phase = io::phase::sft, .update = 2});  // it lives on
 }
 
 TEST_F(Metrics, RecordOfAnAttemptThatIsOverIsRefused) {
   start();
   run_.begin_attempt();
   test::expect_error(errc::interrupted, "attempt 2 has begun", [&] {
-    actors_.ask<bool>(actor_, record_atom_v, metrics_record{.phase = "sft", .update = 1, .attempt = attempt});
+    actors_.ask<bool>(actor_, record_atom_v, metrics_record{.phase = io::phase::sft, .update = 1, .attempt = attempt});
   });
   EXPECT_TRUE(io::read_metrics(run_.metrics()).empty());
 }
@@ -168,8 +168,8 @@ TEST_F(Metrics, RateCountsFromWhereThisProcessBegan) {
   const std::string line = shown("", 45, 50);
   EXPECT_NE(line.find("updates/s, "), std::string::npos) << line;
   EXPECT_NE(line.find(" s left"), std::string::npos) << line;
-  EXPECT_EQ(shown("", 46, 50, "ppo").find("left"), std::string::npos) << "another phase has another pace";
-  EXPECT_EQ(shown("", 44, 50, "ppo").find("left"), std::string::npos) << "rolled back: it begins anew";
+  EXPECT_EQ(shown("", 46, 50, io::phase::ppo).find("left"), std::string::npos) << "another phase has another pace";
+  EXPECT_EQ(shown("", 44, 50, io::phase::ppo).find("left"), std::string::npos) << "rolled back: it begins anew";
 }
 
 }  // namespace

@@ -196,7 +196,7 @@ TEST_F(Attempt, ALauncherThatWaitsForADeadNodeIsKilledASecondLater) {
 TEST_F(Attempt, AfterTheResultRanksHaveUntilTheStopDeadline) {
   attempt one = begin();
   const auto now = clock::now();
-  one.conclude({.outcome = outcome::finished, .code = 0, .text = ""}, now);
+  one.conclude({.outcome = outcome::finished, .text = ""}, now);
   EXPECT_TRUE(one.ending());
   EXPECT_FALSE(one.condemned());
   one.hasten_end(limits_, now + 59s);

@@ -36,9 +36,10 @@ TEST_F(RunHistory, EventsBelongToTheAttemptThatHasBegun) {
 TEST_F(RunHistory, WhatTheDirectorTellsKeepsItsKindPhaseAndCounter) {
   run_history history(run_);
   history.begin_attempt(1);
-  EXPECT_EQ(history.note("checkpoint", "sft", 20, "checkpoints/sft/update-000020"), ledger_kind::checkpoint);
-  EXPECT_EQ(history.note("phase_started", "ppo", 50, ""), ledger_kind::phase_started);
-  EXPECT_EQ(history.note("phase_resumed", "ppo", 4, "restored"), ledger_kind::phase_resumed);
+  EXPECT_EQ(history.note({ledger_kind::checkpoint, io::phase::sft, 20, "checkpoints/sft/update-000020"}),
+            ledger_kind::checkpoint);
+  EXPECT_EQ(history.note({ledger_kind::phase_started, io::phase::ppo, 50, ""}), ledger_kind::phase_started);
+  EXPECT_EQ(history.note({ledger_kind::phase_resumed, io::phase::ppo, 4, "restored"}), ledger_kind::phase_resumed);
   const auto events = written();
   ASSERT_EQ(events.size(), 3U);
   EXPECT_EQ(events[0].kind, ledger_kind::checkpoint);
@@ -51,9 +52,9 @@ TEST_F(RunHistory, WhatTheDirectorTellsKeepsItsKindPhaseAndCounter) {
 
 TEST_F(RunHistory, WhatIsNotTheDirectorsToSayIsANote) {
   run_history history(run_);
-  for (const char* kind : {"run_finished", "worker_failed", "recovered", "no such kind", ""}) {
-    EXPECT_EQ(history.note(kind, "sft", 1, "text"), ledger_kind::note) << kind;
-    EXPECT_EQ(written().back().kind, ledger_kind::note) << kind;
+  for (const ledger_kind kind : {ledger_kind::run_finished, ledger_kind::worker_failed, ledger_kind::recovered}) {
+    EXPECT_EQ(history.note({kind, io::phase::sft, 1, "text"}), ledger_kind::note) << to_string(kind);
+    EXPECT_EQ(written().back().kind, ledger_kind::note) << to_string(kind);
   }
 }
 
@@ -61,11 +62,11 @@ TEST_F(RunHistory, PhasesThatAreFinishedStayFinished) {
   {
     run_history history(run_);
     EXPECT_TRUE(history.finished_phases().empty());
-    history.note("phase_finished", "sft", 10, "");
-    history.note("phase_started", "reward", 9, "");
-    EXPECT_EQ(history.finished_phases(), (std::set<std::string>{"sft"}));
+    history.note({ledger_kind::phase_finished, io::phase::sft, 10, ""});
+    history.note({ledger_kind::phase_started, io::phase::reward, 9, ""});
+    EXPECT_EQ(history.finished_phases(), (std::set<io::phase>{io::phase::sft}));
   }
-  EXPECT_EQ(run_history(run_).finished_phases(), (std::set<std::string>{"sft"})) << "a new supervisor reads it";
+  EXPECT_EQ(run_history(run_).finished_phases(), (std::set<io::phase>{io::phase::sft})) << "a new supervisor reads it";
 }
 
 TEST_F(RunHistory, ADamagedLedgerIsNamed) {

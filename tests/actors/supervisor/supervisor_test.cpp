@@ -204,7 +204,7 @@ TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {
 TEST_F(Supervisor, WhatADirectorOfAnotherAttemptSaysIsNoEnd) {
   job_.recovery.restarts = 0;
   begin(std::nullopt, {"sleep", "1"});
-  caf::anon_send(on_duty_, attempt_result{.attempt = 7, .outcome = outcome::finished, .code = 0, .text = ""});
+  caf::anon_send(on_duty_, attempt_result{.attempt = 7, .outcome = outcome::finished, .text = ""});
   EXPECT_EQ(result().outcome, outcome::failed) << "its ranks ended without a word";
   EXPECT_FALSE(std::filesystem::exists(run_.fence(1).folder())) << "late processes are shut out at the end too";
 }
@@ -266,9 +266,12 @@ TEST_F(Supervisor, ARunHasRecoveredOnceThePhaseGoesOn) {
   job_.place.ranks = 3;
   let_srun_be("exec sleep 60");
   begin(three_hosts());
-  const auto tell = [this](const char* kind) {
+  const auto tell = [this](io::ledger_kind kind) {
     caf::scoped_actor self(system_);
-    self->send(on_duty_, note_atom_v, kind, "sft", uint64_t{3}, "restored checkpoints/sft/update-000003");
+    self->send(on_duty_, ledger_note{.kind = kind,
+                                     .phase = io::phase::sft,
+                                     .counter = 3,
+                                     .text = "restored checkpoints/sft/update-000003"});
     while (events(io::ledger_kind::phase_started).empty() && events(io::ledger_kind::phase_resumed).empty()) {
       std::this_thread::sleep_for(5ms);
     }
@@ -276,7 +279,7 @@ TEST_F(Supervisor, ARunHasRecoveredOnceThePhaseGoesOn) {
   caf::anon_send_exit(report_all(1)[1], caf::exit_reason::kill);
   report_all(2);
   EXPECT_TRUE(events(io::ledger_kind::recovered).empty()) << "ranks have reported, and done nothing yet";
-  tell("phase_resumed");
+  tell(io::ledger_kind::phase_resumed);
   stop();
   caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
   EXPECT_EQ(result().outcome, outcome::stopped);

@@ -1,0 +1,25 @@
+/// The numbers of a ppo phase, by their names in its state, which goes into every checkpoint.
+#pragma once
+
+#include "actors/protocol/messages.hpp"
+
+#include <cstdint>
+
+namespace troupe::actors {
+
+double kl_coefficient(const phase_state& of);
+void set_kl_coefficient(phase_state& of, double coefficient);
+
+/// Minibatches that policy and critic have learned from.
+uint64_t updates_done(const phase_state& of);
+void count_update(phase_state& of);
+
+/// How often the phase has gone back to a checkpoint. Each halves the learning rates.
+double rollbacks(const phase_state& of);
+void set_rollbacks(phase_state& of, double number);
+
+/// Running moments of the rewards, as assemble_command has them.
+statistics reward_scale(const phase_state& of);
+void set_reward_scale(phase_state& of, const statistics& moments);
+
+}  // namespace troupe::actors
