@@ -58,7 +58,7 @@ task<> update_policy(director_context& on, serve_reply batch, shared_statistics 
   const train_reply learned = co_await compute_gradients(on, learning_policy, command);
   *out = learned.statistics;
   if (too_far(ppo, *out)) {
-    discard_gradients(on, learning_policy);
+    co_await discard_gradients(on, learning_policy);
     (*out)[stopped_early_name] = 1;
     co_return;
   }

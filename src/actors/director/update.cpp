@@ -19,10 +19,8 @@ task<step_reply> take_step(director_context& on, learning_model model, step_comm
   co_return stepped;
 }
 
-void discard_gradients(director_context& on, const learning_model& model) {
-  for (const optimizer_actor& optimizer : on.company().everyone<optimizer_actor>(model.optimizer)) {
-    on.self()->send(optimizer, discard_atom_v);
-  }
+task<> discard_gradients(director_context& on, learning_model model) {
+  co_await on.ask_all<optimizer_actor, bool>(model.optimizer, discard_atom_v);
 }
 
 }  // namespace troupe::actors

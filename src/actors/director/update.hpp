@@ -26,6 +26,6 @@ task<train_reply> compute_gradients(director_context& on, learning_model model, 
 task<step_reply> take_step(director_context& on, learning_model model, step_command step);
 
 /// Drops the accumulated gradients.
-void discard_gradients(director_context& on, const learning_model& model);
+task<> discard_gradients(director_context& on, learning_model model);
 
 }  // namespace troupe::actors

@@ -73,8 +73,18 @@ uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample);
 /// The part of an id that all samples of one prompt in one draw share, and no other sequence.
 uint64_t prompt_key_of(uint64_t sequence_id);
 
-/// The id of a batch: unique among the batches of a phase.
+/// What a batch holds, and so who made it and how one learns from it. The id of a batch says so.
+enum class batch_kind : uint8_t {
+  examples,    ///< text or prompts, from the loader
+  experience,  ///< a minibatch of a rollout, from replay
+};
+
+/// The id of a batch from the loader, by what was asked for and for which update or iteration. Unique in its phase.
 uint64_t make_batch_id(serving what, uint64_t counter);
+/// The id of a minibatch from replay. Unique in its iteration.
+uint64_t make_minibatch_id(uint64_t epoch, uint64_t index);
+
+batch_kind kind_of_batch(uint64_t batch_id);
 
 /// How a batch is split into micro-batches (engine/train/batch.hpp).
 struct micro_batch_rules {
