@@ -15,9 +15,6 @@ TOPS = ["src", "jobs", "tests", "slurm", "cmake"]
 KINDS = {".hpp", ".cpp", ".py", ".sh", ".cmake"}
 DATA = ("tests/data/", "tests/fuzz/corpus/")  # files as others made them
 
-# Where scars are still healed: to be empty.
-EXEMPT = ("src/actors/",)
-
 LONGEST = 120
 SHORT_PIECE = 24
 LABEL_WITHIN_LINE = re.compile(r"^\s*//.*[^\s/].*?\s(Errors|Source|Sources|Shapes|Units|Bits)(  |$)")
@@ -27,7 +24,7 @@ PIECE = re.compile(r'^\s*"(?:[^"\\]|\\.)*"$')
 def files():
     for path in sorted(path for top in TOPS for path in (ROOT / top).rglob("*")):
         name = path.relative_to(ROOT).as_posix()
-        if (path.suffix in KINDS or path.name == "CMakeLists.txt") and not name.startswith(DATA + EXEMPT):
+        if (path.suffix in KINDS or path.name == "CMakeLists.txt") and not name.startswith(DATA):
             yield name, path.read_text()
     yield "Makefile", (ROOT / "Makefile").read_text()
 

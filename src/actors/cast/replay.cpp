@@ -114,9 +114,9 @@ void replay_state::report(const rollout& sequences, assemble_reply& reply) const
   reply.sequences = static_cast<int64_t>(sequences.size());
   const auto shown = std::min<size_t>(static_cast<size_t>(settings_->ppo.log_rollouts), sequences.size());
   for (size_t b = 0; b < shown; ++b) {
-    const finished_sequence& one = *sequences[b].sequence;
-    reply.rollouts.push_back({.prompt = settings_->tokens->decode(one.prompt.tokens, true),
-                              .answer = settings_->tokens->decode(one.answer, true),
+    const finished_sequence& sequence = *sequences[b].sequence;
+    reply.rollouts.push_back({.prompt = settings_->tokens->decode(sequence.prompt.tokens, true),
+                              .answer = settings_->tokens->decode(sequence.answer, true),
                               .reward = static_cast<double>(arrays_.score_B[b])});
   }
 }

@@ -2,8 +2,8 @@
 /// With x = log pi - log pi_ref of a sampled token (nats):
 ///   k1 = x,  k2 = x^2 / 2,  k3 = exp(-x) - 1 + x;   d/dlogpi:  1,  x,  1 - exp(-x)
 /// k1 and k3 are unbiased, k2 and k3 never negative. As a term of the loss, k2's gradient is the
-/// unbiased one of KL(pi || pi_ref) and k1's is zero on average: k1 belongs into the reward. Source
-/// Schulman, "Approximating KL divergence" (2020).
+/// unbiased one of KL(pi || pi_ref) and k1's is zero on average: k1 belongs into the reward.
+/// Source  Schulman, "Approximating KL divergence" (2020).
 #pragma once
 
 #include <cstdint>

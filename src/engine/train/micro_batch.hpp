@@ -42,8 +42,8 @@ struct trainee {
 /// below do the same where a batch has nothing to learn.
 void idle_micro_batch(context& ctx, const trainee& model);
 
-/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient): learns the answers. A micro-batch without an answer
-/// token adds nothing.
+/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient): learns the answers. A micro-batch without an
+/// answer token adds nothing.
 lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale);
 
 /// Reward model: sequences 2p, 2p + 1 are pair p. `pairs` is the update's count. end_B as in
