@@ -92,9 +92,9 @@ private:
   /// Writes the copy to this rank's file.
   void write_snapshot();
   io::attempt_fence fence() const;
+  std::string phase_name() const { return std::string(io::to_string(settings_->phase)); }
   /// The turns of all models that are on this rank.
   std::deque<turn> take_turns(const char* operation) const;
-  std::string phase_name() const { return std::string(io::to_string(settings_->phase)); }
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 

@@ -3,6 +3,7 @@
 #include "actors/director/pairs_plan.hpp"
 #include "actors/director/ppo_plan.hpp"
 #include "actors/director/supervised_plan.hpp"
+#include "base/assert.hpp"
 
 namespace troupe::actors {
 
@@ -31,7 +32,7 @@ std::unique_ptr<phase_plan> director_state::plan_of(io::phase phase) {
   case io::phase::ppo:
     return std::make_unique<ppo_plan>(*context_, *checkpoints_);
   }
-  throw error(errc::bad_argument, "there is no phase of number {}", static_cast<int>(phase));
+  assertion_failed("a phase without a plan", __FILE__, __LINE__);
 }
 
 task<outcome> director_state::perform_phases() {

@@ -79,9 +79,9 @@ enum class batch_kind : uint8_t {
   experience,  ///< a minibatch of a rollout, from replay
 };
 
-/// Unique among the batches of a phase: of the loader's, by what was asked for and for which update or iteration;
+/// The id of a batch from the loader, by what was asked for and for which update or iteration. Unique in its phase.
 uint64_t make_batch_id(serving what, uint64_t counter);
-/// and of the minibatches of an iteration.
+/// The id of a minibatch from replay. Unique in its iteration.
 uint64_t make_minibatch_id(uint64_t epoch, uint64_t index);
 
 batch_kind kind_of_batch(uint64_t batch_id);

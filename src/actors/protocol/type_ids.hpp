@@ -67,7 +67,6 @@ CAF_ADD_TYPE_ID(troupe, (troupe::actors::progress_note))
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::outcome))
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::attempt_result))
 CAF_ADD_TYPE_ID(troupe, (std::vector<std::string>))
-CAF_ADD_TYPE_ID(troupe, (std::vector<double>))
 CAF_ADD_TYPE_ID(troupe, (std::vector<uint64_t>))
 
 CAF_ADD_ATOM(troupe, troupe::actors, hand_over_atom, "handover")

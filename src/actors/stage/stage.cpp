@@ -4,7 +4,6 @@
 #include "actors/stage/casts.hpp"
 #include "base/assert.hpp"
 
-#include <array>
 #include <utility>
 
 namespace troupe::actors {

@@ -56,9 +56,8 @@ TEST_F(Update, GradientsThatAreNotFiniteEndIt) {
 
 TEST_F(Update, GradientsAreDiscardedOnAllRanks) {
   cast(2);
-  perform(io::phase::ppo, [](director_context& on, checkpointing&) -> task<> {
-    co_await discard_gradients(on, learning_policy);
-  });
+  perform(io::phase::ppo,
+          [](director_context& on, checkpointing&) -> task<> { co_await discard_gradients(on, learning_policy); });
   EXPECT_EQ(cast().told[0].back(), "policy_optimizer cut");
   EXPECT_EQ(cast().told[1].back(), "policy_optimizer cut");
 }
