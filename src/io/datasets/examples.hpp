@@ -1,6 +1,7 @@
 /// Tokenised examples, within the job's length limits; and all the data of a phase.
 #pragma once
 
+#include "io/datasets/blend.hpp"
 #include "io/datasets/joiner.hpp"
 #include "io/datasets/record_reader.hpp"
 #include "io/datasets/split.hpp"
@@ -69,6 +70,9 @@ struct phase_data {
 ///         records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
                            const std::string& made_pairs = "");
+
+/// What a phase's order of examples is drawn from; the last source is that of made pairs, where there is one.
+std::vector<blend_source> sources_of(const phase_data& data, const job& job);
 
 /// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for each
 /// example of what cannot be used.
