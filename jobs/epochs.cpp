@@ -15,9 +15,7 @@ namespace troupe {
 namespace {
 
 /// A token for each text, so that no two that differ become equal.
-std::vector<int32_t> one_token(std::string_view text) {
-  return {static_cast<int32_t>(digest(text) & 0x7fffffff)};
-}
+std::vector<int32_t> one_token(std::string_view text) { return {static_cast<int32_t>(digest(text) & 0x7fffffff)}; }
 
 /// Of the run's pairs phase; empty: the phase does not train on any.
 /// Errors  not_found: they are still to be made.

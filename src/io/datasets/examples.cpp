@@ -305,6 +305,7 @@ void phase_loader::add_made(const std::string& path) {
     if (made) {
       made->source = source;
       made->line = line;
+      out_.made_pairs = true;
     }
     keep(std::move(made), where);
   }

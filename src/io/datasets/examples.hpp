@@ -32,8 +32,8 @@ struct example_rules {
 /// What became of a source's records. `records` is the sum of all but `truncated`.
 struct source_report {
   std::string name;
-  int64_t records = 0;   ///< of the set, if the phase uses it
-  int64_t kept = 0;  ///< `truncated` of them shortened
+  int64_t records = 0;  ///< of the set, if the phase uses it
+  int64_t kept = 0;     ///< `truncated` of them shortened
   int64_t truncated = 0;
   int64_t too_long = 0;     ///< dropped
   int64_t empty = 0;        ///< dropped: no prompt token where one is needed, an empty answer, a pair of equals
@@ -61,11 +61,12 @@ struct phase_data {
   std::vector<std::vector<example>> held_out;  ///< per source
   std::vector<source_report> reports;          ///< per source
   uint64_t digest = 0;                         ///< of every example kept, in order
+  bool made_pairs = false;                     ///< some of them are ids of the policy's own samples
 };
 
 /// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (pairs_file.hpp), or empty; a pair
-/// belongs to the phase, or the held-out part, of its prompt. The pairs phase itself gets the prompts of the phases that
-/// train on pairs, and the held-out ones, as `training`.
+/// belongs to the phase, or the held-out part, of its prompt. The pairs phase itself gets the prompts of the phases
+/// that train on pairs, and the held-out ones, as `training`.
 /// Errors  of the readers and of require_usable; bad_argument when nothing is left to train on: the text says where the
 ///         records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
@@ -74,8 +75,8 @@ phase_data load_phase_data(const job& job, phase wanted, const example_rules& ru
 /// What a phase's order of examples is drawn from; the last source is that of made pairs, where there is one.
 std::vector<blend_source> sources_of(const phase_data& data, const job& job);
 
-/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for each
-/// example of what cannot be used.
+/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for
+/// each example of what cannot be used.
 std::string describe(const source_report& report);
 
 }  // namespace troupe::io

@@ -17,8 +17,8 @@ namespace troupe::io {
 /// prefix space, put a space before such a text.)
 using text_encoder = std::function<std::vector<int32_t>(std::string_view text)>;
 
-/// A prompt has the ids that it has when a model is asked with it: those of its text alone. An answer has the ids that it
-/// has within the joined text wherever the ids of the joined text begin with those of the prompt. Where they do not,
+/// A prompt has the ids that it has when a model is asked with it: those of its text alone. An answer has the ids that
+/// it has within the joined text wherever the ids of the joined text begin with those of the prompt. Where they do not,
 /// because a token would reach over the boundary, the answer is tokenised apart, as a text that goes on: without what
 /// the tokenizer puts before a text that begins.
 class text_joiner {
@@ -42,7 +42,7 @@ private:
   std::vector<int32_t> going_on(std::string_view text) const;
 
   text_encoder encode_;
-  std::vector<carrier> carriers_;  ///< short texts after which another is one that goes on; empty: it makes no difference
+  std::vector<carrier> carriers_;  ///< short texts after which another goes on; empty: it makes no difference
 };
 
 /// What a tokenizer's own configuration puts around a text (BOS and, rarely, EOS).

@@ -345,8 +345,7 @@ void record_parser::read_format() {
 record record_parser::read() {
   refuse_tools();
   read_format();
-  const bool bare_speech =
-      set_.format == data_format::instruction || set_.format == data_format::question_answer;
+  const bool bare_speech = set_.format == data_format::instruction || set_.format == data_format::question_answer;
   if (!turns_.empty()) {
     out_.prompt = render();
     answer_template_ = set_.chat_template.empty() ? " {answer}" : "{answer}";

@@ -10,15 +10,16 @@
 namespace troupe::io {
 
 struct line_counts {
-  int64_t records = 0;   ///< lines that hold something
-  int64_t blank = 0;     ///< lines that hold nothing
-  int64_t unusable = 0;  ///< records that were left out: see read_record
+  int64_t records = 0;                ///< lines that hold something
+  int64_t blank = 0;                  ///< lines that hold nothing
+  int64_t unusable = 0;               ///< records that were left out: see read_record
   std::vector<std::string> examples;  ///< of those: "line N: reason", the first few
 };
 
 class record_reader {
 public:
-  /// Opens set.path.   Errors  those of open_text.
+  /// Opens set.path.
+  /// Errors  those of open_text.
   explicit record_reader(const data_section& set);
 
   /// The next record that can be used, its line set; false at the end or after set.limit records.

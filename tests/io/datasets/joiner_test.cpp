@@ -1,5 +1,4 @@
 #include "io/datasets/joiner.hpp"
-
 #include "io/json/jsonl_filter.hpp"
 #include "support/test_data.hpp"
 
@@ -36,7 +35,8 @@ protected:
 
 std::string name_of(const testing::TestParamInfo<std::string>& folder) {
   std::string name = std::filesystem::relative(folder.param, test_data()).string();
-  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
@@ -109,8 +109,8 @@ TEST_P(JoinerTest, WithoutSuchABoundaryTheAnswerHasNoSpaceThatIsNotItsOwn) {
 
 TEST_P(JoinerTest, TextsOfIdsAreJoinedAgain) {
   const text_frame frame = frame_of(*tokens_);
-  for (const auto& [prompt, answer] : {std::pair<std::string, std::string>{"Once upon", " a time"},
-                                       {"A line.\n", "Another line."}}) {
+  for (const auto& [prompt, answer] :
+       {std::pair<std::string, std::string>{"Once upon", " a time"}, {"A line.\n", "Another line."}}) {
     const id_list own = join_.prompt(prompt);
     const id_list more = join_.answer(prompt, own, answer);
     id_list head = frame.before;

@@ -1,6 +1,5 @@
-#include "io/datasets/recognise.hpp"
-
 #include "base/error.hpp"
+#include "io/datasets/recognise.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>

@@ -208,9 +208,10 @@ TEST(RecordTest, PairsOfTurnsPartAtTheAssistantsLastTurn) {
     return "{" + (prompt.empty() ? "" : "\"prompt\": " + prompt + ", ") + "\"chosen\": " + chosen +
            ", \"rejected\": " + rejected + "}";
   };
-  for (const std::string& line : {pair(better, worse, ""), pair(better, worse, prompt), pair(answer, other, prompt),
-                                  pair(better, worse, "\"c\""), pair("\"d\"", "\"e\"", prompt),
-                                  pair(R"({"from": "gpt", "value": "d"})", R"({"from": "gpt", "value": "e"})", prompt)}) {
+  for (const std::string& line :
+       {pair(better, worse, ""), pair(better, worse, prompt), pair(answer, other, prompt), pair(better, worse, "\"c\""),
+        pair("\"d\"", "\"e\"", prompt),
+        pair(R"({"from": "gpt", "value": "d"})", R"({"from": "gpt", "value": "e"})", prompt)}) {
     const record r = read_record(line, set, "f");
     EXPECT_EQ(r.prompt, "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:") << line;
     EXPECT_EQ(r.chosen, " d") << line;
