@@ -41,7 +41,10 @@ int64_t updates_of(const io::job& job, io::phase wanted, const io::training_opti
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
     const auto epoch = static_cast<double>(io::epoch_size_of(io::sources_of(data, job)));
     return std::max<int64_t>(1, static_cast<int64_t>(training.epochs * epoch / static_cast<double>(training.batch)));
-  } catch (const error&) {
+  } catch (const error& failure) {
+    if (failure.code() != errc::not_found) {
+      throw;  // a run would be refused for it too
+    }
     return 0;
   }
 }

@@ -115,7 +115,7 @@ format = tekst
   job.ini:8: ppo.clip = 0.1: was given before at job.ini:7 as 2; keep one
   job.ini:9: ppo.epochs = many: is not an integer
   job.ini:15: generation.top-p = 1.5: is out of range: give 0 < x <= 1
-  job.ini:18: data.s.format = tekst: is none of text | prompt-answer | pairs | hh-dialogue | conversations | instruction | question-answer
+  job.ini:18: data.s.format = tekst: is none of text | prompt-answer | pairs | hh-dialogue | conversations | instruction | question-answer | auto
   run.phases = ppo sft: each may stand once, in the order pairs sft reward ppo, since each uses what those before it made
   run.lanes = 3: give a power of two
   model.policy is missing: name the folder of the model to train
