@@ -12,7 +12,7 @@
 
 namespace troupe {
 
-/// What the user wrote on the command line, or in a job file, cannot be meant: the program ends with exit_usage.
+/// The command line or the job file makes no sense, and the text says where: the program ends with exit_usage.
 class usage_error : public error {
 public:
   template <class... Args>
@@ -20,8 +20,8 @@ public:
       : error(errc::bad_argument, format, std::forward<Args>(args)...) {}
 };
 
-/// What `read` makes of what the user wrote.
-/// Errors  usage_error: any that it reports.
+/// Calls `read`, which reads what the user wrote, and returns what it returns.
+/// Errors  usage_error, with the text of whatever error `read` throws.
 template <class Read> auto from_user(const Read& read) {
   try {
     return read();

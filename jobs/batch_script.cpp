@@ -1,5 +1,6 @@
 #include "jobs/batch_script.hpp"
 
+#include "actors/hosts/launcher.hpp"
 #include "base/durations.hpp"
 #include "base/error.hpp"
 #include "jobs/epochs.hpp"
@@ -42,13 +43,9 @@ int64_t peak_of(const std::vector<phase_plan>& plans) {
   return peak;
 }
 
-/// As many ranks as the fewest nodes hold at full strength and the lanes divide by (launcher.hpp).
+/// As many ranks as the fewest nodes hold at full strength.
 int64_t fewest_ranks(const io::job& job, const batch_job& batch) {
-  int64_t ranks = std::min(batch.ranks, batch.nodes_least * batch.ranks_per_node);
-  while (job.run.lanes > 1 && job.run.lanes % ranks != 0) {
-    --ranks;
-  }
-  return ranks;
+  return actors::shrunk_ranks(batch.ranks, job.run.lanes, batch.nodes_least * batch.ranks_per_node);
 }
 
 /// GiB of a node that has so many ranks, a tenth more than planned.
@@ -196,16 +193,6 @@ std::string open_files(const batch_job& job) {
 
 }  // namespace
 
-int64_t ranks_for(const io::job& job, const submit_request& request) {
-  return request.ranks_per_node > 0 ? request.nodes * request.ranks_per_node
-         : job.place.ranks > 1      ? job.place.ranks
-                                    : request.nodes;
-}
-
-int64_t least_nodes_for(const io::job& job, const submit_request& request) {
-  return job.place.min_nodes > 0 ? job.place.min_nodes : std::max<int64_t>(1, request.nodes - 1);
-}
-
 int64_t open_files_for(int64_t ranks, int64_t nodes) {
   constexpr int64_t own = 64;
   return divided_up(4 * (3 * (ranks + nodes) + own), 3);
@@ -286,11 +273,10 @@ std::string batch_script(const batch_job& job, const script_origin& origin) {
   text += open_files(job);
   text += fmt::format("cd {} || exit 1\nTROUPE={}\n", shell_word(origin.folder), shell_word(origin.program));
   text += command_text(origin.command);
-  text += "\n# From here on nothing is about this job. The functions run troupe beside this shell, hand Slurm's "
-          "signals on to it, and\n"
-          "# put the job back into the queue where it stopped before it was done (status 75), or where a signal ended "
-          "it, up to\n"
-          "# TROUPE_REQUEUES times (10 unless set). They are those of slurm/troupe.sh, which explains more.\n\n";
+  text += "\n# From here on nothing is about this job. The functions run troupe beside this shell, hand Slurm's\n"
+          "# signals on to it, and put the job back into the queue where it stopped before it was done (status 75),\n"
+          "# or where a signal ended it, up to TROUPE_REQUEUES times (10 unless set). They are those of\n"
+          "# slurm/troupe.sh, which explains more.\n\n";
   text += shell_functions();
   return text + "\ntroupe_run \"${command[@]}\"\n";
 }

@@ -8,8 +8,9 @@
 
 namespace troupe {
 
-/// Fills in the count of phases that go by epochs, from their data. Records are read, but not tokenised: those that a
-/// run drops for their length count too. Where data are not here, or are to be made by the run, the count stays 0.
+/// Fills in the number of updates of phases that go by epochs, from the number of their records. These are not
+/// tokenised, so that those count too which a run will drop for their length. Where data are not here, or the run is
+/// still to make them, the number stays 0.
 /// Errors  those for which a run would be refused, too many records that cannot be used among them.
 void count_epochs(const io::job& job, std::vector<phase_plan>& plans);
 

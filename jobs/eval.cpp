@@ -29,12 +29,10 @@ namespace po = boost::program_options;
 
 constexpr const char* usage =
     "troupe eval DIR --data FILE [options]\n\n"
-    "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 % "
-    "interval\n"
-    "over records (null for one record); for a model with a scalar head, on pairs, `accuracy` with its Wilson 95 % "
-    "interval, `margin`\n"
-    "with its 95 % interval, `chosen_mean`, `rejected_mean`, and `longer_wins`, the accuracy of calling the longer "
-    "answer the better one.\n"
+    "Prints one JSON object: for a language model `perplexity` of the answers (or of whole texts) with its 95 %\n"
+    "interval over records (null for one record); for a model with a scalar head, on pairs, `accuracy` with its\n"
+    "Wilson 95 % interval, `margin` with its 95 % interval, `chosen_mean`, `rejected_mean`, and `longer_wins`, the\n"
+    "accuracy of calling the longer answer the better one.\n"
     "A language model with v_head.safetensors beside it is judged by the head that the format asks for.\n"
     "`n` is the number of records used, `left_out` how many were not.\n";
 
@@ -112,10 +110,10 @@ io::json_line perplexity(context& ctx, const actors::model& m, const std::vector
   std::vector<double> nll;
   std::vector<double> tokens;
   engine::lm_statistics sums;
-  for (const io::example& one : examples) {
+  for (const io::example& example : examples) {
     engine::packed_batch batch;
-    const int64_t counted_from = all_tokens ? 1 : std::max<int64_t>(1, static_cast<int64_t>(one.prompt.size()));
-    batch.add(one.prompt, one.chosen, counted_from);
+    const int64_t counted_from = all_tokens ? 1 : std::max<int64_t>(1, static_cast<int64_t>(example.prompt.size()));
+    batch.add(example.prompt, example.chosen, counted_from);
     double total = 0;
     const auto logprobs = engine::answer_log_probs(ctx, m.net, m.weights.data(), batch, 1.0F);
     for (const float logprob : logprobs) {
@@ -176,16 +174,16 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
   double chosen = 0;
   double rejected = 0;
   std::vector<double> margins;
-  for (const io::example& one : examples) {
+  for (const io::example& pair : examples) {
     engine::packed_batch batch;
-    batch.add(one.prompt, one.chosen, 1);
-    batch.add(one.prompt, one.rejected, 1);
+    batch.add(pair.prompt, pair.chosen, 1);
+    batch.add(pair.prompt, pair.rejected, 1);
     const auto scores = engine::end_scores(ctx, m.net, m.weights.data(), batch);
     right += scores[0] > scores[1] ? 1 : 0;
     chosen += static_cast<double>(scores[0]);
     rejected += static_cast<double>(scores[1]);
     margins.push_back(static_cast<double>(scores[0]) - static_cast<double>(scores[1]));
-    const auto difference = static_cast<int64_t>(one.chosen.size()) - static_cast<int64_t>(one.rejected.size());
+    const auto difference = static_cast<int64_t>(pair.chosen.size()) - static_cast<int64_t>(pair.rejected.size());
     longer_wins += difference > 0 ? 1 : difference == 0 ? 0.5 : 0;
   }
   const auto n = static_cast<double>(examples.size());

@@ -14,11 +14,12 @@
 
 namespace troupe {
 
+/// The value of a field.
 /// Errors  bad_argument, naming the field: missing, or of another type.
 std::string text_field(const io::json_line& line, const char* name);
 std::vector<int32_t> ids_field(const io::json_line& line, const char* name);
 
-/// Each in the shortest form that reads back as the same float.
+/// A JSON array of numbers, each in the shortest form that reads back as the same float.
 io::json_line float_array(std::span<const float> values);
 
 /// A folder's tokenizer, loaded when it is first needed: a line of ids needs none.

@@ -21,12 +21,10 @@ namespace po = boost::program_options;
 
 constexpr const char* usage =
     "troupe generate DIR [options] < in.jsonl > out.jsonl\n\n"
-    "Reads one JSON object a line (`prompt`, or `ids`, or `messages`) and adds `answers`: for each sample an object "
-    "with\n"
-    "`text`, `ids`, `logprobs` (log softmax of logits / temperature; greedy: temperature 1) and `finish` (stop or\n"
-    "length). Other fields are kept. A sample is a function of the model, the prompt, the options and the number of "
-    "the\n"
-    "sample: not of the other lines. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
+    "Reads one JSON object a line (`prompt`, or `ids`, or `messages`) and adds `answers`: for each sample an object\n"
+    "with `text`, `ids`, `logprobs` (log softmax of logits / temperature; greedy: temperature 1) and `finish` (stop\n"
+    "or length). Other fields are kept. A sample is a function of the model, the prompt, the options and the number\n"
+    "of the sample: not of the other lines. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class generate_filter {
 public:

@@ -22,7 +22,7 @@ int inspect_command(int argc, char** argv) {
           options, {"PATH"}, values)) {
     return exit_ok;
   }
-  std::cout << io::describe(required_argument(values, "PATH"), values.contains("json"));
+  std::cout << io::inspect_path(required_argument(values, "PATH"), values.contains("json"));
   return exit_ok;
 }
 

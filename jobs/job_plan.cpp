@@ -2,8 +2,8 @@
 
 #include "actors/models/plan_options.hpp"
 #include "base/error.hpp"
-#include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 #include "io/json/json_keys.hpp"
 #include "io/run/starting_folders.hpp"
 
@@ -27,10 +27,8 @@ constexpr int64_t mib = int64_t{1} << 20;
 /// What does not depend on the job, measured: program, libraries and buffers; MPI's own, with more than one rank.
 constexpr int64_t process_bytes = 32 * mib;
 constexpr int64_t mpi_bytes = 10 * mib;
-constexpr int64_t tokenizer_bytes_per_id = 560;     // SmolLM2's, measured
-constexpr int64_t product_scratch_bytes = 4 * mib;  // kernels/matrix.hpp, for each calling thread
-constexpr int64_t sampled_rows = 32;                // whose logits exist at once
-constexpr int64_t text_bytes_per_token = 5;         // English
+constexpr int64_t tokenizer_bytes_per_id = 560;  // SmolLM2's, measured
+constexpr int64_t text_bytes_per_token = 5;      // English
 
 eng::model_description description_of(const std::filesystem::path& folder, bool scalar_head) {
   eng::model_description description = eng::describe(io::read_json_keys(folder / "config.json"));
@@ -60,12 +58,6 @@ void require_configs(const io::job& job) {
   }
 }
 
-/// A few rows of logits (kernels/log_prob.hpp): 16 MiB, but from 16 to 256 rows.
-int64_t logit_bytes(const eng::model_description& model) {
-  const int64_t rows = std::clamp<int64_t>((int64_t{1} << 22) / model.vocabulary / 16 * 16, 16, 256);
-  return rows * model.vocabulary * static_cast<int64_t>(sizeof(float));
-}
-
 /// The models of a job, by the folders that give them their shapes.
 struct cast_of_models {
   explicit cast_of_models(const io::starting_folders& from)
@@ -83,7 +75,7 @@ public:
     }
   }
   int64_t operator[](std::string_view name) const {
-    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& one) { return one.name == name; });
+    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return item.name == name; });
     return found != items_.end() ? found->bytes : 0;
   }
   const std::vector<planned_memory>& items() const { return items_; }
@@ -102,17 +94,19 @@ struct trained {
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
 
-void add_trained(held& memory, const trained& one, int64_t micro_batch_tokens, bool checkpointing) {
-  const eng::training_memory parts = eng::training_memory_of(one.model, one.division);
-  memory.add(one.name + " weights", eng::pass_weight_bytes(one.model, one.division.ranks, one.division.zero));
-  memory.add(one.name + " gradients", parts.gradient_bytes);
-  memory.add(one.name + " moments", parts.moment_bytes);
-  const held_in update = one.name == "critic" ? held_in::critic_update : held_in::policy_update;
-  memory.add(one.name + " gradients of a lane", parts.transient_bytes, update);
-  memory.add(one.name + " reductions", parts.collective_bytes, update);
-  memory.add(one.name + " activations", eng::saved_activation_bytes(one.model, micro_batch_tokens, checkpointing));
-  memory.add(one.name + " scratch", eng::training_scratch_bytes(one.model, micro_batch_tokens) + product_scratch_bytes +
-                                        (one.model.scalar_head ? 0 : logit_bytes(one.model)));
+void add_trained(held& memory, const trained& learner, int64_t micro_batch_tokens, bool checkpointing) {
+  const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
+  memory.add(learner.name + " weights",
+             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero));
+  memory.add(learner.name + " gradients", parts.gradient_bytes);
+  memory.add(learner.name + " moments", parts.moment_bytes);
+  const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
+  memory.add(learner.name + " gradients of a lane", parts.transient_bytes, update);
+  memory.add(learner.name + " reductions", parts.collective_bytes, update);
+  memory.add(learner.name + " activations",
+             eng::saved_activation_bytes(learner.model, micro_batch_tokens, checkpointing));
+  memory.add(learner.name + " scratch", eng::training_scratch_bytes(learner.model, micro_batch_tokens) +
+                                            eng::product_scratch_bytes() + eng::head_scratch_bytes(learner.model));
 }
 
 /// A parameter's rows and a tensor of the file, beside `others`: what comes from other ranks.
@@ -156,16 +150,16 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const bool checkpointing = job.run.activation_checkpointing;
   const int64_t micro =
       std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
-  const trained one{pairs ? "reward model" : "policy", model,
-                    division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
+  const trained learner{pairs ? "reward model" : "policy", model,
+                        division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
   held memory;
-  add_trained(memory, one, micro, checkpointing);
-  memory.add("checkpoint copy", one.checkpoint_bytes() / job.place.ranks);
+  add_trained(memory, learner, micro, checkpointing);
+  memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
   add_saving(memory, model, 0);
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
-  plan.models.push_back({one.name, one.parameters()});
-  plan.checkpoint_bytes = one.checkpoint_bytes();
+  plan.models.push_back({learner.name, learner.parameters()});
+  plan.checkpoint_bytes = learner.checkpoint_bytes();
   plan.checkpoints = checkpoints_of(job, training.evaluate_every);
   plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
   plan.flops_each = training_passes(job) * eng::forward_flops(model, sequences * length, length / 2);
@@ -189,7 +183,7 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t positions = job.length.max_prompt_tokens + wanted.new_tokens;
   if (together > 1) {
     memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
-    memory.add("logits gathered", sampled_rows * policy.vocabulary * int64_t{sizeof(float)}, held_in::rollout);
+    memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
   } else {
     memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
                held_in::rollout);
@@ -209,7 +203,7 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
                   .new_tokens = new_tokens,
                   .ranks = static_cast<int>(job.place.ranks)});
   memory.add("generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
-                                       sampled_rows * models.policy.vocabulary * 4);
+                                       eng::sampling_scratch_bytes(models.policy));
   add_process(memory, job, models.policy);
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
@@ -303,8 +297,8 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
                           const io::rank_list& on) const {
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero)));
-  memory.add(name + " scratch", eng::forward_scratch_bytes(model, micro_) + product_scratch_bytes +
-                                    (model.scalar_head ? 0 : logit_bytes(model)));
+  memory.add(name + " scratch",
+             eng::forward_scratch_bytes(model, micro_) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
 }
 
 held ppo_plan::memory_of(const roles& of) const {
@@ -399,8 +393,8 @@ phase_plan ppo_plan::plan() const {
 
 int64_t rank_plan::bytes() const {
   std::map<held_in, int64_t> sum;
-  for (const planned_memory& one : memory) {
-    sum[one.when] += one.bytes;
+  for (const planned_memory& item : memory) {
+    sum[item.when] += item.bytes;
   }
   const int64_t always = std::exchange(sum[held_in::always], 0);
   const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };

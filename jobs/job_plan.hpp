@@ -14,7 +14,8 @@ struct planned_model {
   int64_t parameters = 0;
 };
 
-/// When memory is held: all the time, or in one part of the work, when what the others need has been given back.
+/// When memory is held: always, or in one part of the work only. One part
+/// has given its memory back when the next begins.
 enum class held_in { always, rollout, policy_update, critic_update, saving };
 
 struct planned_memory {
@@ -23,7 +24,7 @@ struct planned_memory {
   held_in when = held_in::always;
 };
 
-/// Ranks that hold the same: all of them, unless [place] gives models ranks of their own.
+/// Ranks that hold the same things: all of them, unless [place] gives models ranks of their own.
 struct rank_plan {
   std::vector<int64_t> ranks;
   std::vector<planned_memory> memory;  ///< of each

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/product_rate.hpp"
-#include "io/files/mapped_file.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
@@ -35,17 +34,17 @@ struct stretch {
 
 std::optional<stretch> newest_stretch(const std::vector<io::metrics_record>& records, const std::string& phase) {
   std::map<int64_t, stretch> by_attempt;
-  for (const io::metrics_record& one : records) {
-    if (one.phase == phase && one.counter() > 0) {  // the first is an evaluation of what has learned nothing yet
-      stretch& of = by_attempt[one.attempt];
-      of.first = of.first == nullptr ? &one : of.first;
-      of.last = &one;
+  for (const io::metrics_record& record : records) {
+    if (record.phase == phase && record.counter() > 0) {  // the first is an evaluation of what has learned nothing yet
+      stretch& of = by_attempt[record.attempt];
+      of.first = of.first == nullptr ? &record : of.first;
+      of.last = &record;
     }
   }
-  for (auto one = by_attempt.rbegin(); one != by_attempt.rend(); ++one) {
-    if (one->second.last->counter() > one->second.first->counter() &&
-        one->second.last->time > one->second.first->time) {
-      return one->second;
+  for (auto attempt = by_attempt.rbegin(); attempt != by_attempt.rend(); ++attempt) {
+    if (attempt->second.last->counter() > attempt->second.first->counter() &&
+        attempt->second.last->time > attempt->second.first->time) {
+      return attempt->second;
     }
   }
   return std::nullopt;
@@ -67,9 +66,7 @@ std::map<int64_t, int64_t> ranks_of_attempts(const io::run_directory& run) {
 }
 
 pace pace_in(const io::run_directory& run) {
-  const io::job own = io::parse_job(io::read_text_file(run.job()),
-                                    {.name = run.job().string(), .stem = "job", .folder = "/", .current = "/"});
-  const std::vector<phase_plan> plans = plan_job(own);
+  const std::vector<phase_plan> plans = plan_job(run.recorded_job());
   const std::vector<io::metrics_record> records = io::read_metrics(run.metrics());
   std::map<int64_t, int64_t> ranks = ranks_of_attempts(run);
   pace found;

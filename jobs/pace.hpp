@@ -1,4 +1,4 @@
-/// How fast the work of a job goes, and how that is known: what `troupe plan` and `troupe submit` make times of.
+/// How fast the work of a job goes, and how that is known: by this, `troupe plan` and `troupe submit` tell times.
 #pragma once
 
 #include "io/job/job.hpp"
@@ -12,8 +12,8 @@
 
 namespace troupe {
 
-/// What a rank sustains in whole phases, counted in the plan's operations: evaluations, checkpoints and waiting for
-/// others included where it was measured in a run.
+/// How many of the plan's operations a rank does in a second, over whole phases. Where it was measured in a run, the
+/// time of evaluations, of checkpoints and of waiting for others is in it.
 struct pace {
   double flops_per_s = 0;                   ///< of a rank, where nothing better is known of a phase
   std::map<std::string, double> of_phases;  ///< of a rank, by phase: measured in that phase itself
@@ -22,24 +22,24 @@ struct pace {
   double of(const std::string& phase) const;
 };
 
-/// As the user says.
+/// As the user says, for every phase.
 pace stated_pace(double gflops);
 
-/// From what a run in the job's run.dir has recorded, by that run's own job and its number of ranks; none where it has
-/// not two records of one attempt in any phase, or its job cannot be planned any more.
+/// What the run in the job's run.dir has shown so far, by its own job and its own number of ranks. None where no phase
+/// has two records of one attempt, or where the run's job cannot be planned any more.
 std::optional<pace> recorded_pace(const io::job& job);
 
-/// A quarter of a second of this machine's matrix product, and the share of it that whole phases sustain. With more
-/// threads than this machine has cores, as if it had them.
+/// The share of this machine's matrix product that whole phases sustain. The product is measured for a quarter of a
+/// second; for threads beyond the cores of this machine it is scaled up.
 pace measured_pace(int64_t threads);
 
 /// The best that can be known: stated (`gflops` above 0), else recorded, else measured here.
 pace find_pace(const io::job& job, double gflops, int64_t threads);
 
-/// Of one update or iteration, all ranks working.
+/// The time of one update or iteration, all ranks working.
 double seconds_each(const phase_plan& plan, const pace& at, int64_t ranks);
 
-/// Of all phases; none where a phase goes by epochs of data that are not here.
+/// The time of all phases; none where a phase goes by epochs of data that are not here.
 std::optional<double> seconds_in_all(const std::vector<phase_plan>& plans, const pace& at, int64_t ranks);
 
 }  // namespace troupe

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,11 +37,8 @@ before_after find(const std::vector<io::metrics_record>& records, const std::str
   return found;
 }
 
-void print_line(const char* label, const before_after& values, const char* format) {
-  if (values.first) {
-    fmt::print("  {:<34} {} -> {}\n", label, fmt::format(fmt::runtime(format), *values.first),
-               fmt::format(fmt::runtime(format), *values.last));
-  }
+std::string metric_line(const char* label, const before_after& values) {
+  return values.first ? fmt::format("  {:<34} {:.3f} -> {:.3f}\n", label, *values.first, *values.last) : "";
 }
 
 /// Each sample's reward by one source, in the order of sequence ids.
@@ -86,11 +83,11 @@ std::vector<double> gains(const io::experience& before, const std::vector<double
   return out;
 }
 
-void print_gain(const io::experience& before, const io::experience& after, size_t source) {
+std::string gain_text(const io::experience& before, const io::experience& after, size_t source) {
   const auto reward_before = rewards_by(before, source);
   const auto reward_after = rewards_by(after, source);
   if (reward_before.empty() || reward_before.size() != reward_after.size()) {
-    return;
+    return "";
   }
   const mean_and_deviation first = of(reward_before);
   const mean_and_deviation last = of(reward_after);
@@ -98,52 +95,64 @@ void print_gain(const io::experience& before, const io::experience& after, size_
   const mean_and_deviation gain = of(by_prompt);
   const double half = 1.96 * gain.deviation / std::sqrt(static_cast<double>(by_prompt.size()));
   const double pooled = std::sqrt((first.deviation * first.deviation + last.deviation * last.deviation) / 2);
-  fmt::print("  {:<34} {:.3f} -> {:.3f}\n", fmt::format("held-out reward \"{}\"", before.reward_names[source]),
-             first.mean, last.mean);
-  fmt::print("  {:<34} {:+.3f}, 95 % interval [{:+.3f}, {:+.3f}] over {} prompts; {:+.2f} deviations of a sample\n",
-             "  gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
-             pooled > 0 ? gain.mean / pooled : 0.0);
+  return fmt::format("  {:<34} {:.3f} -> {:.3f}\n", fmt::format("held-out reward \"{}\"", before.reward_names[source]),
+                     first.mean, last.mean) +
+         fmt::format("  {:<34} {:+.3f}, 95 % interval [{:+.3f}, {:+.3f}] over {} prompts; {:+.2f} deviations of a "
+                     "sample\n",
+                     "  gain", gain.mean, gain.mean - half, gain.mean + half, by_prompt.size(),
+                     pooled > 0 ? gain.mean / pooled : 0.0);
 }
 
-void print_examples(const io::experience& before, const io::experience& after) {
+std::string examples_text(const io::experience& before, const io::experience& after) {
   const size_t count = std::min({examples_shown, before.answer_text_B.size(), after.answer_text_B.size()});
   const size_t stride = count > 0 ? before.answer_text_B.size() / count : 1;
+  std::string text;
   for (size_t i = 0; i < count; ++i) {
     const size_t b = i * stride;
-    fmt::print("\n  {}\n    before: {}\n    after:  {}\n", before.prompt_text_B[b], before.answer_text_B[b],
-               after.answer_text_B[b]);
+    text += fmt::format("\n  {}\n    before: {}\n    after:  {}\n", before.prompt_text_B[b], before.answer_text_B[b],
+                        after.answer_text_B[b]);
   }
+  return text;
+}
+
+/// What the policy's answers to held-out prompts gained, where the run has kept them from before and after.
+std::string evaluation_text(const io::run_directory& run, int64_t iterations) {
+  const auto first = run.evaluation(0), last = run.evaluation(iterations);
+  if (!std::filesystem::exists(first) || !std::filesystem::exists(last)) {
+    return "";
+  }
+  const io::experience before = io::read_experience(first);
+  const io::experience after = io::read_experience(last);
+  std::string text;
+  for (size_t source = 0; source < before.reward_names.size(); ++source) {
+    text += gain_text(before, after, source);
+  }
+  return text + examples_text(before, after);
+}
+
+std::string places_text(const io::run_directory& run) {
+  std::string text = fmt::format("  {:<14}{}\n", "run", run.root().string());
+  for (const char* name : {"sft", "reward", "policy", "policy-ema", "critic"}) {
+    if (std::filesystem::exists(run.model(name))) {
+      text += fmt::format("  {:<14}{}\n", name, run.model(name).string());
+    }
+  }
+  return text + fmt::format("  {:<14}{}\n  {:<14}{}\n", "metrics", run.metrics().string(), "curves",
+                            "tensorboard --logdir " + run.tensorboard().string());
 }
 
 }  // namespace
 
-void print_report(const io::run_directory& run, const io::job& job) {
+std::string report_text(const io::run_directory& run, const io::job& job) {
   const auto records = io::read_metrics(run.metrics());
-  fmt::print("\nWhat was learned\n");
-  print_line("held-out perplexity (SFT)", find(records, "sft", "held_out/perplexity"), "{:.3f}");
-  print_line("held-out accuracy (reward model)", find(records, "reward", "held_out/accuracy"), "{:.3f}");
-  print_line("KL from the reference, nats/sequence", find(records, "ppo", "kl/per_sequence_nats"), "{:.3f}");
-  const auto evaluation = [&](int64_t iteration) {
-    return run.root() / fmt::format("evaluations/iteration-{:06}.h5", iteration);
-  };
-  if (job.has(io::phase::ppo) && std::filesystem::exists(evaluation(0)) &&
-      std::filesystem::exists(evaluation(job.ppo.iterations))) {
-    const io::experience before = io::read_experience(evaluation(0));
-    const io::experience after = io::read_experience(evaluation(job.ppo.iterations));
-    for (size_t source = 0; source < before.reward_names.size(); ++source) {
-      print_gain(before, after, source);
-    }
-    print_examples(before, after);
+  std::string text = "\nWhat was learned\n";
+  text += metric_line("held-out perplexity (SFT)", find(records, "sft", "held_out/perplexity"));
+  text += metric_line("held-out accuracy (reward model)", find(records, "reward", "held_out/accuracy"));
+  text += metric_line("KL from the reference, nats/sequence", find(records, "ppo", "kl/per_sequence_nats"));
+  if (job.has(io::phase::ppo)) {
+    text += evaluation_text(run, job.ppo.iterations);
   }
-  fmt::print("\nWhere it lies\n  {:<14}{}\n", "run", run.root().string());
-  for (const char* name : {"sft", "reward", "policy", "policy-ema", "critic"}) {
-    if (std::filesystem::exists(run.model(name))) {
-      fmt::print("  {:<14}{}\n", name, run.model(name).string());
-    }
-  }
-  fmt::print("  {:<14}{}\n  {:<14}{}\n", "metrics", run.metrics().string(), "curves",
-             "tensorboard --logdir " + run.tensorboard().string());
-  std::fflush(stdout);
+  return text + "\nWhere it lies\n" + places_text(run);
 }
 
 }  // namespace troupe

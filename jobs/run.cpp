@@ -7,6 +7,7 @@
 #include "jobs/commands.hpp"
 #include "jobs/report.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <cstdio>
@@ -19,9 +20,8 @@ namespace troupe {
 constexpr const char* usage =
     "troupe run JOB.ini [--section.key value ...]\n\n"
     "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT or\n"
-    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases "
-    "the\n"
-    "same command line resumes it.\n\n"
+    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases\n"
+    "the same command line resumes it.\n\n"
     "Exit status: 0 finished; 1 failed; 2 wrong usage or job file; 75 stopped on request, to be run again.\n\n";
 
 int run_command(int argc, char** argv) {
@@ -39,7 +39,7 @@ int run_command(int argc, char** argv) {
   const auto result = actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
   switch (result.outcome) {
   case actors::outcome::finished:
-    print_report(io::run_directory::open(job.run.dir), job);
+    fmt::print("{}", report_text(io::run_directory::open(job.run.dir), job));
     return exit_ok;
   case actors::outcome::stopped:
     spdlog::info("stopped; the same command line goes on. {}", result.text);

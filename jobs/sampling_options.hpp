@@ -25,7 +25,8 @@ void add_sampling_options(boost::program_options::options_description& options, 
 /// Errors  usage_error: a value that is out of range.
 void check_sampling_options(const sampling_options& options);
 
-/// Pages for one call of `sequences` sequences of so many prompt and new tokens, as far as the model's positions go.
+/// Settings with enough pages for `sequences` sequences of so many prompt and new tokens at once, as far as the model's
+/// positions go.
 engine::generator_settings generator_for(const engine::model_description& model, int64_t sequences,
                                          int64_t prompt_tokens, int64_t new_tokens);
 

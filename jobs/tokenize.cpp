@@ -18,10 +18,9 @@ constexpr const char* usage =
     "  messages   [{\"role\": ..., \"content\": ...}, ...]: adds text and ids, by DIR's chat template\n"
     "  text       adds ids\n"
     "  ids        adds text\n"
-    "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N: what "
-    "is\n"
-    "wrong\", exit status 1. DIR needs tokenizer files only: tokenizer.json; else vocab.json and merges.txt; else\n"
-    "tokenizer.model.\n";
+    "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N:\n"
+    "what is wrong\", exit status 1. DIR needs tokenizer files only: tokenizer.json; else vocab.json and\n"
+    "merges.txt; else tokenizer.model.\n";
 
 struct tokenize_options {
   bool add_special_tokens = false;

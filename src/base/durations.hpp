@@ -6,7 +6,7 @@
 namespace troupe {
 
 /// "0.3 s", "95 s", "12 min", "7.5 h", "3.2 days": two to three digits, in
-/// the largest unit of which there are about two.
+/// the largest unit that gives at least about 2.
 std::string duration_text(double seconds);
 
 }  // namespace troupe

@@ -1,6 +1,6 @@
-/// Pages of 2 MiB for memory that kernels stream through. A decode step reads every weight once:
-/// with pages of 4 KiB the walk through the page tables, not the memory, limits how fast (16
-/// against 32 GB/s per core of a virtual machine).
+/// Pages of 2 MiB for memory that kernels stream through. A decode step reads every weight once,
+/// and with pages of 4 KiB the walk through the page tables, not the memory, limits how fast: 16
+/// against 32 GB/s per core of a virtual machine.
 #pragma once
 
 #include <cstddef>

@@ -6,7 +6,7 @@
 
 namespace troupe {
 
-/// Touched by who works, read by who watches. Lock-free: it must not depend on anything that can
+/// Written by the thread that works, read by the one that watches. Lock-free: it must not depend on anything that can
 /// hang. Operations are named by string literals.
 class pulse {
 public:

@@ -323,7 +323,7 @@ TEST(BadInput, EachIsOneClearErrorWithoutATrace) {
       {{"run", job, "--run.dir", run, "--model.policy", "/nowhere"}, {"/nowhere"}},
       {{"run", job, "--run.dir", run, "--ppo.clipp", "0.1"}, {"ppo.clipp", "did you mean ppo.clip"}},
       {{"run", job, "--run.dir", run, "--ppo.clip", "-1", "--run.lanes", "3"}, {"ppo.clip", "run.lanes", "2 errors"}},
-      {{"run", job, "--run.dir", run, "--data.openings.path", (folder / "bad.jsonl").string()}, {"bad.jsonl, line 2"}},
+      {{"run", job, "--run.dir", run, "--data.openings.path", (folder / "bad.jsonl").string()}, {"bad.jsonl: 1 of 2 records", "line 2: field"}},
       {{"run", job, "--run.dir", run + "2", "--data.openings.path", (folder / "empty.jsonl").string()}, {"openings"}},
       {{"run", job, "--run.dir", run + "3", "--length.max-tokens", "4096"}, {"length.max-tokens", "512 positions"}},
       {{"score", "/nowhere"}, {"/nowhere"}},

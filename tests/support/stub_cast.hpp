@@ -249,7 +249,10 @@ private:
             hear(rank, fmt::format("{} step {} at {:.4g}", name, command.update, command.learning_rate));
             return step_reply{.gradient_norm = 3, .seconds = 0.125};
           }),
-          [=, this](discard_atom) { hear(rank, name + " cut"); }};
+          replying_errors([=, this](discard_atom) {
+            hear(rank, name + " cut");
+            return true;
+          })};
     });
   }
 

@@ -17,7 +17,8 @@ namespace {
 
 constexpr const char* state_prefix = "state/";
 
-/// Of the thread that writes, as "nice" counts: a tenth of a core where training uses all of them, and what it leaves idle.
+/// Of the thread that writes, as "nice" counts: a tenth of a core where training uses all of them, and what it leaves
+/// idle.
 constexpr int writing_priority = 10;
 
 /// What a manifest says of the best checkpoint, for `troupe status` and `troupe inspect`.
@@ -33,25 +34,25 @@ int64_t place_of(const engine::parameter_rows& rows, bool whole) {
   return whole ? rows.arena_offset : rows.shard_offset;
 }
 
-/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece that is
-/// written is a sign of life.
+/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece
+/// that is written is a sign of life.
 void add_rows(io::checkpoint_content& content, const std::string& prefix,
               const std::vector<engine::parameter_rows>& rows, const float* shard, pulse& written) {
   const auto plain = std::make_shared<std::vector<float>>();  // of one array at a time: they are written in order
-  for (const engine::parameter_rows& one : rows) {
+  for (const engine::parameter_rows& part : rows) {
     io::checkpoint_array array;
-    array.name = prefix + "/" + one.of->name;
-    array.shape = one.of->shape;
-    array.begin = one.begin();
-    array.end = one.end();
-    array.fill = [one, at = shard + one.shard_offset, plain, &written](int64_t offset, std::span<float> out) {
+    array.name = prefix + "/" + part.of->name;
+    array.shape = part.of->shape;
+    array.begin = part.begin();
+    array.end = part.end();
+    array.fill = [part, at = shard + part.shard_offset, plain, &written](int64_t offset, std::span<float> out) {
       written.touch();
-      if (offset == one.begin()) {
+      if (offset == part.begin()) {
         plain->clear();
         plain->shrink_to_fit();  // before the next is there
-        *plain = engine::read_rows(*one.of, one.last_row - one.first_row, at);
+        *plain = engine::read_rows(*part.of, part.last_row - part.first_row, at);
       }
-      std::copy_n(plain->begin() + (offset - one.begin()), out.size(), out.begin());
+      std::copy_n(plain->begin() + (offset - part.begin()), out.size(), out.begin());
     };
     content.arrays.push_back(std::move(array));
   }
@@ -60,14 +61,14 @@ void add_rows(io::checkpoint_content& content, const std::string& prefix,
 void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
                const std::vector<engine::parameter_rows>& rows, float* values, bool whole) {
   std::vector<float> plain;
-  for (const engine::parameter_rows& one : rows) {
-    const std::string name = prefix + "/" + one.of->name;
-    if (reader.shape(name) != one.of->shape) {
+  for (const engine::parameter_rows& part : rows) {
+    const std::string name = prefix + "/" + part.of->name;
+    if (reader.shape(name) != part.of->shape) {
       throw error(errc::shape_mismatch, "checkpoint array {} has another shape than the model", name);
     }
-    plain.resize(static_cast<size_t>(one.end() - one.begin()));
-    reader.read(name, one.begin(), plain);
-    engine::write_rows(*one.of, one.last_row - one.first_row, plain, values + place_of(one, whole));
+    plain.resize(static_cast<size_t>(part.end() - part.begin()));
+    reader.read(name, part.begin(), plain);
+    engine::write_rows(*part.of, part.last_row - part.first_row, plain, values + place_of(part, whole));
   }
 }
 
@@ -84,18 +85,18 @@ std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& lay
 
 void checkpointer_state::open(checkpointer_settings settings) {
   settings_.emplace(std::move(settings));
-  for (const checkpointed_model& one : settings_->models) {
-    engine::learner& learner = *one.trained->learner;
+  for (const checkpointed_model& model : settings_->models) {
+    engine::learner& learner = *model.trained->learner;
     const bool whole = learner.whole_moments();
     const auto add = [&](const char* name, const float* values, bool all) {
-      parts_.push_back({.name = one.name + name,
+      parts_.push_back({.name = model.name + name,
                         .plan = learner.plan(),
                         .rank = learner.rank(),
                         .values = values,
                         .whole = all,
                         .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
     };
-    add("/weights", one.trained->of->weights.data(), true);
+    add("/weights", model.trained->of->weights.data(), true);
     add("/first_moment", learner.first_moment().data(), whole);
     add("/second_moment", learner.second_moment().data(), whole);
   }
@@ -120,30 +121,40 @@ void checkpointer_state::copy_parts() {
     int64_t count;
   };
   std::vector<piece> pieces;
-  for (checkpointed_part& one : parts_) {
-    for (int64_t s = 0; s < one.plan->segments(); ++s) {
-      const engine::arena_range mine = one.plan->part(s, one.rank);
-      const int64_t place = one.plan->shard_offset(s, one.rank);
-      const float* from = one.values + (one.whole ? mine.first : place);
+  for (checkpointed_part& part : parts_) {
+    for (int64_t s = 0; s < part.plan->segments(); ++s) {
+      const engine::arena_range mine = part.plan->part(s, part.rank);
+      const int64_t place = part.plan->shard_offset(s, part.rank);
+      const float* from = part.values + (part.whole ? mine.first : place);
       for (int64_t at = 0; at < mine.size(); at += piece_floats) {
-        pieces.push_back({from + at, one.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
+        pieces.push_back({from + at, part.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
       }
     }
   }
   settings_->on->ctx.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
-    const piece& one = pieces[static_cast<size_t>(i)];
-    std::copy_n(one.from, one.count, one.to);
+    const piece& copied = pieces[static_cast<size_t>(i)];
+    std::copy_n(copied.from, copied.count, copied.to);
   });
 }
 
+std::deque<turn> checkpointer_state::take_turns(const char* operation) const {
+  std::deque<turn> turns;
+  for (const checkpointed_model& model : settings_->models) {
+    turns.emplace_back(model.trained->turns, operation);
+  }
+  return turns;
+}
+
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "checkpoint copy");
+  constexpr const char* operation = "checkpoint copy";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   const stopwatch watch;
   copy_parts();
   counter_ = state.counter;
   scalars_ = {};
-  for (const checkpointed_model& one : settings_->models) {
-    scalars_.integers[one.name + "/updates"] = one.trained->learner->updates();
+  for (const checkpointed_model& model : settings_->models) {
+    scalars_.integers[model.name + "/updates"] = model.trained->learner->updates();
   }
   for (const auto& [name, value] : state.values) {
     scalars_.reals[state_prefix + name] = value;
@@ -160,15 +171,17 @@ void checkpointer_state::write_snapshot() {
   const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), settings_->phase, settings_->unit,
                                             static_cast<int64_t>(counter_));
   io::checkpoint_content content = scalars_;
-  for (const checkpointed_part& one : parts_) {
-    add_rows(content, one.name, one.plan->rows(one.rank), one.copy.data(), settings_->on->pulse_of(role::checkpointer));
+  for (const checkpointed_part& part : parts_) {
+    add_rows(content, part.name, part.plan->rows(part.rank), part.copy.data(),
+             settings_->on->pulse_of(role::checkpointer));
   }
   io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
   last_ = {
       .name = std::move(file.name), .bytes = file.bytes, .digest = std::move(file.digest), .seconds = watch.seconds()};
 }
 
-/// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority again.
+/// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority
+/// again.
 void checkpointer_state::write() {
   std::thread([this] {
     const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "write checkpoint");
@@ -232,19 +245,19 @@ durable_report checkpointer_state::commit(const commit_command& command) {
 }
 
 void checkpointer_state::fill(const io::checkpoint_reader& reader) {
-  for (const checkpointed_model& one : settings_->models) {
-    engine::learner& learner = *one.trained->learner;
+  for (const checkpointed_model& model : settings_->models) {
+    engine::learner& learner = *model.trained->learner;
     learner.discard();
-    const auto all = all_rows(one.trained->of->net.layout());
+    const auto all = all_rows(model.trained->of->net.layout());
     const bool whole = learner.whole_moments();
     const auto needed = whole ? all : learner.plan()->rows(learner.rank());
-    engine::rank_weights& weights = one.trained->of->weights;
-    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
+    engine::rank_weights& weights = model.trained->of->weights;
+    read_rows(reader, model.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
               weights.data(), true);
-    read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
-    read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
-    const int writer = reader.writer(one.name + "/weights/" + all.front().of->name);
-    learner.set_updates(reader.integer(one.name + "/updates", writer));
+    read_rows(reader, model.name + "/first_moment", needed, learner.first_moment().data(), whole);
+    read_rows(reader, model.name + "/second_moment", needed, learner.second_moment().data(), whole);
+    const int writer = reader.writer(model.name + "/weights/" + all.front().of->name);
+    learner.set_updates(reader.integer(model.name + "/updates", writer));
   }
   if (settings_->average) {
     const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
@@ -279,7 +292,8 @@ damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
   return damage ? damage_report{.file = damage->index, .problem = damage->problem} : damage_report{};
 }
 
-/// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only now.
+/// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only
+/// now.
 void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& manifest) const {
   for (const auto& [name, now] : settings_->digests) {
     const auto then = manifest.digests.find(name);
@@ -297,7 +311,9 @@ void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& mani
 }
 
 phase_state checkpointer_state::restore(const located_checkpoint& from) {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "restore");
+  constexpr const char* operation = "restore";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   std::optional<io::checkpoint_reader> reader;
   if (from.found) {
     reader.emplace(settings_->run.root() / from.path, true);
@@ -322,34 +338,36 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
 }
 
 /// Takes part in a model's saving: its weights come by segments to all of its ranks, of which one writes them.
-void checkpointer_state::save(const saved_model& one) const {
-  engine::gathered_weights weights(one.average ? one.average->weights() : one.of->weights);
+void checkpointer_state::save(const saved_model& saved) const {
+  engine::gathered_weights weights(saved.average ? saved.average->weights() : saved.of->weights);
   const engine::weights_view view = weights.view();
-  const auto segments = static_cast<int64_t>(one.of->net.segments().size());
+  const auto segments = static_cast<int64_t>(saved.of->net.segments().size());
   engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
   const auto enter = [&] {
     walk.enter_next();
     settings_->on->pulse_of(role::checkpointer).touch();
   };
-  if (!one.writes) {
+  if (!saved.writes) {
     for (int64_t s = 0; s < segments; ++s) {
       enter();
     }
     return;
   }
   const io::attempt_fence behind = fence();
-  const auto target = settings_->run.model(one.name);
+  const auto target = settings_->run.model(saved.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*one.of, view.data, target, one.pad_token, enter, &behind);
+  save_model(*saved.of, view.data, target, saved.pad_token, enter, &behind);
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "save models");
+  constexpr const char* operation = "save models";
+  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+  const std::deque<turn> mine = take_turns(operation);
   std::vector<std::string> paths;
-  for (const saved_model& one : settings_->saved) {
-    save(one);
-    if (one.writes) {
-      paths.push_back(std::filesystem::relative(settings_->run.model(one.name), settings_->run.root()).string());
+  for (const saved_model& saved : settings_->saved) {
+    save(saved);
+    if (saved.writes) {
+      paths.push_back(std::filesystem::relative(settings_->run.model(saved.name), settings_->run.root()).string());
     }
   }
   return paths;

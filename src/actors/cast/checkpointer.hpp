@@ -1,10 +1,12 @@
-/// The checkpointer: copies what the next update depends on while training stands still, and writes the copy to HDF5
-/// while training goes on. Each rank writes the rows of its shards into a file of its own; rank 0 commits when all files
-/// are durable. A checkpoint exists when its manifest does, and is read by any number of ranks, whatever the ZeRO stages.
+/// The checkpointer: while training stands still, it copies what the next update depends on; while training goes on, it
+/// writes the copy to HDF5. Each rank writes the rows of its shards into a file of its own; when all files are durable,
+/// rank 0 commits them. A checkpoint exists as soon as its manifest does. Any number of ranks can read it, in any ZeRO
+/// stage.
 #pragma once
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "base/aligned.hpp"
 #include "engine/optim/average.hpp"
@@ -13,6 +15,7 @@
 
 #include <caf/all.hpp>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,7 +24,7 @@
 
 namespace troupe::actors {
 
-/// A trained model as checkpoints name it: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/....
+/// A trained model and its name in checkpoints: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/...
 struct checkpointed_model {
   std::string name;
   trained_model_ptr trained;
@@ -31,7 +34,7 @@ struct checkpointed_model {
 struct saved_model {
   std::string name;
   model_ptr of;
-  bool writes = true;                               ///< this rank; the model's others only take part
+  bool writes = true;                               ///< this rank does; the model's other ranks only take part
   std::shared_ptr<engine::weight_average> average;  ///< null: the model's own weights
   int64_t pad_token = 0;                            ///< for a scalar head
 };
@@ -65,6 +68,8 @@ public:
 
   /// Allocates the copy, so that the first snapshot takes no longer than others.
   void open(checkpointer_settings settings);
+
+  // The handlers of checkpointer_actor (interfaces.hpp), in its order.
   snapshot_reply snapshot(const phase_state& state);
   void write();
   written_file durable();
@@ -75,24 +80,32 @@ public:
   std::vector<std::string> save_all() const;
 
 private:
-  void save(const saved_model& one) const;
+  /// Takes part in a model's saving, or writes it.
+  void save(const saved_model& saved) const;
+  /// Copies this rank's shards of all arenas.
   void copy_parts();
+  /// Fills this rank's arenas from a checkpoint.
   void fill(const io::checkpoint_reader& reader);
+  /// Errors  bad_argument: the data or models of the phase are not those that the checkpoint was made with.
   void require_same_inputs(const io::checkpoint_manifest& manifest) const;
+  /// Writes the copy to this rank's file.
   void write_snapshot();
   io::attempt_fence fence() const;
+  /// The turns of all models that are on this rank.
+  std::deque<turn> take_turns(const char* operation) const;
   int rank() const { return settings_->group ? settings_->group->rank() : 0; }
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 
   std::optional<checkpointer_settings> settings_;
-  // Of the last snapshot.
+  // Of the last snapshot:
   std::vector<checkpointed_part> parts_;
   io::checkpoint_content scalars_;
   uint64_t counter_ = 0;
-  written_file last_;
-  std::optional<error> failure_;
+  written_file last_;             ///< until the director has asked for it
+  std::optional<error> failure_;  ///< why it could not be written
 };
 
+/// Spawn it detached: its handlers block while they work.
 checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_pointer<checkpointer_state> self,
                                                checkpointer_settings settings);
 

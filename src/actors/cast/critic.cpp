@@ -1,59 +1,58 @@
 #include "actors/cast/critic.hpp"
 
-#include "actors/models/options.hpp"
 #include "actors/protocol/error_replies.hpp"
-#include "base/stopwatch.hpp"
-#include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
+
+#include <utility>
 
 namespace troupe::actors {
 
 void critic_state::open(critic_settings settings) {
   settings_ = std::move(settings);
-  workspace_ = std::make_unique<engine::train_workspace>(settings_.job.run.activation_checkpointing);
+  scorer_.emplace(sequence_scorer_settings{.on = settings_.on,
+                                           .as = role::critic,
+                                           .by = scorer::critic,
+                                           .micro_batch_tokens = settings_.micro_batch_tokens,
+                                           .replay = settings_.replay});
+  trainer_.emplace(trainer_settings{.on = settings_.on,
+                                    .as = role::critic,
+                                    .trained = settings_.trained,
+                                    .activation_checkpointing = settings_.activation_checkpointing});
 }
 
 score_reply critic_state::score() {
-  const operation_scope scope(settings_.on->pulse_of(role::critic), "critic values");
+  constexpr const char* operation = "critic values";
+  const turn mine(settings_.trained->turns, operation);
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue_, scope, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
-                       [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-                         const auto values = engine::answer_values(settings_.on->ctx, m.net, weights.view(), batch);
-                         send_answer_scores(settings_.replay, scorer::critic, taken, values);
-                       });
+  return scorer_->score(operation, m.weights.group(), [&](context& ctx, const scored_batch& batch) {
+    return by_answer(batch.sequences, engine::answer_values(ctx, m.net, weights.view(), batch.packed));
+  });
+}
+
+static micro_batch_list list_of(const minibatch& experience) {
+  micro_batch_list list;
+  for (const minibatch::part& part : experience.parts) {
+    list.push_back(&part.packed);
+  }
+  return list;
 }
 
 train_reply critic_state::train(const train_command& command) {
-  const operation_scope scope(settings_.on->pulse_of(role::critic), "critic gradients");
-  const stopwatch watch;
-  const minibatch_handle batch = minibatches_.take(command.batch_id);
-  model& m = *settings_.trained->of;
-  const engine::value_settings loss = value_loss_of(settings_.job.ppo);
-  engine::gathered_weights weights(m.weights);
-  int64_t tokens = 0;
-  const auto by_part = engine::accumulate<engine::value_statistics>(
-      settings_.on->ctx, *settings_.trained->learner, static_cast<int64_t>(batch->parts.size()),
-      {.net = m.net, .weights = weights.view(), .gradients = nullptr, .workspace = *workspace_},
-      [&](int64_t j, const engine::trainee& to) {
-        const minibatch::part& part = batch->parts[static_cast<size_t>(j)];
-        tokens += part.packed.tokens();
+  const minibatch_handle experience = experience_.take(command.batch_id);
+  const auto learned = trainer_->accumulate<engine::value_statistics>(
+      "critic gradients", list_of(*experience), [&](context& ctx, const engine::trainee& to, size_t index) {
+        const minibatch::part& part = experience->parts[index];
         return engine::critic_micro_batch(
-            settings_.on->ctx, to, part.packed, loss,
+            ctx, to, part.packed, settings_.loss,
             {.value_old_A = part.value_old_A, .return_A = part.return_A, .weight_A = part.weight_A});
-      },
-      [&scope] { scope.touch(); });
-  engine::value_statistics sums;
-  for (const engine::value_statistics& one : by_part) {
-    sums.add(one);
-  }
-  return {.statistics = {{"critic/loss", sums.loss},
-                         {"critic/clip_fraction", sums.clip_fraction()},
-                         {"critic/explained_variance", sums.explained_variance()},
-                         {"critic/value_mean", sums.values.mean},
-                         {"critic/return_mean", sums.returns.mean}},
-          .tokens = tokens,
-          .seconds = watch.seconds()};
+      });
+  const engine::value_statistics& sums = learned.sums;
+  return learned.reply({{"critic/loss", sums.loss},
+                        {"critic/clip_fraction", sums.clip_fraction()},
+                        {"critic/explained_variance", sums.explained_variance()},
+                        {"critic/value_mean", sums.values.mean},
+                        {"critic/return_mean", sums.returns.mean}});
 }
 
 critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> self, critic_settings settings) {

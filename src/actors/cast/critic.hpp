@@ -2,23 +2,25 @@
 #pragma once
 
 #include "actors/cast/device.hpp"
+#include "actors/cast/pending_batches.hpp"
 #include "actors/cast/scoring.hpp"
-#include "actors/cast/shelf.hpp"
-#include "actors/models/model_files.hpp"
+#include "actors/cast/trainer.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "engine/train/micro_batch.hpp"
-#include "io/job/job.hpp"
+#include "engine/objectives/ppo.hpp"
 
 #include <caf/all.hpp>
 
-#include <memory>
+#include <optional>
 
 namespace troupe::actors {
 
 struct critic_settings {
-  io::job job;
   device_ptr on;
   trained_model_ptr trained;
+  bool activation_checkpointing = false;
+  engine::value_settings loss;
+  int64_t micro_batch_tokens = 2048;  ///< of sequences that are scored
   caf::actor replay;
 };
 
@@ -27,18 +29,21 @@ public:
   static inline const char* name = "critic";
 
   void open(critic_settings settings);
-  void keep(const sequence_handle& sequence) { queue_.add(sequence); }
-  void keep(const minibatch_handle& batch) { minibatches_.keep(batch); }
+
+  // The handlers of critic_actor (interfaces.hpp).
+  void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
+  void keep(const minibatch_handle& batch) { experience_.add(batch); }
   score_reply score();
   train_reply train(const train_command& command);
 
 private:
   critic_settings settings_;
-  scoring_queue queue_;
-  std::unique_ptr<engine::train_workspace> workspace_;
-  shelf<minibatch_handle> minibatches_{"the critic"};
+  std::optional<sequence_scorer> scorer_;
+  std::optional<trainer> trainer_;
+  pending_batches<minibatch_handle> experience_{"the critic"};
 };
 
+/// Spawn it detached: its handlers block while they work.
 critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> self, critic_settings settings);
 
 }  // namespace troupe::actors

@@ -24,17 +24,18 @@ enum class role : uint8_t {
   critic_optimizer,
   ema,
   replay,
-  checkpointer,
+  checkpointer,  // the last, from which `roles` counts
 };
-inline constexpr size_t roles = 12;
+inline constexpr size_t roles = static_cast<size_t>(role::checkpointer) + 1;
 
+/// "reward model optimizer"
 const char* to_string(role of);
 
 /// One piece of compute at a time: the director's commands see to it that actors take the pool in turn.
 struct device {
   explicit device(int threads) : pool(threads) {}
 
-  pulse& pulse_of(role one) { return pulses[static_cast<size_t>(one)]; }
+  pulse& pulse_of(role actor) { return pulses.at(static_cast<size_t>(actor)); }
 
   thread_pool pool;
   context ctx{pool};

@@ -6,9 +6,11 @@
 namespace troupe::actors {
 
 double ema_state::fold() {
-  const operation_scope scope(settings.on->pulse_of(role::ema), "weight average");
+  constexpr const char* operation = "weight average";
+  const operation_scope scope(settings.on->pulse_of(role::ema), operation);
+  const turn mine(settings.trained->turns, operation);
   const stopwatch watch;
-  settings.average->fold(settings.on->ctx, settings.of->weights.data());
+  settings.average->fold(settings.on->ctx, settings.trained->of->weights.data());
   return watch.seconds();
 }
 

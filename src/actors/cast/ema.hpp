@@ -2,7 +2,7 @@
 #pragma once
 
 #include "actors/cast/device.hpp"
-#include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "engine/optim/average.hpp"
 
@@ -16,18 +16,20 @@ using average_ptr = std::shared_ptr<engine::weight_average>;
 
 struct ema_settings {
   device_ptr on;
-  model_ptr of;
-  average_ptr average;
+  trained_model_ptr trained;
+  average_ptr average;  ///< of its weights
 };
 
 struct ema_state {
   static inline const char* name = "ema";
 
+  /// Folds in the weights as they are now. Returns the seconds it took.
   double fold();
 
   ema_settings settings;
 };
 
+/// Spawn it detached: its handlers block while they work.
 ema_actor::behavior_type ema(ema_actor::stateful_pointer<ema_state> self, ema_settings settings);
 
 }  // namespace troupe::actors

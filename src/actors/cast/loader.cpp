@@ -2,13 +2,16 @@
 
 #include "actors/protocol/error_replies.hpp"
 
+#include <memory>
+#include <utility>
+
 namespace troupe::actors {
 
 void loader_state::open(loader_settings settings) {
   settings_ = std::move(settings);
-  order_.emplace(settings_.job.run.seed, settings_.phase, sources_of(settings_.data, settings_.job));
+  order_.emplace(settings_.batches.seed, settings_.phase, settings_.data.sources);
   if (settings_.mixture) {
-    mixture_order_.emplace(settings_.job.run.seed, io::phase::sft, sources_of(*settings_.mixture, settings_.job));
+    mixture_order_.emplace(settings_.batches.seed, io::phase::sft, settings_.mixture->sources);
   }
 }
 
@@ -24,9 +27,9 @@ loader_state::examples loader_state::choose(io::blend& order, const io::phase_da
 
 loader_state::examples loader_state::choose_held_out(int64_t count) const {
   examples all;
-  for (const auto& source : settings_.data.held_out) {
-    for (const io::example& one : source) {
-      all.push_back(&one);
+  for (const auto& source : settings_.data.examples.held_out) {
+    for (const io::example& example : source) {
+      all.push_back(&example);
     }
   }
   const auto total = static_cast<int64_t>(all.size());
@@ -40,18 +43,19 @@ loader_state::examples loader_state::choose_held_out(int64_t count) const {
   return chosen;
 }
 
-void loader_state::pack(const examples& chosen, example_batch& batch, serve_reply& reply, bool pairs, bool all_tokens,
-                        int64_t token_budget) const {
+void loader_state::add_sequences(const examples& chosen, bool pairs, int64_t token_budget, example_batch& batch,
+                                 serve_reply& reply) const {
   engine::packed_batch whole;
   std::vector<uint16_t> sources;
-  for (const io::example* one : chosen) {
-    const auto prompt_length = static_cast<int64_t>(one->prompt.size());
-    const int64_t learned_from = all_tokens || prompt_length == 0 ? 1 : prompt_length;
-    whole.add(one->prompt, one->chosen, learned_from);
-    sources.push_back(static_cast<uint16_t>(one->source));
-    reply.loss_terms += pairs ? 1 : prompt_length + static_cast<int64_t>(one->chosen.size()) - learned_from;
+  for (const io::example* example : chosen) {
+    const auto prompt_length = static_cast<int64_t>(example->prompt.size());
+    const auto answer_length = static_cast<int64_t>(example->chosen.size());
+    const int64_t learned_from = settings_.batches.all_tokens || prompt_length == 0 ? 1 : prompt_length;
+    whole.add(example->prompt, example->chosen, learned_from);
+    sources.push_back(static_cast<uint16_t>(example->source));
+    reply.loss_terms += pairs ? 1 : prompt_length + answer_length - learned_from;
     if (pairs) {
-      whole.add(one->prompt, one->rejected, learned_from);
+      whole.add(example->prompt, example->rejected, learned_from);
     }
   }
   reply.sequences = whole.sequences();
@@ -68,55 +72,51 @@ void loader_state::pack(const examples& chosen, example_batch& batch, serve_repl
 }
 
 void loader_state::add_prompts(const examples& chosen, example_batch& batch, serve_reply& reply) const {
-  for (const io::example* one : chosen) {
-    batch.prompts.push_back({.tokens = one->prompt,
-                             .prompt_id = one->prompt_digest,
-                             .source = static_cast<uint16_t>(one->source),
-                             .reference = one->reference});
-    reply.tokens += static_cast<int64_t>(one->prompt.size());
+  for (const io::example* example : chosen) {
+    batch.prompts.push_back({.tokens = example->prompt,
+                             .prompt_id = example->prompt_digest,
+                             .source = static_cast<uint16_t>(example->source),
+                             .reference = example->reference});
+    reply.tokens += static_cast<int64_t>(example->prompt.size());
   }
   reply.sequences = static_cast<int64_t>(chosen.size());
 }
 
+void loader_state::add_mixture(uint64_t counter, example_batch& batch, serve_reply& reply) {
+  if (!settings_.mixture) {
+    throw error(errc::bad_argument, "the phase has no data for mixture training");
+  }
+  const batch_options& wanted = settings_.batches;
+  add_sequences(choose(*mixture_order_, settings_.mixture->examples, counter, wanted.mixture), false,
+                wanted.mixture_micro_batch_tokens, batch, reply);
+}
+
+void loader_state::fill(const serve_command& command, example_batch& batch, serve_reply& reply) {
+  const batch_options& wanted = settings_.batches;
+  const io::phase_data& data = settings_.data.examples;
+  switch (command.what) {
+  case serving::training:
+    return add_sequences(choose(*order_, data, command.counter, wanted.training), wanted.pairs,
+                         wanted.micro_batch_tokens, batch, reply);
+  case serving::held_out:
+    return add_sequences(choose_held_out(wanted.held_out), wanted.pairs, wanted.micro_batch_tokens, batch, reply);
+  case serving::prompts:
+    return add_prompts(choose(*order_, data, command.counter, wanted.prompts), batch, reply);
+  case serving::held_out_prompts:
+    return add_prompts(choose_held_out(wanted.held_out_prompts), batch, reply);
+  case serving::mixture:
+    return add_mixture(command.counter, batch, reply);
+  }
+}
+
 serve_reply loader_state::serve(const serve_command& command) {
   const operation_scope scope(settings_.on->pulse_of(role::loader), "serve a batch");
-  const io::job& job = settings_.job;
   auto batch = std::make_shared<example_batch>();
   batch->id = make_batch_id(command.what, command.counter);
   batch->what = command.what;
   batch->draw = command.counter;
   serve_reply reply{.batch_id = batch->id};
-
-  const bool pairs = settings_.phase == io::phase::reward;
-  const bool all_tokens = job.sft.loss == io::sft_loss::all;
-  const io::training_options& training = pairs ? job.reward.training : job.sft.training;
-  switch (command.what) {
-  case serving::training:
-    pack(choose(*order_, settings_.data, command.counter, training.batch), *batch, reply, pairs, all_tokens,
-         training.micro_batch_tokens);
-    break;
-  case serving::held_out:
-    pack(choose_held_out(job.evaluation.records), *batch, reply, pairs, all_tokens, training.micro_batch_tokens);
-    break;
-  case serving::prompts: {
-    const int64_t count = settings_.phase == io::phase::pairs ? job.pairs.prompts_per_iteration : job.ppo.prompts;
-    add_prompts(choose(*order_, settings_.data, command.counter, count), *batch, reply);
-    break;
-  }
-  case serving::held_out_prompts:
-    add_prompts(choose_held_out(job.evaluation.prompts), *batch, reply);
-    break;
-  case serving::mixture: {
-    if (!mixture_order_) {
-      throw error(errc::bad_argument, "the phase has no data for mixture training");
-    }
-    const int64_t training_batch = job.ppo.prompts * job.ppo.samples_per_prompt / job.ppo.minibatches;
-    const int64_t count = job.ppo.ptx_batch > 0 ? job.ppo.ptx_batch : training_batch;
-    pack(choose(*mixture_order_, *settings_.mixture, command.counter, count), *batch, reply, false, all_tokens,
-         job.ppo.micro_batch_tokens);
-    break;
-  }
-  }
+  fill(command, *batch, reply);
   if (reply.sequences > 0) {
     caf::anon_send(settings_.trainee, batch_handle{std::move(batch)});
   }

@@ -8,12 +8,14 @@
 namespace troupe::actors {
 
 step_reply optimizer_state::step(const step_command& command) {
-  const operation_scope scope(settings.on->pulse_of(settings.as), "optimizer step");
+  constexpr const char* operation = "optimizer step";
+  const operation_scope scope(settings_.on->pulse_of(settings_.as), operation);
+  const turn mine(settings_.trained->turns, operation);
   const stopwatch watch;
-  const engine::update_report report =
-      settings.trained->learner->update(settings.on->ctx, settings.trained->of->weights.data(), command.learning_rate);
-  const engine::traffic now = counted();
-  const engine::traffic before = std::exchange(reported, now);
+  const engine::update_report report = settings_.trained->learner->update(
+      settings_.on->ctx, settings_.trained->of->weights.data(), command.learning_rate);
+  const engine::traffic now = traffic_so_far();
+  const engine::traffic before = std::exchange(reported_, now);
   return {.gradient_norm = report.gradient_norm,
           .seconds = watch.seconds(),
           .sent_bytes = now.bytes() - before.bytes(),
@@ -21,17 +23,22 @@ step_reply optimizer_state::step(const step_command& command) {
           .communication_wait_s = now.waited_s - before.waited_s};
 }
 
-engine::traffic optimizer_state::counted() const {
+void optimizer_state::discard() {
+  const turn mine(settings_.trained->turns, "discard gradients");
+  settings_.trained->learner->discard();
+}
+
+engine::traffic optimizer_state::traffic_so_far() const {
   engine::traffic sum;
   for (const engine::communicator_ptr& group :
-       {settings.trained->learner->group(), settings.trained->of->weights.group()}) {
+       {settings_.trained->learner->group(), settings_.trained->of->weights.group()}) {
     if (group) {
-      const engine::traffic one = group->sent();
-      sum.reduced += one.reduced;
-      sum.gathered += one.gathered;
-      sum.other += one.other;
-      sum.under_way_s += one.under_way_s;
-      sum.waited_s += one.waited_s;
+      const engine::traffic sent = group->sent();
+      sum.reduced += sent.reduced;
+      sum.gathered += sent.gathered;
+      sum.other += sent.other;
+      sum.under_way_s += sent.under_way_s;
+      sum.waited_s += sent.waited_s;
     }
   }
   return sum;
@@ -39,10 +46,13 @@ engine::traffic optimizer_state::counted() const {
 
 optimizer_actor::behavior_type optimizer(optimizer_actor::stateful_pointer<optimizer_state> self,
                                          optimizer_settings settings) {
-  self->state.settings = std::move(settings);
+  self->state.open(std::move(settings));
   return {
       replying_errors([self](step_atom, const step_command& command) { return self->state.step(command); }),
-      [self](discard_atom) { self->state.settings.trained->learner->discard(); },
+      replying_errors([self](discard_atom) {
+        self->state.discard();
+        return true;
+      }),
   };
 }
 

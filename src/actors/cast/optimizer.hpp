@@ -2,8 +2,9 @@
 #pragma once
 
 #include "actors/cast/device.hpp"
-#include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
+#include "engine/parallel/communicator.hpp"
 
 #include <caf/all.hpp>
 
@@ -15,17 +16,24 @@ struct optimizer_settings {
   trained_model_ptr trained;
 };
 
-struct optimizer_state {
+class optimizer_state {
+public:
   static inline const char* name = "optimizer";
 
+  void open(optimizer_settings settings) { settings_ = std::move(settings); }
   step_reply step(const step_command& command);
-  /// What the model's communicators have counted.
-  engine::traffic counted() const;
+  /// Drops the gradients that have been accumulated.
+  void discard();
 
-  optimizer_settings settings;
-  engine::traffic reported;  ///< counted until the last step
+private:
+  /// What the model's communicators have sent and waited for since they were opened.
+  engine::traffic traffic_so_far() const;
+
+  optimizer_settings settings_;
+  engine::traffic reported_;  ///< until the last step
 };
 
+/// Spawn it detached: its handlers block while they work.
 optimizer_actor::behavior_type optimizer(optimizer_actor::stateful_pointer<optimizer_state> self,
                                          optimizer_settings settings);
 

@@ -3,25 +3,33 @@
 #include "actors/protocol/error_replies.hpp"
 #include "engine/train/scoring.hpp"
 
+#include <utility>
+
 namespace troupe::actors {
 
+void reference_state::open(reference_settings settings) {
+  settings_ = std::move(settings);
+  scorer_.emplace(sequence_scorer_settings{.on = settings_.on,
+                                           .as = role::reference,
+                                           .by = scorer::reference,
+                                           .micro_batch_tokens = settings_.micro_batch_tokens,
+                                           .replay = settings_.replay});
+}
+
 score_reply reference_state::score() {
-  const operation_scope scope(settings.on->pulse_of(role::reference), "reference scoring");
-  model& m = *settings.of;
+  model& m = *settings_.of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue, scope, settings.micro_batch_tokens, m.weights.group(),
-                       [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-                         const std::vector<float> logprob_A = engine::answer_log_probs(
-                             settings.on->ctx, m.net, weights.view(), batch, settings.temperature);
-                         send_answer_scores(settings.replay, scorer::reference, taken, logprob_A);
-                       });
+  return scorer_->score("reference scoring", m.weights.group(), [&](context& ctx, const scored_batch& batch) {
+    return by_answer(batch.sequences,
+                     engine::answer_log_probs(ctx, m.net, weights.view(), batch.packed, settings_.temperature));
+  });
 }
 
 reference_actor::behavior_type reference(reference_actor::stateful_pointer<reference_state> self,
                                          reference_settings settings) {
-  self->state.settings = std::move(settings);
+  self->state.open(std::move(settings));
   return {
-      [self](const sequence_handle& sequence) { self->state.queue.add(sequence); },
+      [self](const sequence_handle& sequence) { self->state.keep(sequence); },
       replying_errors([self](score_atom) { return self->state.score(); }),
   };
 }

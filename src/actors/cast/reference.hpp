@@ -8,6 +8,8 @@
 
 #include <caf/all.hpp>
 
+#include <optional>
+
 namespace troupe::actors {
 
 struct reference_settings {
@@ -18,15 +20,22 @@ struct reference_settings {
   caf::actor replay;
 };
 
-struct reference_state {
+class reference_state {
+public:
   static inline const char* name = "reference";
 
+  void open(reference_settings settings);
+
+  // The handlers of reference_actor (interfaces.hpp).
+  void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
   score_reply score();
 
-  reference_settings settings;
-  scoring_queue queue;
+private:
+  reference_settings settings_;
+  std::optional<sequence_scorer> scorer_;
 };
 
+/// Spawn it detached: its handlers block while they work.
 reference_actor::behavior_type reference(reference_actor::stateful_pointer<reference_state> self,
                                          reference_settings settings);
 

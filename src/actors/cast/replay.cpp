@@ -2,8 +2,6 @@
 
 #include "actors/models/options.hpp"
 #include "actors/protocol/error_replies.hpp"
-#include "base/digest.hpp"
-#include "base/random.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/objectives/preference.hpp"
 #include "io/datasets/joiner.hpp"
@@ -22,8 +20,8 @@ void replay_state::open(replay_settings settings) {
 /// A new rollout: nobody has had anything of it.
 void replay_state::share_out() {
   shares_.clear();
-  for (const scoring_ranks& one : settings_->scorers) {
-    shares_.emplace_back(static_cast<int>(one.members.size()));
+  for (const scoring_ranks& ranks : settings_->scorers) {
+    shares_.emplace_back(static_cast<int>(ranks.members.size()));
   }
 }
 
@@ -70,20 +68,20 @@ rollout replay_state::take_rollout() {
     rollout_[scores->sequence_id].scores[scores->by] = scores;
   }
   rollout sequences;
-  for (auto& [id, one] : rollout_) {
-    if (one.sequence.value == nullptr || one.scores.size() != settings_->scorers.size()) {
+  for (auto& [id, scored] : rollout_) {
+    if (scored.sequence.value == nullptr || scored.scores.size() != settings_->scorers.size()) {
       throw error(errc::bad_argument, "sequence {} has {} of {} scores: it cannot be assembled yet", id,
-                  one.scores.size(), settings_->scorers.size());
+                  scored.scores.size(), settings_->scorers.size());
     }
-    sequences.push_back(std::move(one));
+    sequences.push_back(std::move(scored));
   }
   rollout_.clear();
   share_out();
   return sequences;
 }
 
-float replay_state::total_reward(const scored_sequence& one) const {
-  const std::vector<float>& raw = one.scores.at(scorer::reward)->values;
+float replay_state::total_reward(const scored_sequence& scored) const {
+  const std::vector<float>& raw = scored.scores.at(scorer::reward)->values;
   double total = 0;
   for (size_t s = 0; s < raw.size(); ++s) {
     total += settings_->reward_sources[s].weight * static_cast<double>(raw[s]);
@@ -93,35 +91,35 @@ float replay_state::total_reward(const scored_sequence& one) const {
 
 void replay_state::join(const rollout& sequences) {
   arrays_ = {};
-  for (const scored_sequence& one : sequences) {
+  for (const scored_sequence& scored : sequences) {
     const auto append = [](std::vector<float>& to, const std::vector<float>& from) {
       to.insert(to.end(), from.begin(), from.end());
     };
-    append(arrays_.logprob_old_A, one.sequence->logprob);
-    append(arrays_.logprob_ref_A, one.scores.at(scorer::reference)->values);
-    append(arrays_.value_A, one.scores.at(scorer::critic)->values);
-    arrays_.score_B.push_back(total_reward(one));
-    arrays_.finished_B.push_back(one.sequence->finished ? 1 : 0);
+    append(arrays_.logprob_old_A, scored.sequence->logprob);
+    append(arrays_.logprob_ref_A, scored.scores.at(scorer::reference)->values);
+    append(arrays_.value_A, scored.scores.at(scorer::critic)->values);
+    arrays_.score_B.push_back(total_reward(scored));
+    arrays_.finished_B.push_back(scored.sequence->finished ? 1 : 0);
     arrays_.answer_offset_B1.push_back(static_cast<int64_t>(arrays_.logprob_old_A.size()));
   }
 }
 
-void replay_state::describe(const rollout& sequences, assemble_reply& reply) const {
+void replay_state::report(const rollout& sequences, assemble_reply& reply) const {
   for (size_t s = 0; s < settings_->reward_sources.size(); ++s) {
     std::vector<float> raw;
-    for (const scored_sequence& one : sequences) {
-      raw.push_back(one.scores.at(scorer::reward)->values[s]);
+    for (const scored_sequence& scored : sequences) {
+      raw.push_back(scored.scores.at(scorer::reward)->values[s]);
     }
     reply.statistics["reward/" + settings_->reward_sources[s].name + "_mean"] = engine::moments_of(raw).mean;
   }
-  const auto shown = std::min<size_t>(static_cast<size_t>(settings_->job.ppo.log_rollouts), sequences.size());
+  const auto shown = std::min<size_t>(static_cast<size_t>(settings_->ppo.log_rollouts), sequences.size());
   for (size_t b = 0; b < sequences.size(); ++b) {
-    const finished_sequence& one = *sequences[b].sequence;
+    const finished_sequence& sequence = *sequences[b].sequence;
     reply.sample_reward.push_back(static_cast<double>(arrays_.score_B[b]));
-    reply.sample_prompt.push_back(one.prompt.prompt_id);
+    reply.sample_prompt.push_back(sequence.prompt.prompt_id);
     if (b < shown) {
-      reply.rollouts.push_back({.prompt = settings_->tokens->decode(one.prompt.tokens, true),
-                                .answer = settings_->tokens->decode(one.answer, true),
+      reply.rollouts.push_back({.prompt = settings_->tokens->decode(sequence.prompt.tokens, true),
+                                .answer = settings_->tokens->decode(sequence.answer, true),
                                 .reward = static_cast<double>(arrays_.score_B[b])});
     }
   }
@@ -137,8 +135,7 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
   assemble_reply reply;
   const bool keep = !command.keep.empty() && writes_files();
   try {
-    reply.statistics =
-        engine::finish_experience(experience_of(settings_->job.ppo, command.kl_coefficient), seen, arrays_);
+    reply.statistics = engine::finish_experience(experience_of(settings_->ppo, command.kl_coefficient), seen, arrays_);
   } catch (const error& failure) {
     if (failure.code() != errc::not_finite || command.keep.empty()) {
       throw;
@@ -148,7 +145,7 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
     }
     throw error(errc::not_finite, "{}; the experience is kept in {}", failure.what(), command.keep);
   }
-  describe(sequences, reply);
+  report(sequences, reply);
   reply.reward_scale = {{"count", static_cast<double>(seen.count)}, {"mean", seen.mean}, {"squares", seen.squares}};
   if (keep) {
     write(sequences, command, true);
@@ -158,60 +155,19 @@ assemble_reply replay_state::assemble(const assemble_command& command) {
   return reply;
 }
 
-io::experience replay_state::file_contents(const rollout& sequences, const assemble_command& command) const {
-  const kernels::sampling_settings sampling = sampling_of(settings_->job.generation);
-  io::experience e;
-  e.iteration = static_cast<int64_t>(command.iteration);
-  e.policy_version = static_cast<int64_t>(command.policy_version);
-  e.seed = settings_->job.run.seed;
-  e.temperature = settings_->job.generation.temperature;
-  e.top_k = sampling.top_k;
-  e.top_p = settings_->job.generation.top_p;
-  e.job_digest = settings_->job_digest;
-  e.policy_digest = settings_->policy_digest;
-  e.tokenizer_digest = digest_text(settings_->tokens->digest());
-  e.source_names = settings_->source_names;
-  for (const io::reward_source& source : settings_->reward_sources) {
-    e.reward_names.push_back(source.name);
-  }
-  e.sequence_offset_B1 = {0};
-  for (const scored_sequence& one : sequences) {
-    const finished_sequence& s = *one.sequence;
-    e.sequence_id_B.push_back(s.sequence_id);
-    e.prompt_id_B.push_back(s.prompt.prompt_id);
-    e.source_B.push_back(s.prompt.source);
-    e.token_N.insert(e.token_N.end(), s.prompt.tokens.begin(), s.prompt.tokens.end());
-    e.token_N.insert(e.token_N.end(), s.answer.begin(), s.answer.end());
-    e.sequence_offset_B1.push_back(static_cast<int64_t>(e.token_N.size()));
-    e.finished_B.push_back(s.finished ? 1 : 0);
-    const std::vector<float>& raw = one.scores.at(scorer::reward)->values;
-    e.reward_raw_BS.insert(e.reward_raw_BS.end(), raw.begin(), raw.end());
-    if (settings_->job.experience.text) {
-      e.prompt_text_B.push_back(settings_->tokens->decode(s.prompt.tokens, true));
-      e.answer_text_B.push_back(settings_->tokens->decode(s.answer, true));
-    }
-  }
-  e.answer_offset_B1 = arrays_.answer_offset_B1;
-  e.logprob_old_A = arrays_.logprob_old_A;
-  e.logprob_ref_A = arrays_.logprob_ref_A;
-  e.value_A = arrays_.value_A;
-  e.reward_shaped_A = arrays_.reward_A;
-  e.advantage_A = arrays_.advantage_A;
-  return e;
-}
-
 void replay_state::write(const rollout& sequences, const assemble_command& command, bool finite) const {
   const io::attempt_fence fence = settings_->run.fence(static_cast<int64_t>(settings_->attempt));
   const auto path = settings_->run.root() / command.keep;
   std::filesystem::create_directories(path.parent_path());
-  io::experience e = file_contents(sequences, command);
+  io::experience record =
+      record_of(settings_->origin, command, sequences, arrays_, settings_->reward_sources, *settings_->tokens);
   if (finite) {
-    io::write_experience(path, e, &fence);
+    io::write_experience(path, record, &fence);
     return;
   }
-  e.reward_shaped_A.resize(e.logprob_old_A.size());
-  e.advantage_A.resize(e.logprob_old_A.size());
-  io::write_experience_unchecked(path, e, &fence);
+  record.reward_shaped_A.resize(record.logprob_old_A.size());
+  record.advantage_A.resize(record.logprob_old_A.size());
+  io::write_experience_unchecked(path, record, &fence);
 }
 
 io::made_pair replay_state::make_pair(const scored_sequence& chosen, const scored_sequence& rejected) const {
@@ -236,14 +192,14 @@ train_reply replay_state::make_pairs() {
   std::vector<uint64_t> prompts;
   std::vector<float> rewards;
   train_reply reply;
-  for (const scored_sequence& one : sequences) {
-    prompts.push_back(prompt_key_of(one.sequence->sequence_id));
-    rewards.push_back(total_reward(one));
-    reply.tokens += static_cast<int64_t>(one.sequence->answer.size());
+  for (const scored_sequence& scored : sequences) {
+    prompts.push_back(prompt_key_of(scored.sequence->sequence_id));
+    rewards.push_back(total_reward(scored));
+    reply.tokens += static_cast<int64_t>(scored.sequence->answer.size());
   }
   pairs_.clear();
   engine::moments margins;
-  for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->job.pairs.margin)) {
+  for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->pair_margin)) {
     const auto c = static_cast<size_t>(pair.chosen);
     const auto r = static_cast<size_t>(pair.rejected);
     pairs_.push_back(make_pair(sequences[c], sequences[r]));
@@ -264,79 +220,15 @@ bool replay_state::save_pairs(uint64_t iteration) const {
   return true;
 }
 
-/// The sequences of minibatch `index` of an epoch: a slice of a permutation that depends on (seed, iteration, epoch).
-static std::vector<int64_t> minibatch_order(const io::job& job, const minibatch_command& command, int64_t sequences) {
-  const random_key key{.seed = job.run.seed,
-                       .stream = command.iteration << 16 | command.epoch,
-                       .purpose = random_purpose::minibatch_order};
-  const std::vector<int64_t> all = random_permutation(key, sequences);
-  const auto parts = static_cast<uint64_t>(job.ppo.minibatches);
-  const auto n = static_cast<uint64_t>(sequences);
-  std::vector<int64_t> chosen(all.begin() + static_cast<int64_t>(command.index * n / parts),
-                              all.begin() + static_cast<int64_t>((command.index + 1) * n / parts));
-  std::sort(chosen.begin(), chosen.end());
-  return chosen;
-}
-
-minibatch::part replay_state::make_part(const engine::packed_batch& packed, const std::vector<int64_t>& order,
-                                        int64_t first, const engine::answer_counts& counts) const {
-  minibatch::part part;
-  part.packed = packed;
-  std::vector<int64_t> offset_B1 = {0};
-  std::vector<uint8_t> counted;
-  for (int64_t i = 0; i < packed.sequences(); ++i) {
-    const auto b = static_cast<size_t>(order[static_cast<size_t>(first + i)]);
-    const auto from = arrays_.answer_offset_B1[b];
-    const auto to = arrays_.answer_offset_B1[b + 1];
-    const auto append = [&](auto& target, const auto& source) {
-      target.insert(target.end(), source.begin() + from, source.begin() + to);
-    };
-    append(part.logprob_old_A, arrays_.logprob_old_A);
-    append(part.logprob_ref_A, arrays_.logprob_ref_A);
-    append(part.value_old_A, arrays_.value_A);
-    append(part.advantage_A, arrays_.learned_advantage_A);
-    append(part.return_A, arrays_.return_A);
-    append(counted, arrays_.counts_A);
-    offset_B1.push_back(static_cast<int64_t>(part.logprob_old_A.size()));
-  }
-  part.weight_A = engine::answer_weights(loss_mean_of(settings_->job.ppo), counts, offset_B1, counted);
-  return part;
-}
-
 serve_reply replay_state::serve(const minibatch_command& command) {
   const operation_scope scope(settings_->on->pulse_of(role::replay), "serve a minibatch");
   if (command.iteration != assembled_iteration_ || assembled_.empty()) {
     throw error(errc::bad_argument, "iteration {} has not been assembled", command.iteration);
   }
-  const auto order = minibatch_order(settings_->job, command, static_cast<int64_t>(assembled_.size()));
-  engine::packed_batch whole;
-  std::vector<int64_t> offset_B1 = {0};
-  std::vector<uint8_t> counted;
-  for (const int64_t b : order) {
-    const finished_sequence& one = *assembled_[static_cast<size_t>(b)].sequence;
-    whole.add(one.prompt.tokens, one.answer);
-    const auto from = arrays_.answer_offset_B1[static_cast<size_t>(b)];
-    const auto to = arrays_.answer_offset_B1[static_cast<size_t>(b) + 1];
-    counted.insert(counted.end(), arrays_.counts_A.begin() + from, arrays_.counts_A.begin() + to);
-    offset_B1.push_back(static_cast<int64_t>(counted.size()));
-  }
-  const engine::answer_counts counts = engine::count_answers(offset_B1, counted);
-  auto batch = std::make_shared<minibatch>();
-  batch->id = command.epoch << 32 | command.index;
-  batch->fresh = command.epoch == 0 && command.index == 0;
-  int64_t first = 0;
-  for (const engine::packed_batch& packed : split_into_micro_batches(
-           whole, {.token_budget = settings_->job.ppo.micro_batch_tokens, .shares = settings_->shares})) {
-    batch->parts.push_back(make_part(packed, order, first, counts));
-    first += packed.sequences();
-  }
-  const serve_reply reply{.batch_id = batch->id,
-                          .sequences = whole.sequences(),
-                          .tokens = whole.tokens(),
-                          .loss_terms = static_cast<int64_t>(counts.tokens)};
-  send_to(company_.policy, minibatch_handle{batch});
-  send_to(company_.critic, minibatch_handle{batch});
-  return reply;
+  const served_minibatch served = make_minibatch(settings_->minibatches, command, assembled_, arrays_);
+  send_to(company_.policy, served.batch);
+  send_to(company_.critic, served.batch);
+  return served.reply;
 }
 
 replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> self, replay_settings settings) {

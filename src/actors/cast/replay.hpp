@@ -1,9 +1,12 @@
-/// Replay: the experience. It hands the policy's sequences to the scorers, each rank's share to those of that rank; joins
-/// what policy and scorers say of each sequence by id, makes rewards and advantages of it, writes the experience file, and
-/// serves minibatches. In the pairs phase it makes preference pairs. It is on every rank, also where no model is.
+/// Replay: the experience. It hands the policy's sequences to the scorers, each rank's share to those of that rank;
+/// joins what policy and scorers say of each sequence by id, makes rewards and advantages of it, writes the experience
+/// file, and serves minibatches. In the pairs phase it makes preference pairs instead. It is on every rank, also on
+/// those without a model.
 #pragma once
 
 #include "actors/cast/device.hpp"
+#include "actors/cast/experience_record.hpp"
+#include "actors/cast/minibatches.hpp"
 #include "actors/cast/rollout.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "actors/protocol/rank_data.hpp"
@@ -31,18 +34,17 @@ struct scoring_ranks {
 };
 
 struct replay_settings {
-  io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of minibatches (micro_batch_rules)
-  io::phase phase = io::phase::ppo;
-  io::run_directory run;
-  std::shared_ptr<const io::tokenizer> tokens;
+  io::ppo_section ppo;                            ///< how a rollout becomes experience
+  minibatch_rules minibatches;                    ///< and experience minibatches
+  double pair_margin = 0;                         ///< pairs phase: rewards of a pair differ by more
+  std::vector<scoring_ranks> scorers;             ///< what each says makes a sequence complete
   std::vector<io::reward_source> reward_sources;  ///< in the order of the raw rewards
-  std::vector<std::string> source_names;          ///< data sets
-  std::string job_digest, policy_digest;
-  uint64_t attempt = 0;                ///< may write only while it is the run's
-  std::vector<scoring_ranks> scorers;  ///< what each says makes a sequence complete
-  engine::communicator_ptr group;      ///< every rank assembles the rollout of all; rank 0 writes the files
+  std::shared_ptr<const io::tokenizer> tokens;
+  experience_origin origin;
+  io::run_directory run;
+  uint64_t attempt = 0;            ///< may write only while it is the run's
+  engine::communicator_ptr group;  ///< every rank assembles the rollout of all; rank 0 writes the files
 };
 
 class replay_state {
@@ -50,6 +52,8 @@ public:
   static inline const char* name = "replay";
 
   void open(replay_settings settings);
+
+  // The handlers of replay_actor (interfaces.hpp).
   void meet(const cast& company) { company_ = company; }
   void add(const sequence_handle& sequence) { finished_.push_back(sequence); }
   void add(const scores_handle& scores) { scores_.push_back(scores); }
@@ -60,20 +64,21 @@ public:
   serve_reply serve(const minibatch_command& command);
 
 private:
+  /// A new rollout begins: no rank has been given a sequence of it to score.
   void share_out();
   void hand_to_scorers(const sequence_handle& sequence);
   /// Takes what was handed over, with the scores of all ranks.
   /// Errors  bad_argument: a sequence lacks a part; lost_peer.
   rollout take_rollout();
   bool writes_files() const { return settings_->group->rank() == 0; }
-  float total_reward(const scored_sequence& one) const;
+  /// The weighted sum of a sequence's raw rewards.
+  float total_reward(const scored_sequence& scored) const;
+  /// Lays what was said of the sequences end to end.
   void join(const rollout& sequences);
-  void describe(const rollout& sequences, assemble_reply& reply) const;
   io::made_pair make_pair(const scored_sequence& chosen, const scored_sequence& rejected) const;
-  io::experience file_contents(const rollout& sequences, const assemble_command& command) const;
+  /// Adds the means of the raw rewards, and the rollouts that are shown.
+  void report(const rollout& sequences, assemble_reply& reply) const;
   void write(const rollout& sequences, const assemble_command& command, bool finite) const;
-  minibatch::part make_part(const engine::packed_batch& packed, const std::vector<int64_t>& order, int64_t first,
-                            const engine::answer_counts& counts) const;
 
   std::optional<replay_settings> settings_;
   cast company_;
@@ -89,6 +94,7 @@ private:
   std::vector<io::made_pair> pairs_;  ///< made last
 };
 
+/// Spawn it detached: its handlers block while they work.
 replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> self, replay_settings settings);
 
 }  // namespace troupe::actors

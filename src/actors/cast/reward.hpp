@@ -1,40 +1,40 @@
-/// The reward: judges finished answers by the job's reward sources (a trained model, rules, or several); and, in the
-/// reward phase, is the model that learns from preference pairs.
+/// The reward: judges finished answers by the job's reward sources (judging.hpp); and, in the reward phase, is the
+/// model that learns from preference pairs.
 #pragma once
 
 #include "actors/cast/device.hpp"
+#include "actors/cast/judging.hpp"
+#include "actors/cast/pending_batches.hpp"
 #include "actors/cast/scoring.hpp"
-#include "actors/cast/shelf.hpp"
-#include "actors/models/model_files.hpp"
+#include "actors/cast/trainer.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "engine/train/micro_batch.hpp"
-#include "io/job/job.hpp"
-#include "io/rewards/lexicon.hpp"
+#include "engine/objectives/pairwise.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <caf/all.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace troupe::actors {
 
-/// One of the job's reward sources, ready to judge.
-struct reward_judge {
-  io::reward_source source;
-  model_ptr of;       ///< kind model
-  io::lexicon words;  ///< kind lexicon
-};
-
 struct reward_settings {
-  io::job job;
   device_ptr on;
-  std::shared_ptr<const io::tokenizer> tokens;
-  std::vector<reward_judge> judges;       ///< ppo, pairs
-  trained_model_ptr trained;              ///< reward phase
-  std::vector<std::string> source_names;  ///< reward phase: data sets
+
+  // Where it judges (ppo, pairs):
+  std::vector<reward_judge> judges;
+  std::shared_ptr<const io::tokenizer> tokens;  ///< of the policy
+  int64_t micro_batch_tokens = 2048;            ///< of sequences that are judged
   caf::actor replay;
+
+  // Where it learns (reward phase):
+  trained_model_ptr trained;  ///< null elsewhere
+  bool activation_checkpointing = false;
+  engine::pair_settings loss;
+  std::vector<std::string> source_names;  ///< data sets
 };
 
 class reward_state {
@@ -42,23 +42,22 @@ public:
   static inline const char* name = "reward";
 
   void open(reward_settings settings);
-  void keep(const batch_handle& batch) { batches_.keep(batch); }
-  void keep(const sequence_handle& sequence) { queue_.add(sequence); }
+
+  // The handlers of reward_actor (interfaces.hpp).
+  void keep(const batch_handle& batch) { pairs_.add(batch); }
+  void keep(const sequence_handle& sequence) { scorer_->add(sequence); }
   score_reply score();
   train_reply train(const train_command& command);
   train_reply evaluate(const train_command& command);
 
 private:
-  std::vector<float> judge(const reward_judge& by, const engine::weights_view& weights,
-                           std::span<const sequence_handle> sequences, const engine::packed_batch& batch);
-  void send_verdicts(std::span<const std::vector<float>> by_judge, std::span<const sequence_handle> taken);
-
   reward_settings settings_;
-  scoring_queue queue_;
-  std::unique_ptr<engine::train_workspace> workspace_;
-  shelf<batch_handle> batches_{"the reward model"};
+  std::optional<sequence_scorer> scorer_;
+  std::optional<trainer> trainer_;
+  pending_batches<batch_handle> pairs_{"the reward model"};
 };
 
+/// Spawn it detached: its handlers block while they work.
 reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> self, reward_settings settings);
 
 }  // namespace troupe::actors

@@ -13,9 +13,9 @@ namespace {
 
 class byte_writer {
 public:
-  template <class T> void value(const T& one) {
+  template <class T> void value(const T& number) {
     static_assert(std::is_arithmetic_v<T> || std::is_enum_v<T>);
-    append(&one, sizeof(T));
+    append(&number, sizeof(T));
   }
   template <class Values> void values(const Values& all) {
     value(static_cast<uint64_t>(all.size()));
@@ -38,9 +38,9 @@ public:
 
   bool empty() const { return left_.empty(); }
   template <class T> T value() {
-    T one{};
-    copy(&one, sizeof(T));
-    return one;
+    T number{};
+    copy(&number, sizeof(T));
+    return number;
   }
   template <class Values> Values values() {
     const auto count = value<uint64_t>();
@@ -109,8 +109,8 @@ void read(byte_reader& from, sequence_scores& scores) {
 
 template <class T> std::vector<std::byte> bytes_of(std::span<const local_handle<T>> all) {
   byte_writer to;
-  for (const local_handle<T>& one : all) {
-    write(to, *one);
+  for (const local_handle<T>& handle : all) {
+    write(to, *handle);
   }
   return to.take();
 }
@@ -119,9 +119,9 @@ template <class T> std::vector<local_handle<T>> handles_of(std::span<const std::
   byte_reader from(bytes);
   std::vector<local_handle<T>> all;
   while (!from.empty()) {
-    auto one = std::make_shared<T>();
-    read(from, *one);
-    all.push_back({std::move(one)});
+    auto item = std::make_shared<T>();
+    read(from, *item);
+    all.push_back({std::move(item)});
   }
   return all;
 }

@@ -1,5 +1,5 @@
-/// What ranks tell each other of a rollout: the sequences that the policy has finished, and what the scorers say of them.
-/// Both go to all ranks, so that each assembles the same experience.
+/// A rollout, and what ranks tell each other of it: the sequences that the policy has finished, and their scores. Both
+/// go to all ranks, so that each assembles the same experience.
 #pragma once
 
 #include "actors/protocol/rank_data.hpp"
@@ -12,6 +12,7 @@
 
 namespace troupe::actors {
 
+/// A finished sequence and what has been said of it so far.
 struct scored_sequence {
   sequence_handle sequence;
   std::map<scorer, scores_handle> scores;
@@ -20,14 +21,17 @@ struct scored_sequence {
 /// By sequence id.
 using rollout = std::vector<scored_sequence>;
 
+/// As they travel between ranks.
 std::vector<std::byte> to_bytes(std::span<const sequence_handle> sequences);
 std::vector<std::byte> to_bytes(std::span<const scores_handle> scores);
 
+/// The sequences, or scores, that to_bytes has written.
 /// Errors  bad_file: the bytes are not those of sequences, or scores.
 std::vector<sequence_handle> sequences_of(std::span<const std::byte> bytes);
 std::vector<scores_handle> scores_of(std::span<const std::byte> bytes);
 
-/// Those of all ranks, sequences by their ids. Collective.   Errors  lost_peer.
+/// Those of all ranks together: sequences sorted by their ids, scores by rank. Collective.
+/// Errors  lost_peer.
 std::vector<sequence_handle> gather(engine::communicator& group, std::vector<sequence_handle> mine);
 std::vector<scores_handle> gather(engine::communicator& group, std::vector<scores_handle> mine);
 

@@ -10,7 +10,7 @@
 
 namespace troupe::actors {
 
-/// True as soon as the answer's text holds one of `stops`. Empty where there are none.
+/// A check that is true as soon as the answer's text holds one of `stops`. An empty function if there are none.
 engine::stop_check make_stop_check(std::shared_ptr<const io::tokenizer> tokens, std::vector<std::string> stops);
 
 }  // namespace troupe::actors

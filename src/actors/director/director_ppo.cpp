@@ -119,9 +119,7 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, policies, train_atom_v, command));
   statistics out = learned.statistics;
   if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
-    for (const optimizer_actor& one : optimizers) {
-      self_->send(one, discard_atom_v);
-    }
+    co_await ask_everyone<bool>(self_, optimizers, discard_atom_v);
     out["policy/stopped_early"] = 1;
     *to = std::move(out);
     co_return;

@@ -43,15 +43,6 @@ int64_t full_share(const allocation& given, const placement& wanted) {
   return *std::max_element(shares.begin(), shares.end());
 }
 
-int64_t largest_divisor(int64_t of, int64_t at_most) {
-  for (int64_t n = std::min(of, at_most); n > 1; --n) {
-    if (of % n == 0) {
-      return n;
-    }
-  }
-  return 1;
-}
-
 /// Fewer nodes than min_nodes from the start: a requeue would give no more of them.
 void check(const allocation& given, const placement& wanted) {
   if (const auto hosts = static_cast<int64_t>(given.hosts.size()); hosts < wanted.min_nodes) {
@@ -163,6 +154,14 @@ const char* to_string(launcher_kind kind) {
   return "srun";
 }
 
+int64_t shrunk_ranks(int64_t ranks, int64_t lanes, int64_t places) {
+  int64_t left = std::min(ranks, places);
+  while (lanes > 1 && lanes % left != 0) {
+    --left;
+  }
+  return left;
+}
+
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
                    const std::set<std::string>& excluded_hosts, int64_t local_cores) {
   check(wanted);
@@ -180,8 +179,7 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   plan.kind = launcher_kind::srun;
   plan.ranks = wanted.ranks;
   if (wanted.shrink) {
-    const int64_t fit = std::min(wanted.ranks, full_share(*given, wanted) * hosts);
-    plan.ranks = wanted.lanes > 1 ? largest_divisor(wanted.lanes, fit) : fit;
+    plan.ranks = shrunk_ranks(wanted.ranks, wanted.lanes, full_share(*given, wanted) * hosts);
   }
   lay_out(plan, left, wanted, given->cpus_per_task);
   if (plan.ranks == 1 && plan.hosts.front().host == given->batch_host) {

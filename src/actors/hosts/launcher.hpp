@@ -48,6 +48,10 @@ struct launch_plan {
   std::string reason;             ///< why fewer hosts or ranks than asked for, or why requeue; empty: as asked for
 };
 
+/// What place.shrink leaves of `ranks` where there are only so many places (at least 1): as many as find one and, with
+/// `lanes` above 1, divide it.
+int64_t shrunk_ranks(int64_t ranks, int64_t lanes, int64_t places);
+
 /// Decides where the ranks of the next attempt run; a function of its arguments alone.
 ///
 /// Outside of Slurm: a child process for one rank, mpirun for more (`local_cores` tells whether they are crowded).

@@ -3,7 +3,6 @@
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
-#include "io/files/mapped_file.hpp"
 #include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/run/starting_folders.hpp"
@@ -39,18 +38,12 @@ bool holds(const std::vector<std::string>& sorted, std::string_view prefix) {
 std::vector<std::string> models_in(const io::checkpoint_reader& reader) {
   std::vector<std::string> names;
   const std::vector<std::string> arrays = reader.array_names();
-  for (const named_arrays& one : known_models) {
-    if (holds(arrays, one.arrays)) {
-      names.emplace_back(one.name);
+  for (const named_arrays& known : known_models) {
+    if (holds(arrays, known.arrays)) {
+      names.emplace_back(known.name);
     }
   }
   return names;
-}
-
-/// A run's job looks at nothing that has gone since, data sets for example.
-io::job job_of(const io::run_directory& run) {
-  return io::parse_job(io::read_text_file(run.job()),
-                       {.name = run.job().string(), .stem = "job", .folder = "/", .current = "/"});
 }
 
 /// The folder whose shape and tokenizer a model has. Results of earlier phases may have gone.
@@ -87,7 +80,7 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
                 fmt::join(names, ", "));
   }
   const io::run_directory run = io::run_directory::open(folder.parent_path().parent_path().parent_path());
-  model_ptr shape = empty_model(shape_of(name, job_of(run)), known->head);
+  model_ptr shape = empty_model(shape_of(name, run.recorded_job()), known->head);
   fill(*shape, reader, known->arrays);
   const bool scalar = known->head == head_kind::scalar;
   save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0);

@@ -1,4 +1,4 @@
-/// A model out of a checkpoint, as a folder that everything else reads: the best one of a run, for example.
+/// Models in checkpoints: the best one of a run, for example, written as a folder that everything else reads.
 #pragma once
 
 #include "actors/models/model_files.hpp"
@@ -12,15 +12,15 @@ namespace troupe::actors {
 /// Whether a folder is a checkpoint: <run>/checkpoints/<phase>/<unit>-NNNNNN.
 bool is_checkpoint(const std::filesystem::path& folder);
 
-/// Names of the models in a checkpoint, as models/ of its run has them: "policy", "policy-ema", "critic", "reward"; that of
-/// the sft phase is "policy". The first is the phase's own.
+/// Names of the models in a checkpoint: "policy" (also of the sft phase), "policy-ema", "critic", "reward". The first
+/// is the model that the phase trains.
 /// Errors  those of io::checkpoint_reader.
 std::vector<std::string> models_in(const std::filesystem::path& checkpoint);
 
-/// Writes one of them as a Hugging Face folder in float32, with the shape and the tokenizer that its run started it from
-/// (what <run>/job.ini names must still be there). Digests are checked. Returns the model's shape.
-/// Errors  bad_argument: there is no such model; shape_mismatch: the folder that the run started from has another one
-///         now; those of io::checkpoint_reader, io::load_job and save_model.
+/// Writes the model of that name as a Hugging Face folder in float32. Its shape and its tokenizer are read from the
+/// folder that the run started it from, which <run>/job.ini names. Digests are checked. Returns the model.
+/// Errors  bad_argument: the checkpoint has no such model; shape_mismatch: the folder that the run started from holds
+///         another shape now; those of io::checkpoint_reader, io::load_job and save_model.
 model_ptr save_checkpointed(const std::filesystem::path& checkpoint, const std::string& name,
                             const std::filesystem::path& target);
 

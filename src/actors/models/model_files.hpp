@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/models/transformer.hpp"
-#include "engine/optim/learner.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "io/files/attempt_fence.hpp"
 
@@ -29,17 +28,18 @@ using model_ptr = std::shared_ptr<model>;
 /// Which head a model is loaded with.
 enum class head_kind {
   as_stored,
-  language_model,  ///< Errors where the folder's architecture has a scalar head; a value head beside it is left aside
-  scalar,          ///< a folder without one gets a new head of zeros, which is to learn
-  stored_scalar,   ///< for a model that judges as it is: errors where the folder has none
+  language_model,  ///< refused if the folder's architecture has a scalar head; a value head beside it is ignored
+  scalar,          ///< a folder without a scalar head gets a new one of zeros, which is to learn
+  stored_scalar,   ///< for a model that judges as it is: refused if the folder has no scalar head
 };
 
-/// Whether a folder holds a language model and a value head (v_head.safetensors) beside it, so that it can be loaded
-/// as either: as_stored then gives the scalar head.
+/// Whether a folder holds a language model and beside it a value head (v_head.safetensors). It can be loaded as either;
+/// as_stored gives the scalar head.
 /// Errors  those of io::model_folder and engine::describe.
 bool has_both_heads(const std::filesystem::path& folder);
 
-/// `group`: the ranks that share the weights (ZeRO stage 3): each keeps its shard, while reading too; null: all are here.
+/// `group`: the ranks that share the weights (ZeRO stage 3), of which each keeps its shard only, also while it reads;
+/// null: this rank has all weights.
 /// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
 model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group = nullptr);
 
@@ -47,22 +47,14 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine
 model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
                        engine::communicator_ptr group = nullptr);
 
-/// The shape of `folder` with weights of zeros, for whoever has them from elsewhere.
+/// The shape of `folder` with weights of zeros, to be filled from elsewhere.
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights;
-/// `fence`: that of io::write_model_folder.
-/// Errors  io_failure, those of the fence.
+/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of
+/// engine::save_weights; `fence`: that of io::write_model_folder.
+/// Errors  io_failure; those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
                 const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);
-
-/// A model that learns: its optimizer's arenas beside it.
-struct trained_model {
-  model_ptr of;
-  std::unique_ptr<engine::learner> learner;
-};
-
-using trained_model_ptr = std::shared_ptr<trained_model>;
 
 }  // namespace troupe::actors

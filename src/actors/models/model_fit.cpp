@@ -38,8 +38,8 @@ static std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path&
 static void require_same_ids(const io::tokenizer& tokens, const std::filesystem::path& policy, const io::tokenizer& own,
                              const std::filesystem::path& folder) {
   for (int64_t id = 0; id < tokens.vocabulary_size(); ++id) {
-    const std::array one = {static_cast<int32_t>(id)};
-    if (tokens.decode(one, false) != own.decode(one, false)) {
+    const std::array token = {static_cast<int32_t>(id)};
+    if (tokens.decode(token, false) != own.decode(token, false)) {
       throw error(errc::bad_argument,
                   "{}: its tokenizer is not that of the policy in {}: id {} stands for another text. Models that "
                   "read the policy's tokens must have been trained with its tokenizer: name another model",

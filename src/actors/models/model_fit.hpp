@@ -1,4 +1,4 @@
-/// Whether models fit each other: what the policy writes is read by the judges, the reference and the critic, token by token.
+/// Whether models fit each other: judges, reference and critic read the tokens that the policy writes.
 #pragma once
 
 #include "actors/models/model_files.hpp"
@@ -9,16 +9,18 @@
 
 namespace troupe::actors {
 
+/// Requires that the job's sequences fit into the model.
 /// Errors  bad_argument: length.max-tokens is beyond the model's positions.
 void require_lengths(const io::job& job, const model& m);
 
-/// Errors  bad_argument: the tokenizer, of the folder named, has more ids than the model.
+/// Requires that the model has each id of the tokenizer. `folder`: of the tokenizer, for the message.
+/// Errors  bad_argument: the tokenizer has more ids than the model.
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m);
 
-/// That `reader` can read what a policy with these tokens, from `policy`, writes. A folder without a tokenizer of its own
-/// is taken at its word. Tokenizers of other bytes pass if each id of the policy's stands for the same text: a chat
-/// template, or a key of tokenizer_config.json, changes no id.
-/// Errors  bad_argument, naming both folders; those of io::load_tokenizer but not_found.
+/// Requires that `reader` understands the tokens of the policy in the folder `policy`, whose tokenizer is `tokens`.
+/// Each id must stand for the same text in both tokenizers; other differences (a chat template, a key of
+/// tokenizer_config.json) do no harm. A reader without a tokenizer of its own is taken to fit.
+/// Errors  bad_argument, naming both folders; those of io::load_tokenizer, except not_found.
 void require_reads(const io::job& job, const io::tokenizer& tokens, const std::filesystem::path& policy,
                    const model& reader);
 

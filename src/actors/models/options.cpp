@@ -18,10 +18,56 @@ float training_temperature(const engine::sampling_settings& sampling) {
   return sampling.temperature > 0 ? sampling.temperature : 1.0F;
 }
 
-engine::generator_settings generator_settings_of(const io::generation_section& generation,
+static rollout_options rollout_of(const io::job& job) {
+  // Far from any seed that a job is given, and from those next to it.
+  constexpr uint64_t evaluation_seed_offset = 0x5EED'0000'0000ULL;
+  return {.sampling = sampling_of(job.generation),
+          .training_samples = job.ppo.samples_per_prompt,
+          .evaluation_samples = job.evaluation.samples_per_prompt,
+          .new_tokens = job.generation.max_new_tokens,
+          .training_seed = job.run.seed,
+          .evaluation_seed = job.run.seed + evaluation_seed_offset,
+          .stop = job.generation.stop,
+          .cache_mib = job.generation.cache_mib,
+          .step_tokens = job.generation.step_tokens};
+}
+
+rollout_options rollout_of(const io::job& job, io::phase phase) {
+  rollout_options rollout = rollout_of(job);
+  if (phase == io::phase::pairs) {
+    rollout.sampling.temperature = static_cast<float>(job.pairs.temperature);
+    rollout.training_samples = job.pairs.samples_per_prompt;
+    if (job.pairs.max_new_tokens > 0) {
+      rollout.new_tokens = job.pairs.max_new_tokens;
+    }
+  }
+  return rollout;
+}
+
+engine::generator_settings generator_settings_of(const rollout_options& rollout,
                                                  const engine::model_description& shape) {
-  const int64_t pages = generation.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape);
-  return {.cache_pages = std::max<int64_t>(1, pages), .step_tokens = generation.step_tokens};
+  const int64_t pages = rollout.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape);
+  return {.cache_pages = std::max<int64_t>(1, pages), .step_tokens = rollout.step_tokens};
+}
+
+static int64_t mixture_size(const io::ppo_section& ppo) {
+  const int64_t training_batch = ppo.prompts * ppo.samples_per_prompt / ppo.minibatches;
+  return ppo.ptx_batch > 0 ? ppo.ptx_batch : training_batch;
+}
+
+batch_options batches_of(const io::job& job, io::phase phase) {
+  const bool pairs = phase == io::phase::reward;
+  const io::training_options& training = pairs ? job.reward.training : job.sft.training;
+  return {.seed = job.run.seed,
+          .pairs = pairs,
+          .all_tokens = job.sft.loss == io::sft_loss::all,
+          .training = training.batch,
+          .micro_batch_tokens = training.micro_batch_tokens,
+          .held_out = job.evaluation.records,
+          .prompts = phase == io::phase::pairs ? job.pairs.prompts_per_iteration : job.ppo.prompts,
+          .held_out_prompts = job.evaluation.prompts,
+          .mixture = mixture_size(job.ppo),
+          .mixture_micro_batch_tokens = job.ppo.micro_batch_tokens};
 }
 
 engine::adamw_settings adamw_of(const io::optimizer_options& options) {

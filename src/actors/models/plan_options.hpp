@@ -23,9 +23,9 @@ engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
 /// Without a sign of life for so long, a peer counts as gone.
 std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 
-/// After so long in one operation of a communicator a rank ends by itself. It is well beyond the time after which the
-/// supervisor acts, which sees all ranks and names the one that the others wait for, where a rank could only say that it
-/// waits. This is for the case that the supervisor cannot act.
+/// A rank that waits for so long in one operation of a communicator ends itself. The supervisor acts much earlier: it
+/// sees all ranks and can name the one that the others wait for, while a rank can only say that it waits. This
+/// deadline is for a supervisor that cannot act.
 std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
 
 }  // namespace troupe::actors

@@ -20,8 +20,8 @@ static void add_end_ids(const std::string& json, const std::string& where, std::
   if (found == keys.end()) {
     return;
   }
-  if (const auto* one = std::get_if<int64_t>(&found->second)) {
-    ids.push_back(static_cast<int32_t>(*one));
+  if (const auto* id = std::get_if<int64_t>(&found->second)) {
+    ids.push_back(static_cast<int32_t>(*id));
   } else if (const auto* list = std::get_if<std::vector<int64_t>>(&found->second)) {
     ids.insert(ids.end(), list->begin(), list->end());
   }

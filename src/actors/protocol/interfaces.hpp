@@ -98,8 +98,8 @@ using critic_actor = trainee_actor::extend_with<scorer_actor>::extend<
 using optimizer_actor = caf::typed_actor<
     // One step with the gradients accumulated since the last one. Errors  not_finite: nothing has changed.
     caf::replies_to<step_atom, step_command>::with<step_reply>,
-    // Drops what has been accumulated.
-    caf::reacts_to<discard_atom>>;
+    // Drops what has been accumulated. Answered when that is done: the model is not to be used before.
+    caf::replies_to<discard_atom>::with<bool>>;
 
 /// Averages the policy's weights (cast/ema.hpp).
 using ema_actor = caf::typed_actor<

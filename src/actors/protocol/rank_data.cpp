@@ -18,7 +18,19 @@ uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample) {
 
 uint64_t prompt_key_of(uint64_t sequence_id) { return sequence_id >> sample_bits; }
 
-uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << 48 | counter; }
+// From the highest bit: the kind; then, of examples, what they are (15 bits) and the counter (48); of experience, the epoch
+// (31) and the index (32).
+constexpr int kind_bit = 63, what_bit = 48, epoch_bit = 32;
+
+uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << what_bit | counter; }
+
+uint64_t make_minibatch_id(uint64_t epoch, uint64_t index) {
+  return uint64_t{1} << kind_bit | epoch << epoch_bit | index;
+}
+
+batch_kind kind_of_batch(uint64_t batch_id) {
+  return batch_id >> kind_bit == 1 ? batch_kind::experience : batch_kind::examples;
+}
 
 std::vector<engine::packed_batch> split_into_micro_batches(const engine::packed_batch& whole,
                                                            const micro_batch_rules& how) {

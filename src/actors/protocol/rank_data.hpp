@@ -72,8 +72,18 @@ uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample);
 /// The same for all samples of a prompt in a draw, and for no others.
 uint64_t prompt_key_of(uint64_t sequence_id);
 
-/// Of a batch: unique among the batches of a phase.
+/// What a batch holds, and so who made it and how one learns from it. The id of a batch says so.
+enum class batch_kind : uint8_t {
+  examples,    ///< text or prompts, from the loader
+  experience,  ///< a minibatch of a rollout, from replay
+};
+
+/// Unique among the batches of a phase: of the loader's, by what was asked for and for which update or iteration;
 uint64_t make_batch_id(serving what, uint64_t counter);
+/// and of the minibatches of an iteration.
+uint64_t make_minibatch_id(uint64_t epoch, uint64_t index);
+
+batch_kind kind_of_batch(uint64_t batch_id);
 
 /// How a batch is split into micro-batches (engine/train/batch.hpp).
 struct micro_batch_rules {

@@ -14,14 +14,14 @@ static seat seat_of(const io::rank_list& list, int rank, int ranks) {
   if (list.ranks.empty()) {
     return everywhere(rank, ranks);
   }
-  seat one;
+  seat own;
   for (const int64_t member : list.ranks) {
     if (member == rank) {
-      one.place = static_cast<int>(one.members.size());
+      own.place = static_cast<int>(own.members.size());
     }
-    one.members.push_back(static_cast<int>(member));
+    own.members.push_back(static_cast<int>(member));
   }
-  return one;
+  return own;
 }
 
 seating seating_of(const io::place_section& place, int rank, int ranks) {

@@ -32,8 +32,8 @@ using namespace std::chrono_literals;
 constexpr int exit_dismissed = 0;
 constexpr int exit_lost_supervisor = 3;
 
-/// The kernel ends this process with the one that started it: the supervisor, or the launcher, which the supervisor ends.
-/// That the supervisor of another host is gone, the control channel tells.
+/// The kernel ends this process with the one that started it: the supervisor, or the launcher, which the supervisor
+/// ends. That the supervisor of another host is gone, the control channel tells.
 void die_with_parent(pid_t supervisor) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (supervisor != 0 && ::getppid() != supervisor) {  // it died before the line above
@@ -52,12 +52,12 @@ void log_peak() {
 std::vector<activity> activities_of(device& on) {
   std::vector<activity> busy;
   for (size_t i = 0; i < roles; ++i) {
-    const pulse& one = on.pulses[i];
-    if (const char* operation = one.operation(); operation != nullptr) {
+    const pulse& signs = on.pulses[i];
+    if (const char* operation = signs.operation(); operation != nullptr) {
       busy.push_back({.actor = to_string(static_cast<role>(i)),
                       .operation = operation,
-                      .pulse = one.count(),
-                      .waits = one.waits()});
+                      .pulse = signs.count(),
+                      .waits = signs.waits()});
     }
   }
   return busy;
@@ -109,8 +109,8 @@ void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) 
   }
 }
 
-/// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves the job
-/// running on the others for ever: a guard takes this process's place, and puts the job back into the queue.
+/// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves
+/// the job running on the others for ever: a guard takes this process's place, and puts the job back into the queue.
 [[noreturn]] void leave_without_supervisor(const worker_settings& settings) {
   if (read_allocation(current_environment())) {
     ::execl("/proc/self/exe", "troupe", "guard", "--run", settings.run.c_str(), "--host", settings.host.c_str(),
@@ -163,7 +163,7 @@ void run_worker(const worker_settings& settings) {
   }
   const int32_t rank = rank_of(settings);
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.root() / "control", silence_of(settings.job.recovery));
+  control_config config(run.control(), silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
 

@@ -91,7 +91,7 @@ void run_guard(const guard_settings& settings) {
     return;
   }
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.root() / "control", silence_of(io::load_job(run.job().string()).recovery));
+  control_config config(run.control(), silence_of(io::load_job(run.job().string()).recovery));
   caf::actor_system system(config);
   bool reached = watch_supervisor(system, settings, patience_at_start);
   // On a busy machine the supervisor may only have been late with a sign of life: then it is there again.

@@ -23,20 +23,6 @@ namespace troupe::actors {
 
 namespace {
 
-/// A run directory belongs to one job: what would change its numbers must not change under way.
-void keep_job(const io::run_directory& run, const io::job& job) {
-  if (std::filesystem::exists(run.job())) {
-    const io::job before = io::load_job(run.job().string());
-    if (const auto differences = io::differences(before, job); !differences.empty()) {
-      throw error(errc::bad_argument,
-                  "{} holds a run of another job:\n  {}\nTake another run.dir, or give these options their former "
-                  "values",
-                  run.root().string(), fmt::join(differences, "\n  "));
-    }
-  }
-  io::write_file_atomically(run.job(), io::job_text(job));
-}
-
 constexpr std::chrono::minutes patience_with_former_supervisor{5};  // leases of NFS locks take 1.5, of Lustre's up to 2
 
 /// Signals that ask for a stop, blocked in every thread and taken by one.
@@ -106,10 +92,11 @@ run_result run_job(const run_settings& settings) {
   if (!lock) {
     return {outcome::stopped, fmt::format("{} is still locked by another troupe", run.root().string())};
   }
-  keep_job(run, settings.job);
-  create_credentials(run.root() / "control");
+  run.require_same_job(settings.job);
+  io::write_file_atomically(run.job(), io::job_text(settings.job));
+  create_credentials(run.control());
 
-  control_config config(run.root() / "control", silence_of(settings.job.recovery));
+  control_config config(run.control(), silence_of(settings.job.recovery));
   caf::actor_system system(config);
   const auto on_metrics = system.spawn(
       metrics,

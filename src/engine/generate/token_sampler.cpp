@@ -10,8 +10,6 @@ namespace troupe::engine {
 
 namespace {
 
-constexpr size_t rows_per_block = 32;
-
 void check_logits(std::span<const float> logits_V, const sequence& s) {
   double sum = 0;
   for (const float z : logits_V) {
@@ -27,8 +25,8 @@ void check_logits(std::span<const float> logits_V, const sequence& s) {
 
 }  // namespace
 
-void token_sampler::compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
-                                   std::span<const sampling_row> rows) {
+void token_sampler::compute_logits(context& ctx, const inference_model& net, const float* weights,
+                                   const float* hidden_ND, std::span<const sampling_row> rows) {
   const int64_t width = net.description().embedding_width;
   const int64_t vocabulary = net.description().vocabulary;
   const auto count = static_cast<int64_t>(rows.size());
@@ -57,12 +55,12 @@ void token_sampler::draw(std::span<float> logits_V, const sampling_row& row, thr
   }
 }
 
-void token_sampler::sample(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+void token_sampler::sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
                            std::span<const sampling_row> rows) {
   const auto vocabulary = static_cast<size_t>(net.description().vocabulary);
   scratch_.resize(static_cast<size_t>(ctx.pool.threads()));
-  for (size_t first = 0; first < rows.size(); first += rows_per_block) {
-    const auto block = rows.subspan(first, std::min(rows_per_block, rows.size() - first));
+  for (size_t first = 0; first < rows.size(); first += rows_at_once) {
+    const auto block = rows.subspan(first, std::min<size_t>(rows_at_once, rows.size() - first));
     compute_logits(ctx, net, weights, hidden_ND, block);
     ctx.pool.parallel_for(static_cast<int64_t>(block.size()), [&](int64_t r) {
       const std::span<float> logits(logits_RV_.data() + static_cast<size_t>(r) * vocabulary, vocabulary);

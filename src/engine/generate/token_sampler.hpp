@@ -1,11 +1,10 @@
-/// From hidden states to drawn tokens: head and sampling for the rows that need them. Private to
-/// this folder.
+/// From hidden states to drawn tokens: head and sampling for the rows that need them.
 #pragma once
 
 #include "base/aligned.hpp"
 #include "base/context.hpp"
 #include "engine/generate/sequence.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 
 #include <cstdint>
 #include <span>
@@ -21,13 +20,16 @@ struct sampling_row {
 
 class token_sampler {
 public:
-  /// Sets `drawn` of every drawer. Logits exist for 32 rows at a time.
+  /// Rows whose logits exist at one time.
+  static constexpr int64_t rows_at_once = 32;
+
+  /// Sets `drawn` of every drawer.
   /// Errors  not_finite: a logit is NaN or infinite (names the sequence).
-  void sample(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+  void sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
               std::span<const sampling_row> rows);
 
 private:
-  void compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+  void compute_logits(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
                       std::span<const sampling_row> rows);
 
   struct thread_scratch {

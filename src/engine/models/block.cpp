@@ -12,8 +12,8 @@ namespace troupe::engine {
 void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, float* x_ND, const float* add_ND) {
   const model_description& d = call.description;
   const kernels::norm_args args{.y_ND = y_ND,
-                                .rstd_N = room(call.scratch.rstd_N, call.n),
-                                .mean_N = room(call.scratch.mean_N, call.n),
+                                .rstd_N = call.scratch.rstd_N.reserve(call.n),
+                                .mean_N = call.scratch.mean_N.reserve(call.n),
                                 .x_ND = x_ND,
                                 .add_ND = add_ND,
                                 .gamma_D = at(call.weights, slot.gamma),
@@ -21,10 +21,13 @@ void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, floa
                                 .n = call.n,
                                 .d = d.width,
                                 .epsilon = d.norm_epsilon};
-  if (d.norm == norm_kind::rms) {
+  switch (d.norm) {
+  case norm_kind::rms:
     kernels::rms_norm_forward(call.ctx, args);
-  } else {
+    break;
+  case norm_kind::layer:
     kernels::layer_norm_forward(call.ctx, args);
+    break;
   }
 }
 
@@ -53,10 +56,29 @@ void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
                                      .sin_PR2 = call.sin_PR2});
 }
 
-template <class Body>
-void in_columns(const block_call& call, std::vector<int64_t> column_split::*parts_R1, float* y_NO,
-                const Body& compute) {
-  in_columns(call.columns, parts_R1, call.scratch, call.n, y_NO, compute);
+/// What each position finds among those before it, from b.qkv_NE to b.attention_NHK.
+void attend_by_heads(const block_call& call, const kernels::kv_pages& pages, const block_buffers& b) {
+  float* own_heads = call.results.own_columns(divided_result::attention, call.n, b.attention_NHK);
+  if (call.sequences.empty()) {
+    kernels::attention_forward(call.ctx, {.shape = call.attention,
+                                          .out_NHK = own_heads,
+                                          .lse_NH = b.lse_NH,
+                                          .qkv_NE = b.qkv_NE,
+                                          .offset_B1 = call.offset_B1});
+  } else {
+    kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
+                                                .out_NHK = own_heads,
+                                                .qkv_NE = b.qkv_NE,
+                                                .pages = pages,
+                                                .sequences = call.sequences});
+  }
+  call.results.complete(divided_result::attention, call.n, b.attention_NHK);
+}
+
+/// delta = x W^T + b: what is added to the residual stream.
+void apply_linear_to_stream(const block_call& call, const linear_slot& slot, const float* x_NI, float* delta_ND) {
+  apply_linear(call, slot, x_NI, call.results.own_columns(divided_result::stream, call.n, delta_ND));
+  call.results.complete(divided_result::stream, call.n, delta_ND);
 }
 
 /// out = attention(in), up to the residual addition.
@@ -66,33 +88,16 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
   if (call.cos_PR2 != nullptr) {
     rotate_queries_and_keys(call, b.qkv_NE);
   }
-  in_columns(call, &column_split::query_R1, b.attention_NHK, [&](float* attention_NHK) {
-    if (call.sequences.empty()) {
-      kernels::attention_forward(call.ctx, {.shape = call.attention,
-                                            .out_NHK = attention_NHK,
-                                            .lse_NH = b.lse_NH,
-                                            .qkv_NE = b.qkv_NE,
-                                            .offset_B1 = call.offset_B1});
-    } else {
-      kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
-                                                  .out_NHK = attention_NHK,
-                                                  .qkv_NE = b.qkv_NE,
-                                                  .pages = pages,
-                                                  .sequences = call.sequences});
-    }
-  });
-  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
-    apply_linear(call, slots.out, b.attention_NHK, y_ND);  // [N, H K] -> [N, D]
-  });
+  attend_by_heads(call, pages, b);
+  apply_linear_to_stream(call, slots.out, b.attention_NHK, out_ND);  // [N, H K] -> [N, D]
 }
 
 /// out = activation(up) W_down^T + b.
 void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, float* out_ND) {
-  float* activated_NF = room(call.scratch.activated_NF, call.n * slots.down.inputs);
-  in_columns(call, &column_split::unit_R1, activated_NF, [&](float* y_NF) { activate(call, b.up_NU, y_NF); });
-  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
-    apply_linear(call, slots.down, activated_NF, y_ND);  // [N, F] -> [N, D]
-  });
+  float* activated_NF = call.scratch.activated_NF.reserve(call.n * slots.down.inputs);
+  activate(call, b.up_NU, call.results.own_columns(divided_result::activated, call.n, activated_NF));
+  call.results.complete(divided_result::activated, call.n, activated_NF);
+  apply_linear_to_stream(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
 }
 
 void copy_rows(const block_call& call, const float* from_ND, float* to_ND) {
@@ -107,8 +112,8 @@ void add_rows(const block_call& call, float* y_ND, const float* x_ND) {
 
 void pre_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                       const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
   attend(call, slots, pages, b, normed_ND, delta_ND);
   copy_rows(call, b.input_ND, b.middle_ND);
@@ -123,8 +128,8 @@ void pre_norm_forward(const block_call& call, const block_slots& slots, const ke
 
 void parallel_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                       const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
   attend(call, slots, pages, b, normed_ND, delta_ND);
   apply_norm(call, slots.feed_forward_norm, normed_ND, b.input_ND);
@@ -140,8 +145,8 @@ void parallel_forward(const block_call& call, const block_slots& slots, const ke
 
 void post_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                        const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   attend(call, slots, pages, b, b.input_ND, delta_ND);
   copy_rows(call, b.input_ND, b.middle_ND);
   apply_norm(call, slots.attention_norm, normed_ND, b.middle_ND, delta_ND);

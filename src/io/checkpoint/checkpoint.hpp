@@ -20,8 +20,7 @@
 
 namespace troupe::io {
 
-/// One array, or the part of it that this rank holds: the flat range [begin, end) of the row-major
-/// whole.
+/// An array, or the part of it that this rank holds: the flat range [begin, end) of the row-major whole.
 struct checkpoint_array {
   std::string name;            ///< "policy/weights/layers.0.attention.qkv.weight", "policy/first_moment/..."
   std::vector<int64_t> shape;  ///< of the whole
@@ -33,8 +32,8 @@ struct checkpoint_array {
   std::function<void(int64_t offset, std::span<float> out)> fill;
 };
 
-/// All that a rank puts into its file. A name is that of one thing: an array, an integer, a real or
-/// a text; it must not be a folder of another ("a" beside "a/b").
+/// All that a rank puts into its file. Each name is used once, for an array, an integer, a real or a text, and is not
+/// the folder of another ("a" beside "a/b").
 struct checkpoint_content {
   std::vector<checkpoint_array> arrays;
   std::map<std::string, int64_t> integers;
@@ -48,9 +47,9 @@ struct checkpoint_file {
   std::string digest;  ///< XXH3-64, sixteen hexadecimal digits
 };
 
-/// Writes rank's file, complete or not at all; a manifest that lies in the folder is removed first,
-/// since what it says is about to become untrue. Any rank writes at any time; the returned entry
-/// goes to who commits.
+/// Writes a rank's file, complete or not at all; a manifest that lies in the folder is removed
+/// first, since what it says is about to become untrue. Ranks need not wait for each other. The
+/// entry that is returned is for whoever commits.
 /// Errors  bad_argument (content), io_failure, those of the fence (nothing has its final name then).
 checkpoint_file write_checkpoint(const std::filesystem::path& folder, const checkpoint_content& content, int rank,
                                  int ranks, const attempt_fence& fence);
@@ -142,8 +141,8 @@ struct found_checkpoint {
   checkpoint_manifest manifest;
 };
 
-/// Those with a manifest of the right files and sizes, by counter, ascending; contents are not
-/// digested. What is wrong with others that have a manifest is appended to `problems`, where given.
+/// The checkpoints of a phase whose files are there in the sizes that their manifest says, by counter, ascending;
+/// contents are not digested. What is wrong with others that have a manifest is appended to `problems`, where given.
 std::vector<found_checkpoint> list_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase,
                                                std::vector<std::string>* problems = nullptr);
 

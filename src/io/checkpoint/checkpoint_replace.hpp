@@ -1,5 +1,4 @@
-/// How a file comes into a checkpoint's folder.
-/// Internal to io.
+/// How a file comes into a checkpoint's folder. Internal to io/checkpoint.
 #pragma once
 
 #include "io/checkpoint/checkpoint.hpp"

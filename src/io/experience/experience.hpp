@@ -1,5 +1,4 @@
-/// Experience files: one PPO iteration's rollout as HDF5 that any tool opens (docs: formats,
-/// "Experience file").
+/// Experience files: one PPO iteration's rollout as HDF5 that any tool opens (docs/files.md).
 #pragma once
 
 #include "io/files/attempt_fence.hpp"
@@ -41,25 +40,23 @@ struct experience {
   int64_t answer_tokens() const { return static_cast<int64_t>(logprob_old_A.size()); }
 };
 
-/// Checks that sizes agree, ids ascend, offsets start at 0, never fall and end at the arrays' ends,
-/// every answer fits in its sequence, sources exist, `finished` is 0 or 1, token ids are not
-/// negative, log-probabilities are at most 0 (1e-3 for rounding), and all numbers are finite.
-/// `where` names the experience in errors.
+/// Checks that sizes agree; ids ascend; offsets start at 0, never fall and end at the arrays' ends; every answer fits
+/// in its sequence; sources exist; `finished` is 0 or 1; token ids are not negative; log-probabilities are at most 0
+/// (1e-3 for rounding); all numbers are finite. `where` names the experience in errors.
 /// Errors  bad_file, naming array, index and value.
 void validate(const experience& e, const std::string& where);
 
-/// Of these, the checks of sizes and offsets only.
+/// The checks of sizes and offsets alone.
 void validate_sizes(const experience& e, const std::string& where);
 
 /// Writes the file, complete or not at all, after validate() (its errors are bad_argument here).
-/// Equal experience gives equal bytes. The file starts with a 512-byte HDF5 user block that holds
-/// the size and digest of the rest, which HDF5 tools skip. A run's files are made behind the fence of the attempt that
-/// writes them.
+/// Equal experience gives equal bytes. The file starts with a user block of 512 bytes, which HDF5 tools skip: it holds
+/// size and digest of the rest. With `fence`, the file is written for that attempt of a run.
 /// Errors  bad_argument, io_failure, those of the fence.
 void write_experience(const std::filesystem::path& path, const experience& e, const attempt_fence* fence = nullptr);
 
-/// As write_experience, but checks sizes only, not values: for the step that stopped a run because
-/// a number was not finite, which must be kept for inspection.
+/// As write_experience, but checks sizes only: for a step that stopped the run because a number was not finite, and is
+/// kept to be looked at.
 void write_experience_unchecked(const std::filesystem::path& path, const experience& e,
                                 const attempt_fence* fence = nullptr);
 

@@ -14,8 +14,8 @@ namespace troupe::io {
 /// client's cache), and the folder lies on the same one as what is written.
 class attempt_fence {
 public:
-  /// `still_allowed` throws (errc::interrupted) when the attempt is known to be over: the clear word, where the folder
-  /// is the certainty.
+  /// `still_allowed` throws (errc::interrupted) when the attempt is known to be over. It gives the clear message; that
+  /// nothing is changed, the folder alone makes certain.
   attempt_fence(std::filesystem::path folder, std::function<void()> still_allowed);
 
   const std::filesystem::path& folder() const { return folder_; }

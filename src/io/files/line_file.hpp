@@ -9,8 +9,8 @@
 
 namespace troupe::io {
 
-/// Appends whole lines. What a crash left after the last end of line is cut on opening, and a line
-/// that could not be written whole is taken back. One writer at a time.
+/// Appends whole lines. An unfinished last line, as a crash leaves it, is removed on opening, and a line that could not
+/// be written whole is taken back. One writer at a time.
 /// Errors  io_failure.
 class line_file {
 public:

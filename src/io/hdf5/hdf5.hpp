@@ -1,5 +1,5 @@
-/// A small wrapper over the serial HDF5 C API. Every call in the process passes one mutex; a call
-/// blocks on the disk, so it belongs in a detached actor.
+/// A small wrapper over the serial HDF5 C API. All calls of a process share one mutex, and a call blocks on the disk:
+/// make them from a thread that may wait.
 #pragma once
 
 #include "base/host_array.hpp"
@@ -36,9 +36,8 @@ struct hdf5_shape {
   int64_t elements() const;
 };
 
-/// A regular block of an array, [start, start + extent) in each dimension, that another file's data
-/// set fills: with its values from `source_begin` on where it has one dimension, else with all of
-/// them.
+/// A regular block of an array, [start, start + extent) in each dimension, whose values are those of another file's
+/// data set: from `source_begin` on where that has one dimension, else all of them.
 struct hdf5_virtual_piece {
   std::string file;  ///< beside the file that refers to it: a name without folder
   std::string data_set;
@@ -49,9 +48,9 @@ struct hdf5_virtual_piece {
 
 /// An open HDF5 file. Object names are paths ("policy/weights/x"); missing groups on the way are
 /// created. Data sets are contiguous, without time stamps and fill values, so the same values give
-/// the same bytes. Errors of every member  io_failure or bad_file, naming file and object, with
-/// HDF5's own reason; not_found for an object that is not there; shape_mismatch where sizes or
-/// types disagree.
+/// the same bytes.
+/// Errors  of every member: io_failure or bad_file, naming file and object, with HDF5's own reason; not_found for an
+///         object that is not there; shape_mismatch where sizes or types disagree.
 class hdf5_file {
 public:
   /// Creates or empties the file. `user_block_bytes` (0, or a power of two from 512) are left free
@@ -100,8 +99,8 @@ public:
   void write_range(const std::string& name, dtype type, int64_t begin, std::span<const std::byte> bytes);
   void read_range(const std::string& name, dtype type, int64_t begin, std::span<std::byte> bytes) const;
 
-  /// Variable-length UTF-8 strings, one-dimensional; or one string as a scalar. Errors
-  /// bad_argument: a NUL inside.
+  /// Variable-length UTF-8 strings, one-dimensional; or one string as a scalar.
+  /// Errors  bad_argument: a NUL inside.
   void write_texts(const std::string& name, std::span<const std::string> texts);
   std::vector<std::string> read_texts(const std::string& name) const;
   void write_text(const std::string& name, const std::string& text);

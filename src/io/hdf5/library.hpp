@@ -1,4 +1,4 @@
-/// What every call of HDF5 passes: the lock of the process, handles that close themselves, and errors with HDF5's own
+/// What every call of HDF5 needs: the lock of the process, handles that close themselves, and errors with HDF5's own
 /// reason. Internal to io/hdf5.
 #pragma once
 
@@ -11,9 +11,8 @@
 
 namespace troupe::io::h5 {
 
-/// Debian's serial HDF5 has a lock of its own, others have none: one at a time, everywhere. HDF5
-/// keeps its error stack, and whether to print it, per thread; so printing is turned off at each
-/// entry.
+/// One call at a time. Debian's serial HDF5 sees to that itself, other builds do not. HDF5 keeps its error stack, and
+/// whether to print it, for each thread: so printing is turned off whenever the lock is taken.
 class library_lock {
 public:
   library_lock();

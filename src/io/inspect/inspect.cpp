@@ -181,9 +181,9 @@ json describe_checkpoints(const run_directory& run) {
   json result = json::array();
   for (const std::string& phase : names_in(run.checkpoints(), true)) {
     std::vector<std::string> problems;
-    for (const found_checkpoint& one : list_checkpoints(run.checkpoints(), phase, &problems)) {
-      json entry = {{"path", one.folder.lexically_relative(run.root()).string()}};
-      entry.update(describe_manifest(one.manifest));
+    for (const found_checkpoint& found : list_checkpoints(run.checkpoints(), phase, &problems)) {
+      json entry = {{"path", found.folder.lexically_relative(run.root()).string()}};
+      entry.update(describe_manifest(found.manifest));
       result.push_back(std::move(entry));
     }
     for (const std::string& problem : problems) {
@@ -281,7 +281,7 @@ json describe_json(const fs::path& path) {
 
 }  // namespace
 
-std::string describe(const fs::path& path, bool as_json) {
+std::string inspect_path(const fs::path& path, bool as_json) {
   const json description = describe_json(path);
   if (as_json) {
     return dump(description, false) + "\n";

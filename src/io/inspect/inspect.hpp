@@ -9,6 +9,6 @@ namespace troupe::io {
 /// One JSON object (`kind`: model, checkpoint, experience or run) on one line; or text for people.
 /// Both end with a newline.
 /// Errors  not_found; bad_argument: none of these; those of the readers.
-std::string describe(const std::filesystem::path& path, bool as_json);
+std::string inspect_path(const std::filesystem::path& path, bool as_json);
 
 }  // namespace troupe::io

@@ -1,4 +1,4 @@
-/// metrics.jsonl: one JSON object per update or iteration (docs: formats, "Run directory").
+/// metrics.jsonl: one JSON object per update or iteration (docs/files.md).
 #pragma once
 
 #include "io/files/line_file.hpp"
@@ -13,8 +13,8 @@
 
 namespace troupe::io {
 
-/// `update` and `iteration` count from 1: the record of update n is written when n updates are
-/// done, as a checkpoint after n updates has the number n.
+/// What an update or iteration was like. The record of update n is written when n updates are done, as a checkpoint
+/// after n updates has the number n.
 struct metrics_record {
   std::string phase;
   int64_t update = 0;      ///< updates of this phase so far

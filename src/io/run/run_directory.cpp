@@ -4,8 +4,10 @@
 #include "base/host_name.hpp"
 #include "io/files/atomic_file.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/job/job.hpp"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -116,8 +118,26 @@ run_directory run_directory::open_or_create(const fs::path& root) {
   return run;
 }
 
-fs::path run_directory::experience(int64_t iteration) const {
-  return experience() / fmt::format("iteration-{:06}.h5", iteration);
+static std::string iteration_file(int64_t iteration) { return fmt::format("iteration-{:06}.h5", iteration); }
+
+fs::path run_directory::experience(int64_t iteration) const { return experience() / iteration_file(iteration); }
+
+fs::path run_directory::evaluation(int64_t iteration) const { return evaluations() / iteration_file(iteration); }
+
+job run_directory::recorded_job() const {
+  const std::string file = job().string();
+  return parse_job(read_text_file(file), {.name = file, .stem = "job", .folder = "/", .current = "/"});
+}
+
+void run_directory::require_same_job(const io::job& job) const {
+  if (!fs::exists(this->job())) {
+    return;
+  }
+  if (const auto changed = differences(recorded_job(), job); !changed.empty()) {
+    throw error(errc::bad_argument,
+                "{} holds a run of another job:\n  {}\nTake another run.dir, or give these options their former values",
+                root_.string(), fmt::join(changed, "\n  "));
+  }
 }
 
 int64_t run_directory::attempt() const {

@@ -12,7 +12,9 @@
 
 namespace troupe::io {
 
-/// Paths, and the files that are neither checkpoint, experience nor metrics. Holds no open file.
+struct job;
+
+/// Where everything lies in a run, and the few files that need no reader of their own. Holds no open file.
 class run_directory {
 public:
   /// For a worker or a reader: the folder of an existing run.
@@ -33,16 +35,27 @@ public:
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path experience() const { return root_ / "experience"; }
   std::filesystem::path experience(int64_t iteration) const;
+  std::filesystem::path evaluations() const { return root_ / "evaluations"; }  ///< experience of held-out prompts
+  std::filesystem::path evaluation(int64_t iteration) const;
   std::filesystem::path models() const { return root_ / "models"; }
   std::filesystem::path model(const std::string& name) const { return models() / name; }
+  std::filesystem::path control() const { return root_ / "control"; }  ///< credentials of supervisor and ranks
+
+  /// The job of the run, as it was last started. Models and data that it names may have gone since.
+  /// Errors  not_found, io_failure, bad_argument: from the run's job.ini.
+  io::job recorded_job() const;
+
+  /// A run belongs to one job: what would change its numbers must not change under way. A new run takes any job.
+  /// Errors  bad_argument, with every option that differs; those of recorded_job.
+  void require_same_job(const io::job& job) const;
 
   /// The number of the attempt that may write; 0 before the first.
   /// Errors  bad_file.
   int64_t attempt() const;
 
-  /// Makes the number after `last`, the latest that the caller knows of, durable and returns it: from then on older
-  /// attempts are shut out, their fences' folders gone. The lock must be held.
-  /// Errors  interrupted: there has been another attempt than `last` (this process has lost the lock without noticing);
+  /// Begins the attempt after `last`, the latest that the caller knows of, and returns its number. Older attempts can
+  /// write nothing from then on. The lock must be held.
+  /// Errors  interrupted: `last` was not the latest one (this process has lost the lock without noticing);
   ///         io_failure: an older attempt's folder cannot be removed.
   int64_t begin_attempt(int64_t last) const;
   int64_t begin_attempt() const { return begin_attempt(attempt()); }
@@ -53,7 +66,7 @@ public:
   /// Errors  interrupted: another attempt has begun since.
   void require_attempt(int64_t attempt) const;
 
-  /// Through which an attempt changes the run's files.
+  /// By which an attempt changes the run's files.
   attempt_fence fence(int64_t attempt) const;
 
   /// Removes temporary files that a killed process left anywhere in the run ("*.tmp",

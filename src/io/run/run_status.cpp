@@ -67,9 +67,10 @@ run_failure failure_of(const ledger_event& event) {
 }
 
 void note_recovery(std::vector<run_failure>& failures, double seconds) {
-  for (auto one = failures.rbegin(); one != failures.rend(); ++one) {
-    if (one->kind == to_string(ledger_kind::worker_failed) || one->kind == to_string(ledger_kind::worker_hung)) {
-      one->recovered_s = seconds;
+  for (auto failure = failures.rbegin(); failure != failures.rend(); ++failure) {
+    if (failure->kind == to_string(ledger_kind::worker_failed) ||
+        failure->kind == to_string(ledger_kind::worker_hung)) {
+      failure->recovered_s = seconds;
       return;
     }
   }
@@ -135,9 +136,9 @@ void add_progress(run_status& status, const fs::path& metrics) {
   }
   const std::vector<metrics_record> records = read_metrics(metrics);
   std::vector<const metrics_record*> recent;  // newest first
-  for (auto one = records.rbegin(); one != records.rend() && recent.size() <= records_of_rate; ++one) {
-    if (one->phase == status.phase && (recent.empty() || one->attempt == recent.front()->attempt)) {
-      recent.push_back(&*one);
+  for (auto record = records.rbegin(); record != records.rend() && recent.size() <= records_of_rate; ++record) {
+    if (record->phase == status.phase && (recent.empty() || record->attempt == recent.front()->attempt)) {
+      recent.push_back(&*record);
     }
   }
   if (recent.empty()) {
@@ -173,8 +174,8 @@ void add_job(run_status& status, const fs::path& path) {
   }
   const job settings =
       parse_job(read_text_file(path), {.name = path.string(), .stem = "job", .folder = "/", .current = "/"});
-  for (const phase one : settings.run.phases) {
-    status.phases.emplace_back(to_string(one));
+  for (const phase planned : settings.run.phases) {
+    status.phases.emplace_back(to_string(planned));
   }
   if (const auto total = total_of(settings, status.phase)) {  // else a phase that goes by epochs
     status.total = total;
@@ -196,19 +197,19 @@ std::optional<best_checkpoint> best_of(const run_directory& run, const checkpoin
 void add_checkpoint(run_status& status, const run_directory& run) {
   std::error_code none;
   for (const fs::directory_entry& phase : fs::directory_iterator(run.checkpoints(), none)) {
-    for (const found_checkpoint& one : list_checkpoints(run.checkpoints(), phase.path().filename().string())) {
+    for (const found_checkpoint& found : list_checkpoints(run.checkpoints(), phase.path().filename().string())) {
       struct stat written {};
-      if (::stat((one.folder / "manifest.json").c_str(), &written) != 0) {
+      if (::stat((found.folder / "manifest.json").c_str(), &written) != 0) {
         continue;  // pruned meanwhile
       }
       const double time =
           static_cast<double>(written.st_mtim.tv_sec) + 1e-9 * static_cast<double>(written.st_mtim.tv_nsec);
       if (!status.checkpoint || status.checkpoint->time < time) {
-        status.best = best_of(run, one.manifest);
-        status.checkpoint = {.folder = one.folder.lexically_relative(run.root()).string(),
-                             .phase = one.manifest.phase,
-                             .unit = one.manifest.unit,
-                             .counter = one.manifest.counter,
+        status.best = best_of(run, found.manifest);
+        status.checkpoint = {.folder = found.folder.lexically_relative(run.root()).string(),
+                             .phase = found.manifest.phase,
+                             .unit = found.manifest.unit,
+                             .counter = found.manifest.counter,
                              .time = time};
       }
     }

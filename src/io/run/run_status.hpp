@@ -1,6 +1,6 @@
 /// How a run stands, from what lies in its directory: job.ini, ledger.jsonl, metrics.jsonl, checkpoints and the lock.
-/// Reads only, takes nothing that a running supervisor needs, and may be called while it writes: a line that is not
-/// complete yet is left out.
+/// May be called while the run goes on: it writes nothing, hinders no supervisor, and leaves out a line that is not
+/// complete yet.
 #pragma once
 
 #include "io/run/run_directory.hpp"
@@ -42,7 +42,7 @@ struct standing_checkpoint {
   double time = 0;  ///< Unix time of its manifest
 };
 
-/// What the run has told of the best checkpoint of the phase that has the newest one.
+/// The best checkpoint so far of the phase that the newest checkpoint belongs to, by the run's own evaluations.
 struct best_checkpoint {
   std::string folder;  ///< relative to the run
   std::string metric;  ///< as in metrics.jsonl

@@ -77,8 +77,8 @@ private:
 /// recognised, also where encode() takes them for text (SentencePiece).
 std::vector<int32_t> encode_chat(const tokenizer& tokens, std::string_view rendered);
 
-/// [{"role": ..., "content": ...}, ...]; other fields of a message are ignored. Errors
-/// bad_argument.
+/// [{"role": ..., "content": ...}, ...]; other fields of a message are ignored.
+/// Errors  bad_argument.
 std::vector<chat_message> read_messages(const json_line& value);
 
 }  // namespace troupe::io

@@ -62,12 +62,20 @@ protected:
 
   loader_actor start(io::phase phase, const io::job& job, std::optional<io::phase_data> mixture = {},
                      const std::vector<int32_t>& sizes = {20, 8}) {
-    loaders_.push_back(actors_.system().spawn(loader, loader_settings{.job = job,
-                                                                      .on = std::make_shared<device>(1),
-                                                                      .phase = phase,
-                                                                      .data = data_of(sizes),
-                                                                      .mixture = std::move(mixture),
-                                                                      .trainee = trainee_}));
+    const auto drawn_from = [&job](io::phase_data data) {
+      std::vector<io::blend_source> sources = sources_of(data, job);
+      return loader_data{.examples = std::move(data), .sources = std::move(sources)};
+    };
+    loader_settings settings{.on = std::make_shared<device>(1),
+                             .phase = phase,
+                             .batches = batches_of(job, phase),
+                             .data = drawn_from(data_of(sizes)),
+                             .mixture = std::nullopt,
+                             .trainee = trainee_};
+    if (mixture) {
+      settings.mixture = drawn_from(std::move(*mixture));
+    }
+    loaders_.push_back(actors_.system().spawn(loader, std::move(settings)));
     return loaders_.back();
   }
   loader_actor start(io::phase phase) { return start(phase, job_with(2)); }

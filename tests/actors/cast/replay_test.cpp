@@ -1,5 +1,6 @@
 // Replay: the experience is joined by id in whatever order its parts come, written, and served in minibatches.
 #include "actors/cast/replay.hpp"
+#include "actors/models/options.hpp"
 #include "io/experience/pairs_file.hpp"
 #include "support/damage.hpp"
 #include "support/local_ranks.hpp"
@@ -50,22 +51,25 @@ protected:
   Replay() {
     const io::run_lock lock(run_);
     attempt_ = run_.begin_attempt();
-    job_.ppo = {.minibatches = 3, .micro_batch_tokens = 12, .log_rollouts = 2};
-    job_.generation.stop = {};
+    ppo_ = {.minibatches = 3, .micro_batch_tokens = 12, .log_rollouts = 2};
   }
 
   replay_settings settings() {
-    return {.job = job_,
-            .on = std::make_shared<device>(1),
-            .phase = io::phase::ppo,
-            .run = run_,
-            .tokens = std::make_shared<test::piece_tokenizer>(std::vector<std::string>{"a", "b", "c"}),
-            .reward_sources = {{.name = "kind", .weight = 1}, {.name = "long", .weight = -2}},
-            .source_names = {"openings"},
-            .job_digest = "job",
-            .policy_digest = "policy",
-            .attempt = static_cast<uint64_t>(attempt_),
+    return {.on = std::make_shared<device>(1),
+            .ppo = ppo_,
+            .minibatches = {.minibatches = ppo_.minibatches,
+                            .micro_batches = {.token_budget = ppo_.micro_batch_tokens},
+                            .mean = loss_mean_of(ppo_)},
+            .pair_margin = pair_margin_,
             .scorers = {{scorer::reference, {0}}, {scorer::reward, {0}}, {scorer::critic, {0}}},
+            .reward_sources = {{.name = "kind", .weight = 1}, {.name = "long", .weight = -2}},
+            .tokens = std::make_shared<test::piece_tokenizer>(std::vector<std::string>{"a", "b", "c"}),
+            .origin = {.generation = {.stop = {}},
+                       .source_names = {"openings"},
+                       .job_digest = "job",
+                       .policy_digest = "policy"},
+            .run = run_,
+            .attempt = static_cast<uint64_t>(attempt_),
             .group = engine::solo_world()->open("work")};
   }
   replay_state& open() {
@@ -97,7 +101,8 @@ protected:
   test::temporary_folder folder_;
   io::run_directory run_ = io::run_directory::open_or_create(folder_ / "run");
   int64_t attempt_ = 0;
-  io::job job_;
+  io::ppo_section ppo_;
+  double pair_margin_ = 0;
   test::stepped_actors actors_;
   replay_state replay_;
 };
@@ -189,7 +194,7 @@ TEST_F(Replay, SourcesCountByTheirWeights) {
 }
 
 TEST_F(Replay, MomentsOfRewardsGoOnFromTheCommands) {
-  job_.ppo.reward_scaling = io::reward_scaling::running;
+  ppo_.reward_scaling = io::reward_scaling::running;
   add_all(open());
   const assemble_reply reply =
       replay_.assemble({.iteration = 5, .reward_scale = {{"count", 6}, {"mean", 0.75}, {"squares", 0}}, .keep = ""});
@@ -383,17 +388,16 @@ TEST_F(Minibatches, SayWhatTheyHoldAndWhetherTheyAreTheFirst) {
 }
 
 TEST_F(Replay, AnswersThatAreTooShortAreServedButDoNotCount) {
-  job_.ppo.minibatches = 1;
-  job_.ppo.min_answer_tokens = 4;  // three of the six
+  ppo_.minibatches = 1;
+  ppo_.min_answer_tokens = 4;  // three of the six
   add_all(open());
   assemble(replay_);
   EXPECT_EQ(replay_.serve({.iteration = 5}).loss_terms, 4 + 5 + 6);
 }
 
 TEST_F(Replay, PairsAreTheBestAndTheWorstSampleOfEachPrompt) {
-  job_.pairs.margin = 0.05;
+  pair_margin_ = 0.05;
   replay_settings own = settings();
-  own.phase = io::phase::pairs;
   own.scorers = {{scorer::reward, {0}}};
   replay_.open(std::move(own));
   for (uint64_t n = 0; n < 4; ++n) {

@@ -71,11 +71,10 @@ std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t budge
   pulse signs;
   const operation_scope progress(signs, "scoring");
   std::vector<ids> calls;
-  const score_reply reply = score_waiting(
-      queue, progress, budget, group, [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-        EXPECT_EQ(batch.sequences(), static_cast<int64_t>(taken.size()));
-        calls.push_back(ids_of(taken));
-      });
+  const score_reply reply = score_waiting(queue, progress, budget, group, [&](const scored_batch& batch) {
+    EXPECT_EQ(batch.packed.sequences(), static_cast<int64_t>(batch.sequences.size()));
+    calls.push_back(ids_of(batch.sequences));
+  });
   EXPECT_EQ(queue.waiting(), 0);
   EXPECT_EQ(signs.count(), 1 + calls.size()) << "each call is a sign of life";
   return {reply, calls};
@@ -120,9 +119,45 @@ TEST(Scoring, EachSequenceGetsItsPartOfTheValues) {
   });
   const std::vector<sequence_handle> three = {sequence_of(4, 1), sequence_of(5, 0), sequence_of(6, 2)};
   const std::vector<float> values = {1, 2, 3};
-  send_answer_scores(receiver, scorer::critic, three, values);
+  send_scores(receiver, scorer::critic, three, by_answer(three, values));
   actors.run();
   EXPECT_EQ(received, (std::map<uint64_t, std::vector<float>>{{4, {1}}, {5, {}}, {6, {2, 3}}}));
+  actors.end(receiver);
+}
+
+TEST(SequenceScorer, SendsWhatItsModelSaysOfAllThatWaits) {
+  test::stepped_actors actors;
+  std::map<uint64_t, std::vector<float>> received;
+  const auto receiver = actors.system().spawn([&received](caf::event_based_actor*) {
+    return caf::behavior{[&received](const scores_handle& scores) {
+      EXPECT_EQ(scores->by, scorer::reward);
+      received[scores->sequence_id] = scores->values;
+    }};
+  });
+  const auto on = std::make_shared<device>(1);
+  const pulse& signs = on->pulse_of(role::reward);
+  sequence_scorer scoring(
+      {.on = on, .as = role::reward, .by = scorer::reward, .micro_batch_tokens = 10, .replay = receiver});
+  for (const uint64_t id : {3, 1, 2}) {
+    scoring.add(sequence_of(id));
+  }
+  size_t batches = 0;
+  const auto double_ids = [&](context&, const scored_batch& batch) {
+    ++batches;
+    EXPECT_STREQ(signs.operation(), "reward scoring");
+    std::vector<std::vector<float>> values;
+    for (const sequence_handle& sequence : batch.sequences) {
+      values.push_back({static_cast<float>(2 * sequence->sequence_id)});
+    }
+    return values;
+  };
+  const score_reply reply = scoring.score("reward scoring", nullptr, double_ids);
+  actors.run();
+  EXPECT_EQ(reply.sequences, 3);
+  EXPECT_EQ(batches, 2U);
+  EXPECT_EQ(signs.operation(), nullptr);
+  EXPECT_EQ(received, (std::map<uint64_t, std::vector<float>>{{1, {2}}, {2, {4}}, {3, {6}}}));
+  EXPECT_EQ(scoring.score("reward scoring", nullptr, double_ids).sequences, 0) << "each once";
   actors.end(receiver);
 }
 

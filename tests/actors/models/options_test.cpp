@@ -94,5 +94,60 @@ TEST(Options, ExperienceIsMadeAsTheJobSays) {
             engine::reward_scaling::batch);
 }
 
+TEST(Options, RolloutsOfPpoAreTheGenerationSections) {
+  io::job job;
+  job.run.seed = 5;
+  job.generation = {.max_new_tokens = 9, .temperature = 0.5, .stop = {"END"}, .cache_mib = 3, .step_tokens = 99};
+  job.ppo.samples_per_prompt = 2;
+  job.evaluation.samples_per_prompt = 7;
+  job.pairs = {.samples_per_prompt = 4, .temperature = 1.5, .max_new_tokens = 6};
+  const rollout_options ppo = rollout_of(job, io::phase::ppo);
+  EXPECT_EQ(ppo.sampling.temperature, 0.5F);
+  EXPECT_EQ(ppo.new_tokens, 9);
+  EXPECT_EQ(ppo.samples(false), 2);
+  EXPECT_EQ(ppo.samples(true), 7);
+  EXPECT_EQ(ppo.seed(false), 5U);
+  EXPECT_NE(ppo.seed(true), 5U);
+  EXPECT_EQ(ppo.stop, std::vector<std::string>{"END"});
+  EXPECT_EQ(ppo.cache_mib, 3);
+  EXPECT_EQ(ppo.step_tokens, 99);
+
+  const rollout_options pairs = rollout_of(job, io::phase::pairs);
+  EXPECT_EQ(pairs.sampling.temperature, 1.5F);
+  EXPECT_EQ(pairs.new_tokens, 6);
+  EXPECT_EQ(pairs.samples(false), 4);
+  job.pairs.max_new_tokens = 0;
+  EXPECT_EQ(rollout_of(job, io::phase::pairs).new_tokens, 9) << "as everywhere, where the phase says nothing";
+}
+
+TEST(Options, BatchesAreThoseOfThePhasesSection) {
+  io::job job;
+  job.run.seed = 5;
+  job.sft = {.training = {.batch = 4, .micro_batch_tokens = 8}, .loss = io::sft_loss::all};
+  job.reward.training = {.batch = 6, .micro_batch_tokens = 12};
+  job.pairs.prompts_per_iteration = 3;
+  job.ppo = {.prompts = 10, .samples_per_prompt = 2, .minibatches = 4, .micro_batch_tokens = 16};
+  job.evaluation = {.prompts = 7, .records = 9};
+  const batch_options sft = batches_of(job, io::phase::sft);
+  EXPECT_EQ(sft.seed, 5U);
+  EXPECT_FALSE(sft.pairs);
+  EXPECT_TRUE(sft.all_tokens);
+  EXPECT_EQ(sft.training, 4);
+  EXPECT_EQ(sft.micro_batch_tokens, 8);
+  EXPECT_EQ(sft.held_out, 9);
+  const batch_options reward = batches_of(job, io::phase::reward);
+  EXPECT_TRUE(reward.pairs);
+  EXPECT_EQ(reward.training, 6);
+  EXPECT_EQ(reward.micro_batch_tokens, 12);
+  EXPECT_EQ(batches_of(job, io::phase::pairs).prompts, 3);
+  const batch_options ppo = batches_of(job, io::phase::ppo);
+  EXPECT_EQ(ppo.prompts, 10);
+  EXPECT_EQ(ppo.held_out_prompts, 7);
+  EXPECT_EQ(ppo.mixture, 5) << "as many as an update has samples";
+  EXPECT_EQ(ppo.mixture_micro_batch_tokens, 16);
+  job.ppo.ptx_batch = 3;
+  EXPECT_EQ(batches_of(job, io::phase::ppo).mixture, 3);
+}
+
 }  // namespace
 }  // namespace troupe::actors

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace troupe::actors {
 
 TEST(SequenceId, SortsByDrawPromptSampleAndRefusesWhatDoesNotFit) {
@@ -17,6 +19,22 @@ TEST(SequenceId, SamplesOfAPromptShareItsKeyAndNobodyElseHasIt) {
   EXPECT_EQ(prompt_key_of(make_sequence_id(1, 5, 4095)), key);
   EXPECT_NE(prompt_key_of(make_sequence_id(1, 6, 0)), key);
   EXPECT_NE(prompt_key_of(make_sequence_id(2, 5, 0)), key);
+}
+
+TEST(BatchId, SaysTheKindOfItsBatchAndIsUnique) {
+  std::set<uint64_t> ids;
+  for (const uint64_t counter : {0U, 1U, 7U}) {
+    for (const serving what : {serving::training, serving::held_out, serving::prompts, serving::mixture}) {
+      const uint64_t id = make_batch_id(what, counter);
+      EXPECT_EQ(kind_of_batch(id), batch_kind::examples);
+      EXPECT_TRUE(ids.insert(id).second);
+    }
+    for (const uint64_t index : {0U, 1U, 7U}) {
+      const uint64_t id = make_minibatch_id(counter, index);
+      EXPECT_EQ(kind_of_batch(id), batch_kind::experience);
+      EXPECT_TRUE(ids.insert(id).second);
+    }
+  }
 }
 
 }  // namespace troupe::actors

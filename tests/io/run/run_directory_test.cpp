@@ -1,6 +1,6 @@
 /// One owner, one attempt, nothing left behind; a ledger that survives a crash in the middle of a line.
 #include "io/files/mapped_file.hpp"
-#include "io/inspect/inspect.hpp"
+#include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
@@ -44,6 +44,26 @@ TEST(RunDirectoryTest, ANewAttemptShutsTheOldOneOut) {
   expect_error(errc::interrupted, "attempt 2 has begun", [&] { run.require_attempt(1); });
   std::ofstream(run.attempt_file()) << "2x\n";
   expect_error(errc::bad_file, "attempt", [&] { run.attempt(); });
+}
+
+TEST(RunDirectoryTest, ARunBelongsToOneJob) {
+  const temporary_folder folder;
+  const run_directory run = run_directory::open_or_create(folder / "run");
+  job original;
+  original.run.dir = "/runs/a";
+  original.model.policy = "/models/a";
+  original.data = {{.name = "a", .path = "/data/a.jsonl"}};
+  original.run.phases = {phase::sft};
+  run.require_same_job(original);  // a new run takes any
+  std::ofstream(run.job()) << job_text(original);
+  EXPECT_EQ(run.recorded_job(), original) << "though neither model nor data are here";
+  job other = original;
+  other.run.threads = 7;                     // changes no number
+  other.data.front().path = "/new/a.jsonl";  // nor does another place
+  run.require_same_job(other);
+  other.sft.training.batch = 3;
+  expect_error(errc::bad_argument, "another job:\n  sft.batch: 16 before, 3 now\nTake another run.dir",
+               [&] { run.require_same_job(other); });
 }
 
 TEST(RunDirectoryTest, OneProcessOwnsARunUntilItEndsHoweverItEnds) {
@@ -105,24 +125,6 @@ TEST(LedgerTest, EventsComeBackAndAPartialLastLineIsCut) {
   EXPECT_EQ(read_text_file(run.ledger()).rfind(whole, 0), 0U);
   std::ofstream(run.ledger(), std::ios::app) << "garbage\n";
   expect_error(errc::bad_file, "line 3", [&] { read_ledger(run.ledger()); });
-}
-
-TEST(InspectTest, ARunIsDescribed) {
-  const temporary_folder folder;
-  const run_directory run = run_directory::open_or_create(folder / "run");
-  run.begin_attempt();
-  ledger_writer ledger(run);
-  ledger.append({.kind = ledger_kind::phase_started, .attempt = 1, .phase = "sft"});
-  ledger.append({.kind = ledger_kind::worker_failed, .attempt = 1, .fields = {{"signal", int64_t{11}}}});
-  metrics_writer(run.metrics()).append({.phase = "sft", .update = 3, .values = {{"sft/loss", 0.5}}});
-  const auto json = nlohmann::json::parse(describe(run.root(), true));
-  EXPECT_EQ(json["kind"], "run");
-  EXPECT_EQ(json["attempts"], 1);
-  EXPECT_EQ(json["phase"], "sft");
-  EXPECT_EQ(json["failures"][0]["signal"], 11);
-  EXPECT_EQ(json["last_metrics"]["sft/loss"], 0.5);
-  EXPECT_NE(describe(run.root(), false).find("worker_failed"), std::string::npos);
-  expect_error(errc::bad_argument, "is no model folder", [&] { describe(folder.path(), true); });
 }
 
 }  // namespace

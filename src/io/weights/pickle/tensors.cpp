@@ -42,7 +42,7 @@ bool fits(const pickled_tensor& tensor) {
   return elements == 0 || (last < tensor.storage_elements && elements <= tensor.storage_elements);
 }
 
-pickled_tensor describe(const pickle::stack& values, std::string_view name, const pickle::value& tensor) {
+pickled_tensor tensor_of(const pickle::stack& values, std::string_view name, const pickle::value& tensor) {
   const pickle::value& storage = values[tensor.items[0]];
   pickled_tensor result{.name = std::string(name),
                         .type = storage.type,
@@ -79,7 +79,7 @@ std::vector<pickled_tensor> collect(const pickle::stack& values, pickle::referen
     if (!names.insert(name).second) {
       throw error(errc::bad_file, "{}: tensor {} occurs twice", values.where(), printable(name));
     }
-    tensors.push_back(describe(values, name, tensor));
+    tensors.push_back(tensor_of(values, name, tensor));
   }
   return tensors;
 }

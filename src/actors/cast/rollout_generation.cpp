@@ -1,0 +1,167 @@
+#include "actors/cast/rollout_generation.hpp"
+
+#include "actors/cast/stop_strings.hpp"
+#include "actors/models/special_tokens.hpp"
+#include "engine/parallel/division.hpp"
+
+#include <utility>
+
+namespace troupe::actors {
+
+rollout_generation::rollout_generation(rollout_settings settings)
+    : settings_(std::move(settings)), stop_tokens_(stop_tokens_of(*settings_.of, *settings_.tokens)),
+      stop_check_(make_stop_check(settings_.tokens, settings_.options.stop)) {}
+
+/// The weights as they are now, where the generator reads them.
+void rollout_generation::gather_weights() {
+  model& m = *settings_.of;
+  weights_.reset();
+  weights_ = std::make_unique<engine::gathered_weights>(m.weights);
+  if (!settings_.columns) {
+    weights_->hold_all(settings_.on->ctx);
+    return;
+  }
+  if (!columns_) {
+    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns);
+  }
+  const engine::weights_view view = weights_->view();
+  columns_->fill(settings_.on->ctx, view.data, view.access);
+  weights_.reset();
+}
+
+void rollout_generation::make_generator() {
+  const model& m = *settings_.of;
+  // Pages are counted alike on all ranks that generate together, or they would not make the same steps: with the
+  // largest part of the model, which is rank 0's.
+  const engine::model_description largest =
+      engine::description_of(m.net.description(), engine::split_columns(m.net.description(), 0, ranks_together()));
+  generator_ = std::make_unique<engine::generator>(columns_ ? columns_->net() : m.net,
+                                                   columns_ ? columns_->weights() : m.weights.data(),
+                                                   generator_settings_of(settings_.options, largest));
+}
+
+/// By prompt: which share it is part of. Ranks that generate together have one share.
+std::vector<int> rollout_generation::share_of_prompts() const {
+  const int64_t most_answer_tokens = settings_.options.samples(is_evaluation()) * settings_.options.new_tokens;
+  std::vector<int64_t> tokens;
+  for (const prompt& asked : prompts_->prompts) {
+    tokens.push_back(static_cast<int64_t>(asked.tokens.size()) + most_answer_tokens);
+  }
+  return engine::divide_by_tokens(tokens, settings_.ranks / ranks_together());
+}
+
+void rollout_generation::begin(const batch_handle& prompts) {
+  if (generator_) {
+    generator_->cancel();
+  }
+  gather_weights();
+  if (!generator_) {
+    make_generator();
+  }
+  prompts_ = prompts;
+  prompt_of_id_.clear();
+  const std::vector<int> share_of = share_of_prompts();
+  for (size_t place = 0; place < share_of.size(); ++place) {
+    if (share_of[place] == settings_.rank / ranks_together()) {
+      add_prompt(place);
+    }
+  }
+}
+
+std::vector<uint64_t> rollout_generation::sequence_ids(uint64_t prompt) const {
+  std::vector<uint64_t> ids;
+  const auto samples = static_cast<uint64_t>(settings_.options.samples(is_evaluation()));
+  for (uint64_t sample = 0; sample < samples; ++sample) {
+    ids.push_back(make_sequence_id(prompts_->draw, prompt, sample));
+  }
+  return ids;
+}
+
+void rollout_generation::add_prompt(uint64_t prompt) {
+  if (prompt >= prompts_->prompts.size()) {
+    throw error(errc::bad_argument, "prompt {} of a batch of {}", prompt, prompts_->prompts.size());
+  }
+  engine::generation_request request{.sequence_ids = sequence_ids(prompt),
+                                     .prompt = prompts_->prompts[prompt].tokens,
+                                     .max_new_tokens = settings_.options.new_tokens,
+                                     .sampling = settings_.options.sampling,
+                                     .seed = settings_.options.seed(is_evaluation()),
+                                     .stop_tokens = stop_tokens_,
+                                     .stop = stop_check_};
+  for (const uint64_t id : request.sequence_ids) {
+    prompt_of_id_[id] = prompt;
+  }
+  generator_->submit(std::move(request));
+}
+
+void rollout_generation::withdraw_prompt(uint64_t prompt) {
+  const std::vector<uint64_t> ids = sequence_ids(prompt);
+  generator_->withdraw(ids.front());
+  for (const uint64_t id : ids) {
+    prompt_of_id_.erase(id);
+  }
+}
+
+generate_reply rollout_generation::advance(const generate_command& command, const operation_scope& progress) {
+  const stopwatch watch;
+  for (const uint64_t prompt : command.give) {
+    withdraw_prompt(prompt);
+  }
+  for (const uint64_t prompt : command.take) {
+    add_prompt(prompt);
+  }
+  const int64_t answer_tokens_before = generator_->counters().answer_tokens;
+  for (int64_t step = 0; step < command.steps && !generator_->idle(); ++step) {
+    generator_->step(settings_.on->ctx);
+    progress.touch();
+  }
+  send_finished();
+  generate_reply reply = report(answer_tokens_before, watch);
+  if (reply.unfinished == 0) {
+    generator_->release_memory();
+  }
+  if (command.ends) {
+    release();
+  }
+  return reply;
+}
+
+generate_reply rollout_generation::report(int64_t answer_tokens_before, const stopwatch& watch) const {
+  generate_reply reply{.unfinished = generator_->unfinished(),
+                       .answer_tokens = generator_->counters().answer_tokens - answer_tokens_before,
+                       .seconds = watch.seconds(),
+                       .waiting = {}};
+  for (const uint64_t id : generator_->not_begun()) {
+    reply.waiting.push_back(prompt_of_id_.at(id));
+  }
+  return reply;
+}
+
+/// Ranks that generate together all have the same sequences, of which the first sends them.
+void rollout_generation::send_finished() {
+  const bool sends = !settings_.columns || settings_.columns->rank() == 0;
+  for (engine::generated_sequence& done : generator_->take_finished()) {
+    const uint64_t prompt = prompt_of_id_.extract(done.sequence_id).mapped();
+    if (!sends) {
+      continue;
+    }
+    auto sequence = std::make_shared<finished_sequence>();
+    sequence->batch_id = prompts_->id;
+    sequence->sequence_id = done.sequence_id;
+    sequence->prompt = prompts_->prompts[prompt];
+    sequence->answer = std::move(done.ids);
+    sequence->logprob = std::move(done.logprobs);
+    sequence->finished = done.finish == engine::finish_reason::stop;
+    caf::anon_send(settings_.replay, sequence_handle{std::move(sequence)});
+  }
+}
+
+void rollout_generation::release() {
+  weights_.reset();
+  generator_->release_memory();
+  if (columns_) {
+    columns_->release();
+  }
+}
+
+}  // namespace troupe::actors

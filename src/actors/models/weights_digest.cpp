@@ -1,0 +1,23 @@
+#include "actors/models/weights_digest.hpp"
+
+#include "base/digest.hpp"
+#include "engine/optim/rank_weights.hpp"
+
+#include <span>
+#include <vector>
+
+namespace troupe::actors {
+
+std::string weights_digest(context& ctx, model& m) {
+  engine::gathered_weights weights(m.weights);
+  const engine::weights_view view = weights.view();
+  digest_stream stream;
+  const std::vector<engine::arena_range> segments = m.net.segments();
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const engine::held_segment held(ctx, view.access, static_cast<int64_t>(s));
+    stream.update(std::as_bytes(std::span(view.data + segments[s].first, static_cast<size_t>(segments[s].size()))));
+  }
+  return digest_text(stream.value());
+}
+
+}  // namespace troupe::actors

@@ -1,0 +1,14 @@
+/// What tells one model's weights from another's.
+#pragma once
+
+#include "actors/models/model_files.hpp"
+#include "base/context.hpp"
+
+#include <string>
+
+namespace troupe::actors {
+
+/// A digest of all weights as they are now, as text. Collective among the ranks that share them.
+std::string weights_digest(context& ctx, model& m);
+
+}  // namespace troupe::actors

@@ -1,0 +1,55 @@
+/// Everything that a phase reads before its cast is spawned: models, tokenizers, data sets, judges. Each piece read is
+/// a sign of life of the stage.
+#pragma once
+
+#include "actors/cast/judging.hpp"
+#include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
+#include "actors/stage/rank_groups.hpp"
+#include "actors/stage/stage_settings.hpp"
+#include "engine/parallel/communicator.hpp"
+#include "io/datasets/examples.hpp"
+#include "io/run/starting_folders.hpp"
+#include "io/tokenizer/tokenizer.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+namespace troupe::actors {
+
+class phase_loading {
+public:
+  /// Both outlive it.
+  phase_loading(const stage_settings& settings, const rank_groups& ranks) : settings_(settings), ranks_(ranks) {}
+
+  /// The folders that models start from, of the run as it is now.
+  io::starting_folders starts() const { return io::starting_folders_of(settings_.job, &settings_.run); }
+
+  /// `shared`: the ranks that share the weights (load_model); null: all are here.
+  /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.
+  model_ptr policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const;
+  model_ptr any(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr shared) const;
+
+  /// `of` with a learner.   `zero_stage`: of the model; `gradients`: of its ranks.
+  trained_model_ptr learning(model_ptr of, const io::optimizer_options& options, int64_t zero_stage,
+                             engine::communicator_ptr gradients) const;
+
+  /// `reader`: the model that is to read the tokens; null: it is on other ranks.
+  /// Errors  those of io::load_tokenizer; bad_argument: it has more ids than the model.
+  std::shared_ptr<const io::tokenizer> tokens(const std::filesystem::path& folder, const model* reader) const;
+
+  io::phase_data data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
+
+  /// One for each source, or none where the reward is on other ranks. Collective.
+  std::vector<reward_judge> judges(const std::vector<io::reward_source>& sources, const seat& of) const;
+
+private:
+  reward_judge judge(const io::reward_source& source, engine::communicator_ptr shared) const;
+  void touch() const { settings_.on->pulse_of(role::stage).touch(); }
+
+  const stage_settings& settings_;
+  const rank_groups& ranks_;
+};
+
+}  // namespace troupe::actors

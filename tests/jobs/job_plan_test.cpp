@@ -1,0 +1,120 @@
+// What a job takes, against sums by hand for a Llama of two layers (tests/data/tiny/llama).
+#include "jobs/job_plan.hpp"
+#include "support/damage.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
+
+#include <gtest/gtest.h>
+
+namespace troupe {
+namespace {
+
+// Width 64, feed-forward 128, 512 tokens: embedding and head, and of each layer four square matrices, three of the
+// feed-forward and two norms; the last norm.
+constexpr int64_t embedding = 512 * 64;
+constexpr int64_t layer_matrices = 4 * 64 * 64 + 3 * 64 * 128;
+constexpr int64_t parameters = 2 * embedding + 2 * (layer_matrices + 2 * 64) + 64;
+
+io::job sft_job() {
+  io::job job;
+  job.run.phases = {io::phase::sft};
+  job.model.policy = test_data() + "/tiny/llama";
+  job.length.max_tokens = 32;
+  job.sft.training.batch = 4;
+  job.sft.training.updates = 10;
+  return job;
+}
+
+int64_t bytes_of(const phase_plan& plan, const std::string& name) {
+  for (const planned_memory& item : plan.ranks.front().memory) {
+    if (item.name == name) {
+      return item.bytes;
+    }
+  }
+  return 0;
+}
+
+TEST(JobPlan, SupervisedTraining) {
+  const std::vector<phase_plan> plans = plan_job(sft_job());
+  ASSERT_EQ(plans.size(), 1U);
+  const phase_plan& sft = plans.front();
+  EXPECT_EQ(sft.phase, "sft");
+  EXPECT_EQ(sft.unit, "update");
+  EXPECT_EQ(sft.count, 10);
+  EXPECT_EQ(sft.models.front().parameters, parameters);
+  EXPECT_EQ(sft.checkpoint_bytes, 3 * 4 * parameters) << "weights and both moments, four bytes each";
+  EXPECT_EQ(sft.checkpoints, 3 + 1) << "those kept and the one being written: without evaluations there is no best one";
+  // A multiplication and an addition for each weight but the embedding, four operations for each of 16 positions and 64
+  // dimensions of each layer; three times that to learn.
+  const double token = 2 * (2 * layer_matrices + embedding) + 2 * 4 * 16 * 64;
+  EXPECT_DOUBLE_EQ(sft.flops_each, 3 * (4 * 32) * token);
+}
+
+TEST(JobPlan, ABestCheckpointIsKeptWherePhasesAreEvaluatedOnTheirWay) {
+  io::job job = sft_job();
+  job.sft.training.evaluate_every = 5;
+  EXPECT_EQ(plan_job(job).front().checkpoints, 3 + 2);
+  job.run.keep_best = false;
+  EXPECT_EQ(plan_job(job).front().checkpoints, 3 + 1);
+}
+
+TEST(JobPlan, RanksDivideMomentsAndCopies) {
+  io::job job = sft_job();
+  const phase_plan alone = plan_job(job).front();
+  job.place.ranks = 2;
+  job.place.policy_zero = 1;
+  const phase_plan divided = plan_job(job).front();
+  EXPECT_EQ(bytes_of(divided, "checkpoint copy"), bytes_of(alone, "checkpoint copy") / 2);
+  EXPECT_LT(bytes_of(divided, "policy moments"), bytes_of(alone, "policy moments") * 6 / 10);
+  EXPECT_EQ(bytes_of(divided, "policy gradients"), bytes_of(alone, "policy gradients")) << "stage 1 has them whole";
+  EXPECT_EQ(divided.ranks.front().ranks, (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(divided.flops_each, alone.flops_each) << "of all ranks together";
+}
+
+TEST(JobPlan, RecomputedActivationsCostAFourthPass) {
+  io::job job = sft_job();
+  const phase_plan stored = plan_job(job).front();
+  job.run.activation_checkpointing = true;
+  const phase_plan recomputed = plan_job(job).front();
+  EXPECT_DOUBLE_EQ(recomputed.flops_each, stored.flops_each * 4 / 3);
+  EXPECT_LT(bytes_of(recomputed, "policy activations"), bytes_of(stored, "policy activations"));
+}
+
+TEST(JobPlan, EveryModelWithoutAConfigIsNamed) {
+  io::job job = sft_job();
+  job.model.policy = "/no/policy";
+  job.model.critic = "/no/critic";
+  test::expect_error(errc::not_found, "model.policy = /no/policy", [&] { plan_job(job); });
+  test::expect_error(errc::not_found, "model.critic = /no/critic", [&] { plan_job(job); });
+}
+
+TEST(RankPlan, WhatIsNotHeldTogetherCountsOnce) {
+  const rank_plan rank{.ranks = {0},
+                       .memory = {{"weights", 100, held_in::always},
+                                  {"keys and values", 7, held_in::rollout},
+                                  {"weights to generate", 5, held_in::rollout},
+                                  {"reductions", 11, held_in::policy_update}}};
+  EXPECT_EQ(rank.bytes(), 100 + 12);
+  EXPECT_EQ((rank_plan{.ranks = {0}, .memory = {{"weights", 100, held_in::always}}}.bytes()), 100);
+}
+
+TEST(RunDirectoryBytes, CheckpointsModelsAndExperience) {
+  const phase_plan pairs{.phase = "pairs", .models = {{"policy", 1000}}};
+  const phase_plan sft{
+      .phase = "sft", .models = {{"policy", 1000}}, .checkpoint_bytes = 12000, .checkpoints = 4, .count = 1};
+  const phase_plan ppo{.phase = "ppo",
+                       .models = {{"policy", 1000}, {"critic", 900}},
+                       .checkpoint_bytes = 26800,
+                       .checkpoints = 5,
+                       .experience_bytes = 77};
+  io::job job;
+  job.ppo.ema_decay = 0;
+  // Three of sft and four of ppo stay, and of the largest one is being written; pairs leave text only.
+  const int64_t without_average = 3 * 12000 + 4000 + 4 * 26800 + 77 + 7600 + 26800;
+  EXPECT_EQ(run_directory_bytes(job, {pairs, sft, ppo}), without_average);
+  job.ppo.ema_decay = 0.99;
+  EXPECT_EQ(run_directory_bytes(job, {pairs, sft, ppo}), without_average + 4000) << "the policy's average too";
+}
+
+}  // namespace
+}  // namespace troupe
