@@ -1,6 +1,5 @@
 #include "jobs/epochs.hpp"
 
-#include "actors/cast/loader.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/datasets/examples.hpp"
@@ -16,9 +15,7 @@ namespace troupe {
 namespace {
 
 /// A token for each text, so that no two that differ become equal.
-std::vector<int32_t> one_token(std::string_view text, bool /*starts*/) {
-  return {static_cast<int32_t>(digest(text) & 0x7fffffff)};
-}
+std::vector<int32_t> one_token(std::string_view text) { return {static_cast<int32_t>(digest(text) & 0x7fffffff)}; }
 
 /// Of the run's pairs phase; empty: the phase does not train on any.
 /// Errors  not_found: they are still to be made.
@@ -37,13 +34,17 @@ std::string made_pairs(const io::job& job, io::phase wanted) {
 }
 
 int64_t updates_of(const io::job& job, io::phase wanted, const io::training_options& training) {
+  const io::text_joiner one_token_each(one_token);
   const io::example_rules rules{
-      .encode = one_token, .encode_chat = one_token, .start = {}, .end = {}, .length = job.length};
+      .texts = one_token_each, .chats = one_token_each, .start = {}, .end = {}, .length = job.length};
   try {
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
-    const auto epoch = static_cast<double>(io::epoch_size_of(actors::sources_of(data, job)));
+    const auto epoch = static_cast<double>(io::epoch_size_of(io::sources_of(data, job)));
     return std::max<int64_t>(1, static_cast<int64_t>(training.epochs * epoch / static_cast<double>(training.batch)));
-  } catch (const error&) {
+  } catch (const error& failure) {
+    if (failure.code() != errc::not_found) {
+      throw;  // a run would be refused for it too
+    }
     return 0;
   }
 }

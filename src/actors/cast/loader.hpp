@@ -33,10 +33,6 @@ struct loader_settings {
   caf::actor trainee;                  ///< gets the batches: the policy, or the reward model that learns
 };
 
-/// The training sets of `data` with the weights that the job gives them. The last one is the pairs that the run has
-/// made itself, where it has.
-std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job);
-
 class loader_state {
 public:
   static inline const char* name = "loader";

@@ -75,6 +75,7 @@ private:
   float total_reward(const scored_sequence& scored) const;
   /// Lays what was said of the sequences end to end.
   void join(const rollout& sequences);
+  io::made_pair make_pair(const scored_sequence& chosen, const scored_sequence& rejected) const;
   /// Adds the means of the raw rewards, and the rollouts that are shown.
   void report(const rollout& sequences, assemble_reply& reply) const;
   void write(const rollout& sequences, const assemble_command& command, bool finite) const;
@@ -90,7 +91,7 @@ private:
   engine::rollout_arrays arrays_;  ///< of `assembled_`
   uint64_t assembled_iteration_ = 0;
 
-  std::vector<io::preference_text> pairs_;  ///< made last
+  std::vector<io::made_pair> pairs_;  ///< made last
 };
 
 /// Spawn it detached: its handlers block while they work.

@@ -19,13 +19,24 @@ constexpr const char* stopped_early_name = "policy/stopped_early";
 /// In memory of its own: a task that fills it may outlive whoever awaits it.
 using shared_statistics = std::shared_ptr<statistics>;
 
-/// The step of the update under way. Each rollback has halved the learning rates.
-step_command due_step(const director_context& on, const io::optimizer_options& options) {
+/// The step that follows `done` of the updates of so many iterations. Each rollback has halved the learning rates.
+step_command step_after(const director_context& on, uint64_t done, int64_t iterations,
+                        const io::optimizer_options& options) {
   const io::ppo_section& ppo = on.job().ppo;
-  const engine::schedule_settings schedule = schedule_of(options, ppo.iterations * ppo.epochs * ppo.minibatches);
-  const uint64_t done = updates_done(on.state());
+  const engine::schedule_settings schedule = schedule_of(options, iterations * ppo.epochs * ppo.minibatches);
   const double rate = engine::learning_rate(schedule, static_cast<int64_t>(done));
   return {done + 1, rate * std::exp2(-rollbacks(on.state()))};
+}
+
+/// Iterations that train the critic alone take nothing from the policy's schedule.
+step_command due_policy_step(const director_context& on) {
+  const io::ppo_section& ppo = on.job().ppo;
+  return step_after(on, policy_updates_done(on.state()), ppo.iterations - ppo.critic_only_iterations, ppo.policy);
+}
+
+step_command due_critic_step(const director_context& on) {
+  const io::ppo_section& ppo = on.job().ppo;
+  return step_after(on, updates_done(on.state()), ppo.iterations, ppo.critic);
 }
 
 /// What a model's update was like, beside the statistics of its losses.
@@ -62,7 +73,7 @@ task<> update_policy(director_context& on, serve_reply batch, shared_statistics 
     (*out)[stopped_early_name] = 1;
     co_return;
   }
-  const step_command step = due_step(on, ppo.policy);
+  const step_command step = due_policy_step(on);
   const step_reply stepped = co_await take_step(on, learning_policy, step);
   add_update(*out, learning_policy.name, learned, step, stepped);
 }
@@ -70,7 +81,7 @@ task<> update_policy(director_context& on, serve_reply batch, shared_statistics 
 task<> update_critic(director_context& on, serve_reply batch, shared_statistics out) {
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
   const train_reply learned = co_await compute_gradients(on, learning_critic, command);
-  const step_command step = due_step(on, on.job().ppo.critic);
+  const step_command step = due_critic_step(on);
   const step_reply stepped = co_await take_step(on, learning_critic, step);
   *out = learned.statistics;
   add_update(*out, learning_critic.name, learned, step, stepped);
@@ -100,7 +111,11 @@ task<bool> learn_from(director_context& on, serve_reply batch, bool critic_only,
   all.add(*policy);
   all.add(*critic);
   count_update(on.state());
-  co_return !policy->contains(stopped_early_name);
+  const bool stopped_early = policy->contains(stopped_early_name);
+  if (!critic_only && !stopped_early) {
+    count_policy_update(on.state());
+  }
+  co_return !stopped_early;
 }
 
 }  // namespace
@@ -108,7 +123,7 @@ task<bool> learn_from(director_context& on, serve_reply batch, bool critic_only,
 task<statistics> learn(director_context& on, uint64_t iteration) {
   const io::ppo_section& ppo = on.job().ppo;
   const bool critic_only = iteration <= static_cast<uint64_t>(ppo.critic_only_iterations);
-  const uint64_t before = updates_done(on.state());
+  const uint64_t before = policy_updates_done(on.state());
   iteration_statistics all;
   bool more = true;
   for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && more; ++epoch) {
@@ -121,7 +136,7 @@ task<statistics> learn(director_context& on, uint64_t iteration) {
     }
   }
   statistics out = all.combined();
-  out["policy/updates"] = static_cast<double>(updates_done(on.state()) - before);
+  out["policy/updates"] = static_cast<double>(policy_updates_done(on.state()) - before);
   co_return out;
 }
 

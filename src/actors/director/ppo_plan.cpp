@@ -23,6 +23,7 @@ task<> ppo_plan::begin() {
     co_return;
   }
   set_kl_coefficient(on_.state(), on_.job().ppo.kl_coef);
+  begin_policy_updates(on_.state());
   metrics_record before;
   before.counts_iterations = true;
   try {

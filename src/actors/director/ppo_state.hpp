@@ -10,9 +10,15 @@ namespace troupe::actors {
 double kl_coefficient(const phase_state& of);
 void set_kl_coefficient(phase_state& of, double coefficient);
 
-/// Minibatches that policy and critic have learned from.
+/// Minibatches that have been learned from.
 uint64_t updates_done(const phase_state& of);
 void count_update(phase_state& of);
+
+/// Of these, those that changed the policy. A phase begins with none; a checkpoint that is older than this number took
+/// all updates for the policy's.
+uint64_t policy_updates_done(const phase_state& of);
+void begin_policy_updates(phase_state& of);
+void count_policy_update(phase_state& of);
 
 /// How often the phase has gone back to a checkpoint. Each halves the learning rates.
 double rollbacks(const phase_state& of);

@@ -54,16 +54,19 @@ double per_second(double amount, double seconds) { return seconds > 0 ? amount /
 
 void iteration_statistics::add(const statistics& of_update) {
   for (const auto& [name, value] : of_update) {
-    auto& [sum, count] = sums_[name];
-    sum += value;
-    ++count;
+    entry& of = entries_[name];
+    of.sum += value;
+    of.largest = of.updates == 0 ? value : std::max(of.largest, value);
+    ++of.updates;
   }
 }
 
 statistics iteration_statistics::combined() const {
   statistics out;
-  for (const auto& [name, entry] : sums_) {
-    out[name] = name.starts_with("time/") ? entry.first : entry.first / static_cast<double>(entry.second);
+  for (const auto& [name, of] : entries_) {
+    out[name] = name.starts_with("time/") ? of.sum
+                : name.ends_with("_max")  ? of.largest
+                                          : of.sum / static_cast<double>(of.updates);
   }
   return out;
 }

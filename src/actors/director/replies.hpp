@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace troupe::actors {
@@ -31,14 +30,19 @@ void add_communication(statistics& to, const std::string& model, const step_repl
 /// 0 where no time has passed.
 double per_second(double amount, double seconds);
 
-/// Statistics of several updates as those of one iteration: means, but for seconds (time/...), which are sums.
+/// Statistics of several updates as those of one iteration: means; but sums of seconds (time/...), and the largest of
+/// maxima (..._max).
 class iteration_statistics {
 public:
   void add(const statistics& of_update);
   statistics combined() const;
 
 private:
-  std::map<std::string, std::pair<double, int64_t>> sums_;  ///< and the number of updates that have it
+  struct entry {
+    double sum = 0, largest = 0;
+    int64_t updates = 0;  ///< that have it
+  };
+  std::map<std::string, entry> entries_;
 };
 
 }  // namespace troupe::actors

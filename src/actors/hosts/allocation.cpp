@@ -227,10 +227,7 @@ std::optional<allocation> read_allocation(const environment& variables) {
   }
   const std::string* nodes = find(variables, "SLURM_JOB_NODELIST");
   if (nodes == nullptr) {
-    throw error(errc::bad_argument,
-                "SLURM_JOB_ID = {} without SLURM_JOB_NODELIST: start troupe in the job's batch script, or unset "
-                "SLURM_JOB_ID to run without Slurm",
-                *id);
+    return std::nullopt;  // some shells inherit the id of a job that they are not in
   }
   allocation given;
   given.job_id = *id;

@@ -225,6 +225,10 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   } else if (plan.kind == launcher_kind::mpirun) {
     start.argv = mpirun_words(plan);
     set_unless_inherited(start.extra, inherited, "OMPI_MCA_odls_base_sigkill_timeout", "0");
+    if (inherited.contains("SLURM_JOB_ID")) {  // of a job that this shell is not in: mpirun would look for its nodes
+      set_unless_inherited(start.extra, inherited, "OMPI_MCA_ras", "^slurm");
+      set_unless_inherited(start.extra, inherited, "OMPI_MCA_plm", "^slurm");
+    }
     if (as_root) {
       set_unless_inherited(start.extra, inherited, "OMPI_ALLOW_RUN_AS_ROOT", "1");
       set_unless_inherited(start.extra, inherited, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");

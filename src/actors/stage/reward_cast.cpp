@@ -20,6 +20,10 @@ cast make_reward_cast(cast_builder& build) {
       build.load().learning(m, job.reward.training.optimizer, job.place.reward_zero, gradients);
   const auto tokens = build.load().tokens(start, m.get());
   io::phase_data data = build.load().data(io::phase::reward, tokens);
+  if (data.made_pairs) {  // ids of the policy's tokenizer
+    const std::filesystem::path& policy = job.model.policy;
+    require_reads(job, *build.load().tokens(policy, nullptr), policy, *m);
+  }
 
   cast parts = build.with_data(data);
   checkpointer_settings keeps = build.checkpointing(io::phase::reward, "update", data);

@@ -133,9 +133,10 @@ void checker::data_set(const data_section& set) {
     refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name, set.prompt_words,
            to_string(set.format));
   }
-  if (!set.chat_template.empty() && set.format != data_format::conversations) {
-    refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name, set.chat_template,
-           to_string(set.format));
+  const bool whole_texts = set.format == data_format::text || set.format == data_format::hh_dialogue;
+  if (!set.chat_template.empty() && whole_texts) {
+    refuse("data.{}.chat-template = {} is for prompts and turns, and format = {} has whole texts", set.name,
+           set.chat_template, to_string(set.format));
   }
   const auto templates = chat_format::names();
   if (!set.chat_template.empty() &&
@@ -301,15 +302,15 @@ void checker::ppo() {
 }
 
 void checker::warm_ups() {
-  const double updates = static_cast<double>(j.ppo.iterations) * static_cast<double>(j.ppo.epochs) *
-                         static_cast<double>(j.ppo.minibatches);
-  const auto check = [&](const char* key, int64_t value) {
+  const auto check = [&](const char* key, int64_t value, int64_t iterations) {
+    const double updates =
+        static_cast<double>(iterations) * static_cast<double>(j.ppo.epochs) * static_cast<double>(j.ppo.minibatches);
     if (static_cast<double>(value) > updates) {
       refuse("ppo.{} = {} is longer than the phase ({} updates): lower it", key, value, updates);
     }
   };
-  check("policy-warm-up", j.ppo.policy.warm_up);
-  check("critic-warm-up", j.ppo.critic.warm_up);
+  check("policy-warm-up", j.ppo.policy.warm_up, j.ppo.iterations - j.ppo.critic_only_iterations);
+  check("critic-warm-up", j.ppo.critic.warm_up, j.ppo.iterations);
 }
 
 void checker::generation() {

@@ -37,6 +37,7 @@ constexpr std::string_view word_of(data_format value) {
   case data_format::conversations:   return "conversations";
   case data_format::instruction:     return "instruction";
   case data_format::question_answer: return "question-answer";
+  case data_format::automatic:       return "auto";
   }
   return {};
 }

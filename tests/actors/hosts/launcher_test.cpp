@@ -209,6 +209,13 @@ TEST(LaunchCommand, MpirunConsentsForRootAndYieldsWhenCrowded) {
             environment({{"OMPI_MCA_odls_base_sigkill_timeout", "0"}}));
 }
 
+TEST(LaunchCommand, AnInheritedJobIdDoesNotMakeMpirunLookForItsNodes) {
+  const launch_plan plan = choose(std::nullopt, {.ranks = 2}, {}, 2);
+  const environment extra = command_for(plan, worker, {{"SLURM_JOB_ID", "12"}}, false).extra;
+  EXPECT_EQ(extra.at("OMPI_MCA_ras"), "^slurm");
+  EXPECT_EQ(extra.at("OMPI_MCA_plm"), "^slurm");
+}
+
 TEST(LaunchCommand, WhatTheUserHasSetStays) {
   const launch_plan plan = choose(std::nullopt, {.ranks = 4}, {}, 2);
   const environment set = {{"OMPI_MCA_mpi_yield_when_idle", "0"}, {"OMPI_MCA_odls_base_sigkill_timeout", "5"}};

@@ -115,7 +115,7 @@ format = tekst
   job.ini:8: ppo.clip = 0.1: was given before at job.ini:7 as 2; keep one
   job.ini:9: ppo.epochs = many: is not an integer
   job.ini:15: generation.top-p = 1.5: is out of range: give 0 < x <= 1
-  job.ini:18: data.s.format = tekst: is none of text | prompt-answer | pairs | hh-dialogue | conversations | instruction | question-answer
+  job.ini:18: data.s.format = tekst: is none of text | prompt-answer | pairs | hh-dialogue | conversations | instruction | question-answer | auto
   run.phases = ppo sft: each may stand once, in the order pairs sft reward ppo, since each uses what those before it made
   run.lanes = 3: give a power of two
   model.policy is missing: name the folder of the model to train
@@ -191,6 +191,21 @@ TEST(JobTest, TheCommandLineReportsWhatFitsNowhere) {
             "2 errors in job.ini:\n"
             "  command line: \"stray\" belongs to no option: write --section.key value\n"
             "  command line: ppo.klcoef = : there is no such key; did you mean ppo.kl-coef?");
+}
+
+TEST(JobTest, AByteOrderMarkIsPassedOver) {
+  EXPECT_EQ(parse_job("\xEF\xBB\xBF" + std::string(smallest), here), parse_job(smallest, here));
+}
+
+TEST(JobTest, WhatHoldsForAllDataSetsStandsBesideTheirSections) {
+  const job j = parse_job(std::string(smallest) + "\n[data]\nmax-unusable = 0.2\n", here);
+  EXPECT_EQ(j.data_sets.max_unusable, 0.2);
+  EXPECT_EQ(parse_job(job_text(j), here), j);
+  const std::vector<std::string> words = {"--data.max-unusable", "0.5"};
+  EXPECT_EQ(parse_job(smallest, here, words).data_sets.max_unusable, 0.5);
+  EXPECT_NE(
+      error_of(smallest + "\n[data]\npath = x.jsonl\n").find("[data] has no such key; sets have sections with names"),
+      std::string::npos);
 }
 
 TEST(JobTest, MissingFilesAreNamed) {
