@@ -183,7 +183,7 @@ private:
   }
   actors::score_reply score(size_t rank, const std::string& who) {
     hear(rank, who + " score");
-    return {.scored = 4, .waiting = 0, .tokens = 40, .seconds = 0.25};
+    return {.sequences = 4, .tokens = 40, .seconds = 0.25};
   }
 
   caf::strong_actor_ptr make_policy(size_t rank) {
@@ -210,7 +210,7 @@ private:
     return part<reward_actor>([=, this] {
       return reward_actor::behavior_type{
           [](const batch_handle&) {}, [](const sequence_handle&) {},
-          guarded([=, this](score_atom, const score_command&) { return score(rank, "reward"); }),
+          guarded([=, this](score_atom) { return score(rank, "reward"); }),
           guarded([=, this](train_atom, const train_command& command) { return learn(rank, "reward train", command); }),
           guarded([=, this](evaluate_atom, const train_command&) {
             hear(rank, "reward evaluate");
@@ -223,19 +223,18 @@ private:
     return part<actors::reference_actor>([=, this] {
       return actors::reference_actor::behavior_type{
           [](const actors::sequence_handle&) {},
-          actors::guarded(
-              [=, this](actors::score_atom, const actors::score_command&) { return score(rank, "reference"); })};
+          actors::guarded([=, this](actors::score_atom) { return score(rank, "reference"); })};
     });
   }
 
   caf::strong_actor_ptr make_critic(size_t rank) {
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<critic_actor>([=, this] {
-      return critic_actor::behavior_type{
-          [](const sequence_handle&) {}, [](const minibatch_handle&) {},
-          guarded([=, this](score_atom, const score_command&) { return score(rank, "critic"); }),
-          guarded(
-              [=, this](train_atom, const train_command& command) { return learn(rank, "critic train", command); })};
+      return critic_actor::behavior_type{[](const sequence_handle&) {}, [](const minibatch_handle&) {},
+                                         guarded([=, this](score_atom) { return score(rank, "critic"); }),
+                                         guarded([=, this](train_atom, const train_command& command) {
+                                           return learn(rank, "critic train", command);
+                                         })};
     });
   }
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "actors/cast/device.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "actors/protocol/material.hpp"
-#include "actors/protocol/type_ids.hpp"
 #include "io/datasets/blend.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"
@@ -14,10 +14,6 @@
 #include <optional>
 
 namespace troupe::actors {
-
-using loader_actor = caf::typed_actor<
-    // Makes the batch and sends it to the phase's trainee (or the policy, where it is prompts); says what it holds.
-    caf::replies_to<serve_atom, serve_command>::with<serve_reply>>;
 
 struct loader_settings {
   io::job job;

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "actors/director/metrics.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "actors/protocol/side_by_side.hpp"
 #include "actors/protocol/task.hpp"
-#include "actors/protocol/type_ids.hpp"
 #include "actors/stage/stage.hpp"
 #include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
@@ -21,10 +21,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using director_actor = caf::typed_actor<
-    // The user wants to stop: at the next boundary, checkpoint and end the plan.
-    caf::reacts_to<stop_atom>>;
 
 struct director_settings {
   io::job job;

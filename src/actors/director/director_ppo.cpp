@@ -127,7 +127,7 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
 }
 
 task<> director_state::update_critic(serve_reply batch, shared_statistics to) {
-  const auto critics = everyone<critic_actor>(&cast::critic);
+  const auto critics = everyone<trainee_actor>(&cast::critic);
   const auto optimizers = everyone<optimizer_actor>(&cast::critic_optimizer);
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, critics, train_atom_v, command));

@@ -2,7 +2,7 @@
 /// It lives in the supervisor's process and goes on from attempt to attempt.
 #pragma once
 
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/run/tensorboard.hpp"
@@ -15,14 +15,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using metrics_actor = caf::typed_actor<
-    // Writes a record. Answered, so that a full disk reaches the director.
-    caf::replies_to<record_atom, metrics_record>::with<bool>,
-    // Resuming: drops what a phase recorded beyond `counter` (negative: all of it), and all of the later phases.
-    caf::replies_to<cut_atom, std::string, int64_t, std::vector<std::string>>::with<bool>,
-    // How far a phase is.
-    caf::reacts_to<progress_atom, progress_note>>;
 
 struct metrics_settings {
   io::run_directory run;
