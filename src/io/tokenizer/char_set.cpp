@@ -16,8 +16,7 @@ constexpr std::string_view digits = R"(\p{Nd})";
 constexpr std::string_view hex_digits = "0-9A-Fa-f";
 constexpr std::string_view spaces = R"(\t-\r\x{85}\p{Z})";
 constexpr std::string_view word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-// Six characters of Latin-1 that \w has and [[:word:]] has not.
-constexpr std::string_view escaped_word = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾)";
+constexpr std::string_view word_outside_brackets = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}²³¹¼½¾)";
 
 // What brackets and properties have in common.
 constexpr std::array common_names{
@@ -159,7 +158,8 @@ std::string char_set::text() const {
   return content_;
 }
 
-char_set escape_set(char letter) {
+char_set escape_set(char letter, bool in_bracket) {
+  const char_set word_set = char_set::of_items(std::string(in_bracket ? word : word_outside_brackets));
   switch (letter) {
   case 'd':
     return char_set::of_items(std::string(digits));
@@ -174,9 +174,9 @@ char_set escape_set(char letter) {
   case 'H':
     return char_set::of_items(std::string(hex_digits)).complement();
   case 'W':
-    return char_set::of_items(std::string(escaped_word)).complement();
+    return word_set.complement();
   default:
-    return char_set::of_items(std::string(escaped_word));
+    return word_set;
   }
 }
 

@@ -56,6 +56,25 @@ struct class_item {
   char_set set = char_set::of_items("");
 };
 
+struct quantifier {
+  int64_t least = 0;
+  std::optional<int64_t> most = {};  // empty: without end
+  std::string_view manner = {};      // "": greedy, "?": lazy, "+": possessive
+
+  std::string text() const {
+    return fmt::format("{{{},{}}}{}", least, most ? std::to_string(*most) : "", manner);
+  }
+
+  /// Of a repetition of a repetition: (?:a{1,3})+ matches as a+ does, but tries the same lengths in many ways.
+  std::optional<quantifier> repeated(const quantifier& outer) const {
+    const bool greedy = manner.empty() && outer.manner.empty();
+    if (!greedy || least > 1 || (most && *most == 0) || outer.least > 1 || outer.most) {
+      return std::nullopt;
+    }
+    return quantifier{.least = least * outer.least};
+  }
+};
+
 class translator {
 public:
   explicit translator(std::string_view expression) : in_(expression) {}
@@ -102,8 +121,8 @@ private:
   std::string alternatives();
   std::string sequence();
   std::string quantified(atom one);
-  std::optional<std::string> take_quantifier();
-  std::optional<std::string> take_interval();
+  std::optional<quantifier> take_quantifier();
+  std::optional<quantifier> take_interval();
   std::optional<int64_t> take_number();
 
   atom next_atom();
@@ -152,21 +171,26 @@ std::string translator::sequence() {
 
 std::string translator::quantified(atom one) {
   constexpr int most_in_a_row = 4;
+  std::optional<quantifier> last;
   for (int count = 0; count < most_in_a_row; ++count) {
-    const auto quantifier = take_quantifier();
-    if (!quantifier) {
-      return std::move(one.text);
+    const auto next = take_quantifier();
+    if (!next) {
+      return std::move(one.text) + (last ? last->text() : "");
     }
     if (!one.repeatable) {
       refuse("a quantifier after what has no width");
     }
     previous_letter_ = '\0';
-    one.text = (count == 0 ? one.text : "(?:" + one.text + ")") + *quantifier;
+    const auto joined = last ? last->repeated(*next) : next;
+    if (!joined) {
+      one.text = "(?:" + one.text + last->text() + ")";
+    }
+    last = joined ? joined : next;
   }
   refuse("so many quantifiers in a row");
 }
 
-std::optional<std::string> translator::take_quantifier() {
+std::optional<quantifier> translator::take_quantifier() {
   const char c = peek();
   if (c == '{') {
     return take_interval();
@@ -175,11 +199,12 @@ std::optional<std::string> translator::take_quantifier() {
     return std::nullopt;
   }
   ++at_;
-  std::string text(1, c);
-  if (peek() == '?' || peek() == '+') {
-    text += in_[at_++];
+  quantifier result{.least = c == '+' ? 1 : 0};
+  if (c == '?') {
+    result.most = 1;
   }
-  return text;
+  result.manner = take("?") ? "?" : take("+") ? "+" : "";
+  return result;
 }
 
 std::optional<int64_t> translator::take_number() {
@@ -194,7 +219,7 @@ std::optional<int64_t> translator::take_number() {
 
 /// {n}, {n,}, {,m} or {n,m}, each but the first lazy with a "?" after it. A "+" after it is a quantifier of its own, and so
 /// is a "?" after {n}. Braces that are no interval are literal: nothing is taken.
-std::optional<std::string> translator::take_interval() {
+std::optional<quantifier> translator::take_interval() {
   const size_t start = at_++;
   const auto least = take_number();
   const bool has_comma = take(",");
@@ -210,10 +235,9 @@ std::optional<std::string> translator::take_interval() {
     refuse("an interval that ends below its start");
   }
   if (!has_comma) {
-    return fmt::format("{{{}}}", *least);
+    return quantifier{.least = *least, .most = least};
   }
-  const std::string text = fmt::format("{{{},{}}}", least.value_or(0), most ? std::to_string(*most) : "");
-  return take("?") ? text + "?" : text;
+  return quantifier{.least = least.value_or(0), .most = most, .manner = take("?") ? "?" : ""};
 }
 
 translator::atom translator::next_atom() {
@@ -349,7 +373,7 @@ translator::atom translator::escape() {
   if (std::string_view("dDhHsSwW").find(c) != std::string_view::npos) {
     ++at_;
     previous_letter_ = '\0';
-    return set_atom(escape_set(c));
+    return set_atom(escape_set(c, false));
   }
   if (std::string_view("AzZbB").find(c) != std::string_view::npos) {
     ++at_;
@@ -394,7 +418,7 @@ translator::atom translator::escape() {
 }
 
 translator::atom translator::assertion(char letter) const {
-  const std::string word = escape_set('w').text();
+  const std::string word = escape_set('w', false).text();
   switch (letter) {
   case 'b':
     return {fmt::format("(?:(?<={0})(?!{0})|(?<!{0})(?={0}))", word), false};
@@ -535,7 +559,7 @@ class_item translator::class_escape() {
       refuse_under_ignored_case("such a set in a class");
     }
     ++at_;
-    return {std::nullopt, escape_set(c)};
+    return {std::nullopt, escape_set(c, true)};
   }
   if ((c == 'p' || c == 'P') && peek(1) == '{') {
     return {std::nullopt, take_property(c == 'P')};
