@@ -36,7 +36,8 @@ public:
   using match_handler = std::function<void(size_t begin, size_t end)>;
 
   /// Calls `on_match` for each match in `text` (valid UTF-8), from left to right, none overlapping; empty ones too, but for
-  /// one that directly follows a match. Errors  unsupported, with the beginning of the text, when the budget is spent or
+  /// one that directly follows a match.
+  /// Errors  unsupported, with the beginning of the text, when the budget is spent or
   /// a match takes too much memory.
   void for_each_match(std::string_view text, match_budget& budget, const match_handler& on_match) const;
 

@@ -30,13 +30,15 @@ enum class split_behaviour { removed, isolated, merged_with_previous, merged_wit
 
 enum class prepend_scheme { always, first, never };
 
-/// "NFC", "NFD", "NFKC" or "NFKD". Errors  unsupported for another name.
+/// "NFC", "NFD", "NFKC" or "NFKD".
+/// Errors  unsupported for another name.
 normalize_step make_unicode_normalizer(std::string_view form);
 
 /// Puts `prefix` before a text that is not empty.
 normalize_step make_prepend(std::string prefix);
 
-/// Replaces every `from` (not empty). Errors  bad_file when it is empty.
+/// Replaces every `from` (not empty).
+/// Errors  bad_file when it is empty.
 normalize_step make_replace(std::string from, std::string to);
 
 /// Replaces every match of a regular expression.
@@ -60,11 +62,12 @@ split_step make_byte_spelling();
 split_step make_byte_reading();
 
 /// 's|'t|'re|...: contractions, letters, digits and other characters, each with at most one space
-/// before it. Source  openai/gpt-2 src/encoder.py.
+/// before it.
+/// Source  openai/gpt-2 src/encoder.py.
 std::string_view gpt2_pattern();
 
-/// As GPT-2's, but contractions in either case, single digits, line breaks apart. Source  Qwen2's
-/// tokenizer.
+/// As GPT-2's, but contractions in either case, single digits, line breaks apart.
+/// Source  Qwen2's tokenizer.
 std::string_view qwen2_pattern();
 
 }  // namespace troupe::io

@@ -46,15 +46,17 @@ using token_finder = std::function<std::optional<int32_t>(std::string_view)>;
 
 /// All added tokens, with their ids: `own` (of tokenizer.json), then the configuration's, which no entry of the same text
 /// replaces. A named one that nobody has an id for gets the next after all others, as in `transformers`: such ids lie
-/// beyond `vocabulary_size`. Errors  bad_file: a token that `find`, the vocabulary, has under another id.
+/// beyond `vocabulary_size`.
+/// Errors  bad_file: a token that `find`, the vocabulary, has under another id.
 std::vector<added_token> place_added_tokens(std::vector<added_token> own, const tokenizer_config& config,
                                             const token_finder& find, int64_t vocabulary_size);
 
-/// The ids of the named tokens. Errors  bad_file for a required one that `find` does not know.
+/// The ids of the named tokens.
+/// Errors  bad_file for a required one that `find` does not know.
 special_ids find_specials(const tokenizer_config& config, const token_finder& find);
 
-/// One entry of added_tokens or of added_tokens_decoder, without its id. Errors  bad_file,
-/// unsupported (a key).
+/// One entry of added_tokens or of added_tokens_decoder, without its id.
+/// Errors  bad_file, unsupported (a key).
 added_token read_added_token(const nlohmann::json& entry, const std::string& where);
 
 }  // namespace troupe::io
