@@ -73,8 +73,7 @@ training_memory training_memory_of(const model_description& model, const divisio
   const learner_settings settings{.adamw = {}, .lanes = division.lanes, .zero = division.zero};
   const int64_t more_than_lanes = 1 + std::max<int64_t>(division.lanes, division.ranks);
   memory.transient_bytes = division.ranks > 1 && division.zero >= 2 ? plan.arena_size() * float_bytes : 0;
-  memory.gradient_bytes =
-      learner_bytes(plan, largest, settings, more_than_lanes) - memory.moment_bytes - memory.transient_bytes;
+  memory.gradient_bytes = learner_memory_of(plan, largest, settings, more_than_lanes).sum_bytes;
   memory.collective_bytes = arriving_floats(plan, largest, division.zero) * float_bytes;
   return memory;
 }
@@ -102,6 +101,11 @@ int64_t pass_weight_bytes(const model_description& model, int ranks, int zero) {
   return most * float_bytes;
 }
 
+/// Queries of a row, where a norm has them apart.
+static int64_t normed_heads(const model_description& model) {
+  return model.head_norm ? model.heads * model.head_width : 0;
+}
+
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {
   const row_widths w(model);
   int64_t block = w.qkv + w.query + model.heads + w.up;
@@ -113,14 +117,15 @@ int64_t saved_activation_bytes(const model_description& model, int64_t tokens, b
 
 int64_t forward_scratch_bytes(const model_description& model, int64_t tokens) {
   const row_widths w(model);
-  const int64_t row = 3 * w.width + w.embedding + w.qkv + w.query + w.up + w.feed_forward;
+  const int64_t row = 3 * w.width + w.embedding + w.qkv + w.query + w.up + w.feed_forward + normed_heads(model);
   return row * std::min(tokens, largest_forward_group) * float_bytes;
 }
 
 int64_t training_scratch_bytes(const model_description& model, int64_t tokens) {
   const row_widths w(model);
   const int64_t forward = 3 * w.width + w.embedding + w.feed_forward;
-  const int64_t backward = 2 * w.width + w.query + w.qkv + w.feed_forward;
+  const int64_t backward =
+      2 * w.width + w.query + w.qkv + w.feed_forward + (model.head_norm ? w.qkv + 3 * normed_heads(model) : 0);
   const int64_t head = 4 * w.embedding;            // hidden states, their gradient, and the rows that predict of both
   const int64_t scoring = w.qkv + w.query + w.up;  // what a plain forward does not find in saved activations
   return ((forward + backward + head) * tokens + scoring * std::min(tokens, largest_forward_group)) * float_bytes;

@@ -9,10 +9,11 @@
 
 namespace troupe::actors {
 
-/// Errors  bad_argument: length.max-tokens is beyond the model's positions.
+/// Errors  bad_argument: length.max-tokens is beyond the model's positions, or its sliding window.
 void require_lengths(const io::job& job, const model& m);
 
-/// Errors  bad_argument: the tokenizer, of the folder named, has more ids than the model.
+/// Published models often have a padding token beyond their rows, which no sequence holds.
+/// Errors  bad_argument: the tokenizer, of the folder named, has another token whose id is beyond the model's.
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m);
 
 /// That `reader` can read what a policy with these tokens, from `policy`, writes. A folder without a tokenizer of its own

@@ -61,9 +61,7 @@ struct quantifier {
   std::optional<int64_t> most = {};  // empty: without end
   std::string_view manner = {};      // "": greedy, "?": lazy, "+": possessive
 
-  std::string text() const {
-    return fmt::format("{{{},{}}}{}", least, most ? std::to_string(*most) : "", manner);
-  }
+  std::string text() const { return fmt::format("{{{},{}}}{}", least, most ? std::to_string(*most) : "", manner); }
 
   /// Of a repetition of a repetition: (?:a{1,3})+ matches as a+ does, but tries the same lengths in many ways.
   std::optional<quantifier> repeated(const quantifier& outer) const {
@@ -286,9 +284,7 @@ translator::atom translator::literal_atom(uint32_t code) {
   return {literal(code)};
 }
 
-void translator::refuse_under_ignored_case(std::string_view what) const {
-  refuse(fmt::format("{} under (?i)", what));
-}
+void translator::refuse_under_ignored_case(std::string_view what) const { refuse(fmt::format("{} under (?i)", what)); }
 
 translator::atom translator::group() {
   if (depth_ == deepest_group) {
@@ -393,10 +389,6 @@ translator::atom translator::escape() {
     ++at_;
     previous_letter_ = '\0';
     return {R"((?>\x{D}\x{A}|[\x{A}-\x{D}\x{85}\x{2028}\x{2029}]))"};
-  case 'X':
-    ++at_;
-    previous_letter_ = '\0';
-    return {R"(\X)"};
   case 'N':
     ++at_;
     previous_letter_ = '\0';
@@ -457,8 +449,8 @@ char_set translator::take_property(bool negated) {
     name.remove_prefix(1);
     negated = !negated;
   }
-  const bool plain = std::all_of(name.begin(), name.end(),
-                                 [](char c) { return is_letter(c) || is_digit(c) || c == ' ' || c == '-' || c == '_'; });
+  const bool plain = std::all_of(
+      name.begin(), name.end(), [](char c) { return is_letter(c) || is_digit(c) || c == ' ' || c == '-' || c == '_'; });
   if (name.empty() || !plain) {
     refuse("this name of a property");
   }

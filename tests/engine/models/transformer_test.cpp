@@ -367,7 +367,7 @@ TEST_P(HiddenStates, OfEveryBlockMatch) {
 
 INSTANTIATE_TEST_SUITE_P(Families, HiddenStates,
                          testing::Values("tiny/opt", "tiny/gpt2", "tiny/llama", "tiny/llama3", "tiny/qwen2",
-                                         "tiny/gpt_neox", "tiny/bloom"));
+                                         "tiny/qwen3", "tiny/phi3", "tiny/gpt_neox", "tiny/bloom"));
 
 /// Reward models: a scalar head on the trunk, right pads given as tokens with positions of their
 /// own.
