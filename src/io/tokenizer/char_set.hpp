@@ -30,11 +30,11 @@ private:
 char_set unite(const char_set& a, const char_set& b);
 char_set intersect(const char_set& a, const char_set& b);
 
-/// The sets of Oniguruma's \d, \h, \s, \w by their letter; of its POSIX brackets and properties by their name, which may
-/// be written in any case and with spaces, hyphens and underscores. A property that is none of the known ones is taken
-/// for a script: PCRE2 refuses it where it is none. Which characters have a property is for PCRE2's tables to say: they
-/// know Unicode as of their own version, Oniguruma's as of another. Within a bracket \w lacks six characters of Latin-1
-/// (powers and fractions: ², ½) that it has outside.
+/// The sets of Oniguruma's \d, \h, \s, \w by their letter; of its POSIX brackets and properties by their name, which
+/// may be written in any case and with spaces, hyphens and underscores. A property that is none of the known ones is
+/// taken for a script: PCRE2 refuses it where it is none. Which characters have a property is for PCRE2's tables to
+/// say: they know Unicode as of their own version, Oniguruma's as of another. Within a bracket \w lacks six characters
+/// of Latin-1 (powers and fractions: ², ½) that it has outside.
 char_set escape_set(char letter, bool in_bracket);
 std::optional<char_set> posix_set(std::string_view name);
 char_set property_set(std::string_view name);

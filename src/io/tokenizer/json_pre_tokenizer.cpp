@@ -106,11 +106,16 @@ split_reader find_split_reader(std::string_view type, const std::string& where) 
   refuse_component("type", type, where);
 }
 
+normalize_step replace_literal(std::string_view from, std::string to) {
+  return make_replace(std::string(from), std::move(to));
+}
+
 normalize_step read_replace(const json& step, const std::string& where) {
   refuse_unknown_members(step, {"type", "pattern", "content"}, where);
   const pattern_text from = read_pattern(step, where);
   const std::string to = text_member(step, "content", where);
-  return naming(where, [&] { return from.is_regex ? make_pattern_replace(from.text, to) : make_replace(from.text, to); });
+  const auto make = from.is_regex ? &make_pattern_replace : &replace_literal;
+  return naming(where, [&] { return make(from.text, to); });
 }
 
 }  // namespace

@@ -215,8 +215,8 @@ std::optional<int64_t> translator::take_number() {
   return count == 0 ? std::nullopt : std::optional(value);
 }
 
-/// {n}, {n,}, {,m} or {n,m}, each but the first lazy with a "?" after it. A "+" after it is a quantifier of its own, and so
-/// is a "?" after {n}. Braces that are no interval are literal: nothing is taken.
+/// {n}, {n,}, {,m} or {n,m}, each but the first lazy with a "?" after it. A "+" after it is a quantifier of its own,
+/// and so is a "?" after {n}. Braces that are no interval are literal: nothing is taken.
 std::optional<quantifier> translator::take_interval() {
   const size_t start = at_++;
   const auto least = take_number();
@@ -462,7 +462,8 @@ char_set translator::take_property(bool negated) {
   return negated ? set.complement() : set;
 }
 
-/// After the opening bracket. Source  Oniguruma's doc/RE, section 6: && binds less than all else, ^ takes the whole.
+/// After the opening bracket.
+/// Source  Oniguruma's doc/RE, section 6: && binds less than all else, ^ takes the whole.
 char_set translator::take_class() {
   if (++depth_ > deepest_group) {
     refuse("a class this deep");

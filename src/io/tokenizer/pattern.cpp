@@ -116,8 +116,8 @@ private:
   size_t next_character(size_t at) const { return at + (at < text_.size() ? read_utf8(text_.substr(at)).length : 1); }
 
   [[noreturn]] void fail(size_t at, const std::string& reason) const {
-    throw error(errc::unsupported, "pattern \"{}\" failed at byte {} of the {} bytes that begin {}: {}", expression_, at,
-                text_.size(), beginning_of(text_), reason);
+    throw error(errc::unsupported, "pattern \"{}\" failed at byte {} of the {} bytes that begin {}: {}", expression_,
+                at, text_.size(), beginning_of(text_), reason);
   }
 
   const pcre2_code* code_;

@@ -9,8 +9,8 @@
 
 namespace troupe::io {
 
-/// What matching may cost beyond a fixed sum for each byte, so that a pattern of a hostile file ends. One for each text, not
-/// for each match: thousands of matches that are each just bearable are not.
+/// What matching may cost beyond a fixed sum for each byte, so that a pattern of a hostile file ends. One for each
+/// text, not for each match: thousands of matches that are each just bearable are not.
 class match_budget {
 public:
   /// Takes `steps` of PCRE2's; false where there are not so many left.
@@ -35,8 +35,8 @@ public:
 
   using match_handler = std::function<void(size_t begin, size_t end)>;
 
-  /// Calls `on_match` for each match in `text` (valid UTF-8), from left to right, none overlapping; empty ones too, but for
-  /// one that directly follows a match.
+  /// Calls `on_match` for each match in `text` (valid UTF-8), from left to right, none overlapping; empty ones too, but
+  /// for one that directly follows a match.
   /// Errors  unsupported, with the beginning of the text, when the budget is spent or
   /// a match takes too much memory.
   void for_each_match(std::string_view text, match_budget& budget, const match_handler& on_match) const;

@@ -56,8 +56,8 @@ split_step make_byte_level_split(bool add_prefix_space, bool use_pattern);
 /// if `split`.
 split_step make_metaspace_split(std::string replacement, prepend_scheme scheme, bool split);
 
-/// For steps that follow ByteLevel: before them pieces are spelt in the alphabet of utf8.hpp, a character for each byte, and
-/// after them read as bytes again, which need not be UTF-8.
+/// For steps that follow ByteLevel: before them pieces are spelt in the alphabet of utf8.hpp, a character for each
+/// byte, and after them read as bytes again, which need not be UTF-8.
 split_step make_byte_spelling();
 split_step make_byte_reading();
 

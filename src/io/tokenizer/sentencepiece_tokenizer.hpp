@@ -16,10 +16,10 @@ class SentencePieceProcessor;
 
 namespace troupe::io {
 
-/// The library encodes; decoding follows its rules piece by piece, so that it can be streamed. Added tokens are cut out of
-/// a text before the library sees it, and what stands between them is encoded part by part. Control pieces (<s>, </s>)
-/// that no file lists as added tokens are, as with the library, ordinary text where a text spells them out, and decode to
-/// nothing, skip_special or not.
+/// The library encodes; decoding follows its rules piece by piece, so that it can be streamed. Added tokens are cut out
+/// of a text before the library sees it, and what stands between them is encoded part by part. Control pieces (<s>,
+/// </s>) that no file lists as added tokens are, as with the library, ordinary text where a text spells them out, and
+/// decode to nothing, skip_special or not.
 class sentencepiece_tokenizer final : public tokenizer {
 public:
   /// Errors  bad_file when `model` is not one, or `config` adds a token under the id or the text of another.

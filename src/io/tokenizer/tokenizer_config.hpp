@@ -1,5 +1,5 @@
-/// tokenizer_config.json, special_tokens_map.json and added_tokens.json: which tokens there are besides the vocabulary's, which
-/// are special, and what is added to a text.
+/// tokenizer_config.json, special_tokens_map.json and added_tokens.json: which tokens there are besides the
+/// vocabulary's, which are special, and what is added to a text.
 #pragma once
 
 #include "io/tokenizer/added_tokens.hpp"
@@ -37,16 +37,16 @@ struct tokenizer_config {
   std::string chat_template;
 };
 
-/// The defaults of the class fill what the files leave out, as in `transformers`. Where there is no added_tokens_decoder,
-/// special_tokens_map.json has the last word, and added_tokens.json counts.
+/// The defaults of the class fill what the files leave out, as in `transformers`. Where there is no
+/// added_tokens_decoder, special_tokens_map.json has the last word, and added_tokens.json counts.
 /// Errors  bad_file for values of the wrong type.
 tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::string& where);
 
 using token_finder = std::function<std::optional<int32_t>(std::string_view)>;
 
-/// All added tokens, with their ids: `own` (of tokenizer.json), then the configuration's, which no entry of the same text
-/// replaces. A named one that nobody has an id for gets the next after all others, as in `transformers`: such ids lie
-/// beyond `vocabulary_size`.
+/// All added tokens, with their ids: `own` (of tokenizer.json), then the configuration's, which no entry of the same
+/// text replaces. A named one that nobody has an id for gets the next after all others, as in `transformers`: such ids
+/// lie beyond `vocabulary_size`.
 /// Errors  bad_file: a token that `find`, the vocabulary, has under another id.
 std::vector<added_token> place_added_tokens(std::vector<added_token> own, const tokenizer_config& config,
                                             const token_finder& find, int64_t vocabulary_size);

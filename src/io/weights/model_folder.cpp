@@ -46,8 +46,9 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
 
 }  // namespace
 
-/// A trainer that saves its own module, which holds the model, puts that member's name before each tensor's: DeepSpeed-Chat's
-/// reward models (both spellings are in use). What is left are the names of the bare trunk and v_head.weight.
+/// A trainer that saves its own module, which holds the model, puts that member's name before each tensor's:
+/// DeepSpeed-Chat's reward models (both spellings are in use). What is left are the names of the bare trunk and
+/// v_head.weight.
 static std::string without_wrapper(const std::string& name) {
   for (const std::string_view wrapper : {"rwtransformer.", "rwtranrsformer."}) {
     if (name.starts_with(wrapper)) {
@@ -76,9 +77,9 @@ struct model_folder::weights {
     }
   }
 
-  /// Opens the shards of an index. As in `transformers` the shards say what there is: published indices list buffers that
-  /// were not saved, and leave out tensors that were. A tensor that the model needs and nobody has is found when it is
-  /// loaded.
+  /// Opens the shards of an index. As in `transformers` the shards say what there is: published indices list buffers
+  /// that were not saved, and leave out tensors that were. A tensor that the model needs and nobody has is found when
+  /// it is loaded.
   void add_indexed(const fs::path& index) {
     shard_of = read_index(index);
     std::set<std::string> shards;

@@ -1,5 +1,5 @@
-// Tokens that the files beside the vocabulary add, for each kind of tokenizer: where they are listed, their ids, what they do
-// to a text.
+// Tokens that the files beside the vocabulary add, for each kind of tokenizer: where they are listed, their ids, what
+// they do to a text.
 #include "base/error.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/tokenizer/tokenizer.hpp"

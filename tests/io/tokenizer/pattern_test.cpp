@@ -1,5 +1,5 @@
-// Oniguruma's expressions against the reference library (tests/data/tokenizers/families/patterns.json), what is refused, and
-// what a hostile pattern may cost.
+// Oniguruma's expressions against the reference library (tests/data/tokenizers/families/patterns.json), what is
+// refused, and what a hostile pattern may cost.
 #include "base/error.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/json/json.hpp"
