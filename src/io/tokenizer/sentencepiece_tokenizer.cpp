@@ -115,8 +115,8 @@ void sentencepiece_tokenizer::add_tokens(const tokenizer_config& config) {
 
 void sentencepiece_tokenizer::add_token(const added_token& token, const std::string& where) {
   if (token.id >= token_id_limit) {
-    throw error(errc::bad_file, "{}: added token \"{}\" has the id {}: it must be below {}", where, token.content, token.id,
-                token_id_limit);
+    throw error(errc::bad_file, "{}: added token \"{}\" has the id {}: it must be below {}", where, token.content,
+                token.id, token_id_limit);
   }
   if (token.id >= vocabulary_size()) {
     pieces_.resize(static_cast<size_t>(token.id) + 1);

@@ -15,7 +15,7 @@ namespace {
 
 using id_list = std::vector<int32_t>;
 
-std::string read(const std::string& name) { return read_text_file(test::test_data() + "/tokenizers/" + name); }
+std::string read(const std::string& name) { return read_text_file(test_data() + "/tokenizers/" + name); }
 
 tokenizer_files gpt2_files() {
   return {.vocab_json = read("tiny-bpe-512-gpt2/vocab.json"),

@@ -20,7 +20,7 @@ using id_list = std::vector<int32_t>;
 
 const json& families() {
   static const json all = [] {
-    const std::string path = test::test_data() + "/tokenizers/families/families.json";
+    const std::string path = test_data() + "/tokenizers/families/families.json";
     return parse_json(read_text_file(path), path);
   }();
   return all;

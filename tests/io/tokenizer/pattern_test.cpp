@@ -36,7 +36,7 @@ std::string refusal(const std::string& expression) {
 }
 
 TEST(PatternTest, CutsAsOnigurumaDoes) {
-  const std::string path = test::test_data() + "/tokenizers/families/patterns.json";
+  const std::string path = test_data() + "/tokenizers/families/patterns.json";
   const auto data = parse_json(read_text_file(path), path);
   const auto texts = data.at("texts").get<std::vector<std::string>>();
   ASSERT_GT(data.at("patterns").size(), 90U);
