@@ -66,11 +66,11 @@ def generate(model, ids, mask, out):
     assert out["gen.margin"].min() > 0.02, out["gen.margin"].min()
 
 
-def make(name, model, seed):
+def make(name, model, seed, spread=0.2):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for key, p in model.named_parameters():
-            scale = 0.2 if p.dim() == 2 else 0.1
+            scale = spread if p.dim() == 2 else 0.1
             p.copy_((1.0 if p.dim() == 1 else 0.0) + scale * torch.randn(p.shape, generator=generator))
     folder = os.path.join(HERE, name)
     os.makedirs(folder, exist_ok=True)
@@ -141,7 +141,7 @@ write_config("qwen3", {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwe
                        "rms_norm_eps": 1e-6, "rope_theta": 1000000, "tie_word_embeddings": True, "sliding_window": None,
                        "use_sliding_window": False, "max_window_layers": 2})
 make("phi3", Phi3ForCausalLM(Phi3Config(**COMMON, rms_norm_eps=1e-5, tie_word_embeddings=False,
-                                        rope_parameters={"rope_type": "default", "rope_theta": 10000.0})), 6)
+                                        rope_parameters={"rope_type": "default", "rope_theta": 10000.0})), 8, 0.15)
 write_config("phi3", {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", **PUBLISHED, "rms_norm_eps": 1e-5,
                       "rope_theta": 10000.0, "tie_word_embeddings": False, "sliding_window": None, "resid_pdrop": 0.0,
                       "embd_pdrop": 0.0, "original_max_position_embeddings": 128})
