@@ -27,8 +27,7 @@ struct model_description {
   const model_family* family = nullptr;  ///< null: a model that is not from files, nor goes to any
   int64_t vocabulary = 0, width = 0, layers = 0, heads = 0, kv_heads = 0, head_width = 0, feed_forward = 0;
   int64_t max_positions = 0;
-  bool window_limits =
-      false;  ///< max_positions is the sliding window, within which attention sees all earlier positions
+  bool window_limits = false;   ///< max_positions is a sliding window: within it attention sees all before
   int64_t embedding_width = 0;  ///< OPT-350m: narrower than `width`, with projections in and out; else = width
   norm_kind norm = norm_kind::rms;
   float norm_epsilon = 1e-5F;

@@ -72,8 +72,7 @@ public:
         return named(*found, key, source == &map_);
       }
     }
-    return fallback.empty() ? std::nullopt
-                            : std::optional(named_special{.token = {.content = std::string(fallback)}});
+    return fallback.empty() ? std::nullopt : std::optional(named_special{.token = {.content = std::string(fallback)}});
   }
 
   /// A list, or an object with names for its tokens.
@@ -132,10 +131,10 @@ void read_added_map(const json& source, const std::string& where, tokenizer_conf
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= uint64_t{token_id_limit}) {
       throw error(errc::bad_file, "{}: the id of \"{}\" is not a number from 0 to {}", where, text, token_id_limit - 1);
     }
-    const bool special = std::any_of(config.all_named.begin(), config.all_named.end(),
-                                     [&](const named_special& named) { return named.token.content == text; });
-    config.added.push_back(
-        {.id = id.get<int32_t>(), .content = text, .special = special, .normalized = !special});
+    const bool special =
+        std::any_of(config.all_named.begin(), config.all_named.end(),
+                    [&text = text](const named_special& named) { return named.token.content == text; });
+    config.added.push_back({.id = id.get<int32_t>(), .content = text, .special = special, .normalized = !special});
   }
   const auto by_id = [](const added_token& a, const added_token& b) { return a.id < b.id; };
   std::sort(config.added.begin(), config.added.end(), by_id);
