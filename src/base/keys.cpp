@@ -40,6 +40,10 @@ std::string get_text(const key_map& keys, std::string_view name, const std::stri
   return value != nullptr ? *value : fallback;
 }
 
+std::string null_key(std::string_view name) { return std::string(name) + ".null"; }
+
+bool is_null(const key_map& keys, std::string_view name) { return keys.find(null_key(name)) != keys.end(); }
+
 static void require_present(const key_map& keys, std::string_view name) {
   if (keys.find(name) == keys.end()) {
     throw error(errc::not_found, "config key \"{}\" is missing", name);

@@ -1,6 +1,6 @@
-/// A flat map from dotted names to plain values: how io hands a config.json to the engine without either knowing
-/// the other. Nested objects are flattened: {"rope_scaling": {"factor": 8}} is "rope_scaling.factor" -> 8.
-/// A JSON null is absent; an array that is not all integers is absent too, and so is an array of objects.
+/// A flat map from dotted names to plain values: how io hands a config.json to the engine without either knowing the
+/// other. Nested objects are flattened: {"rope_scaling": {"factor": 8}} is "rope_scaling.factor" -> 8. A JSON null is
+/// absent, but for is_null; an array that is not all integers is absent too, and so is an array of objects.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,11 @@ bool get_bool(const key_map& keys, std::string_view name, bool fallback);
 int64_t get_int(const key_map& keys, std::string_view name, int64_t fallback);
 double get_double(const key_map& keys, std::string_view name, double fallback);
 std::string get_text(const key_map& keys, std::string_view name, const std::string& fallback);
+
+/// Whether `name` stands there as a null, for keys whose absence means something else. The map holds it as a key of its
+/// own, null_key(name), which is true.
+bool is_null(const key_map& keys, std::string_view name);
+std::string null_key(std::string_view name);
 
 /// The value of `name`.
 /// Errors  not_found when it is absent, bad_file when it has another type.

@@ -94,7 +94,8 @@ TEST_P(EveryFamily, GreedyTokensAreTheReferenceOnes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, EveryFamily,
-                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "gpt_neox", "bloom"),
+                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "qwen3", "phi3",
+                                         "gpt_neox", "bloom"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Score, ValueHeadBesideALanguageModelGivesTheReferenceScores) {

@@ -4,6 +4,7 @@
 #include "engine/models/tensor_names.hpp"
 #include "engine/models/weights.hpp"
 #include "io/json/json_keys.hpp"
+#include "io/weights/array_types.hpp"
 #include "io/weights/model_folder.hpp"
 
 #include <algorithm>
@@ -132,10 +133,11 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
   for (engine::file_tensor& tensor : engine::file_tensors(shape.net)) {
     tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
   }
+  const std::string config =
+      scalar ? io::scalar_head_config(shape.config_json, classes.scalar_head, pad_known ? keep_pad_token : pad_token)
+             : io::language_model_config(shape.config_json, classes.language_model);
   io::write_model_folder(target,
-                         {.config_json = scalar ? io::scalar_head_config(shape.config_json, classes.scalar_head,
-                                                                         pad_known ? keep_pad_token : pad_token)
-                                                : io::language_model_config(shape.config_json, classes.language_model),
+                         {.config_json = io::typed_config(config, io::torch_type_name(dtype::f32)),
                           .generation_config_json = scalar ? "" : shape.generation_config_json,
                           .tensors = std::move(tensors),
                           .producer = producer,

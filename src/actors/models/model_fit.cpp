@@ -1,6 +1,7 @@
 #include "actors/models/model_fit.hpp"
 
 #include "base/error.hpp"
+#include "io/files/byte_reader.hpp"
 
 #include <array>
 #include <memory>
@@ -8,18 +9,31 @@
 namespace troupe::actors {
 
 void require_lengths(const io::job& job, const model& m) {
-  const int64_t positions = m.net.description().max_positions;
+  const engine::model_description& shape = m.net.description();
+  const int64_t positions = shape.max_positions;
   if (job.length.max_tokens > positions) {
     throw error(errc::bad_argument,
-                "length.max-tokens is {}, but {} has {} positions: set length.max-tokens to at most {}",
-                job.length.max_tokens, m.folder.string(), positions, positions);
+                "length.max-tokens is {}, but {} has {} positions{}: set length.max-tokens to at most {}",
+                job.length.max_tokens, m.folder.string(), positions,
+                shape.window_limits ? " (as many as its sliding_window: what is longer would need an attention that "
+                                      "forgets, which is not implemented)"
+                                    : "",
+                positions);
   }
 }
 
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m) {
-  if (tokens.vocabulary_size() > m.net.description().vocabulary) {
-    throw error(errc::bad_argument, "{}: the tokenizer of {} has {} ids, the model only {}", m.folder.string(),
-                folder.string(), tokens.vocabulary_size(), m.net.description().vocabulary);
+  const int64_t rows = m.net.description().vocabulary;
+  for (int64_t id = rows; id < tokens.vocabulary_size(); ++id) {
+    const std::array one = {static_cast<int32_t>(id)};
+    const std::string text = tokens.decode(one, false);
+    if (id != tokens.pad_id() && !text.empty()) {
+      throw error(
+          errc::bad_argument,
+          "{}: the tokenizer of {} has {} ids, the model only {}: id {} is \"{}\", and only a padding token, which "
+          "no batch here holds, may lie beyond the model's rows",
+          m.folder.string(), folder.string(), tokens.vocabulary_size(), rows, id, io::printable(text));
+    }
   }
 }
 

@@ -10,11 +10,12 @@
 namespace troupe::actors {
 
 /// Requires that the job's sequences fit into the model.
-/// Errors  bad_argument: length.max-tokens is beyond the model's positions.
+/// Errors  bad_argument: length.max-tokens is beyond the model's positions, or its sliding window.
 void require_lengths(const io::job& job, const model& m);
 
-/// Requires that the model has each id of the tokenizer. `folder`: of the tokenizer, for the message.
-/// Errors  bad_argument: the tokenizer has more ids than the model.
+/// Requires that the model has each id of the tokenizer that a sequence can hold: published models often have a padding
+/// token beyond their rows, which none does. `folder`: of the tokenizer, for the message.
+/// Errors  bad_argument: another token of the tokenizer has an id beyond the model's.
 void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m);
 
 /// Requires that `reader` understands the tokens of the policy in the folder `policy`, whose tokenizer is `tokens`.

@@ -34,13 +34,30 @@ static std::vector<int32_t> known_once(std::vector<int32_t> ids, int64_t vocabul
   return ids;
 }
 
-std::vector<int32_t> end_tokens_of(const model& m) {
+/// In the order in which the file names them.
+static std::vector<int32_t> named_end_ids(const model& m) {
   std::vector<int32_t> ids;
   add_end_ids(m.generation_config_json, "generation_config.json", ids);
   if (ids.empty()) {
     add_end_ids(m.config_json, "config.json", ids);
   }
-  return known_once(std::move(ids), m.net.description().vocabulary);
+  return ids;
+}
+
+std::vector<int32_t> end_tokens_of(const model& m) {
+  return known_once(named_end_ids(m), m.net.description().vocabulary);
+}
+
+std::optional<int32_t> end_token_of(const model& m, const io::tokenizer& tokens) {
+  if (tokens.eos_id()) {
+    return tokens.eos_id();
+  }
+  for (const int32_t id : named_end_ids(m)) {
+    if (id >= 0 && id < m.net.description().vocabulary) {
+      return id;
+    }
+  }
+  return std::nullopt;
 }
 
 std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens) {

@@ -8,12 +8,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace troupe::actors {
 
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
 std::vector<int32_t> end_tokens_of(const model& m);
+
+/// The one that a text is ended with: the tokenizer's own, or, where its files name none, the first of the model's. Empty:
+/// nobody names one.
+std::optional<int32_t> end_token_of(const model& m, const io::tokenizer& tokens);
 
 /// The model's end tokens, and the tokenizer's own.
 std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens);

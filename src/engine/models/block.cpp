@@ -1,5 +1,6 @@
 #include "engine/models/block.hpp"
 
+#include "engine/models/head_norm.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/norm.hpp"
@@ -85,6 +86,7 @@ void apply_linear_to_stream(const block_call& call, const linear_slot& slot, con
 void attend(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages, const block_buffers& b,
             const float* in_ND, float* out_ND) {
   apply_linear(call, slots.qkv, in_ND, b.qkv_NE);  // [N, D] -> [N, (H + 2G) K]
+  norm_heads(call, slots, b.qkv_NE);
   if (call.cos_PR2 != nullptr) {
     rotate_queries_and_keys(call, b.qkv_NE);
   }

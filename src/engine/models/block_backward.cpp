@@ -1,6 +1,7 @@
 /// The backward half of block.hpp. Norm outputs and activations are recomputed from what the
 /// forward kept.
 #include "engine/models/block.hpp"
+#include "engine/models/head_norm.hpp"
 #include "kernels/activation.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/norm.hpp"
@@ -118,6 +119,7 @@ void heads_backward(const block_call& call, const block_slots& slots, const bloc
                                         .cos_PR2 = call.cos_PR2,
                                         .sin_PR2 = call.sin_PR2});
   }
+  norm_heads_backward(call, slots, in_ND, dqkv_NE, gradients);
   linear_backward(call, slots.qkv, in_ND, dqkv_NE, din_ND, gradients, accumulate);
 }
 

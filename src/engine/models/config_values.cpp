@@ -101,11 +101,14 @@ int64_t divided_head_width(const model_description& d) {
   return d.width / d.heads;
 }
 
-void refuse_active_window(const key_map& config, const model_description& d) {
-  const int64_t window = get_int(config, "sliding_window", d.max_positions);
-  refuse_unless(window >= d.max_positions, "sliding_window", fmt::format("{}", window),
-                "attention here looks at all earlier positions; lower max_position_embeddings to "
-                "the window's size or set sliding_window to null");
+void limit_to_window(const key_map& config, int64_t where_absent, model_description& d) {
+  const int64_t window = get_int(config, "sliding_window", where_absent);
+  if (is_null(config, "sliding_window") || window >= d.max_positions) {
+    return;
+  }
+  refuse_unless(window > 0, "sliding_window", fmt::format("{}", window), "a positive number or null is needed");
+  d.max_positions = window;
+  d.window_limits = true;
 }
 
 }  // namespace troupe::engine

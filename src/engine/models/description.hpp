@@ -27,6 +27,7 @@ struct model_description {
   const model_family* family = nullptr;  ///< null: a model that is not from files, nor goes to any
   int64_t vocabulary = 0, width = 0, layers = 0, heads = 0, kv_heads = 0, head_width = 0, feed_forward = 0;
   int64_t max_positions = 0;
+  bool window_limits = false;   ///< max_positions is a sliding window: within it attention sees all before
   int64_t embedding_width = 0;  ///< OPT-350m: narrower than `width`, with projections in and out; else = width
   norm_kind norm = norm_kind::rms;
   float norm_epsilon = 1e-5F;
@@ -40,12 +41,13 @@ struct model_description {
   bool gated = true;
   bool parallel_residual = false;  ///< GPT-NeoX
   bool qkv_bias = false, attention_out_bias = false, feed_forward_bias = false;
+  bool head_norm = false;  ///< Qwen3: queries and keys have an RMS norm of each head, before they turn
   bool tied_head = false;
   bool scalar_head = false;  ///< a reward model or critic: score_n = w . hidden_n, no bias
 };
 
 /// From a flattened Hugging Face config.json, by its family (family.hpp). Every flag of the family is honoured, none
-/// assumed; one that this engine does not implement (an active sliding window, another rope type, ...) is refused.
+/// assumed; one that this engine does not implement (another rope type, ...) is refused.
 /// A `*ForSequenceClassification` architecture sets scalar_head.
 /// Errors  not_found, bad_file, unsupported: each names the key, the value and what is possible.
 model_description describe(const key_map& config);

@@ -28,6 +28,23 @@ model_description describe_llama_like(const key_map& config) {
   return d;
 }
 
+void limit_to_qwen_window(const key_map& config, model_description& d) {
+  if (!get_bool(config, "use_sliding_window", false)) {
+    return;
+  }
+  bool windowed = get_int(config, "max_window_layers", 28) < d.layers;
+  if (has(config, "layer_types.0")) {
+    windowed = false;
+    for (int64_t layer = 0; layer < d.layers; ++layer) {
+      windowed = windowed || get_text(config, fmt::format("layer_types.{}", layer), "") == "sliding_attention";
+    }
+  }
+  if (windowed) {
+    constexpr int64_t default_window = 4096;
+    limit_to_window(config, default_window, d);
+  }
+}
+
 tensor_naming llama_like_tensors() {
   return {.prefix = "model.",
           .block = "layers.",

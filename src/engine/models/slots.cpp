@@ -41,6 +41,10 @@ block_slots add_block(parameter_layout& layout, const model_description& d, cons
   block_slots block;
   block.attention_norm = add_norm(layout, prefix + "attention_norm", d.width, d.norm);
   block.qkv = add_linear(layout, prefix + "attention.qkv", row_axis::heads, qkv_width, d.width, d.qkv_bias);
+  if (d.head_norm) {
+    block.query_norm = add_norm(layout, prefix + "attention.query_norm", d.head_width, norm_kind::rms);
+    block.key_norm = add_norm(layout, prefix + "attention.key_norm", d.head_width, norm_kind::rms);
+  }
   block.out = add_linear(layout, prefix + "attention.out", row_axis::columns, columns, d.heads * d.head_width,
                          d.attention_out_bias);
   block.feed_forward_norm = add_norm(layout, prefix + "feed_forward_norm", d.width, d.norm);

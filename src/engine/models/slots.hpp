@@ -31,10 +31,11 @@ struct table_slot {
 
 struct block_slots {
   norm_slot attention_norm, feed_forward_norm;
-  linear_slot qkv;   ///< [(H + 2G) K, D]: query heads, key heads, value heads
-  linear_slot out;   ///< [D, H K]
-  linear_slot up;    ///< [F, D], or [2F, D] where gated: gate rows, then up rows
-  linear_slot down;  ///< [D, F]
+  norm_slot query_norm, key_norm;  ///< [K] each; absent but where heads are normed
+  linear_slot qkv;                 ///< [(H + 2G) K, D]: query heads, key heads, value heads
+  linear_slot out;                 ///< [D, H K]
+  linear_slot up;                  ///< [F, D], or [2F, D] where gated: gate rows, then up rows
+  linear_slot down;                ///< [D, F]
 };
 
 struct model_slots {

@@ -6,9 +6,10 @@ workspace_row workspace_row_of(const model_description& d) {
   const int64_t query = d.heads * d.head_width;
   const int64_t qkv = query + 2 * d.kv_heads * d.head_width;
   const int64_t up = (d.gated ? 2 : 1) * d.feed_forward;
-  return {.every_pass = 3 * d.width + d.embedding_width + d.feed_forward,  // stream, normed, delta
+  const int64_t normed_heads = d.head_norm ? query : 0;  // the queries apart, which are more than the keys
+  return {.every_pass = 3 * d.width + d.embedding_width + d.feed_forward + normed_heads,  // 3: stream, normed, delta
           .keeping_nothing = qkv + query + up,
-          .backward = 2 * d.width + query + qkv + d.feed_forward};
+          .backward = 2 * d.width + query + qkv + d.feed_forward + (d.head_norm ? qkv : 0) + 2 * normed_heads};
 }
 
 workspace& thread_workspace() {

@@ -16,6 +16,7 @@ struct workspace {
   aligned_buffer<float> stream_ND, normed_ND, delta_ND, embedding_NE;
   aligned_buffer<float> qkv_NE, attention_NHK, up_NU, activated_NF;
   aligned_buffer<float> rstd_N, mean_N;
+  aligned_buffer<float> heads_MK, head_rstd_M, raw_qkv_NE, dheads_MK, dnormed_heads_MK;  // of models that norm heads
   // backward
   aligned_buffer<float> dstream_ND, dnormed_ND, dattention_NHK, dqkv_NE, dactivated_NF;
 };

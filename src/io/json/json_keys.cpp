@@ -52,7 +52,8 @@ private:
       }
       break;
     default:
-      break;  // null is absent
+      insert(null_key(name), true);
+      break;
     }
   }
 

@@ -2,13 +2,45 @@
 
 #include "base/error.hpp"
 
+#include <cmath>
 #include <cstring>
 
 namespace troupe::io {
 namespace {
 
+/// Numbers at least this large round to infinity.
+double first_too_large(dtype type) {
+  constexpr double f16_limit = 65520;
+  constexpr double bf16_limit = 0x1.FFp127;
+  constexpr double f32_limit = 0x1.FFFFFFp127;
+  return type == dtype::f16 ? f16_limit : type == dtype::bf16 ? bf16_limit : f32_limit;
+}
+
+template <class Number> void require_fit(const host_array& array, std::span<const Number> values, dtype type) {
+  const double limit = first_too_large(type);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto value = static_cast<double>(values[i]);
+    if (std::isfinite(value) && std::abs(value) >= limit) {
+      throw error(errc::bad_argument, "tensor {}: value {} of {} is {}, which {} cannot hold: choose {}", array.name, i,
+                  values.size(), value, to_string(type), type == dtype::f16 ? "bf16 or f32" : "a wider type");
+    }
+  }
+}
+
+/// As float32, each value within `type`.
+std::vector<float> fitting_values(const host_array& array, dtype type) {
+  if (array.type == dtype::f64) {
+    std::vector<double> wide(static_cast<size_t>(array.elements()));
+    std::memcpy(wide.data(), array.bytes.data(), array.bytes.size());
+    require_fit<double>(array, wide, type);
+  }
+  std::vector<float> values = to_float32(array);
+  require_fit<float>(array, values, type);
+  return values;
+}
+
 host_array narrow(const host_array& array, dtype type, uint16_t (*round)(float)) {
-  const std::vector<float> values = to_float32(array);
+  const std::vector<float> values = fitting_values(array, type);
   auto storage = std::make_shared<std::vector<uint16_t>>(values.size());
   for (size_t i = 0; i < values.size(); ++i) {
     (*storage)[i] = round(values[i]);
@@ -33,7 +65,7 @@ host_array convert_array(const host_array& array, dtype type) {
   if (is_floating(array.type)) {
     switch (type) {
     case dtype::f32:
-      return make_host_array(array.name, array.shape, to_float32(array));
+      return make_host_array(array.name, array.shape, fitting_values(array, type));
     case dtype::f16:
       return narrow(array, type, float_to_half);
     case dtype::bf16:

@@ -9,7 +9,7 @@ namespace troupe::io {
 
 /// `array` as `type`, one of f32, f16, bf16 (round to nearest even); itself where it is that
 /// already. Integers and booleans cannot change.
-/// Errors  unsupported.
+/// Errors  unsupported; bad_argument, naming tensor and value: a finite value that would become infinite.
 host_array convert_array(const host_array& array, dtype type);
 
 bool is_floating(dtype type);

@@ -4,6 +4,8 @@
 #include "io/files/byte_reader.hpp"
 #include "io/json/json.hpp"
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <set>
 
@@ -21,13 +23,19 @@ constexpr const char* llama3_pattern =
 constexpr const char* qwen2_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+constexpr const char* gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))";
+
 ordered_json byte_level(bool add_prefix_space, bool use_regex) {
   return {
       {"type", "ByteLevel"}, {"add_prefix_space", add_prefix_space}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
-ordered_json sequence(ordered_json first, ordered_json second) {
-  return {{"type", "Sequence"}, {"pretokenizers", ordered_json::array({std::move(first), std::move(second)})}};
+ordered_json sequence(std::initializer_list<ordered_json> steps) {
+  ordered_json list = ordered_json::array();
+  for (const ordered_json& step : steps) {
+    list.push_back(step);
+  }
+  return {{"type", "Sequence"}, {"pretokenizers", list}};
 }
 
 ordered_json split(const char* pattern) {
@@ -39,33 +47,46 @@ struct splitting {
   ordered_json normalizer = nullptr;
   ordered_json pre_tokenizer;
   bool ignore_merges = false;
+  bool adds_bos = false;  ///< where tokenizer.ggml.add_bos_token is absent
 };
 
+/// Source  llama.cpp's src/llama-vocab.cpp: its expressions, and what it assumes where a key is absent. A file without
+/// tokenizer.ggml.pre has the type "default", which is not GPT-2's.
 splitting splitting_of(const gguf_file& file) {
   const std::string pre = file.get<std::string>("tokenizer.ggml.pre", "default");
-  if (pre == "smollm") {
-    const ordered_json digits = {{"type", "Digits"}, {"individual_digits", true}};
-    return {.pre_tokenizer = sequence(digits, byte_level(false, true))};
+  const auto is_one_of = [&pre](std::initializer_list<const char*> names) {
+    return std::find(names.begin(), names.end(), pre) != names.end();
+  };
+  if (pre == "default") {
+    return {.pre_tokenizer = sequence({split(R"([\p{P}\$\+<=>\^~\|]+)"), split(gpt2_pattern), split(R"(\p{N}+)"),
+                                       split("[0-9][0-9][0-9]"), byte_level(false, false)})};
   }
-  if (pre == "gpt-2" || pre == "gpt2" || pre == "default") {
+  if (is_one_of({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"})) {
+    const ordered_json digits = {{"type", "Digits"}, {"individual_digits", true}};
+    return {.pre_tokenizer = sequence({digits, byte_level(false, true)})};
+  }
+  if (is_one_of({"gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"})) {
     return {.pre_tokenizer = byte_level(false, true)};
   }
-  if (pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3") {
-    return {.pre_tokenizer = sequence(split(llama3_pattern), byte_level(false, false)), .ignore_merges = true};
+  if (is_one_of({"llama-bpe", "llama3", "llama-v3", "falcon3"})) {
+    return {.pre_tokenizer = sequence({split(llama3_pattern), byte_level(false, false)}),
+            .ignore_merges = true,
+            .adds_bos = true};
   }
-  if (pre == "qwen2") {
-    return {.normalizer = {{"type", "NFC"}}, .pre_tokenizer = sequence(split(qwen2_pattern), byte_level(false, false))};
+  if (is_one_of({"qwen2", "megrez", "stablelm2"})) {
+    return {.normalizer = pre == "stablelm2" ? ordered_json(nullptr) : ordered_json{{"type", "NFC"}},
+            .pre_tokenizer = sequence({split(qwen2_pattern), byte_level(false, false)})};
   }
   throw error(errc::unsupported,
-              "{}: tokenizer.ggml.pre is \"{}\"; smollm, gpt-2, default, llama-bpe and qwen2 can "
-              "be translated",
+              "{}: tokenizer.ggml.pre is \"{}\"; default, gpt-2, mpt, olmo, phi-2, roberta-bpe, smollm, starcoder, "
+              "command-r, llama-bpe, falcon3, qwen2 and stablelm2 can be translated",
               file.where(), printable(pre));
 }
 
 class tokenizer_translation {
 public:
   explicit tokenizer_translation(const gguf_file& file)
-      : file_(file), tokens_(file.require<std::vector<std::string>>("tokenizer.ggml.tokens")),
+      : file_(file), how_(splitting_of(file)), tokens_(file.require<std::vector<std::string>>("tokenizer.ggml.tokens")),
         types_(file.get<std::vector<int64_t>>("tokenizer.ggml.token_type", std::vector<int64_t>(tokens_.size(), 1))) {
     if (types_.size() != tokens_.size()) {
       throw error(errc::bad_file, "{}: {} tokens but {} token types", file.where(), tokens_.size(), types_.size());
@@ -75,22 +96,22 @@ public:
   /// Composed as text: a JSON object would not keep a hundred thousand keys in the order of their
   /// ids.
   std::string tokenizer_json() const {
-    const splitting how = splitting_of(file_);
     return "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":" + added_tokens().dump() +
-           ",\"normalizer\":" + how.normalizer.dump() + ",\"pre_tokenizer\":" + how.pre_tokenizer.dump() +
+           ",\"normalizer\":" + how_.normalizer.dump() + ",\"pre_tokenizer\":" + how_.pre_tokenizer.dump() +
            ",\"post_processor\":" + post_processor().dump() + ",\"decoder\":" + byte_level(true, true).dump() +
            ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_"
            "prefix\":null," +
            "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_"
            "merges\":" +
-           (how.ignore_merges ? "true" : "false") + ",\"vocab\":" + vocabulary() + ",\"merges\":" + merges() + "}}\n";
+           (how_.ignore_merges ? "true" : "false") + ",\"vocab\":" + vocabulary() + ",\"merges\":" + merges() + "}}\n";
   }
 
   std::string tokenizer_config_json() const {
     ordered_json config;
     config["tokenizer_class"] = "PreTrainedTokenizerFast";
-    config["add_prefix_space"] = file_.get<bool>("tokenizer.ggml.add_space_prefix", false);
+    config["add_prefix_space"] = false;  // with byte-level BPE llama.cpp heeds no key
     config["add_bos_token"] = adds_bos();
+    config["add_eos_token"] = adds_eos();
     for (const auto& [name, key] :
          {std::pair{"bos_token", "tokenizer.ggml.bos_token_id"}, std::pair{"eos_token", "tokenizer.ggml.eos_token_id"},
           std::pair{"unk_token", "tokenizer.ggml.unknown_token_id"},
@@ -119,7 +140,17 @@ private:
     }
   }
 
-  bool adds_bos() const { return file_.get<bool>("tokenizer.ggml.add_bos_token", false); }
+  bool adds_bos() const { return adds("tokenizer.ggml.add_bos_token", how_.adds_bos, "tokenizer.ggml.bos_token_id"); }
+  bool adds_eos() const { return adds("tokenizer.ggml.add_eos_token", false, "tokenizer.ggml.eos_token_id"); }
+
+  bool adds(const char* key, bool fallback, const char* id_key) const {
+    const bool wanted = file_.get<bool>(key, fallback);
+    if (wanted && !special_id(id_key)) {
+      throw error(errc::bad_file, "{}: {} is {}, but there is no {}", file_.where(), key,
+                  file_.has(key) ? "true" : "taken for true, as its tokenizer.ggml.pre has it", id_key);
+    }
+    return wanted;
+  }
 
   std::optional<int64_t> special_id(const char* key) const {
     if (!file_.has(key)) {
@@ -150,21 +181,34 @@ private:
   }
 
   ordered_json post_processor() const {
-    const auto bos = special_id("tokenizer.ggml.bos_token_id");
-    if (!adds_bos() || !bos) {
+    ordered_json single = ordered_json::array();
+    ordered_json pair = ordered_json::array();
+    ordered_json special = ordered_json::object();
+    for (const auto& [sequence, type] : {std::pair{"A", 0}, std::pair{"B", 1}}) {
+      ordered_json framed = ordered_json::array();
+      if (adds_bos()) {
+        framed.push_back(special_mark("tokenizer.ggml.bos_token_id", type, special));
+      }
+      framed.push_back({{"Sequence", {{"id", sequence}, {"type_id", type}}}});
+      if (adds_eos()) {
+        framed.push_back(special_mark("tokenizer.ggml.eos_token_id", type, special));
+      }
+      (type == 0 ? single : pair) = framed;
+    }
+    if (special.empty()) {
       return nullptr;
     }
-    const std::string& token = tokens_[static_cast<size_t>(*bos)];
+    pair.insert(pair.begin(), single.begin(), single.end());
+    return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}};
+  }
+
+  /// The place of a special token in a template; `special` gets its entry.
+  ordered_json special_mark(const char* id_key, int type, ordered_json& special) const {
+    const int64_t id = special_id(id_key).value();
+    const std::string& token = tokens_[static_cast<size_t>(id)];
     json_quoted(token, file_.where());  // UTF-8, or dump() would throw an error of its own
-    const ordered_json mark = {{"SpecialToken", {{"id", token}, {"type_id", 0}}}};
-    const ordered_json first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-    const ordered_json second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
-    ordered_json special;
-    special[token] = {{"id", token}, {"ids", ordered_json::array({*bos})}, {"tokens", ordered_json::array({token})}};
-    return {{"type", "TemplateProcessing"},
-            {"single", ordered_json::array({mark, first})},
-            {"pair", ordered_json::array({mark, first, mark, second})},
-            {"special_tokens", special}};
+    special[token] = {{"id", token}, {"ids", ordered_json::array({id})}, {"tokens", ordered_json::array({token})}};
+    return {{"SpecialToken", {{"id", token}, {"type_id", type}}}};
   }
 
   std::string vocabulary() const {
@@ -194,6 +238,7 @@ private:
   }
 
   const gguf_file& file_;
+  splitting how_;
   const std::vector<std::string>& tokens_;
   std::vector<int64_t> types_;
 };

@@ -46,14 +46,28 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
 
 }  // namespace
 
+/// A trainer that saves its own module, which holds the model, puts that member's name before each tensor's:
+/// DeepSpeed-Chat's reward models (both spellings are in use). What is left are the names of the bare trunk and
+/// v_head.weight.
+static std::string without_wrapper(const std::string& name) {
+  for (const std::string_view wrapper : {"rwtransformer.", "rwtranrsformer."}) {
+    if (name.starts_with(wrapper)) {
+      return name.substr(wrapper.size());
+    }
+  }
+  return name;
+}
+
 struct model_folder::weights {
   using finder_of_file = std::function<std::optional<host_array>(const std::string&)>;
   struct place {
     std::string file;
+    std::string name_in_file;
     size_t finder = 0;
   };
   std::vector<finder_of_file> finders;
   std::map<std::string, place> places;
+  std::map<std::string, std::string> shard_of;  // by the index, where there is one; of names in files
 
   void add_file(const fs::path& path) {
     if (path.extension() == ".bin") {
@@ -63,9 +77,11 @@ struct model_folder::weights {
     }
   }
 
-  /// Opens the shards of an index; both must list the same tensors.
+  /// Opens the shards of an index. As in `transformers` the shards say what there is: published indices list buffers
+  /// that were not saved, and leave out tensors that were. A tensor that the model needs and nobody has is found when
+  /// it is loaded.
   void add_indexed(const fs::path& index) {
-    const auto shard_of = read_index(index);
+    shard_of = read_index(index);
     std::set<std::string> shards;
     for (const auto& [tensor, shard] : shard_of) {
       shards.insert(shard);
@@ -77,30 +93,30 @@ struct model_folder::weights {
       }
       add_file(path);
     }
-    for (const auto& [tensor, shard] : shard_of) {
-      const auto found = places.find(tensor);
-      if (found == places.end() || found->second.file != shard) {
-        throw error(errc::bad_file, "{}: tensor {} is not in {}, where it is said to be", index.string(), tensor,
-                    shard);
-      }
-    }
-    for (const auto& [tensor, where] : places) {
-      if (!shard_of.contains(tensor)) {
-        throw error(errc::bad_file, "{}: {} holds tensor {}, which the index does not list", index.string(), where.file,
-                    tensor);
-      }
-    }
   }
 
 private:
   template <class File> void add(File file, const fs::path& path) {
+    const std::string file_name = path.filename().string();
     for (const std::string& name : file.names()) {
-      const auto [found, inserted] = places.emplace(name, place{path.filename().string(), finders.size()});
+      const place here{file_name, name, finders.size()};
+      const auto [found, inserted] = places.emplace(without_wrapper(name), here);
       if (!inserted) {
-        throw error(errc::bad_file, "{}: tensor {} is in {} too", path.string(), name, found->second.file);
+        resolve(found->second, here, path);
       }
     }
     finders.push_back([file = std::move(file)](const std::string& name) { return file.find(name); });
+  }
+
+  /// Of two files that hold a tensor, the one that the index names.
+  void resolve(place& known, const place& other, const fs::path& path) const {
+    const auto listed = shard_of.find(other.name_in_file);
+    if (listed == shard_of.end() || (listed->second != known.file && listed->second != other.file)) {
+      throw error(errc::bad_file, "{}: tensor {} is in {} too", path.string(), other.name_in_file, known.file);
+    }
+    if (listed->second == other.file) {
+      known = other;
+    }
   }
 };
 
@@ -153,7 +169,14 @@ std::vector<std::string> model_folder::tensor_names() const {
 
 std::optional<host_array> model_folder::find(const std::string& name) const {
   const auto found = weights_->places.find(name);
-  return found == weights_->places.end() ? std::nullopt : weights_->finders[found->second.finder](name);
+  if (found == weights_->places.end()) {
+    return std::nullopt;
+  }
+  auto array = weights_->finders[found->second.finder](found->second.name_in_file);
+  if (array) {
+    array->name = name;
+  }
+  return array;
 }
 
 array_finder model_folder::finder() const {

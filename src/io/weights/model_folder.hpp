@@ -18,15 +18,15 @@
 
 namespace troupe::io {
 
-/// A model on disk. Weights are the first of: model.safetensors; model.safetensors.index.json with
-/// its shards; pytorch_model.bin; pytorch_model.bin.index.json with its shards. No other file is
-/// globbed. v_head.safetensors beside them is read too (a scalar head). Copies share the mapped
-/// files.
+/// A model on disk. Weights are the first of: model.safetensors; model.safetensors.index.json with its shards;
+/// pytorch_model.bin; pytorch_model.bin.index.json with its shards. No other file is globbed. v_head.safetensors beside
+/// them is read too (a scalar head). An index only says which shards there are, and which of two that hold a tensor
+/// counts. The name of a wrapper that a trainer saved with (rwtransformer.) is taken off the names of tensors. Copies
+/// share the mapped files.
 class model_folder {
 public:
   /// Errors  not_found (folder, config.json or weights: names what was looked for), io_failure,
-  /// bad_file (malformed; an index that names a missing shard or a tensor that its shard lacks; a
-  /// tensor twice), unsupported.
+  /// bad_file (malformed; an index that names a missing shard; a tensor twice, and no index to choose), unsupported.
   static model_folder open(const std::filesystem::path& folder);
 
   /// The same without its weights, which need not be there: no tensors.

@@ -2,6 +2,9 @@
 // few positions are errors before the run begins.
 #include "actors/models/model_fit.hpp"
 #include "base/error.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/json/json_keys.hpp"
+#include "io/weights/model_folder.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
@@ -66,6 +69,48 @@ TEST(ModelFit, WithoutATokenizerOnlySizesCount) {
   EXPECT_EQ(complaint(stories, reader), "");
   const std::string said = complaint(data / "tokenizers/opt", reader);
   EXPECT_NE(said.find("ids, the model only 512"), std::string::npos) << said;
+}
+
+/// stories260k with a token more than the model has rows for, which `map` (special_tokens_map.json) may name.
+fs::path with_token_beyond(const fs::path& folder, const std::string& map) {
+  bare_model(folder);
+  fs::copy(stories / "tokenizer.model", folder / "tokenizer.model");
+  std::ofstream(folder / "tokenizer_config.json") << R"({"tokenizer_class": "LlamaTokenizer"})";
+  std::ofstream(folder / "added_tokens.json") << R"({"<x>": 512})";
+  std::ofstream(folder / "special_tokens_map.json") << map;
+  return folder;
+}
+
+TEST(ModelFit, OnlyThePadMayLieBeyondTheRows) {
+  const test::temporary_folder folder;
+  const fs::path pad = with_token_beyond(folder / "pad", R"({"pad_token": "<x>"})");
+  EXPECT_EQ(complaint(pad, pad), "");
+  const fs::path other = with_token_beyond(folder / "other", "{}");
+  const std::string said = complaint(other, other);
+  EXPECT_NE(said.find("has 513 ids, the model only 512: id 512 is \"<x>\""), std::string::npos) << said;
+}
+
+TEST(ModelFit, SequencesStayWithinASlidingWindow) {
+  const test::temporary_folder folder;
+  const fs::path reader = bare_model(folder / "reader");
+  std::string config = io::read_text_file(stories / "config.json");
+  config.replace(config.find("\"llama\""), 7, "\"mistral\"");
+  config.insert(config.find('{') + 1, "\"sliding_window\": 64,");
+  std::ofstream(reader / "config.json") << config;
+  EXPECT_EQ(complaint(stories, reader, 64), "");
+  const std::string said = complaint(stories, reader, 65);
+  EXPECT_NE(said.find("has 64 positions (as many as its sliding_window"), std::string::npos) << said;
+}
+
+TEST(ModelFit, ASavedModelsConfigurationNamesTheTypeOfItsFile) {
+  const test::temporary_folder folder;
+  const fs::path qwen2 = data / "tiny/qwen2";  // in bfloat16
+  const model_ptr m = load_model(qwen2, head_kind::language_model);
+  save_model(*m, m->weights.data(), folder / "saved", 0);
+  const auto config = io::read_json_keys(folder / "saved/config.json");
+  EXPECT_EQ(require_text(config, "torch_dtype"), "float32");
+  EXPECT_FALSE(config.contains("dtype"));
+  EXPECT_EQ(io::model_folder::open(folder / "saved").find("model.norm.weight")->type, dtype::f32);
 }
 
 TEST(ModelFit, TooFewPositionsAreRefused) {

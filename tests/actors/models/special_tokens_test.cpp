@@ -30,6 +30,16 @@ TEST(SpecialTokens, EndTokensThatTheModelCannotSayAreLeftOut) {
   EXPECT_EQ(end_tokens_of(*m), (ids{4}));
 }
 
+TEST(SpecialTokens, TheEndOfATextIsTheTokenizersOrTheFirstOfTheModels) {
+  const test::piece_tokenizer with_end({"a", "b", "</s>"}, {.eos = 2});
+  const test::piece_tokenizer without({"a"});
+  const model_ptr m = model_with(R"({"eos_token_id": 3})", R"({"eos_token_id": [1000000, 9, 5]})");
+  EXPECT_EQ(end_token_of(*m, with_end), 2);
+  EXPECT_EQ(end_token_of(*m, without), 9);
+  EXPECT_EQ(end_token_of(*model_with(R"({"eos_token_id": 3})", ""), without), 3);
+  EXPECT_EQ(end_token_of(*model_with("{}", ""), without), std::nullopt);
+}
+
 TEST(SpecialTokens, AnswersStopAtTheTokenizersEndToo) {
   const model_ptr m = model_with(R"({"eos_token_id": 3})", "");
   const test::piece_tokenizer with_end({"a", "b", "</s>"}, {.eos = 2});

@@ -98,7 +98,8 @@ TEST_P(GreedyFixture, TokensAndLogProbsAreTheReferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, GreedyFixture,
-                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "gpt_neox", "bloom"));
+                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "qwen3", "phi3",
+                                         "gpt_neox", "bloom"));
 
 TEST_F(GeneratorTest, ASampleDoesNotDependOnItsBatch) {
   const auto together = run({}, mixed_requests());

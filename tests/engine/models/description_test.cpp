@@ -121,21 +121,62 @@ TEST(DescribeTest, SetsTheScalarHeadOfSequenceClassification) {
   expect_refusal(config, "num_labels = 2");
 }
 
-TEST(DescribeTest, RefusesAnActiveSlidingWindowOnly) {
+/// The longest sequence that a model of this config.json takes; negative where a window limits it.
+int64_t limit_of(const key_map& config) {
+  const model_description d = describe(config);
+  return d.window_limits ? -d.max_positions : d.max_positions;
+}
+
+TEST(DescribeTest, AMistralSequenceStaysWithinTheWindow) {
   key_map mistral = config_of("llama");
   mistral["model_type"] = std::string("mistral");
   EXPECT_EQ(describe(mistral).family->type, "mistral");
   mistral["sliding_window"] = int64_t{128};  // as long as the longest sequence
-  EXPECT_NO_THROW(describe(mistral));
+  EXPECT_EQ(limit_of(mistral), 128);
   mistral["sliding_window"] = int64_t{64};
-  expect_refusal(mistral, "sliding_window = 64");
-  key_map qwen2 = config_of("qwen2");
-  qwen2["sliding_window"] = int64_t{64};
-  EXPECT_NO_THROW(describe(qwen2));  // switched off by use_sliding_window
-  qwen2["use_sliding_window"] = true;
-  EXPECT_NO_THROW(describe(qwen2));  // starts above the last layer
-  qwen2["max_window_layers"] = int64_t{1};
-  expect_refusal(qwen2, "sliding_window = 64");
+  EXPECT_EQ(limit_of(mistral), -64);
+  mistral["sliding_window"] = int64_t{0};
+  expect_refusal(mistral, "sliding_window = 0");
+  mistral["max_position_embeddings"] = int64_t{32768};
+  mistral.erase("sliding_window");
+  EXPECT_EQ(limit_of(mistral), -4096);  // what transformers takes a missing key for
+  mistral[null_key("sliding_window")] = true;
+  EXPECT_EQ(limit_of(mistral), 32768);
+}
+
+TEST(DescribeTest, AQwenWindowHoldsOnlyWhereItIsUsed) {
+  for (const char* folder : {"qwen2", "qwen3"}) {
+    key_map qwen = config_of(folder);
+    qwen.erase(null_key("sliding_window"));
+    qwen["sliding_window"] = int64_t{64};
+    EXPECT_EQ(limit_of(qwen), 128);  // switched off by use_sliding_window
+    qwen["use_sliding_window"] = true;
+    EXPECT_EQ(limit_of(qwen), 128);  // starts above the last layer
+    qwen["max_window_layers"] = int64_t{1};
+    EXPECT_EQ(limit_of(qwen), -64);
+    qwen["layer_types.0"] = qwen["layer_types.1"] = std::string("full_attention");
+    EXPECT_EQ(limit_of(qwen), 128);
+    qwen["layer_types.1"] = std::string("sliding_attention");
+    EXPECT_EQ(limit_of(qwen), -64);
+  }
+}
+
+TEST(DescribeTest, APhi3WindowIsNoneWhereTheKeyIsMissing) {
+  key_map phi3 = config_of("phi3");
+  EXPECT_EQ(limit_of(phi3), 128);
+  phi3.erase(null_key("sliding_window"));
+  EXPECT_EQ(limit_of(phi3), 128);
+  phi3["sliding_window"] = int64_t{47};
+  EXPECT_EQ(limit_of(phi3), -47);
+}
+
+TEST(DescribeTest, ReadsQwen3) {
+  key_map config = config_of("qwen3");
+  const model_description qwen3 = describe(config);
+  EXPECT_TRUE(qwen3.head_norm && !qwen3.qkv_bias && qwen3.tied_head);
+  EXPECT_EQ(qwen3.head_width, 24);
+  config.erase("head_dim");
+  EXPECT_EQ(describe(config).head_width, 128);  // not the width by the heads
 }
 
 TEST(DescribeTest, NamesWhatItDoesNotImplement) {

@@ -61,6 +61,8 @@ std::vector<variant> variants() {
   all.push_back({"pre_norm_projected_wider", small(norm_kind::layer, position_kind::learned, true, activation::silu)});
   all.back().description.embedding_width = 28;
   all.back().description.position_offset = 2;
+  all.push_back({"normed_heads", small(norm_kind::rms, position_kind::rotary, true, activation::silu)});
+  all.back().description.head_norm = true;
   return all;
 }
 

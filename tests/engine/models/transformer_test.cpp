@@ -333,7 +333,7 @@ std::string last_part(const testing::TestParamInfo<const char*>& info) {
 }
 
 const auto tiny_models = testing::Values("tiny/opt", "tiny/opt_postln", "tiny/gpt2", "tiny/llama", "tiny/llama3",
-                                         "tiny/qwen2", "tiny/gpt_neox", "tiny/bloom");
+                                         "tiny/qwen2", "tiny/qwen3", "tiny/phi3", "tiny/gpt_neox", "tiny/bloom");
 
 INSTANTIATE_TEST_SUITE_P(Tiny, TransformerFixtures, tiny_models, last_part);
 INSTANTIATE_TEST_SUITE_P(Trained, TransformerFixtures, testing::Values("stories260k"), last_part);
@@ -367,7 +367,7 @@ TEST_P(HiddenStates, OfEveryBlockMatch) {
 
 INSTANTIATE_TEST_SUITE_P(Families, HiddenStates,
                          testing::Values("tiny/opt", "tiny/gpt2", "tiny/llama", "tiny/llama3", "tiny/qwen2",
-                                         "tiny/gpt_neox", "tiny/bloom"));
+                                         "tiny/qwen3", "tiny/phi3", "tiny/gpt_neox", "tiny/bloom"));
 
 /// Reward models: a scalar head on the trunk, right pads given as tokens with positions of their
 /// own.

@@ -127,7 +127,8 @@ TEST_P(WeightFiles, OfARanksShareAreReadWithoutTheRest) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, WeightFiles,
-                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "gpt_neox", "bloom"));
+                         testing::Values("opt", "opt_postln", "gpt2", "llama", "llama3", "qwen2", "qwen3", "phi3",
+                                         "gpt_neox", "bloom"));
 
 TEST(LoadWeightsTest, NamesAllMistakesAtOnce) {
   const loaded_model model = load_model("tiny/llama");

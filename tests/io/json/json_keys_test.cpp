@@ -21,6 +21,9 @@ TEST(JsonKeysTest, FlattensObjectsAndKeepsTypes) {
   EXPECT_EQ(std::get<std::string>(keys.at("c")), "text");
   EXPECT_EQ(std::get<bool>(keys.at("d")), true);
   EXPECT_FALSE(keys.contains("e"));
+  EXPECT_TRUE(is_null(keys, "e"));
+  EXPECT_FALSE(is_null(keys, "a"));
+  EXPECT_FALSE(is_null(keys, "missing"));
   EXPECT_EQ(std::get<int64_t>(keys.at("rope_scaling.factor")), 8);
   EXPECT_EQ(std::get<bool>(keys.at("rope_scaling.deep.x")), false);
   EXPECT_EQ(std::get<std::vector<int64_t>>(keys.at("eos")), (std::vector<int64_t>{1, 2}));

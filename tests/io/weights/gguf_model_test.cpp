@@ -19,6 +19,7 @@
 namespace troupe::io {
 namespace {
 
+using namespace std::string_literals;
 using test::byte_vector;
 using test::expect_error;
 using test::temporary_folder;
@@ -29,9 +30,8 @@ imported_model import_bytes(const byte_vector& bytes) {
   return import_gguf(std::make_shared<gguf_file>(gguf_file::parse(bytes, nullptr, "f")));
 }
 
-/// The fixture with `from` overwritten by `to`, of the same length, wherever it occurs.
-byte_vector changed(std::string_view from, std::string_view to) {
-  byte_vector bytes = test::read_bytes(formats + "llama.gguf");
+/// `bytes` with `from` overwritten by `to`, of the same length, wherever it occurs.
+byte_vector changed_in(byte_vector bytes, std::string_view from, std::string_view to) {
   const byte_vector pattern = test::to_bytes(from);
   EXPECT_EQ(from.size(), to.size());
   int count = 0;
@@ -44,6 +44,11 @@ byte_vector changed(std::string_view from, std::string_view to) {
   }
   EXPECT_GT(count, 0) << from;
   return bytes;
+}
+
+/// The fixture, changed so.
+byte_vector changed(std::string_view from, std::string_view to) {
+  return changed_in(test::read_bytes(formats + "llama.gguf"), from, to);
 }
 
 /// A key and its 32-bit value as the file holds them.
@@ -129,6 +134,45 @@ TEST(GgufModelTest, KnowsTheOtherPreTokenizers) {
             std::string::npos);
   EXPECT_EQ(llama3["model"]["ignore_merges"], true);
   expect_error(errc::unsupported, "tokenizer.ggml.pre is \"strang\"", [&] { pre_tokenizer("strang"); });
+}
+
+/// The post-processor of tokenizer.json and the two keys of tokenizer_config.json say the same.
+std::string frame_of(const byte_vector& bytes) {
+  const auto model = import_bytes(bytes);
+  const auto post = parse_json(model.tokenizer_files.at("tokenizer.json"), "t").at("post_processor");
+  const auto config = parse_json(model.tokenizer_files.at("tokenizer_config.json"), "c");
+  std::string frame;
+  for (const auto& step : post.is_null() ? nlohmann::json::array() : post.at("single")) {
+    frame += step.contains("Sequence") ? "text " : step.at("SpecialToken").at("id").get<std::string>() + " ";
+  }
+  EXPECT_EQ(config.at("add_bos_token"), frame.starts_with("<|im_start|>"));
+  EXPECT_EQ(config.at("add_eos_token"), frame.ends_with("<|im_end|> "));
+  return frame;
+}
+
+// Source  llama.cpp, src/llama-vocab.cpp.
+TEST(GgufModelTest, WhatGoesAroundATextIsLlamaCppsWhereNoKeySaysIt) {
+  const auto without_key = [](const byte_vector& bytes) { return changed_in(bytes, "add_bos_token", "xdd_bos_token"); };
+  const byte_vector llama3 = changed("smollm", "llama3");
+  EXPECT_EQ(frame_of(llama3), "");  // the key says false
+  EXPECT_EQ(frame_of(without_key(llama3)), "<|im_start|> text ");
+  EXPECT_EQ(frame_of(without_key(changed("smollm", "smollm"))), "");
+  const std::string no = "\7\0\0\0\0"s;
+  const std::string yes = "\7\0\0\0\1"s;
+  EXPECT_EQ(frame_of(changed("add_bos_token" + no, "add_eos_token" + yes)), "text <|im_end|> ");
+  EXPECT_EQ(frame_of(changed_in(llama3, "add_bos_token" + no, "add_eos_token" + yes)), "<|im_start|> text <|im_end|> ");
+  expect_error(errc::bad_file, "taken for true",
+               [&] { import_bytes(changed_in(without_key(llama3), "ggml.bos_token_id", "ggml.xos_token_id")); });
+}
+
+TEST(GgufModelTest, WithoutAPreTokenizerLlamaCppsDefaultCuts) {
+  const auto model = import_bytes(changed("tokenizer.ggml.pre", "tokenizer.ggml.xxx"));
+  const auto steps =
+      parse_json(model.tokenizer_files.at("tokenizer.json"), "t").at("pre_tokenizer").at("pretokenizers");
+  ASSERT_EQ(steps.size(), 5U);
+  EXPECT_EQ(steps[0]["pattern"]["Regex"], R"([\p{P}\$\+<=>\^~\|]+)");
+  EXPECT_EQ(steps[3]["pattern"]["Regex"], "[0-9][0-9][0-9]");
+  EXPECT_EQ(steps[4]["type"], "ByteLevel");
 }
 
 TEST(GgufModelTest, RefusesWhatItCannotTranslate) {

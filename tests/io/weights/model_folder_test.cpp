@@ -2,6 +2,7 @@
 #include "io/files/mapped_file.hpp"
 #include "io/json/json.hpp"
 #include "io/json/json_keys.hpp"
+#include "io/weights/array_types.hpp"
 #include "io/weights/model_folder.hpp"
 #include "support/damage.hpp"
 #include "support/temporary_folder.hpp"
@@ -9,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 namespace troupe::io {
@@ -111,14 +113,66 @@ TEST(ModelFolderTest, ChecksTheIndexAgainstTheShards) {
   expect_error(errc::bad_file, "is no file name", with([](auto& map) { map["model.norm.weight"] = 1; }));
   expect_error(errc::bad_file, "x.safetensors that it names is missing",
                with([](auto& map) { map["model.norm.weight"] = "x.safetensors"; }));
-  expect_error(errc::bad_file, "tensor more is not in model-00001-of-00004.safetensors",
-               with([](auto& map) { map["more"] = "model-00001-of-00004.safetensors"; }));
-  expect_error(errc::bad_file, "tensor model.norm.weight is not in",
-               with([](auto& map) { map["model.norm.weight"] = "model-00001-of-00004.safetensors"; }));
-  expect_error(errc::bad_file, "holds tensor model.norm.weight, which the index does not list",
-               with([](auto& map) { map.erase("model.norm.weight"); }));
+  const auto whole = model_folder::open(data + "tiny/llama3").tensor_names();
+  // As in transformers, the shards say what there is.
+  for (const auto& open : {with([](auto& map) { map["more"] = "model-00001-of-00004.safetensors"; }),
+                           with([](auto& map) { map["model.norm.weight"] = "model-00001-of-00004.safetensors"; }),
+                           with([](auto& map) { map.erase("model.norm.weight"); })}) {
+    open();
+    const auto model = model_folder::open(folder / "m");
+    EXPECT_EQ(model.tensor_names(), whole);
+    EXPECT_TRUE(model.find("model.norm.weight").has_value());
+    EXPECT_FALSE(model.find("more").has_value());
+  }
   write_file_atomically(index, std::string_view("{}"));
   expect_error(errc::bad_file, "weight_map is missing", [&] { model_folder::open(folder / "m"); });
+}
+
+/// Files of one value each, which tells them apart.
+void write_shard(const fs::path& path, const std::string& tensor, float value) {
+  const host_array array = make_host_array(tensor, {1}, {value});
+  safetensors_writer writer(path, {{tensor, dtype::f32, {1}}});
+  writer.write(array);
+  writer.commit();
+}
+
+TEST(ModelFolderTest, TheIndexChoosesBetweenTwoShards) {
+  const temporary_folder folder;
+  write_file_atomically(folder / "config.json", std::string_view("{}"));
+  write_shard(folder / "a.safetensors", "w", 1);
+  write_shard(folder / "b.safetensors", "w", 2);
+  const auto value_by = [&](const char* map) {
+    write_file_atomically(folder / "model.safetensors.index.json", std::string_view(map));
+    return to_float32(*model_folder::open(folder.path()).find("w")).at(0);
+  };
+  EXPECT_EQ(value_by(R"({"weight_map": {"w": "a.safetensors", "x": "b.safetensors"}})"), 1);
+  EXPECT_EQ(value_by(R"({"weight_map": {"w": "b.safetensors", "x": "a.safetensors"}})"), 2);
+  expect_error(errc::bad_file, "tensor w is in a.safetensors too",
+               [&] { value_by(R"({"weight_map": {"y": "b.safetensors", "x": "a.safetensors"}})"); });
+}
+
+TEST(ModelFolderTest, TakesATrainersWrapperOffTheNames) {
+  for (const std::string wrapper : {"rwtransformer.", "rwtranrsformer."}) {
+    const temporary_folder folder;
+    write_file_atomically(folder / "config.json", std::string_view("{}"));
+    write_shard(folder / "model.safetensors", wrapper + "decoder.layers.0.fc1.weight", 3);
+    write_shard(folder / "v_head.safetensors", "v_head.weight", 4);
+    const auto model = model_folder::open(folder.path());
+    EXPECT_EQ(model.tensor_names(), (std::vector<std::string>{"decoder.layers.0.fc1.weight", "v_head.weight"}));
+    EXPECT_EQ(model.find("decoder.layers.0.fc1.weight")->name, "decoder.layers.0.fc1.weight");
+  }
+}
+
+TEST(ConvertArrayTest, RefusesValuesThatTheTypeCannotHold) {
+  const auto array = [](float value) { return make_host_array("w", {2}, {0, value}); };
+  EXPECT_EQ(to_float32(convert_array(array(65519), dtype::f16))[1], 65504);
+  EXPECT_EQ(to_float32(convert_array(array(-65504), dtype::f16))[1], -65504);
+  EXPECT_TRUE(std::isinf(to_float32(convert_array(array(INFINITY), dtype::f16))[1]));  // it was infinite before
+  expect_error(errc::bad_argument, "tensor w: value 1 of 2 is 65520, which f16 cannot hold: choose bf16 or f32",
+               [&] { convert_array(array(65520), dtype::f16); });
+  expect_error(errc::bad_argument, "is -1000000, which f16", [&] { convert_array(array(-1e6F), dtype::f16); });
+  expect_error(errc::bad_argument, "which bf16 cannot hold", [&] { convert_array(array(3.4e38F), dtype::bf16); });
+  EXPECT_NO_THROW(convert_array(array(3.38e38F), dtype::bf16));
 }
 
 TEST(WriteModelFolderTest, RoundTripsWholeAndInShards) {

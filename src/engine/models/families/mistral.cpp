@@ -5,7 +5,8 @@ namespace troupe::engine::families {
 
 static model_description describe(const key_map& config) {
   model_description d = describe_llama_like(config);
-  refuse_active_window(config, d);
+  constexpr int64_t default_window = 4096;
+  limit_to_window(config, default_window, d);
   return d;
 }
 

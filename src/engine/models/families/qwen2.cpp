@@ -1,4 +1,3 @@
-#include "engine/models/config_values.hpp"
 #include "engine/models/llama_like.hpp"
 
 namespace troupe::engine::families {
@@ -6,9 +5,7 @@ namespace troupe::engine::families {
 static model_description describe(const key_map& config) {
   model_description d = describe_llama_like(config);
   d.qkv_bias = true;
-  if (get_bool(config, "use_sliding_window", false) && get_int(config, "max_window_layers", 28) < d.layers) {
-    refuse_active_window(config, d);
-  }
+  limit_to_qwen_window(config, d);
   return d;
 }
 
