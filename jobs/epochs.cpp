@@ -16,7 +16,7 @@ namespace troupe {
 namespace {
 
 /// A token for each text, so that no two that differ become equal.
-std::vector<int32_t> one_token(std::string_view text, bool /*starts*/) {
+std::vector<int32_t> one_token(std::string_view text) {
   return {static_cast<int32_t>(digest(text) & 0x7fffffff)};
 }
 
@@ -37,8 +37,9 @@ std::string made_pairs(const io::job& job, io::phase wanted) {
 }
 
 int64_t updates_of(const io::job& job, io::phase wanted, const io::training_options& training) {
+  const io::text_joiner one_token_each(one_token);
   const io::example_rules rules{
-      .encode = one_token, .encode_chat = one_token, .start = {}, .end = {}, .length = job.length};
+      .texts = one_token_each, .chats = one_token_each, .start = {}, .end = {}, .length = job.length};
   try {
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
     const auto epoch = static_cast<double>(io::epoch_size_of(actors::sources_of(data, job)));

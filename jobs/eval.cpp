@@ -7,12 +7,13 @@
 #include "engine/objectives/sft.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/datasets/examples.hpp"
-#include "io/datasets/lines.hpp"
+#include "io/datasets/recognise.hpp"
 #include "io/json/jsonl_filter.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,7 +41,7 @@ constexpr const char* usage =
 constexpr double normal_95 = 1.959964;
 
 struct eval_options {
-  std::string folder, data, format = "prompt-answer", loss = "answers";
+  std::string folder, data, format = "auto", loss = "answers";
   int64_t max_tokens = 0, limit = 0;
   int threads = 0;
 };
@@ -50,34 +51,54 @@ struct loaded_examples {
   int64_t left_out = 0;
 };
 
-loaded_examples load_examples(const eval_options& options, const actors::model& m, bool pairs) {
+bool enough(const eval_options& options, const loaded_examples& loaded) {
+  return options.limit > 0 && static_cast<int64_t>(loaded.kept.size()) >= options.limit;
+}
+
+void tell_unusable(const std::string& data, const io::line_counts& counts) {
+  if (counts.unusable > 0) {
+    fmt::print(stderr, "{}: {} of {} records cannot be used and are left out:\n  {}\n", data, counts.unusable,
+               counts.records, fmt::join(counts.examples, "\n  "));
+  }
+}
+
+/// A job that has the data to be judged, its format recognised where no option names it.
+io::job job_of(const eval_options& options) {
   // The job file's own parser gives the section its defaults and checks the format's name.
-  const std::string text =
-      fmt::format("[run]\nphases = {}\n[model]\npolicy = .\n[data.evaluated]\npath = {}\nformat = {}\n"
-                  "phases = {}\n",
-                  pairs ? "reward" : "sft", options.data, options.format, pairs ? "reward" : "sft");
-  io::job job = from_user([&] { return io::parse_job(text, {.name = "the options of eval"}); });
+  const std::string text = fmt::format("[run]\nphases = sft\n[model]\npolicy = .\n[data.evaluated]\npath = {}\n"
+                                       "format = {}\nphases = sft\n",
+                                       options.data, options.format);
+  std::vector<std::string> told;
+  io::job_origin origin{.name = "the options of eval"};
+  origin.recognise = io::recogniser(told);
+  io::job job = from_user([&] { return io::parse_job(text, origin); });
+  for (const std::string& line : told) {
+    fmt::print(stderr, "{}\n", line);
+  }
+  return job;
+}
+
+loaded_examples load_examples(const eval_options& options, io::job job, const actors::model& m, bool pairs) {
+  const io::data_section& set = job.data.front();
+  if (pairs && !io::can_serve(set.format, false, io::phase::reward)) {
+    throw usage_error("{} has a scalar head, which is judged on pairs, and --format {} has none", options.folder,
+                      io::to_string(set.format));
+  }
   const int64_t positions = m.net.description().max_positions;
   job.length = {.max_prompt_tokens = positions,
                 .max_tokens = options.max_tokens > 0 ? std::min(options.max_tokens, positions) : positions};
   const io::example_rules rules = actors::example_rules_of(job, io::load_tokenizer(m.folder));
-  const io::data_section& set = job.data.front();
   io::source_report report;
   loaded_examples out;
-  io::line_reader lines(io::open_text(options.data), options.data);
-  std::string line;
-  while (lines.next(line)) {
-    if (options.limit > 0 && static_cast<int64_t>(out.kept.size()) >= options.limit) {
-      break;
-    }
-    const io::record record = io::read_record(line, set, fmt::format("{}, line {}", options.data, lines.line()));
-    auto example = io::make_example(record, pairs ? io::phase::reward : io::phase::sft, set, rules, report);
-    if (example) {
+  io::record_reader records(set);
+  const auto wanted = pairs ? io::phase::reward : io::phase::sft;
+  for (io::record record; !enough(options, out) && records.next(record);) {
+    if (auto example = io::make_example(record, wanted, set, rules, report)) {
       out.kept.push_back(std::move(*example));
-    } else {
-      ++out.left_out;
     }
   }
+  out.left_out = records.counts().records - static_cast<int64_t>(out.kept.size());
+  tell_unusable(options.data, records.counts());
   if (out.kept.empty()) {
     throw error(errc::bad_argument, "{}: no record can be used ({} left out: too long, or without an answer{})",
                 options.data, out.left_out, pairs ? " pair" : "");
@@ -192,8 +213,8 @@ int eval_command(int argc, char** argv) {
   eval_options chosen;
   po::options_description options("Options");
   options.add_options()("data", po::value(&chosen.data)->required(), "JSON lines, plain or gzip-compressed")(
-      "format", po::value(&chosen.format)->default_value("prompt-answer"),
-      "text, prompt-answer, pairs, hh-dialogue, conversations, instruction or question-answer")(
+      "format", po::value(&chosen.format)->default_value("auto"),
+      "text, prompt-answer, pairs, hh-dialogue, conversations, instruction or question-answer; auto: by the columns")(
       "loss", po::value(&chosen.loss)->default_value("answers"), "perplexity of the answers, or of all tokens")(
       "max-tokens", po::value(&chosen.max_tokens)->default_value(0), "leave out what is longer; 0: the model's limit")(
       "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
@@ -207,13 +228,15 @@ int eval_command(int argc, char** argv) {
   }
   thread_pool pool(chosen.threads);
   context ctx{pool};
-  const std::string folder = required_argument(values, "DIR");
-  const bool pair_format = chosen.format == "pairs" || chosen.format == "hh-dialogue";
-  const auto head =
-      !pair_format && actors::has_both_heads(folder) ? actors::head_kind::language_model : actors::head_kind::as_stored;
-  const auto m = actors::load_model(folder, head);
+  chosen.folder = required_argument(values, "DIR");
+  const io::job job = job_of(chosen);
+  const io::data_format format = job.data.front().format;
+  const bool pair_format = format == io::data_format::pairs || format == io::data_format::hh_dialogue;
+  const auto head = !pair_format && actors::has_both_heads(chosen.folder) ? actors::head_kind::language_model
+                                                                          : actors::head_kind::as_stored;
+  const auto m = actors::load_model(chosen.folder, head);
   const bool pairs = m->net.description().scalar_head;
-  const loaded_examples examples = load_examples(chosen, *m, pairs);
+  const loaded_examples examples = load_examples(chosen, job, *m, pairs);
   io::json_line result =
       pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept, chosen.loss == "all");
   result["n"] = examples.kept.size();

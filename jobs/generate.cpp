@@ -4,6 +4,7 @@
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
+#include "io/datasets/joiner.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
@@ -69,7 +70,7 @@ private:
       return tokens_.encode_messages(line, true);
     }
     if (line.contains("prompt")) {
-      return tokens_.get()->encode(text_field(line, "prompt"), true);
+      return io::framed_prompt(*tokens_.get(), text_field(line, "prompt"));
     }
     if (line.contains("ids")) {
       return ids_field(line, "ids");

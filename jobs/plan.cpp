@@ -1,5 +1,6 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
 #include "base/durations.hpp"
+#include "io/datasets/recognise.hpp"
 #include "io/files/mapped_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
@@ -131,14 +132,21 @@ plan_options take_options(std::vector<std::string>& arguments) {
   return options;
 }
 
+/// The formats of data sets that are recognised are told on stderr.
 io::job read_job(const std::vector<std::string>& arguments) {
   const std::filesystem::path file = std::filesystem::absolute(arguments[0]);
-  return io::parse_job(io::read_text_file(file),
-                       {.name = arguments[0],
-                        .stem = file.stem().string(),
-                        .folder = file.parent_path().string(),
-                        .current = std::filesystem::current_path().string()},
-                       std::span(arguments).subspan(1));
+  std::vector<std::string> recognised;
+  io::job job = io::parse_job(io::read_text_file(file),
+                              {.name = arguments[0],
+                               .stem = file.stem().string(),
+                               .folder = file.parent_path().string(),
+                               .current = std::filesystem::current_path().string(),
+                               .recognise = io::recogniser(recognised)},
+                              std::span(arguments).subspan(1));
+  for (const std::string& line : recognised) {
+    fmt::print(stderr, "{}\n", line);
+  }
+  return job;
 }
 
 /// Of a rank, as `troupe run` would give it: run.threads, or its share of this machine.

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/train/scoring.hpp"
+#include "io/datasets/joiner.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
@@ -22,8 +23,8 @@ constexpr const char* usage =
     "             temperature 1); null for the first\n"
     "  score      where the model has a scalar head (a reward model): its value at the last id\n"
     "A language model with v_head.safetensors beside it has both; it is then loaded twice.\n"
-    "The sequence is `ids`, or `text`, or `prompt` and `answer`, which are tokenised apart and joined; `ids` is added\n"
-    "to the latter. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
+    "The sequence is `ids`, or `text`, or `prompt` and `answer`; `ids` is added to the latter two. The prompt has the ids\n"
+    "of its own text, the answer those that it has after the prompt. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class score_filter {
 public:
@@ -78,9 +79,17 @@ private:
     if (!line.contains("prompt")) {
       throw error(errc::bad_argument, "none of \"ids\", \"text\" and \"prompt\" with \"answer\" is there");
     }
-    std::vector<int32_t> ids = tokens_.get()->encode(text_field(line, "prompt"), special_tokens_);
-    const auto answer = tokens_.get()->encode(text_field(line, "answer"), false);
-    ids.insert(ids.end(), answer.begin(), answer.end());
+    return joined(text_field(line, "prompt"), text_field(line, "answer"));
+  }
+
+  std::vector<int32_t> joined(const std::string& prompt, const std::string& answer) {
+    const io::text_frame frame = special_tokens_ ? io::frame_of(*tokens_.get()) : io::text_frame{};
+    const io::text_joiner join([this](std::string_view text) { return tokens_.get()->encode(text, false); });
+    const std::vector<int32_t> prompt_ids = join.prompt(prompt);
+    std::vector<int32_t> ids = frame.before;
+    for (const auto& part : {prompt_ids, join.answer(prompt, prompt_ids, answer), frame.after}) {
+      ids.insert(ids.end(), part.begin(), part.end());
+    }
     return ids;
   }
 

@@ -1,5 +1,6 @@
 // troupe submit JOB.ini: writes the batch script of a job, checks it and hands it to Slurm.
 #include "base/error.hpp"
+#include "io/datasets/recognise.hpp"
 #include "io/files/atomic_file.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/job/job.hpp"
@@ -232,10 +233,15 @@ int submit_command(int argc, char** argv) {
     return arguments.empty() ? exit_usage : exit_ok;
   }
   const submit_request request = take_request(arguments);
-  io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1)); });
+  std::vector<std::string> recognised;
+  const auto recognise = io::recogniser(recognised);
+  io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), recognise); });
+  for (const std::string& line : recognised) {
+    fmt::print(stderr, "{}\n", line);
+  }
   const std::vector<std::string> command = run_arguments(arguments, job, request);
   // Checks and plan know the final number of ranks and nodes.
-  job = from_user([&] { return io::load_job(arguments[0], std::span(command).subspan(1)); });
+  job = from_user([&] { return io::load_job(arguments[0], std::span(command).subspan(1), recognise); });
   const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, {.name = job_name(arguments[0]),
                                                 .run_dir = job.run.dir,

@@ -6,6 +6,7 @@
 #include "base/random.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/objectives/preference.hpp"
+#include "io/datasets/joiner.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -213,6 +214,21 @@ void replay_state::write(const rollout& sequences, const assemble_command& comma
   io::write_experience_unchecked(path, e, &fence);
 }
 
+io::made_pair replay_state::make_pair(const scored_sequence& chosen, const scored_sequence& rejected) const {
+  const io::tokenizer& tokens = *settings_->tokens;
+  const finished_sequence& better = *chosen.sequence;
+  const finished_sequence& worse = *rejected.sequence;
+  return {.prompt_digest = better.prompt.prompt_id,
+          .prompt_ids = better.prompt.tokens,
+          .chosen_ids = better.answer,
+          .rejected_ids = worse.answer,
+          .prompt = io::prompt_text(tokens, better.prompt.tokens),
+          .chosen = io::answer_text(tokens, better.prompt.tokens, better.answer),
+          .rejected = io::answer_text(tokens, worse.prompt.tokens, worse.answer),
+          .chosen_reward = static_cast<double>(total_reward(chosen)),
+          .rejected_reward = static_cast<double>(total_reward(rejected))};
+}
+
 train_reply replay_state::make_pairs() {
   const operation_scope scope(settings_->on->pulse_of(role::replay), "make pairs");
   const stopwatch watch;
@@ -230,12 +246,7 @@ train_reply replay_state::make_pairs() {
   for (const engine::preference& pair : engine::choose_preferences(prompts, rewards, settings_->job.pairs.margin)) {
     const auto c = static_cast<size_t>(pair.chosen);
     const auto r = static_cast<size_t>(pair.rejected);
-    const io::tokenizer& tokens = *settings_->tokens;
-    pairs_.push_back({.prompt = tokens.decode(sequences[c].sequence->prompt.tokens, true),
-                      .chosen = tokens.decode(sequences[c].sequence->answer, true),
-                      .rejected = tokens.decode(sequences[r].sequence->answer, true),
-                      .chosen_reward = static_cast<double>(rewards[c]),
-                      .rejected_reward = static_cast<double>(rewards[r])});
+    pairs_.push_back(make_pair(sequences[c], sequences[r]));
     margins.merge({.count = 1, .mean = static_cast<double>(rewards[c] - rewards[r])});
   }
   reply.statistics = {{"pairs/made", static_cast<double>(pairs_.size())},

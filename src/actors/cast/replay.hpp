@@ -69,6 +69,7 @@ private:
   float total_reward(const scored_sequence& one) const;
   void join(const rollout& sequences);
   void describe(const rollout& sequences, assemble_reply& reply) const;
+  io::made_pair make_pair(const scored_sequence& chosen, const scored_sequence& rejected) const;
   io::experience file_contents(const rollout& sequences, const assemble_command& command) const;
   void write(const rollout& sequences, const assemble_command& command, bool finite) const;
   minibatch::part make_part(const engine::packed_batch& packed, const std::vector<int64_t>& order, int64_t first,
@@ -85,7 +86,7 @@ private:
   engine::rollout_arrays arrays_;  ///< of `assembled_`
   uint64_t assembled_iteration_ = 0;
 
-  std::vector<io::preference_text> pairs_;  ///< made last
+  std::vector<io::made_pair> pairs_;  ///< made last
 };
 
 replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> self, replay_settings settings);

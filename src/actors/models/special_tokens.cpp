@@ -54,17 +54,12 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
 
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
-  // What the tokenizer itself puts before a text (BOS, for the families that have one).
-  std::vector<int32_t> start = tokens->encode("", true);
-  const std::optional<int32_t> end = tokens->eos_id();
-  if (end && !start.empty() && start.back() == *end && tokens->bos_id() != end) {
-    start.pop_back();  // some configurations append the end token as well
-  }
-  io::text_encoder encode_chat = [tokens](std::string_view text, bool) { return io::encode_chat(*tokens, text); };
-  return {.encode = [tokens = std::move(tokens)](std::string_view text, bool) { return tokens->encode(text, false); },
-          .encode_chat = std::move(encode_chat),
-          .start = std::move(start),
-          .end = end,
+  const auto plain = [tokens](std::string_view text) { return tokens->encode(text, false); };
+  const auto rendered = [tokens](std::string_view text) { return io::encode_chat(*tokens, text); };
+  return {.texts = io::text_joiner(plain),
+          .chats = io::text_joiner(rendered),
+          .start = io::frame_of(*tokens).before,
+          .end = tokens->eos_id(),
           .length = job.length};
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
-#include "io/datasets/lines.hpp"
 
 #include <fmt/format.h>
 
@@ -16,45 +15,35 @@ enum class fit { whole, too_long, empty };
 
 int64_t length_of(const std::vector<int32_t>& ids) { return static_cast<int64_t>(ids.size()); }
 
-/// Builds one example; remembers whether anything was cut.
-class example_maker {
+/// Keeps prompts and answers within the job's lengths; remembers whether anything was cut.
+class cutter {
 public:
-  example_maker(const record& from, const data_section& set, const example_rules& rules)
-      : from_(from), set_(set), rules_(rules) {}
+  explicit cutter(const length_section& length) : length_(length) {}
 
-  fit put_prompt(std::vector<int32_t>& out) {
-    const bool chat = !set_.chat_template.empty();
-    out = chat ? std::vector<int32_t>() : rules_.start;
-    std::vector<int32_t> ids;
-    if (!from_.prompt.empty()) {
-      ids = chat ? rules_.encode_chat(from_.prompt, true) : rules_.encode(from_.prompt, true);
+  /// A prompt loses its beginning, but for its first `kept` tokens.
+  fit cut_prompt(std::vector<int32_t>& ids, int64_t kept) {
+    const int64_t excess = length_of(ids) - std::max(kept, length_.max_prompt_tokens);
+    if (excess <= 0) {
+      return fit::whole;
     }
-    const int64_t room = std::max<int64_t>(0, rules_.length.max_prompt_tokens - length_of(out));
-    const int64_t excess = length_of(ids) - room;
-    if (excess > 0 && rules_.length.too_long == too_long::drop) {
+    if (length_.too_long == too_long::drop) {
       return fit::too_long;
     }
-    truncated_ = truncated_ || excess > 0;
-    out.insert(out.end(), ids.begin() + std::max<int64_t>(excess, 0), ids.end());
+    ids.erase(ids.begin() + kept, ids.begin() + kept + excess);
+    truncated_ = true;
     return fit::whole;
   }
 
-  fit put_answer(const std::string& text, int64_t prompt_tokens, std::vector<int32_t>& out) {
-    out = text.empty() ? std::vector<int32_t>() : rules_.encode(text, from_.prompt.empty());
-    if (out.empty()) {
-      return fit::empty;
-    }
-    if (set_.end_token && rules_.end) {
-      out.push_back(*rules_.end);
-    }
-    const int64_t room = rules_.length.max_tokens - prompt_tokens;
-    if (length_of(out) <= room) {
+  /// An answer loses its end.
+  fit cut_answer(std::vector<int32_t>& ids, int64_t prompt_tokens) {
+    const int64_t room = length_.max_tokens - prompt_tokens;
+    if (length_of(ids) <= room) {
       return fit::whole;
     }
-    if (rules_.length.too_long == too_long::drop || room <= 0) {
+    if (length_.too_long == too_long::drop || room <= 0) {
       return fit::too_long;
     }
-    out.resize(static_cast<size_t>(room));
+    ids.resize(static_cast<size_t>(room));
     truncated_ = true;
     return fit::whole;
   }
@@ -62,10 +51,45 @@ public:
   bool truncated() const { return truncated_; }
 
 private:
+  const length_section& length_;
+  bool truncated_ = false;
+};
+
+/// Builds the example of a record.
+class example_maker {
+public:
+  example_maker(const record& from, const data_section& set, const example_rules& rules, cutter& cut)
+      : from_(from), set_(set), rules_(rules), cut_(cut),
+        joiner_(set.chat_template.empty() ? rules.texts : rules.chats) {}
+
+  fit put_prompt(std::vector<int32_t>& out) {
+    if (!from_.prompt.empty()) {
+      prompt_ = joiner_.prompt(from_.prompt);
+    }
+    out = set_.chat_template.empty() ? rules_.start : std::vector<int32_t>();
+    const int64_t kept = length_of(out);
+    out.insert(out.end(), prompt_.begin(), prompt_.end());
+    return cut_.cut_prompt(out, kept);
+  }
+
+  fit put_answer(const std::string& text, int64_t prompt_tokens, std::vector<int32_t>& out) {
+    out = text.empty() ? std::vector<int32_t>() : joiner_.answer(from_.prompt, prompt_, text);
+    if (out.empty()) {
+      return fit::empty;
+    }
+    if (set_.end_token && rules_.end) {
+      out.push_back(*rules_.end);
+    }
+    return cut_.cut_answer(out, prompt_tokens);
+  }
+
+private:
   const record& from_;
   const data_section& set_;
   const example_rules& rules_;
-  bool truncated_ = false;
+  cutter& cut_;
+  const text_joiner& joiner_;
+  std::vector<int32_t> prompt_;  ///< its text's ids, whole
 };
 
 bool rollout_phase(phase wanted) { return wanted == phase::ppo || wanted == phase::pairs; }
@@ -76,7 +100,7 @@ fit fill_example(example_maker& make, const record& from, phase wanted, example&
     return result;
   }
   if (rollout_phase(wanted)) {
-    out.reference = from.chosen;
+    out.reference = from.reference;
     return out.prompt.empty() ? fit::empty : fit::whole;
   }
   result = make.put_answer(from.chosen, length_of(out.prompt), out.chosen);
@@ -87,33 +111,61 @@ fit fill_example(example_maker& make, const record& from, phase wanted, example&
   return result == fit::whole && out.chosen == out.rejected ? fit::empty : result;
 }
 
+fit fill_example(cutter& cut, const made_pair& from, phase wanted, example& out) {
+  out.prompt = from.prompt_ids;
+  out.chosen = from.chosen_ids;
+  fit result = cut.cut_answer(out.chosen, length_of(out.prompt));
+  if (result != fit::whole || wanted == phase::sft) {
+    return result;
+  }
+  out.rejected = from.rejected_ids;
+  result = cut.cut_answer(out.rejected, length_of(out.prompt));
+  return result == fit::whole && out.chosen == out.rejected ? fit::empty : result;
+}
+
+/// Counts what became of an example; whether it is kept.
+bool count(fit result, bool truncated, source_report& report) {
+  switch (result) {
+  case fit::too_long:
+    ++report.too_long;
+    return false;
+  case fit::empty:
+    ++report.empty;
+    return false;
+  case fit::whole:
+    break;
+  }
+  ++report.kept;
+  report.truncated += truncated ? 1 : 0;
+  return true;
+}
+
 }  // namespace
 
 std::optional<example> make_example(const record& record, phase wanted, const data_section& set,
                                     const example_rules& rules, source_report& report) {
   const bool lacking = (wanted == phase::sft && !record.has_answer) || (wanted == phase::reward && !record.has_pair);
   if (lacking) {
-    ++report.unusable;
+    ++report.lacking;
     return std::nullopt;
   }
   example out;
   out.source = record.source;
   out.line = record.line;
   out.prompt_digest = record.prompt_digest;
-  example_maker make(record, set, rules);
-  switch (fill_example(make, record, wanted, out)) {
-  case fit::too_long:
-    ++report.too_long;
-    return std::nullopt;
-  case fit::empty:
-    ++report.empty;
-    return std::nullopt;
-  default:
-    break;
-  }
-  ++report.kept;
-  report.truncated += make.truncated() ? 1 : 0;
-  return out;
+  cutter cut(rules.length);
+  example_maker make(record, set, rules, cut);
+  const fit result = fill_example(make, record, wanted, out);
+  return count(result, cut.truncated(), report) ? std::optional(std::move(out)) : std::nullopt;
+}
+
+std::optional<example> make_example(const made_pair& pair, phase wanted, const length_section& length,
+                                    source_report& report) {
+  example out;
+  out.prompt_digest = pair.prompt_digest;
+  cutter cut(length);
+  const fit result = fill_example(cut, pair, wanted, out);
+  return count(result, cut.truncated(), report) ? std::optional(std::move(out)) : std::nullopt;
 }
 
 namespace {
@@ -123,6 +175,7 @@ public:
   phase_loader(const job& job, phase wanted, const example_rules& rules) : job_(job), wanted_(wanted), rules_(rules) {}
 
   void add(const data_section& set);
+  void add_made(const std::string& path);
   phase_data finish();
 
 private:
@@ -133,8 +186,11 @@ private:
     return std::find(phases.begin(), phases.end(), wanted_) != phases.end();
   }
 
+  int64_t begin_source(const std::string& name);
   part part_of(data_use use) const;
-  void take(const record& from, const data_section& set, const split_shares& shares);
+  /// Where what belongs to a prompt goes; counted where it goes nowhere.
+  part claim(uint64_t prompt_digest, const split_shares& shares);
+  void keep(std::optional<example> made, part where);
 
   const job& job_;
   phase wanted_;
@@ -175,47 +231,82 @@ phase_loader::part phase_loader::part_of(data_use use) const {
   return use == own ? part::training : part::none;
 }
 
-void phase_loader::take(const record& from, const data_section& set, const split_shares& shares) {
+phase_loader::part phase_loader::claim(uint64_t prompt_digest, const split_shares& shares) {
   source_report& report = out_.reports.back();
-  const data_use use = registry_.claim(from.prompt_digest, shares);
-  if (!serves(set)) {
-    return;  // read all the same: its claims hold against later sets in every phase
-  }
+  const data_use use = registry_.claim(prompt_digest, shares);
   ++report.records;
   if (share_of(shares, use) <= 0) {
     ++report.conflicting;
-    return;
+    return part::none;
   }
   const part where = part_of(use);
-  if (where == part::none) {
-    ++report.other_use;
-    return;
-  }
-  std::optional<example> made = make_example(from, wanted_, set, rules_, report);
+  report.other_use += where == part::none ? 1 : 0;
+  return where;
+}
+
+void phase_loader::keep(std::optional<example> made, part where) {
   if (made) {
     auto& list = where == part::training ? out_.training : out_.held_out;
     list.back().push_back(std::move(*made));
   }
 }
 
-void phase_loader::add(const data_section& set) {
-  const auto source = static_cast<int64_t>(out_.source_names.size());
-  out_.source_names.push_back(set.name);
+int64_t phase_loader::begin_source(const std::string& name) {
+  out_.source_names.push_back(name);
   out_.training.emplace_back();
   out_.held_out.emplace_back();
-  out_.reports.push_back({.name = set.name});
+  out_.reports.push_back({.name = name});
+  return static_cast<int64_t>(out_.source_names.size()) - 1;
+}
+
+void phase_loader::add(const data_section& set) {
+  const int64_t source = begin_source(set.name);
   const split_shares shares = shares_for(job_, set);
-  line_reader lines(open_text(set.path), set.path);
-  std::string line;
-  for (int64_t read = 0; (set.limit == 0 || read < set.limit) && lines.next(line);) {
-    if (line.find_first_not_of(" \t") == std::string::npos) {
+  const bool used = serves(set);
+  record_reader records(set);
+  source_report& report = out_.reports.back();
+  for (record one; records.next(one);) {
+    if (!used) {
+      registry_.claim(one.prompt_digest, shares);  // what it claims holds against later sets in every phase
       continue;
     }
-    ++read;
-    record from = read_record(line, set, fmt::format("{}, line {}", set.path, lines.line()));
-    from.source = source;
-    from.line = lines.line();
-    take(from, set, shares);
+    one.source = source;
+    const part where = claim(one.prompt_digest, shares);
+    if (where != part::none) {
+      keep(make_example(one, wanted_, set, rules_, report), where);
+    }
+  }
+  require_usable(set, records.counts(), job_.data_sets.max_unusable);
+  if (used) {
+    report.unusable = records.counts().unusable;
+    report.records += report.unusable;
+    report.examples = records.counts().examples;
+  }
+}
+
+void phase_loader::add_made(const std::string& path) {
+  data_section set;
+  set.name = "pairs";
+  set.format = data_format::pairs;
+  set.phases = job_.pairs.phases;
+  const int64_t source = begin_source(set.name);
+  if (!serves(set)) {
+    return;
+  }
+  const split_shares shares = shares_for(job_, set);
+  int64_t line = 0;
+  for (const made_pair& pair : read_pairs(path)) {
+    ++line;
+    const part where = claim(pair.prompt_digest, shares);
+    if (where == part::none) {
+      continue;
+    }
+    std::optional<example> made = make_example(pair, wanted_, rules_.length, out_.reports.back());
+    if (made) {
+      made->source = source;
+      made->line = line;
+    }
+    keep(std::move(made), where);
   }
 }
 
@@ -260,12 +351,7 @@ phase_data load_phase_data(const job& job, phase wanted, const example_rules& ru
     loader.add(set);
   }
   if (!made_pairs.empty()) {
-    data_section set;
-    set.name = "pairs";
-    set.path = made_pairs;
-    set.format = data_format::pairs;
-    set.phases = job.pairs.phases;
-    loader.add(set);
+    loader.add_made(made_pairs);
   }
   return loader.finish();
 }
@@ -275,6 +361,9 @@ std::string describe(const source_report& r) {
   if (r.truncated > 0) {
     out += fmt::format(" ({} truncated)", r.truncated);
   }
+  if (r.share > 0) {
+    out += fmt::format(", {:.3g} % of an epoch", 100 * r.share);
+  }
   const auto add = [&](int64_t count, const char* what) {
     if (count > 0) {
       out += fmt::format(", {} {}", count, what);
@@ -283,8 +372,12 @@ std::string describe(const source_report& r) {
   add(r.other_use, "for other phases or held out");
   add(r.too_long, "too long");
   add(r.empty, "empty or equal");
-  add(r.unusable, "without the answer or pair needed");
+  add(r.lacking, "without the answer or pair needed");
   add(r.conflicting, "claimed by another set");
+  add(r.unusable, "that cannot be used");
+  for (const std::string& example : r.examples) {
+    out += "\n  " + example;
+  }
   return out;
 }
 

@@ -1,17 +1,14 @@
 /// Tokenised examples, within the job's length limits; and all the data of a phase.
 #pragma once
 
-#include "io/datasets/record.hpp"
+#include "io/datasets/joiner.hpp"
+#include "io/datasets/record_reader.hpp"
 #include "io/datasets/split.hpp"
+#include "io/experience/pairs_file.hpp"
 
-#include <functional>
 #include <optional>
 
 namespace troupe::io {
-
-/// Text to ids without special tokens. `starts`: the text begins the sequence (SentencePiece puts a
-/// space there).
-using text_encoder = std::function<std::vector<int32_t>(std::string_view text, bool starts)>;
 
 struct example {
   std::vector<int32_t> prompt;  ///< start tokens included
@@ -24,9 +21,8 @@ struct example {
 };
 
 struct example_rules {
-  text_encoder encode;
-  text_encoder encode_chat;    ///< prompts of sets with a chat template: recognises special tokens;
-                               ///< `start` is not added
+  text_joiner texts;
+  text_joiner chats;           ///< for sets with a chat template: recognises special tokens; `start` is not added
   std::vector<int32_t> start;  ///< put before the prompt, never truncated: BOS
   std::optional<int32_t> end;  ///< appended to answers where the set says so: EOS
   length_section length;
@@ -35,14 +31,17 @@ struct example_rules {
 /// What became of a source's records. `records` is the sum of all but `truncated`.
 struct source_report {
   std::string name;
-  int64_t records = 0;
+  int64_t records = 0;   ///< of the set, if the phase uses it
   int64_t kept = 0;  ///< `truncated` of them shortened
   int64_t truncated = 0;
   int64_t too_long = 0;     ///< dropped
   int64_t empty = 0;        ///< dropped: no prompt token where one is needed, an empty answer, a pair of equals
-  int64_t unusable = 0;     ///< the phase needs an answer or a pair that the record has not
+  int64_t lacking = 0;      ///< the phase needs an answer or a pair that the record has not
   int64_t other_use = 0;    ///< belongs to another phase or the held-out part
   int64_t conflicting = 0;  ///< another set claimed the prompt for a phase that this set does not serve
+  int64_t unusable = 0;     ///< left out in every phase: see record_reader.hpp
+  std::vector<std::string> examples;  ///< of these: "line N: reason"
+  double share = 0;                   ///< of an epoch's examples
 };
 
 /// Tokenises what the phase needs (pairs, ppo: the prompt; sft: and the answer; reward: and both
@@ -50,6 +49,10 @@ struct source_report {
 /// stay), an answer at its end (and then has no end token).
 std::optional<example> make_example(const record& record, phase wanted, const data_section& set,
                                     const example_rules& rules, source_report& report);
+
+/// The same of a pair that the run made: its ids are those that were sampled, an end token only where one was.
+std::optional<example> make_example(const made_pair& pair, phase wanted, const length_section& length,
+                                    source_report& report);
 
 struct phase_data {
   std::vector<std::string> source_names;       ///< of every [data.NAME], in the job's order; then "pairs"
@@ -59,14 +62,16 @@ struct phase_data {
   uint64_t digest = 0;                         ///< of every example kept, in order
 };
 
-/// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (format pairs),
-/// or empty. The pairs phase itself gets the prompts of the phases that train on pairs, and the
-/// held-out ones, as `training`.
-/// Errors  of the readers; bad_argument when nothing is left to train on: the text says where the records went.
+/// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (pairs_file.hpp), or empty; a pair
+/// belongs to the phase, or the held-out part, of its prompt. The pairs phase itself gets the prompts of the phases that
+/// train on pairs, and the held-out ones, as `training`.
+/// Errors  of the readers and of require_usable; bad_argument when nothing is left to train on: the text says where the
+///         records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
                            const std::string& made_pairs = "");
 
-/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 7 too long, …".
+/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for each
+/// example of what cannot be used.
 std::string describe(const source_report& report);
 
 }  // namespace troupe::io

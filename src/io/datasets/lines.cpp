@@ -1,6 +1,7 @@
 #include "io/datasets/lines.hpp"
 
 #include "base/error.hpp"
+#include "io/files/byte_order_mark.hpp"
 #include "io/tokenizer/utf8.hpp"
 
 #include <zlib.h>
@@ -46,6 +47,14 @@ byte_source text_source(std::string_view text) {
   };
 }
 
+bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+
+void require_utf8(std::string_view line, const std::string& where) {
+  if (const auto bad = find_invalid_utf8(line)) {
+    throw error(errc::bad_file, "{}: byte {} is not valid UTF-8: convert the file to UTF-8", where, *bad + 1);
+  }
+}
+
 line_reader::line_reader(byte_source source, std::string name, int64_t max_line_bytes)
     : source_(std::move(source)), name_(std::move(name)), max_line_bytes_(max_line_bytes) {}
 
@@ -87,9 +96,8 @@ bool line_reader::next(std::string& line) {
   if (!line.empty() && line.back() == '\r') {
     line.pop_back();
   }
-  if (const auto bad = find_invalid_utf8(line)) {
-    throw error(errc::bad_file, "{}, line {}: byte {} is not valid UTF-8: convert the file to UTF-8", name_, line_,
-                *bad + 1);
+  if (line_ == 1) {
+    line = std::string(without_byte_order_mark(line));
   }
   return true;
 }

@@ -2,16 +2,20 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "io/datasets/turns.hpp"
 #include "io/json/json.hpp"
 #include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace troupe::io {
 
 using json = nlohmann::json;
+using turn_list = std::vector<chat_message>;
 
 static constexpr std::string_view assistant_mark = "\n\nAssistant:";
+static constexpr std::string_view human_mark = "\n\nHuman:";
 
 namespace {
 
@@ -29,26 +33,35 @@ private:
   }
 
   std::string text(const std::string& key) const;
-  std::string text_or_nothing(const std::string& key) const;
+  std::string text_or_nothing(const std::string& key) const { return has(key) ? text(key) : ""; }
   bool has(const std::string& key) const { return object_.contains(key) && !object_[key].is_null(); }
+  bool has_list(const std::string& key) const { return has(key) && object_[key].is_array(); }
   static std::string name(const std::string& given, const char* usual) { return given.empty() ? usual : given; }
 
+  void refuse_tools() const;
+  void read_format();
   void read_text();
+  void read_prompt(const std::string& key);
+  void read_answer(const std::string& key);
   void read_prompt_answer(const char* prompt, const char* answer, bool answer_needed);
   void read_instruction();
-  void read_pair();
   void read_dialogue();
+  void read_pair();
+  void read_pair_without_prompt(const std::string& chosen, const std::string& rejected);
+  void read_pair_of_turns(const std::string& chosen, const std::string& rejected);
   void read_conversation();
-  std::vector<chat_message> read_turns() const;
-  chat_message read_turn(const json& turn) const;
-  std::string read_reply(const std::string& key) const;
-  std::string render(const std::vector<chat_message>& turns) const;
+  void take_last_turn();
+  turn_list turns(const std::string& key) const;
+  std::string reply(const std::string& key) const;
+  void read_reference();
+  std::string render() const;
   void put_into_templates();
 
   const json& object_;
   const data_section& set_;
   const std::string& where_;
   record out_;
+  turn_list turns_;  ///< of the prompt, where it has any
   const char* prompt_template_ = "{prompt}";
   const char* answer_template_ = "{answer}";
 };
@@ -62,8 +75,6 @@ std::string record_parser::text(const std::string& key) const {
   }
   return object_[key].get<std::string>();
 }
-
-std::string record_parser::text_or_nothing(const std::string& key) const { return has(key) ? text(key) : ""; }
 
 /// The text up to the end of its n-th word; words are separated by ASCII white space.
 std::string_view first_words(std::string_view text, int64_t n) {
@@ -83,110 +94,201 @@ void record_parser::read_text() {
   out_.has_answer = true;
 }
 
+turn_list record_parser::turns(const std::string& key) const {
+  try {
+    return read_turns(object_[key]);
+  } catch (const error& e) {
+    fail("field \"" + key + "\": " + e.what());
+  }
+}
+
+void record_parser::read_prompt(const std::string& key) {
+  if (has_list(key)) {
+    turns_ = turns(key);
+  } else if (!set_.chat_template.empty()) {
+    turns_ = {{"user", text(key)}};
+  } else {
+    out_.prompt = text(key);
+  }
+}
+
+/// An answer: a text, the assistant's turn, or a list that holds this turn alone.
+std::string record_parser::reply(const std::string& key) const {
+  if (!has(key) || object_[key].is_string()) {
+    return text(key);
+  }
+  const turn_list said = has_list(key) ? turns(key) : [&] {
+    try {
+      return turn_list{read_turn(object_[key])};
+    } catch (const error& e) {
+      fail("field \"" + key + "\": " + e.what());
+    }
+  }();
+  if (said.size() != 1 || said.front().role != "assistant") {
+    fail("field \"" + key + "\" must be a text, or one turn of the assistant");
+  }
+  return said.front().content;
+}
+
+void record_parser::read_answer(const std::string& key) {
+  out_.chosen = reply(key);
+  out_.has_answer = true;
+}
+
+/// Without another answer the assistant's last turn is one.
+void record_parser::take_last_turn() {
+  if (!turns_.empty() && turns_.back().role == "assistant") {
+    out_.chosen = turns_.back().content;
+    out_.has_answer = true;
+    turns_.pop_back();
+  }
+}
+
 void record_parser::read_prompt_answer(const char* prompt, const char* answer, bool answer_needed) {
   const std::string key = name(set_.answer, answer);
-  out_.prompt = text(name(set_.prompt, prompt));
-  out_.has_answer = answer_needed || has(key);
-  out_.chosen = out_.has_answer ? text(key) : "";
+  read_prompt(name(set_.prompt, prompt));
+  if (answer_needed || has(key)) {
+    read_answer(key);
+  } else {
+    take_last_turn();
+  }
 }
 
 void record_parser::read_instruction() {
   read_prompt_answer("instruction", "output", true);
   const std::string input = text_or_nothing(name(set_.input, "input"));
   if (!input.empty()) {
-    out_.prompt += "\n" + input;
+    (turns_.empty() ? out_.prompt : turns_.back().content) += "\n" + input;
   }
 }
 
-void record_parser::read_pair() {
-  out_.prompt = text(name(set_.prompt, "prompt"));
-  out_.chosen = text(name(set_.chosen, "chosen"));
-  out_.rejected = text(name(set_.rejected, "rejected"));
-  out_.has_answer = out_.has_pair = true;
+/// The beginning that two texts share.
+std::string_view common_beginning(const std::string& a, const std::string& b) {
+  const auto parted = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first;
+  return {a.data(), static_cast<size_t>(parted - a.begin())};
 }
 
 void record_parser::read_dialogue() {
   const std::string chosen = text(name(set_.chosen, "chosen"));
   const std::string rejected = text(name(set_.rejected, "rejected"));
-  const auto parted = std::mismatch(chosen.begin(), chosen.end(), rejected.begin(), rejected.end()).first;
-  const std::string_view common(chosen.data(), static_cast<size_t>(parted - chosen.begin()));
+  const std::string_view common = common_beginning(chosen, rejected);
   const size_t mark = common.rfind(assistant_mark);
   if (mark == std::string_view::npos) {
     fail(R"(the dialogues have no common beginning that ends in "\n\nAssistant:")");
   }
   const size_t length = mark + assistant_mark.size();
+  if (common.find(human_mark, length) != std::string_view::npos) {
+    fail("the dialogues part in the human's words: no answer of the assistant is the better one");
+  }
   out_.prompt = chosen.substr(0, length);
   out_.chosen = chosen.substr(length);
   out_.rejected = rejected.substr(length);
   out_.has_answer = out_.has_pair = true;
 }
 
-chat_message record_parser::read_turn(const json& turn) const {
-  if (!turn.is_object()) {
-    fail("a turn is a JSON " + std::string(turn.type_name()) + ", not an object");
+/// The prompt ends before the white space in front of the first word that differs.
+/// Source  TRL's extract_prompt, which goes by characters.
+void record_parser::read_pair_without_prompt(const std::string& chosen, const std::string& rejected) {
+  const std::string better = text(chosen);
+  const std::string worse = text(rejected);
+  const std::string_view common = common_beginning(better, worse);
+  const size_t space = common.find_last_of(" \t\n\r");
+  const size_t last_of_prompt = space == std::string_view::npos ? space : common.find_last_not_of(" \t\n\r", space);
+  if (last_of_prompt == std::string_view::npos) {
+    fail("the record has no prompt, and \"" + chosen + "\" and \"" + rejected + "\" begin with no word in common");
   }
-  const char* role_key = turn.contains("from") ? "from" : "role";
-  const char* text_key = turn.contains("value") ? "value" : "content";
-  for (const char* key : {role_key, text_key}) {
-    if (!turn.contains(key) || !turn[key].is_string()) {
-      fail(R"(a turn needs texts "from" and "value", or "role" and "content")");
-    }
-  }
-  std::string role = turn[role_key].get<std::string>();
-  if (role == "human") {
-    role = "user";
-  } else if (role == "gpt" || role == "chatgpt") {
-    role = "assistant";
-  }
-  if (role != "user" && role != "assistant" && role != "system") {
-    fail("a turn is from \"" + role + "\": possible are human, user, gpt, assistant, system");
-  }
-  return {role, turn[text_key].get<std::string>()};
+  out_.prompt = better.substr(0, last_of_prompt + 1);
+  out_.chosen = better.substr(last_of_prompt + 1);
+  out_.rejected = worse.substr(last_of_prompt + 1);
 }
 
-std::vector<chat_message> record_parser::read_turns() const {
-  const std::string usual = has("conversations") || !has("messages") ? "conversations" : "messages";
-  const std::string key = name(set_.conversations, usual.c_str());
-  if (!has(key) || !object_[key].is_array() || object_[key].empty()) {
-    fail("the record has no list of turns \"" + key + "\"");
-  }
-  std::vector<chat_message> turns;
-  for (const json& turn : object_[key]) {
-    turns.push_back(read_turn(turn));
-  }
-  return turns;
-}
-
-std::string record_parser::read_reply(const std::string& key) const {
-  return object_[key].is_string() ? text(key) : read_turn(object_[key]).content;
-}
-
-std::string record_parser::render(const std::vector<chat_message>& turns) const {
-  const char* usual = "dialogue";
+void record_parser::read_pair_of_turns(const std::string& chosen, const std::string& rejected) {
   try {
-    const std::string& given = set_.chat_template;
-    return chat_format::named(given.empty() ? usual : given).render(turns, true);
+    parted_turns parted = part_turns(turns_, turns(chosen), turns(rejected));
+    turns_ = std::move(parted.prompt);
+    out_.chosen = std::move(parted.chosen);
+    out_.rejected = std::move(parted.rejected);
   } catch (const error& e) {
     fail(e.what());
   }
 }
 
+void record_parser::read_pair() {
+  const std::string prompt = name(set_.prompt, "prompt");
+  const std::string chosen = name(set_.chosen, "chosen");
+  const std::string rejected = name(set_.rejected, "rejected");
+  const bool lists = has_list(chosen) && has_list(rejected);
+  if (has_list(prompt)) {
+    turns_ = turns(prompt);
+  } else if (lists && has(prompt)) {
+    turns_ = {{"user", text(prompt)}};
+  } else if (!lists && has(prompt)) {
+    read_prompt(prompt);
+  }
+  if (lists) {
+    read_pair_of_turns(chosen, rejected);
+  } else if (has(prompt)) {
+    out_.chosen = reply(chosen);
+    out_.rejected = reply(rejected);
+  } else {
+    read_pair_without_prompt(chosen, rejected);
+  }
+  out_.has_answer = out_.has_pair = true;
+}
+
 void record_parser::read_conversation() {
   const std::string chosen = name(set_.chosen, "chosen");
   const std::string rejected = name(set_.rejected, "rejected");
-  std::vector<chat_message> turns = read_turns();
-  answer_template_ = set_.chat_template.empty() ? " {answer}" : "{answer}";
-  if (has(chosen)) {
-    out_.chosen = read_reply(chosen);
-    out_.has_answer = true;
-    out_.has_pair = has(rejected);
-    out_.rejected = out_.has_pair ? read_reply(rejected) : "";
-  } else if (turns.back().role == "assistant") {
-    out_.chosen = turns.back().content;
-    out_.has_answer = true;
-    turns.pop_back();
+  const std::string usual = has("conversations") || !has("messages") ? "conversations" : "messages";
+  const std::string key = name(set_.conversations, usual.c_str());
+  if (!has_list(key) || object_[key].empty()) {
+    fail("the record has no list of turns \"" + key + "\"");
   }
-  out_.prompt = render(turns);
+  turns_ = turns(key);
+  if (!has(chosen)) {
+    take_last_turn();
+    return;
+  }
+  read_answer(chosen);
+  out_.has_pair = has(rejected);
+  out_.rejected = out_.has_pair ? reply(rejected) : "";
+}
+
+std::string record_parser::render() const {
+  const char* usual = "dialogue";
+  try {
+    const std::string& given = set_.chat_template;
+    return chat_format::named(given.empty() ? usual : given).render(turns_, true);
+  } catch (const error& e) {
+    fail(e.what());
+  }
+}
+
+/// The value at a path of names, "reward_model.ground_truth"; null where there is none.
+const json* value_at(const json& object, std::string_view path) {
+  const json* at = &object;
+  while (at != nullptr && !path.empty()) {
+    const size_t dot = std::min(path.find('.'), path.size());
+    const auto found = at->is_object() ? at->find(std::string(path.substr(0, dot))) : at->end();
+    at = at->is_object() && found != at->end() && !found->is_null() ? &*found : nullptr;
+    path.remove_prefix(std::min(dot + 1, path.size()));
+  }
+  return at;
+}
+
+void record_parser::read_reference() {
+  if (set_.reference.empty()) {
+    out_.reference = out_.chosen;
+    return;
+  }
+  const json* value = value_at(object_, set_.reference);
+  if (value == nullptr) {
+    fail("the record has no field \"" + set_.reference + "\"");
+  }
+  if (!value->is_string() && !value->is_number()) {
+    fail("field \"" + set_.reference + "\" is a JSON " + value->type_name() + ", not a text or a number");
+  }
+  out_.reference = value->is_string() ? value->get<std::string>() : value->dump();
 }
 
 std::string put_into(const std::string& given, const char* usual, std::string_view mark, const std::string& text) {
@@ -205,35 +307,46 @@ void record_parser::put_into_templates() {
   }
 }
 
-record record_parser::read() {
+void record_parser::refuse_tools() const {
+  if (has("tools") && !object_["tools"].empty() && object_["tools"] != json("[]")) {
+    fail("the record offers tools, which no chat format here can write");
+  }
+}
+
+void record_parser::read_format() {
   switch (set_.format) {
   case data_format::text:
-    read_text();
-    break;
-  case data_format::prompt_answer:
-    read_prompt_answer("prompt", "answer", false);
-    break;
+    return read_text();
   case data_format::pairs:
-    read_pair();
-    break;
+    return read_pair();
   case data_format::hh_dialogue:
-    read_dialogue();
-    break;
+    return read_dialogue();
   case data_format::conversations:
-    read_conversation();
-    break;
+    return read_conversation();
   case data_format::instruction:
-    read_instruction();
-    break;
+    return read_instruction();
   case data_format::question_answer:
-    read_prompt_answer("question", "answer", true);
-    break;
+    return read_prompt_answer("question", "answer", true);
+  case data_format::prompt_answer:
+  case data_format::automatic:
+    return read_prompt_answer("prompt", "answer", false);
   }
-  if (set_.format == data_format::instruction || set_.format == data_format::question_answer) {
+}
+
+record record_parser::read() {
+  refuse_tools();
+  read_format();
+  const bool bare_speech =
+      set_.format == data_format::instruction || set_.format == data_format::question_answer;
+  if (!turns_.empty()) {
+    out_.prompt = render();
+    answer_template_ = set_.chat_template.empty() ? " {answer}" : "{answer}";
+  } else if (bare_speech) {
     prompt_template_ = "\n\nHuman: {prompt}\n\nAssistant:";
     answer_template_ = " {answer}";
   }
   put_into_templates();
+  read_reference();
   out_.prompt_digest = digest(out_.prompt.empty() ? out_.chosen : out_.prompt);
   return std::move(out_);
 }

@@ -13,6 +13,7 @@ struct record {
   std::string prompt;
   std::string chosen;  ///< or the only answer
   std::string rejected;
+  std::string reference;  ///< what a rule reward holds answers against; empty: nothing is known
   bool has_answer = false;
   bool has_pair = false;
   int64_t source = 0;          ///< index of the data set
@@ -23,18 +24,22 @@ struct record {
 /// Reads one line of JSON in the set's format. Field names, where the job gives no others:
 ///   text            text
 ///   prompt-answer   prompt, answer (may be absent: a prompt for rollouts)
-///   pairs           prompt, chosen, rejected
-///   hh-dialogue     chosen, rejected: whole dialogues, whose prompt is the longest beginning
-///                   that they share and that ends in "\n\nAssistant:"
-///   conversations   conversations (or messages): list of {from, value} or {role, content};
-///                   chosen, rejected: one such turn or a text, optional. Without them the last
-///                   turn is the answer, if it is the assistant's
+///   pairs           prompt (may be absent: what chosen and rejected begin with in common), chosen, rejected
+///   hh-dialogue     chosen, rejected: whole dialogues, whose prompt is the longest beginning that they share and that
+///                   ends in "\n\nAssistant:"
+///   conversations   conversations (or messages); chosen, rejected: optional. Without them the last turn is the answer,
+///                   if it is the assistant's
 ///   instruction     instruction, input (optional), output
 ///   question-answer question, answer
+///   auto            as prompt-answer: see recognise.hpp
+/// In prompt-answer, pairs and conversations a prompt may be a list of turns, and an answer a turn or a list of turns: a
+/// turn is {from, value} or {role, content}. Of a pair, chosen and rejected may hold the prompt's turns as well; they must
+/// part at the assistant's last turn. A record with a tool's turn, a call of tools, or a turn without text is refused.
+/// The reference is the field `reference` (a.b: the field b of the object a), by default the answer, if it is a text.
 /// The prompt is put into prompt_template ("{prompt}"), answers into answer_template ("{answer}").
 /// instruction and question-answer hold bare speech: their templates are by default
-/// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Conversations are rendered by
-/// chat_template (tokenizer/chat.hpp), by default "dialogue", with " {answer}" after it.
+/// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Turns are rendered by chat_template (tokenizer/chat.hpp), by
+/// default "dialogue", with " {answer}" after it; where the job names one, a prompt that is a text is the user's turn.
 /// `where` is "file, line N".
 /// Errors  bad_file with where, field and what was found.
 record read_record(const std::string& json_line, const data_section& set, const std::string& where);

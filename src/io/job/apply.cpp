@@ -22,12 +22,19 @@ static bool is_section(std::string_view name) {
   return std::any_of(sections.begin(), sections.end(), [&](const section_help& s) { return s.name == name; });
 }
 
-/// Of a whole key, or (with an empty key) of a section's header.
+static bool is_option(std::string_view section, std::string_view key) {
+  const auto& options = job_options();
+  return std::any_of(options.begin(), options.end(),
+                     [&](const option& row) { return row.section == section && row.key == key; });
+}
+
+/// Of a whole key, or (with an empty key) of a section's header. [data] is a section beside [data.NAME].
 static place take_apart(std::string_view name, bool header) {
   const size_t dot = name.find('.');
   const std::string head(name.substr(0, dot));
   const std::string tail(dot == std::string_view::npos ? "" : name.substr(dot + 1));
-  if (!is_section(head + ".*")) {
+  const bool plain = header ? is_section(name) : is_option(head, tail);
+  if (plain || !is_section(head + ".*")) {
     return header ? place{std::string(name), "", ""} : place{head, "", tail};
   }
   const size_t last = header ? tail.size() : std::min(tail.find('.'), tail.size());

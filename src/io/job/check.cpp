@@ -133,9 +133,10 @@ void checker::data_set(const data_section& set) {
     refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name, set.prompt_words,
            to_string(set.format));
   }
-  if (!set.chat_template.empty() && set.format != data_format::conversations) {
-    refuse("data.{}.chat-template = {} is for format = conversations only, here it is {}", set.name, set.chat_template,
-           to_string(set.format));
+  const bool whole_texts = set.format == data_format::text || set.format == data_format::hh_dialogue;
+  if (!set.chat_template.empty() && whole_texts) {
+    refuse("data.{}.chat-template = {} is for prompts and turns, and format = {} has whole texts", set.name,
+           set.chat_template, to_string(set.format));
   }
   const auto templates = chat_format::names();
   if (!set.chat_template.empty() &&

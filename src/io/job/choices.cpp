@@ -13,7 +13,7 @@ namespace troupe::io {
 TROUPE_WORDS(phase, "pairs", "sft", "reward", "ppo")
 TROUPE_WORDS(initial_weights, "stored", "random")
 TROUPE_WORDS(data_format, "text", "prompt-answer", "pairs", "hh-dialogue", "conversations", "instruction",
-             "question-answer")
+             "question-answer", "auto")
 TROUPE_WORDS(too_long, "drop", "truncate")
 TROUPE_WORDS(schedule, "linear", "cosine", "constant")
 TROUPE_WORDS(sft_loss, "answers", "all")

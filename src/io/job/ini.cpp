@@ -1,6 +1,7 @@
 // From bytes to assignments. Boost.Program_options reads the INI text and the command line; what it
 // lacks is done to the text before: line numbers, comments after ';', '#' inside values, and going
 // on after a bad line.
+#include "io/files/byte_order_mark.hpp"
 #include "io/job/options.hpp"
 #include "io/tokenizer/utf8.hpp"
 
@@ -149,6 +150,7 @@ parsed_text parse_ini(std::string_view text, const std::string& name, problem_li
     problems.push_back(fmt::format("{} is no job file: it is longer than 1 MiB or not UTF-8 text", name));
     return {};
   }
+  text = without_byte_order_mark(text);
   ini_cleaner cleaner{name, problems, {}, {}, {}};
   int64_t number = 0;
   for (size_t begin = 0; begin < text.size();) {

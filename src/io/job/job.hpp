@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,7 +20,16 @@ namespace troupe::io {
 
 enum class phase { pairs, sft, reward, ppo };
 enum class initial_weights { stored, random };
-enum class data_format { text, prompt_answer, pairs, hh_dialogue, conversations, instruction, question_answer };
+enum class data_format {
+  text,
+  prompt_answer,
+  pairs,
+  hh_dialogue,
+  conversations,
+  instruction,
+  question_answer,
+  automatic  ///< by the columns of the file: load_job puts another in its place
+};
 enum class too_long { drop, truncate };
 enum class schedule { linear, cosine, constant };
 enum class sft_loss { answers, all };
@@ -63,18 +73,24 @@ struct model_section {
   bool operator==(const model_section&) const = default;
 };
 
+/// What holds for all data sets: [data].
+struct data_sets_section {
+  double max_unusable = 0.01;  ///< the largest share of a set's records that may be left out as unusable
+  bool operator==(const data_sets_section&) const = default;
+};
+
 struct data_section {
   std::string name;  ///< NAME of [data.NAME]
   std::string path;  ///< .jsonl or .jsonl.gz; required
-  data_format format = data_format::prompt_answer;
+  data_format format = data_format::automatic;
   double weight = 1.0;
   std::vector<phase> phases;  ///< empty: every phase of the run that the format can serve
   /// Names of the record's fields; empty: the format's own (datasets/record.hpp).
   std::string text, prompt, input, answer, chosen, rejected, conversations;
+  std::string reference;        ///< field with the right answer, for rewards of kind answer; empty: the answer
   std::string prompt_template;  ///< with {prompt}; empty: the format's own
   std::string answer_template;  ///< with {answer}; empty: the format's own
-  std::string chat_template;    ///< name of a built-in template for conversations; empty: plain
-                                ///< Human/Assistant
+  std::string chat_template;    ///< name of a built-in template for turns; empty: plain Human/Assistant
   int64_t prompt_words = 0;     ///< text: the first words of each text are its prompt
   bool end_token = true;        ///< append the end token to answers
   int64_t limit = 0;            ///< read at most so many records; 0: all
@@ -261,6 +277,7 @@ struct place_section {
 struct job {
   run_section run;
   model_section model;
+  data_sets_section data_sets;
   std::vector<data_section> data;
   split_section split;
   length_section length;
@@ -286,6 +303,10 @@ struct job_origin {
   std::string stem = "job";   ///< for the default run.dir
   std::string folder = ".";   ///< relative paths start here
   std::string current = ".";  ///< run.dir starts here
+
+  /// Called for each data set of format auto, before anything is checked: io::recognise_format (datasets/recognise.hpp).
+  /// Empty: such a set stays as it is.
+  std::function<void(data_section&)> recognise = {};
 };
 
 /// Parses and validates a job; looks at no file. `overrides` are command-line words: "--ppo.clip",
@@ -295,7 +316,8 @@ job parse_job(std::string_view text, const job_origin& origin, std::span<const s
 
 /// parse_job of a file; also requires that the models, data and lexicons it names exist.
 /// Errors  not_found (the job file itself), bad_argument as above.
-job load_job(const std::string& path, std::span<const std::string> overrides = {});
+job load_job(const std::string& path, std::span<const std::string> overrides = {},
+             const std::function<void(data_section&)>& recognise = {});
 
 /// Every option, resolved: parse_job of it gives an equal job.
 std::string job_text(const job& job);

@@ -48,6 +48,21 @@ static void resolve_paths(job& job, const job_origin& origin) {
   }
 }
 
+/// Of the sets whose file is there: what is missing is told when files are checked.
+static void recognise_formats(job& job, const job_origin& origin, problem_list& problems) {
+  std::error_code ignored;
+  for (data_section& set : job.data) {
+    if (!origin.recognise || set.format != data_format::automatic || !fs::is_regular_file(set.path, ignored)) {
+      continue;
+    }
+    try {
+      origin.recognise(set);
+    } catch (const error& failure) {
+      problems.push_back(fmt::format("data.{}.format: {}", set.name, failure.what()));
+    }
+  }
+}
+
 static job read_job(std::string_view text, const job_origin& origin, std::span<const std::string> overrides,
                     problem_list& problems) {
   job out;
@@ -55,6 +70,7 @@ static job read_job(std::string_view text, const job_origin& origin, std::span<c
   const std::vector<assignment> line = parse_overrides(overrides, problems);
   apply(file, line, out, problems);
   resolve_paths(out, origin);
+  recognise_formats(out, origin, problems);
   check_job(out, problems);
   return out;
 }
@@ -74,7 +90,8 @@ job parse_job(std::string_view text, const job_origin& origin, std::span<const s
   return out;
 }
 
-job load_job(const std::string& path, std::span<const std::string> overrides) {
+job load_job(const std::string& path, std::span<const std::string> overrides,
+             const std::function<void(data_section&)>& recognise) {
   std::ifstream file(path, std::ios::binary);
   std::error_code ignored;
   if (!file || fs::is_directory(path, ignored)) {
@@ -86,7 +103,8 @@ job load_job(const std::string& path, std::span<const std::string> overrides) {
   const job_origin origin{.name = path,
                           .stem = whole.stem().string(),
                           .folder = whole.parent_path().string(),
-                          .current = fs::current_path().string()};
+                          .current = fs::current_path().string(),
+                          .recognise = recognise};
   problem_list problems;
   job out = read_job(text.str(), origin, overrides, problems);
   check_files(out, problems);

@@ -7,7 +7,8 @@ bool can_serve(data_format format, bool with_prompt_words, phase wanted) {
   case phase::sft:
     return true;
   case phase::reward:
-    return format == data_format::pairs || format == data_format::hh_dialogue || format == data_format::conversations;
+    return format == data_format::pairs || format == data_format::hh_dialogue || format == data_format::conversations ||
+           format == data_format::automatic;
   case phase::pairs:
   case phase::ppo:
     return format != data_format::text || with_prompt_words;

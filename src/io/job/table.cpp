@@ -111,6 +111,7 @@ std::span<const section_help> job_sections() {
   static constexpr auto sections = std::to_array<section_help>({
       {"run", "The run as a whole."},
       {"model", "The models it starts from."},
+      {"data", "All data sets together."},
       {"data.*", "One section for each data set, under any name. The sets of a phase are blended by weight."},
       {"split", "How prompts are divided, by a hash of their content: no prompt is in two phases. A phase "
                 "that a set does not serve leaves its share to the others."},

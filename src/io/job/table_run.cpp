@@ -76,12 +76,23 @@ static void add_field_names(rows<data_section>& data) {
   data.add("rejected", &data_section::rejected, "Name of the field with the worse answer. Empty: rejected.");
   data.add("conversations", &data_section::conversations,
            "Name of the field with the list of turns. Empty: conversations, else messages.");
+  data.add("reference", &data_section::reference,
+           "Name of the field with the right answer, for rewards of kind answer; reward_model.ground_truth is a field of "
+           "a field. Empty: the answer.");
 }
 
 void add_data_rows(std::vector<option>& table) {
+  rows<data_sets_section> sets(table, "data",
+                               [](job& j, const std::string&) -> data_sets_section& { return j.data_sets; });
+  sets.add_silent("max-unusable", &data_sets_section::max_unusable,
+                  "Largest share of a set's records that may be left out because they cannot be used (tool turns, missing "
+                  "fields, a pair that parts in the human's words): with more, nothing is started.",
+                  between(0, 1));
+
   rows<data_section> data(table, "data.*", data_entry);
   data.add_path("path", &data_section::path, "JSON Lines, plain or gzip-compressed. Required.");
-  data.add("format", &data_section::format, "What a record looks like.");
+  data.add("format", &data_section::format,
+           "What a record looks like. auto: by the columns of the file's first record, which is told.");
   data.add("weight", &data_section::weight,
            "Passes over this set in an epoch: 2 shows each record twice, 0.5 half of them.",
            {.low = 0, .high = 1000, .open_low = true});
@@ -96,8 +107,8 @@ void add_data_rows(std::vector<option>& table) {
            "Text around an answer, with {answer} in it. Empty: the format's own (\" {answer}\" for "
            "instruction, question-answer and conversations, else the answer alone).");
   data.add("chat-template", &data_section::chat_template,
-           "conversations: chatml, smollm2, qwen2, dialogue, deepspeed-chat, llama-2 or llama-3. "
-           "Empty: dialogue, which is plain Human/Assistant turns.");
+           "How turns become a text, and prompts that are texts turns: chatml, smollm2, qwen2, dialogue, deepspeed-chat, "
+           "llama-2 or llama-3. Empty: dialogue, which is plain Human/Assistant turns, for lists of turns alone.");
   data.add("prompt-words", &data_section::prompt_words, "text: the first so many words of each text are its prompt.",
            between(0, 1e6));
   data.add("end-token", &data_section::end_token, "Append the tokenizer's end token to answers.");

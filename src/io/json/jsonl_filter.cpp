@@ -1,6 +1,7 @@
 #include "io/json/jsonl_filter.hpp"
 
 #include "base/error.hpp"
+#include "io/files/byte_order_mark.hpp"
 #include "io/json/json.hpp"
 
 #include <charconv>
@@ -55,9 +56,6 @@ void append(std::string& text, const json_line& value) {
 }  // namespace
 
 json_line parse_json_line(std::string_view line) {
-  if (line.find_first_not_of(" \t\r") == std::string_view::npos) {
-    throw error(errc::bad_file, "the line is empty");
-  }
   json_line parsed = parse_ordered_json(line, "JSON");
   if (!parsed.is_object()) {
     throw error(errc::bad_file, "an object is expected, not {}", parsed.type_name());
@@ -88,6 +86,12 @@ int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
                  const std::function<void(json_line&)>& transform) {
   std::string line;
   for (int64_t number = 1; std::getline(in, line); ++number) {
+    if (number == 1) {
+      line = std::string(without_byte_order_mark(line));
+    }
+    if (line.find_first_not_of(" \t\r") == std::string::npos) {
+      continue;
+    }
     try {
       json_line object = parse_json_line(line);
       transform(object);

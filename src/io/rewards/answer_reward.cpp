@@ -1,74 +1,103 @@
 #include "io/rewards/answer_reward.hpp"
 
+#include <algorithm>
+#include <array>
+#include <string>
+
 namespace troupe::io {
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+namespace {
 
-/// A number at `at`, which may stand there with a sign: its canonical form, and `at` moves behind
-/// it.
-static std::string read_number(std::string_view text, size_t& at) {
-  std::string whole, fraction;
-  const bool negative = text[at] == '-';
-  at += negative ? 1 : 0;
-  const auto digit_at = [&](size_t i) { return i < text.size() && is_digit(text[i]); };
-  while (digit_at(at) || (at < text.size() && text[at] == ',' && !whole.empty() && digit_at(at + 1))) {
-    if (text[at] != ',') {
-      whole += text[at];
-    }
-    ++at;
-  }
-  if (at < text.size() && text[at] == '.' && digit_at(at + 1)) {
-    for (++at; digit_at(at); ++at) {
-      fraction += text[at];
-    }
-  }
-  whole.erase(0, whole.find_first_not_of('0'));
-  fraction.erase(fraction.find_last_not_of('0') + 1);
-  std::string out = (whole.empty() ? "0" : whole) + (fraction.empty() ? "" : "." + fraction);
-  return negative && out != "0" ? "-" + out : out;
+std::string_view rest_of_line(std::string_view text, size_t from) {
+  const std::string_view rest = text.substr(std::min(from, text.size()));
+  return rest.substr(0, rest.find('\n'));
 }
 
-/// Does a number begin here? A minus belongs to it unless it joins two things ("3-4", "x-4").
-static bool begins_number(std::string_view text, size_t at) {
-  const auto digit_at = [&](size_t i) { return i < text.size() && is_digit(text[i]); };
-  const auto number_at = [&](size_t i) {
-    return digit_at(i) || (i < text.size() && text[i] == '.' && digit_at(i + 1));
-  };
-  if (text[at] != '-') {
-    return number_at(at);
-  }
-  const bool joins = at > 0 && text[at - 1] != ' ' && text[at - 1] != '\n' && text[at - 1] != '$' &&
-                     text[at - 1] != '(' && text[at - 1] != '=' && text[at - 1] != '\t';
-  return number_at(at + 1) && !joins;
+std::optional<text_number> first_number(std::string_view text) {
+  std::vector<text_number> found = numbers_in(text);
+  return found.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
-/// The first or the last number of a text.
-static std::optional<std::string> find_number(std::string_view text, bool last) {
-  std::optional<std::string> out;
-  for (size_t at = 0; at < text.size() && (last || !out);) {
-    if (begins_number(text, at)) {
-      out = read_number(text, at);
-    } else {
-      ++at;
+/// What stands within the braces that open at the start of `text`; without any, its first word.
+std::string_view within_braces(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  if (!text.starts_with('{')) {
+    return text.substr(0, text.find_first_of(" \n$"));
+  }
+  int64_t depth = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    depth += text[i] == '{' ? 1 : text[i] == '}' ? -1 : 0;
+    if (depth == 0) {
+      return text.substr(1, i - 1);
     }
   }
+  return rest_of_line(text, 1);  // never closed
+}
+
+/// The latest place of a mark, and where what it marks begins.
+struct mark {
+  size_t at = std::string_view::npos;
+  size_t end = 0;
+
+  bool found() const { return at != std::string_view::npos; }
+};
+
+template <size_t n> mark last_of(std::string_view text, const std::array<std::string_view, n>& names) {
+  mark last;
+  for (const std::string_view name : names) {
+    const size_t at = text.rfind(name);
+    if (at != std::string_view::npos && (!last.found() || at > last.at)) {
+      last = {at, at + name.size()};
+    }
+  }
+  return last;
+}
+
+std::string in_lower_case(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return out;
 }
 
-std::optional<std::string> final_answer(std::string_view text, bool last_number) {
-  constexpr std::string_view mark = "####";
-  const size_t at = text.rfind(mark);
-  if (at != std::string_view::npos) {
-    std::string_view rest = text.substr(at + mark.size());
-    return find_number(rest.substr(0, rest.find('\n')), false);
+bool later(const mark& a, const mark& b) { return a.found() && (!b.found() || a.at > b.at); }
+
+}  // namespace
+
+std::optional<text_number> final_answer(std::string_view written, bool last_number) {
+  constexpr std::array<std::string_view, 1> hashes{"####"};
+  constexpr std::array<std::string_view, 2> boxes{"\\boxed", "\\fbox"};
+  constexpr std::array<std::string_view, 3> phrases{"answer is", "answer:", "answer**:"};
+  const std::string text = plain_spelling(written);
+  const mark hash = last_of(text, hashes);
+  const mark box = last_of(text, boxes);
+  const mark phrase = last_of(in_lower_case(text), phrases);
+  if (later(phrase, hash) && later(phrase, box)) {
+    if (auto number = first_number(rest_of_line(text, phrase.end))) {
+      return number;
+    }
   }
-  return last_number ? find_number(text, true) : std::nullopt;
+  if (later(box, hash)) {
+    return only_number(within_braces(std::string_view(text).substr(box.end)));
+  }
+  if (hash.found()) {
+    return first_number(rest_of_line(text, hash.end));
+  }
+  std::vector<text_number> all = last_number ? numbers_in(text) : std::vector<text_number>();
+  return all.empty() ? std::nullopt : std::optional(std::move(all.back()));
+}
+
+bool same_number(const text_number& a, const text_number& b) {
+  if (a.value == b.value) {
+    return true;
+  }
+  return a.percent != b.percent && (a.percent ? a.hundredth == b.value : b.hundredth == a.value);
 }
 
 double answer_reward(std::string_view answer, std::string_view reference, bool last_number) {
-  const std::optional<std::string> given = final_answer(answer, last_number);
-  const std::optional<std::string> right = final_answer(reference, true);
-  return given && right && *given == *right ? 1.0 : 0.0;
+  const std::optional<text_number> given = final_answer(answer, last_number);
+  const std::optional<text_number> right = final_answer(reference, true);
+  return given && right && same_number(*given, *right) ? 1.0 : 0.0;
 }
 
 }  // namespace troupe::io

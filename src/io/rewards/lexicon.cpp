@@ -3,6 +3,8 @@
 #include "base/error.hpp"
 #include "io/datasets/lines.hpp"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
 
@@ -52,6 +54,7 @@ static void read_lexicon(line_reader& lines, std::unordered_map<std::string, dou
     if (line.empty()) {
       continue;
     }
+    require_utf8(line, fmt::format("{}, line {}", lines.name(), lines.line()));
     const size_t tab = line.find('\t');
     const std::string_view rest = tab == std::string::npos ? "" : std::string_view(line).substr(tab + 1);
     const std::string_view number = rest.substr(0, rest.find('\t'));
