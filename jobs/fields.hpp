@@ -2,7 +2,7 @@
 #pragma once
 
 #include "io/json/jsonl_filter.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <cstdint>

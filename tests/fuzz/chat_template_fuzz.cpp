@@ -1,6 +1,6 @@
 // Any bytes as a chat template: recognised or refused.
 #include "base/error.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -2,7 +2,7 @@
 // again.
 #include "base/assert.hpp"
 #include "io/json/jsonl_filter.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,7 +1,7 @@
 #include "actors/models/special_tokens.hpp"
 
 #include "io/json/json_keys.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <algorithm>
 #include <optional>

@@ -4,7 +4,7 @@
 #include "base/error.hpp"
 #include "io/datasets/turns.hpp"
 #include "io/json/json.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <algorithm>
 #include <optional>

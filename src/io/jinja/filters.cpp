@@ -582,21 +582,12 @@ constexpr std::array all_filters{
 
 // --- tests
 
-int64_t whole_number(const value& of, std::string_view name) {
-  const auto number = of.as_integer();
-  if (!number) {
-    fail(fmt::format("the test \"{}\" needs an integer, not {}", name, type_name(of)));
-  }
-  return *number;
-}
-
-template <int64_t rest> bool parity_test(machine&, const value& of, const value&) {
-  return (whole_number(of, rest == 0 ? "even" : "odd") & 1) == rest;
+template <int64_t rest> bool parity_test(machine& m, const value& of, const value&) {
+  return equal(apply(m, operation::modulo, of, int64_t{2}), rest);
 }
 
 bool divisible_test(machine& m, const value& of, const value& by) {
-  return equal(apply(m, operation::modulo, whole_number(of, "divisibleby"), whole_number(by, "divisibleby")),
-               int64_t{0});
+  return equal(apply(m, operation::modulo, of, by), int64_t{0});
 }
 
 template <relation how> bool relation_test(machine& m, const value& of, const value& other) {

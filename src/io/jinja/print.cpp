@@ -252,8 +252,14 @@ std::string float_repr(double number) {
 
 text to_repr(machine& m, const value& of) {
   m.spend(1);
-  if (const text* words = of.as_text()) {
-    return repr_of_text(*words);
+  if (const string_value* words = of.as_string()) {
+    if (!words->markup) {
+      return repr_of_text(words->words);
+    }
+    text out("Markup(");
+    out.append(repr_of_text(words->words));
+    out.append(")");
+    return out;
   }
   if (const sequence* items = of.as_sequence()) {
     return repr_of_sequence(m, *items);

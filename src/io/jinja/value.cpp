@@ -406,7 +406,7 @@ value slice_of(const value& of, const value& from, const value& to, const value&
   }
   const sequence* items = of.as_sequence();
   if (items == nullptr || items->what == sequence::kind::generator) {
-    return make_undefined(fmt::format("{} object cannot be sliced", type_name(of)));
+    fail(fmt::format("'{}' object is not subscriptable", type_name(of)));
   }
   std::vector<value> part;
   for (const size_t i : slice_indices(static_cast<int64_t>(items->items.size()), from, to, step)) {

@@ -1,6 +1,6 @@
 // Combinations of options that cannot work, each with its remedy.
 #include "io/job/options.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,5 @@
 """Chat templates rendered by Jinja2 in the settings of `transformers`: the oracle of these tests."""
+import copy
 import datetime
 import json
 
@@ -45,6 +46,6 @@ def environment(date):
 def render(source, variables, date=""):
     """{"text": ...} or {"error": ...}: what raise_exception says, else nothing, since the words are Python's own."""
     try:
-        return {"text": environment(date).from_string(source).render(**variables)}
+        return {"text": environment(date).from_string(source).render(**copy.deepcopy(variables))}
     except Exception as problem:  # whatever a template can raise
         return {"error": str(problem) if type(problem) is jinja2.exceptions.TemplateError else ""}

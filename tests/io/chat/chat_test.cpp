@@ -1,5 +1,5 @@
 #include "base/error.hpp"
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 #include "io/tokenizer/jinja_text.hpp"
 #include "support/test_data.hpp"
 

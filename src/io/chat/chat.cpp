@@ -1,4 +1,4 @@
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include "base/error.hpp"
 #include "io/tokenizer/added_tokens.hpp"
