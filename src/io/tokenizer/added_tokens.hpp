@@ -21,6 +21,7 @@ struct added_token {
   bool lstrip = false;       ///< takes the white space before it along
   bool rstrip = false;       ///< ... after it
   bool normalized = false;   ///< looked for in the normalised text, not in the given one
+  bool in_text = true;       ///< false: a piece of a SentencePiece model, which stays text where a text spells it out
 };
 
 /// Finds the tokens of a set in texts: leftmost first, the longest of those that start together.

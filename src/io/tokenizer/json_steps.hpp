@@ -2,6 +2,7 @@
 /// Internal to io/tokenizer.
 #pragma once
 
+#include "base/error.hpp"
 #include "io/tokenizer/bpe_tokenizer.hpp"
 
 #include <nlohmann/json.hpp>
@@ -20,6 +21,15 @@ void read_decoder(const nlohmann::json& component, const std::string& where, bpe
 
 /// Errors  unsupported: always.
 [[noreturn]] void refuse_component(std::string_view what, std::string_view value, const std::string& where);
+
+/// What `make` makes; its errors with `where` before them.
+template <class Make> auto naming(const std::string& where, const Make& make) {
+  try {
+    return make();
+  } catch (const error& failure) {
+    throw error(failure.code(), "{}: {}", where, failure.what());
+  }
+}
 
 /// Calls on_step(type, step) for the steps of a component: its own, or those of the Sequence that it is, in `list_key`.
 /// Nested sequences are flattened; the depth is bounded by the parser.

@@ -1,7 +1,7 @@
 #include "io/tokenizer/rules.hpp"
 
 #include "base/error.hpp"
-#include "io/tokenizer/pattern.hpp"
+#include "io/tokenizer/utf8.hpp"
 
 #include <utf8proc.h>
 
@@ -19,13 +19,13 @@ struct part {
   bool is_match = false;
 };
 
-using matcher = std::function<void(std::string_view, const std::function<void(size_t, size_t)>&)>;
+using matcher = std::function<void(std::string_view, match_budget&, const pattern::match_handler&)>;
 
-// Matches and what lies between them, in order, none empty.
-std::vector<part> parts_of(std::string_view text, const matcher& match, bool invert) {
+// Matches, which may be empty, and what lies between them, in order.
+std::vector<part> parts_of(std::string_view text, const matcher& match, match_budget& budget, bool invert) {
   std::vector<part> parts;
   size_t done = 0;
-  match(text, [&](size_t begin, size_t end) {
+  match(text, budget, [&](size_t begin, size_t end) {
     if (begin > done) {
       parts.push_back({done, begin, invert});
     }
@@ -71,16 +71,16 @@ std::vector<part> merge_with_next(const std::vector<part>& parts) {
   return merged;
 }
 
-void append_parts(std::string_view text, const matcher& match, split_behaviour behaviour, bool invert,
+void append_parts(const std::vector<part>& cut, std::string_view text, split_behaviour behaviour,
                   std::vector<std::string_view>& pieces) {
-  std::vector<part> parts = parts_of(text, match, invert);
+  std::vector<part> parts = cut;
   if (behaviour == split_behaviour::merged_with_next) {
     parts = merge_with_next(parts);
   } else if (behaviour == split_behaviour::contiguous || behaviour == split_behaviour::merged_with_previous) {
     parts = merge_parts(parts, behaviour);
   }
   for (const part& p : parts) {
-    if (behaviour != split_behaviour::removed || !p.is_match) {
+    if (p.end > p.begin && (behaviour != split_behaviour::removed || !p.is_match)) {
       pieces.push_back(text.substr(p.begin, p.end - p.begin));
     }
   }
@@ -90,7 +90,7 @@ split_step make_split(matcher match, split_behaviour behaviour, bool invert) {
   return [match = std::move(match), behaviour, invert](piece_list& list) {
     std::vector<std::string_view> pieces;
     for (const std::string_view piece : list.pieces) {
-      append_parts(piece, match, behaviour, invert, pieces);
+      append_parts(parts_of(piece, match, list.budget, invert), piece, behaviour, pieces);
     }
     list.pieces = std::move(pieces);
   };
@@ -98,13 +98,13 @@ split_step make_split(matcher match, split_behaviour behaviour, bool invert) {
 
 matcher match_pattern(std::string_view expression) {
   auto compiled = std::make_shared<const pattern>(expression);
-  return [compiled](std::string_view text, const std::function<void(size_t, size_t)>& on_match) {
-    compiled->for_each_match(text, on_match);
+  return [compiled](std::string_view text, match_budget& budget, const pattern::match_handler& on_match) {
+    compiled->for_each_match(text, budget, on_match);
   };
 }
 
 matcher match_literal(std::string literal) {
-  return [literal = std::move(literal)](std::string_view text, const std::function<void(size_t, size_t)>& on_match) {
+  return [literal = std::move(literal)](std::string_view text, match_budget&, const pattern::match_handler& on_match) {
     for (size_t at = text.find(literal); at != std::string_view::npos; at = text.find(literal, at + literal.size())) {
       on_match(at, at + literal.size());
     }
@@ -175,6 +175,17 @@ normalize_step make_replace(std::string from, std::string to) {
   return [from = std::move(from), to = std::move(to)](std::string& text) { replace_all(text, from, to); };
 }
 
+normalize_step make_pattern_replace(std::string_view expression, std::string to) {
+  return [match = match_pattern(expression), to = std::move(to)](std::string& text) {
+    match_budget budget;
+    std::string result;
+    for (const part& p : parts_of(text, match, budget, false)) {
+      result.append(p.is_match ? to : text.substr(p.begin, p.end - p.begin));
+    }
+    text = std::move(result);
+  };
+}
+
 split_step make_pattern_split(std::string_view expression, split_behaviour behaviour, bool invert) {
   return make_split(match_pattern(expression), behaviour, invert);
 }
@@ -220,6 +231,26 @@ split_step make_metaspace_split(std::string replacement, prepend_scheme scheme, 
     }
     if (cut) {
       cut(list);
+    }
+  };
+}
+
+split_step make_byte_spelling() {
+  return [](piece_list& list) {
+    for (std::string_view& piece : list.pieces) {
+      std::string& spelling = list.storage.emplace_back();
+      for (const char c : piece) {
+        spelling += byte_alphabet()[static_cast<uint8_t>(c)];
+      }
+      piece = spelling;
+    }
+  };
+}
+
+split_step make_byte_reading() {
+  return [](piece_list& list) {
+    for (std::string_view& piece : list.pieces) {
+      piece = list.storage.emplace_back(bytes_of_token(piece));
     }
   };
 }

@@ -2,6 +2,8 @@
 /// terms of the Hugging Face `tokenizers` library.
 #pragma once
 
+#include "io/tokenizer/pattern.hpp"
+
 #include <deque>
 #include <functional>
 #include <string>
@@ -18,6 +20,7 @@ struct piece_list {
   std::vector<std::string_view> pieces;
   std::deque<std::string> storage;  ///< texts that a step made, for the pieces that point into them
   bool at_start = true;             ///< the first piece starts the text that the user gave
+  match_budget budget = {};         ///< for the patterns of all steps
 };
 
 /// Cuts every piece further.
@@ -38,6 +41,9 @@ normalize_step make_prepend(std::string prefix);
 /// Errors  bad_file when it is empty.
 normalize_step make_replace(std::string from, std::string to);
 
+/// Replaces every match of a regular expression.
+normalize_step make_pattern_replace(std::string_view expression, std::string to);
+
 /// Cuts at the matches of a regular expression, or of a literal text. `invert` takes what lies
 /// between for the matches.
 split_step make_pattern_split(std::string_view expression, split_behaviour behaviour, bool invert);
@@ -49,6 +55,11 @@ split_step make_byte_level_split(bool add_prefix_space, bool use_pattern);
 /// Spaces become `replacement`, which also goes before the piece as `scheme` says; cut before each
 /// if `split`.
 split_step make_metaspace_split(std::string replacement, prepend_scheme scheme, bool split);
+
+/// For steps that follow ByteLevel: before them pieces are spelt in the alphabet of utf8.hpp, a character for each byte, and
+/// after them read as bytes again, which need not be UTF-8.
+split_step make_byte_spelling();
+split_step make_byte_reading();
 
 /// 's|'t|'re|...: contractions, letters, digits and other characters, each with at most one space
 /// before it.

@@ -1,6 +1,7 @@
 #include "io/tokenizer/sentencepiece_tokenizer.hpp"
 
 #include "base/error.hpp"
+#include "io/tokenizer/bpe.hpp"
 #include "io/tokenizer/token_decoder.hpp"
 #include "io/tokenizer/utf8.hpp"
 
@@ -39,6 +40,10 @@ public:
       return bytes_.push(std::string(1, static_cast<char>(next.byte)));
     }
     std::string text = bytes_.finish();
+    if (next.kind == piece_kind::added || next.kind == piece_kind::added_special) {
+      started_ = tokens_.continuing_ != nullptr;
+      return text + next.text;
+    }
     if (next.kind == piece_kind::unknown) {
       text += next.text;
     } else if (next.kind == piece_kind::text) {
@@ -72,32 +77,80 @@ private:
   utf8_stream bytes_{utf8_stream::replacement::per_byte};
 };
 
-sentencepiece_tokenizer::sentencepiece_tokenizer(std::string_view model, const tokenizer_config& config,
-                                                 uint64_t digest, const std::string& where)
-    : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
-  const auto status = processor_->LoadFromSerializedProto(model);
-  if (!status.ok() || processor_->GetPieceSize() == 0) {
+std::unique_ptr<sentencepiece_tokenizer::processor> sentencepiece_tokenizer::load(std::string_view model,
+                                                                                  const std::string& where) {
+  auto loaded = std::make_unique<processor>();
+  const auto status = loaded->LoadFromSerializedProto(model);
+  if (!status.ok() || loaded->GetPieceSize() == 0) {
     throw error(errc::bad_file, "{}: not a SentencePiece model: {}", where,
                 status.ok() ? "it has no pieces" : status.message());
   }
+  return loaded;
+}
+
+sentencepiece_tokenizer::sentencepiece_tokenizer(std::string_view model, const tokenizer_config& config,
+                                                 uint64_t digest, const std::string& where)
+    : processor_(load(model, where)) {
   read_pieces(where);
   probe_leading_spaces();
+  add_tokens(config);
   specials_ = find_specials(config, [this](std::string_view text) { return find(text); });
-  add_bos_ = config.add_bos.value_or(false);
-  add_eos_ = config.add_eos.value_or(false);
-  if ((add_bos_ && !specials_.bos) || (add_eos_ && !specials_.eos)) {
-    throw error(errc::bad_file, "{}: {} is set, but there is no such token", config.where,
-                add_bos_ && !specials_.bos ? "add_bos_token" : "add_eos_token");
+  set_frame(config);
+  if (!config.legacy && !added_.empty()) {
+    // A message of Protocol Buffers goes on where another ends: normalizer_spec { add_dummy_prefix: false }
+    continuing_ = load(std::string(model) + std::string("\x1A\x02\x18\x00", 4), where);
   }
   digest_ = digest;
   chat_template_ = config.chat_template;
+}
+
+void sentencepiece_tokenizer::add_tokens(const tokenizer_config& config) {
+  const auto find_piece = [this](std::string_view text) { return find(text); };
+  for (const added_token& token : place_added_tokens({}, config, find_piece, vocabulary_size())) {
+    if (token.in_text) {
+      add_token(token, config.where);
+    }
+  }
+}
+
+void sentencepiece_tokenizer::add_token(const added_token& token, const std::string& where) {
+  if (token.id >= token_id_limit) {
+    throw error(errc::bad_file, "{}: added token \"{}\" has the id {}: it must be below {}", where, token.content, token.id,
+                token_id_limit);
+  }
+  if (token.id >= vocabulary_size()) {
+    pieces_.resize(static_cast<size_t>(token.id) + 1);
+  }
+  const auto [known, is_new] = ids_.emplace(token.content, token.id);
+  piece& place = pieces_[static_cast<size_t>(token.id)];
+  if (is_new && place.kind != piece_kind::none) {
+    throw error(errc::bad_file, "{}: added token \"{}\" has the id {}, which \"{}\" has in the vocabulary", where,
+                token.content, token.id, place.text);
+  }
+  place = {token.content, token.special ? piece_kind::added_special : piece_kind::added};
+  added_.add(token, token.content);
+}
+
+void sentencepiece_tokenizer::set_frame(const tokenizer_config& config) {
+  const auto add = [&](const std::optional<bool>& wanted, const std::optional<int32_t>& id, const char* key,
+                       std::vector<int32_t>& frame) {
+    if (!wanted.value_or(false)) {
+      return;
+    }
+    if (!id) {
+      throw error(errc::bad_file, "{}: {} is set, but there is no such token", config.where, key);
+    }
+    frame.push_back(*id);
+  };
+  add(config.add_bos, specials_.bos, "add_bos_token", prefix_ids_);
+  add(config.add_eos, specials_.eos, "add_eos_token", suffix_ids_);
 }
 
 sentencepiece_tokenizer::~sentencepiece_tokenizer() = default;
 
 void sentencepiece_tokenizer::read_pieces(const std::string& where) {
   for (int32_t id = 0; id < processor_->GetPieceSize(); ++id) {
-    piece next{processor_->IdToPiece(id), piece_kind::text, 0};
+    piece next{processor_->IdToPiece(id), piece_kind::text};
     ids_.emplace(next.text, id);
     if (processor_->IsControl(id)) {
       next.kind = piece_kind::control;
@@ -134,21 +187,35 @@ void sentencepiece_tokenizer::probe_leading_spaces() {
   }
 }
 
-std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  if (const auto at = find_invalid_utf8(text)) {
-    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
-  }
-  std::vector<int> ids;
-  const auto status = processor_->Encode(text, &ids);
+void sentencepiece_tokenizer::encode_part(const processor& by, std::string_view text, std::vector<int32_t>& ids) {
+  std::vector<int> part;
+  const auto status = by.Encode(text, &part);
   if (!status.ok()) {
     throw error(errc::bad_argument, "SentencePiece cannot encode a text of {} bytes: {}", text.size(),
                 status.message());
   }
-  if (add_special_tokens && add_bos_) {
-    ids.insert(ids.begin(), *specials_.bos);
+  ids.insert(ids.end(), part.begin(), part.end());
+}
+
+std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text, bool add_special_tokens) const {
+  if (const auto at = find_invalid_utf8(text)) {
+    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
   }
-  if (add_special_tokens && add_eos_) {
-    ids.push_back(*specials_.eos);
+  std::vector<int32_t> ids;
+  if (add_special_tokens) {
+    ids = prefix_ids_;
+  }
+  bool at_start = true;
+  added_.cut(text, [&](std::string_view part, std::optional<int32_t> id) {
+    if (id) {
+      ids.push_back(*id);
+    } else {
+      encode_part(at_start || !continuing_ ? *processor_ : *continuing_, part, ids);
+    }
+    at_start = false;
+  });
+  if (add_special_tokens) {
+    ids.insert(ids.end(), suffix_ids_.begin(), suffix_ids_.end());
   }
   return ids;
 }
@@ -167,7 +234,7 @@ bool sentencepiece_tokenizer::is_special(int32_t id) const {
     return false;
   }
   const piece_kind kind = pieces_[static_cast<size_t>(id)].kind;
-  return kind == piece_kind::control || kind == piece_kind::unknown;
+  return kind == piece_kind::control || kind == piece_kind::unknown || kind == piece_kind::added_special;
 }
 
 }  // namespace troupe::io

@@ -1,6 +1,7 @@
 /// tokenizer.model: SentencePiece, by its own library.
 #pragma once
 
+#include "io/tokenizer/added_tokens.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "io/tokenizer/tokenizer_config.hpp"
 
@@ -15,13 +16,13 @@ class SentencePieceProcessor;
 
 namespace troupe::io {
 
-/// The library encodes; decoding follows its rules piece by piece, so that it can be streamed.
-/// Control pieces
-/// (<s>, </s>) decode to nothing, skip_special or not. As with the library, special tokens spelt out in a
-/// text are ordinary text, unless the model defines them as symbols of its user.
+/// The library encodes; decoding follows its rules piece by piece, so that it can be streamed. Added tokens are cut out of
+/// a text before the library sees it, and what stands between them is encoded part by part. Control pieces (<s>, </s>)
+/// that no file lists as added tokens are, as with the library, ordinary text where a text spells them out, and decode to
+/// nothing, skip_special or not.
 class sentencepiece_tokenizer final : public tokenizer {
 public:
-  /// Errors  bad_file when `model` is not one, or `config` names tokens that it does not have.
+  /// Errors  bad_file when `model` is not one, or `config` adds a token under the id or the text of another.
   sentencepiece_tokenizer(std::string_view model, const tokenizer_config& config, uint64_t digest,
                           const std::string& where);
   ~sentencepiece_tokenizer() override;
@@ -34,23 +35,30 @@ public:
 
 private:
   class stream;
-  enum class piece_kind : uint8_t { text, control, unknown, byte };
+  using processor = sentencepiece::SentencePieceProcessor;
+  enum class piece_kind : uint8_t { none, text, control, unknown, byte, added, added_special };
   struct piece {
-    std::string text;  // ▁ for spaces; of an unknown one: what it decodes to
-    piece_kind kind = piece_kind::text;
+    std::string text = {};  // ▁ for spaces; of an unknown one: what it decodes to
+    piece_kind kind = piece_kind::none;
     uint8_t byte = 0;
   };
 
   void read_pieces(const std::string& where);
+  void add_tokens(const tokenizer_config& config);
+  void add_token(const added_token& token, const std::string& where);
+  void set_frame(const tokenizer_config& config);
   void probe_leading_spaces();
+  static std::unique_ptr<processor> load(std::string_view model, const std::string& where);
+  static void encode_part(const processor& by, std::string_view text, std::vector<int32_t>& ids);
 
-  std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
-  std::vector<piece> pieces_;  // by id
+  std::unique_ptr<processor> processor_;
+  std::unique_ptr<processor> continuing_;  // puts no space before a text; null: nothing is encoded so
+  std::vector<piece> pieces_;              // by id
   std::unordered_map<std::string, int32_t> ids_;
+  added_token_finder added_;
   bool drops_first_space_ = false;     // the model puts a space before a text: decoding drops it again
   bool drops_leading_spaces_ = false;  // ... and all others at the start
-  bool add_bos_ = false;
-  bool add_eos_ = false;
+  std::vector<int32_t> prefix_ids_, suffix_ids_;  // what add_special_tokens puts around a text
 };
 
 }  // namespace troupe::io

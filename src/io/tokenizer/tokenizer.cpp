@@ -30,6 +30,7 @@ constexpr std::array all_files{
     file_entry{"tokenizer.model", &tokenizer_files::tokenizer_model},
     file_entry{"tokenizer_config.json", &tokenizer_files::tokenizer_config_json},
     file_entry{"special_tokens_map.json", &tokenizer_files::special_tokens_map_json},
+    file_entry{"added_tokens.json", &tokenizer_files::added_tokens_json},
     file_entry{"chat_template.jinja", &tokenizer_files::chat_template_jinja},
 };
 
@@ -45,34 +46,13 @@ uint64_t digest_of(const tokenizer_files& files) {
   return digest.value();
 }
 
-// What the configuration adds to the tokens of the other files.
 void add_configured_tokens(const tokenizer_config& config, bpe_definition& definition) {
-  const auto add = [&](added_token token) {
-    const bool known = std::any_of(definition.added.begin(), definition.added.end(),
-                                   [&](const added_token& a) { return a.id == token.id; });
-    if (!known) {
-      definition.added.push_back(std::move(token));
-    }
-  };
-  for (const added_token& token : config.added) {
-    const auto id = definition.words.find(token.content);
-    if (!id) {
-      definition.words.add(token.content, token.id);
-    } else if (*id != token.id) {
-      throw error(errc::bad_file, "{}: \"{}\" has the id {}, in the vocabulary {}", config.where, token.content,
-                  token.id, *id);
-    }
-    add(token);
-  }
-  std::vector<std::string> named = config.additional_specials;
-  for (const auto* special : {&config.bos, &config.eos, &config.pad, &config.unk}) {
-    if (*special) {
-      named.push_back((*special)->text);
-    }
-  }
-  for (const std::string& text : named) {
-    if (const auto id = definition.words.find(text)) {
-      add({.id = *id, .content = text});
+  vocabulary& words = definition.words;
+  definition.added = place_added_tokens(
+      std::move(definition.added), config, [&](std::string_view text) { return words.find(text); }, words.size());
+  for (const added_token& token : definition.added) {
+    if (!words.find(token.content)) {
+      words.add(token.content, token.id);
     }
   }
 }

@@ -46,7 +46,7 @@ public:
   tokenizer(const tokenizer&) = delete;
   tokenizer& operator=(const tokenizer&) = delete;
 
-  /// The ids of `text` (UTF-8). Special tokens spelt out in the text are recognised as such.
+  /// The ids of `text` (UTF-8). Added tokens, special ones among them, are recognised where the text spells them out.
   /// `add_special_tokens` adds what the tokenizer's own configuration adds to a text (BOS for OPT
   /// and Llama; nothing for GPT-2).
   /// Errors  bad_argument when `text` is not UTF-8.
@@ -90,7 +90,7 @@ protected:
 
 /// The tokenizer of a model folder: tokenizer.json; else vocab.json + merges.txt; else
 /// tokenizer.model (SentencePiece). tokenizer_config.json (and special_tokens_map.json) names the
-/// special tokens.
+/// special tokens; it and added_tokens.json add tokens, beyond the vocabulary too.
 /// Errors  not_found when the folder has none of these, bad_file (naming file and position) when one is malformed,
 /// unsupported (naming the component) when it needs something that Troupe does not have.
 std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder);
@@ -103,6 +103,7 @@ struct tokenizer_files {
   std::optional<std::string> tokenizer_model = {};
   std::optional<std::string> tokenizer_config_json = {};
   std::optional<std::string> special_tokens_map_json = {};
+  std::optional<std::string> added_tokens_json = {};
   std::optional<std::string> chat_template_jinja = {};
 };
 

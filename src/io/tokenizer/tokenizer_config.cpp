@@ -2,8 +2,10 @@
 
 #include "base/error.hpp"
 #include "io/json/json.hpp"
+#include "io/tokenizer/bpe.hpp"
 #include "io/tokenizer/json_members.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -39,38 +41,71 @@ const class_defaults& defaults_of(std::string_view name) {
 }
 
 // "text", or an object with the text as its "content".
-std::string special_text(const json& value, std::string_view key, const std::string& where) {
+added_token special_token(const json& value, std::string_view key, const std::string& where) {
   if (value.is_object()) {
-    return text_member(value, "content", fmt::format("{}, \"{}\"", where, key));
+    added_token token = read_added_token(value, fmt::format("{}, \"{}\"", where, key));
+    token.special = true;
+    token.normalized = bool_member(value, "normalized", false, where);
+    return token;
   }
   if (!value.is_string()) {
     throw error(errc::bad_file, "{}: \"{}\" is of type {}, not text", where, key, value.type_name());
   }
-  return value.get<std::string>();
+  return {.content = value.get<std::string>()};
 }
 
-// The map's entry counts where the configuration leaves the key out; a null there means: none.
-std::optional<named_special> read_special(const json& config, const json& map, std::string_view key,
-                                          std::string_view fallback, const std::string& where) {
-  for (const json* source : {&config, &map}) {
-    if (const auto found = source->find(key); found != source->end()) {
-      if (found->is_null()) {
-        return std::nullopt;
+bool has_added_decoder(const json& config) { return config.contains("added_tokens_decoder"); }
+
+/// Reads the special tokens that tokenizer_config.json and special_tokens_map.json name.
+class special_reader {
+public:
+  special_reader(const json& config, const json& map, const std::string& where)
+      : config_(config), map_(map), where_(where) {}
+
+  /// A null means: none.
+  std::optional<named_special> one(std::string_view key, std::string_view fallback) const {
+    for (const json* source : sources()) {
+      if (const auto found = source->find(key); found != source->end()) {
+        if (found->is_null()) {
+          return std::nullopt;
+        }
+        return named(*found, key, source == &map_);
       }
-      return named_special{special_text(*found, key, where), true};
+    }
+    return fallback.empty() ? std::nullopt
+                            : std::optional(named_special{.token = {.content = std::string(fallback)}});
+  }
+
+  /// A list, or an object with names for its tokens.
+  void several(std::string_view key, std::vector<named_special>& result) const {
+    for (const json* source : sources()) {
+      const json* found = find_member(*source, key, where_);
+      if (found == nullptr) {
+        continue;
+      }
+      if (!found->is_array() && !found->is_object()) {
+        throw error(errc::bad_file, "{}: \"{}\" is of type {}, not an array", where_, key, found->type_name());
+      }
+      for (const json& entry : *found) {
+        result.push_back(named(entry, key, true));
+      }
+      return;
     }
   }
-  return fallback.empty() ? std::nullopt : std::optional(named_special{std::string(fallback), false});
-}
 
-void read_additional(const json& source, tokenizer_config& config) {
-  if (find_member(source, "additional_special_tokens", config.where) == nullptr) {
-    return;
+private:
+  std::array<const json*, 2> sources() const {
+    return has_added_decoder(config_) ? std::array{&config_, &map_} : std::array{&map_, &config_};
   }
-  for (const json& entry : array_member(source, "additional_special_tokens", config.where)) {
-    config.additional_specials.push_back(special_text(entry, "additional_special_tokens", config.where));
+
+  named_special named(const json& value, std::string_view key, bool listed) const {
+    return {special_token(value, key, where_), true, listed || value.is_object()};
   }
-}
+
+  const json& config_;
+  const json& map_;
+  const std::string& where_;
+};
 
 void read_added_decoder(const json& source, tokenizer_config& config) {
   const json* added = find_member(source, "added_tokens_decoder", config.where);
@@ -89,6 +124,38 @@ void read_added_decoder(const json& source, tokenizer_config& config) {
     }
     config.added.push_back(std::move(token));
   }
+}
+
+// {"[PAD]": 32000}: special are those that are named so elsewhere.
+void read_added_map(const json& source, const std::string& where, tokenizer_config& config) {
+  for (const auto& [text, id] : source.items()) {
+    if (!id.is_number_unsigned() || id.get<uint64_t>() >= uint64_t{token_id_limit}) {
+      throw error(errc::bad_file, "{}: the id of \"{}\" is not a number from 0 to {}", where, text, token_id_limit - 1);
+    }
+    const bool special = std::any_of(config.all_named.begin(), config.all_named.end(),
+                                     [&](const named_special& named) { return named.token.content == text; });
+    config.added.push_back(
+        {.id = id.get<int32_t>(), .content = text, .special = special, .normalized = !special});
+  }
+  const auto by_id = [](const added_token& a, const added_token& b) { return a.id < b.id; };
+  std::sort(config.added.begin(), config.added.end(), by_id);
+}
+
+void read_specials(const json& source, const json& map, tokenizer_config& config) {
+  const special_reader specials(source, map, config.where);
+  const class_defaults& defaults = defaults_of(config.tokenizer_class);
+  config.bos = specials.one("bos_token", defaults.bos);
+  config.eos = specials.one("eos_token", defaults.eos);
+  config.pad = specials.one("pad_token", defaults.pad);
+  config.unk = specials.one("unk_token", defaults.unk);
+  for (const auto& named : {config.bos, config.eos, config.unk, specials.one("sep_token", ""), config.pad,
+                            specials.one("cls_token", ""), specials.one("mask_token", "")}) {
+    if (named) {
+      config.all_named.push_back(*named);
+    }
+  }
+  specials.several("additional_special_tokens", config.all_named);
+  specials.several("extra_special_tokens", config.all_named);
 }
 
 std::string optional_text(const json& source, std::string_view key, const std::string& where) {
@@ -156,20 +223,20 @@ tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::
   const json source = parse_object(files.tokenizer_config_json, config.where);
   const json map = parse_object(files.special_tokens_map_json, where + "/special_tokens_map.json");
   config.tokenizer_class = class_without_fast(optional_text(source, "tokenizer_class", config.where));
-  const class_defaults& defaults = defaults_of(config.tokenizer_class);
-  config.bos = read_special(source, map, "bos_token", defaults.bos, config.where);
-  config.eos = read_special(source, map, "eos_token", defaults.eos, config.where);
-  config.pad = read_special(source, map, "pad_token", defaults.pad, config.where);
-  config.unk = read_special(source, map, "unk_token", defaults.unk, config.where);
-  read_additional(source, config);
-  read_additional(map, config);
-  read_added_decoder(source, config);
+  read_specials(source, map, config);
+  if (has_added_decoder(source)) {
+    read_added_decoder(source, config);
+  } else {
+    const std::string added_where = where + "/added_tokens.json";
+    read_added_map(parse_object(files.added_tokens_json, added_where), added_where, config);
+  }
   config.add_bos = optional_bool(source, "add_bos_token", config.where);
-  if (!config.add_bos && defaults.add_bos) {
+  if (!config.add_bos && defaults_of(config.tokenizer_class).add_bos) {
     config.add_bos = true;
   }
   config.add_eos = optional_bool(source, "add_eos_token", config.where);
   config.add_prefix_space = bool_member(source, "add_prefix_space", false, config.where);
+  config.legacy = bool_member(source, "legacy", true, config.where);
   config.pattern = optional_text(source, "pre_tokenizer_regex", config.where);
   config.normalizer = optional_text(source, "normalizer", config.where);
   config.chat_template =
@@ -177,12 +244,44 @@ tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::
   return config;
 }
 
-special_ids find_specials(const tokenizer_config& config,
-                          const std::function<std::optional<int32_t>(std::string_view)>& find) {
-  const auto id_of = [&](const std::optional<named_special>& token, std::string_view key) {
-    const auto id = token ? find(token->text) : std::nullopt;
-    if (token && token->required && !id) {
-      throw error(errc::bad_file, "{}: {} \"{}\" is not in the vocabulary", config.where, key, token->text);
+std::vector<added_token> place_added_tokens(std::vector<added_token> own, const tokenizer_config& config,
+                                            const token_finder& find, int64_t vocabulary_size) {
+  std::vector<added_token> tokens = std::move(own);
+  int64_t next_id = vocabulary_size;
+  for (const added_token& token : tokens) {
+    next_id = std::max<int64_t>(next_id, token.id + int64_t{1});
+  }
+  const auto placed = [&](const std::string& content) {
+    return std::any_of(tokens.begin(), tokens.end(), [&](const added_token& t) { return t.content == content; });
+  };
+  for (const added_token& token : config.added) {
+    const auto id = find(token.content);
+    if (id && *id != token.id) {
+      throw error(errc::bad_file, "{}: added token \"{}\" has the id {}, in the vocabulary {}", config.where,
+                  token.content, token.id, *id);
+    }
+    if (!placed(token.content)) {
+      tokens.push_back(token);
+      next_id = std::max<int64_t>(next_id, token.id + int64_t{1});
+    }
+  }
+  for (const named_special& named : config.all_named) {
+    const auto id = find(named.token.content);
+    if (placed(named.token.content) || (!id && !named.required)) {
+      continue;
+    }
+    tokens.push_back(named.token);
+    tokens.back().id = id ? *id : static_cast<int32_t>(next_id++);
+    tokens.back().in_text = named.listed || !id;
+  }
+  return tokens;
+}
+
+special_ids find_specials(const tokenizer_config& config, const token_finder& find) {
+  const auto id_of = [&](const std::optional<named_special>& named, std::string_view key) {
+    const auto id = named ? find(named->token.content) : std::nullopt;
+    if (named && named->required && !id) {
+      throw error(errc::bad_file, "{}: {} \"{}\" is not in the vocabulary", config.where, key, named->token.content);
     }
     return id;
   };

@@ -44,14 +44,32 @@ void read_template(const json& component, const std::string& where, bpe_definiti
   }
 }
 
+// ["</s>", 2]
+int32_t pair_id(const json& component, std::string_view key, const std::string& where, const vocabulary& words) {
+  const json& pair = array_member(component, key, where);
+  const bool whole = pair.size() == 2 && pair[0].is_string() && pair[1].is_number_unsigned();
+  const auto id = whole ? words.find(pair[0].get_ref<const std::string&>()) : std::nullopt;
+  if (!id || pair[1].get<uint64_t>() != static_cast<uint64_t>(*id)) {
+    throw error(errc::bad_file, "{}: \"{}\" is not a token of the vocabulary with its id", where, key);
+  }
+  return *id;
+}
+
+// BERT's and RoBERTa's frame of a text.
+void read_frame(const json& component, const std::string& where, bpe_definition& result) {
+  refuse_unknown_members(component, {"type", "sep", "cls", "trim_offsets", "add_prefix_space"}, where);
+  result.prefix_ids.push_back(pair_id(component, "cls", where, result.words));
+  result.suffix_ids.push_back(pair_id(component, "sep", where, result.words));
+}
+
 void read_post_processor(const json& component, const std::string& where, bpe_definition& result) {
   bool has_template = false;
   for_each_step(component, "processors", where, [&](const std::string& type, const json& step) {
-    if (type == "TemplateProcessing") {
+    if (type == "TemplateProcessing" || type == "RobertaProcessing" || type == "BertProcessing") {
       if (std::exchange(has_template, true)) {
-        refuse_component("a second", type, where);
+        refuse_component("a second frame, type", type, where);
       }
-      read_template(step, where, result);
+      (type == "TemplateProcessing" ? read_template : read_frame)(step, where, result);
     } else if (type != "ByteLevel") {  // which concerns offsets only
       refuse_component("type", type, where);
     }

@@ -77,7 +77,7 @@ bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges
   definition.merges = read_merges(merges, where + "/merges.txt");
   set_rules(config, definition);
   if (config.unk) {
-    definition.options.unk = definition.words.find(config.unk->text);
+    definition.options.unk = definition.words.find(config.unk->token.content);
   }
   return definition;
 }
