@@ -16,9 +16,7 @@ namespace troupe {
 namespace {
 
 /// A token for each text, so that no two that differ become equal.
-std::vector<int32_t> one_token(std::string_view text) {
-  return {static_cast<int32_t>(digest(text) & 0x7fffffff)};
-}
+std::vector<int32_t> one_token(std::string_view text) { return {static_cast<int32_t>(digest(text) & 0x7fffffff)}; }
 
 /// Of the run's pairs phase; empty: the phase does not train on any.
 /// Errors  not_found: they are still to be made.
@@ -36,10 +34,23 @@ std::string made_pairs(const io::job& job, io::phase wanted) {
   return made.string();
 }
 
+/// How the set's turns will be written, as far as that can be known: which prompts a phase gets depends on it.
+io::chat_format format_of(const io::job& job, const io::data_section& set) {
+  try {
+    return io::chat_format::chosen(io::chat_settings_of(set), *io::load_tokenizer(job.model.policy));
+  } catch (const error&) {
+    return io::chat_format::named("dialogue");  // what is missing is told where the run begins
+  }
+}
+
 int64_t updates_of(const io::job& job, io::phase wanted, const io::training_options& training) {
-  const io::text_joiner one_token_each(one_token);
-  const io::example_rules rules{
-      .texts = one_token_each, .chats = one_token_each, .start = {}, .end = {}, .length = job.length};
+  const io::text_joiner one_token_each{io::text_encoder(one_token)};
+  const io::example_rules rules{.texts = one_token_each,
+                                .chats = one_token_each,
+                                .start = {},
+                                .end = {},
+                                .length = job.length,
+                                .format_of = [&](const io::data_section& set) { return format_of(job, set); }};
   try {
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
     const auto epoch = static_cast<double>(io::epoch_size_of(actors::sources_of(data, job)));

@@ -22,6 +22,8 @@ ORDER = [
     ["io/files"],
     ["io/json", "io/hdf5"],
     ["io/weights", "io/tokenizer", "io/checkpoint"],
+    ["io/jinja"],
+    ["io/chat"],
     ["io/job"],
     ["io/run"],
     ["io/experience"],
@@ -68,7 +70,8 @@ LIBRARIES = {
     r"nlohmann/": ["io", "jobs"],
     r"boost/": ["io", "jobs"],
     r"zlib\.h": ["io/datasets", "io/weights"],
-    r"pcre2|utf8proc|sentencepiece": ["io/tokenizer"],
+    r"pcre2|sentencepiece": ["io/tokenizer"],
+    r"utf8proc": ["io/tokenizer", "io/jinja"],
     r"spdlog/": ["actors", "jobs"],
     r"filesystem|fstream": ["io", "actors", "jobs"],
 }

@@ -1,7 +1,7 @@
 #include "actors/models/special_tokens.hpp"
 
-#include "io/json/json_keys.hpp"
 #include "io/chat/chat.hpp"
+#include "io/json/json_keys.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -55,12 +55,17 @@ int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value
 
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
   const auto plain = [tokens](std::string_view text) { return tokens->encode(text, false); };
-  const auto rendered = [tokens](std::string_view text) { return io::encode_chat(*tokens, text); };
-  return {.texts = io::text_joiner(plain),
-          .chats = io::text_joiner(rendered),
-          .start = io::frame_of(*tokens).before,
-          .end = tokens->eos_id(),
-          .length = job.length};
+  const auto rendered = [tokens](const io::jinja::text& text) { return io::encode_chat(*tokens, text); };
+  return {
+      .texts = io::text_joiner(io::text_encoder(plain)),
+      .chats = io::text_joiner(io::marked_encoder(rendered)),
+      .start = io::frame_of(*tokens).before,
+      .end = tokens->eos_id(),
+      .length = job.length,
+      .format_of =
+          [tokens](const io::data_section& set) { return io::chat_format::chosen(io::chat_settings_of(set), *tokens); },
+      .tokens = tokens,
+      .spelled = std::make_shared<const io::special_token_counter>(*tokens)};
 }
 
 }  // namespace troupe::actors

@@ -1,289 +1,287 @@
 #include "io/chat/chat.hpp"
 
 #include "base/error.hpp"
-#include "io/tokenizer/added_tokens.hpp"
-#include "io/tokenizer/jinja_text.hpp"
+#include "io/chat/named_formats.hpp"
+#include "io/files/mapped_file.hpp"
+#include "io/jinja/functions.hpp"
+#include "io/jinja/value.hpp"
+#include "io/json/json.hpp"
 
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <utility>
 
 namespace troupe::io {
 namespace {
 
-constexpr std::array<std::string_view, 7> all_names{"chatml",         "smollm2", "qwen2",  "dialogue",
-                                                    "deepspeed-chat", "llama-2", "llama-3"};
+using variable_list = std::vector<std::pair<std::string, jinja::value>>;
 
-constexpr std::string_view smollm2_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
-constexpr std::string_view qwen2_system = "You are a helpful assistant.";
-
-constexpr std::string_view chatml_template = R"(
-{%- for message in messages -%}
-  <|im_start|>{{ message.role }}{{ '\n' + message.content + '<|im_end|>\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%})";
-
-// SYSTEM stands for any text.
-constexpr std::string_view chatml_system_template = R"(
-{%- for message in messages -%}
-  {%- if loop.first and messages[0].role != 'system' -%}
-    {{ '<|im_start|>system\nSYSTEM<|im_end|>\n' }}
-  {%- endif -%}
-  <|im_start|>{{ message.role }}{{ '\n' + message.content + '<|im_end|>\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%})";
-
-constexpr std::string_view dialogue_template = R"(
-{%- for message in messages -%}
-  {%- if message.role == 'user' -%}{{ '\n\nHuman: ' + message.content }}
-  {%- elif message.role == 'assistant' -%}{{ '\n\nAssistant: ' + message.content }}
-  {%- else -%}{{ message.content }}{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '\n\nAssistant:' }}{%- endif -%})";
-
-constexpr std::string_view deepspeed_chat_template = R"(
-{%- for message in messages -%}
-  {%- if message.role == 'user' -%}{{ ' Human: ' + message.content }}
-  {%- elif message.role == 'assistant' -%}{{ ' Assistant: ' + message.content }}
-  {%- else -%}{{ message.content }}{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ ' Assistant:' }}{%- endif -%})";
-
-constexpr std::string_view llama_2_template = R"(
-{%- if messages[0].role == 'system' -%}
-  {%- set loop_messages = messages[1:] -%}{%- set system_message = messages[0].content -%}
-{%- else -%}
-  {%- set loop_messages = messages -%}{%- set system_message = false -%}
-{%- endif -%}
-{%- for message in loop_messages -%}
-  {%- if (message.role == 'user') != (loop.index0 % 2 == 0) -%}
-    {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}
-  {%- endif -%}
-  {%- if loop.index0 == 0 and system_message != false -%}
-    {%- set content = '<<SYS>>\n' + system_message + '\n<</SYS>>\n\n' + message.content -%}
-  {%- else -%}{%- set content = message.content -%}{%- endif -%}
-  {%- if message.role == 'user' -%}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}
-  {%- elif message.role == 'assistant' -%}{{ ' ' + content.strip() + ' ' + eos_token }}{%- endif -%}
-{%- endfor -%})";
-
-constexpr std::string_view llama_3_template = R"(
-{%- set loop_messages = messages -%}
-{%- for message in loop_messages -%}
-  {%- set content = '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' +
-                    message.content | trim + '<|eot_id|>' -%}
-  {%- if loop.index0 == 0 -%}{%- set content = bos_token + content -%}{%- endif -%}
-  {{ content }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-  {{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
-{%- endif -%})";
-
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> fixed_templates{{
-    {"chatml", chatml_template},
-    {"dialogue", dialogue_template},
-    {"deepspeed-chat", deepspeed_chat_template},
-    {"llama-2", llama_2_template},
-    {"llama-3", llama_3_template},
-}};
-
-std::string list_of_names() { return fmt::format("{}", fmt::join(all_names, ", ")); }
-
-std::string_view stripped(std::string_view text) {
-  constexpr std::string_view spaces = " \t\r\n\f\v";
-  const size_t begin = std::min(text.find_first_not_of(spaces), text.size());
-  return text.substr(begin, text.find_last_not_of(spaces) + 1 - begin);
+json_line parse_variables(const std::string& text) {
+  const json_line variables = text.empty() ? json_line::object() : parse_ordered_json(text, "the template's variables");
+  if (!variables.is_object()) {
+    throw error(errc::bad_argument,
+                "the template's variables must be a JSON object ({{\"enable_thinking\": false}}), not {}", text);
+  }
+  return variables;
 }
 
-void check(std::span<const chat_message> messages) {
-  if (messages.empty()) {
+bool is_usual_role(const std::string& role) {
+  constexpr std::array<std::string_view, 10> usual{"system",   "user",    "assistant",   "tool",  "developer",
+                                                   "function", "ipython", "observation", "model", "environment"};
+  return std::find(usual.begin(), usual.end(), role) != usual.end();
+}
+
+/// Templates build special tokens of roles ('<|' + role + '|>'), so the usual ones count as theirs.
+jinja::value message_value(const json_line& message, size_t number) {
+  if (!message.is_object() || !message.contains("role") || !message["role"].is_string()) {
+    throw error(errc::bad_argument, "message {} has no text \"role\"", number);
+  }
+  std::vector<std::pair<jinja::value, jinja::value>> entries;
+  for (const auto& [key, held] : message.items()) {
+    const bool trusted = key == "role" && is_usual_role(held.get<std::string>());
+    entries.emplace_back(jinja::text(key, jinja::from_data),
+                         jinja::from_json(held, trusted ? jinja::no_mark : jinja::from_data));
+  }
+  return jinja::make_mapping(std::move(entries));
+}
+
+jinja::value messages_value(const json_line& conversation) {
+  const auto found = conversation.find("messages");
+  if (found == conversation.end() || !found->is_array()) {
+    throw error(errc::bad_argument, "\"messages\" is {}",
+                found == conversation.end() ? "missing" : fmt::format("of type {}, not an array", found->type_name()));
+  }
+  if (found->empty()) {
     throw error(errc::bad_argument, "the conversation has no messages");
   }
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const std::string& role = messages[i].role;
-    if (role != "user" && role != "assistant" && (role != "system" || i > 0)) {
-      throw error(errc::bad_argument, "message {} has the role \"{}\": {}", i + 1, role,
-                  role == "system" ? "only the first may be system" : "system, user and assistant are known");
-    }
+  std::vector<jinja::value> messages;
+  for (const json_line& message : *found) {
+    messages.push_back(message_value(message, messages.size() + 1));
   }
+  return jinja::make_sequence(std::move(messages));
 }
 
-std::string render_dialogue(std::span<const chat_message> messages, bool prompt, std::string_view gap) {
-  std::string text;
+/// A list, or one as the text of its JSON; null where there is none.
+jinja::value list_value(const json_line& conversation, const char* name) {
+  const auto found = conversation.find(name);
+  if (found == conversation.end()) {
+    return jinja::none{};
+  }
+  if (found->is_string()) {
+    return jinja::from_json(parse_ordered_json(found->get<std::string>(), fmt::format("\"{}\"", name)),
+                            jinja::from_data);
+  }
+  return jinja::from_json(*found, jinja::from_data);
+}
+
+json_line json_of(std::span<const chat_message> messages) {
+  json_line list = json_line::array();
   for (const chat_message& message : messages) {
-    if (message.role != "system") {
-      text += fmt::format("{}{}: ", gap, message.role == "user" ? "Human" : "Assistant");
-    }
-    text += message.content;
+    json_line entry;
+    entry["role"] = message.role;
+    entry["content"] = message.content;
+    list.push_back(std::move(entry));
   }
-  return prompt ? text + fmt::format("{}Assistant:", gap) : text;
+  json_line conversation;
+  conversation["messages"] = std::move(list);
+  return conversation;
 }
 
-std::string render_llama_2(std::span<const chat_message> messages) {
-  std::string system;
-  if (messages.front().role == "system") {
-    system = fmt::format("<<SYS>>\n{}\n<</SYS>>\n\n", messages.front().content);
-    messages = messages.subspan(1);
+bool begins_with(const jinja::text& whole, const jinja::text& head) { return whole.bytes().starts_with(head.bytes()); }
+
+/// The last run of bytes that were written inside {% generation %}: [begin, end); nothing where there is none.
+std::optional<std::pair<size_t, size_t>> last_generated(const jinja::text& rendered) {
+  const auto& marks = rendered.marks();
+  size_t end = marks.size();
+  while (end > 0 && (marks[end - 1] & jinja::generated) == 0) {
+    --end;
   }
-  std::string text;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const bool is_user = messages[i].role == "user";
-    if (is_user != (i % 2 == 0)) {
-      throw error(errc::bad_argument, "message {} is the {}'s: llama-2 needs user and assistant in turns, user first",
-                  i + 1, messages[i].role);
-    }
-    const std::string content = (i == 0 ? system : std::string()) + messages[i].content;
-    text +=
-        is_user ? fmt::format("<s>[INST] {} [/INST]", stripped(content)) : fmt::format(" {} </s>", stripped(content));
+  size_t begin = end;
+  while (begin > 0 && (marks[begin - 1] & jinja::generated) != 0) {
+    --begin;
   }
-  return text;
+  return end == 0 ? std::nullopt : std::optional(std::pair(begin, end));
 }
 
-std::string render_llama_3(std::span<const chat_message> messages, bool prompt) {
-  std::string text = "<|begin_of_text|>";
-  for (const chat_message& message : messages) {
-    text +=
-        fmt::format("<|start_header_id|>{}<|end_header_id|>\n\n{}<|eot_id|>", message.role, stripped(message.content));
-  }
-  return prompt ? text + "<|start_header_id|>assistant<|end_header_id|>\n\n" : text;
-}
-
-// The text that stands for SYSTEM in the known template, if nothing else differs.
-std::optional<std::string> find_system(std::string_view canonical) {
-  const std::string known = canonical_jinja(chatml_system_template);
-  const size_t hole = known.find("SYSTEM");
-  const std::string_view head = std::string_view(known).substr(0, hole);
-  const std::string_view tail = std::string_view(known).substr(hole + 6);
-  if (canonical.size() < head.size() + tail.size() || !canonical.starts_with(head) || !canonical.ends_with(tail)) {
-    return std::nullopt;
-  }
-  const std::string_view middle = canonical.substr(head.size(), canonical.size() - head.size() - tail.size());
-  // A quote would end the literal, and what follows it could be anything.
-  if (middle.find_first_of("\"\\") != std::string_view::npos) {
-    return std::nullopt;
-  }
-  return std::string(middle);
+bool touches_data(const jinja::text& rendered, size_t begin, size_t end) {
+  const auto& marks = rendered.marks();
+  return std::any_of(marks.begin() + static_cast<std::ptrdiff_t>(begin),
+                     marks.begin() + static_cast<std::ptrdiff_t>(end),
+                     [](uint8_t mark) { return (mark & jinja::from_data) != 0; });
 }
 
 }  // namespace
 
-std::span<const std::string_view> chat_format::names() { return all_names; }
+chat_format::chat_format(std::string name, std::string_view source, const std::string& where)
+    : name_(std::move(name)), program_(source, where) {}
+
+std::span<const std::string_view> chat_format::names() { return chat_format_names(); }
+
+bool is_chat_format(std::string_view name) {
+  const auto known = chat_format::names();
+  return name == "model" || std::find(known.begin(), known.end(), name) != known.end();
+}
 
 chat_format chat_format::named(std::string_view name) {
-  const auto known = std::find(all_names.begin(), all_names.end(), name);
-  if (known == all_names.end()) {
-    throw error(errc::unsupported, "chat format \"{}\" is not known (known: {})", name, list_of_names());
-  }
-  chat_format result(*known);
-  result.system_ = *known == "smollm2" ? smollm2_system : *known == "qwen2" ? qwen2_system : "";
-  return result;
+  return {std::string(name), chat_format_source(name), fmt::format("chat format {}", name)};
 }
 
-chat_format chat_format::recognise(std::string_view jinja) {
-  const std::string canonical = canonical_jinja(jinja);
-  for (const auto& [name, source] : fixed_templates) {
-    if (canonical == canonical_jinja(source)) {
-      return named(name);
+chat_format chat_format::chosen(const chat_settings& settings, const tokenizer& tokens) {
+  const std::string& wanted = settings.format;
+  const auto known = names();
+  const auto read = [&]() -> chat_format {
+    if (wanted.empty() || wanted == "model") {
+      return tokens.chat_template().empty()
+                 ? named("dialogue")
+                 : chat_format("model", tokens.chat_template(), "chat_template of " + tokens.place());
     }
-  }
-  if (const auto system = find_system(canonical)) {
-    chat_format result(*system == smollm2_system ? all_names[1]
-                       : *system == qwen2_system ? all_names[2]
-                                                 : all_names[0]);
-    result.system_ = *system;
-    return result;
-  }
-  throw error(errc::unsupported, "the chat template of the tokenizer is none that is known (known: {}): \"{}{}\"",
-              list_of_names(), jinja.substr(0, 200), jinja.size() > 200 ? "..." : "");
-}
-
-chat_format chat_format::of(const tokenizer& tokens) {
-  return tokens.chat_template().empty() ? named("dialogue") : recognise(tokens.chat_template());
-}
-
-std::string chat_format::render_chatml(std::span<const chat_message> messages, bool prompt) const {
-  std::string text;
-  const auto add = [&](std::string_view role, std::string_view content) {
-    text += fmt::format("<|im_start|>{}\n{}<|im_end|>\n", role, content);
+    if (std::find(known.begin(), known.end(), wanted) != known.end()) {
+      return named(wanted);
+    }
+    if (!std::filesystem::is_regular_file(wanted)) {
+      throw error(errc::unsupported, "chat template \"{}\" is neither a file nor one of model, {}", wanted,
+                  fmt::join(known, ", "));
+    }
+    return {wanted, read_text_file(wanted), wanted};
   };
-  if (!system_.empty() && messages.front().role != "system") {
-    add("system", system_);
+  chat_format format = read();
+  if (!settings.date.empty()) {
+    jinja::format_date(settings.date, "%F");
   }
-  for (const chat_message& message : messages) {
-    add(message.role, message.content);
-  }
-  return prompt ? text + "<|im_start|>assistant\n" : text;
+  format.date_ = settings.date;
+  format.variables_ = parse_variables(settings.variables);
+  format.special_texts_ = tokens.special_texts();
+  return format;
 }
 
-std::string chat_format::render(std::span<const chat_message> messages, bool add_generation_prompt) const {
-  check(messages);
-  if (name_ == "dialogue") {
-    return render_dialogue(messages, add_generation_prompt, "\n\n");
+jinja::text chat_format::render(const json_line& conversation, bool add_generation_prompt) const {
+  variable_list variables;
+  variables.emplace_back("messages", messages_value(conversation));
+  variables.emplace_back("tools", list_value(conversation, "tools"));
+  variables.emplace_back("documents", list_value(conversation, "documents"));
+  variables.emplace_back("add_generation_prompt", add_generation_prompt);
+  for (const auto& [name, words] : special_texts_) {
+    variables.emplace_back(name, jinja::make_text(words));
   }
-  if (name_ == "deepspeed-chat") {
-    return render_dialogue(messages, add_generation_prompt, " ");
-  }
-  if (name_ == "llama-2") {
-    return render_llama_2(messages);
-  }
-  if (name_ == "llama-3") {
-    return render_llama_3(messages, add_generation_prompt);
-  }
-  return render_chatml(messages, add_generation_prompt);
-}
-
-std::string_view chat_format::end_of_turn() const {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> ends{{
-      {"dialogue", "\n\nHuman:"},
-      {"deepspeed-chat", " Human:"},
-      {"llama-2", "</s>"},
-      {"llama-3", "<|eot_id|>"},
-  }};
-  for (const auto& [name, text] : ends) {
-    if (name == name_) {
-      return text;
-    }
-  }
-  return "<|im_end|>";
-}
-
-std::vector<int32_t> encode_chat(const tokenizer& tokens, std::string_view rendered) {
-  added_token_finder specials;
-  for (const std::string_view text : {"<s>", "</s>"}) {
-    const auto id = tokens.find(text);
-    if (id && tokens.is_special(*id)) {
-      specials.add({.id = *id, .content = std::string(text)}, text);
-    }
-  }
-  std::vector<int32_t> ids;
-  specials.cut(rendered, [&](std::string_view part, std::optional<int32_t> id) {
-    if (id) {
-      ids.push_back(*id);
-    } else {
-      const std::vector<int32_t> more = tokens.encode(part, false);
-      ids.insert(ids.end(), more.begin(), more.end());
-    }
-  });
-  return ids;
-}
-
-std::vector<chat_message> read_messages(const json_line& value) {
-  if (!value.is_array()) {
-    throw error(errc::bad_argument, "\"messages\" is of type {}, not an array", value.type_name());
-  }
-  std::vector<chat_message> messages;
-  for (const json_line& entry : value) {
-    const auto text_of = [&](const char* key) {
-      if (!entry.is_object() || !entry.contains(key) || !entry[key].is_string()) {
-        throw error(errc::bad_argument, "message {} has no text \"{}\"", messages.size() + 1, key);
+  const auto put = [&](const json_line& more, uint8_t marks) {
+    for (const auto& [name, held] : more.items()) {
+      const auto known =
+          std::find_if(variables.begin(), variables.end(), [&](const auto& v) { return v.first == name; });
+      jinja::value what = jinja::from_json(held, marks);
+      if (known == variables.end()) {
+        variables.emplace_back(name, std::move(what));
+      } else {
+        known->second = std::move(what);
       }
-      return entry[key].get<std::string>();
-    };
-    std::string role = text_of("role");
-    messages.push_back({std::move(role), text_of("content")});
+    }
+  };
+  put(variables_, jinja::no_mark);
+  if (const auto own = conversation.find("chat_template_kwargs"); own != conversation.end() && own->is_object()) {
+    put(*own, jinja::from_data);
   }
-  return messages;
+  return program_.render(std::move(variables), date_);
+}
+
+jinja::text chat_format::render(std::span<const chat_message> messages, bool add_generation_prompt) const {
+  return render(json_of(messages), add_generation_prompt);
+}
+
+jinja::text chat_format::after_answer() const {
+  const std::string said = "An-answer-that-no-template-writes";
+  const std::string asked = "A-question-that-no-template-writes";
+  try {
+    const jinja::text whole =
+        render(std::vector<chat_message>{{"user", "Hello"}, {"assistant", said}, {"user", asked}}, false);
+    const size_t begin = whole.bytes().find(said);
+    const size_t end = whole.bytes().find(asked);
+    if (begin == std::string::npos || end == std::string::npos || end < begin) {
+      return {};
+    }
+    return whole.part(begin + said.size(), end - begin - said.size());
+  } catch (const error&) {
+    return {};  // a template that refuses this conversation tells nothing of its turns
+  }
+}
+
+prompt_and_answer render_answer(const chat_format& format, std::vector<chat_message> turns, const std::string& answer) {
+  const jinja::text prompt = format.render(turns, true);
+  turns.push_back({"assistant", answer});
+  const jinja::text whole = format.render(turns, false);
+  const auto generated = last_generated(whole);
+  const bool goes_on = begins_with(whole, prompt);
+  if (generated) {
+    // The generation prompt is never learned, even where the block holds it.
+    const size_t begin = goes_on ? std::max(prompt.size(), generated->first) : generated->first;
+    return {whole.part(0, begin), whole.part(begin, std::max(begin, generated->second) - begin)};
+  }
+  if (!goes_on) {
+    throw error(
+        errc::bad_argument,
+        "the chat template {} writes the turns before the answer in another way than the prompt for it, so that "
+        "it cannot be told what is to be learned: it needs {{% generation %}} around the assistant's words",
+        format.name());
+  }
+  return {prompt, whole.part(prompt.size())};
+}
+
+std::vector<int32_t> encode_chat(const tokenizer& tokens, const jinja::text& rendered) {
+  return tokens.encode_filtered(rendered.bytes(),
+                                [&](size_t begin, size_t end) { return !touches_data(rendered, begin, end); });
+}
+
+void trim_turn_end(const tokenizer& tokens, const jinja::text& answer, std::vector<int32_t>& ids) {
+  const auto last = std::find_if(ids.rbegin(), ids.rend(), [&](int32_t id) { return tokens.is_special(id); });
+  if (last == ids.rend()) {
+    return;
+  }
+  const std::vector<int32_t> rest(last.base(), ids.end());
+  const std::string words = tokens.decode(rest, false);
+  const bool from_template =
+      words.size() <= answer.size() && !touches_data(answer, answer.size() - words.size(), answer.size());
+  if (from_template && words.find_first_not_of(" \t\r\n") == std::string::npos) {
+    ids.erase(last.base(), ids.end());
+  }
+}
+
+special_token_counter::special_token_counter(const tokenizer& tokens) {
+  const auto add = [&](int32_t id, const std::string& spelling) {
+    finder_.add({.id = id, .content = spelling}, spelling);
+  };
+  for (int32_t id = 0; id < tokens.vocabulary_size(); ++id) {
+    if (tokens.is_special(id)) {
+      add(id, tokens.decode(std::vector<int32_t>{id}, false));
+    }
+  }
+  for (const auto& [name, words] : tokens.special_texts()) {
+    if (const auto id = tokens.find(words)) {
+      add(*id, words);  // pieces like <s> decode to nothing
+    }
+  }
+}
+
+int64_t special_token_counter::count(const jinja::text& rendered) const {
+  int64_t refused = 0;
+  finder_.cut(
+      rendered.bytes(),
+      [&](const added_token&, size_t begin, size_t end) { return touches_data(rendered, begin, end); },
+      [&](std::string_view, std::optional<int32_t> id) { refused += id ? 1 : 0; });
+  return refused;
+}
+
+std::optional<int32_t> end_of_turn_token(const chat_format& format, const tokenizer& tokens) {
+  const std::vector<int32_t> ids = encode_chat(tokens, format.after_answer());
+  const auto first = std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return tokens.is_special(id); });
+  return first == ids.end() ? std::nullopt : std::optional(*first);
+}
+
+std::string end_of_turn_text(const chat_format& format) {
+  const std::string words = format.after_answer().bytes();
+  const size_t begin = std::min(words.find_first_not_of(" \t\r\n"), words.size());
+  const std::string line = words.substr(0, words.find('\n', begin));
+  return line.substr(0, line.find_last_not_of(" \t\r\n") + 1);
 }
 
 }  // namespace troupe::io

@@ -7,7 +7,8 @@
 
 namespace troupe::io {
 
-record_reader::record_reader(const data_section& set) : set_(set), lines_(open_text(set.path), set.path) {}
+record_reader::record_reader(const data_section& set, const chat_format& format)
+    : set_(set), format_(format), lines_(open_text(set.path), set.path) {}
 
 void record_reader::leave_out(const std::string& reason) {
   constexpr size_t most_examples = 3;
@@ -28,7 +29,7 @@ bool record_reader::next(record& out) {
     const std::string where = fmt::format("line {}", lines_.line());
     try {
       require_utf8(line, where);
-      out = read_record(line, set_, where);
+      out = read_record(line, set_, where, format_);
       out.line = lines_.line();
       return true;
     } catch (const error& e) {
@@ -39,14 +40,15 @@ bool record_reader::next(record& out) {
 }
 
 void require_usable(const data_section& set, const line_counts& counts, double most) {
-  const double share = counts.records == 0 ? 0 : static_cast<double>(counts.unusable) / static_cast<double>(counts.records);
+  const double share =
+      counts.records == 0 ? 0 : static_cast<double>(counts.unusable) / static_cast<double>(counts.records);
   if (share > most) {
-    throw error(errc::bad_argument,
-                "{}: {} of {} records ({:.3g} %) cannot be used, and data.max-unusable = {:g} allows {:.3g} %:\n  {}{}\n"
-                "Mend them, give data.{} another format, or raise data.max-unusable",
-                set.path, counts.unusable, counts.records, 100 * share, most, 100 * most,
-                fmt::join(counts.examples, "\n  "),
-                counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", set.name);
+    throw error(
+        errc::bad_argument,
+        "{}: {} of {} records ({:.3g} %) cannot be used, and data.max-unusable = {:g} allows {:.3g} %:\n  {}{}\n"
+        "Mend them, give data.{} another format, or raise data.max-unusable",
+        set.path, counts.unusable, counts.records, 100 * share, most, 100 * most, fmt::join(counts.examples, "\n  "),
+        counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", set.name);
   }
 }
 

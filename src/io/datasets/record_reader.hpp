@@ -10,16 +10,16 @@
 namespace troupe::io {
 
 struct line_counts {
-  int64_t records = 0;   ///< lines that hold something
-  int64_t blank = 0;     ///< lines that hold nothing
-  int64_t unusable = 0;  ///< records that were left out: see read_record
+  int64_t records = 0;                ///< lines that hold something
+  int64_t blank = 0;                  ///< lines that hold nothing
+  int64_t unusable = 0;               ///< records that were left out: see read_record
   std::vector<std::string> examples;  ///< of those: "line N: reason", the first few
 };
 
 class record_reader {
 public:
   /// Opens set.path.   Errors  those of open_text.
-  explicit record_reader(const data_section& set);
+  record_reader(const data_section& set, const chat_format& format);
 
   /// The next record that can be used, its line set; false at the end or after set.limit records.
   /// Errors  bad_file, io_failure: the file itself cannot be read on.
@@ -31,6 +31,7 @@ private:
   void leave_out(const std::string& reason);
 
   const data_section& set_;
+  const chat_format& format_;
   line_reader lines_;
   line_counts counts_;
 };

@@ -24,17 +24,6 @@ private:
   T before_;
 };
 
-/// Errors  bad_argument: a list or a dictionary, or a tuple with one of them in it, cannot be a key.
-void require_hashable(const value& key) {
-  const sequence* items = key.as_sequence();
-  if (key.as_mapping() != nullptr || (items != nullptr && items->what == sequence::kind::list)) {
-    fail(fmt::format("unhashable type: '{}'", type_name(key)));
-  }
-  if (items != nullptr && items->what == sequence::kind::tuple) {
-    std::for_each(items->items.begin(), items->items.end(), require_hashable);
-  }
-}
-
 }  // namespace
 
 const value* scope::find(std::string_view name) const {

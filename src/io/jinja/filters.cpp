@@ -229,6 +229,7 @@ std::optional<int64_t> truncated(double number) {
 value int_filter(machine&, const value& input, arguments given) {
   const bound_arguments args("int", std::move(given), {"default", "base"});
   const value otherwise = args.has(0) ? args.at(0) : value(int64_t{0});
+  require_defined(input);
   const int64_t base = args.integer_or(1, 10);
   if (base < 2 || base > 36) {
     fail("int: the base must lie between 2 and 36");
@@ -246,6 +247,7 @@ value int_filter(machine&, const value& input, arguments given) {
 
 value float_filter(machine&, const value& input, arguments given) {
   const bound_arguments args("float", std::move(given), {"default"});
+  require_defined(input);
   const auto number = input.as_text() != nullptr ? number_in(*input.as_text()) : input.as_number();
   return number ? value(*number) : args.has(0) ? args.at(0) : value(0.0);
 }

@@ -166,12 +166,6 @@ std::string_view symbol_of(operation how) {
   return symbols[static_cast<size_t>(how)];
 }
 
-void refuse_undefined(const value& v) {
-  if (const auto* missing = v.get<undefined>()) {
-    fail(missing->why ? *missing->why : "a value is undefined");
-  }
-}
-
 bool contains(const value& inside, const value& wanted) {
   if (const text* words = inside.as_text()) {
     if (wanted.as_text() == nullptr) {
@@ -180,6 +174,7 @@ bool contains(const value& inside, const value& wanted) {
     return words->bytes().find(wanted.as_text()->bytes()) != std::string::npos;
   }
   if (const mapping* entries = inside.as_mapping()) {
+    require_hashable(wanted);
     return entries->find(wanted) != nullptr;
   }
   if (inside.as_sequence() == nullptr && !inside.is_undefined()) {
@@ -468,8 +463,8 @@ value apply(machine& m, operation how, const value& a, const value& b) {
   if (how == operation::modulo && a.as_text() != nullptr) {
     return m.made(percent_format(m, *a.as_text(), b));
   }
-  refuse_undefined(a);
-  refuse_undefined(b);
+  require_defined(a);
+  require_defined(b);
   fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'", symbol_of(how), type_name(a), type_name(b)));
 }
 
@@ -480,7 +475,7 @@ value minus(const value& a) {
   if (const auto* number = a.get<double>()) {
     return -*number;
   }
-  refuse_undefined(a);
+  require_defined(a);
   fail(fmt::format("bad operand type for unary -: '{}'", type_name(a)));
 }
 
@@ -491,7 +486,7 @@ value plus(const value& a) {
   if (a.as_number()) {
     return a;
   }
-  refuse_undefined(a);
+  require_defined(a);
   fail(fmt::format("bad operand type for unary +: '{}'", type_name(a)));
 }
 

@@ -106,14 +106,6 @@ value slice_text(const string_value& of, const value& from, const value& to, con
   return {std::move(result), of.markup};
 }
 
-const undefined* refuse_undefined(const value& of) {
-  const auto* missing = of.get<undefined>();
-  if (missing != nullptr) {
-    fail(missing->why ? *missing->why : "a value is undefined");
-  }
-  return missing;
-}
-
 }  // namespace
 
 const value* mapping::find(const value& key) const {
@@ -237,6 +229,22 @@ value from_json(const nlohmann::ordered_json& json, uint8_t marks) {
   }
 }
 
+void require_defined(const value& of) {
+  if (const auto* missing = of.get<undefined>()) {
+    fail(missing->why ? *missing->why : "a value is undefined");
+  }
+}
+
+void require_hashable(const value& key) {
+  const sequence* items = key.as_sequence();
+  if (key.as_mapping() != nullptr || (items != nullptr && items->what == sequence::kind::list)) {
+    fail(fmt::format("unhashable type: '{}'", type_name(key)));
+  }
+  if (items != nullptr && items->what == sequence::kind::tuple) {
+    std::for_each(items->items.begin(), items->items.end(), require_hashable);
+  }
+}
+
 std::string_view type_name(const value& of) {
   if (of.is_undefined()) {
     return "Undefined";
@@ -321,8 +329,8 @@ bool less(const value& a, const value& b) {
   if (a.as_sequence() != nullptr && b.as_sequence() != nullptr && a.as_sequence()->what == b.as_sequence()->what) {
     return less_items(a.as_sequence()->items, b.as_sequence()->items);
   }
-  refuse_undefined(a);
-  refuse_undefined(b);
+  require_defined(a);
+  require_defined(b);
   fail(fmt::format("'<' not supported between instances of '{}' and '{}'", type_name(a), type_name(b)));
 }
 
@@ -354,7 +362,7 @@ std::vector<value> items_of(const value& of) {
 }
 
 value attribute_of(const value& of, std::string_view name) {
-  refuse_undefined(of);
+  require_defined(of);
   if (auto method = find_method(of, name)) {
     return std::move(*method);
   }
@@ -372,7 +380,7 @@ value attribute_of(const value& of, std::string_view name) {
 }
 
 value item_of(const value& of, const value& key) {
-  refuse_undefined(of);
+  require_defined(of);
   if (const mapping* entries = of.as_mapping()) {
     if (const value* found = entries->find(key)) {
       return *found;
@@ -400,7 +408,7 @@ value item_of(const value& of, const value& key) {
 }
 
 value slice_of(const value& of, const value& from, const value& to, const value& step) {
-  refuse_undefined(of);
+  require_defined(of);
   if (const string_value* words = of.as_string()) {
     return slice_text(*words, from, to, step);
   }

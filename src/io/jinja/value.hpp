@@ -131,6 +131,12 @@ int64_t weight_of(const value& of);
 /// Texts and keys of `json` get `marks`.
 value from_json(const nlohmann::ordered_json& json, uint8_t marks);
 
+/// Errors  bad_argument: undefined, with the reason.
+void require_defined(const value& of);
+
+/// Errors  bad_argument: a list or a dictionary, or a tuple with one of them in it, cannot be a key.
+void require_hashable(const value& key);
+
 /// Python's names: "str", "int", "NoneType".
 std::string_view type_name(const value& of);
 

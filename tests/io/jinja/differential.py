@@ -57,10 +57,10 @@ METHODS = [
 
 # What Python says of its own objects when they are printed: no template means to write it.
 PYTHONS_OWN = ["<generator object", "dict_items(", "dict_keys(", "dict_values(", "range(", "RANGE(", "Range(",
-               "<LoopContext", " at 0x", " AT 0X", "<Macro", "<built-in", "iterator"]
+               "<LoopContext", "<LOOPCONTEXT", "<Loopcontext", " at 0x", " AT 0X", "<Macro", "<built-in", "iterator"]
 
 
-# Jinja2's generators look at what they go through only when somebody asks them for an item.
+# Jinja2's generators look at what they go through only when somebody asks them for an item; its loops can be gone through.
 GENERATORS = ["| map", "| select", "| reject", "| unique", "| items", "| batch"]
 
 
@@ -169,7 +169,8 @@ def main():
         rendered += "text" in expected
         if answer.get("text") == expected.get("text") or any(p in expected.get("text", "") for p in PYTHONS_OWN):
             continue
-        if "is not iterable" in answer.get("error", "") and any(f in source for f in GENERATORS):
+        late = any(e in answer.get("error", "") for e in ["is not iterable", "Can only get item pairs"])
+        if late and (any(f in source for f in GENERATORS) or "LoopContext" in answer["error"]):
             continue
         different += 1
         if different <= 10:
