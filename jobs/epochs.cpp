@@ -1,6 +1,5 @@
 #include "jobs/epochs.hpp"
 
-#include "actors/cast/loader.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/datasets/examples.hpp"
@@ -53,7 +52,7 @@ int64_t updates_of(const io::job& job, io::phase wanted, const io::training_opti
                                 .format_of = [&](const io::data_section& set) { return format_of(job, set); }};
   try {
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
-    const auto epoch = static_cast<double>(io::epoch_size_of(actors::sources_of(data, job)));
+    const auto epoch = static_cast<double>(io::epoch_size_of(io::sources_of(data, job)));
     return std::max<int64_t>(1, static_cast<int64_t>(training.epochs * epoch / static_cast<double>(training.batch)));
   } catch (const error&) {
     return 0;

@@ -31,9 +31,8 @@ int run_command(int argc, char** argv) {
     return arguments.empty() ? exit_usage : exit_ok;
   }
   std::vector<std::string> recognised;
-  const io::job job = from_user([&] {
-    return io::load_job(arguments[0], std::span(arguments).subspan(1), io::recogniser(recognised));
-  });
+  const io::job job = from_user(
+      [&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), io::recogniser(recognised)); });
   for (const std::string& line : recognised) {
     spdlog::info("{}", line);
   }

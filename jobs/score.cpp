@@ -23,8 +23,9 @@ constexpr const char* usage =
     "             temperature 1); null for the first\n"
     "  score      where the model has a scalar head (a reward model): its value at the last id\n"
     "A language model with v_head.safetensors beside it has both; it is then loaded twice.\n"
-    "The sequence is `ids`, or `text`, or `prompt` and `answer`; `ids` is added to the latter two. The prompt has the ids\n"
-    "of its own text, the answer those that it has after the prompt. Other fields are kept. A bad line ends the filter: \"line N: what is wrong\", exit status 1.\n";
+    "The sequence is `ids`, or `text`, or `prompt` and `answer`; `ids` is added to the latter two. The prompt has\n"
+    "the ids of its own text, the answer those that it has after the prompt. Other fields are kept. A bad line ends\n"
+    "the filter: \"line N: what is wrong\", exit status 1.\n";
 
 class score_filter {
 public:

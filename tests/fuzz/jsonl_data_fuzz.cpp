@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) {
     return 0;
   }
-  constexpr uint8_t formats = 7;
+  constexpr uint8_t formats = 8;
   troupe::io::data_section set;
   set.name = "fuzz";
   set.format = static_cast<troupe::io::data_format>(bytes[0] % formats);
@@ -21,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     constexpr int64_t max_line_bytes = 4096;
     troupe::io::line_reader lines(troupe::io::text_source(text), "fuzz", max_line_bytes);
     for (std::string line; lines.next(line);) {
+      troupe::io::require_utf8(line, "fuzz");
       const troupe::io::record r = troupe::io::read_record(line, set, "fuzz", format);
       TROUPE_ASSERT(!troupe::io::find_invalid_utf8(r.prompt + "\n" + r.chosen + "\n" + r.rejected));
     }

@@ -4,15 +4,6 @@
 
 namespace troupe::actors {
 
-std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job) {
-  std::vector<io::blend_source> sources;
-  for (size_t s = 0; s < data.training.size(); ++s) {
-    const double weight = s < job.data.size() ? job.data[s].weight : job.pairs.weight;
-    sources.push_back({.size = static_cast<int64_t>(data.training[s].size()), .weight = weight});
-  }
-  return sources;
-}
-
 void loader_state::open(loader_settings settings) {
   settings_ = std::move(settings);
   order_.emplace(settings_.job.run.seed, settings_.phase, sources_of(settings_.data, settings_.job));

@@ -25,9 +25,6 @@ struct loader_settings {
   caf::actor trainee;                     ///< policy, or the reward model that learns
 };
 
-/// The phase's training data as the loader draws from it.
-std::vector<io::blend_source> sources_of(const io::phase_data& data, const io::job& job);
-
 class loader_state {
 public:
   static inline const char* name = "loader";

@@ -141,10 +141,11 @@ private:
   int64_t updates_of(const io::training_options& training) const;
   uint64_t total_of(const std::string& phase) const;
   // Of the ppo phase.
-  int64_t ppo_updates() const;
   uint64_t updates_done() const;
-  /// The optimizer step of the update under way. Each rollback halves the learning rates.
-  step_command due_step(const io::optimizer_options& options) const;
+  /// The optimizer step that follows `done` of `total` updates of a model. Each rollback halves the learning rates.
+  step_command step_after(int64_t done, int64_t total, const io::optimizer_options& options) const;
+  step_command due_policy_step() const;
+  step_command due_critic_step() const;
   void drop_old_experience();
   /// The counter of "phase_started" is that of the phase's end: what goes by epochs is known here alone.
   void note(const std::string& kind, const std::string& phase, uint64_t counter, const std::string& text = "");

@@ -29,26 +29,34 @@ inline void merge(statistics& to, const statistics& from) {
   }
 }
 
-/// Statistics of several updates as one record: means, but for seconds (time/...), which are sums.
+/// Statistics of several updates as one record: means; but sums of seconds (time/...), and the largest of maxima
+/// (..._max).
 class updates_of_iteration {
 public:
   void add(const statistics& one) {
     for (const auto& [name, value] : one) {
-      auto& [sum, count] = sums_[name];
-      sum += value;
-      ++count;
+      entry& of = entries_[name];
+      of.sum += value;
+      of.largest = of.count == 0 ? value : std::max(of.largest, value);
+      ++of.count;
     }
   }
   statistics combined() const {
     statistics out;
-    for (const auto& [name, entry] : sums_) {
-      out[name] = name.starts_with("time/") ? entry.first : entry.first / static_cast<double>(entry.second);
+    for (const auto& [name, of] : entries_) {
+      out[name] = name.starts_with("time/") ? of.sum
+                  : name.ends_with("_max")  ? of.largest
+                                            : of.sum / static_cast<double>(of.count);
     }
     return out;
   }
 
 private:
-  std::map<std::string, std::pair<double, int64_t>> sums_;
+  struct entry {
+    double sum = 0, largest = 0;
+    int64_t count = 0;
+  };
+  std::map<std::string, entry> entries_;
 };
 
 /// What ranks that worked side by side say together. Statistics are already those of all ranks, the same at each.
@@ -75,7 +83,8 @@ inline step_reply together(const std::vector<step_reply>& by_rank) {
   return all;
 }
 
-/// What a model's ranks sent each other for an update, all ranks' added up, under names that comparisons of runs leave out.
+/// What a model's ranks sent each other for an update, all ranks' added up, under names that comparisons of runs leave
+/// out.
 inline void add_communication(statistics& to, const std::string& model, const step_reply& stepped) {
   if (stepped.sent_bytes == 0) {
     return;  // one rank alone

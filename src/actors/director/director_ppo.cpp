@@ -18,7 +18,8 @@ namespace troupe::actors {
 namespace {
 
 constexpr const char* kl_coefficient_key = "kl_coefficient";
-constexpr const char* updates_key = "updates";
+constexpr const char* updates_key = "updates";                ///< minibatches learned from
+constexpr const char* policy_updates_key = "policy_updates";  ///< of these, those that changed the policy
 constexpr const char* rollbacks_key = "rollbacks";
 constexpr const char* scale_prefix = "reward_scale_";
 
@@ -32,9 +33,8 @@ statistics with_prefix(const std::string& prefix, const statistics& values) {
 
 }  // namespace
 
-int64_t director_state::ppo_updates() const {
-  const io::ppo_section& ppo = settings_->job.ppo;
-  return ppo.iterations * ppo.epochs * ppo.minibatches;
+static int64_t updates_in(int64_t iterations, const io::ppo_section& ppo) {
+  return iterations * ppo.epochs * ppo.minibatches;
 }
 
 task<assemble_reply> director_state::assemble(uint64_t iteration, bool training, std::string keep) {
@@ -74,10 +74,21 @@ task<statistics> director_state::evaluate_policy(uint64_t iteration) {
 
 uint64_t director_state::updates_done() const { return static_cast<uint64_t>(statistic(state_.values, updates_key)); }
 
-step_command director_state::due_step(const io::optimizer_options& options) const {
-  const engine::schedule_settings schedule = schedule_of(options, ppo_updates());
-  const double rate = engine::learning_rate(schedule, static_cast<int64_t>(updates_done()));
-  return {updates_done() + 1, rate * std::exp2(-statistic(state_.values, rollbacks_key))};
+step_command director_state::step_after(int64_t done, int64_t total, const io::optimizer_options& options) const {
+  const double rate = engine::learning_rate(schedule_of(options, total), done);
+  return {static_cast<uint64_t>(done) + 1, rate * std::exp2(-statistic(state_.values, rollbacks_key))};
+}
+
+/// Iterations that train the critic alone take nothing from the policy's schedule.
+step_command director_state::due_policy_step() const {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  const auto done = static_cast<int64_t>(statistic(state_.values, policy_updates_key));
+  return step_after(done, updates_in(ppo.iterations - ppo.critic_only_iterations, ppo), ppo.policy);
+}
+
+step_command director_state::due_critic_step() const {
+  const io::ppo_section& ppo = settings_->job.ppo;
+  return step_after(static_cast<int64_t>(updates_done()), updates_in(ppo.iterations, ppo), ppo.critic);
 }
 
 /// What a model's update was like, beside the statistics of its losses.
@@ -115,7 +126,7 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
     *to = std::move(out);
     co_return;
   }
-  const step_command step = due_step(ppo.policy);
+  const step_command step = due_policy_step();
   step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   if (has(&cast::ema)) {
     const auto averages = everyone<ema_actor>(&cast::ema);
@@ -131,7 +142,7 @@ task<> director_state::update_critic(serve_reply batch, shared_statistics to) {
   const auto optimizers = everyone<optimizer_actor>(&cast::critic_optimizer);
   const train_command command{.batch_id = batch.batch_id, .loss_terms = batch.loss_terms};
   const train_reply learned = together(co_await ask_everyone<train_reply>(self_, critics, train_atom_v, command));
-  const step_command step = due_step(settings_->job.ppo.critic);
+  const step_command step = due_critic_step();
   const step_reply stepped = together(co_await ask_everyone<step_reply>(self_, optimizers, step_atom_v, step));
   statistics out = learned.statistics;
   add_update(out, "critic", learned, step, stepped);
@@ -156,7 +167,7 @@ task<statistics> director_state::learn(uint64_t iteration) {
   const bool critic_only = iteration <= static_cast<uint64_t>(ppo.critic_only_iterations);
   updates_of_iteration updates_done;
   bool stopped_early = false;
-  uint64_t updates = 0;
+  uint64_t policy_updates = 0;
   for (uint64_t epoch = 0; epoch < static_cast<uint64_t>(ppo.epochs) && !stopped_early; ++epoch) {
     for (uint64_t index = 0; index < static_cast<uint64_t>(ppo.minibatches) && !stopped_early; ++index) {
       const minibatch_command wanted{iteration, epoch, index};
@@ -173,14 +184,15 @@ task<statistics> director_state::learn(uint64_t iteration) {
         co_await update_both(batch, policy, critic);
         updates_done.add(*policy);
         stopped_early = policy->contains("policy/stopped_early");
+        policy_updates += stopped_early ? 0 : 1;
+        state_.values[policy_updates_key] += stopped_early ? 0 : 1;
       }
       updates_done.add(*critic);
       state_.values[updates_key] += 1;
-      ++updates;
     }
   }
   statistics out = updates_done.combined();
-  out["policy/updates"] = static_cast<double>(updates);
+  out["policy/updates"] = static_cast<double>(policy_updates);
   co_return out;
 }
 
@@ -212,8 +224,8 @@ task<statistics> director_state::iterate(uint64_t iteration, metrics_record& lin
   co_return out;
 }
 
-/// Where to go back to. If nothing has been learned since the last checkpoint, that one's own weights diverge, and it would end
-/// in the same place whatever the learning rates: then it is the one before.
+/// Where to go back to. If nothing has been learned since the last checkpoint, that one's own weights diverge, and it
+/// would end in the same place whatever the learning rates: then it is the one before.
 task<director_state::checkpoint_search> director_state::find_sound_checkpoint(std::string reason) {
   const bool learned = statistic(state_.values, updates_key) != statistic(checkpointed_.values, updates_key);
   if (!learned && checkpointed_.counter == 0) {
@@ -231,8 +243,8 @@ task<director_state::checkpoint_search> director_state::find_sound_checkpoint(st
   co_return search;
 }
 
-/// The redone iteration must not overwrite the experience that shows how the first went wrong: it gets a name that nothing
-/// else reads or removes. Answers with the reason, naming that file; as it was where nothing was kept.
+/// The redone iteration must not overwrite the experience that shows how the first went wrong: it gets a name that
+/// nothing else reads or removes. Answers with the reason, naming that file; as it was where nothing was kept.
 std::string director_state::set_aside(std::string reason, uint64_t iteration, int64_t rollback) const {
   const std::filesystem::path kept = settings_->run.experience(static_cast<int64_t>(iteration));
   if (!std::filesystem::exists(kept)) {

@@ -102,6 +102,9 @@ cast stage_state::set_reward() {
       with_learner(m, job.reward.training.optimizer, job.place.reward_zero, open("reward model gradients", all));
   const auto tokens = load_tokens(start, m.get());
   io::phase_data data = load_data(io::phase::reward, tokens);
+  if (data.made_pairs) {
+    require_reads(job, *load_tokens(job.model.policy, nullptr), job.model.policy, *m);
+  }
 
   cast parts;
   describe(data, parts);

@@ -44,7 +44,7 @@ void update_kl_controller(const kl_controller_settings& settings, kl_controller_
                 settings.target_nats, settings.horizon);
   }
   const double miss = std::clamp(kl_nats / settings.target_nats - 1.0, -0.2, 0.2);
-  state.coefficient *= 1.0 + miss * static_cast<double>(sequences) / settings.horizon;
+  state.coefficient *= 1.0 + miss * std::min(1.0, static_cast<double>(sequences) / settings.horizon);
 }
 
 }  // namespace troupe::engine

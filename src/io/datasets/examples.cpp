@@ -336,6 +336,7 @@ void phase_loader::add_made(const std::string& path) {
     if (made) {
       made->source = source;
       made->line = line;
+      out_.made_pairs = true;
     }
     keep(std::move(made), where);
   }
@@ -345,6 +346,14 @@ void fold(digest_stream& stream, const std::vector<int32_t>& ids) {
   const int64_t count = length_of(ids);
   stream.update(std::as_bytes(std::span(&count, 1)));
   stream.update(std::as_bytes(std::span(ids)));
+}
+
+void tell_shares(phase_data& data, const job& job) {
+  const std::vector<blend_source> sources = sources_of(data, job);
+  const auto all = static_cast<double>(epoch_size_of(sources));
+  for (size_t s = 0; s < sources.size(); ++s) {
+    data.reports[s].share = static_cast<double>(epoch_size_of({sources[s]})) / all;
+  }
 }
 
 phase_data phase_loader::finish() {
@@ -371,6 +380,7 @@ phase_data phase_loader::finish() {
                 "no example is left for phase {}: look at [length], [split] and the sets' phases\n  {}",
                 to_string(wanted_), fmt::join(lines, "\n  "));
   }
+  tell_shares(out_, job_);
   return std::move(out_);
 }
 
@@ -385,6 +395,15 @@ phase_data load_phase_data(const job& job, phase wanted, const example_rules& ru
     loader.add_made(made_pairs);
   }
   return loader.finish();
+}
+
+std::vector<blend_source> sources_of(const phase_data& data, const job& job) {
+  std::vector<blend_source> sources;
+  for (size_t s = 0; s < data.training.size(); ++s) {
+    const double weight = s < job.data.size() ? job.data[s].weight : job.pairs.weight;
+    sources.push_back({.size = static_cast<int64_t>(data.training[s].size()), .weight = weight});
+  }
+  return sources;
 }
 
 std::string describe(const source_report& r) {

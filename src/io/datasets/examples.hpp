@@ -1,6 +1,7 @@
 /// Tokenised examples, within the job's length limits; and all the data of a phase.
 #pragma once
 
+#include "io/datasets/blend.hpp"
 #include "io/datasets/joiner.hpp"
 #include "io/datasets/record_reader.hpp"
 #include "io/datasets/split.hpp"
@@ -67,18 +68,22 @@ struct phase_data {
   std::vector<std::vector<example>> held_out;  ///< per source
   std::vector<source_report> reports;          ///< per source
   uint64_t digest = 0;                         ///< of every example kept, in order
+  bool made_pairs = false;                     ///< some of them are ids of the policy's own samples
 };
 
 /// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (pairs_file.hpp), or empty; a pair
-/// belongs to the phase, or the held-out part, of its prompt. The pairs phase itself gets the prompts of the phases that
-/// train on pairs, and the held-out ones, as `training`.
+/// belongs to the phase, or the held-out part, of its prompt. The pairs phase itself gets the prompts of the phases
+/// that train on pairs, and the held-out ones, as `training`.
 /// Errors  of the readers and of require_usable; bad_argument when nothing is left to train on: the text says where the
 ///         records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
                            const std::string& made_pairs = "");
 
-/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for each
-/// example of what cannot be used.
+/// What a phase's order of examples is drawn from; the last source is that of made pairs, where there is one.
+std::vector<blend_source> sources_of(const phase_data& data, const job& job);
+
+/// One line a source: "stories: 1000 records, 640 kept (3 truncated), 62.5 % of an epoch, 7 too long, …", and one for
+/// each example of what cannot be used.
 std::string describe(const source_report& report);
 
 }  // namespace troupe::io

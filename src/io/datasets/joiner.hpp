@@ -21,8 +21,8 @@ using text_encoder = std::function<std::vector<int32_t>(std::string_view text)>;
 /// The same of a text whose bytes are marked by where they came from.
 using marked_encoder = std::function<std::vector<int32_t>(const jinja::text& text)>;
 
-/// A prompt has the ids that it has when a model is asked with it: those of its text alone. An answer has the ids that it
-/// has within the joined text wherever the ids of the joined text begin with those of the prompt. Where they do not,
+/// A prompt has the ids that it has when a model is asked with it: those of its text alone. An answer has the ids that
+/// it has within the joined text wherever the ids of the joined text begin with those of the prompt. Where they do not,
 /// because a token would reach over the boundary, the answer is tokenised apart, as a text that goes on: without what
 /// the tokenizer puts before a text that begins.
 class text_joiner {
@@ -52,8 +52,7 @@ private:
   std::vector<int32_t> going_on(const jinja::text& text) const;
 
   marked_encoder encode_;
-  std::vector<carrier>
-      carriers_;  ///< short texts after which another is one that goes on; empty: it makes no difference
+  std::vector<carrier> carriers_;  ///< short texts after which another goes on; empty: it makes no difference
 };
 
 /// What a tokenizer's own configuration puts around a text (BOS and, rarely, EOS).

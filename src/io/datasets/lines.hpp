@@ -23,7 +23,8 @@ byte_source text_source(std::string_view text);
 /// Nothing but blanks?
 bool is_blank(std::string_view line);
 
-/// `where` names the line.   Errors  bad_file, with the byte, when it is not valid UTF-8.
+/// `where` names the line.
+/// Errors  bad_file, with the byte, when it is not valid UTF-8.
 void require_utf8(std::string_view line, const std::string& where);
 
 class line_reader {
@@ -34,7 +35,8 @@ public:
   line_reader(byte_source source, std::string name, int64_t max_line_bytes = default_max_line_bytes);
 
   /// The next line without its end ("\n" or "\r\n"), and without a byte-order mark at the start of the text; false at
-  /// the end.   Errors  bad_file, with the line, when it is longer than the bound; those of the source.
+  /// the end.
+  /// Errors  bad_file, with the line, when it is longer than the bound; those of the source.
   bool next(std::string& line);
 
   int64_t line() const { return line_; }  ///< number of the line last read, from 1

@@ -88,7 +88,8 @@ void add_conversation(const columns& of, readings& all) {
   }
 }
 
-/// Of a format with a prompt column and answer columns of several names; `needed`: there is no such record without answer.
+/// Of a format with a prompt column and answer columns of several names; `needed`: there is no such record without
+/// answer.
 void add_answered(const columns& of, data_format format, const std::string& prompt,
                   std::initializer_list<const char*> answers, readings& all) {
   if (!of.is_speech(prompt)) {
@@ -159,13 +160,14 @@ std::string names_of(const json& record) {
 
 void refuse_other_kinds(const columns& of) {
   if (of.is_list("completions") || of.is_list("labels")) {
-    throw error(errc::bad_argument, "its records have a reward for each step (completions, labels), from which Troupe does "
-                                    "not learn");
+    throw error(errc::bad_argument,
+                "its records have a reward for each step (completions, labels), from which Troupe does not learn");
   }
   if (of.has("label") && of.record()["label"].is_boolean() && of.has("completion")) {
     throw error(errc::bad_argument,
                 "its records are single answers with a label (prompt, completion, label), from which Troupe does not "
-                "learn as such. With format = prompt-answer and answer = completion it learns all of them as good answers");
+                "learn as such. With format = prompt-answer and answer = completion it learns all of them as good "
+                "answers");
   }
 }
 
@@ -177,7 +179,9 @@ void fill(std::string& given, const std::string& found, const char* usual) {
 
 void fill_names(const reading& found, data_section& set) {
   const bool instruction = found.format == data_format::instruction;
-  const char* prompt = instruction ? "instruction" : found.format == data_format::question_answer ? "question" : "prompt";
+  const char* prompt = instruction                                    ? "instruction"
+                       : found.format == data_format::question_answer ? "question"
+                                                                      : "prompt";
   fill(set.prompt, found.prompt, prompt);
   fill(set.answer, found.answer, instruction ? "output" : "answer");
   fill(set.input, found.input, "input");

@@ -46,6 +46,7 @@ private:
   void read_prompt_answer(const char* prompt, const char* answer, bool answer_needed);
   void read_instruction();
   void read_dialogue();
+  bool holds_its_prompt(const std::string& key) const;
   void read_pair();
   void read_pair_without_prompt(const std::string& chosen, const std::string& rejected);
   void read_pair_of_turns(const std::string& chosen, const std::string& rejected);
@@ -116,7 +117,7 @@ void record_parser::read_prompt(const std::string& key) {
 
 /// An answer: a text, the assistant's turn, or a list that holds this turn alone.
 std::string record_parser::reply(const std::string& key) const {
-  if (!has(key) || object_[key].is_string()) {
+  if (!has(key) || !object_[key].is_structured()) {
     return text(key);
   }
   const turn_list said = has_list(key) ? turns(key) : [&] {
@@ -205,14 +206,22 @@ void record_parser::read_pair_without_prompt(const std::string& chosen, const st
 }
 
 void record_parser::read_pair_of_turns(const std::string& chosen, const std::string& rejected) {
+  turn_list better = turns(chosen);
+  turn_list worse = turns(rejected);
   try {
-    parted_turns parted = part_turns(turns_, turns(chosen), turns(rejected));
+    parted_turns parted = part_turns(turns_, std::move(better), std::move(worse));
     turns_ = std::move(parted.prompt);
     out_.chosen = std::move(parted.chosen);
     out_.rejected = std::move(parted.rejected);
   } catch (const error& e) {
     fail(e.what());
   }
+}
+
+/// A list of turns that does not begin with the assistant's.
+bool record_parser::holds_its_prompt(const std::string& key) const {
+  const turn_list all = turns(key);
+  return !all.empty() && all.front().role != "assistant";
 }
 
 void record_parser::read_pair() {
@@ -222,7 +231,7 @@ void record_parser::read_pair() {
   const bool lists = has_list(chosen) && has_list(rejected);
   if (has_list(prompt)) {
     turns_ = turns(prompt);
-  } else if (lists && has(prompt)) {
+  } else if (lists && has(prompt) && !holds_its_prompt(chosen)) {
     turns_ = {{"user", text(prompt)}};
   } else if (!lists && has(prompt)) {
     read_prompt(prompt);

@@ -44,11 +44,11 @@ chat_settings chat_settings_of(const data_section& set);
 ///   instruction     instruction, input (optional), output
 ///   question-answer question, answer
 ///   auto            as prompt-answer: see recognise.hpp
-/// In prompt-answer, pairs and conversations a prompt may be a list of turns, and an answer a turn or a list of turns: a
-/// turn is {from, value} or {role, content}. Of a pair, chosen and rejected may hold the prompt's turns as well; they must
-/// part at the assistant's last turn. A record with a tool's turn, a call of tools, or a turn without text is refused.
-/// The reference is the field `reference` (a.b: the field b of the object a), by default the answer, if it is a text.
-/// The prompt is put into prompt_template ("{prompt}"), answers into answer_template ("{answer}").
+/// In prompt-answer, pairs and conversations a prompt may be a list of turns, and an answer a turn or a list of turns:
+/// a turn is {from, value} or {role, content}. Of a pair, chosen and rejected may hold the prompt's turns as well;
+/// they must part at the assistant's last turn. A record with a tool's turn, a call of tools, or a turn without text
+/// is refused. The reference is the field `reference` (a.b: the field b of the object a), by default the answer, if it
+/// is a text. The prompt is put into prompt_template ("{prompt}"), answers into answer_template ("{answer}").
 /// instruction and question-answer hold bare speech: their templates are by default
 /// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Turns are rendered by
 /// `format`, an answer as the assistant's next turn (an answer_template takes that turn's place); where the job names a

@@ -43,12 +43,12 @@ void require_usable(const data_section& set, const line_counts& counts, double m
   const double share =
       counts.records == 0 ? 0 : static_cast<double>(counts.unusable) / static_cast<double>(counts.records);
   if (share > most) {
-    throw error(
-        errc::bad_argument,
-        "{}: {} of {} records ({:.3g} %) cannot be used, and data.max-unusable = {:g} allows {:.3g} %:\n  {}{}\n"
-        "Mend them, give data.{} another format, or raise data.max-unusable",
-        set.path, counts.unusable, counts.records, 100 * share, most, 100 * most, fmt::join(counts.examples, "\n  "),
-        counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", set.name);
+    throw error(errc::bad_argument,
+                "{}: {} of {} records ({:.3g} %) cannot be used, and data.max-unusable = {:g} allows {:.3g} %:\n"
+                "  {}{}\nMend them, give data.{} another format, or raise data.max-unusable",
+                set.path, counts.unusable, counts.records, 100 * share, most, 100 * most,
+                fmt::join(counts.examples, "\n  "),
+                counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", set.name);
   }
 }
 

@@ -18,7 +18,8 @@ struct line_counts {
 
 class record_reader {
 public:
-  /// Opens set.path.   Errors  those of open_text.
+  /// Opens set.path.
+  /// Errors  those of open_text.
   record_reader(const data_section& set, const chat_format& format);
 
   /// The next record that can be used, its line set; false at the end or after set.limit records.

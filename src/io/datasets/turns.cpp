@@ -16,7 +16,7 @@ static bool is_one_of(std::string_view word, std::span<const std::string_view> w
 static std::string role_of(const std::string& written) {
   constexpr std::array<std::string_view, 2> users{"user", "human"};
   constexpr std::array<std::string_view, 3> assistants{"assistant", "gpt", "chatgpt"};
-  constexpr std::array<std::string_view, 6> tools{"tool",    "function",      "function_call", "function_response",
+  constexpr std::array<std::string_view, 6> tools{"tool",    "function",   "function_call", "function_response",
                                                   "ipython", "observation"};
   if (is_one_of(written, users)) {
     return "user";

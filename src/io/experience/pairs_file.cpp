@@ -101,8 +101,8 @@ std::vector<made_pair> read_pairs(const std::filesystem::path& path) {
       pairs.push_back(pair_of(parse_json(line, where)));
     } catch (const nlohmann::json::exception& e) {
       throw error(errc::bad_file,
-                  "{}: is not a pair that this version of Troupe made ({}): remove {} and the checkpoints of the phases "
-                  "after it, and it is made anew",
+                  "{}: is not a pair that this version of Troupe made ({}): remove {} and the checkpoints of the "
+                  "phases after it, and it is made anew",
                   where, e.what(), path.parent_path().string());
     }
   }

@@ -1,7 +1,7 @@
 /// Preference pairs that a run makes of its own samples: <run>/pairs/part-NNNNNN.jsonl, one for each iteration, and
-/// joined, when all are there, pairs.jsonl. A line has the ids of prompt and answers as they were sampled, the digest by
-/// which the prompt was put into a phase, and the rewards; and, for people and other programs, prompt, chosen and rejected
-/// as texts (data format `pairs`).
+/// joined, when all are there, pairs.jsonl. A line has the ids of prompt and answers as they were sampled, the digest
+/// by which the prompt was put into a phase, and the rewards; and, for people and other programs, prompt, chosen and
+/// rejected as texts (data format `pairs`).
 #pragma once
 
 #include "io/run/run_directory.hpp"
@@ -15,7 +15,7 @@
 namespace troupe::io {
 
 struct made_pair {
-  uint64_t prompt_digest = 0;  ///< record::prompt_digest
+  uint64_t prompt_digest = 0;                                 ///< record::prompt_digest
   std::vector<int32_t> prompt_ids, chosen_ids, rejected_ids;  ///< never tokenised again
   std::string prompt, chosen, rejected;                       ///< the same as texts: prompt + chosen is a whole one
   double chosen_reward = 0, rejected_reward = 0;

@@ -124,6 +124,12 @@ public:
     if (!known_section(at, where)) {
       return;
     }
+    if (at.section.ends_with(".*") && at.key.empty()) {
+      const std::string base = at.section.substr(0, at.section.size() - 2);
+      problems_.push_back(fmt::format("{}: {} = {}: [{}] has no such key; sets have sections with names: [{}.mine]",
+                                      where, name, given.front().value, base, base));
+      return;
+    }
     const option* row = find_option(at);
     if (row == nullptr) {
       problems_.push_back(fmt::format("{}: {} = {}: there is no such key; did you mean {}?", where, name,

@@ -303,15 +303,15 @@ void checker::ppo() {
 }
 
 void checker::warm_ups() {
-  const double updates = static_cast<double>(j.ppo.iterations) * static_cast<double>(j.ppo.epochs) *
-                         static_cast<double>(j.ppo.minibatches);
-  const auto check = [&](const char* key, int64_t value) {
+  const auto check = [&](const char* key, int64_t value, int64_t iterations) {
+    const double updates =
+        static_cast<double>(iterations) * static_cast<double>(j.ppo.epochs) * static_cast<double>(j.ppo.minibatches);
     if (static_cast<double>(value) > updates) {
       refuse("ppo.{} = {} is longer than the phase ({} updates): lower it", key, value, updates);
     }
   };
-  check("policy-warm-up", j.ppo.policy.warm_up);
-  check("critic-warm-up", j.ppo.critic.warm_up);
+  check("policy-warm-up", j.ppo.policy.warm_up, j.ppo.iterations - j.ppo.critic_only_iterations);
+  check("critic-warm-up", j.ppo.critic.warm_up, j.ppo.iterations);
 }
 
 void checker::generation() {

@@ -306,8 +306,8 @@ struct job_origin {
   std::string folder = ".";   ///< relative paths start here
   std::string current = ".";  ///< run.dir starts here
 
-  /// Called for each data set of format auto, before anything is checked: io::recognise_format (datasets/recognise.hpp).
-  /// Empty: such a set stays as it is.
+  /// Called for each data set of format auto, before anything is checked: io::recognise_format
+  /// (datasets/recognise.hpp). Empty: such a set stays as it is.
   std::function<void(data_section&)> recognise = {};
 };
 

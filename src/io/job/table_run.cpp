@@ -77,16 +77,16 @@ static void add_field_names(rows<data_section>& data) {
   data.add("conversations", &data_section::conversations,
            "Name of the field with the list of turns. Empty: conversations, else messages.");
   data.add("reference", &data_section::reference,
-           "Name of the field with the right answer, for rewards of kind answer; reward_model.ground_truth is a field of "
-           "a field. Empty: the answer.");
+           "Name of the field with the right answer, for rewards of kind answer; reward_model.ground_truth is a "
+           "field of a field. Empty: the answer.");
 }
 
 void add_data_rows(std::vector<option>& table) {
   rows<data_sets_section> sets(table, "data",
                                [](job& j, const std::string&) -> data_sets_section& { return j.data_sets; });
   sets.add_silent("max-unusable", &data_sets_section::max_unusable,
-                  "Largest share of a set's records that may be left out because they cannot be used (tool turns, missing "
-                  "fields, a pair that parts in the human's words): with more, nothing is started.",
+                  "Largest share of a set's records that may be left out because they cannot be used (turns of tools, "
+                  "missing fields, a pair that parts in the human's words): with more, nothing is started.",
                   between(0, 1));
 
   rows<data_section> data(table, "data.*", data_entry);

@@ -16,8 +16,8 @@ using json_line = nlohmann::ordered_json;
 
 /// Reads objects from `in`, lets `transform` change each in place, writes it to `out` and flushes.
 /// An error in a line (not JSON, not an object, or troupe::error from `transform`) writes "line N:
-/// what is wrong" to `err` and ends the filter; the lines before it are out by then. Blank lines are passed over: nothing
-/// is written for them. Returns the exit status: 0, or 1 after an error.
+/// what is wrong" to `err` and ends the filter; the lines before it are out by then. Blank lines are passed over:
+/// nothing is written for them. Returns the exit status: 0, or 1 after an error.
 int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
                  const std::function<void(json_line&)>& transform);
 

@@ -1,5 +1,6 @@
 /// Exact answer to a question with one number as its answer: a deterministic rule reward.
-/// Source  GSM8K, Cobbe et al., arXiv:2110.14168: a solution ends with "#### N"; MATH, Hendrycks et al., arXiv:2103.03874:
+/// Source  GSM8K, Cobbe et al., arXiv:2110.14168: a solution ends with "#### N"; MATH, Hendrycks et al.,
+/// arXiv:2103.03874:
 ///         it holds "\boxed{N}".
 #pragma once
 

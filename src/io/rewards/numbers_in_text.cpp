@@ -24,17 +24,17 @@ struct respelling {
 
 /// Longer spellings stand before those that they begin with.
 constexpr auto respellings = std::to_array<respelling>({
-    {"\u2212", "-"},       {"\u2010", "-"},       {"\u2011", "-"},     {"\u2012", "-"},    {"\u2013", "-"},
-    {"\uFE63", "-"},       {"\uFF0D", "-"},       {"\uFF0B", "+"},     {"\uFF05", "%"},    {"\uFF0E", "."},
-    {"\uFF0C", ","},       {"\u2044", "/"},       {"\u00BD", " 1/2"},  {"\u00BC", " 1/4"}, {"\u00BE", " 3/4"},
-    {"\u2153", " 1/3"},    {"\u2154", " 2/3"},    {"\u00D7", "x"},     {"\u00B7", "x"},    {"\u00B0", " "},
-    {"\\dfrac", "\\frac"}, {"\\tfrac", "\\frac"}, {"\\cfrac", "\\frac"}, {"\\times", "x"}, {"\\cdot", "x"},
-    {"^{\\circ}", " "},    {"^\\circ", " "},      {"\\degree", " "},   {"\\left", ""},     {"\\right", ""},
-    {"\\textbf", ""},      {"\\textit", ""},      {"\\textrm", ""},    {"\\text", ""},     {"\\mathrm", ""},
-    {"\\mathbf", ""},      {"\\mathit", ""},      {"\\mbox", ""},      {"\\bf", ""},       {"\\,", "\u2009"},
-    {"\\!", ""},           {"\\;", " "},          {"\\:", " "},        {"\\ ", " "},       {"\\quad", " "},
-    {"{,}", ","},          {"\\$", "$"},          {"\\%", "%"},        {"\\(", " "},       {"\\)", " "},
-    {"\\[", " "},          {"\\]", " "},          {"\u00A0", "\u2009"}, {"\u202F", "\u2009"},
+    {"\u2212", "-"},       {"\u2010", "-"},       {"\u2011", "-"},       {"\u2012", "-"},      {"\u2013", "-"},
+    {"\uFE63", "-"},       {"\uFF0D", "-"},       {"\uFF0B", "+"},       {"\uFF05", "%"},      {"\uFF0E", "."},
+    {"\uFF0C", ","},       {"\u2044", "/"},       {"\u00BD", " 1/2"},    {"\u00BC", " 1/4"},   {"\u00BE", " 3/4"},
+    {"\u2153", " 1/3"},    {"\u2154", " 2/3"},    {"\u00D7", "x"},       {"\u00B7", "x"},      {"\u00B0", " "},
+    {"\\dfrac", "\\frac"}, {"\\tfrac", "\\frac"}, {"\\cfrac", "\\frac"}, {"\\times", "x"},     {"\\cdot", "x"},
+    {"^{\\circ}", " "},    {"^\\circ", " "},      {"\\degree", " "},     {"\\left", ""},       {"\\right", ""},
+    {"\\textbf", ""},      {"\\textit", ""},      {"\\textrm", ""},      {"\\text", ""},       {"\\mathrm", ""},
+    {"\\mathbf", ""},      {"\\mathit", ""},      {"\\mbox", ""},        {"\\bf", ""},         {"\\,", "\u2009"},
+    {"\\!", ""},           {"\\;", " "},          {"\\:", " "},          {"\\ ", " "},         {"\\quad", " "},
+    {"{,}", ","},          {"\\$", "$"},          {"\\%", "%"},          {"\\(", " "},         {"\\)", " "},
+    {"\\[", " "},          {"\\]", " "},          {"\u00A0", "\u2009"},  {"\u202F", "\u2009"},
 });
 
 constexpr std::string_view thin_space = "\u2009";
@@ -440,8 +440,9 @@ static bool changed_by(std::string_view front, std::string_view back) {
   const auto holds = [&](std::string_view what) {
     return front.find(what) != std::string_view::npos || back.find(what) != std::string_view::npos;
   };
-  const bool joined = (last != std::string_view::npos && std::string_view("+-/^").find(front[last]) != std::string_view::npos) ||
-                      (next != std::string_view::npos && std::string_view("+-/^!").find(back[next]) != std::string_view::npos);
+  const bool joined =
+      (last != std::string_view::npos && std::string_view("+-/^").find(front[last]) != std::string_view::npos) ||
+      (next != std::string_view::npos && std::string_view("+-/^!").find(back[next]) != std::string_view::npos);
   return joined || holds("\\") || holds("\u221A") || holds("\u03C0");
 }
 

@@ -410,10 +410,14 @@ TEST_F(Replay, PairsAreTheBestAndTheWorstSampleOfEachPrompt) {
   EXPECT_NEAR(statistic(reply.statistics, "pairs/margin_mean"), 0.1, 1e-6);
   EXPECT_EQ(io::count_pairs_parts(run_), 1);
   io::join_pairs_parts(run_, 1, run_.fence(attempt_));
-  const test::byte_vector bytes = test::read_bytes(io::pairs_file(run_));
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  EXPECT_NE(text.find(R"("chosen":"bb")"), std::string::npos) << text;
-  EXPECT_NE(text.find(R"("rejected":"a")"), std::string::npos) << text;
+  const auto pairs = io::read_pairs(io::pairs_file(run_));
+  ASSERT_EQ(pairs.size(), 1U);
+  EXPECT_EQ(pairs[0].chosen, "bb");
+  EXPECT_EQ(pairs[0].rejected, "a");
+  EXPECT_EQ(pairs[0].prompt_digest, sequence_of(1)->prompt.prompt_id) << "by which the prompt was put into a phase";
+  EXPECT_EQ(pairs[0].prompt_ids, sequence_of(1)->prompt.tokens);
+  EXPECT_EQ(pairs[0].chosen_ids, sequence_of(1)->answer) << "as sampled";
+  EXPECT_EQ(pairs[0].rejected_ids, sequence_of(0)->answer);
 }
 
 }  // namespace

@@ -470,6 +470,32 @@ TEST_F(Director, UpdateFarFromTheOldPolicyIsDroppedAndEndsTheIterationsUpdates) 
   EXPECT_EQ(told("ema"), lines{});
   EXPECT_EQ(told("critic_optimizer").size(), 1U);
   EXPECT_EQ(statistic(cast->records[1].values, "policy/stopped_early"), 1);
+  EXPECT_EQ(statistic(cast->records[1].values, "policy/updates"), 0) << "the policy has made none";
+}
+
+TEST_F(Director, IterationsOfTheCriticAloneTakeNothingFromThePolicysWarmUp) {
+  io::job job = job_of({io::phase::ppo});
+  job.ppo.iterations = 2;
+  job.ppo.critic_only_iterations = 1;
+  job.ppo.policy.warm_up = 2;
+  job.ppo.critic.warm_up = 4;
+  perform(job);
+  EXPECT_EQ(told("policy_optimizer"), (lines{"policy_optimizer step 1 at 0", "policy_optimizer step 2 at 0.25"}));
+  EXPECT_EQ(told("critic_optimizer"), (lines{"critic_optimizer step 1 at 0", "critic_optimizer step 2 at 0.125",
+                                             "critic_optimizer step 3 at 0.25", "critic_optimizer step 4 at 0.375"}));
+  EXPECT_EQ(statistic(cast->records[1].values, "policy/updates"), 0);
+  EXPECT_EQ(statistic(cast->records[2].values, "policy/updates"), 2);
+}
+
+TEST_F(Director, MaximaOfUpdatesAreTheIterationsMaximum) {
+  set();
+  cast->learned = {{"policy/ratio_max", 1.5}, {"policy/ratio_mean", 1.0}};
+  int updates = 0;
+  when("policy train", [&] { cast->learned["policy/ratio_max"] = ++updates == 1 ? 4.0 : 1.5; });
+  perform(job_of({io::phase::ppo}));
+  EXPECT_EQ(updates, 2);
+  EXPECT_EQ(statistic(cast->records[1].values, "policy/ratio_max"), 4.0);
+  EXPECT_EQ(statistic(cast->records[1].values, "policy/ratio_mean"), 1.0);
 }
 
 TEST_F(Director, AdaptiveControllersCoefficientGoesIntoTheNextIteration) {

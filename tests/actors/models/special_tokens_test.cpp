@@ -39,7 +39,7 @@ TEST(SpecialTokens, AnswersStopAtTheTokenizersEndToo) {
 }
 
 TEST(SpecialTokens, ExamplesStartAsTheTokenizersTextsDoAndEndWithItsEnd) {
-  const std::vector<std::string> pieces = {"<s>", "</s>", "a"};
+  const std::vector<std::string> pieces = {"<s>", "</s>", "a", ".", "1", ")", "b"};
   io::job job;
   job.length.max_tokens = 17;
   const auto both =
@@ -47,7 +47,8 @@ TEST(SpecialTokens, ExamplesStartAsTheTokenizersTextsDoAndEndWithItsEnd) {
   const io::example_rules rules = example_rules_of(job, both);
   EXPECT_EQ(rules.start, ids{0}) << "the end that the tokenizer appends is no part of a start";
   EXPECT_EQ(rules.end, 1);
-  EXPECT_EQ(rules.encode("aa", true), (ids{2, 2})) << "start and end are the rules' to add";
+  EXPECT_EQ(rules.texts.prompt("aa"), (ids{2, 2})) << "start and end are the rules' to add";
+  EXPECT_EQ(rules.texts.answer("a", ids{2}, "aa"), (ids{2, 2}));
   EXPECT_EQ(rules.length.max_tokens, 17);
 
   const auto one = std::make_shared<test::piece_tokenizer>(pieces, io::special_ids{.bos = 1, .eos = 1}, ids{1});

@@ -331,6 +331,15 @@ TEST(KlController, MovesTowardsItsTargetAndStaysWhereFixed) {
   EXPECT_EQ(state.coefficient, before);
 }
 
+TEST(KlController, KeepsItsCoefficientAboveZeroWhateverTheHorizon) {
+  const kl_controller_settings settings{0.1, true, 6.0, 8.0};
+  kl_controller_state state{0.1};
+  update_kl_controller(settings, state, 0.0, 512);  // 1 - 0.2 * 512 / 8 would be far below zero
+  EXPECT_DOUBLE_EQ(state.coefficient, 0.1 * 0.8);
+  update_kl_controller(settings, state, 60.0, 512);
+  EXPECT_DOUBLE_EQ(state.coefficient, 0.1 * 0.8 * 1.2);
+}
+
 TEST(ValueStatistics, ExplainedVarianceDoesNotDependOnTheSplit) {
   const std::vector<float> value{0.1F, 0.5F, -0.2F, 0.9F}, old = value, target{0.0F, 0.7F, -0.5F, 1.0F};
   const std::vector<double> weight(4, 0.25);

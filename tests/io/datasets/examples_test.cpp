@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -13,11 +15,8 @@ namespace troupe::io {
 static const std::string folder = test_data() + "/datasets/";
 
 /// A token for each byte; 1000 marks where a sequence starts.
-static std::vector<int32_t> bytes_of(std::string_view text, bool starts) {
-  std::vector<int32_t> out;
-  if (starts) {
-    out.push_back(1000);
-  }
+static std::vector<int32_t> bytes_of(std::string_view text) {
+  std::vector<int32_t> out = {1000};
   for (const char c : text) {
     out.push_back(static_cast<unsigned char>(c));
   }
@@ -25,8 +24,8 @@ static std::vector<int32_t> bytes_of(std::string_view text, bool starts) {
 }
 
 static example_rules rules(int64_t prompt, int64_t whole, too_long policy) {
-  return {.encode = bytes_of,
-          .encode_chat = bytes_of,
+  return {.texts = text_joiner(bytes_of),
+          .chats = text_joiner(bytes_of),
           .start = {1},
           .end = 2,
           .length = {.max_prompt_tokens = prompt, .max_tokens = whole, .too_long = policy}};
@@ -37,6 +36,7 @@ static record pair(const std::string& prompt, const std::string& chosen, const s
   r.prompt = prompt;
   r.chosen = chosen;
   r.rejected = rejected;
+  r.reference = chosen;
   r.has_answer = r.has_pair = true;
   return r;
 }
@@ -105,7 +105,7 @@ TEST(ExamplesTest, EmptyAnswersAndEqualPairsAreCounted) {
   record bare = pair("a", "", "");
   bare.has_answer = bare.has_pair = false;
   EXPECT_FALSE(make_example(bare, phase::sft, {}, r, report));
-  EXPECT_EQ(report.unusable, 1);
+  EXPECT_EQ(report.lacking, 1);
   EXPECT_TRUE(make_example(bare, phase::ppo, {}, r, report));
 }
 
@@ -157,7 +157,7 @@ TEST(ExamplesTest, ReportsAddUp) {
   EXPECT_EQ(data.reports[0].records, 0) << "gsm does not serve the reward phase";
   const source_report& r = data.reports[1];
   EXPECT_EQ(r.records, 24);
-  EXPECT_EQ(r.records, r.kept + r.too_long + r.empty + r.unusable + r.other_use + r.conflicting);
+  EXPECT_EQ(r.records, r.kept + r.too_long + r.empty + r.lacking + r.other_use + r.conflicting + r.unusable);
   EXPECT_EQ(r.kept, static_cast<int64_t>(data.training[1].size() + data.held_out[1].size()));
 }
 
@@ -197,27 +197,142 @@ TEST(ExamplesTest, MadePairsStayWithThePhasesOfTheirPrompts) {
   }
 }
 
+/// A run's folder with pairs of these prompts.
+static std::string made_pairs_of(const std::vector<std::vector<example>>& prompts, const std::string& name) {
+  const std::filesystem::path root = testing::TempDir() + "/" + name;
+  std::filesystem::remove_all(root);
+  const run_directory run = run_directory::open_or_create(root);
+  const attempt_fence fence = run.fence(0);
+  std::filesystem::create_directories(fence.folder());
+  std::vector<made_pair> pairs;
+  for (const auto& source : prompts) {
+    for (const example& one : source) {
+      pairs.push_back({.prompt_digest = one.prompt_digest,
+                       .prompt_ids = one.prompt,
+                       .chosen_ids = {7, 8},
+                       .rejected_ids = {7, 9},
+                       .prompt = "p",
+                       .chosen = "c",
+                       .rejected = "r"});
+    }
+  }
+  write_pairs_part(run, 0, pairs, fence);
+  join_pairs_parts(run, 1, fence);
+  return pairs_file(run).string();
+}
+
 TEST(ExamplesTest, PairsThatTheRunMadeAreASourceOfTheirOwn) {
   job j = gsm_and_hh();
   j.data.pop_back();
-  j.data[0].phases = {phase::ppo};
-  const phase_data data = load_phase_data(j, phase::reward, roomy(), folder + "pairs.jsonl");
+  j.data[0].phases = {phase::pairs, phase::ppo};
+  const auto prompts = load_phase_data(j, phase::pairs, roomy()).training;
+  const phase_data data = load_phase_data(j, phase::reward, roomy(), made_pairs_of(prompts, "made"));
   EXPECT_EQ(data.source_names.back(), "pairs");
-  EXPECT_EQ(data.reports.back().records, 2);
+  EXPECT_EQ(data.reports.back().records, static_cast<int64_t>(prompts[0].size()));
+  ASSERT_FALSE(data.training.back().empty());
+  const example& one = data.training.back().front();
+  EXPECT_EQ(one.chosen, (std::vector<int32_t>{7, 8})) << "as sampled: no end token that was not there";
+  EXPECT_EQ(one.rejected, (std::vector<int32_t>{7, 9}));
 }
 
-TEST(ExamplesTest, ABadLineStopsWithFileAndLine) {
-  const std::string path = testing::TempDir() + "/bad.jsonl";
-  std::ofstream(path) << "{\"prompt\": \"p\", \"answer\": \"a\"}\n\n{\"prompt\": 1}\n";
+/// What decides where a prompt belongs, whatever becomes of its text.
+struct way {
+  const char* chat_template;
+  too_long policy;
+  int64_t prompt_tokens;
+  bool lower_case;  ///< a normaliser
+};
+
+static std::vector<int32_t> lower_bytes_of(std::string_view text) {
+  std::string low(text);
+  std::transform(low.begin(), low.end(), low.begin(), [](unsigned char c) { return std::tolower(c); });
+  return bytes_of(low);
+}
+
+TEST(ExamplesTest, NoPromptIsInTwoPhasesWhenPairsAreMade) {
+  for (const way& how : {way{"", too_long::drop, 100000, false}, way{"chatml", too_long::drop, 100000, false},
+                         way{"llama-2", too_long::truncate, 60, false}, way{"", too_long::truncate, 20, false},
+                         way{"llama-3", too_long::truncate, 40, true}, way{"", too_long::drop, 400, true}}) {
+    job j = gsm_and_hh();
+    j.data.pop_back();
+    j.data[0].phases = {phase::pairs, phase::ppo};
+    j.data[0].chat_template = how.chat_template;
+    example_rules r = rules(how.prompt_tokens, 200000, how.policy);
+    if (how.lower_case) {
+      r.texts = r.chats = text_joiner(lower_bytes_of);
+    }
+    const auto prompts = load_phase_data(j, phase::pairs, r).training;
+    const std::string made = made_pairs_of(prompts, "two_phases");
+    std::multiset<uint64_t> seen;
+    for (const phase p : {phase::sft, phase::reward, phase::ppo}) {
+      const auto part = digests(load_phase_data(j, p, r, made).training);
+      seen.insert(part.begin(), part.end());
+    }
+    const auto held_out = digests(load_phase_data(j, phase::ppo, r, made).held_out);
+    EXPECT_FALSE(held_out.empty());
+    for (const uint64_t digest : held_out) {
+      EXPECT_EQ(seen.count(digest), 0U) << "a held-out prompt is trained on";
+    }
+    for (const uint64_t digest : seen) {
+      EXPECT_EQ(seen.count(digest), 1U) << "a prompt is in two phases";
+    }
+    EXPECT_GT(seen.size(), 5U);
+  }
+}
+
+/// A file of prompts and answers, with these lines among them.
+static job with_lines(int64_t good, const std::string& bad) {
+  const std::string path = testing::TempDir() + "/lines.jsonl";
+  std::ofstream file(path);
+  file << "\xEF\xBB\xBF";
+  for (int64_t i = 0; i < good; ++i) {
+    file << R"({"prompt": "p)" << i << R"(", "answer": "a"})" << (i % 2 == 0 ? "\r\n" : "\n");
+  }
+  file << bad;
   job j = gsm_and_hh();
+  j.data.resize(1);
   j.data[0].path = path;
   j.data[0].format = data_format::prompt_answer;
+  return j;
+}
+
+TEST(ExamplesTest, RecordsThatCannotBeUsedAreLeftOutAndTold) {
+  const job j = with_lines(200, "{\"prompt\": 1}\n\n{\"prompt\": \"\xFF\"}\n");
+  const phase_data data = load_phase_data(j, phase::sft, roomy());
+  const source_report& r = data.reports[0];
+  EXPECT_EQ(r.unusable, 2);
+  EXPECT_EQ(r.records, 202);
+  EXPECT_EQ(r.records, r.kept + r.other_use + r.unusable);
+  const std::string told = describe(r);
+  EXPECT_NE(told.find("2 that cannot be used"), std::string::npos) << told;
+  EXPECT_NE(told.find("line 201: field \"prompt\" is a JSON number"), std::string::npos) << told;
+  EXPECT_NE(told.find("line 203: byte 13 is not valid UTF-8"), std::string::npos) << told;
+}
+
+TEST(ExamplesTest, TooManyOfThemStopWithExamples) {
+  job j = with_lines(97, "{\"prompt\": 1}\n{\n[]\n");
   try {
     load_phase_data(j, phase::sft, roomy());
     FAIL() << "no error";
   } catch (const error& e) {
-    EXPECT_NE(std::string(e.what()).find(path + ", line 3: field \"prompt\""), std::string::npos) << e.what();
+    const std::string text = e.what();
+    EXPECT_NE(text.find("3 of 100 records (3 %) cannot be used"), std::string::npos) << text;
+    EXPECT_NE(text.find("line 98: field \"prompt\""), std::string::npos) << text;
+    EXPECT_NE(text.find("line 100: is a JSON array"), std::string::npos) << text;
+    EXPECT_NE(text.find("raise data.max-unusable"), std::string::npos) << text;
   }
+  j.data_sets.max_unusable = 0.03;
+  EXPECT_EQ(load_phase_data(j, phase::sft, roomy()).reports[0].unusable, 3);
+}
+
+TEST(ExamplesTest, SharesOfAnEpochAreTold) {
+  job j = gsm_and_hh();
+  j.data[1].weight = 2;
+  const phase_data data = load_phase_data(j, phase::sft, roomy());
+  EXPECT_NEAR(data.reports[0].share + data.reports[1].share, 1.0, 1e-12);
+  const double kept = static_cast<double>(data.training[0].size());
+  EXPECT_NEAR(data.reports[0].share, kept / (kept + 2.0 * static_cast<double>(data.training[1].size())), 0.02);
+  EXPECT_NE(describe(data.reports[0]).find("% of an epoch"), std::string::npos);
 }
 
 }  // namespace troupe::io

@@ -82,7 +82,18 @@ TEST(LinesTest, AnOverlongLineIsAnErrorWithItsNumber) {
 }
 
 TEST(LinesTest, BadUtf8IsAnErrorWithItsPlace) {
-  EXPECT_NE(error_of({text_source("a\nbc\xFF"), "t"}).find("t, line 2: byte 3 is not valid UTF-8"), std::string::npos);
+  require_utf8("b\xC3\xA9", "t, line 2");
+  try {
+    require_utf8("bc\xFF", "t, line 2");
+    FAIL() << "no error";
+  } catch (const error& e) {
+    EXPECT_NE(std::string(e.what()).find("t, line 2: byte 3 is not valid UTF-8"), std::string::npos) << e.what();
+  }
+}
+
+TEST(LinesTest, AByteOrderMarkIsNoPartOfTheFirstLine) {
+  EXPECT_EQ(all_lines({text_source("\xEF\xBB\xBFone\r\n\xEF\xBB\xBFtwo"), "t"}),
+            (std::vector<std::string>{"one", "\xEF\xBB\xBFtwo"}));
 }
 
 TEST(LinesTest, AMissingFileIsNamed) { EXPECT_THROW(open_text(folder + "nowhere.jsonl"), error); }

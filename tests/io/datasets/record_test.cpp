@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+#include <utility>
+
 namespace troupe::io {
 
 static const std::string folder = test_data() + "/datasets/";
@@ -154,7 +157,112 @@ TEST(RecordTest, ErrorsNameFileLineFieldAndFinding) {
   EXPECT_NE(error_of(R"({"conversations": []})", talk).find("no list of turns"), std::string::npos);
   EXPECT_NE(error_of(R"({"conversations": [{"from": "cat", "value": "x"}]})", talk).find("from \"cat\""),
             std::string::npos);
-  EXPECT_NE(error_of(R"({"conversations": [3]})", talk).find("a turn is a JSON number"), std::string::npos);
+  EXPECT_NE(error_of(R"({"conversations": [3]})", talk).find("turn 1 is a JSON number"), std::string::npos);
+}
+
+TEST(RecordTest, TurnsThatHoldNoSpeechAreRefused) {
+  const data_section talk = set_of(data_format::conversations);
+  const auto refused = [&](const std::string& turns, const std::string& reason) {
+    EXPECT_NE(error_of("{\"messages\": [" + turns + "]}", talk).find(reason), std::string::npos)
+        << error_of("{\"messages\": [" + turns + "]}", talk);
+  };
+  const std::string user = R"({"role": "user", "content": "Hi"}, )";
+  refused(user + R"({"role": "assistant", "content": null, "tool_calls": [{"id": 1}]})", "turn 2 calls tools");
+  refused(user + R"({"role": "tool", "content": "42"})", "turn 2 is a tool's, from \"tool\"");
+  refused(user + R"({"from": "observation", "value": "42"})", "turn 2 is a tool's");
+  refused(user + R"({"role": "assistant", "content": null})", "turn 2 has no text");
+  refused(user + R"({"role": "assistant"})", "turn 2 has no text");
+  refused(R"({"role": "user", "content": [{"type": "image"}]})", "turn 1 holds something other than text");
+  EXPECT_NE(error_of(R"({"messages": [{"role": "user", "content": "Hi"}], "tools": [{"name": "f"}]})", talk)
+                .find("offers tools"),
+            std::string::npos);
+  const record parts = read_record(
+      R"({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+          "tools": []})",
+      talk, "f");
+  EXPECT_EQ(parts.prompt, "\n\nHuman: ab\n\nAssistant:");
+}
+
+TEST(RecordTest, DialoguesThatPartInTheHumansWordsAreRefused) {
+  const std::string line = R"({"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
+                              "rejected": "\n\nHuman: a\n\nAssistant: b\n\nHuman: e\n\nAssistant: d"})";
+  EXPECT_NE(error_of(line, set_of(data_format::hh_dialogue)).find("part in the human's words"), std::string::npos);
+}
+
+static std::string turns(std::initializer_list<std::pair<const char*, const char*>> all) {
+  std::string text;
+  for (const auto& [role, content] : all) {
+    text += std::string(text.empty() ? "" : ", ") + R"({"role": ")" + role + R"(", "content": ")" + content + "\"}";
+  }
+  return "[" + text + "]";
+}
+
+TEST(RecordTest, PairsOfTurnsPartAtTheAssistantsLastTurn) {
+  const data_section set = set_of(data_format::pairs);
+  const std::string better = turns({{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "d"}});
+  const std::string worse = turns({{"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "e"}});
+  const std::string answer = turns({{"assistant", "d"}});
+  const std::string other = turns({{"assistant", "e"}});
+  const std::string prompt = turns({{"user", "a"}, {"assistant", "b"}, {"user", "c"}});
+  const auto pair = [](const std::string& chosen, const std::string& rejected, const std::string& prompt) {
+    return "{" + (prompt.empty() ? "" : "\"prompt\": " + prompt + ", ") + "\"chosen\": " + chosen +
+           ", \"rejected\": " + rejected + "}";
+  };
+  for (const std::string& line :
+       {pair(better, worse, ""), pair(better, worse, prompt), pair(answer, other, prompt), pair(better, worse, "\"c\""),
+        pair("\"d\"", "\"e\"", prompt),
+        pair(R"({"from": "gpt", "value": "d"})", R"({"from": "gpt", "value": "e"})", prompt)}) {
+    const record r = read_record(line, set, "f");
+    EXPECT_EQ(r.prompt, "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:") << line;
+    EXPECT_EQ(r.chosen, " d") << line;
+    EXPECT_EQ(r.rejected, " e") << line;
+  }
+  EXPECT_EQ(read_record(pair(answer, other, "\"c\""), set, "f").prompt, "\n\nHuman: c\n\nAssistant:");
+  const auto refused = [&](const std::string& chosen, const std::string& rejected, const std::string& reason) {
+    const std::string text = error_of(pair(chosen, rejected, ""), set);
+    EXPECT_NE(text.find(reason), std::string::npos) << text;
+  };
+  refused(better, turns({{"user", "a"}, {"assistant", "b"}, {"user", "x"}, {"assistant", "d"}}),
+          "parts in the human's words");
+  refused(better, turns({{"user", "a"}, {"assistant", "x"}, {"user", "c"}, {"assistant", "d"}}), "goes on after");
+  refused(better, turns({{"user", "x"}, {"assistant", "y"}}), "share no turn");
+  refused(better, turns({{"user", "a"}, {"assistant", "b"}}), "the beginning of the other");
+}
+
+TEST(RecordTest, PairsWithoutAPromptShareTheirBeginning) {
+  const record r = read_record(R"({"chosen": "Name a bird: a wren", "rejected": "Name a bird: a wolf"})",
+                               set_of(data_format::pairs), "f");
+  EXPECT_EQ(r.prompt, "Name a bird: a");
+  EXPECT_EQ(r.chosen, " wren");
+  EXPECT_EQ(r.rejected, " wolf");
+  EXPECT_NE(error_of(R"({"chosen": "yes", "rejected": "yeah"})", set_of(data_format::pairs)).find("no word in common"),
+            std::string::npos);
+}
+
+TEST(RecordTest, TheReferenceIsAFieldOrElseTheAnswer) {
+  data_section set = set_of(data_format::prompt_answer);
+  EXPECT_EQ(read_record(R"({"prompt": "p", "answer": "a"})", set, "f").reference, "a");
+  set.reference = "reward_model.ground_truth";
+  const record r = read_record(R"({"prompt": [{"role": "user", "content": "2+2?"}],
+                                   "reward_model": {"ground_truth": "4", "style": "rule"}})",
+                               set, "f");
+  EXPECT_EQ(r.prompt, "\n\nHuman: 2+2?\n\nAssistant:");
+  EXPECT_EQ(r.reference, "4");
+  EXPECT_FALSE(r.has_answer);
+  EXPECT_EQ(read_record(R"({"prompt": "p", "reward_model": {"ground_truth": 4.5}})", set, "f").reference, "4.5");
+  EXPECT_NE(error_of(R"({"prompt": "p", "reward_model": 3})", set).find("no field \"reward_model.ground_truth\""),
+            std::string::npos);
+}
+
+TEST(RecordTest, WithAChatTemplateAPromptThatIsATextIsTheUsersTurn) {
+  data_section set = set_of(data_format::question_answer);
+  set.chat_template = "chatml";
+  const record r = read_record(R"({"question": "2+2?", "answer": "4"})", set, "f");
+  EXPECT_EQ(r.prompt, "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(r.chosen, "4");
+  set.format = data_format::instruction;
+  const record i = read_record(R"({"instruction": "Add.", "input": "2, 2", "output": "4"})", set, "f");
+  EXPECT_EQ(i.prompt, "<|im_start|>user\nAdd.\n2, 2<|im_end|>\n<|im_start|>assistant\n");
 }
 
 }  // namespace troupe::io

@@ -193,6 +193,21 @@ TEST(JobTest, TheCommandLineReportsWhatFitsNowhere) {
             "  command line: ppo.klcoef = : there is no such key; did you mean ppo.kl-coef?");
 }
 
+TEST(JobTest, AByteOrderMarkIsPassedOver) {
+  EXPECT_EQ(parse_job("\xEF\xBB\xBF" + std::string(smallest), here), parse_job(smallest, here));
+}
+
+TEST(JobTest, WhatHoldsForAllDataSetsStandsBesideTheirSections) {
+  const job j = parse_job(std::string(smallest) + "\n[data]\nmax-unusable = 0.2\n", here);
+  EXPECT_EQ(j.data_sets.max_unusable, 0.2);
+  EXPECT_EQ(parse_job(job_text(j), here), j);
+  const std::vector<std::string> words = {"--data.max-unusable", "0.5"};
+  EXPECT_EQ(parse_job(smallest, here, words).data_sets.max_unusable, 0.5);
+  EXPECT_NE(
+      error_of(smallest + "\n[data]\npath = x.jsonl\n").find("[data] has no such key; sets have sections with names"),
+      std::string::npos);
+}
+
 TEST(JobTest, MissingFilesAreNamed) {
   const std::string path = testing::TempDir() + "/missing_files.ini";
   std::ofstream(path) << smallest;

@@ -45,12 +45,18 @@ TEST(JsonlFilterTest, StopsAtABadLineAfterTheGoodOnes) {
   EXPECT_EQ(thrown.status, 1);
   EXPECT_EQ(thrown.out, "{\"n\":1}\n");
   EXPECT_EQ(thrown.err, "line 2: bad is 2\n");
-  for (const char* line : {"{", "[]", "7", "", "  ", "{} {}", "{\"a\":1e999}", "{\"a\":\"\xFF\"}"}) {
+  for (const char* line : {"{", "[]", "7", "{} {}", "{\"a\":1e999}", "{\"a\":\"\xFF\"}"}) {
     const run malformed = filter(std::string("{}\n{}\n") + line + "\n{}\n");
     EXPECT_EQ(malformed.status, 1) << line;
     EXPECT_EQ(malformed.out, "{\"n\":1}\n{\"n\":1}\n") << line;
     EXPECT_EQ(malformed.err.substr(0, 8), "line 3: ") << malformed.err;
   }
+}
+
+TEST(JsonlFilterTest, BlankLinesAndAByteOrderMarkArePassedOver) {
+  const run result = filter("\xEF\xBB\xBF{}\r\n\n \t\r\n{\"bad\":2}\n");
+  EXPECT_EQ(result.out, "{\"n\":1}\n");
+  EXPECT_EQ(result.err, "line 4: bad is 2\n") << "counted as the file has them";
 }
 
 TEST(JsonlFilterTest, NoLinesAreNoError) {
