@@ -3,8 +3,8 @@
 ///   loss  = sum_a w_a [ max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high))
 ///                       + kl_coefficient k(logprob - logprob_ref) - entropy_coefficient entropy_a ]
 /// The weights w_a carry the mean (over tokens, or over sequences of their token means) with
-/// *global* counts, so the losses and gradients of micro-batches add up exactly. Source  Schulman
-/// et al., arXiv:1707.06347.
+/// *global* counts, so the losses and gradients of micro-batches add up exactly.
+/// Source  Schulman et al., arXiv:1707.06347.
 #pragma once
 
 #include "engine/objectives/kl.hpp"
@@ -26,8 +26,8 @@ struct answer_counts {
 answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const uint8_t> counts_A = {});
 
 /// w_a: token mean 1 / tokens; sequence mean 1 / (sequences * counted tokens of the sequence); 0
-/// where a token does not count.   Errors  bad_argument: tokens to weigh but global counts of 0;
-/// shape_mismatch.
+/// where a token does not count.
+/// Errors  bad_argument: tokens to weigh but global counts of 0; shape_mismatch.
 std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, std::span<const int64_t> offset_B1,
                                    std::span<const uint8_t> counts_A = {});
 

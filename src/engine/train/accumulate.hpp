@@ -13,16 +13,18 @@
 namespace troupe::engine {
 
 /// Every rank's statistics of its micro-batches, by micro-batch: the same on every rank.
-/// `size`: bytes of one micro-batch's.   Errors  lost_peer, also where a rank sent another number of them.
+/// `size`: bytes of one micro-batch's.
+/// Errors  lost_peer, also where a rank sent another number of them.
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine,
                                          size_t size);
 
-/// Runs `one(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their gradients in
-/// `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the same bits for
-/// any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch` is called after each step. `model.gradients` is not looked at.
-/// Collective: every rank of the learner's group calls it with the same n.
-template <class Statistics, class One>
-std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, const trainee& model, const One& one,
+/// Runs `train(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their gradients
+/// in `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the same
+/// bits for any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch` is
+/// called after each step. `model.gradients` is not looked at. Collective: every rank of the learner's group calls it
+/// with the same n.
+template <class Statistics, class Train>
+std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, const trainee& model, const Train& train,
                                    const std::function<void()>& touch) {
   static_assert(std::is_trivially_copyable_v<Statistics>);
   std::vector<Statistics> mine;
@@ -36,7 +38,7 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
     if (j < 0) {
       idle_micro_batch(ctx, step);
     } else {
-      mine.push_back(one(j, step));
+      mine.push_back(train(j, step));
     }
     learns.end_step(ctx);
     touch();

@@ -13,14 +13,15 @@
 namespace troupe::engine {
 
 /// Calls `one(batch)` for this rank's share of the batches, and gives every rank what it returned for each of them, by
-/// batch. Every rank makes as many calls, the last ones with an empty batch, so that weights that are fetched are fetched by
-/// all. Collective.   Errors  lost_peer, also where a rank sent something else; and those of `one`.
+/// batch. Every rank makes as many calls, the last ones with an empty batch, so that weights that are fetched are
+/// fetched by all. Collective.
+/// Errors  lost_peer, also where a rank sent something else; and those of `one`.
 std::vector<std::vector<std::byte>>
 evaluate_in_shares(communicator* group, std::span<const packed_batch> batches,
                    const std::function<std::vector<std::byte>(const packed_batch& batch)>& one);
 
-/// The same of values: `one(batch) -> std::vector<Value>`. `group`: null: one rank alone. Folded in the order of the batches
-/// they are the same bits for any number of ranks.
+/// The same of values: `one(batch) -> std::vector<Value>`. `group`: null: one rank alone. Folded in the order of the
+/// batches they are the same bits for any number of ranks.
 template <class Value, class One>
 std::vector<std::vector<Value>> evaluate(communicator* group, std::span<const packed_batch> batches, const One& one) {
   static_assert(std::is_trivially_copyable_v<Value>);
