@@ -340,7 +340,7 @@ void checkpointer_state::save(const saved_model& one) const {
   const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(one.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*one.of, view.data, target, one.pad_token, enter, &behind);
+  save_model(*one.of, view.data, target, one.pad_token, enter, &behind, settings_->saved_files);
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -52,6 +53,19 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 }
 
 int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
+
+std::map<std::string, std::string> template_files_of(const io::job& job) {
+  std::set<std::string> written;
+  for (const io::data_section& set : job.data) {
+    if (set.format != io::data_format::text && set.format != io::data_format::hh_dialogue) {
+      written.insert(set.chat_template);
+    }
+  }
+  if (written.size() != 1 || written.begin()->empty() || *written.begin() == "model") {
+    return {};
+  }
+  return {{"chat_template.jinja", io::chat_template_source(*written.begin())}};
+}
 
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
   const auto plain = [tokens](std::string_view text) { return tokens->encode(text, false); };

@@ -1,5 +1,6 @@
 #include "actors/stage/stage.hpp"
 
+#include "actors/models/special_tokens.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "actors/stage/stage_parts.hpp"
 #include "base/digest.hpp"
@@ -168,7 +169,8 @@ checkpointer_settings stage_state::checkpointing(io::phase phase, const std::str
           .on = settings_->on,
           .models = {},
           .average = nullptr,
-          .saved = {}};
+          .saved = {},
+          .saved_files = template_files_of(settings_->job)};
 }
 
 caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data data, const caf::actor& trainee,

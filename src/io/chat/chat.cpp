@@ -125,6 +125,18 @@ bool is_chat_format(std::string_view name) {
   return name == "model" || std::find(known.begin(), known.end(), name) != known.end();
 }
 
+std::string chat_template_source(const std::string& name_or_file) {
+  const auto known = chat_format::names();
+  if (std::find(known.begin(), known.end(), name_or_file) != known.end()) {
+    return chat_format_source(name_or_file);
+  }
+  if (!std::filesystem::is_regular_file(name_or_file)) {
+    throw error(errc::unsupported, "chat template \"{}\" is neither a file nor one of model, {}", name_or_file,
+                fmt::join(known, ", "));
+  }
+  return read_text_file(name_or_file);
+}
+
 chat_format chat_format::named(std::string_view name) {
   return {std::string(name), chat_format_source(name), fmt::format("chat format {}", name)};
 }
@@ -138,14 +150,8 @@ chat_format chat_format::chosen(const chat_settings& settings, const tokenizer& 
                  ? named("dialogue")
                  : chat_format("model", tokens.chat_template(), "chat_template of " + tokens.place());
     }
-    if (std::find(known.begin(), known.end(), wanted) != known.end()) {
-      return named(wanted);
-    }
-    if (!std::filesystem::is_regular_file(wanted)) {
-      throw error(errc::unsupported, "chat template \"{}\" is neither a file nor one of model, {}", wanted,
-                  fmt::join(known, ", "));
-    }
-    return {wanted, read_text_file(wanted), wanted};
+    const bool has_name = std::find(known.begin(), known.end(), wanted) != known.end();
+    return has_name ? named(wanted) : chat_format(wanted, chat_template_source(wanted), wanted);
   };
   chat_format format = read();
   if (!settings.date.empty()) {

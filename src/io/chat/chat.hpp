@@ -31,9 +31,9 @@ struct chat_settings {
 /// A way to write a conversation as one text.
 ///   chatml          <|im_start|>ROLE\nCONTENT<|im_end|>\n for each message; the generation prompt is
 ///                   <|im_start|>assistant\n
-///   smollm2, qwen2  chatml with the system message of SmolLM2-Instruct, of Qwen2-Instruct, for conversations without one
-///   dialogue        \n\nHuman: CONTENT and \n\nAssistant: CONTENT, as hh-rlhf writes it, after the bare text of a system
-///                   message; the generation prompt is \n\nAssistant:
+///   smollm2, qwen2  chatml with the system message of SmolLM2-Instruct, of Qwen2-Instruct, where there is none
+///   dialogue        \n\nHuman: CONTENT and \n\nAssistant: CONTENT, as hh-rlhf writes it, after the bare text of a
+///                   system message; the generation prompt is \n\nAssistant:
 ///   deepspeed-chat  the same with one space in place of \n\n
 ///   llama-2         <s>[INST] USER [/INST] ASSISTANT </s> for each exchange, contents stripped; a system message goes
 ///                   into the first as <<SYS>>\nSYSTEM\n<</SYS>>\n\nUSER; the generation prompt is nothing
@@ -78,6 +78,10 @@ private:
   tokenizer::named_texts special_texts_;
 };
 
+/// The Jinja source of a named format, or of a file.
+/// Errors  unsupported: neither a name nor a file; io_failure.
+std::string chat_template_source(const std::string& name_or_file);
+
 /// Whether this is "model" or a name, and not a file's.
 bool is_chat_format(std::string_view name);
 
@@ -87,13 +91,13 @@ struct prompt_and_answer {
   jinja::text answer;  ///< what a model learns to write: the assistant's words and the end of its turn
 };
 
-/// What carries loss is what the template has in its last {% generation %}, or, without any, all that it writes beyond the
-/// prompt for an answer to the turns before; never that prompt itself.
+/// What carries loss is what the template has in its last {% generation %}, or, without any, all that it writes beyond
+/// the prompt for an answer to the turns before; never that prompt itself.
 /// Errors  bad_argument, as render; where the text with the answer does not begin with the prompt.
 prompt_and_answer render_answer(const chat_format& format, std::vector<chat_message> turns, const std::string& answer);
 
-/// The ids of a rendered conversation, nothing added. Special tokens are recognised where the template writes them; what
-/// comes from the data is text, however it is spelt.
+/// The ids of a rendered conversation, nothing added. Special tokens are recognised where the template writes them;
+/// what comes from the data is text, however it is spelt.
 std::vector<int32_t> encode_chat(const tokenizer& tokens, const jinja::text& rendered);
 
 /// Takes from an answer's `ids` the white space that the template writes after the special token that ends the turn.

@@ -96,8 +96,8 @@ private:
            std::any_of(prompt_.begin(), prompt_.end(), [&](int32_t id) { return rules_.tokens->is_special(id); });
   }
 
-  /// Whether the format has a token for the end of a turn: then this is what a model learns to end with, and what follows
-  /// it is left out.
+  /// Whether the format has a token for the end of a turn: then this is what a model learns to end with, and what
+  /// follows it is left out.
   bool ends_by_itself(const jinja::text& text, std::vector<int32_t>& ids) const {
     if (!from_.rendered || !rules_.tokens) {
       return false;

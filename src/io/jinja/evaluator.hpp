@@ -31,7 +31,8 @@ public:
   evaluator(const evaluator&) = delete;
   evaluator& operator=(const evaluator&) = delete;
 
-  /// What the template writes. Errors  bad_argument: see line().
+  /// What the template writes.
+  /// Errors  bad_argument: see line().
   text run(const block& whole);
 
   /// Where the evaluation is: after an error, where that was.

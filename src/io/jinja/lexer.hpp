@@ -37,7 +37,7 @@ std::string describe(const token& of);
 [[noreturn]] void fail_at(int64_t line, const std::string& what);
 
 /// The tokens of `source`, an `end` last.
-/// Errors  bad_file, with the line: not UTF-8, a tag or string that is not closed, a character that nothing starts with.
+/// Errors  bad_file, with the line: not UTF-8, a tag or string that is not closed, a character without a meaning.
 std::vector<token> read_tokens(std::string_view source);
 
 }  // namespace troupe::io::jinja

@@ -140,9 +140,7 @@ void checker::data_set(const data_section& set) {
            set.chat_template, to_string(set.format));
   }
   if (!set.chat_template.empty() && !is_chat_format(set.chat_template) && !std::filesystem::exists(set.chat_template)) {
-    refuse("data.{}.chat-template = {} is neither a file nor a name that is known: give a template's file, model, or "
-           "one of "
-           "{}",
+    refuse("data.{}.chat-template = {} is neither a file nor a known name: give a file with a template, model, or {}",
            set.name, set.chat_template, fmt::join(chat_format::names(), ", "));
   }
   if (!set.prompt_template.empty() && set.prompt_template.find("{prompt}") == std::string::npos) {

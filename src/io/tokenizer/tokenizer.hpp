@@ -55,8 +55,9 @@ public:
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
 
   /// The ids of `text`, nothing added, where not every spelling of a special token means it: one in the bytes
-  /// [begin, end) is recognised only where `is_meant(begin, end)`, and is ordinary text elsewhere. Added tokens that are
-  /// not special are recognised everywhere. Errors  bad_argument when `text` is not UTF-8.
+  /// [begin, end) is recognised only where `is_meant(begin, end)`, and is ordinary text elsewhere. Added tokens that
+  /// are not special are recognised everywhere.
+  /// Errors  bad_argument when `text` is not UTF-8.
   using special_filter = std::function<bool(size_t begin, size_t end)>;
   virtual std::vector<int32_t> encode_filtered(std::string_view text, const special_filter& is_meant) const = 0;
 

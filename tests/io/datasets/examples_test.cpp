@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
-#include <fstream>
 #include <set>
 
 namespace troupe::io {
@@ -125,7 +125,8 @@ TEST_F(TurnsTest, SpecialTokensThatTurnsSpellOutAreTextAndCounted) {
   EXPECT_EQ(std::count(e->prompt.begin(), e->prompt.end(), end), 1);
   EXPECT_EQ(std::count(e->chosen.begin(), e->chosen.end(), *tokens_->find("<|im_start|>")), 0);
   EXPECT_EQ(report.spelled, 2);
-  EXPECT_NE(describe(report).find("2 special tokens that its messages spell out are taken for text"), std::string::npos);
+  EXPECT_NE(describe(report).find("2 special tokens that its messages spell out are taken for text"),
+            std::string::npos);
 }
 
 TEST(ExamplesTest, DropCountsWhatIsTooLong) {

@@ -5,9 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 namespace troupe::io {
