@@ -18,7 +18,8 @@ VARIABLES = {
     "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": " Hé <b>you</b> & I\n\nagain "},
-        {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "arguments": {"x": 1, "y": [2.5, None]}}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"name": "f",
+        "arguments": {"x": 1, "y": [2.5, None]}}]},
         {"role": "tool", "content": "a,b,,c"},
     ],
     "n": 7,
@@ -31,12 +32,17 @@ VARIABLES = {
     "list": [3, 1, 2, 2],
     "names": ["b", "A", "a", "ö"],
 }
+OPERATORS = ["+", "-", "*", "/", "//", "%", "~", "==", "!=", "<", ">", "<=", ">="]
+LOOP = ["index", "index0", "first", "last", "length", "revindex", "previtem", "nextitem"]
 NAMES = ["messages", "n", "f", "s", "empty", "yes", "nothing", "d", "list", "names", "missing", "m", "x", "loop"]
 FILTERS = [
     "trim", "upper", "lower", "title", "capitalize", "length", "list", "string", "tojson", "first", "last", "reverse",
-    "join", "join(', ')", "default('z')", "default('z', true)", "int", "float", "abs", "sort", "unique", "items", "sum",
-    "dictsort", "replace('e', 'E')", "replace('e', '', 1)", "tojson(indent=2)", "map('upper')", "map(attribute='role')",
-    "selectattr('content')", "selectattr('role', 'equalto', 'user')", "rejectattr('content', 'none')", "select('string')",
+    "join", "join(', ')", "default('z')", "default('z', true)", "int", "float", "abs", "sort", "unique",
+    "items", "sum",
+    "dictsort", "replace('e', 'E')", "replace('e', '', 1)", "tojson(indent=2)", "map('upper')",
+    "map(attribute='role')",
+    "selectattr('content')", "selectattr('role', 'equalto', 'user')", "rejectattr('content', 'none')",
+    "select('string')",
     "reject('none')", "indent(3)", "indent(2, true)", "indent(1, false, true)", "round(1)", "max", "min", "batch(2)",
     "center(30)", "wordcount", "safe", "escape", "count", "map('int', 5)", "sort(reverse=true)", "map('length')",
     "format(1, 'a')", "tojson(sort_keys=true, separators=(',', ':'))", "unique(case_sensitive=true)",
@@ -48,9 +54,12 @@ TESTS = [
 ]
 METHODS = [
     ".strip()", ".split()", ".split(',')", ".split(' ', 1)", ".rsplit(',', 1)", ".upper()", ".lower()", ".title()",
-    ".startswith('Some')", ".endswith(('it', 'x'))", ".replace('t', 'T')", ".lstrip(' S')", ".rstrip()", ".splitlines()",
-    ".items()", ".keys()", ".values()", ".get('A')", ".get('zz', 1)", ".content", ".role", "['b']", "[0]", "[-1]", "[1:]",
-    "[:-1]", "[::-1]", "[1:5:2]", "[-3:]", "[9]", ".find('t')", ".count('t')", ".index(2)", ".tool_calls", ".partition(',')",
+    ".startswith('Some')", ".endswith(('it', 'x'))", ".replace('t', 'T')", ".lstrip(' S')", ".rstrip()",
+    ".splitlines()",
+    ".items()", ".keys()", ".values()", ".get('A')", ".get('zz', 1)", ".content", ".role", "['b']", "[0]",
+    "[-1]", "[1:]",
+    "[:-1]", "[::-1]", "[1:5:2]", "[-3:]", "[9]", ".find('t')", ".count('t')", ".index(2)", ".tool_calls",
+    ".partition(',')",
     ".capitalize()", ".isdigit()", ".removeprefix('Some')", ".center(9)", ".zfill(4)", ".join(names)", ".swapcase()",
 ]
 
@@ -60,7 +69,8 @@ PYTHONS_OWN = ["<generator object", "dict_items(", "dict_keys(", "dict_values(",
                "<LoopContext", "<LOOPCONTEXT", "<Loopcontext", " at 0x", " AT 0X", "<Macro", "<built-in", "iterator"]
 
 
-# Jinja2's generators look at what they go through only when somebody asks them for an item; its loops can be gone through.
+# Jinja2's generators look at what they go through only when somebody asks them for an item; its loops can be gone
+# through themselves.
 GENERATORS = ["| map", "| select", "| reject", "| unique", "| items", "| batch"]
 
 
@@ -72,8 +82,10 @@ class Writer:
 
     def literal(self):
         return self.rng.choice(
-            ["0", "1", "-3", "2.5", "1e3", "10", "'a'", "'it''s'", '"q\\n\\t"', "'\\u00e9'", "true", "false", "none", "''",
-             "[]", "{}", "()", "(1, 'b')", "[1, [2, none]]", "{'k': 1, 'l': 'v'}", "1.0", "1e16", "0.00001", "'%s-%r'",
+            ["0", "1", "-3", "2.5", "1e3", "10", "'a'", "'it''s'", '"q\\n\\t"', "'\\u00e9'", "true", "false",
+            "none", "''",
+             "[]", "{}", "()", "(1, 'b')", "[1, [2, none]]", "{'k': 1, 'l': 'v'}", "1.0", "1e16", "0.00001",
+             "'%s-%r'",
              "'%d|%5.2f'", "(n,)"]
         )
 
@@ -84,7 +96,7 @@ class Writer:
         inner = lambda: self.expression(depth - 1)
         return r.choice(
             [
-                lambda: f"{inner()} {r.choice(['+', '-', '*', '/', '//', '%', '~', '==', '!=', '<', '>', '<=', '>='])} {inner()}",
+                lambda: f"{inner()} {r.choice(OPERATORS)} {inner()}",
                 lambda: f"{inner()} {r.choice(['and', 'or', 'in', 'not in'])} {inner()}",
                 lambda: f"({inner()})",
                 lambda: f"not {inner()}",
@@ -97,7 +109,7 @@ class Writer:
                 lambda: f"[{inner()}, {inner()}]",
                 lambda: f"{{'a': {inner()}, {inner()}: 1}}",
                 lambda: f"range({r.randrange(5)})",
-                lambda: f"loop.{r.choice(['index', 'index0', 'first', 'last', 'length', 'revindex', 'previtem', 'nextitem'])}",
+                lambda: f"loop.{r.choice(LOOP)}",
                 lambda: f"loop.{r.choice(['cycle(1, 2)', 'changed(n)', 'changed(x)', 'depth'])}",
                 lambda: f"-{inner()}",
                 self.literal,
@@ -105,7 +117,8 @@ class Writer:
         )()
 
     def tag(self, inside):
-        return self.rng.choice(["{%", "{%", "{%-", "{%+"]) + f" {inside} " + self.rng.choice(["%}", "%}", "-%}", "+%}"])
+        return self.rng.choice(["{%", "{%", "{%-", "{%+"]) + f" {inside} " + self.rng.choice(["%}", "%}",
+        "-%}", "+%}"])
 
     def text(self):
         return self.rng.choice(["", " ", "\n", "  \n  ", "a", "b\n", "\n\n c", "\t", "{ }", " d  ", "é\r\n"])
@@ -125,23 +138,28 @@ class Writer:
                 lambda: self.tag(f"if {expression()}") + body() + self.tag("endif"),
                 lambda: self.tag(f"if {expression()}") + body() + self.tag(f"elif {expression()}") + body()
                 + self.tag("else") + body() + self.tag("endif"),
-                lambda: self.tag(f"for m in {r.choice(['messages', 'list', 'names', 'd', 's[:5]', expression()])}") + body()
-                + r.choice(["", self.tag("if loop.index == 2") + self.tag(r.choice(["break", "continue"])) + self.tag("endif")])
+                lambda: self.tag("for m in " + r.choice(["messages", "list", "names", "d", "s[:5]", expression()])) + body()
+                + r.choice(["", self.tag("if loop.index == 2") + self.tag(r.choice(["break",
+                "continue"])) + self.tag("endif")])
                 + self.text() + self.tag("endfor"),
-                lambda: self.tag("for m in messages if m.content") + body() + self.tag("else") + body() + self.tag("endfor"),
+                lambda: self.tag("for m in messages if m.content") + body() + self.tag("else") + body()
+                    + self.tag("endfor"),
                 lambda: self.tag("for k, x in d.items()") + body() + self.tag("endfor"),
                 lambda: self.tag(f"set {name()} = {expression()}"),
                 lambda: self.tag(f"set {name()}") + body() + self.tag("endset"),
                 lambda: self.tag("set q = namespace(v=1)") + self.tag("for m in list") + self.tag("set q.v = q.v + m")
                 + self.tag("endfor") + "{{ q.v }}",
-                lambda: self.tag(f"macro f(x, y={expression()})") + body() + self.tag("endmacro") + f"{{{{ f({expression()}) }}}}",
+                lambda: self.tag(f"macro f(x, y={expression()})") + body() + self.tag("endmacro")
+                    + f"{{{{ f({expression()}) }}}}",
                 lambda: self.tag("macro g(x)") + "{{ x }}{{ caller(1) }}" + self.tag("endmacro")
                 + self.tag(f"call(z) g({expression()})") + "{{ z }}" + body() + self.tag("endcall"),
-                lambda: self.tag(f"filter {r.choice(['upper', 'trim', 'title', 'replace(1, 2)'])}") + body() + self.tag("endfilter"),
+                lambda: self.tag(f"filter {r.choice(['upper', 'trim', 'title', 'replace(1, 2)'])}") + body()
+                    + self.tag("endfilter"),
                 lambda: self.tag(f"with x = {expression()}") + body() + self.tag("endwith"),
                 lambda: self.tag("generation") + body() + self.tag("endgeneration"),
                 lambda: r.choice(["{#", "{#-"]) + " note " + r.choice(["#}", "-#}"]),
-                lambda: "{% raw %}" + r.choice(["{{ x }}", "\n a"]) + self.tag("endraw").replace("endraw  ", "endraw "),
+                lambda: "{% raw %}" + r.choice(["{{ x }}", "\n a"]) + self.tag("endraw").replace("endraw  ",
+                "endraw "),
             ]
         )()
 
