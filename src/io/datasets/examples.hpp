@@ -25,14 +25,14 @@ struct example {
 
 struct example_rules {
   text_joiner texts;
-  text_joiner chats;  ///< of turns: special tokens are those that the template writes; `start` is not added
+  text_joiner chats;           ///< of turns: special tokens are those that the template writes
+  std::vector<int32_t> start;  ///< put before a prompt (of turns: one whose format writes no special token): BOS
+  std::optional<int32_t> end;  ///< appended to answers where the set says so: EOS
+  length_section length;
   std::function<chat_format(const data_section&)> format_of;  ///< how the set's turns are written
   /// For turns: tells the end of a turn, and counts special tokens that the data spell out. Null: neither is looked at.
   std::shared_ptr<const tokenizer> tokens = {};
   std::shared_ptr<const special_token_counter> spelled = {};
-  std::vector<int32_t> start;  ///< put before the prompt, never truncated: BOS
-  std::optional<int32_t> end;  ///< appended to answers where the set says so: EOS
-  length_section length;
 };
 
 /// What became of a source's records. `records` is the sum of all but `truncated`.

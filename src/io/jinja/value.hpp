@@ -79,7 +79,8 @@ public:
   value(bool truth) : what_(truth) {}
   value(int64_t number) : what_(number) {}
   value(double number) : what_(number) {}
-  value(text words, bool markup = false) : what_(std::make_shared<const string_value>(std::move(words), markup)) {}
+  value(text words, bool markup = false)
+      : what_(std::make_shared<const string_value>(string_value{std::move(words), markup})) {}
   value(std::shared_ptr<const sequence> items) : what_(std::move(items)) {}
   value(std::shared_ptr<const mapping> entries) : what_(std::move(entries)) {}
   value(std::shared_ptr<object> thing) : what_(std::move(thing)) {}

@@ -138,7 +138,8 @@ class Writer:
                 lambda: self.tag(f"if {expression()}") + body() + self.tag("endif"),
                 lambda: self.tag(f"if {expression()}") + body() + self.tag(f"elif {expression()}") + body()
                 + self.tag("else") + body() + self.tag("endif"),
-                lambda: self.tag("for m in " + r.choice(["messages", "list", "names", "d", "s[:5]", expression()])) + body()
+                lambda: self.tag("for m in " + r.choice(["messages", "list", "names", "d", "s[:5]", expression()]))
+                + body()
                 + r.choice(["", self.tag("if loop.index == 2") + self.tag(r.choice(["break",
                 "continue"])) + self.tag("endif")])
                 + self.text() + self.tag("endfor"),
