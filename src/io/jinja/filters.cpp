@@ -312,6 +312,9 @@ value first_filter(machine& m, const value& input, arguments given) {
 
 value last_filter(machine& m, const value& input, arguments given) {
   const bound_arguments args("last", std::move(given), {});
+  if (input.as_sequence() != nullptr && input.as_sequence()->what == sequence::kind::generator) {
+    fail("'generator' object is not reversible");
+  }
   const std::vector<value> items = counted_items(m, input);
   return items.empty() ? make_undefined("No last item, sequence was empty.") : items.back();
 }

@@ -271,7 +271,7 @@ TEST(RecordTest, WithAChatTemplateAPromptThatIsATextIsTheUsersTurn) {
   set.chat_template = "chatml";
   const record r = read_record(R"({"question": "2+2?", "answer": "4"})", set, "f");
   EXPECT_EQ(r.prompt, "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(r.chosen, "4");
+  EXPECT_EQ(r.chosen, "4<|im_end|>\n");
   set.format = data_format::instruction;
   const record i = read_record(R"({"instruction": "Add.", "input": "2, 2", "output": "4"})", set, "f");
   EXPECT_EQ(i.prompt, "<|im_start|>user\nAdd.\n2, 2<|im_end|>\n<|im_start|>assistant\n");
