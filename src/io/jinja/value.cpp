@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "io/jinja/machine.hpp"
 #include "io/jinja/methods.hpp"
+#include "io/tokenizer/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -209,6 +210,7 @@ value from_json(const nlohmann::ordered_json& json, uint8_t marks) {
   case nlohmann::ordered_json::value_t::number_float:
     return json.get<double>();
   case nlohmann::ordered_json::value_t::string:
+    require_utf8_text(json.get_ref<const std::string&>());
     return text(json.get_ref<const std::string&>(), marks);
   case nlohmann::ordered_json::value_t::array: {
     std::vector<value> items;

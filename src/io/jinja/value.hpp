@@ -130,6 +130,7 @@ value make_mapping(std::vector<std::pair<value, value>> entries);
 int64_t weight_of(const value& of);
 
 /// Texts and keys of `json` get `marks`.
+/// Errors  bad_argument: a text that is not UTF-8, an integer beyond 64 bits.
 value from_json(const nlohmann::ordered_json& json, uint8_t marks);
 
 /// Errors  bad_argument: undefined, with the reason.

@@ -108,6 +108,7 @@ TEST(ChatFormatTest, RefusesConversationsThatANamedFormatCannotWrite) {
   refused({{"user", "x"}, {"user", "y"}}, "message 2 is the user's: llama-2 needs user and assistant in turns");
   expect_refused([&] { format.render(parse_json_line(R"({"messages": [{"content": "x"}]})"), false); },
                  errc::bad_argument, "message 1 has no text \"role\"");
+  refused({{"user", "a\xff"}}, "not UTF-8");
   expect_refused([&] { format.render(parse_json_line(R"({"prompt": "x"})"), false); }, errc::bad_argument,
                  "\"messages\" is missing");
 }
