@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/sampling_options.hpp"
@@ -81,12 +82,12 @@ private:
 
 class conversation {
 public:
-  conversation(const std::string& folder, const sampling_options& options)
+  conversation(const std::string& folder, const sampling_options& options, const io::chat_settings& chat)
       : options_(options), pool_(options.threads),
-        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {
+        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder, chat) {
     stops_ = options.stop;
-    if (const std::string_view end = tokens_.format().end_of_turn(); !end.empty()) {
-      stops_.emplace_back(end);
+    if (std::string end = io::end_of_turn_text(tokens_.format()); !end.empty()) {
+      stops_.push_back(std::move(end));
     }
   }
 
@@ -102,6 +103,8 @@ public:
       throw;
     }
     std::cout << std::endl;
+    tell_spelled_tokens("chat", tokens_.spelled() - told_);
+    told_ = tokens_.spelled();
   }
 
   std::string_view format() { return tokens_.format().name(); }
@@ -132,7 +135,7 @@ private:
   std::vector<int32_t> fitting_prompt() {
     const int64_t room = std::max<int64_t>(1, model_->net.description().max_positions - options_.max_new_tokens);
     for (;;) {
-      auto ids = io::encode_chat(*tokens_.get(), tokens_.format().render(turns_, true));
+      auto ids = tokens_.encode_rendered(tokens_.format().render(turns_, true));
       if (static_cast<int64_t>(ids.size()) <= room) {
         return ids;
       }
@@ -155,6 +158,7 @@ private:
   std::vector<std::string> stops_;
   std::vector<io::chat_message> turns_;
   uint64_t next_id_ = 0;
+  int64_t told_ = 0;  // of the special tokens that were spelled out
 };
 
 /// False to leave.
@@ -181,14 +185,16 @@ bool obey(const std::string& line, conversation& talk) {
 
 int chat_command(int argc, char** argv) {
   sampling_options sampling;
+  io::chat_settings chat;
   po::options_description options("Options");
   add_sampling_options(options, sampling);
+  add_chat_options(options, chat);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
   check_sampling_options(sampling);
-  conversation talk(required_argument(values, "DIR"), sampling);
+  conversation talk(required_argument(values, "DIR"), sampling, chat);
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   if (terminal) {
     fmt::print(stderr, "Chat format {}. /clear forgets, /quit leaves.\n", talk.format());

@@ -33,10 +33,23 @@ std::string made_pairs(const io::job& job, io::phase wanted) {
   return made.string();
 }
 
+/// How the set's turns will be written, as far as that can be known: which prompts a phase gets depends on it.
+io::chat_format format_of(const io::job& job, const io::data_section& set) {
+  try {
+    return io::chat_format::chosen(io::chat_settings_of(set), *io::load_tokenizer(job.model.policy));
+  } catch (const error&) {
+    return io::chat_format::named("dialogue");  // what is missing is told where the run begins
+  }
+}
+
 int64_t updates_of(const io::job& job, io::phase wanted, const io::training_options& training) {
-  const io::text_joiner one_token_each(one_token);
-  const io::example_rules rules{
-      .texts = one_token_each, .chats = one_token_each, .start = {}, .end = {}, .length = job.length};
+  const io::text_joiner one_token_each{io::text_encoder(one_token)};
+  const io::example_rules rules{.texts = one_token_each,
+                                .chats = one_token_each,
+                                .start = {},
+                                .end = {},
+                                .length = job.length,
+                                .format_of = [&](const io::data_section& set) { return format_of(job, set); }};
   try {
     const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
     const auto epoch = static_cast<double>(io::epoch_size_of(io::sources_of(data, job)));

@@ -10,6 +10,7 @@
 #include "io/datasets/recognise.hpp"
 #include "io/json/jsonl_filter.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
 
 #include <fmt/format.h>
@@ -40,6 +41,7 @@ constexpr double normal_95 = 1.959964;
 
 struct eval_options {
   std::string folder, data, format = "auto", loss = "answers";
+  io::chat_settings chat;
   int64_t max_tokens = 0, limit = 0;
   int threads = 0;
 };
@@ -77,7 +79,10 @@ io::job job_of(const eval_options& options) {
 }
 
 loaded_examples load_examples(const eval_options& options, io::job job, const actors::model& m, bool pairs) {
-  const io::data_section& set = job.data.front();
+  io::data_section& set = job.data.front();
+  set.chat_template = options.chat.format == "model" ? "" : options.chat.format;
+  set.template_date = options.chat.date;
+  set.template_variables = options.chat.variables;
   if (pairs && !io::can_serve(set.format, false, io::phase::reward)) {
     throw usage_error("{} has a scalar head, which is judged on pairs, and --format {} has none", options.folder,
                       io::to_string(set.format));
@@ -88,7 +93,8 @@ loaded_examples load_examples(const eval_options& options, io::job job, const ac
   const io::example_rules rules = actors::example_rules_of(job, io::load_tokenizer(m.folder));
   io::source_report report;
   loaded_examples out;
-  io::record_reader records(set);
+  const io::chat_format format = rules.format_of(set);
+  io::record_reader records(set, format);
   const auto wanted = pairs ? io::phase::reward : io::phase::sft;
   for (io::record record; !enough(options, out) && records.next(record);) {
     if (auto example = io::make_example(record, wanted, set, rules, report)) {
@@ -217,6 +223,7 @@ int eval_command(int argc, char** argv) {
       "max-tokens", po::value(&chosen.max_tokens)->default_value(0), "leave out what is longer; 0: the model's limit")(
       "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
       "threads", po::value(&chosen.threads)->default_value(0), "compute threads; 0: all cores");
+  add_chat_options(options, chosen.chat);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;

@@ -1,6 +1,9 @@
 #include "jobs/fields.hpp"
 
 #include "base/error.hpp"
+#include "io/datasets/joiner.hpp"
+
+#include <algorithm>
 
 namespace troupe {
 
@@ -52,24 +55,33 @@ const std::shared_ptr<const io::tokenizer>& lazy_tokenizer::get() {
 
 const io::chat_format& lazy_tokenizer::format() {
   if (!format_) {
-    format_ = io::chat_format::of(*get());
+    format_ = io::chat_format::chosen(settings_, *get());
   }
   return *format_;
 }
 
-std::optional<int32_t> lazy_tokenizer::end_of_turn_token() {
-  const std::optional<int32_t> id = get()->find(format().end_of_turn());
-  return id && get()->is_special(*id) ? id : std::nullopt;
+std::optional<int32_t> lazy_tokenizer::end_of_turn_token() { return io::end_of_turn_token(format(), *get()); }
+
+std::vector<int32_t> lazy_tokenizer::encode_rendered(const io::jinja::text& rendered) {
+  if (!counter_) {
+    counter_.emplace(*get());
+  }
+  spelled_ += counter_->count(rendered);
+  std::vector<int32_t> ids = io::encode_chat(*get(), rendered);
+  if (std::none_of(ids.begin(), ids.end(), [&](int32_t id) { return get()->is_special(id); })) {
+    const std::vector<int32_t> start = io::frame_of(*get()).before;
+    ids.insert(ids.begin(), start.begin(), start.end());
+  }
+  return ids;
 }
 
 std::vector<int32_t> lazy_tokenizer::encode_messages(const io::json_line& line, bool add_generation_prompt,
                                                      std::string* text) {
-  const auto conversation = io::read_messages(field(line, "messages"));
-  const std::string rendered = format().render(conversation, add_generation_prompt);
+  const io::jinja::text rendered = format().render(line, add_generation_prompt);
   if (text != nullptr) {
-    *text = rendered;
+    *text = rendered.bytes();
   }
-  return io::encode_chat(*get(), rendered);
+  return encode_rendered(rendered);
 }
 
 }  // namespace troupe

@@ -1,8 +1,8 @@
 /// Fields of JSON lines, and the inputs that `score`, `generate` and `tokenize` have in common.
 #pragma once
 
+#include "io/chat/chat.hpp"
 #include "io/json/jsonl_filter.hpp"
-#include "io/tokenizer/chat.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <cstdint>
@@ -25,23 +25,34 @@ io::json_line float_array(std::span<const float> values);
 /// A folder's tokenizer, loaded when it is first needed: a line of ids needs none.
 class lazy_tokenizer {
 public:
-  explicit lazy_tokenizer(std::string folder) : folder_(std::move(folder)) {}
+  explicit lazy_tokenizer(std::string folder, io::chat_settings settings = {})
+      : folder_(std::move(folder)), settings_(std::move(settings)) {}
 
   const std::shared_ptr<const io::tokenizer>& get();
 
-  /// The ids of line["messages"] by the folder's chat template, ready for an answer.
+  /// The ids of line["messages"], and "tools" and "documents" where the line has them, by the chosen chat template.
   std::vector<int32_t> encode_messages(const io::json_line& line, bool add_generation_prompt,
                                        std::string* text = nullptr);
 
+  /// The ids of a rendered conversation: what the tokenizer puts before a text is added where the format writes no
+  /// special token of its own. Special tokens that messages spell out are counted: see spelled().
+  std::vector<int32_t> encode_rendered(const io::jinja::text& rendered);
+
   const io::chat_format& format();
 
-  /// The special token that ends an assistant's turn in the folder's chat format, where there is one.
+  /// The special token that ends an assistant's turn in the chat format, where there is one.
   std::optional<int32_t> end_of_turn_token();
+
+  /// Of all conversations so far.
+  int64_t spelled() const { return spelled_; }
 
 private:
   std::string folder_;
+  io::chat_settings settings_;
   std::shared_ptr<const io::tokenizer> tokens_;
-  std::optional<io::chat_format> format_;  // an unknown template matters only to those who chat
+  std::optional<io::chat_format> format_;  // a template that cannot be read matters only to those who chat
+  std::optional<io::special_token_counter> counter_;
+  int64_t spelled_ = 0;
 };
 
 }  // namespace troupe

@@ -6,6 +6,7 @@
 #include "base/thread_pool.hpp"
 #include "io/datasets/joiner.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/sampling_options.hpp"
@@ -28,9 +29,10 @@ constexpr const char* usage =
 
 class generate_filter {
 public:
-  generate_filter(const std::string& folder, const sampling_options& options, int64_t samples, bool ignore_eos)
+  generate_filter(const std::string& folder, const sampling_options& options, const io::chat_settings& chat,
+                  int64_t samples, bool ignore_eos)
       : options_(options), samples_(samples), ignore_eos_(ignore_eos), pool_(options.threads),
-        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder) {}
+        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder, chat) {}
 
   void operator()(io::json_line& line) {
     engine::generation_request request;
@@ -61,6 +63,8 @@ public:
     }
     line["answers"] = std::move(answers);
   }
+
+  int64_t spelled() const { return tokens_.spelled(); }
 
 private:
   std::vector<int32_t> prompt(const io::json_line& line) {
@@ -100,8 +104,10 @@ int generate_command(int argc, char** argv) {
   sampling_options sampling;
   int64_t samples = 1;
   bool ignore_eos = false;
+  io::chat_settings chat;
   po::options_description options("Options");
   add_sampling_options(options, sampling);
+  add_chat_options(options, chat);
   options.add_options()("n", po::value(&samples)->default_value(1), "samples of each prompt")(
       "ignore-eos", po::bool_switch(&ignore_eos), "go on past end tokens, to --max-new-tokens");
   po::variables_map values;
@@ -113,8 +119,10 @@ int generate_command(int argc, char** argv) {
   if (samples < 1 || samples > most_samples) {
     throw usage_error("--n is {}: it must lie between 1 and {}", samples, most_samples);
   }
-  generate_filter filter(required_argument(values, "DIR"), sampling, samples, ignore_eos);
-  return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+  generate_filter filter(required_argument(values, "DIR"), sampling, chat, samples, ignore_eos);
+  const int status = io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+  tell_spelled_tokens("generate", filter.spelled());
+  return status;
 }
 
 }  // namespace troupe

@@ -1,6 +1,7 @@
 // troupe tokenize DIR: text, conversations and ids, each into the other, JSON lines in and out.
 #include "base/error.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 
@@ -15,7 +16,9 @@ namespace po = boost::program_options;
 constexpr const char* usage =
     "troupe tokenize DIR [options] < in.jsonl > out.jsonl\n\n"
     "Reads one JSON object a line and writes it back with what it lacks:\n"
-    "  messages   [{\"role\": ..., \"content\": ...}, ...]: adds text and ids, by DIR's chat template\n"
+    "  messages   [{\"role\": ..., \"content\": ...}, ...], with tools and documents if there are any: adds text and "
+    "ids,\n"
+    "             by the chat template\n"
     "  text       adds ids\n"
     "  ids        adds text\n"
     "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N:\n"
@@ -26,11 +29,13 @@ struct tokenize_options {
   bool add_special_tokens = false;
   bool skip_special_tokens = false;
   bool add_generation_prompt = false;
+  io::chat_settings chat;
 };
 
 class tokenize_filter {
 public:
-  tokenize_filter(const std::string& folder, const tokenize_options& options) : options_(options), tokens_(folder) {
+  tokenize_filter(const std::string& folder, const tokenize_options& options)
+      : options_(options), tokens_(folder, options.chat) {
     tokens_.get();  // a folder without a tokenizer is an error at once, not at the first line
   }
 
@@ -49,6 +54,8 @@ public:
     }
   }
 
+  int64_t spelled() const { return tokens_.spelled(); }
+
 private:
   tokenize_options options_;
   lazy_tokenizer tokens_;
@@ -65,13 +72,16 @@ int tokenize_command(int argc, char** argv) {
       "leave special tokens out of the text of ids")("add-generation-prompt",
                                                      po::bool_switch(&chosen.add_generation_prompt),
                                                      "end the text of messages with the start of an assistant's turn");
+  add_chat_options(options, chosen.chat);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
   std::ios::sync_with_stdio(false);
   tokenize_filter filter(required_argument(values, "DIR"), chosen);
-  return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+  const int status = io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
+  tell_spelled_tokens("tokenize", filter.spelled());
+  return status;
 }
 
 }  // namespace troupe

@@ -1,8 +1,8 @@
 // Any bytes as the input of a JSONL filter: one line out for each good line in, all of them JSON
 // again.
 #include "base/assert.hpp"
+#include "io/chat/chat.hpp"
 #include "io/json/jsonl_filter.hpp"
-#include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -17,8 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   int64_t good = 0;
   const int status = troupe::io::filter_jsonl(in, out, err, [&](troupe::io::json_line& line) {
     if (line.contains("messages")) {
-      const auto messages = troupe::io::read_messages(line["messages"]);
-      line["text"] = troupe::io::chat_format::named("llama-2").render(messages, true);
+      static const auto format = troupe::io::chat_format::named("llama-2");
+      line["text"] = format.render(line, true).bytes();
     }
     ++good;
   });

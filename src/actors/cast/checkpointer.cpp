@@ -354,7 +354,7 @@ void checkpointer_state::save(const saved_model& saved) const {
   const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(saved.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*saved.of, view.data, target, saved.pad_token, enter, &behind);
+  save_model(*saved.of, view.data, target, saved.pad_token, enter, &behind, settings_->saved_files);
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {

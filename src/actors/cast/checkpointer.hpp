@@ -51,6 +51,7 @@ struct checkpointer_settings {
   std::vector<checkpointed_model> models;           ///< that are on this rank
   std::shared_ptr<engine::weight_average> average;  ///< of the first model; null: none
   std::vector<saved_model> saved;
+  std::map<std::string, std::string> saved_files;  ///< that each saved model gets besides: name to text
 };
 
 /// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot found it.

@@ -83,7 +83,8 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
   model_ptr shape = empty_model(shape_of(name, run.recorded_job()), known->head);
   fill(*shape, reader, known->arrays);
   const bool scalar = known->head == head_kind::scalar;
-  save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0);
+  save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0, {},
+             nullptr, template_files_of(job_of(run)));
   return shape;
 }
 

@@ -121,7 +121,8 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
 }
 
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter, const io::attempt_fence* fence) {
+                const std::function<void()>& enter, const io::attempt_fence* fence,
+                const std::map<std::string, std::string>& further_files) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
@@ -141,7 +142,8 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
                           .generation_config_json = scalar ? "" : shape.generation_config_json,
                           .tensors = std::move(tensors),
                           .producer = producer,
-                          .tokenizer_source = shape.folder},
+                          .tokenizer_source = shape.folder,
+                          .further_files = further_files},
                          fence);
 }
 

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -52,9 +53,11 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
 /// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of
-/// engine::save_weights; `fence`: that of io::write_model_folder.
+/// engine::save_weights; `fence`: that of io::write_model_folder. `further_files`: name to text, beside those of the
+/// model's folder.
 /// Errors  io_failure; those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);
+                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr,
+                const std::map<std::string, std::string>& further_files = {});
 
 }  // namespace troupe::actors

@@ -1,10 +1,11 @@
 #include "actors/models/special_tokens.hpp"
 
+#include "io/chat/chat.hpp"
 #include "io/json/json_keys.hpp"
-#include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -70,14 +71,32 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 
 int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
 
+std::map<std::string, std::string> template_files_of(const io::job& job) {
+  std::set<std::string> written;
+  for (const io::data_section& set : job.data) {
+    if (set.format != io::data_format::text && set.format != io::data_format::hh_dialogue) {
+      written.insert(set.chat_template);
+    }
+  }
+  if (written.size() != 1 || written.begin()->empty() || *written.begin() == "model") {
+    return {};
+  }
+  return {{"chat_template.jinja", io::chat_template_source(*written.begin())}};
+}
+
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {
   const auto plain = [tokens](std::string_view text) { return tokens->encode(text, false); };
-  const auto rendered = [tokens](std::string_view text) { return io::encode_chat(*tokens, text); };
-  return {.texts = io::text_joiner(plain),
-          .chats = io::text_joiner(rendered),
-          .start = io::frame_of(*tokens).before,
-          .end = tokens->eos_id(),
-          .length = job.length};
+  const auto rendered = [tokens](const io::jinja::text& text) { return io::encode_chat(*tokens, text); };
+  return {
+      .texts = io::text_joiner(io::text_encoder(plain)),
+      .chats = io::text_joiner(io::marked_encoder(rendered)),
+      .start = io::frame_of(*tokens).before,
+      .end = tokens->eos_id(),
+      .length = job.length,
+      .format_of =
+          [tokens](const io::data_section& set) { return io::chat_format::chosen(io::chat_settings_of(set), *tokens); },
+      .tokens = tokens,
+      .spelled = std::make_shared<const io::special_token_counter>(*tokens)};
 }
 
 }  // namespace troupe::actors

@@ -7,8 +7,10 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace troupe::actors {
@@ -25,6 +27,10 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 
 /// Batches are packed, so nothing in Troupe pads; `transformers` wants a pad token for scalar heads.
 int64_t pad_token_of(const io::tokenizer& tokens);
+
+/// chat_template.jinja for the models that the job trains: the template by which all its sets of turns are written, where
+/// that is one and the job's, so that `chat` and `transformers` use what was learned. Empty: the policy's own stays.
+std::map<std::string, std::string> template_files_of(const io::job& job);
 
 /// How records become examples: the tokenizer's own start and end tokens, the job's lengths.
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens);

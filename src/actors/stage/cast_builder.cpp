@@ -1,6 +1,7 @@
 #include "actors/stage/cast_builder.hpp"
 
 #include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "actors/models/weights_digest.hpp"
 #include "base/digest.hpp"
 
@@ -72,7 +73,8 @@ checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::st
           .on = on(),
           .models = {},
           .average = nullptr,
-          .saved = {}};
+          .saved = {},
+          .saved_files = template_files_of(job())};
 }
 
 replay_settings cast_builder::replaying(std::shared_ptr<const io::tokenizer> tokens) const {

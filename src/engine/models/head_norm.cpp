@@ -84,7 +84,7 @@ void norm_heads(const block_call& call, const block_slots& slots, float* qkv_NE)
     return;
   }
   for (const head_group& group : groups_of(call, slots)) {
-    float* heads_MK = room(call.scratch.heads_MK, call.n * group.count * call.attention.head_width);
+    float* heads_MK = call.scratch.heads_MK.reserve(call.n * group.count * call.attention.head_width);
     gather(call, group, qkv_NE, heads_MK);
     kernels::rms_norm_forward(call.ctx, norm_of(call, group, heads_MK, heads_MK));
     scatter(call, group, heads_MK, qkv_NE);
@@ -96,7 +96,7 @@ void norm_heads_backward(const block_call& call, const block_slots& slots, const
   if (!slots.query_norm) {
     return;
   }
-  float* raw_NE = room(call.scratch.raw_qkv_NE, call.n * call.attention.row_width());
+  float* raw_NE = call.scratch.raw_qkv_NE.reserve(call.n * call.attention.row_width());
   apply_linear(call, slots.qkv, in_ND, raw_NE);
   for (const head_group& group : groups_of(call, slots)) {
     group_backward(call, group, raw_NE, dqkv_NE, gradients);

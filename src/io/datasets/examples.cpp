@@ -59,43 +59,66 @@ private:
 class example_maker {
 public:
   example_maker(const record& from, const data_section& set, const example_rules& rules, cutter& cut)
-      : from_(from), set_(set), rules_(rules), cut_(cut),
-        joiner_(set.chat_template.empty() ? rules.texts : rules.chats) {}
+      : from_(from), set_(set), rules_(rules), cut_(cut), joiner_(from.rendered ? rules.chats : rules.texts) {}
 
-  fit put_prompt(std::vector<int32_t>& out) {
-    if (!from_.prompt.empty()) {
-      prompt_ = joiner_.prompt(from_.prompt);
+  /// `asked`: as a model is asked with it, not as it stands before its answers.
+  fit put_prompt(bool asked, std::vector<int32_t>& out) {
+    prompt_text_ = !from_.rendered ? jinja::text(from_.prompt)
+                   : asked         ? from_.rendered->prompt
+                                   : from_.rendered->before;
+    if (!prompt_text_.empty()) {
+      prompt_ = joiner_.prompt(prompt_text_);
     }
-    out = set_.chat_template.empty() ? rules_.start : std::vector<int32_t>();
+    out = writes_own_start() ? std::vector<int32_t>() : rules_.start;
     const int64_t kept = length_of(out);
     out.insert(out.end(), prompt_.begin(), prompt_.end());
     return cut_.cut_prompt(out, kept);
   }
 
-  fit put_answer(const std::string& text, int64_t prompt_tokens, std::vector<int32_t>& out) {
-    out = text.empty() ? std::vector<int32_t>() : joiner_.answer(from_.prompt, prompt_, text);
+  fit put_answer(const jinja::text& text, int64_t prompt_tokens, std::vector<int32_t>& out) {
+    out = text.empty() ? std::vector<int32_t>() : joiner_.answer(prompt_text_, prompt_, text);
     if (out.empty()) {
       return fit::empty;
     }
-    if (set_.end_token && rules_.end) {
+    if (!ends_by_itself(text, out) && set_.end_token && rules_.end) {
       out.push_back(*rules_.end);
     }
     return cut_.cut_answer(out, prompt_tokens);
   }
 
+  const jinja::text chosen() const { return from_.rendered ? from_.rendered->chosen : jinja::text(from_.chosen); }
+  const jinja::text rejected() const { return from_.rendered ? from_.rendered->rejected : jinja::text(from_.rejected); }
+
 private:
+  /// A template writes the start token itself, if it wants one; the plain formats have no token of their own.
+  bool writes_own_start() const {
+    return from_.rendered && rules_.tokens &&
+           std::any_of(prompt_.begin(), prompt_.end(), [&](int32_t id) { return rules_.tokens->is_special(id); });
+  }
+
+  /// Whether the format has a token for the end of a turn: then this is what a model learns to end with, and what
+  /// follows it is left out.
+  bool ends_by_itself(const jinja::text& text, std::vector<int32_t>& ids) const {
+    if (!from_.rendered || !rules_.tokens) {
+      return false;
+    }
+    trim_turn_end(*rules_.tokens, text, ids);
+    return rules_.tokens->is_special(ids.back());
+  }
+
   const record& from_;
   const data_section& set_;
   const example_rules& rules_;
   cutter& cut_;
   const text_joiner& joiner_;
-  std::vector<int32_t> prompt_;  ///< its text's ids, whole
+  jinja::text prompt_text_;
+  std::vector<int32_t> prompt_;  ///< its ids, whole
 };
 
 bool rollout_phase(phase wanted) { return wanted == phase::ppo || wanted == phase::pairs; }
 
 fit fill_example(example_maker& make, const record& from, phase wanted, example& out) {
-  fit result = make.put_prompt(out.prompt);
+  fit result = make.put_prompt(rollout_phase(wanted), out.prompt);
   if (result != fit::whole) {
     return result;
   }
@@ -103,11 +126,11 @@ fit fill_example(example_maker& make, const record& from, phase wanted, example&
     out.reference = from.reference;
     return out.prompt.empty() ? fit::empty : fit::whole;
   }
-  result = make.put_answer(from.chosen, length_of(out.prompt), out.chosen);
+  result = make.put_answer(make.chosen(), length_of(out.prompt), out.chosen);
   if (result != fit::whole || wanted == phase::sft) {
     return result;
   }
-  result = make.put_answer(from.rejected, length_of(out.prompt), out.rejected);
+  result = make.put_answer(make.rejected(), length_of(out.prompt), out.rejected);
   return result == fit::whole && out.chosen == out.rejected ? fit::empty : result;
 }
 
@@ -142,6 +165,10 @@ bool count(fit result, bool truncated, source_report& report) {
 
 }  // namespace
 
+static int64_t spelled_in(const record::rendered_turns& turns, const special_token_counter& counter) {
+  return counter.count(turns.before) + counter.count(turns.chosen) + counter.count(turns.rejected);
+}
+
 std::optional<example> make_example(const record& record, phase wanted, const data_section& set,
                                     const example_rules& rules, source_report& report) {
   const bool lacking = (wanted == phase::sft && !record.has_answer) || (wanted == phase::reward && !record.has_pair);
@@ -155,6 +182,9 @@ std::optional<example> make_example(const record& record, phase wanted, const da
   out.prompt_digest = record.prompt_digest;
   cutter cut(rules.length);
   example_maker make(record, set, rules, cut);
+  if (record.rendered && rules.spelled) {
+    report.spelled += spelled_in(*record.rendered, *rules.spelled);
+  }
   const fit result = fill_example(make, record, wanted, out);
   return count(result, cut.truncated(), report) ? std::optional(std::move(out)) : std::nullopt;
 }
@@ -263,7 +293,8 @@ void phase_loader::add(const data_section& set) {
   const int64_t source = begin_source(set.name);
   const split_shares shares = shares_for(job_, set);
   const bool used = serves(set);
-  record_reader records(set);
+  const chat_format format = rules_.format_of(set);
+  record_reader records(set, format);
   source_report& report = out_.reports.back();
   for (record one; records.next(one);) {
     if (!used) {
@@ -394,6 +425,9 @@ std::string describe(const source_report& r) {
   add(r.lacking, "without the answer or pair needed");
   add(r.conflicting, "claimed by another set");
   add(r.unusable, "that cannot be used");
+  if (r.spelled > 0) {
+    out += fmt::format("; {} special tokens that its messages spell out are taken for text", r.spelled);
+  }
   for (const std::string& example : r.examples) {
     out += "\n  " + example;
   }

@@ -7,6 +7,8 @@
 #include "io/datasets/split.hpp"
 #include "io/experience/pairs_file.hpp"
 
+#include <functional>
+#include <memory>
 #include <optional>
 
 namespace troupe::io {
@@ -23,10 +25,14 @@ struct example {
 
 struct example_rules {
   text_joiner texts;
-  text_joiner chats;           ///< for sets with a chat template: recognises special tokens; `start` is not added
-  std::vector<int32_t> start;  ///< put before the prompt, never truncated: BOS
+  text_joiner chats;           ///< of turns: special tokens are those that the template writes
+  std::vector<int32_t> start;  ///< put before a prompt (of turns: one whose format writes no special token): BOS
   std::optional<int32_t> end;  ///< appended to answers where the set says so: EOS
   length_section length;
+  std::function<chat_format(const data_section&)> format_of;  ///< how the set's turns are written
+  /// For turns: tells the end of a turn, and counts special tokens that the data spell out. Null: neither is looked at.
+  std::shared_ptr<const tokenizer> tokens = {};
+  std::shared_ptr<const special_token_counter> spelled = {};
 };
 
 /// What became of a source's records. `records` is the sum of all but `truncated`.
@@ -41,6 +47,7 @@ struct source_report {
   int64_t other_use = 0;    ///< belongs to another phase or the held-out part
   int64_t conflicting = 0;  ///< another set claimed the prompt for a phase that this set does not serve
   int64_t unusable = 0;     ///< left out in every phase: see record_reader.hpp
+  int64_t spelled = 0;      ///< special tokens that turns spell out: they are taken for text
   std::vector<std::string> examples;  ///< of these: "line N: reason"
   double share = 0;                   ///< of an epoch's examples
 };

@@ -13,17 +13,22 @@ static std::optional<std::vector<int32_t>> rest_after(std::span<const int32_t> h
   return std::vector<int32_t>(ids.begin() + static_cast<int64_t>(head.size()), ids.end());
 }
 
-text_joiner::text_joiner(text_encoder encode) : encode_(std::move(encode)) {
+text_joiner::text_joiner(text_encoder encode)
+    : text_joiner(
+          marked_encoder([encode = std::move(encode)](const jinja::text& text) { return encode(text.bytes()); })) {}
+
+text_joiner::text_joiner(marked_encoder encode) : encode_(std::move(encode)) {
   // No white space among them: normalisers drop it at the start of a text.
   for (const char* text : {".", "a", "1", ")"}) {
-    carrier one{text, encode_(text)};
+    carrier one{jinja::text(text), encode_(jinja::text(text))};
     if (!one.ids.empty()) {
       carriers_.push_back(std::move(one));
     }
   }
   const auto differs = [&](const carrier& one) {
-    const auto after = carried(one, "b");
-    return after && *after != encode_("b");
+    const jinja::text next("b");
+    const auto after = carried(one, next);
+    return after && *after != encode_(next);
   };
   if (std::none_of(carriers_.begin(), carriers_.end(), differs)) {
     carriers_.clear();
@@ -31,11 +36,13 @@ text_joiner::text_joiner(text_encoder encode) : encode_(std::move(encode)) {
 }
 
 /// The ids of `text` after the carrier; nothing where a token reaches over the boundary.
-std::optional<std::vector<int32_t>> text_joiner::carried(const carrier& before, std::string_view text) const {
-  return rest_after(before.ids, encode_(before.text + std::string(text)));
+std::optional<std::vector<int32_t>> text_joiner::carried(const carrier& before, const jinja::text& text) const {
+  jinja::text joined = before.text;
+  joined.append(text);
+  return rest_after(before.ids, encode_(joined));
 }
 
-std::vector<int32_t> text_joiner::going_on(std::string_view text) const {
+std::vector<int32_t> text_joiner::going_on(const jinja::text& text) const {
   for (const carrier& before : carriers_) {
     if (auto ids = carried(before, text)) {
       return std::move(*ids);
@@ -44,12 +51,14 @@ std::vector<int32_t> text_joiner::going_on(std::string_view text) const {
   return encode_(text);
 }
 
-std::vector<int32_t> text_joiner::answer(std::string_view prompt, std::span<const int32_t> prompt_ids,
-                                         std::string_view answer) const {
+std::vector<int32_t> text_joiner::answer(const jinja::text& prompt, std::span<const int32_t> prompt_ids,
+                                         const jinja::text& answer) const {
   if (prompt.empty()) {
     return encode_(answer);
   }
-  if (auto ids = rest_after(prompt_ids, encode_(std::string(prompt) + std::string(answer)))) {
+  jinja::text joined = prompt;
+  joined.append(answer);
+  if (auto ids = rest_after(prompt_ids, encode_(joined))) {
     return std::move(*ids);
   }
   return going_on(answer);

@@ -1,6 +1,7 @@
 /// Prompt and answer as ids: the one place where they are joined, for training, evaluation, scoring and made pairs.
 #pragma once
 
+#include "io/jinja/text.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <cstdint>
@@ -17,6 +18,9 @@ namespace troupe::io {
 /// prefix space, put a space before such a text.)
 using text_encoder = std::function<std::vector<int32_t>(std::string_view text)>;
 
+/// The same of a text whose bytes are marked by where they came from.
+using marked_encoder = std::function<std::vector<int32_t>(const jinja::text& text)>;
+
 /// A prompt has the ids that it has when a model is asked with it: those of its text alone. An answer has the ids that
 /// it has within the joined text wherever the ids of the joined text begin with those of the prompt. Where they do not,
 /// because a token would reach over the boundary, the answer is tokenised apart, as a text that goes on: without what
@@ -25,23 +29,29 @@ class text_joiner {
 public:
   /// `encode` may be called from whichever thread calls the members.
   explicit text_joiner(text_encoder encode);
+  explicit text_joiner(marked_encoder encode);
 
-  std::vector<int32_t> prompt(std::string_view text) const { return encode_(text); }
+  std::vector<int32_t> prompt(const jinja::text& text) const { return encode_(text); }
+  std::vector<int32_t> prompt(std::string_view text) const { return encode_(jinja::text(text)); }
 
   /// The ids of `answer` after `prompt`, whose ids are `prompt_ids`. An empty prompt leaves an answer that begins.
+  std::vector<int32_t> answer(const jinja::text& prompt, std::span<const int32_t> prompt_ids,
+                              const jinja::text& answer) const;
   std::vector<int32_t> answer(std::string_view prompt, std::span<const int32_t> prompt_ids,
-                              std::string_view answer) const;
+                              std::string_view text) const {
+    return answer(jinja::text(prompt), prompt_ids, jinja::text(text));
+  }
 
 private:
   struct carrier {
-    std::string text;
+    jinja::text text;
     std::vector<int32_t> ids;
   };
 
-  std::optional<std::vector<int32_t>> carried(const carrier& before, std::string_view text) const;
-  std::vector<int32_t> going_on(std::string_view text) const;
+  std::optional<std::vector<int32_t>> carried(const carrier& before, const jinja::text& text) const;
+  std::vector<int32_t> going_on(const jinja::text& text) const;
 
-  text_encoder encode_;
+  marked_encoder encode_;
   std::vector<carrier> carriers_;  ///< short texts after which another goes on; empty: it makes no difference
 };
 

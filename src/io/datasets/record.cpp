@@ -2,9 +2,9 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "io/chat/chat.hpp"
 #include "io/datasets/turns.hpp"
 #include "io/json/json.hpp"
-#include "io/tokenizer/chat.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -22,8 +22,8 @@ namespace {
 /// One line being read: its object, the set's field names, and where errors say it is.
 class record_parser {
 public:
-  record_parser(const json& object, const data_section& set, const std::string& where)
-      : object_(object), set_(set), where_(where) {}
+  record_parser(const json& object, const data_section& set, const std::string& where, const chat_format& format)
+      : object_(object), set_(set), where_(where), format_(format) {}
 
   record read();
 
@@ -55,12 +55,14 @@ private:
   turn_list turns(const std::string& key) const;
   std::string reply(const std::string& key) const;
   void read_reference();
-  std::string render() const;
+  void render();
+  jinja::text render_reply(const std::string& words);
   void put_into_templates();
 
   const json& object_;
   const data_section& set_;
   const std::string& where_;
+  const chat_format& format_;
   record out_;
   turn_list turns_;  ///< of the prompt, where it has any
   const char* prompt_template_ = "{prompt}";
@@ -263,16 +265,6 @@ void record_parser::read_conversation() {
   out_.rejected = out_.has_pair ? reply(rejected) : "";
 }
 
-std::string record_parser::render() const {
-  const char* usual = "dialogue";
-  try {
-    const std::string& given = set_.chat_template;
-    return chat_format::named(given.empty() ? usual : given).render(turns_, true);
-  } catch (const error& e) {
-    fail(e.what());
-  }
-}
-
 /// The value at a path of names, "reward_model.ground_truth"; null where there is none.
 const json* value_at(const json& object, std::string_view path) {
   const json* at = &object;
@@ -306,7 +298,48 @@ std::string put_into(const std::string& given, const char* usual, std::string_vi
   return at == std::string::npos ? out : out.replace(at, mark.size(), text);
 }
 
+/// The same of a text with its marks, into a template that holds `mark`.
+jinja::text put_into(const std::string& given, std::string_view mark, const jinja::text& text) {
+  const size_t at = given.find(mark);
+  if (at == std::string::npos) {
+    return text;
+  }
+  jinja::text out(std::string_view(given).substr(0, at));
+  out.append(text);
+  out.append(std::string_view(given).substr(at + mark.size()));
+  return out;
+}
+
+/// An answer as the format writes it after the prompt; where the job has an answer template, as that does.
+jinja::text record_parser::render_reply(const std::string& words) {
+  if (!set_.answer_template.empty()) {
+    return put_into(set_.answer_template, "{answer}", jinja::text(words, jinja::from_data));
+  }
+  prompt_and_answer whole = render_answer(format_, turns_, words);
+  out_.rendered->before = put_into(set_.prompt_template, "{prompt}", whole.prompt);
+  return std::move(whole.answer);
+}
+
+void record_parser::render() {
+  try {
+    record::rendered_turns& to = out_.rendered.emplace();
+    to.prompt = put_into(set_.prompt_template, "{prompt}", format_.render(turns_, true));
+    to.before = to.prompt;
+    to.chosen = out_.has_answer ? render_reply(out_.chosen) : jinja::text();
+    to.rejected = out_.has_pair ? render_reply(out_.rejected) : jinja::text();
+    out_.prompt = to.prompt.bytes();
+    out_.chosen = to.chosen.bytes();
+    out_.rejected = to.rejected.bytes();
+  } catch (const error& e) {
+    fail(e.what());
+  }
+}
+
 void record_parser::put_into_templates() {
+  if (set_.format == data_format::instruction || set_.format == data_format::question_answer) {
+    prompt_template_ = "\n\nHuman: {prompt}\n\nAssistant:";
+    answer_template_ = " {answer}";
+  }
   out_.prompt = put_into(set_.prompt_template, prompt_template_, "{prompt}", out_.prompt);
   if (out_.has_answer) {
     out_.chosen = put_into(set_.answer_template, answer_template_, "{answer}", out_.chosen);
@@ -345,29 +378,31 @@ void record_parser::read_format() {
 record record_parser::read() {
   refuse_tools();
   read_format();
-  const bool bare_speech = set_.format == data_format::instruction || set_.format == data_format::question_answer;
   if (!turns_.empty()) {
-    out_.prompt = render();
-    answer_template_ = set_.chat_template.empty() ? " {answer}" : "{answer}";
-  } else if (bare_speech) {
-    prompt_template_ = "\n\nHuman: {prompt}\n\nAssistant:";
-    answer_template_ = " {answer}";
+    read_reference();  // the assistant's words, without what the format writes around them
+    render();
+  } else {
+    put_into_templates();
+    read_reference();
   }
-  put_into_templates();
-  read_reference();
   out_.prompt_digest = digest(out_.prompt.empty() ? out_.chosen : out_.prompt);
   return std::move(out_);
 }
 
 }  // namespace
 
-record read_record(const std::string& json_line, const data_section& set, const std::string& where) {
+chat_settings chat_settings_of(const data_section& set) {
+  return {.format = set.chat_template, .date = set.template_date, .variables = set.template_variables};
+}
+
+record read_record(const std::string& json_line, const data_section& set, const std::string& where,
+                   const chat_format& format) {
   const json object = parse_json(json_line, where);
   if (!object.is_object()) {
     throw error(errc::bad_file, "{}: is a JSON {}, not an object: one record a line is expected", where,
                 object.type_name());
   }
-  return record_parser(object, set, where).read();
+  return record_parser(object, set, where, format).read();
 }
 
 }  // namespace troupe::io

@@ -1,9 +1,11 @@
 /// What every data format becomes: a prompt and what may be said to it.
 #pragma once
 
+#include "io/chat/chat.hpp"
 #include "io/job/job.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,12 +16,22 @@ struct record {
   std::string chosen;  ///< or the only answer
   std::string rejected;
   std::string reference;  ///< what a rule reward holds answers against; empty: nothing is known
+  /// Of turns: the same texts as their template wrote them, by where their bytes came from.
+  struct rendered_turns {
+    jinja::text prompt;            ///< as a model is asked
+    jinja::text before;            ///< what stands before the answers: nearly always the same
+    jinja::text chosen, rejected;  ///< with the end of the turn, where the template writes one
+  };
+  std::optional<rendered_turns> rendered;
   bool has_answer = false;
   bool has_pair = false;
   int64_t source = 0;          ///< index of the data set
   int64_t line = 0;            ///< in its file
   uint64_t prompt_digest = 0;  ///< of the prompt as the model gets it (without one: of the answer)
 };
+
+/// What the set says of its chat template.
+chat_settings chat_settings_of(const data_section& set);
 
 /// Reads one line of JSON in the set's format. Field names, where the job gives no others:
 ///   text            text
@@ -38,10 +50,12 @@ struct record {
 /// is refused. The reference is the field `reference` (a.b: the field b of the object a), by default the answer, if it
 /// is a text. The prompt is put into prompt_template ("{prompt}"), answers into answer_template ("{answer}").
 /// instruction and question-answer hold bare speech: their templates are by default
-/// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Turns are rendered by chat_template (tokenizer/chat.hpp), by
-/// default "dialogue", with " {answer}" after it; where the job names one, a prompt that is a text is the user's turn.
+/// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Turns are rendered by
+/// `format`, an answer as the assistant's next turn (an answer_template takes that turn's place); where the job names a
+/// chat template, a prompt that is a text is the user's turn.
 /// `where` is "file, line N".
 /// Errors  bad_file with where, field and what was found.
-record read_record(const std::string& json_line, const data_section& set, const std::string& where);
+record read_record(const std::string& json_line, const data_section& set, const std::string& where,
+                   const chat_format& format);
 
 }  // namespace troupe::io

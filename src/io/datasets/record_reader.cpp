@@ -7,7 +7,8 @@
 
 namespace troupe::io {
 
-record_reader::record_reader(const data_section& set) : set_(set), lines_(open_text(set.path), set.path) {}
+record_reader::record_reader(const data_section& set, const chat_format& format)
+    : set_(set), format_(format), lines_(open_text(set.path), set.path) {}
 
 void record_reader::leave_out(const std::string& reason) {
   constexpr size_t most_examples = 3;
@@ -28,7 +29,7 @@ bool record_reader::next(record& out) {
     const std::string where = fmt::format("line {}", lines_.line());
     try {
       require_utf8(line, where);
-      out = read_record(line, set_, where);
+      out = read_record(line, set_, where, format_);
       out.line = lines_.line();
       return true;
     } catch (const error& e) {

@@ -20,7 +20,7 @@ class record_reader {
 public:
   /// Opens set.path.
   /// Errors  those of open_text.
-  explicit record_reader(const data_section& set);
+  record_reader(const data_section& set, const chat_format& format);
 
   /// The next record that can be used, its line set; false at the end or after set.limit records.
   /// Errors  bad_file, io_failure: the file itself cannot be read on.
@@ -32,6 +32,7 @@ private:
   void leave_out(const std::string& reason);
 
   const data_section& set_;
+  const chat_format& format_;
   line_reader lines_;
   line_counts counts_;
 };

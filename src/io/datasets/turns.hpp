@@ -1,7 +1,7 @@
 /// Lists of turns, as data sets write them.
 #pragma once
 
-#include "io/tokenizer/chat.hpp"
+#include "io/chat/chat.hpp"
 
 #include <nlohmann/json.hpp>
 

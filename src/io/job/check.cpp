@@ -1,10 +1,11 @@
 // Combinations of options that cannot work, each with its remedy.
+#include "io/chat/chat.hpp"
 #include "io/job/options.hpp"
-#include "io/tokenizer/chat.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 
 namespace troupe::io {
@@ -138,11 +139,9 @@ void checker::data_set(const data_section& set) {
     refuse("data.{}.chat-template = {} is for prompts and turns, and format = {} has whole texts", set.name,
            set.chat_template, to_string(set.format));
   }
-  const auto templates = chat_format::names();
-  if (!set.chat_template.empty() &&
-      std::find(templates.begin(), templates.end(), set.chat_template) == templates.end()) {
-    refuse("data.{}.chat-template = {} is not known: give one of {}", set.name, set.chat_template,
-           fmt::join(templates, ", "));
+  if (!set.chat_template.empty() && !is_chat_format(set.chat_template) && !std::filesystem::exists(set.chat_template)) {
+    refuse("data.{}.chat-template = {} is neither a file nor a known name: give a file with a template, model, or {}",
+           set.name, set.chat_template, fmt::join(chat_format::names(), ", "));
   }
   if (!set.prompt_template.empty() && set.prompt_template.find("{prompt}") == std::string::npos) {
     refuse("data.{}.prompt-template = {} has no {{prompt}} in it", set.name, quote_text(set.prompt_template));

@@ -90,7 +90,9 @@ struct data_section {
   std::string reference;        ///< field with the right answer, for rewards of kind answer; empty: the answer
   std::string prompt_template;  ///< with {prompt}; empty: the format's own
   std::string answer_template;  ///< with {answer}; empty: the format's own
-  std::string chat_template;    ///< name of a built-in template for turns; empty: plain Human/Assistant
+  std::string chat_template;       ///< how turns are written: the name of a format, "model", or a file; empty: "model"
+  std::string template_date;       ///< YYYY-MM-DD, for templates that write the date
+  std::string template_variables;  ///< a JSON object: further variables of the template
   int64_t prompt_words = 0;     ///< text: the first words of each text are its prompt
   bool end_token = true;        ///< append the end token to answers
   int64_t limit = 0;            ///< read at most so many records; 0: all

@@ -1,4 +1,5 @@
 #include "base/error.hpp"
+#include "io/chat/chat.hpp"
 #include "io/job/options.hpp"
 
 #include <fmt/format.h>
@@ -48,6 +49,15 @@ static void resolve_paths(job& job, const job_origin& origin) {
   }
 }
 
+/// A chat template is the name of a format, or a path.
+static void resolve_templates(job& job, const job_origin& origin) {
+  for (data_section& set : job.data) {
+    if (!set.chat_template.empty() && !is_chat_format(set.chat_template)) {
+      set.chat_template = resolve(origin.folder, set.chat_template);
+    }
+  }
+}
+
 /// Of the sets whose file is there: what is missing is told when files are checked.
 static void recognise_formats(job& job, const job_origin& origin, problem_list& problems) {
   std::error_code ignored;
@@ -70,6 +80,7 @@ static job read_job(std::string_view text, const job_origin& origin, std::span<c
   const std::vector<assignment> line = parse_overrides(overrides, problems);
   apply(file, line, out, problems);
   resolve_paths(out, origin);
+  resolve_templates(out, origin);
   recognise_formats(out, origin, problems);
   check_job(out, problems);
   return out;

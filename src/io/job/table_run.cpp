@@ -105,11 +105,15 @@ void add_data_rows(std::vector<option>& table) {
            "{prompt}\\n\\nAssistant:\" for instruction and question-answer, else the prompt alone).");
   data.add("answer-template", &data_section::answer_template,
            "Text around an answer, with {answer} in it. Empty: the format's own (\" {answer}\" for "
-           "instruction, question-answer and conversations, else the answer alone).");
+           "instruction and question-answer, the chat template's for turns, else the answer alone).");
   data.add("chat-template", &data_section::chat_template,
-           "How turns become a text, and prompts that are texts turns: chatml, smollm2, qwen2, dialogue, "
-           "deepspeed-chat, llama-2 or llama-3. Empty: dialogue, which is plain Human/Assistant turns, for lists of "
-           "turns alone.");
+           "How turns become a text, and prompts that are texts turns: model (the template in the policy's folder; "
+           "without one, dialogue), a file with a Jinja template, or chatml, smollm2, qwen2, dialogue, deepspeed-chat, "
+           "llama-2 or llama-3. Empty: model, for lists of turns alone.");
+  data.add("template-date", &data_section::template_date,
+           "YYYY-MM-DD: today, for chat templates that write the date. Empty: such a template is refused.");
+  data.add("template-variables", &data_section::template_variables,
+           "A JSON object: further variables of the chat template, such as {\"enable_thinking\": false}.");
   data.add("prompt-words", &data_section::prompt_words, "text: the first so many words of each text are its prompt.",
            between(0, 1e6));
   data.add("end-token", &data_section::end_token, "Append the tokenizer's end token to answers.");

@@ -96,7 +96,8 @@ void added_token_finder::add(const added_token& token, std::string_view spelling
   tokens_.push_back(token);
 }
 
-std::optional<added_token_finder::match> added_token_finder::longest_at(std::string_view text, size_t at) const {
+std::optional<added_token_finder::match> added_token_finder::longest_at(std::string_view text, size_t at,
+                                                                        const agreement& takes) const {
   std::optional<match> longest;
   uint32_t node = 0;
   for (size_t i = at; i < text.size(); ++i) {
@@ -105,8 +106,9 @@ std::optional<added_token_finder::match> added_token_finder::longest_at(std::str
       break;
     }
     node = child->second;
-    if (token_of_node_[node] >= 0) {
-      longest = match{at, i + 1, &tokens_[token_of_node_[node]]};
+    const int32_t place = token_of_node_[node];
+    if (place >= 0 && takes(tokens_[static_cast<size_t>(place)], at, i + 1)) {
+      longest = match{at, i + 1, &tokens_[static_cast<size_t>(place)]};
     }
   }
   return longest;
@@ -114,10 +116,16 @@ std::optional<added_token_finder::match> added_token_finder::longest_at(std::str
 
 void added_token_finder::cut(std::string_view text,
                              const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const {
+  cut(
+      text, [](const added_token&, size_t, size_t) { return true; }, on_part);
+}
+
+void added_token_finder::cut(std::string_view text, const agreement& takes,
+                             const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const {
   size_t done = 0;
   size_t at = 0;
   while (at < text.size()) {
-    const auto found = starts_[static_cast<uint8_t>(text[at])] ? longest_at(text, at) : std::optional<match>();
+    const auto found = starts_[static_cast<uint8_t>(text[at])] ? longest_at(text, at, takes) : std::optional<match>();
     if (!found) {
       ++at;
       continue;

@@ -34,13 +34,18 @@ public:
   /// between tokens.
   void cut(std::string_view text, const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const;
 
+  /// The same of those tokens that `takes(token, begin, end)` agrees to find in the bytes [begin, end).
+  using agreement = std::function<bool(const added_token& token, size_t begin, size_t end)>;
+  void cut(std::string_view text, const agreement& takes,
+           const std::function<void(std::string_view, std::optional<int32_t>)>& on_part) const;
+
 private:
   struct match {
     size_t begin = 0;
     size_t end = 0;
     const added_token* token = nullptr;
   };
-  std::optional<match> longest_at(std::string_view text, size_t at) const;
+  std::optional<match> longest_at(std::string_view text, size_t at, const agreement& takes) const;
 
   std::array<bool, 256> starts_{};                   // bytes that some token starts with
   std::unordered_map<uint64_t, uint32_t> children_;  // node << 8 | byte -> node; node 0 is the root

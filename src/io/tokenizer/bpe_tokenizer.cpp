@@ -35,6 +35,9 @@ bpe_tokenizer::bpe_tokenizer(bpe_definition definition, const special_ids& speci
   definition_.merges = {};
   for (const added_token& token : definition_.added) {
     special_.at(static_cast<size_t>(token.id)) = token.special;
+    if (!token.normalized || token.special) {
+      in_filtered_text_.add(token, token.content);
+    }
     if (!token.normalized) {
       in_raw_text_.add(token, token.content);
       continue;
@@ -50,14 +53,14 @@ bpe_tokenizer::bpe_tokenizer(bpe_definition definition, const special_ids& speci
   chat_template_ = std::move(chat_template);
 }
 
+static bool takes_all(const added_token&, size_t, size_t) { return true; }
+
 bool bpe_tokenizer::is_special(int32_t id) const {
   return id >= 0 && static_cast<size_t>(id) < special_.size() && special_[static_cast<size_t>(id)];
 }
 
 std::vector<int32_t> bpe_tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  if (const auto at = find_invalid_utf8(text)) {
-    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
-  }
+  require_utf8_text(text);
   std::vector<int32_t> ids;
   if (add_special_tokens) {
     ids = definition_.prefix_ids;
@@ -68,7 +71,7 @@ std::vector<int32_t> bpe_tokenizer::encode(std::string_view text, bool add_speci
     if (id) {
       ids.push_back(*id);
     } else {
-      encode_part(part, at_start, lock.owns_lock(), ids);
+      encode_part(part, takes_all, at_start, lock.owns_lock(), ids);
     }
     at_start = false;
   });
@@ -78,7 +81,28 @@ std::vector<int32_t> bpe_tokenizer::encode(std::string_view text, bool add_speci
   return ids;
 }
 
-void bpe_tokenizer::encode_part(std::string_view text, bool at_start, bool use_cache, std::vector<int32_t>& ids) const {
+std::vector<int32_t> bpe_tokenizer::encode_filtered(std::string_view text, const special_filter& is_meant) const {
+  require_utf8_text(text);
+  std::vector<int32_t> ids;
+  const auto lock = model_.lock_cache();
+  bool at_start = true;
+  const auto takes_meant = [&](const added_token& token, size_t begin, size_t end) {
+    return !token.special || is_meant(begin, end);
+  };
+  const auto takes_ordinary = [](const added_token& token, size_t, size_t) { return !token.special; };
+  in_filtered_text_.cut(text, takes_meant, [&](std::string_view part, std::optional<int32_t> id) {
+    if (id) {
+      ids.push_back(*id);
+    } else {
+      encode_part(part, takes_ordinary, at_start, lock.owns_lock(), ids);
+    }
+    at_start = false;
+  });
+  return ids;
+}
+
+void bpe_tokenizer::encode_part(std::string_view text, const added_token_finder::agreement& takes, bool at_start,
+                                bool use_cache, std::vector<int32_t>& ids) const {
   std::string normal;
   if (!definition_.normalizers.empty()) {
     normal = text;
@@ -87,7 +111,7 @@ void bpe_tokenizer::encode_part(std::string_view text, bool at_start, bool use_c
     }
     text = normal;
   }
-  in_normal_text_.cut(text, [&](std::string_view part, std::optional<int32_t> id) {
+  in_normal_text_.cut(text, takes, [&](std::string_view part, std::optional<int32_t> id) {
     if (id) {
       ids.push_back(*id);
     } else {

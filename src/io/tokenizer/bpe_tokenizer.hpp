@@ -34,6 +34,7 @@ public:
   bpe_tokenizer(bpe_definition definition, const special_ids& specials, uint64_t digest, std::string chat_template);
 
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
+  std::vector<int32_t> encode_filtered(std::string_view text, const special_filter& is_meant) const override;
   std::unique_ptr<stream_decoder> make_stream_decoder(bool skip_special) const override;
   int64_t vocabulary_size() const override { return definition_.words.size(); }
   std::optional<int32_t> find(std::string_view token) const override { return definition_.words.find(token); }
@@ -42,14 +43,16 @@ public:
 private:
   class stream;
 
-  void encode_part(std::string_view text, bool at_start, bool use_cache, std::vector<int32_t>& ids) const;
+  void encode_part(std::string_view text, const added_token_finder::agreement& takes, bool at_start, bool use_cache,
+                   std::vector<int32_t>& ids) const;
   void encode_words(std::string_view text, bool at_start, bool use_cache, std::vector<int32_t>& ids) const;
 
   bpe_definition definition_;
   bpe_model model_;
   added_token_finder in_raw_text_;
   added_token_finder in_normal_text_;
-  std::vector<bool> special_;  // by id
+  added_token_finder in_filtered_text_;  // those of the given text, and all special ones as they are spelt
+  std::vector<bool> special_;            // by id
 };
 
 }  // namespace troupe::io

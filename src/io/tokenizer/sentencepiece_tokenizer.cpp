@@ -129,6 +129,7 @@ void sentencepiece_tokenizer::add_token(const added_token& token, const std::str
   }
   place = {token.content, token.special ? piece_kind::added_special : piece_kind::added};
   added_.add(token, token.content);
+  in_filtered_text_.add(token, token.content);
 }
 
 void sentencepiece_tokenizer::set_frame(const tokenizer_config& config) {
@@ -154,6 +155,7 @@ void sentencepiece_tokenizer::read_pieces(const std::string& where) {
     ids_.emplace(next.text, id);
     if (processor_->IsControl(id)) {
       next.kind = piece_kind::control;
+      in_filtered_text_.add({.id = id, .content = next.text}, next.text);
     } else if (processor_->IsUnknown(id)) {
       next.kind = piece_kind::unknown;
       next.text = processor_->DecodeIds({id});
@@ -198,15 +200,34 @@ void sentencepiece_tokenizer::encode_part(const processor& by, std::string_view 
 }
 
 std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text, bool add_special_tokens) const {
-  if (const auto at = find_invalid_utf8(text)) {
-    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
-  }
+  require_utf8_text(text);
   std::vector<int32_t> ids;
   if (add_special_tokens) {
     ids = prefix_ids_;
   }
+  encode_around(
+      added_, text, [](const added_token&, size_t, size_t) { return true; }, ids);
+  if (add_special_tokens) {
+    ids.insert(ids.end(), suffix_ids_.begin(), suffix_ids_.end());
+  }
+  return ids;
+}
+
+std::vector<int32_t> sentencepiece_tokenizer::encode_filtered(std::string_view text,
+                                                              const special_filter& is_meant) const {
+  require_utf8_text(text);
+  std::vector<int32_t> ids;
+  encode_around(
+      in_filtered_text_, text,
+      [&](const added_token& token, size_t begin, size_t end) { return !token.special || is_meant(begin, end); }, ids);
+  return ids;
+}
+
+void sentencepiece_tokenizer::encode_around(const added_token_finder& finder, std::string_view text,
+                                            const added_token_finder::agreement& takes,
+                                            std::vector<int32_t>& ids) const {
   bool at_start = true;
-  added_.cut(text, [&](std::string_view part, std::optional<int32_t> id) {
+  finder.cut(text, takes, [&](std::string_view part, std::optional<int32_t> id) {
     if (id) {
       ids.push_back(*id);
     } else {
@@ -214,10 +235,6 @@ std::vector<int32_t> sentencepiece_tokenizer::encode(std::string_view text, bool
     }
     at_start = false;
   });
-  if (add_special_tokens) {
-    ids.insert(ids.end(), suffix_ids_.begin(), suffix_ids_.end());
-  }
-  return ids;
 }
 
 std::unique_ptr<stream_decoder> sentencepiece_tokenizer::make_stream_decoder(bool skip_special) const {

@@ -28,6 +28,7 @@ public:
   ~sentencepiece_tokenizer() override;
 
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const override;
+  std::vector<int32_t> encode_filtered(std::string_view text, const special_filter& is_meant) const override;
   std::unique_ptr<stream_decoder> make_stream_decoder(bool skip_special) const override;
   int64_t vocabulary_size() const override { return static_cast<int64_t>(pieces_.size()); }
   std::optional<int32_t> find(std::string_view token) const override;
@@ -49,6 +50,8 @@ private:
   void set_frame(const tokenizer_config& config);
   void probe_leading_spaces();
   static std::unique_ptr<processor> load(std::string_view model, const std::string& where);
+  void encode_around(const added_token_finder& finder, std::string_view text,
+                     const added_token_finder::agreement& takes, std::vector<int32_t>& ids) const;
   static void encode_part(const processor& by, std::string_view text, std::vector<int32_t>& ids);
 
   std::unique_ptr<processor> processor_;
@@ -56,8 +59,9 @@ private:
   std::vector<piece> pieces_;              // by id
   std::unordered_map<std::string, int32_t> ids_;
   added_token_finder added_;
-  bool drops_first_space_ = false;     // the model puts a space before a text: decoding drops it again
-  bool drops_leading_spaces_ = false;  // ... and all others at the start
+  added_token_finder in_filtered_text_;           // these, and the control pieces: what a chat template may write
+  bool drops_first_space_ = false;                // the model puts a space before a text: decoding drops it again
+  bool drops_leading_spaces_ = false;             // ... and all others at the start
   std::vector<int32_t> prefix_ids_, suffix_ids_;  // what add_special_tokens puts around a text
 };
 

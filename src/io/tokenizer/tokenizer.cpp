@@ -32,6 +32,7 @@ constexpr std::array all_files{
     file_entry{"special_tokens_map.json", &tokenizer_files::special_tokens_map_json},
     file_entry{"added_tokens.json", &tokenizer_files::added_tokens_json},
     file_entry{"chat_template.jinja", &tokenizer_files::chat_template_jinja},
+    file_entry{"chat_template.json", &tokenizer_files::chat_template_json},
 };
 
 uint64_t digest_of(const tokenizer_files& files) {
@@ -77,19 +78,8 @@ void set_text_frame(const tokenizer_config& config, const special_ids& specials,
   set(config.add_eos, specials.eos, "add_eos_token", definition.suffix_ids);
 }
 
-}  // namespace
-
-std::string tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
-  const auto decoder = make_stream_decoder(skip_special);
-  std::string text;
-  for (const int32_t id : ids) {
-    text += decoder->push(id);
-  }
-  return text + decoder->finish();
-}
-
-std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const std::string& where) {
-  const tokenizer_config config = read_tokenizer_config(files, where);
+std::unique_ptr<tokenizer> make_of_kind(const tokenizer_files& files, const tokenizer_config& config,
+                                        const std::string& where) {
   const uint64_t digest = digest_of(files);
   bpe_definition definition;
   if (files.tokenizer_json) {
@@ -115,6 +105,64 @@ std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const st
   return std::make_unique<bpe_tokenizer>(std::move(definition), specials, digest, config.chat_template);
 }
 
+tokenizer::named_texts special_texts_of(const tokenizer_config& config) {
+  tokenizer::named_texts texts;
+  const auto add = [&](const char* name, const std::optional<named_special>& one) {
+    if (one) {
+      texts.emplace_back(name, one->token.content);
+    }
+  };
+  add("bos_token", config.bos);
+  add("eos_token", config.eos);
+  add("pad_token", config.pad);
+  add("unk_token", config.unk);
+  return texts;
+}
+
+/// `eos_token_id` of a configuration: an integer, or the first of a list; nothing where it has none.
+std::optional<int32_t> end_id_in(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) {
+    return std::nullopt;
+  }
+  const nlohmann::json keys = parse_json(read_text_file(file), file.string());
+  nlohmann::json id = keys.is_object() ? keys.value("eos_token_id", nlohmann::json()) : nlohmann::json();
+  if (id.is_array() && !id.empty()) {
+    id = nlohmann::json(id.front());
+  }
+  const bool is_id = id.is_number_unsigned() && id.get<uint64_t>() < uint64_t{token_id_limit};
+  return is_id ? std::optional(id.get<int32_t>()) : std::nullopt;
+}
+
+}  // namespace
+
+/// Where the tokenizer's own files name no end token, the model's may.
+void tokenizer::take_end_token_of(const std::filesystem::path& folder) {
+  for (const char* name : {"generation_config.json", "config.json"}) {
+    const auto id = specials_.eos ? std::nullopt : end_id_in(folder / name);
+    if (id && *id < vocabulary_size()) {
+      specials_.eos = id;
+      special_texts_.emplace_back("eos_token", decode(std::vector<int32_t>{*id}, false));
+    }
+  }
+}
+
+std::string tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  const auto decoder = make_stream_decoder(skip_special);
+  std::string text;
+  for (const int32_t id : ids) {
+    text += decoder->push(id);
+  }
+  return text + decoder->finish();
+}
+
+std::unique_ptr<tokenizer> make_tokenizer(const tokenizer_files& files, const std::string& where) {
+  const tokenizer_config config = read_tokenizer_config(files, where);
+  std::unique_ptr<tokenizer> made = make_of_kind(files, config, where);
+  made->special_texts_ = special_texts_of(config);
+  made->place_ = where;
+  return made;
+}
+
 std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   tokenizer_files files;
   for (const file_entry& entry : all_files) {
@@ -131,7 +179,9 @@ std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder) {
   } else if (files.vocab_json && files.merges_txt) {
     files.tokenizer_model.reset();
   }
-  return make_tokenizer(files, folder.string());
+  std::unique_ptr<tokenizer> made = make_tokenizer(files, folder.string());
+  made->take_end_token_of(folder);
+  return made;
 }
 
 }  // namespace troupe::io

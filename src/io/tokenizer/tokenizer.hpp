@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace troupe::io {
@@ -52,6 +54,13 @@ public:
   /// Errors  bad_argument when `text` is not UTF-8.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
 
+  /// The ids of `text`, nothing added, where not every spelling of a special token means it: one in the bytes
+  /// [begin, end) is recognised only where `is_meant(begin, end)`, and is ordinary text elsewhere. Added tokens that
+  /// are not special are recognised everywhere.
+  /// Errors  bad_argument when `text` is not UTF-8.
+  using special_filter = std::function<bool(size_t begin, size_t end)>;
+  virtual std::vector<int32_t> encode_filtered(std::string_view text, const special_filter& is_meant) const = 0;
+
   /// The text of `ids`, always valid UTF-8: bytes that are not decode to U+FFFD as in the reference
   /// library. An id without a token (models pad their vocabularies) decodes to nothing, and with
   /// `skip_special` a special one too.
@@ -77,8 +86,18 @@ public:
   /// Of the names and bytes of the files that define the tokenizer.
   uint64_t digest() const { return digest_; }
 
-  /// The folder's chat template (Jinja source), empty where it has none: see chat.hpp.
+  /// The folder's chat template (Jinja source), empty where it has none: see io/chat/chat.hpp.
   const std::string& chat_template() const { return chat_template_; }
+
+  /// The texts of the named special tokens, for chat templates: {"eos_token", "</s>"}.
+  using named_texts = std::vector<std::pair<std::string, std::string>>;
+  const named_texts& special_texts() const { return special_texts_; }
+
+  /// Where the tokenizer came from, for errors: its folder.
+  const std::string& place() const { return place_; }
+
+  friend std::unique_ptr<tokenizer> make_tokenizer(const struct tokenizer_files& files, const std::string& where);
+  friend std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 protected:
   tokenizer() = default;
@@ -86,6 +105,12 @@ protected:
   special_ids specials_;
   uint64_t digest_ = 0;
   std::string chat_template_;
+
+private:
+  void take_end_token_of(const std::filesystem::path& folder);
+
+  named_texts special_texts_;
+  std::string place_;
 };
 
 /// The tokenizer of a model folder: tokenizer.json; else vocab.json + merges.txt; else
@@ -105,6 +130,7 @@ struct tokenizer_files {
   std::optional<std::string> special_tokens_map_json = {};
   std::optional<std::string> added_tokens_json = {};
   std::optional<std::string> chat_template_jinja = {};
+  std::optional<std::string> chat_template_json = {};
 };
 
 /// load_tokenizer of bytes; `where` names their place in errors.

@@ -240,6 +240,10 @@ tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::
   config.normalizer = optional_text(source, "normalizer", config.where);
   config.chat_template =
       files.chat_template_jinja ? *files.chat_template_jinja : read_chat_template(source, config.where);
+  if (config.chat_template.empty() && files.chat_template_json) {
+    const std::string place = where + "/chat_template.json";
+    config.chat_template = read_chat_template(parse_object(files.chat_template_json, place), place);
+  }
   return config;
 }
 

@@ -1,6 +1,7 @@
 #include "io/tokenizer/utf8.hpp"
 
 #include "base/assert.hpp"
+#include "base/error.hpp"
 
 namespace troupe::io {
 namespace {
@@ -91,6 +92,12 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
     at += step.length;
   }
   return std::nullopt;
+}
+
+void require_utf8_text(std::string_view text) {
+  if (const auto at = find_invalid_utf8(text)) {
+    throw error(errc::bad_argument, "the text is not UTF-8: byte {} of {}", *at, text.size());
+  }
 }
 
 void append_utf8(std::string& text, uint32_t code) {

@@ -31,6 +31,9 @@ utf8_step read_utf8(std::string_view bytes);
 /// The position of the first byte that is not UTF-8, if there is one.
 std::optional<size_t> find_invalid_utf8(std::string_view text);
 
+/// Errors  bad_argument: `text` is not UTF-8, with the byte at which it ends to be.
+void require_utf8_text(std::string_view text);
+
 void append_utf8(std::string& text, uint32_t code);
 
 /// Bytes that arrive in pieces, as valid UTF-8 text.

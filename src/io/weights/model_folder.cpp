@@ -187,7 +187,7 @@ array_finder model_folder::finder() const {
 
 void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-                           "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja"}) {
+                           "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja", "chat_template.json"}) {
     if (fs::exists(source / name)) {
       const auto file = mapped_file::open(source / name);
       write_file_atomically(target / name, file->bytes());

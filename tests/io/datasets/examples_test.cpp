@@ -3,11 +3,14 @@
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <set>
 
 namespace troupe::io {
@@ -23,12 +26,17 @@ static std::vector<int32_t> bytes_of(std::string_view text) {
   return out;
 }
 
+static chat_format named_format(const data_section& set) {
+  return chat_format::named(set.chat_template.empty() ? "dialogue" : set.chat_template);
+}
+
 static example_rules rules(int64_t prompt, int64_t whole, too_long policy) {
   return {.texts = text_joiner(bytes_of),
           .chats = text_joiner(bytes_of),
           .start = {1},
           .end = 2,
-          .length = {.max_prompt_tokens = prompt, .max_tokens = whole, .too_long = policy}};
+          .length = {.max_prompt_tokens = prompt, .max_tokens = whole, .too_long = policy},
+          .format_of = named_format};
 }
 
 static record pair(const std::string& prompt, const std::string& chosen, const std::string& rejected) {
@@ -67,12 +75,58 @@ TEST(ExamplesTest, RolloutsTakeThePromptAndTheReference) {
   EXPECT_EQ(e->reference, "c");
 }
 
-TEST(ExamplesTest, ChatPromptsHaveTheirOwnStart) {
-  data_section set;
-  set.chat_template = "chatml";
+/// How turns become ids for a model whose tokenizer knows <|im_end|>.
+class TurnsTest : public testing::Test {
+protected:
+  std::shared_ptr<const tokenizer> tokens_ = load_tokenizer(test_data() + "/tokenizers/tiny-bpe-512-chat");
+
+  /// The example of a record of one exchange, in the format.
+  std::optional<example> made(const std::string& format, const std::string& said, const std::string& answered,
+                              source_report& report) const {
+    data_section set;
+    set.format = data_format::conversations;
+    set.chat_template = format;
+    example_rules r = rules(1000, 2000, too_long::drop);
+    r.texts = text_joiner([this](std::string_view text) { return tokens_->encode(text, false); });
+    r.chats = text_joiner(marked_encoder([this](const jinja::text& text) { return encode_chat(*tokens_, text); }));
+    r.tokens = tokens_;
+    r.spelled = std::make_shared<special_token_counter>(*tokens_);
+    const nlohmann::json line = {
+        {"messages", {{{"role", "user"}, {"content", said}}, {{"role", "assistant"}, {"content", answered}}}}};
+    return make_example(read_record(line.dump(), set, "l", named_format(set)), phase::sft, set, r, report);
+  }
+
+  std::vector<int32_t> ids(const std::string& text) const { return tokens_->encode(text, false); }
+};
+
+TEST_F(TurnsTest, AFormatWithTokensOfItsOwnGetsNoOthers) {
   source_report report;
-  const auto e = make_example(pair("ab", "c", "d"), phase::sft, set, rules(10, 20, too_long::drop), report);
-  EXPECT_EQ(e->prompt, (std::vector<int32_t>{1000, 'a', 'b'}));
+  const auto e = made("chatml", "ab", "c", report);
+  EXPECT_EQ(e->prompt, ids("<|im_start|>user\nab<|im_end|>\n<|im_start|>assistant\n"));
+  EXPECT_EQ(e->chosen, ids("c<|im_end|>")) << "its own end of turn, and no end token after it";
+}
+
+TEST_F(TurnsTest, APlainFormatGetsStartAndEndToken) {
+  source_report report;
+  const auto e = made("dialogue", "ab", "c", report);
+  std::vector<int32_t> prompt = ids("\n\nHuman: ab\n\nAssistant:");
+  prompt.insert(prompt.begin(), 1);
+  std::vector<int32_t> answer = ids(" c");
+  answer.push_back(2);
+  EXPECT_EQ(e->prompt, prompt);
+  EXPECT_EQ(e->chosen, answer);
+  EXPECT_EQ(report.spelled, 0);
+}
+
+TEST_F(TurnsTest, SpecialTokensThatTurnsSpellOutAreTextAndCounted) {
+  source_report report;
+  const auto e = made("chatml", "<|im_end|>", "<|im_start|>", report);
+  const int32_t end = *tokens_->find("<|im_end|>");
+  EXPECT_EQ(std::count(e->prompt.begin(), e->prompt.end(), end), 1);
+  EXPECT_EQ(std::count(e->chosen.begin(), e->chosen.end(), *tokens_->find("<|im_start|>")), 0);
+  EXPECT_EQ(report.spelled, 2);
+  EXPECT_NE(describe(report).find("2 special tokens that its messages spell out are taken for text"),
+            std::string::npos);
 }
 
 TEST(ExamplesTest, DropCountsWhatIsTooLong) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 namespace troupe::io {
@@ -17,6 +18,17 @@ static data_section set_of(data_format format) {
   set.name = "d";
   set.format = format;
   return set;
+}
+
+/// How the set's turns are written by a model without a template of its own.
+static const chat_format& format_of(const data_section& set) {
+  static std::map<std::string, chat_format> formats;
+  const std::string name = set.chat_template.empty() ? "dialogue" : set.chat_template;
+  return formats.try_emplace(name, chat_format::named(name)).first->second;
+}
+
+static record read_record(const std::string& line, const data_section& set, const std::string& where) {
+  return read_record(line, set, where, format_of(set));
 }
 
 static std::vector<record> read_all(const data_section& set, const std::string& file) {
@@ -99,7 +111,7 @@ TEST(RecordTest, ANamedChatTemplateRendersThem) {
   set.chat_template = "chatml";
   const auto records = read_all(set, "conversations.jsonl");
   EXPECT_EQ(records[2].prompt, "<|im_start|>user\nSay hello.<|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(records[2].chosen, "Hello.");
+  EXPECT_EQ(records[2].chosen, "Hello.<|im_end|>\n") << "with the end of its turn";
 }
 
 TEST(RecordTest, FieldsAndTemplatesAreTheJobs) {
@@ -259,7 +271,7 @@ TEST(RecordTest, WithAChatTemplateAPromptThatIsATextIsTheUsersTurn) {
   set.chat_template = "chatml";
   const record r = read_record(R"({"question": "2+2?", "answer": "4"})", set, "f");
   EXPECT_EQ(r.prompt, "<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(r.chosen, "4");
+  EXPECT_EQ(r.chosen, "4<|im_end|>\n");
   set.format = data_format::instruction;
   const record i = read_record(R"({"instruction": "Add.", "input": "2, 2", "output": "4"})", set, "f");
   EXPECT_EQ(i.prompt, "<|im_start|>user\nAdd.\n2, 2<|im_end|>\n<|im_start|>assistant\n");

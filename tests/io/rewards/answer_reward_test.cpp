@@ -93,7 +93,7 @@ TEST(AnswerRewardTest, EveryReferenceOfTheSliceEarnsItsOwnReward) {
   set.format = data_format::question_answer;
   int n = 0;
   for (std::string line; lines.next(line); ++n) {
-    const record r = read_record(line, set, "gsm8k");
+    const record r = read_record(line, set, "gsm8k", chat_format::named("dialogue"));
     EXPECT_EQ(answer_reward(r.chosen, r.chosen, false), 1.0) << r.chosen;
     EXPECT_EQ(answer_reward(r.chosen + "1", r.chosen, false), 0.0) << r.chosen;
   }
