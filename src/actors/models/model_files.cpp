@@ -4,6 +4,7 @@
 #include "engine/models/tensor_names.hpp"
 #include "engine/models/weights.hpp"
 #include "io/json/json_keys.hpp"
+#include "io/weights/array_types.hpp"
 #include "io/weights/model_folder.hpp"
 
 #include <algorithm>
@@ -120,7 +121,7 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
 }
 
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter, const io::attempt_fence* fence) {
+                const std::function<void()>& enter, const io::attempt_fence* fence, dtype type) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
@@ -129,17 +130,20 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
   };
   std::vector<io::tensor_shape> tensors;
   for (engine::file_tensor& tensor : engine::file_tensors(shape.net)) {
-    tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
+    tensors.push_back({std::move(tensor.name), type, std::move(tensor.shape)});
   }
-  io::write_model_folder(
-      target,
-      {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
-                             : io::language_model_config(shape.config_json),
-       .generation_config_json = scalar ? "" : shape.generation_config_json,
-       .tensors = std::move(tensors),
-       .producer = producer,
-       .tokenizer_source = shape.folder},
-      fence);
+  std::string config = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
+                              : io::language_model_config(shape.config_json);
+  if (type != dtype::f32) {
+    config = io::typed_config(config, io::torch_type_name(type));
+  }
+  io::write_model_folder(target,
+                         {.config_json = std::move(config),
+                          .generation_config_json = scalar ? "" : shape.generation_config_json,
+                          .tensors = std::move(tensors),
+                          .producer = producer,
+                          .tokenizer_source = shape.folder},
+                         fence);
 }
 
 }  // namespace troupe::actors

@@ -1,6 +1,7 @@
 /// Where io and engine meet: a model in memory, from a Hugging Face folder and back into one.
 #pragma once
 
+#include "base/host_array.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/optim/rank_weights.hpp"
@@ -52,10 +53,11 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
 /// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of engine::save_weights;
-/// `fence`: that of io::write_model_folder.
+/// `fence`: that of io::write_model_folder; `type`: as the weights are stored.
 /// Errors  io_failure, those of the fence.
 void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr);
+                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr,
+                dtype type = dtype::f32);
 
 /// A model that learns: its optimizer's arenas beside it.
 struct trained_model {

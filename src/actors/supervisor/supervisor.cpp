@@ -101,7 +101,6 @@ void supervisor_state::start_attempt() {
               fmt::format("another troupe has taken over {}: this one ends", settings_->run.root().string())});
       return;
     }
-    settings_->run.clean_up();
     last_attempt_ = settings_->run.begin_attempt(last_attempt_);
     history_->begin_attempt(static_cast<uint64_t>(last_attempt_));
     hosts_->look(restarts_->failed_launches() > 0);

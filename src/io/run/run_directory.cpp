@@ -15,6 +15,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <regex>
 #include <thread>
 
 namespace troupe::io {
@@ -39,28 +40,10 @@ void create_folder(const fs::path& path) {
   }
 }
 
-/// An attempt's, which begin_attempt and end_attempt look after.
+/// A folder of an attempt (fence_folder), which begin_attempt and end_attempt look after.
 bool is_fence(const fs::path& path) {
-  return path.filename().string().rfind("attempt-", 0) == 0 && path.extension() == ".tmp";
-}
-
-bool is_leftover(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return path.extension() == ".tmp" || name.rfind(".deleted-", 0) == 0;
-}
-
-/// Depth first, so that what lies in a leftover is not visited.
-void collect_leftovers(const fs::path& folder, std::vector<fs::path>& found) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (is_fence(entry.path())) {
-      continue;
-    }
-    if (is_leftover(entry.path())) {
-      found.push_back(entry.path());
-    } else if (entry.is_directory() && !entry.is_symlink()) {
-      collect_leftovers(entry.path(), found);
-    }
-  }
+  static const std::regex name(R"(attempt-\d{6,}\.tmp)");
+  return std::regex_match(path.filename().string(), name);
 }
 
 std::string read_some(int descriptor) {
@@ -69,22 +52,6 @@ std::string read_some(int descriptor) {
   std::string result(text, count > 0 ? static_cast<size_t>(count) : 0);
   result.erase(result.find_last_not_of('\n') + 1);
   return result;
-}
-
-/// Where a killed writer left a model folder under its old name only.
-void recover_models(const fs::path& models) {
-  if (!fs::is_directory(models)) {
-    return;
-  }
-  std::vector<fs::path> old;
-  for (const fs::directory_entry& entry : fs::directory_iterator(models)) {
-    if (entry.path().extension() == ".old") {
-      old.push_back(entry.path());
-    }
-  }
-  for (fs::path path : old) {
-    recover_folder(path.replace_extension());
-  }
 }
 
 }  // namespace
@@ -189,23 +156,6 @@ void run_directory::require_attempt(int64_t attempt) const {
     throw error(errc::interrupted, "attempt {} of {} is over (attempt {} has begun): nothing is written", attempt,
                 root_.string(), current);
   }
-}
-
-std::vector<std::string> run_directory::clean_up() const {
-  std::vector<fs::path> found;
-  collect_leftovers(root_, found);
-  recover_models(models());
-  std::vector<std::string> removed;
-  for (const fs::path& path : found) {
-    std::error_code failure;
-    fs::remove_all(path, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
-    }
-    removed.push_back(path.lexically_relative(root_).string());
-  }
-  std::sort(removed.begin(), removed.end());
-  return removed;
 }
 
 int64_t run_directory::free_bytes() const {

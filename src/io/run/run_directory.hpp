@@ -56,11 +56,6 @@ public:
   /// Through which an attempt changes the run's files.
   attempt_fence fence(int64_t attempt) const;
 
-  /// Removes temporary files that a killed process left anywhere in the run ("*.tmp",
-  /// ".deleted-*"), and completes interrupted exchanges of model folders. The lock must be held and
-  /// no worker alive. Returns what it removed, relative to the root.
-  std::vector<std::string> clean_up() const;
-
   /// Bytes that this user may still write on the run's file system.
   int64_t free_bytes() const;
 

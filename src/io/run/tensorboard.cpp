@@ -172,11 +172,7 @@ void tensorboard_writer::truncate_after(const std::string& phase, int64_t counte
   check_phase(phase);
   for (const std::string& later : later_phases) {
     check_phase(later);
-    std::error_code failure;
-    fs::remove_all(folder_ / later, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", (folder_ / later).string(), failure.message());
-    }
+    remove_tree(folder_ / later / event_file_name);  // what else lies there was put there by somebody else
   }
   const fs::path path = folder_ / phase / event_file_name;
   if (fs::exists(path)) {
