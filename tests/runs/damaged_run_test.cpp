@@ -6,9 +6,12 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace troupe::test {
 
@@ -46,12 +49,13 @@ TEST(DamagedRun, BadLineOfTheMetricsIsNamed) {
   EXPECT_NE(result.output.find("metrics.jsonl line 1"), std::string::npos) << result.output;
 }
 
-/// A file system of its own, which can be made larger.
+/// A file system of its own, of so many megabytes, which can be made larger.
 class small_disk {
 public:
-  explicit small_disk(std::filesystem::path at) : at_(std::move(at)) {
+  explicit small_disk(std::filesystem::path at, int megabytes = 3) : at_(std::move(at)) {
     std::filesystem::create_directories(at_);
-    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=3m") == 0;
+    const std::string options = "size=" + std::to_string(megabytes) + "m";
+    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, options.c_str()) == 0;
   }
   ~small_disk() {
     if (mounted_) {
@@ -86,6 +90,35 @@ TEST(DamagedRun, FullDiskIsOneErrorAndTheSameCommandGoesOnOnceThereIsSpace) {
   ASSERT_TRUE(disk.grow());
   const program_result resumed = run_program(arguments(run));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
+  ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
+  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
+    ADD_FAILURE() << difference;
+  }
+}
+
+/// Leaves not a byte for anybody else.
+static void take_all_space(const std::filesystem::path& file) {
+  std::ofstream out(file, std::ios::binary);
+  const std::vector<char> piece(4096, 'x');
+  while (out.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+  }
+}
+
+TEST(DamagedRun, ADiskThatIsFullForAMomentEndsNothing) {
+  const temporary_folder folder;
+  const small_disk disk(folder / "disk", 200);
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "may not mount a file system here";
+  }
+  const auto run = folder / "disk/run";
+  program troupe(arguments(run), folder / "output");
+  await_records(troupe, run, 2);
+  take_all_space(folder / "disk/ballast");
+  std::this_thread::sleep_for(std::chrono::seconds(4));  // ranks, metrics and ledger all meet it
+  std::filesystem::remove(folder / "disk/ballast");
+  ASSERT_EQ(troupe.wait(), 0) << text_of(folder / "output");
+  EXPECT_NE(text_of(folder / "output").find("No space left on device"), std::string::npos)
+      << text_of(folder / "output");
   ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
   for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
     ADD_FAILURE() << difference;

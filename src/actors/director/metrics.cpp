@@ -38,17 +38,19 @@ bool metrics_state::record(const metrics_record& record) {
     line.texts.emplace_back(fmt::format("rollout/{}/prompt", i), record.rollouts[i].prompt);
     line.texts.emplace_back(fmt::format("rollout/{}/answer", i), record.rollouts[i].answer);
   }
-  lines_->append(line, record.durable);
-  board_->add_scalars(line.phase, line.counter(), line.time, line.values);
+  files_.persist([&] { lines_->append(line, record.durable); });
+  files_.persist([&] { board_->add_scalars(line.phase, line.counter(), line.time, line.values); });
   if (!record.rollouts.empty()) {
-    board_->add_text(line.phase, line.counter(), line.time, "rollouts", rollouts_as_markdown(record.rollouts));
+    files_.persist([&] {
+      board_->add_text(line.phase, line.counter(), line.time, "rollouts", rollouts_as_markdown(record.rollouts));
+    });
   }
   return true;
 }
 
 bool metrics_state::cut(const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-  lines_->truncate_after(phase, counter, later);
-  board_->truncate_after(phase, counter, later);
+  files_.persist([&] { lines_->truncate_after(phase, counter, later); });
+  files_.persist([&] { board_->truncate_after(phase, counter, later); });
   return true;
 }
 

@@ -222,15 +222,9 @@ std::vector<int64_t> expand_counts(std::string_view list) {
 
 std::optional<allocation> read_allocation(const environment& variables) {
   const std::string* id = find(variables, "SLURM_JOB_ID");
-  if (id == nullptr) {
-    return std::nullopt;
-  }
   const std::string* nodes = find(variables, "SLURM_JOB_NODELIST");
-  if (nodes == nullptr) {
-    throw error(errc::bad_argument,
-                "SLURM_JOB_ID = {} without SLURM_JOB_NODELIST: start troupe in the job's batch script, or unset "
-                "SLURM_JOB_ID to run without Slurm",
-                *id);
+  if (id == nullptr || nodes == nullptr) {
+    return std::nullopt;
   }
   allocation given;
   given.job_id = *id;

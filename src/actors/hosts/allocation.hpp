@@ -36,9 +36,10 @@ struct allocation {
   int64_t restarts = 0;            ///< how often the job was requeued
 };
 
-/// None outside of Slurm (no SLURM_JOB_ID). Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else
+/// None outside of a job's step: without SLURM_JOB_ID, or with that alone, which people set to name a job (for scontrol and
+/// the like) without being in it. Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else
 /// SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME, SLURM_RESTART_COUNT.
-/// Errors  bad_argument naming the variable: missing node list, counts that do not match the nodes, not a number.
+/// Errors  bad_argument naming the variable: counts that do not match the nodes, not a number.
 std::optional<allocation> read_allocation(const environment& variables);
 
 /// Prints the hosts that the job still has: Slurm takes one that it finds DOWN away for good.

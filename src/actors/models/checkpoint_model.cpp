@@ -3,9 +3,8 @@
 #include "actors/models/options.hpp"
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
-#include "io/files/mapped_file.hpp"
-#include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
+#include "io/run/saved_job.hpp"
 #include "io/run/starting_folders.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "io/weights/model_target.hpp"
@@ -48,12 +47,6 @@ std::vector<std::string> models_in(const io::checkpoint_reader& reader) {
   return names;
 }
 
-/// A run's job looks at nothing that has gone since, data sets for example.
-io::job job_of(const io::run_directory& run) {
-  return io::parse_job(io::read_text_file(run.job()),
-                       {.name = run.job().string(), .stem = "job", .folder = "/", .current = "/"});
-}
-
 /// The folder whose shape and tokenizer a model has. Results of earlier phases may have gone.
 fs::path shape_of(const std::string& name, const io::job& job) {
   const io::starting_folders from = io::starting_folders_of(job, nullptr);
@@ -89,7 +82,7 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
                 fmt::join(names, ", "));
   }
   const io::run_directory run = io::run_directory::open(folder.parent_path().parent_path().parent_path());
-  const fs::path started_from = shape_of(name, job_of(run));
+  const fs::path started_from = shape_of(name, io::saved_job(run));
   const fs::path place = io::model_target(target, std::array{folder, started_from}, overwrite);
   model_ptr shape = empty_model(started_from, known->head);
   fill(*shape, reader, known->arrays);

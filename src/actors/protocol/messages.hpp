@@ -71,7 +71,7 @@ using minibatch_handle = local_handle<minibatch>;
 
 /// What both sides of the control channel must have in common: the project's version, and that of these messages, which
 /// goes up with every change of them. A rank on a node with an older program would read them as something else.
-inline std::string this_version() { return TROUPE_VERSION ", messages 3"; }
+inline std::string this_version() { return TROUPE_VERSION ", messages 4"; }
 
 /// A rank's first words to the supervisor. Its version comes first, and stays a text: so that one that differs can be read.
 struct hello {

@@ -163,6 +163,7 @@ std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::pat
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
 /// committed ones and older unfinished ones. A removed folder loses its name first, so that no half of a checkpoint is ever
 /// taken for one.
+/// Errors  io_failure: one cannot be read now, so that nobody knows which are the newest good ones; nothing is removed then.
 void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
                        const attempt_fence& fence, const std::optional<std::filesystem::path>& best = std::nullopt);
 

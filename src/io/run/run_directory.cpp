@@ -6,7 +6,6 @@
 #include "io/files/mapped_file.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -103,13 +102,21 @@ static fs::path fence_folder(const fs::path& root, int64_t attempt) {
 }
 
 int64_t run_directory::begin_attempt(int64_t last) const {
-  require_attempt(last);
-  const int64_t next = last + 1;
-  write_file_atomically(attempt_file(), fmt::format("{}\n", next));
-  remove_fences();
-  create_folder(fence_folder(root_, next));
-  sync_folder(root_);
+  const int64_t next = number_attempt(last);
+  fence_attempt(next);
   return next;
+}
+
+int64_t run_directory::number_attempt(int64_t last) const {
+  require_attempt(last);
+  write_file_atomically(attempt_file(), fmt::format("{}\n", last + 1));
+  return last + 1;
+}
+
+void run_directory::fence_attempt(int64_t attempt) const {
+  remove_fences();
+  create_folder(fence_folder(root_, attempt));
+  sync_folder(root_);
 }
 
 void run_directory::end_attempt() const {
@@ -166,6 +173,20 @@ int64_t run_directory::free_bytes() const {
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 
+/// The whole file, for writing. A lock of an open file description, not of a process: it goes when the last descriptor is closed,
+/// and, unlike flock's, one can ask whether somebody has it without taking it.
+static struct flock whole_file() {
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  return all;
+}
+
+bool is_locked(int descriptor) {
+  struct flock wanted = whole_file();
+  return ::fcntl(descriptor, F_OFD_GETLK, &wanted) == 0 && wanted.l_type != F_UNLCK;
+}
+
 run_lock::run_lock(const run_directory& run) {
   const fs::path path = run.lock();
   // O_CLOEXEC: a worker that outlives the supervisor must not hold its lock.
@@ -173,11 +194,12 @@ run_lock::run_lock(const run_directory& run) {
   if (descriptor_ < 0) {
     throw error(errc::io_failure, "cannot open {}: {}", path.string(), std::strerror(errno));
   }
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+  struct flock wanted = whole_file();
+  if (::fcntl(descriptor_, F_OFD_SETLK, &wanted) != 0) {
     const int reason = errno;
     const std::string holder = read_some(descriptor_);
     ::close(std::exchange(descriptor_, -1));
-    if (reason == EWOULDBLOCK) {
+    if (reason == EAGAIN || reason == EACCES) {
       throw error(errc::bad_argument, "{} is in use by another troupe ({}): wait for it or stop it",
                   run.root().string(), holder);
     }

@@ -47,6 +47,10 @@ public:
   int64_t begin_attempt(int64_t last) const;
   int64_t begin_attempt() const { return begin_attempt(attempt()); }
 
+  /// The two steps of begin_attempt, for who bears with a disk that is full for a moment: the number, and the new attempt's fence.
+  int64_t number_attempt(int64_t last) const;
+  void fence_attempt(int64_t attempt) const;
+
   /// Shuts out whatever is left of the latest attempt. The lock must be held.
   void end_attempt() const;
 
@@ -78,5 +82,8 @@ public:
 private:
   int descriptor_ = -1;
 };
+
+/// Whether somebody holds the lock of an open lock file. Takes nothing, so that nobody's start fails for it.
+bool is_locked(int descriptor);
 
 }  // namespace troupe::io

@@ -79,7 +79,7 @@ protected:
     caf::scoped_actor self(system_);
     std::string refusal;
     self->request(on_duty_, 30s, std::move(words))
-        .receive([](note_atom) {}, [&](const caf::error& reason) { refusal = to_troupe_error(reason).what(); });
+        .receive([](const caf::actor&) {}, [&](const caf::error& reason) { refusal = to_troupe_error(reason).what(); });
     return refusal;
   }
 
