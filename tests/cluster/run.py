@@ -51,6 +51,7 @@ class Scene:
     random: random.Random
     ranks: int
     ballast: Path
+    aside: Path
     submit: object
     job: Job = None
     lost_nodes: int = 0
@@ -93,7 +94,8 @@ def saved_counter(scene, phase):
 def measure(scene, row):
     """Fills in the times from the ledger and the metrics."""
     failures = events_after(scene, FAILURE_EVENTS)
-    back = [event for event in events_after(scene, ("phase_started", "phase_resumed")) if event["attempt"] > scene.attempt]
+    back = [event for event in events_after(scene, ("phase_started", "phase_resumed"))
+            if event["attempt"] > scene.attempt]
     records = newer_records(scene)
     if failures:
         row.detected = failures[0]["time"] - scene.marked
@@ -144,7 +146,8 @@ def judge(scene, fault, row):
 
 
 def one_fault(scene, fault):
-    """Injects, waits, measures. False where the harm could not be done: the run was over before, or bears it no more."""
+    """Injects, waits, measures. False where the harm could not be done: the run was over before, or bears it no
+    more."""
     row = Row(fault.name, scene.run.folder.name)
     scene.marked = 0.0
     try:
@@ -164,7 +167,8 @@ def one_fault(scene, fault):
     finally:
         if fault.heal:
             fault.heal(scene)
-    if scene.run.finished() and row.verdict == "ok" and not fault.harmless and row.detected is None and row.back is None:
+    unnoticed = row.detected is None and row.back is None
+    if scene.run.finished() and row.verdict == "ok" and not fault.harmless and unnoticed:
         return False  # it ended in the same moment
     scene.rows.append(row)
     print(line(row), flush=True)
@@ -208,8 +212,8 @@ def one_run(scene, waiting):
 
 
 def wait_for_the_end(scene):
-    """Until the job is over; or the run, where Slurm takes minutes to see it: a job stays COMPLETING as long as a node that
-    was cut off does not answer, and RUNNING where its batch host died in the moment after the run's last word."""
+    """Until the job is over; or the run, where Slurm takes minutes to see it: a job stays COMPLETING as long as a node
+    that was cut off does not answer, and RUNNING where its batch host died in the moment after the run's last word."""
     def run_over():
         return scene.run.finished() and not scene.run.supervisors() and not scene.run.workers()
 
@@ -291,7 +295,7 @@ class Session:
 
     def scene(self, cluster, name, chance):
         return Scene(cluster=cluster, run=Run(self.runs / name), random=chance, ranks=self.options.ranks,
-                     ballast=self.runs / "ballast", submit=self.submit)
+                     ballast=self.runs / "ballast", aside=self.folder / "aside", submit=self.submit)
 
 
 def undisturbed(session, cluster, chance):
@@ -311,7 +315,8 @@ def undisturbed(session, cluster, chance):
 
 def choose_faults(options, chance):
     """The table's faults in random order, as many as asked for, each kind at least once where that is enough."""
-    possible = [fault for fault in TABLE if fault.ranks <= options.ranks and (not options.only or options.only in fault.name)]
+    possible = [fault for fault in TABLE if fault.ranks <= options.ranks
+                and (not options.only or options.only in fault.name)]
     if not possible:
         sys.exit(f"no fault is called {options.only}")
     more = [fault for fault in possible for _ in range(fault.times - 1)]
@@ -376,7 +381,7 @@ def main():
     session = Session(options, folder)
     started = time.time()
     try:
-        with Cluster(folder / "cluster", options.nodes) as cluster:
+        with Cluster(folder / "cluster", options.nodes, domain="site.example") as cluster:
             cluster.batch_environment = {"TROUPE": str(options.troupe.resolve())}
             good = test(session, cluster, random.Random(options.seed))
     finally:

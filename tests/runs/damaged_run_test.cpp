@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -47,6 +48,45 @@ TEST(DamagedRun, BadLineOfTheMetricsIsNamed) {
   const program_result result = run_program(arguments(run, {"--run.phases", "pairs"}));
   EXPECT_EQ(result.status, 1);
   EXPECT_NE(result.output.find("metrics.jsonl line 1"), std::string::npos) << result.output;
+}
+
+static void spoil_middle(const std::filesystem::path& file) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
+  bytes.write("spoilt", 6);
+}
+
+TEST(DamagedRun, APhaseWhoseCheckpointsAreAllDamagedStopsAndLeavesEverything) {
+  const temporary_folder folder;
+  const auto run = folder / "run";
+  {
+    program troupe(arguments(run), folder / "output");
+    while (troupe.running() && !std::filesystem::exists(run / "checkpoints/sft/update-000002/manifest.json")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    troupe.signal(SIGKILL);
+  }
+  for (const auto& checkpoint : std::filesystem::directory_iterator(run / "checkpoints/sft")) {
+    if (std::filesystem::exists(checkpoint.path() / "rank-00000.h5")) {
+      spoil_middle(checkpoint.path() / "rank-00000.h5");
+    }
+  }
+  const std::string records = text_of(run / "metrics.jsonl");
+  const program_result refused = run_program(arguments(run));
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  EXPECT_NE(refused.output.find("no checkpoint of phase sft can be read"), std::string::npos) << refused.output;
+  EXPECT_NE(refused.output.find("checkpoints/sft away"), std::string::npos) << refused.output;
+  EXPECT_EQ(text_of(run / "metrics.jsonl"), records);
+  EXPECT_TRUE(std::filesystem::exists(run / "checkpoints/sft/update-000002/manifest.json"));
+
+  std::filesystem::rename(run / "checkpoints/sft", run / "checkpoints/sft.damaged");
+  const program_result afresh = run_program(arguments(run));
+  ASSERT_EQ(afresh.status, 0) << afresh.output;
+  std::filesystem::remove_all(run / "checkpoints/sft.damaged");
+  ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
+  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
+    ADD_FAILURE() << difference;
+  }
 }
 
 /// A file system of its own, of so many megabytes, which can be made larger.

@@ -1,7 +1,7 @@
 #include "support/test_data.hpp"
 
-namespace troupe::test {
+namespace troupe {
 
 std::string test_data() { return TROUPE_TEST_DATA; }
 
-}  // namespace troupe::test
+}  // namespace troupe

@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace troupe::test {
+namespace troupe {
 
 /// The folder tests/data.
 std::string test_data();
 
-}  // namespace troupe::test
+}  // namespace troupe

@@ -1,6 +1,6 @@
 #include "actors/cast/checkpointer.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 #include <pthread.h>
@@ -69,15 +69,6 @@ void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
     reader.read(name, one.begin(), plain);
     engine::write_rows(*one.of, one.last_row - one.first_row, plain, values + place_of(one, whole));
   }
-}
-
-/// All rows of all parameters.
-std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& layout) {
-  std::vector<engine::parameter_rows> rows;
-  for (const engine::parameter& p : layout.all()) {
-    rows.push_back({.of = &p, .first_row = 0, .last_row = p.shape[0], .arena_offset = p.offset, .shard_offset = 0});
-  }
-  return rows;
 }
 
 }  // namespace
@@ -235,15 +226,21 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   for (const checkpointed_model& one : settings_->models) {
     engine::learner& learner = *one.trained->learner;
     learner.discard();
-    const auto all = all_rows(one.trained->of->net.layout());
+    const auto rows = learner.plan()->rows(learner.rank());
+    // Of a whole arena each rank reads its own parts too, and has the others' from them: ranks that read everything
+    // would each open all files.
+    const auto read = [&](const char* part, float* values, bool whole, bool shared) {
+      read_rows(reader, one.name + part, rows, values, whole);
+      if (shared) {
+        learner.gather(values);
+      }
+    };
     const bool whole = learner.whole_moments();
-    const auto needed = whole ? all : learner.plan()->rows(learner.rank());
     engine::rank_weights& weights = one.trained->of->weights;
-    read_rows(reader, one.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
-              weights.data(), true);
-    read_rows(reader, one.name + "/first_moment", needed, learner.first_moment().data(), whole);
-    read_rows(reader, one.name + "/second_moment", needed, learner.second_moment().data(), whole);
-    const int writer = reader.writer(one.name + "/weights/" + all.front().of->name);
+    read("/weights", weights.data(), true, !weights.sharded());
+    read("/first_moment", learner.first_moment().data(), whole, whole);
+    read("/second_moment", learner.second_moment().data(), whole, whole);
+    const int writer = reader.writer(one.name + "/weights/" + one.trained->of->net.layout().all().front().name);
     learner.set_updates(reader.integer(one.name + "/updates", writer));
   }
   if (settings_->average) {
@@ -359,18 +356,19 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
                                                checkpointer_settings settings) {
   self->state.open(std::move(settings));
   return {
-      guarded([self](snapshot_atom, const phase_state& state) {
+      replying_errors([self](snapshot_atom, const phase_state& state) {
         snapshot_reply reply = self->state.snapshot(state);
         self->send(self, run_atom_v);
         return reply;
       }),
       [self](run_atom) { self->state.write(); },
-      guarded([self](durable_atom) { return self->state.durable(); }),
-      guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
-      guarded([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
-      guarded([self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
-      guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
-      guarded([self](save_atom) { return self->state.save_all(); }),
+      replying_errors([self](durable_atom) { return self->state.durable(); }),
+      replying_errors([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
+      replying_errors([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
+      replying_errors(
+          [self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
+      replying_errors([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
+      replying_errors([self](save_atom) { return self->state.save_all(); }),
   };
 }
 

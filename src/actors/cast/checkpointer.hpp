@@ -5,7 +5,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "base/aligned.hpp"
 #include "engine/optim/average.hpp"
 #include "io/checkpoint/checkpoint.hpp"
@@ -20,26 +20,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using checkpointer_actor = caf::typed_actor<
-    // Copies everything in memory and answers; the file is written afterwards.
-    caf::replies_to<snapshot_atom, phase_state>::with<snapshot_reply>,
-    // INTERNAL: writes the copy.
-    caf::reacts_to<run_atom>,
-    // Answers once the file of the snapshot before it is durable. Errors  what went wrong with writing it.
-    caf::replies_to<durable_atom>::with<written_file>,
-    // Rank 0: makes a checkpoint of the ranks' files.
-    caf::replies_to<commit_atom, commit_command>::with<durable_report>,
-    // Rank 0: finds the phase's newest checkpoint before this counter; it may be damaged.
-    caf::replies_to<locate_atom, uint64_t>::with<located_checkpoint>,
-    // Compares this rank's share of its files with their digests.
-    caf::replies_to<verify_atom, located_checkpoint>::with<damage_report>,
-    // Fills this rank's arenas from it; where none was found there is nothing to do. Rank 0 also removes what lies beyond
-    // it. Answers with the director's state. Errors  bad_argument: the phase has other data or models than then.
-    caf::replies_to<restore_atom, located_checkpoint>::with<phase_state>,
-    // Collective: the first rank of each of the phase's models writes it as a Hugging Face folder. Answers with the paths
-    // of what this rank wrote.
-    caf::replies_to<save_atom>::with<std::vector<std::string>>>;
 
 /// A trained model as checkpoints name it: <name>/weights/..., <name>/first_moment/..., <name>/second_moment/....
 struct checkpointed_model {

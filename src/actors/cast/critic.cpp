@@ -1,7 +1,7 @@
 #include "actors/cast/critic.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
@@ -13,11 +13,11 @@ void critic_state::open(critic_settings settings) {
   workspace_ = std::make_unique<engine::train_workspace>(settings_.job.run.activation_checkpointing);
 }
 
-score_reply critic_state::score(const score_command& command) {
+score_reply critic_state::score() {
   const operation_scope scope(settings_.on->pulse_of(role::critic), "critic values");
   model& m = *settings_.trained->of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue_, scope, command, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
+  return score_waiting(queue_, scope, settings_.job.ppo.micro_batch_tokens, m.weights.group(),
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          const auto values = engine::answer_values(settings_.on->ctx, m.net, weights.view(), batch);
                          send_answer_scores(settings_.replay, scorer::critic, taken, values);
@@ -61,8 +61,8 @@ critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> 
   return {
       [self](const sequence_handle& sequence) { self->state.keep(sequence); },
       [self](const minibatch_handle& batch) { self->state.keep(batch); },
-      guarded([self](score_atom, const score_command& command) { return self->state.score(command); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
   };
 }
 

@@ -5,7 +5,7 @@
 #include "actors/cast/scoring.hpp"
 #include "actors/cast/shelf.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "io/job/job.hpp"
 
@@ -14,16 +14,6 @@
 #include <memory>
 
 namespace troupe::actors {
-
-using critic_actor = caf::typed_actor<
-    // A finished sequence, queued: this rank's share, from replay.
-    caf::reacts_to<sequence_handle>,
-    // A minibatch from replay, kept until a command names it.
-    caf::reacts_to<minibatch_handle>,
-    // Values of queued sequences; the parts go to replay.
-    caf::replies_to<score_atom, score_command>::with<score_reply>,
-    // Gradients of a minibatch, accumulated for the optimizer.
-    caf::replies_to<train_atom, train_command>::with<train_reply>>;
 
 struct critic_settings {
   io::job job;
@@ -39,7 +29,7 @@ public:
   void open(critic_settings settings);
   void keep(const sequence_handle& sequence) { queue_.add(sequence); }
   void keep(const minibatch_handle& batch) { minibatches_.keep(batch); }
-  score_reply score(const score_command& command);
+  score_reply score();
   train_reply train(const train_command& command);
 
 private:

@@ -3,7 +3,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "engine/optim/average.hpp"
 
 #include <caf/all.hpp>
@@ -11,10 +11,6 @@
 #include <memory>
 
 namespace troupe::actors {
-
-using ema_actor = caf::typed_actor<
-    // Folds in the policy's current weights; answers with the seconds it took.
-    caf::replies_to<fold_atom>::with<double>>;
 
 using average_ptr = std::shared_ptr<engine::weight_average>;
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "actors/cast/device.hpp"
-#include "actors/protocol/material.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "io/datasets/blend.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"
@@ -15,14 +15,10 @@
 
 namespace troupe::actors {
 
-using loader_actor = caf::typed_actor<
-    // Makes the batch and sends it to the phase's trainee (or the policy, where it is prompts); says what it holds.
-    caf::replies_to<serve_atom, serve_command>::with<serve_reply>>;
-
 struct loader_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of batches (cutting)
+  int64_t shares = 1;  ///< of batches (micro_batch_rules)
   io::phase phase = io::phase::sft;
   io::phase_data data;
   std::optional<io::phase_data> mixture;  ///< text for mixture training

@@ -3,17 +3,11 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 
 #include <caf/all.hpp>
 
 namespace troupe::actors {
-
-using optimizer_actor = caf::typed_actor<
-    // One step with the gradients accumulated since the last one. Errors  not_finite: nothing has changed.
-    caf::replies_to<step_atom, step_command>::with<step_reply>,
-    // Drops what has been accumulated.
-    caf::reacts_to<cut_atom>>;
 
 struct optimizer_settings {
   device_ptr on;

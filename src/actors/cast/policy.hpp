@@ -5,8 +5,8 @@
 #include "actors/cast/device.hpp"
 #include "actors/cast/shelf.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/material.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
@@ -22,19 +22,6 @@
 #include <optional>
 
 namespace troupe::actors {
-
-using policy_actor = caf::typed_actor<
-    // A batch from the loader, kept until a command names it.
-    caf::reacts_to<batch_handle>,
-    // A minibatch from replay, kept until a command names it.
-    caf::reacts_to<minibatch_handle>,
-    // Runs a rollout a few decode steps further; what finishes goes to replay.
-    caf::replies_to<generate_atom, generate_command>::with<generate_reply>,
-    // Gradients of a batch (SFT), or of a minibatch and the mixture text that goes with it (PPO), accumulated for the
-    // optimizer.
-    caf::replies_to<train_atom, train_command>::with<train_reply>,
-    // Perplexity of a held-out batch: each rank looks at its share of it. Collective.
-    caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
 
 using tokenizer_ptr = std::shared_ptr<const io::tokenizer>;
 

@@ -1,15 +1,15 @@
 #include "actors/cast/reference.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "engine/train/scoring.hpp"
 
 namespace troupe::actors {
 
-score_reply reference_state::score(const score_command& command) {
+score_reply reference_state::score() {
   const operation_scope scope(settings.on->pulse_of(role::reference), "reference scoring");
   model& m = *settings.of;
   engine::gathered_weights weights(m.weights);
-  return score_waiting(queue, scope, command, settings.micro_batch_tokens, m.weights.group(),
+  return score_waiting(queue, scope, settings.micro_batch_tokens, m.weights.group(),
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          const std::vector<float> logprob_A = engine::answer_log_probs(
                              settings.on->ctx, m.net, weights.view(), batch, settings.temperature);
@@ -22,7 +22,7 @@ reference_actor::behavior_type reference(reference_actor::stateful_pointer<refer
   self->state.settings = std::move(settings);
   return {
       [self](const sequence_handle& sequence) { self->state.queue.add(sequence); },
-      guarded([self](score_atom, const score_command& command) { return self->state.score(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
   };
 }
 

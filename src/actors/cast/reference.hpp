@@ -4,17 +4,11 @@
 #include "actors/cast/device.hpp"
 #include "actors/cast/scoring.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 
 #include <caf/all.hpp>
 
 namespace troupe::actors {
-
-using reference_actor = caf::typed_actor<
-    // A finished sequence, queued: this rank's share, from replay.
-    caf::reacts_to<sequence_handle>,
-    // Scores queued sequences; the parts go to replay.
-    caf::replies_to<score_atom, score_command>::with<score_reply>>;
 
 struct reference_settings {
   device_ptr on;
@@ -27,7 +21,7 @@ struct reference_settings {
 struct reference_state {
   static inline const char* name = "reference";
 
-  score_reply score(const score_command& command);
+  score_reply score();
 
   reference_settings settings;
   scoring_queue queue;

@@ -5,8 +5,8 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/cast/rollout.hpp"
-#include "actors/protocol/material.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/experience.hpp"
 #include "io/experience/experience.hpp"
@@ -24,24 +24,6 @@
 
 namespace troupe::actors {
 
-using replay_actor = caf::typed_actor<
-    // A finished sequence from the policy.
-    caf::reacts_to<sequence_handle>,
-    // What a scorer says of one.
-    caf::reacts_to<scores_handle>,
-    // INTERNAL: this rank's cast, once it is complete: who scores sequences and who learns from minibatches.
-    caf::reacts_to<introduce_atom, cast>,
-    // Collective: hands what the policy has finished since the last time to the scorers. Says how many, of all ranks.
-    caf::replies_to<hand_over_atom>::with<int64_t>,
-    // Joins the rollout, makes rewards and advantages, writes the file. Errors  not_finite: written for inspection.
-    caf::replies_to<assemble_atom, assemble_command>::with<assemble_reply>,
-    // Makes preference pairs of the rollout (pairs phase).
-    caf::replies_to<assemble_atom>::with<train_reply>,
-    // Writes the pairs that were made last as that iteration's part.
-    caf::replies_to<save_atom, uint64_t>::with<bool>,
-    // Sends a minibatch of the assembled rollout to policy and critic; the loss terms are its answer tokens.
-    caf::replies_to<serve_atom, minibatch_command>::with<serve_reply>>;
-
 /// The ranks of a part that scores sequences.
 struct scoring_ranks {
   scorer by = scorer::reward;
@@ -51,7 +33,7 @@ struct scoring_ranks {
 struct replay_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of minibatches (cutting)
+  int64_t shares = 1;  ///< of minibatches (micro_batch_rules)
   io::phase phase = io::phase::ppo;
   io::run_directory run;
   std::shared_ptr<const io::tokenizer> tokens;

@@ -1,7 +1,7 @@
 #include "actors/cast/reward.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/evaluate.hpp"
@@ -57,7 +57,7 @@ void reward_state::send_verdicts(std::span<const std::vector<float>> by_judge, s
   }
 }
 
-score_reply reward_state::score(const score_command& command) {
+score_reply reward_state::score() {
   const operation_scope scope(settings_.on->pulse_of(role::reward), "reward scoring");
   std::vector<std::unique_ptr<engine::gathered_weights>> weights;  // by judge; null where it has none
   engine::communicator_ptr group;
@@ -65,7 +65,7 @@ score_reply reward_state::score(const score_command& command) {
     weights.push_back(one.of ? std::make_unique<engine::gathered_weights>(one.of->weights) : nullptr);
     group = one.of && one.of->weights.sharded() ? one.of->weights.group() : group;
   }
-  return score_waiting(queue_, scope, command, settings_.job.ppo.micro_batch_tokens, group,
+  return score_waiting(queue_, scope, settings_.job.ppo.micro_batch_tokens, group,
                        [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
                          std::vector<std::vector<float>> by_judge;
                          for (size_t i = 0; i < weights.size(); ++i) {
@@ -177,9 +177,9 @@ reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> 
   return {
       [self](const batch_handle& batch) { self->state.keep(batch); },
       [self](const sequence_handle& sequence) { self->state.keep(sequence); },
-      guarded([self](score_atom, const score_command& command) { return self->state.score(command); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
-      guarded([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
   };
 }
 

@@ -6,7 +6,7 @@
 #include "actors/cast/scoring.hpp"
 #include "actors/cast/shelf.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "io/job/job.hpp"
 #include "io/rewards/lexicon.hpp"
@@ -19,19 +19,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using reward_actor = caf::typed_actor<
-    // A batch of pairs from the loader, kept until a command names it.
-    caf::reacts_to<batch_handle>,
-    // A finished sequence, queued: this rank's share, from replay.
-    caf::reacts_to<sequence_handle>,
-    // The raw reward of queued sequences from each source; the parts go to replay.
-    caf::replies_to<score_atom, score_command>::with<score_reply>,
-    // Gradients of a batch of pairs, accumulated for the optimizer.
-    caf::replies_to<train_atom, train_command>::with<train_reply>,
-    // Accuracy, margin and mean scores on a held-out batch of pairs, in all and by data set: each rank looks at its share.
-    // Collective.
-    caf::replies_to<evaluate_atom, train_command>::with<train_reply>>;
 
 /// One of the job's reward sources, ready to judge.
 struct reward_judge {
@@ -57,7 +44,7 @@ public:
   void open(reward_settings settings);
   void keep(const batch_handle& batch) { batches_.keep(batch); }
   void keep(const sequence_handle& sequence) { queue_.add(sequence); }
-  score_reply score(const score_command& command);
+  score_reply score();
   train_reply train(const train_command& command);
   train_reply evaluate(const train_command& command);
 

@@ -10,10 +10,10 @@
 
 namespace troupe::actors {
 
-std::vector<sequence_handle> scoring_queue::take(int64_t count, int64_t token_budget) {
+std::vector<sequence_handle> scoring_queue::take(int64_t token_budget) {
   std::vector<sequence_handle> taken;
   int64_t tokens = 0;
-  while (!waiting_.empty() && static_cast<int64_t>(taken.size()) < count) {
+  while (!waiting_.empty()) {
     const sequence_handle& next = waiting_.begin()->second;
     tokens += next->tokens();
     if (!taken.empty() && tokens > token_budget) {
@@ -52,15 +52,15 @@ static size_t most_of(const engine::communicator_ptr& group, size_t mine) {
 }
 
 score_reply
-score_waiting(scoring_queue& queue, const operation_scope& progress, const score_command& command, int64_t token_budget,
+score_waiting(scoring_queue& queue, const operation_scope& progress, int64_t token_budget,
               const engine::communicator_ptr& group,
               const std::function<void(std::span<const sequence_handle>, const engine::packed_batch&)>& score) {
   const stopwatch watch;
   score_reply reply;
   std::vector<std::vector<sequence_handle>> micro_batches;
-  while (reply.scored < command.sequences && queue.waiting() > 0) {
-    micro_batches.push_back(queue.take(command.sequences - reply.scored, token_budget));
-    reply.scored += static_cast<int64_t>(micro_batches.back().size());
+  while (queue.waiting() > 0) {
+    micro_batches.push_back(queue.take(token_budget));
+    reply.sequences += static_cast<int64_t>(micro_batches.back().size());
   }
   micro_batches.resize(most_of(group, micro_batches.size()));
   for (const std::vector<sequence_handle>& taken : micro_batches) {
@@ -69,7 +69,6 @@ score_waiting(scoring_queue& queue, const operation_scope& progress, const score
     reply.tokens += batch.tokens();
     progress.touch();
   }
-  reply.waiting = queue.waiting();
   reply.seconds = watch.seconds();
   return reply;
 }

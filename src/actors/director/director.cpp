@@ -146,7 +146,20 @@ task<director_state::checkpoint_search> director_state::find_checkpoint(uint64_t
     }
   }
   search.seconds = watch.seconds();
+  require_one_sound(search);
   co_return search;
+}
+
+/// A phase that has checkpoints, all of them damaged, must not begin anew by itself: that would remove them, and its records.
+void director_state::require_one_sound(const checkpoint_search& search) const {
+  if (search.found.found || search.problems.empty()) {
+    return;
+  }
+  const auto folder = (settings_->run.checkpoints() / state_.phase).string();
+  throw error(errc::bad_file,
+              "no checkpoint of phase {} can be read: {}. Nothing was removed. Put sound ones back, or, to begin the "
+              "phase afresh, move {} away (mv {} {}.damaged) and give the same command again",
+              state_.phase, fmt::join(search.problems, "; "), folder, folder, folder);
 }
 
 task<> director_state::restore(const std::string& phase) {
@@ -200,7 +213,7 @@ task<> director_state::cut_records(const std::string& phase, int64_t counter) {
     }
     after = after || io::to_string(one) == name;
   }
-  co_await ask<bool>(self_, settings_->metrics, cut_atom_v, name, counter, later);
+  co_await ask<bool>(self_, settings_->metrics, truncate_atom_v, name, counter, later);
 }
 
 task<serve_reply> director_state::serve(serving what, uint64_t counter) {

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "actors/director/metrics.hpp"
-#include "actors/protocol/side_by_side.hpp"
+#include "actors/protocol/concurrent_tasks.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "actors/protocol/task.hpp"
-#include "actors/protocol/type_ids.hpp"
 #include "actors/stage/stage.hpp"
 #include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
@@ -21,10 +21,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using director_actor = caf::typed_actor<
-    // The user wants to stop: at the next boundary, checkpoint and end the plan.
-    caf::reacts_to<stop_atom>>;
 
 struct director_settings {
   io::job job;
@@ -79,6 +75,7 @@ private:
     double seconds = 0;
   };
   task<checkpoint_search> find_checkpoint(uint64_t before);
+  void require_one_sound(const checkpoint_search& search) const;
   task<> restore(const std::string& phase);
   task<> restore_from(const std::string& phase, checkpoint_search search);
   task<> cut_records(const std::string& phase, int64_t counter);
@@ -161,7 +158,7 @@ private:
   bool stopping_ = false;
   bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
-  side_by_side beside_;
+  concurrent_tasks concurrent_;
   std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data
   phase_state state_;          ///< of the phase under way
   phase_state checkpointed_;   ///< of the last checkpoint ordered, or that of the phase's start

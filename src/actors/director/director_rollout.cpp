@@ -4,7 +4,7 @@
 #include "actors/cast/reference.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
 
 #include <algorithm>
@@ -132,23 +132,14 @@ task<> director_state::generate(serve_reply served, shared_rollout on) {
   }
 }
 
-/// Scores what waits at one of the scorers; seconds and tokens of it.
+/// Scores what waits at one of the scorers; the tokens of it, and the seconds of the slowest rank.
 task<score_reply> director_state::score_waiting(scoring_part part) {
-  // Reference, reward and critic answer score alike.
-  const auto scorers = everyone<reference_actor>(part.by);
-  const score_command command{INT64_MAX};
+  const auto scorers = everyone<scorer_actor>(part.by);
   score_reply total;
-  do {
-    const std::vector<score_reply> replies = co_await ask_everyone<score_reply>(self_, scorers, score_atom_v, command);
-    double slowest = 0;
-    total.waiting = 0;
-    for (const score_reply& one : replies) {
-      total.waiting += one.waiting;
-      total.tokens += one.tokens;
-      slowest = std::max(slowest, one.seconds);
-    }
-    total.seconds += slowest;
-  } while (total.waiting > 0);
+  for (const score_reply& rank : co_await ask_everyone<score_reply>(self_, scorers, score_atom_v)) {
+    total.tokens += rank.tokens;
+    total.seconds = std::max(total.seconds, rank.seconds);
+  }
   co_return total;
 }
 
@@ -213,8 +204,8 @@ task<statistics> director_state::roll_out(serving prompts, uint64_t draw) {
   }
   on->scored_meanwhile = !meanwhile.empty();
   meanwhile.push_back(generate(served, on));
-  co_await beside_.run(std::move(meanwhile));
-  co_await beside_.run(std::move(afterwards));
+  co_await concurrent_.run(std::move(meanwhile));
+  co_await concurrent_.run(std::move(afterwards));
   on->found["time/rollout_s"] = watch.seconds();
   co_return std::move(on->found);
 }

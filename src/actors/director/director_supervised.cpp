@@ -3,7 +3,7 @@
 #include "actors/cast/optimizer.hpp"
 #include "actors/cast/policy.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -19,8 +19,7 @@ int64_t director_state::updates_of(const io::training_options& training) const {
 }
 
 task<statistics> director_state::evaluate_held_out(caf::strong_actor_ptr cast::*trainee) {
-  // The policy and the reward model answer evaluate alike, so either's interface serves to ask.
-  const auto models = everyone<policy_actor>(trainee);
+  const auto models = everyone<supervised_actor>(trainee);
   const serve_reply served = co_await serve(serving::held_out, 0);
   if (served.sequences == 0) {
     co_return statistics{};
@@ -43,7 +42,7 @@ static std::string summary_of(const statistics& values) {
 
 task<> director_state::supervised(supervised_plan plan) {
   co_await restore(plan.phase);
-  const auto trainees = everyone<policy_actor>(plan.trainee);
+  const auto trainees = everyone<trainee_actor>(plan.trainee);
   const auto optimizers = everyone<optimizer_actor>(plan.optimizer);
   const auto total = static_cast<uint64_t>(updates_of(plan.training));
   const engine::schedule_settings schedule = schedule_of(plan.training.optimizer, static_cast<int64_t>(total));

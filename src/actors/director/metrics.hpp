@@ -3,7 +3,7 @@
 #pragma once
 
 #include "actors/protocol/file_patience.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/run/tensorboard.hpp"
@@ -17,14 +17,6 @@
 
 namespace troupe::actors {
 
-using metrics_actor = caf::typed_actor<
-    // Writes a record. Answered, so that a full disk reaches the director.
-    caf::replies_to<record_atom, metrics_record>::with<bool>,
-    // Resuming: drops what a phase recorded beyond `counter` (negative: all of it), and all of the later phases.
-    caf::replies_to<cut_atom, std::string, int64_t, std::vector<std::string>>::with<bool>,
-    // How far a phase is.
-    caf::reacts_to<progress_atom, progress_note>>;
-
 struct metrics_settings {
   io::run_directory run;
   bool terminal = false;  ///< stderr is one: a line that is rewritten; else whole lines
@@ -37,7 +29,7 @@ public:
 
   void open(metrics_settings settings);
   bool record(const metrics_record& record);
-  bool cut(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
+  bool truncate_after(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
   void show(const progress_note& note);
 
 private:

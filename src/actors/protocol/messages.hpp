@@ -59,7 +59,7 @@ template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<
                          std::string("a handle to rank-local memory cannot leave its process"));
 }
 
-struct example_batch;  // what the loader serves (material.hpp)
+struct example_batch;  // what the loader serves (rank_data.hpp)
 struct finished_sequence;
 struct sequence_scores;
 struct minibatch;
@@ -178,22 +178,13 @@ template <class Inspector> auto inspect(Inspector& f, generate_reply& x) {
   return f(caf::meta::type_name("generate_reply"), x.unfinished, x.answer_tokens, x.seconds, x.waiting);
 }
 
-/// Scores what has been queued so far, at most `sequences` of them.
-struct score_command {
-  int64_t sequences = 0;
-};
-
-template <class Inspector> auto inspect(Inspector& f, score_command& x) {
-  return f(caf::meta::type_name("score_command"), x.sequences);
-}
-
 struct score_reply {
-  int64_t scored = 0, waiting = 0, tokens = 0;
+  int64_t sequences = 0, tokens = 0;
   double seconds = 0;
 };
 
 template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
-  return f(caf::meta::type_name("score_reply"), x.scored, x.waiting, x.tokens, x.seconds);
+  return f(caf::meta::type_name("score_reply"), x.sequences, x.tokens, x.seconds);
 }
 
 /// Computes the gradients of a served batch, and of the mixture text that goes with it. A loss is a sum divided by its

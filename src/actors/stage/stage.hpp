@@ -6,7 +6,7 @@
 #include "actors/cast/replay.hpp"
 #include "actors/cast/reward.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "actors/stage/seating.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "io/datasets/examples.hpp"
@@ -23,12 +23,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using stage_actor = caf::typed_actor<
-    // Sets the stage for a phase (by its name in the job file). Answers with the cast's handles.
-    caf::replies_to<stage_atom, std::string>::with<cast>,
-    // The work is done: clears the stage and ends the worker.
-    caf::reacts_to<quit_atom>>;
 
 struct stage_settings {
   io::job job;

@@ -15,7 +15,7 @@
 #include "actors/hosts/host_watch.hpp"
 #include "actors/hosts/launcher.hpp"
 #include "actors/protocol/file_patience.hpp"
-#include "actors/protocol/type_ids.hpp"
+#include "actors/protocol/interfaces.hpp"
 #include "actors/supervisor/attempt.hpp"
 #include "actors/supervisor/crash_watch.hpp"
 #include "actors/supervisor/guard_keeper.hpp"
@@ -35,30 +35,6 @@
 #include <vector>
 
 namespace troupe::actors {
-
-using supervisor_actor = caf::typed_actor<
-    // The control channel is open: start the first attempt.
-    caf::reacts_to<run_atom>,
-    // A rank's first words; answered with the heart of this process (lifeline.hpp). Refused: a rank of another attempt or
-    // version.
-    caf::replies_to<hello>::with<caf::actor>,
-    // A rank's sign of life.
-    caf::reacts_to<beat_atom, beat>,
-    // From the director: something for the ledger (kind, phase, counter, text).
-    caf::reacts_to<note_atom, std::string, std::string, uint64_t, std::string>,
-    // From the director: so many updates or iterations of a phase are done.
-    caf::reacts_to<reached_atom, std::string, uint64_t>,
-    // From the director: the plan has ended.
-    caf::reacts_to<attempt_result>,
-    // The user wants the run to stop at the next boundary (the signal's number). SIGINT again: is told what is being waited
-    // for; and once more: to stop at once.
-    caf::reacts_to<stop_atom, int32_t>,
-    // INTERNAL: the launcher of this attempt has ended with this wait status.
-    caf::reacts_to<exited_atom, uint64_t, int32_t>,
-    // INTERNAL: time for the next attempt.
-    caf::reacts_to<retry_atom>,
-    // INTERNAL: time to look at the deadlines.
-    caf::reacts_to<tick_atom>>;
 
 /// How a run ended, for the user and the process's exit code.
 struct run_result {

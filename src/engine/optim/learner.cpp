@@ -249,8 +249,10 @@ int64_t learner::part_offset(int64_t s) const {
   return sharded_gradients() ? plan_->shard_offset(s, rank_) : plan_->part(s, rank_).first;
 }
 
-/// `arena` := all ranks' parts of it.
 void learner::gather(float* arena) {
+  if (ranks_ == 1) {
+    return;
+  }
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     pending_[static_cast<size_t>(s)] = group_->all_gather(floats(arena, plan_->segment(s)), plan_->offset_R1(s),
                                                           {.label = fmt::format("segment {}", s)});

@@ -108,6 +108,9 @@ public:
   aligned_buffer<float>& first_moment() { return first_moment_; }
   aligned_buffer<float>& second_moment() { return second_moment_; }
 
+  /// Completes a whole arena of which each rank has its own parts of each segment. All ranks alike; nothing where there is one.
+  void gather(float* arena);
+
   const shard_plan_ptr& plan() const { return plan_; }
   int rank() const { return rank_; }
   int ranks() const { return ranks_; }
@@ -146,7 +149,6 @@ private:
     double learning_rate = 0, gradient = 1;
   };
   int64_t part_offset(int64_t s) const;
-  void gather(float* arena);
   double norm(context& ctx);
   std::vector<double> gather_units(const std::vector<double>& mine);
   void step_range(context& ctx, arena_range range, const float* gradient, int64_t moment, const step_scale& scale,

@@ -93,9 +93,10 @@ struct damaged_file {
 std::optional<damaged_file> find_damage(const std::filesystem::path& folder, std::span<const checkpoint_file> files,
                                         int64_t first, int64_t step);
 
-/// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening;
-/// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
-/// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
+/// A committed checkpoint, read by any number of ranks: a rank looks at manifest and checkpoint.h5, and opens the files of
+/// those ranks of which it reads something. Sizes of all files are checked on opening, and a file is digested when something of it
+/// is first read; not where `verified`: verify_checkpoint or find_damage has looked at all, so that R ranks which restore look
+/// up O(R) files and not each all. Not thread-safe.
 class checkpoint_reader {
 public:
   explicit checkpoint_reader(std::filesystem::path folder, bool verified = false);
@@ -114,7 +115,8 @@ public:
   void read(const std::string& name, int64_t begin, std::span<float> out) const;
   std::vector<float> read(const std::string& name) const;
 
-  /// The rank that wrote the beginning of an array.   Errors  not_found.
+  /// The rank that wrote the beginning of an array.
+  /// Errors  not_found.
   int writer(const std::string& name) const;
 
   /// What rank `rank` wrote.

@@ -9,13 +9,13 @@
 
 namespace troupe::io {
 
-/// A file in the making: written to `<target>.tmp`, or to a place of the caller's on the same file system, which commit()
-/// makes durable and renames to `target`.
+/// A file in the making: written to `<target>.tmp`, or to a place of the caller's on the same file system, which
+/// commit() makes durable and renames to `target`.
 ///   write -> fsync -> rename -> fsync of the folder
 /// A reader sees the old file or the whole new one. Without commit() the temporary file is removed;
 /// one that a killed process left is overwritten by the next writer. Two writers of one target: the
-/// second is refused. Errors  io_failure, naming the path, the bytes and the system's reason (disk
-/// full among them).
+/// second is refused.
+/// Errors  io_failure, naming the path, the bytes and the system's reason (disk full among them).
 class atomic_file {
 public:
   explicit atomic_file(std::filesystem::path target);
@@ -46,7 +46,8 @@ private:
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& target, std::string_view text);
 
-/// Removes a file or a folder with all that is in it; nothing where there is none. Errors  io_failure.
+/// Removes a file or a folder with all that is in it; nothing where there is none.
+/// Errors  io_failure.
 void remove_tree(const std::filesystem::path& path);
 
 /// A folder in the making: its files are written below staging(), and commit() makes all of them durable and puts the

@@ -11,12 +11,14 @@
 
 namespace troupe::io::h5 {
 
-/// The type of a value in memory. Errors  unsupported: 16-bit floats.
+/// The type of a value in memory.
+/// Errors  unsupported: 16-bit floats.
 hid_t native_type(dtype type);
 
 std::vector<hsize_t> to_hsize(const std::vector<int64_t>& values);
 
-/// Number of elements. Errors  shape_mismatch: a negative extent, or more than 2^48.
+/// Number of elements.
+/// Errors  shape_mismatch: a negative extent, or more than 2^48.
 int64_t product(const std::vector<int64_t>& shape, const std::string& name);
 
 /// A data space of this shape; an empty one is a scalar.
@@ -35,10 +37,12 @@ handle creation_properties(const place& at);
 /// Creates the data set `at.object`.
 handle create_data_set(hid_t file, hid_t type, hid_t space, hid_t properties, const place& at);
 
-/// Opens `at.object`, a group or data set. Errors  not_found.
+/// Opens `at.object`, a group or data set.
+/// Errors  not_found.
 handle open_object(hid_t file, const place& at);
 
-/// Opens the data set `at.object`. Errors  not_found.
+/// Opens the data set `at.object`.
+/// Errors  not_found.
 handle open_data_set(hid_t file, const place& at);
 
 /// Type, text or not, and shape of the open data set `at.object`.

@@ -36,11 +36,11 @@ TEST(ScoringQueue, SequencesLeaveInTheOrderOfTheirIds) {
   }
   queue.add(sequence_of(5));  // once is enough
   EXPECT_EQ(queue.waiting(), 3);
-  EXPECT_EQ(ids_of(queue.take(2, 1000)), (ids{2, 5}));
+  EXPECT_EQ(ids_of(queue.take(10)), (ids{2, 5}));
   queue.add(sequence_of(1));
-  EXPECT_EQ(ids_of(queue.take(10, 1000)), (ids{1, 9}));
+  EXPECT_EQ(ids_of(queue.take(1000)), (ids{1, 9}));
   EXPECT_EQ(queue.waiting(), 0);
-  EXPECT_TRUE(queue.take(10, 1000).empty());
+  EXPECT_TRUE(queue.take(1000).empty());
 }
 
 TEST(ScoringQueue, BatchHasTheTokensOfItsBudgetButAtLeastOneSequence) {
@@ -48,8 +48,8 @@ TEST(ScoringQueue, BatchHasTheTokensOfItsBudgetButAtLeastOneSequence) {
   for (uint64_t id = 0; id < 4; ++id) {
     queue.add(sequence_of(id));  // 5 tokens each
   }
-  EXPECT_EQ(queue.take(10, 3).size(), 1U) << "more than the budget by itself";
-  EXPECT_EQ(queue.take(10, 10).size(), 2U);
+  EXPECT_EQ(queue.take(3).size(), 1U) << "more than the budget by itself";
+  EXPECT_EQ(queue.take(10).size(), 2U);
   EXPECT_EQ(queue.waiting(), 1);
 }
 
@@ -61,8 +61,8 @@ TEST(Scoring, PackedSequenceIsItsPromptAndItsAnswer) {
   EXPECT_EQ(batch.prompt_length_B, (std::vector<int64_t>{2, 2}));
 }
 
-/// Scores `sequences` of a queue of these ids; what each call was given.
-std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t sequences, int64_t budget,
+/// Scores a queue of these ids; what each call was given.
+std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t budget,
                                                const engine::communicator_ptr& group = nullptr) {
   scoring_queue queue;
   for (const uint64_t id : waiting) {
@@ -71,24 +71,22 @@ std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t seque
   pulse signs;
   const operation_scope progress(signs, "scoring");
   std::vector<ids> calls;
-  const score_reply reply =
-      score_waiting(queue, progress, {sequences}, budget, group,
-                    [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
-                      EXPECT_EQ(batch.sequences(), static_cast<int64_t>(taken.size()));
-                      calls.push_back(ids_of(taken));
-                    });
-  EXPECT_EQ(queue.waiting(), reply.waiting);
+  const score_reply reply = score_waiting(
+      queue, progress, budget, group, [&](std::span<const sequence_handle> taken, const engine::packed_batch& batch) {
+        EXPECT_EQ(batch.sequences(), static_cast<int64_t>(taken.size()));
+        calls.push_back(ids_of(taken));
+      });
+  EXPECT_EQ(queue.waiting(), 0);
   EXPECT_EQ(signs.count(), 1 + calls.size()) << "each call is a sign of life";
   return {reply, calls};
 }
 
-TEST(Scoring, WhatWaitsIsScoredAsFarAsTheCommandAsks) {
-  const auto [reply, calls] = score({5, 4, 3, 2, 1}, 4, 15);
-  EXPECT_EQ(calls, (std::vector<ids>{{1, 2, 3}, {4}}));
-  EXPECT_EQ(reply.scored, 4);
-  EXPECT_EQ(reply.waiting, 1);
-  EXPECT_EQ(reply.tokens, 20);
-  EXPECT_TRUE(score({}, 4, 15).second.empty());
+TEST(Scoring, WhatWaitsIsScoredInMicroBatchesOfTheBudget) {
+  const auto [reply, calls] = score({5, 4, 3, 2, 1}, 15);
+  EXPECT_EQ(calls, (std::vector<ids>{{1, 2, 3}, {4, 5}}));
+  EXPECT_EQ(reply.sequences, 5);
+  EXPECT_EQ(reply.tokens, 25);
+  EXPECT_TRUE(score({}, 15).second.empty());
 }
 
 TEST(Scoring, RanksThatShareWeightsCallEquallyOftenWithEmptyBatchesAtTheEnd) {
@@ -99,15 +97,15 @@ TEST(Scoring, RanksThatShareWeightsCallEquallyOftenWithEmptyBatchesAtTheEnd) {
       3,
       [&](engine::world& here) {
         const auto rank = static_cast<size_t>(here.rank());
-        std::tie(replies[rank], calls[rank]) = score(waiting[rank], 100, 10, here.open("weights"));
+        std::tie(replies[rank], calls[rank]) = score(waiting[rank], 10, here.open("weights"));
       },
       std::chrono::seconds(20));
   EXPECT_EQ(calls[0], (std::vector<ids>{{1}, {}, {}}));
   EXPECT_EQ(calls[1], (std::vector<ids>{{}, {}, {}}));
   EXPECT_EQ(calls[2], (std::vector<ids>{{2, 3}, {4, 5}, {6}}));
-  EXPECT_EQ(replies[0].scored, 1);
-  EXPECT_EQ(replies[1].scored, 0);
-  EXPECT_EQ(replies[2].scored, 5);
+  EXPECT_EQ(replies[0].sequences, 1);
+  EXPECT_EQ(replies[1].sequences, 0);
+  EXPECT_EQ(replies[2].sequences, 5);
   EXPECT_EQ(replies[0].tokens, 5) << "of its own only";
 }
 

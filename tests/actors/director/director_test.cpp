@@ -1,5 +1,5 @@
-// The director's plans against a cast of stubs: which commands go out, in which order, and what becomes of stop requests,
-// failures and divergence. No threads, no models.
+// The director's plans against a cast of stubs: which commands go out, in which order, and what becomes of stop
+// requests, failures and divergence. No threads, no models.
 #include "actors/director/director.hpp"
 #include "support/stub_cast.hpp"
 #include "support/temporary_folder.hpp"
@@ -211,6 +211,21 @@ TEST_F(Director, ResumedPhaseGoesOnAfterItsCheckpoint) {
             (lines{"locate", "locate", "verify checkpoints/sft/update-1", "restore checkpoints/sft/update-1"}));
   EXPECT_EQ(cast->notes[0], "checkpoint_damaged sft 1: update-2: truncated");
   EXPECT_EQ(std::count(cast->notes.begin(), cast->notes.end(), "phase_started sft 2"), 0);
+}
+
+TEST_F(Director, APhaseWhoseCheckpointsAreAllDamagedDoesNotBeginAnew) {
+  set();
+  cast->checkpoints = {
+      {.found = true, .path = "checkpoints/sft/update-2", .counter = 2, .files = {}, .problem = "update-2: truncated"},
+      {.found = true, .path = "checkpoints/sft/update-1", .counter = 1, .files = {}, .problem = ""}};
+  cast->damaged = {{"0 checkpoints/sft/update-1", {.file = 0, .problem = "update-1: flipped"}}};
+  perform(job_of({io::phase::sft}));
+  expect_outcome(outcome::failed);
+  EXPECT_NE(cast->result->text.find("update-2: truncated; update-1: flipped"), std::string::npos) << cast->result->text;
+  EXPECT_NE(cast->result->text.find("checkpoints/sft away"), std::string::npos) << cast->result->text;
+  EXPECT_EQ(cast->saved[0], (lines{"locate", "locate", "verify checkpoints/sft/update-1", "locate"}))
+      << "and no restore";
+  EXPECT_TRUE(told("metrics cut").empty());
 }
 
 TEST_F(Director, EveryRankChecksItsShareOfACheckpointAndAllGoOnFromTheSame) {

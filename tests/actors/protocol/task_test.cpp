@@ -1,7 +1,7 @@
 // Plans as coroutines, errors across actors, and handles that must not leave the process: with CAF's deterministic
 // scheduler, no threads and no sleeps.
-#include "actors/protocol/guarded.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/error_replies.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/protocol/type_ids.hpp"
 #include "support/stepped_actors.hpp"
@@ -17,27 +17,25 @@ namespace troupe::actors {
 
 namespace {
 
-using scorer_actor = caf::typed_actor<caf::replies_to<score_atom, score_command>::with<score_reply>>;
+using doubling_actor = caf::typed_actor<caf::replies_to<score_atom, int64_t>::with<int64_t>>;
 
-scorer_actor::behavior_type doubling(scorer_actor::pointer) {
-  return {guarded([](score_atom, const score_command& command) {
-    if (command.sequences < 0) {
-      throw error(errc::bad_argument, "{} sequences", command.sequences);
+doubling_actor::behavior_type doubling(doubling_actor::pointer) {
+  return {replying_errors([](score_atom, int64_t number) {
+    if (number < 0) {
+      throw error(errc::bad_argument, "{} is negative", number);
     }
-    return score_reply{.scored = 2 * command.sequences};
+    return 2 * number;
   })};
 }
 
 /// Asks twice and remembers what came.
 struct asker_state {
-  task<int64_t> ask_once(scorer_actor of, int64_t sequences) {
-    const score_command command{sequences};
-    const score_reply reply = co_await ask<score_reply>(self, of, score_atom_v, command);
-    co_return reply.scored;
+  task<int64_t> ask_once(doubling_actor of, int64_t number) {
+    co_return co_await ask<int64_t>(self, of, score_atom_v, number);
   }
-  task<> run(scorer_actor of, int64_t sequences) {
+  task<> run(doubling_actor of, int64_t number) {
     try {
-      first = co_await ask_once(of, sequences);
+      first = co_await ask_once(of, number);
       second = co_await ask_once(of, first);
     } catch (const error& failure) {
       caught = failure.what();
@@ -45,16 +43,11 @@ struct asker_state {
     }
   }
 
-  /// Asks all at once: the i-th for sequences + i.
-  task<> run_together(std::vector<scorer_actor> of, int64_t sequences) {
+  /// Asks all at once: the i-th to double number + i.
+  task<> run_together(std::vector<doubling_actor> of, int64_t number) {
     try {
-      const auto command_of = [=](size_t i) {
-        return std::make_tuple(score_atom_v, score_command{sequences + static_cast<int64_t>(i)});
-      };
-      const std::vector<score_reply> replies = co_await ask_each<score_reply>(self, of, command_of);
-      for (const score_reply& one : replies) {
-        all.push_back(one.scored);
-      }
+      const auto message_of = [=](size_t i) { return std::make_tuple(score_atom_v, number + static_cast<int64_t>(i)); };
+      all = co_await ask_each<int64_t>(self, of, message_of);
     } catch (const error& failure) {
       code = failure.code();
     }
@@ -73,11 +66,11 @@ protected:
   void run() { actors.run(); }
 
   /// Starts the plan in an actor of its own and runs until nothing is left to do.
-  asker_state& perform(const scorer_actor& of, int64_t sequences) {
-    return perform([of, sequences](asker_state& state) { return state.run(of, sequences); });
+  asker_state& perform(const doubling_actor& of, int64_t number) {
+    return perform([of, number](asker_state& state) { return state.run(of, number); });
   }
-  asker_state& perform_together(const std::vector<scorer_actor>& of, int64_t sequences) {
-    return perform([of, sequences](asker_state& state) { return state.run_together(of, sequences); });
+  asker_state& perform_together(const std::vector<doubling_actor>& of, int64_t number) {
+    return perform([of, number](asker_state& state) { return state.run_together(of, number); });
   }
   template <class Function> asker_state& perform(Function begin) {
     asker = system.spawn([&, begin](caf::stateful_actor<asker_state>* self) {
@@ -110,7 +103,7 @@ TEST_F(Task, AwaitsOneReplyAfterAnother) {
 TEST_F(Task, ErrorOfAHandlerArrivesWithCodeAndText) {
   const auto of = system.spawn(doubling);
   const asker_state& done = perform(of, -1);
-  EXPECT_EQ(done.caught, "-1 sequences");
+  EXPECT_EQ(done.caught, "-1 is negative");
   EXPECT_EQ(done.code, errc::bad_argument);
 }
 
@@ -122,16 +115,16 @@ TEST_F(Task, DeathOfTheAskedIsALostPeer) {
 }
 
 TEST_F(Task, RepliesOfManyComeByReceiver) {
-  const std::vector<scorer_actor> three = {system.spawn(doubling), system.spawn(doubling), system.spawn(doubling)};
+  const std::vector<doubling_actor> three = {system.spawn(doubling), system.spawn(doubling), system.spawn(doubling)};
   EXPECT_EQ(perform_together(three, 5).all, (std::vector<int64_t>{10, 12, 14}));
 }
 
 TEST_F(Task, OneFailureAmongManyEndsThePlanThoughOthersNeverAnswer) {
   const auto silent = system.spawn([](caf::event_based_actor*) {
-    return caf::behavior{[](score_atom, const score_command&) { return caf::delegated<score_reply>(); }};
+    return caf::behavior{[](score_atom, int64_t) { return caf::delegated<int64_t>(); }};
   });
-  const std::vector<scorer_actor> three = {caf::actor_cast<scorer_actor>(silent), system.spawn(doubling),
-                                           system.spawn(doubling)};
+  const std::vector<doubling_actor> three = {caf::actor_cast<doubling_actor>(silent), system.spawn(doubling),
+                                             system.spawn(doubling)};
   const asker_state& done = perform_together(three, -2);  // the second is asked for -1: refused
   EXPECT_TRUE(done.plan.done());
   EXPECT_EQ(done.code, errc::bad_argument);
@@ -140,8 +133,8 @@ TEST_F(Task, OneFailureAmongManyEndsThePlanThoughOthersNeverAnswer) {
 
 TEST_F(Task, FailureThatAllFindIsHeardFromAllBeforeThePlanGoesOn) {
   int asked = 0;
-  const auto nan = [&asked](scorer_actor::pointer) -> scorer_actor::behavior_type {
-    return {guarded([&asked](score_atom, const score_command&) -> score_reply {
+  const auto nan = [&asked](doubling_actor::pointer) -> doubling_actor::behavior_type {
+    return {replying_errors([&asked](score_atom, int64_t) -> int64_t {
       ++asked;
       throw error(errc::not_finite, "the gradient norm is NaN");
     })};
@@ -153,9 +146,9 @@ TEST_F(Task, FailureThatAllFindIsHeardFromAllBeforeThePlanGoesOn) {
 
 TEST_F(Task, SuspendedPlanDiesWithItsActor) {
   const auto silent = system.spawn([](caf::event_based_actor*) {
-    return caf::behavior{[](score_atom, const score_command&) { return caf::delegated<score_reply>(); }};
+    return caf::behavior{[](score_atom, int64_t) { return caf::delegated<int64_t>(); }};
   });
-  const asker_state& waiting = perform(caf::actor_cast<scorer_actor>(silent), 3);
+  const asker_state& waiting = perform(caf::actor_cast<doubling_actor>(silent), 3);
   EXPECT_FALSE(waiting.plan.done());
   caf::anon_send_exit(silent, caf::exit_reason::kill);  // TearDown ends the asker: nothing may be touched after it
 }
