@@ -117,7 +117,7 @@ control_config::control_config(const std::filesystem::path& credentials, std::ch
   openssl_certificate = (credentials / certificate_name).string();
   openssl_key = (credentials / key_name).string();
   openssl_cafile = openssl_certificate;
-  set("scheduler.max-threads", 2);
+  set("scheduler.max-threads", 3);  // director and metrics may each wait for a file; the heart (lifeline.hpp) must not
   set("middleman.heartbeat-interval",
       caf::timespan(std::min<std::chrono::milliseconds>(silence / 5, std::chrono::seconds(1))));
   set("middleman.connection-timeout", peer == silent_peer::is_kept ? caf::timespan(for_ever) : caf::timespan(silence));

@@ -37,8 +37,7 @@ caf::behavior ask_again_and_again(caf::stateful_actor<lifeline_state>* self, con
 }  // namespace
 
 caf::actor spawn_heart(caf::actor_system& system) {
-  return system.spawn<caf::detached>(
-      [](caf::event_based_actor*) { return caf::behavior{[](beat_atom) { return beat_atom_v; }}; });
+  return system.spawn([](caf::event_based_actor*) { return caf::behavior{[](beat_atom) { return beat_atom_v; }}; });
 }
 
 caf::actor spawn_lifeline(caf::actor_system& system, const caf::actor& heart, std::chrono::milliseconds silence) {

@@ -8,7 +8,8 @@
 
 namespace troupe::actors {
 
-/// In the supervisor's process: answers beat_atom, on a thread of its own, whatever else the process waits for.
+/// In the supervisor's process: answers beat_atom, whatever the supervisor waits for. It has no thread of its own, which the
+/// system would wait for at its end as long as a rank knows the actor; control_config sees to it that one is free.
 caf::actor spawn_heart(caf::actor_system& system);
 
 /// In a rank's process: an actor that asks the heart again and again, and ends when nothing has come for `silence`, not

@@ -22,6 +22,11 @@ TEST(SlurmNotation, ExpandsRangesListsAndLeadingZeros) {
   EXPECT_EQ(expand_hosts("[1-2]"), strings({"1", "2"}));
 }
 
+TEST(Allocation, AJobsNumberAloneIsNoAllocation) {
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}})) << "set by hand, for scontrol";
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}, {"SLURM_JOB_NODELIST", ""}}));
+}
+
 TEST(SlurmNotation, ExpandsCounts) {
   EXPECT_EQ(expand_counts("2(x3),1"), counts({2, 2, 2, 1}));
   EXPECT_EQ(expand_counts("64"), counts({64}));
@@ -168,7 +173,6 @@ TEST(Allocation, FallsBackToTheCountOfThisNode) {
 }
 
 TEST(Allocation, ErrorsNameTheVariable) {
-  EXPECT_NE(refusal([] { read_allocation({{"SLURM_JOB_ID", "1"}}); }).find("SLURM_JOB_NODELIST"), std::string::npos);
   EXPECT_NE(refusal([] {
               read_allocation(slurm({{"SLURM_JOB_CPUS_PER_NODE", "2(x3)"}}));
             }).find("counts 3 nodes"),
