@@ -215,7 +215,7 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   }
   try {
     io::prune_checkpoints(root, settings_->phase, settings_->keep, fence(), best);
-  } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
+  } catch (const std::exception& failure) {  // the new one is durable: an old one that stays does no harm
     spdlog::warn("{}", failure.what());
   }
   report.seconds += watch.seconds();

@@ -412,7 +412,7 @@ void supervisor_state::condemn(const trouble& why) {
   suspect(why.suspects);
   dismiss_director();
   hosts_->begin_round();
-  attempt_->condemn(why.reason, now());
+  attempt_->condemn(why.reason, now);
 }
 
 /// Of hosts whose ranks fell silent, or never reported though others did.

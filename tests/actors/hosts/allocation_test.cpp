@@ -22,11 +22,6 @@ TEST(SlurmNotation, ExpandsRangesListsAndLeadingZeros) {
   EXPECT_EQ(expand_hosts("[1-2]"), strings({"1", "2"}));
 }
 
-TEST(Allocation, AJobsNumberAloneIsNoAllocation) {
-  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}})) << "set by hand, for scontrol";
-  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}, {"SLURM_JOB_NODELIST", ""}}));
-}
-
 TEST(SlurmNotation, ExpandsCounts) {
   EXPECT_EQ(expand_counts("2(x3),1"), counts({2, 2, 2, 1}));
   EXPECT_EQ(expand_counts("64"), counts({64}));
@@ -162,6 +157,11 @@ TEST(Allocation, IsReadFromSlurmsVariables) {
 TEST(Allocation, IsNoneOutsideOfSlurm) {
   EXPECT_FALSE(read_allocation({}));
   EXPECT_FALSE(read_allocation({{"SLURM_CONF", "/etc/slurm.conf"}, {"SLURM_JOB_ID", ""}}));
+}
+
+TEST(Allocation, AJobsNumberAloneIsNoAllocation) {
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}})) << "set by hand, for scontrol";
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}, {"SLURM_JOB_NODELIST", ""}}));
 }
 
 TEST(Allocation, FallsBackToTheCountOfThisNode) {
