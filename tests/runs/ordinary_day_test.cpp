@@ -36,6 +36,8 @@ static std::vector<std::string> arguments(const std::filesystem::path& data, con
           "sft",
           "--sft.updates",
           "40",
+          "--run.lanes",
+          "2",
           "--place.ranks",
           std::to_string(ranks),
           "--recovery.silence-deadline-s",
@@ -196,7 +198,10 @@ TEST_P(OrdinaryDay, CtrlCThatEndsTheReaderTooIsAStopAtTheNextBoundary) {  // ...
 
 TEST_P(OrdinaryDay, TheSecondCtrlCSaysWhatIsAwaitedAndTheThirdEndsAtOnce) {
   program troupe(arguments(data(), run(), GetParam(), "300"), output());
-  await_records(troupe, run(), 2);
+  const auto saved = run() / "checkpoints/sft/update-000001/manifest.json";
+  while (troupe.running() && !std::filesystem::exists(saved)) {
+    std::this_thread::sleep_for(5ms);
+  }
   const std::vector<pid_t> ranks = troupe.workers();
   ASSERT_EQ(ranks.size(), static_cast<size_t>(GetParam()));
   signal_all(ranks, SIGSTOP);  // no boundary will ever come

@@ -155,12 +155,11 @@ TEST_F(Task, SuspendedPlanDiesWithItsActor) {
 
 /// Asks again and again, alone and everyone, as a director does through a long phase.
 struct persistent_asker {
-  task<> run(scorer_actor of, int64_t times) {
-    const std::vector<scorer_actor> both = {of, of};
+  task<> run(doubling_actor of, int64_t times) {
+    const std::vector<doubling_actor> both = {of, of};
     for (int64_t i = 0; i < times; ++i) {
-      const score_command command{1};
-      co_await ask<score_reply>(self, of, score_atom_v, command);
-      co_await ask_everyone<score_reply>(self, both, score_atom_v, command);
+      co_await ask<int64_t>(self, of, score_atom_v, i);
+      co_await ask_everyone<int64_t>(self, both, score_atom_v, i);
     }
     done = true;
   }

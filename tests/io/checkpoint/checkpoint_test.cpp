@@ -4,6 +4,7 @@
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/hdf5/hdf5.hpp"
+#include "support/damage.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -365,7 +366,7 @@ TEST(CheckpointTest, PruningRemovesNothingWhereOneCannotBeRead) {
   const fs::path aside = root.path() / "manifest.json";
   fs::rename(manifest, aside);
   fs::create_directory(manifest);  // what reading it gives is an error of the system
-  expect_error(errc::io_failure, manifest.string(), [&] { prune_checkpoints(root.path(), "ppo", 2, allow); });
+  test::expect_error(errc::io_failure, manifest.string(), [&] { prune_checkpoints(root.path(), "ppo", 2, allow); });
   EXPECT_EQ(names_in(phase).size(), 4U);
   fs::remove(manifest);
   fs::rename(aside, manifest);
