@@ -521,7 +521,7 @@ void supervisor_state::shut_out_late_processes() const {
 
 run_result supervisor_state::judge_requeue(run_result result) const {
   const int64_t stops = history_ ? history_->fruitless_stops() : 0;
-  const int64_t most = settings_->job.recovery.restarts;
+  const int64_t most = std::max<int64_t>(1, settings_->job.recovery.restarts);
   if (result.outcome != outcome::stopped || !settings_->given || stops <= most) {
     return result;
   }

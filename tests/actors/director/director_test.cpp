@@ -220,7 +220,7 @@ TEST_F(Director, APhaseWhoseCheckpointsAreAllDamagedDoesNotBeginAnew) {
       {.found = true, .path = "checkpoints/sft/update-1", .counter = 1, .files = {}, .problem = ""}};
   cast->damaged = {{"0 checkpoints/sft/update-1", {.file = 0, .problem = "update-1: flipped"}}};
   perform(job_of({io::phase::sft}));
-  expect_outcome(outcome::failed);
+  expect_outcome(outcome::failed, errc::bad_file);
   EXPECT_NE(cast->result->text.find("update-2: truncated; update-1: flipped"), std::string::npos) << cast->result->text;
   EXPECT_NE(cast->result->text.find("checkpoints/sft away"), std::string::npos) << cast->result->text;
   EXPECT_EQ(cast->saved[0], (lines{"locate", "locate", "verify checkpoints/sft/update-1", "locate"}))

@@ -102,6 +102,8 @@ TEST_F(Attempt, RanksMuchLaterThanTheFirstWillNotCome) {
   const auto first = one.started() + 20s;
   report(one, 0, first);
   report(one, 1, first + 1s);
+  beat_of(one, 0, 0, first + 14s);
+  beat_of(one, 1, 0, first + 14s);
   EXPECT_FALSE(one.overdue(limits_, first + 15s));
   const auto found = one.overdue(limits_, first + 16s);
   ASSERT_TRUE(found);
