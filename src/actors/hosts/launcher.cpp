@@ -281,7 +281,6 @@ launch_command guard_command_for(const std::vector<std::string>& hosts, const st
                 "--overcommit",
                 "--no-kill",
                 "--kill-on-bad-exit=0",
-                "--mem=0",  // none from other steps: a slurmctld that was restarted has forgotten which may overlap
                 "--mpi=none",
                 fmt::format("--nodes={}", hosts.size()),
                 fmt::format("--ntasks={}", hosts.size()),

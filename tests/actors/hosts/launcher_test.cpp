@@ -268,7 +268,6 @@ TEST(GuardCommand, StartsOneGuardOnEachHostAndOutlivesTheLossOfOne) {
   EXPECT_EQ(words.front(), "srun");
   EXPECT_TRUE(has(words, "--no-kill"));
   EXPECT_TRUE(has(words, "--overlap"));
-  EXPECT_TRUE(has(words, "--mem=0"));
   EXPECT_TRUE(has(words, "--nodes=2"));
   EXPECT_TRUE(has(words, "--ntasks=2"));
   EXPECT_TRUE(has(words, "--nodelist=node2,node4"));
