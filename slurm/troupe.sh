@@ -32,7 +32,8 @@ troupe_run() {
   trap - TERM  # a requeue ends this script with it
 
   # a job's number alone may have been set by hand
-  if [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_NODELIST:-}" ] && [ "$told" != TERM ] && troupe_goes_on "$status"; then
+  if [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_NODELIST:-}" ] &&
+    [ "$told" != TERM ] && troupe_goes_on "$status"; then
     troupe_requeue
   fi
   return "$status"

@@ -134,7 +134,7 @@ def restore(scene):
 
 
 def node_with_silent_ranks(scene):
-    """Ranks of one node stop all at once: the node is left out, by Slurm's name, though its own `hostname` says another."""
+    """Ranks of one node stop all at once: it is left out by Slurm's name, though its own `hostname` says another."""
     node = some_other_nodes(scene, 1)[0]
     scene.mark()
     before = scene.attempt

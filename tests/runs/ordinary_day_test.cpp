@@ -1,5 +1,5 @@
-// What happens to a run on a day without faults: a terminal that is closed, a pipe that nobody reads, Ctrl-C and Ctrl-Z, a
-// machine that is suspended. Nothing is lost, and the bytes at the end are those of an undisturbed run.
+// What happens to a run on a day without faults: a terminal that is closed, a pipe that nobody reads, Ctrl-C and
+// Ctrl-Z, a machine that is suspended. Nothing is lost, and the bytes at the end are those of an undisturbed run.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"

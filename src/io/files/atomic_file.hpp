@@ -51,11 +51,12 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 void remove_tree(const std::filesystem::path& path);
 
 /// A folder in the making: its files are written below staging(), and commit() makes all of them durable and puts the
-/// folder in `target`'s place. A folder that was there when the making began is replaced as a whole, so whoever names the
-/// target must know that it may be removed; one that has come there since is not. The exchange is one step where the file system
-/// can (RENAME_EXCHANGE), else two: a writer killed between them leaves both folders whole beside the target.
-/// staging() is new, beside the target, of a name that nothing else has; without commit() it is removed, and a killed
-/// writer leaves it. With a staging folder of the caller's, what lies there is removed: the caller must own that place.
+/// folder in `target`'s place. A folder that was there when the making began is replaced as a whole, so whoever names
+/// the target must know that it may be removed; one that has come there since is not. The exchange is one step where
+/// the file system can (RENAME_EXCHANGE), else two: a writer killed between them leaves both folders whole beside the
+/// target. staging() is new, beside the target, of a name that nothing else has; without commit() it is removed, and a
+/// killed writer leaves it. With a staging folder of the caller's, what lies there is removed: the caller must own that
+/// place.
 /// Errors  io_failure.
 class atomic_folder {
 public:
@@ -78,7 +79,8 @@ private:
   bool committed_ = false;
 };
 
-/// Makes what was written to a file durable.   Errors  io_failure.
+/// Makes what was written to a file durable.
+/// Errors  io_failure.
 void sync_file(const std::filesystem::path& file);
 
 /// Makes renames and removals in `folder` durable.

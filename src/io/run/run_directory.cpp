@@ -173,8 +173,8 @@ int64_t run_directory::free_bytes() const {
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
 }
 
-/// The whole file, for writing. A lock of an open file description, not of a process: it goes when the last descriptor is closed,
-/// and, unlike flock's, one can ask whether somebody has it without taking it.
+/// The whole file, for writing. A lock of an open file description, not of a process: it goes when the last
+/// descriptor is closed, and, unlike flock's, one can ask whether somebody has it without taking it.
 static struct flock whole_file() {
   struct flock all {};
   all.l_type = F_WRLCK;

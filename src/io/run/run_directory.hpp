@@ -47,7 +47,8 @@ public:
   int64_t begin_attempt(int64_t last) const;
   int64_t begin_attempt() const { return begin_attempt(attempt()); }
 
-  /// The two steps of begin_attempt, for who bears with a disk that is full for a moment: the number, and the new attempt's fence.
+  /// The two steps of begin_attempt, for who bears with a disk that is full for a moment: the number, and the new
+  /// attempt's fence.
   int64_t number_attempt(int64_t last) const;
   void fence_attempt(int64_t attempt) const;
 
