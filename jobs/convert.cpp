@@ -10,9 +10,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <string>
-#include <utility>
 
 namespace troupe {
 
@@ -20,23 +18,14 @@ namespace po = boost::program_options;
 
 namespace {
 
-/// Float32 as the checkpoint has it; another type by way of a folder beside the target.
 io::conversion_report convert_checkpoint(const std::string& source, std::string name, const std::string& target,
-                                         dtype type) {
+                                         dtype type, bool overwrite) {
   if (name.empty()) {
     name = actors::models_in(source).front();
   }
-  const std::filesystem::path folder = std::filesystem::absolute(target).lexically_normal();
-  if (type == dtype::f32) {
-    const actors::model_ptr saved = actors::save_checkpointed(source, name, folder);
-    return {.tensors = static_cast<int64_t>(io::model_folder::open(folder).tensor_names().size()),
-            .parameters = saved->net.layout().parameter_count()};
-  }
-  const std::filesystem::path beside = folder.parent_path() / ("." + folder.filename().string() + ".f32");
-  actors::save_checkpointed(source, name, beside);
-  const io::conversion_report report = io::convert_model(beside, folder, type);
-  std::filesystem::remove_all(beside);
-  return report;
+  const actors::model_ptr saved = actors::save_checkpointed(source, name, target, type, overwrite);
+  return {.tensors = static_cast<int64_t>(io::model_folder::open(target).tensor_names().size()),
+          .parameters = saved->net.layout().parameter_count()};
 }
 
 }  // namespace
@@ -46,26 +35,28 @@ int convert_command(int argc, char** argv) {
   std::string name;
   po::options_description options("Options");
   options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16")(
-      "model", po::value(&name), "of a checkpoint: policy, policy-ema, critic or reward (the phase's own)");
+      "model", po::value(&name), "of a checkpoint: policy, policy-ema, critic or reward (the phase's own)")(
+      "overwrite", "TARGET may be an older model folder, which is replaced as a whole");
   po::variables_map values;
   if (!parse_arguments(
           argc, argv,
           "troupe convert SOURCE TARGET [options]\n\n"
           "Writes the model SOURCE (a GGUF file of the llama or qwen2 architecture, or a model folder with\n"
           "safetensors or pytorch_model.bin, or a checkpoint in its run: RUN/checkpoints/PHASE/update-000030) as a\n"
-          "Hugging Face folder TARGET. An older TARGET is replaced.\n",
+          "Hugging Face folder TARGET, which must not be there yet (but see --overwrite).\n",
           options, {"SOURCE", "TARGET"}, values)) {
     return exit_ok;
   }
   const std::string source = required_argument(values, "SOURCE");
   const std::string target = required_argument(values, "TARGET");
   const dtype wanted = from_user([&] { return io::parse_float_type(type); });
+  const bool overwrite = values.contains("overwrite");
   const bool checkpoint = actors::is_checkpoint(source);
   if (!name.empty() && !checkpoint) {
     throw error(errc::bad_argument, "--model {}: {} is no checkpoint, and holds one model", name, source);
   }
-  const io::conversion_report report =
-      checkpoint ? convert_checkpoint(source, name, target, wanted) : io::convert_model(source, target, wanted);
+  const io::conversion_report report = checkpoint ? convert_checkpoint(source, name, target, wanted, overwrite)
+                                                  : io::convert_model(source, target, wanted, overwrite);
   fmt::print("{}: {} tensors, {} parameters, {}\n", target, report.tensors, report.parameters, type);
   return exit_ok;
 }

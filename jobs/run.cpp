@@ -13,16 +13,27 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace troupe {
 
 constexpr const char* usage =
     "troupe run JOB.ini [--section.key value ...]\n\n"
-    "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT or\n"
-    "SIGUSR1 it saves its state first; stopped by anything else it goes on from its last checkpoint. In both cases\n"
-    "the same command line resumes it.\n\n"
+    "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT,\n"
+    "SIGUSR1 or SIGHUP it saves its state first; stopped by anything else it goes on from its last checkpoint. In "
+    "both\n"
+    "cases the same command line resumes it. A second Ctrl-C says what is being waited for, a third ends at once.\n\n"
     "Exit status: 0 finished; 1 failed; 2 wrong usage or job file; 75 stopped on request, to be run again.\n\n";
+
+/// Nobody may be there any more to read it, which does not make a finished run a failed one.
+static void report(const io::job& job) {
+  try {
+    fmt::print("{}", report_text(io::run_directory::open(job.run.dir), job));
+  } catch (const std::system_error& failure) {
+    spdlog::warn("the report cannot be printed: {}", failure.what());
+  }
+}
 
 int run_command(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
@@ -39,7 +50,7 @@ int run_command(int argc, char** argv) {
   const auto result = actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
   switch (result.outcome) {
   case actors::outcome::finished:
-    fmt::print("{}", report_text(io::run_directory::open(job.run.dir), job));
+    report(job);
     return exit_ok;
   case actors::outcome::stopped:
     spdlog::info("stopped; the same command line goes on. {}", result.text);

@@ -31,7 +31,9 @@ troupe_run() {
   trap '' USR1
   trap - TERM  # a requeue ends this script with it
 
-  if [ -n "${SLURM_JOB_ID:-}" ] && [ "$told" != TERM ] && troupe_goes_on "$status"; then
+  # a job's number alone may have been set by hand
+  if [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_NODELIST:-}" ] &&
+    [ "$told" != TERM ] && troupe_goes_on "$status"; then
     troupe_requeue
   fi
   return "$status"

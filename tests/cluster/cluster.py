@@ -57,8 +57,8 @@ def begin(prefix):
 class Cluster:
     """Nodes node1..nodeN in namespaces of this machine. A context manager: leaving it ends them."""
 
-    def __init__(self, folder, nodes, more_settings=""):
-        """`more_settings`: lines for slurm.conf."""
+    def __init__(self, folder, nodes, more_settings="", domain=""):
+        """`more_settings`: lines for slurm.conf. `domain`: of what `hostname` says on a node, but Slurm does not."""
         self.folder = Path(folder)
         self.nodes = [f"node{i + 1}" for i in range(nodes)]
         self.batch_environment = {}
@@ -66,7 +66,8 @@ class Cluster:
         ident = next(i for i in range(101, 250) if f"mc{i}" not in taken)
         self.subnet = f"10.213.{ident}"
         self.environment = dict(os.environ, MINICLUSTER_DIR=str(self.folder), MINICLUSTER_ID=str(ident),
-                                MINICLUSTER_EXTRA_CONF=more_settings, SLURM_CONF=str(self.folder / "slurm.conf"))
+                                MINICLUSTER_EXTRA_CONF=more_settings, MINICLUSTER_DOMAIN=domain,
+                                SLURM_CONF=str(self.folder / "slurm.conf"))
 
     def __enter__(self):
         try:

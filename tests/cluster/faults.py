@@ -1,5 +1,6 @@
 """The faults: what is done to a running job, and what is expected to follow."""
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -132,6 +133,22 @@ def restore(scene):
     scene.cluster.restore_all()
 
 
+def node_with_silent_ranks(scene):
+    """Ranks of one node stop all at once: it is left out by Slurm's name, though its own `hostname` says another."""
+    node = some_other_nodes(scene, 1)[0]
+    scene.mark()
+    before = scene.attempt
+    for pid in scene.run.workers():
+        if scene.cluster.node_of(pid) == node:
+            kill(pid, signal.SIGSTOP)
+
+    def left_out():
+        return scene.run.finished() or (scene.run.attempt() > before and node in scene.run.left_out()
+                                        and node not in scene.run.hosts())
+
+    wait_until(f"ranks to be elsewhere than on {node}", left_out, 40)
+
+
 def network_short(scene):
     node = some_other_nodes(scene, 1)[0]
     scene.mark()
@@ -151,6 +168,17 @@ def batch_host_dead(scene):
     takes the job along (docs/cluster.md)."""
     if scene.ranks > 1:
         wait_until("guards", scene.run.guards, 60)
+    scene.mark()
+    scene.cluster.tool("kill-node", scene.job.batch_host())
+
+
+def guards_lost(scene):
+    """All guards end: others come in their place, one of which has the job requeued when its batch host dies."""
+    before = set(wait_until("guards", scene.run.guards, 60))
+    for pid in before:
+        kill(pid)
+    wait_until("new guards", lambda: set(scene.run.guards()) - before or scene.run.finished(), 60)
+    time.sleep(0.5)  # they know the supervisor
     scene.mark()
     scene.cluster.tool("kill-node", scene.job.batch_host())
 
@@ -241,6 +269,41 @@ def damaged_checkpoint(damage):
     return inject
 
 
+def truncate_or_flip(file, size, random):
+    random.choice((truncate, flip))(file, size, random)
+
+
+def all_checkpoints_damaged(scene):
+    """The run must end, and leave everything as it is: what is put back then serves."""
+    shutil.rmtree(scene.aside, ignore_errors=True)
+    wait_until("a checkpoint of a phase that goes on",
+               lambda: (phase := scene.run.phase()) and scene.run.checkpoints(phase), 30)
+    for pid in scene.run.workers():
+        kill(pid, signal.SIGSTOP)  # nothing newer comes now
+    time.sleep(0.3)  # nor anything that is on its way to the director
+    phase = scene.run.phase()
+    if not phase or not scene.run.checkpoints(phase):
+        raise NoMoment("the phase has ended in the same moment")
+    shutil.copytree(scene.run.folder / "checkpoints" / phase, scene.aside / phase)
+    for checkpoint in scene.run.checkpoints(phase):
+        path = checkpoint / "rank-00000.h5"
+        with open(path, "r+b") as file:
+            flip(file, path.stat().st_size, scene.random)
+    scene.mark()
+    for pid in scene.run.workers():
+        kill(pid)
+
+
+def put_checkpoints_back(scene):
+    for saved in scene.aside.glob("*"):
+        there = scene.run.folder / "checkpoints" / saved.name
+        missing = [path.name for path in saved.iterdir() if not (there / path.name).exists()]
+        if missing:
+            raise Timeout(f"damaged checkpoints were removed: {missing}")
+        shutil.copytree(saved, there, dirs_exist_ok=True)
+    shutil.rmtree(scene.aside, ignore_errors=True)
+
+
 def truncate(file, size, random):
     file.truncate(random.randrange(size))
 
@@ -267,6 +330,13 @@ def disk_full(scene):
                 return
             except OSError:  # the run has written meanwhile
                 continue
+
+
+def disk_full_for_a_moment(scene):
+    """Shorter than the run bears with: nothing ends."""
+    disk_full(scene)
+    time.sleep(scene.random.uniform(1.0, 4.0))
+    disk_free_again(scene)
 
 
 def disk_free_again(scene):
@@ -314,6 +384,12 @@ def supervisor_killed(scene):
         kill(pid)
 
 
+def hang_up(scene):
+    scene.mark()
+    for pid in wait_until("the supervisor", scene.run.supervisors, 20):
+        kill(pid, signal.SIGHUP)
+
+
 def time_is_up(scene):
     scene.mark()
     scene.cluster.slurm("scancel", "--batch", "--signal=USR1", scene.job.id)
@@ -330,13 +406,16 @@ TABLE = [
     Fault("batch host dead, no ranks", batch_host_dead_in_recovery, 1, requeue=True, nodes=1, ranks=2, heal=restore),
     Fault("batch host without network", batch_host_cut, 1, requeue=True, nodes=1, ranks=2),
     Fault("batch host cut off, then back", batch_host_cut_for_a_while, 1, requeue=True, nodes=1, ranks=2, heal=restore),
+    Fault("guards lost, batch host dead", guards_lost, 1, requeue=True, nodes=1, ranks=2, heal=restore),
+    Fault("node with silent ranks", node_with_silent_ranks, 1, nodes=1, ranks=2),
     Fault("two nodes at once", two_nodes_at_once, 1, nodes=2, ranks=3, heal=restore),
     Fault("during a checkpoint", during_checkpoint, 3),
     Fault("during a recovery", during_recovery, 3),
     Fault("during start-up", during_start_up, 2, at_start=True),
     Fault("disk full", disk_full, 1, resubmit=True, heal=disk_free_again),
-    Fault("checkpoint truncated", damaged_checkpoint(truncate), 1, damages=1),
-    Fault("checkpoint flipped", damaged_checkpoint(flip), 1, damages=1),
+    Fault("disk full for a moment", disk_full_for_a_moment, 1, maybe=True),
+    Fault("checkpoint damaged", damaged_checkpoint(truncate_or_flip), 2, damages=1),
+    Fault("all checkpoints damaged", all_checkpoints_damaged, 1, resubmit=True, heal=put_checkpoints_back),
     Fault("a node that crashes", node_that_crashes, 1, nodes=1, ranks=2),
     Fault("a node that comes back", node_that_comes_back, 1, nodes=1, ranks=2, heal=restore),
     Fault("slurmctld restarted", controller_restarted, 1, harmless=True),
@@ -344,5 +423,6 @@ TABLE = [
     Fault("rank killed, no slurmctld 45 s", controller_away(45), 1, ranks=2),  # one rank needs none
     Fault("stranger on the control port", stranger, 1, harmless=True),
     Fault("supervisor killed", supervisor_killed, 1, requeue=True),
+    Fault("hang-up (HUP)", hang_up, 1, requeue=True),
     Fault("time is up (USR1)", time_is_up, 2, requeue=True),
 ]

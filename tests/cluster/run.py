@@ -51,6 +51,7 @@ class Scene:
     random: random.Random
     ranks: int
     ballast: Path
+    aside: Path
     submit: object
     job: Job = None
     lost_nodes: int = 0
@@ -294,7 +295,7 @@ class Session:
 
     def scene(self, cluster, name, chance):
         return Scene(cluster=cluster, run=Run(self.runs / name), random=chance, ranks=self.options.ranks,
-                     ballast=self.runs / "ballast", submit=self.submit)
+                     ballast=self.runs / "ballast", aside=self.folder / "aside", submit=self.submit)
 
 
 def undisturbed(session, cluster, chance):
@@ -380,7 +381,7 @@ def main():
     session = Session(options, folder)
     started = time.time()
     try:
-        with Cluster(folder / "cluster", options.nodes) as cluster:
+        with Cluster(folder / "cluster", options.nodes, domain="site.example") as cluster:
             cluster.batch_environment = {"TROUPE": str(options.troupe.resolve())}
             good = test(session, cluster, random.Random(options.seed))
     finally:

@@ -34,7 +34,7 @@ protected:
     std::ofstream(folder_ / "troupe") << "#!/bin/bash\n" << program << "\n";
     fs::permissions(folder_ / "troupe", fs::perms::owner_all);
     std::ofstream(script)
-        << "unset SLURM_RESTART_COUNT TROUPE_REQUEUES\nexport SLURM_JOB_ID=42\n"
+        << "unset SLURM_RESTART_COUNT TROUPE_REQUEUES\nexport SLURM_JOB_ID=42 SLURM_JOB_NODELIST=node1\n"
         << variables << "\nexport TROUPE=" << (folder_ / "troupe").string()
         << "\nscontrol() { if [ \"$1\" = show ]; then echo \"JobId=$4 Requeue=1 Restarts=${restarts_now:-"
            "${SLURM_RESTART_COUNT:-0}} BatchFlag=1\"; return; fi; echo \"$@\" >> "
@@ -71,6 +71,7 @@ TEST_F(BatchShell, AStopOnRequestGoesBackIntoTheQueueHoweverOften) {
   EXPECT_EQ(run("exit 75").requeues, 1);
   EXPECT_EQ(run("exit 75", "SLURM_RESTART_COUNT=500").requeues, 1);
   EXPECT_EQ(run("exit 75", "unset SLURM_JOB_ID").requeues, 0) << "outside of Slurm";
+  EXPECT_EQ(run("exit 75", "unset SLURM_JOB_NODELIST").requeues, 0) << "a number set by hand";
 }
 
 TEST_F(BatchShell, ASupervisorThatASignalEndedIsStartedAgain) {

@@ -84,6 +84,31 @@ TEST_F(ConvertCheckpoint, OtherTypesLeaveNothingBeside) {
   EXPECT_EQ(std::distance(fs::directory_iterator(scratch_.path()), fs::directory_iterator()), 1);
 }
 
+TEST_F(ConvertCheckpoint, NothingIsLostAtItsTarget) {
+  ASSERT_EQ(convert("sft/update-000001").status, 0);
+  const std::string first = contents(out() / "model.safetensors");
+  const program_result refused = convert("sft/update-000002");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_TRUE(contains(refused.output, "--overwrite")) << refused.output;
+  EXPECT_EQ(contents(out() / "model.safetensors"), first);
+  ASSERT_EQ(convert("sft/update-000002", {"--overwrite"}).status, 0);
+  EXPECT_NE(contents(out() / "model.safetensors"), first);
+
+  std::ofstream(out() / "notes.txt") << "weeks of work";
+  const program_result with_notes = convert("sft/update-000001", {"--overwrite"});
+  EXPECT_EQ(with_notes.status, 1);
+  EXPECT_TRUE(contains(with_notes.output, "holds notes.txt")) << with_notes.output;
+
+  for (const fs::path& target : {run(), run() / "checkpoints/sft", fs::path(test_data()) / "stories260k"}) {
+    const program_result result =
+        run_program({"convert", run() / "checkpoints/sft/update-000001", target, "--overwrite"});
+    EXPECT_EQ(result.status, 1) << target;
+    EXPECT_TRUE(contains(result.output, "contains the source")) << result.output;
+  }
+  EXPECT_TRUE(fs::exists(run() / "checkpoints/sft/update-000002/manifest.json"));
+  EXPECT_TRUE(fs::exists(fs::path(test_data()) / "stories260k/config.json"));
+}
+
 TEST_F(ConvertCheckpoint, WhatItDoesNotHoldIsNamed) {
   const program_result other = convert("sft/update-000001", {"--model", "critic"});
   EXPECT_EQ(other.status, 1);

@@ -6,9 +6,13 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 namespace troupe::test {
 
@@ -46,12 +50,52 @@ TEST(DamagedRun, BadLineOfTheMetricsIsNamed) {
   EXPECT_NE(result.output.find("metrics.jsonl line 1"), std::string::npos) << result.output;
 }
 
-/// A file system of its own, which can be made larger.
+static void spoil_middle(const std::filesystem::path& file) {
+  std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
+  bytes.write("spoilt", 6);
+}
+
+TEST(DamagedRun, APhaseWhoseCheckpointsAreAllDamagedStopsAndLeavesEverything) {
+  const temporary_folder folder;
+  const auto run = folder / "run";
+  {
+    program troupe(arguments(run), folder / "output");
+    while (troupe.running() && !std::filesystem::exists(run / "checkpoints/sft/update-000002/manifest.json")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    troupe.signal(SIGKILL);
+  }
+  for (const auto& checkpoint : std::filesystem::directory_iterator(run / "checkpoints/sft")) {
+    if (std::filesystem::exists(checkpoint.path() / "rank-00000.h5")) {
+      spoil_middle(checkpoint.path() / "rank-00000.h5");
+    }
+  }
+  const std::string records = text_of(run / "metrics.jsonl");
+  const program_result refused = run_program(arguments(run));
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  EXPECT_NE(refused.output.find("no checkpoint of phase sft can be read"), std::string::npos) << refused.output;
+  EXPECT_NE(refused.output.find("checkpoints/sft away"), std::string::npos) << refused.output;
+  EXPECT_EQ(text_of(run / "metrics.jsonl"), records);
+  EXPECT_TRUE(std::filesystem::exists(run / "checkpoints/sft/update-000002/manifest.json"));
+
+  std::filesystem::rename(run / "checkpoints/sft", run / "checkpoints/sft.damaged");
+  const program_result afresh = run_program(arguments(run));
+  ASSERT_EQ(afresh.status, 0) << afresh.output;
+  std::filesystem::remove_all(run / "checkpoints/sft.damaged");
+  ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
+  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
+    ADD_FAILURE() << difference;
+  }
+}
+
+/// A file system of its own, of so many megabytes, which can be made larger.
 class small_disk {
 public:
-  explicit small_disk(std::filesystem::path at) : at_(std::move(at)) {
+  explicit small_disk(std::filesystem::path at, int megabytes = 3) : at_(std::move(at)) {
     std::filesystem::create_directories(at_);
-    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=3m") == 0;
+    const std::string options = "size=" + std::to_string(megabytes) + "m";
+    mounted_ = ::mount("tmpfs", at_.c_str(), "tmpfs", 0, options.c_str()) == 0;
   }
   ~small_disk() {
     if (mounted_) {
@@ -86,6 +130,35 @@ TEST(DamagedRun, FullDiskIsOneErrorAndTheSameCommandGoesOnOnceThereIsSpace) {
   ASSERT_TRUE(disk.grow());
   const program_result resumed = run_program(arguments(run));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
+  ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
+  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
+    ADD_FAILURE() << difference;
+  }
+}
+
+/// Leaves not a byte for anybody else.
+static void take_all_space(const std::filesystem::path& file) {
+  std::ofstream out(file, std::ios::binary);
+  const std::vector<char> piece(4096, 'x');
+  while (out.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+  }
+}
+
+TEST(DamagedRun, ADiskThatIsFullForAMomentEndsNothing) {
+  const temporary_folder folder;
+  const small_disk disk(folder / "disk", 200);
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "may not mount a file system here";
+  }
+  const auto run = folder / "disk/run";
+  program troupe(arguments(run), folder / "output");
+  await_records(troupe, run, 2);
+  take_all_space(folder / "disk/ballast");
+  std::this_thread::sleep_for(std::chrono::seconds(4));  // ranks, metrics and ledger all meet it
+  std::filesystem::remove(folder / "disk/ballast");
+  ASSERT_EQ(troupe.wait(), 0) << text_of(folder / "output");
+  EXPECT_NE(text_of(folder / "output").find("No space left on device"), std::string::npos)
+      << text_of(folder / "output");
   ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
   for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
     ADD_FAILURE() << difference;

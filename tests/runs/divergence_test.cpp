@@ -23,7 +23,7 @@ static const std::string small_model = test_data() + "/stories260k";
 /// stories260k as a reward model that gives 0 to everything: with a stored head of zeros.
 static fs::path indifferent_judge(const fs::path& folder) {
   const actors::model_ptr m = actors::load_model(small_model, actors::head_kind::scalar);
-  actors::save_model(*m, m->weights.data(), folder, 0);
+  actors::save_model(*m, m->weights.data(), folder, {});
   return folder;
 }
 

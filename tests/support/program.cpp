@@ -108,17 +108,23 @@ static bool descends_from(pid_t pid, pid_t ancestor) {
   return false;
 }
 
-std::vector<pid_t> program::workers() const {
+std::vector<pid_t> program::descendants() const {
   std::vector<pid_t> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const pid_t pid = std::atoi(entry.path().filename().c_str());
-    if (pid > 0) {
-      const std::string command = text_of(entry.path() / "cmdline");  // a launcher's has another program in front
-      if (command.starts_with(std::string(TROUPE_PROGRAM) + std::string("\0worker\0", 8)) && descends_from(pid, pid_)) {
-        found.push_back(pid);
-      }
+    if (pid > 0 && descends_from(pid, pid_)) {
+      found.push_back(pid);
     }
   }
+  return found;
+}
+
+std::vector<pid_t> program::workers() const {
+  std::vector<pid_t> found = descendants();
+  std::erase_if(found, [](pid_t pid) {  // a launcher's command line has another program in front
+    const std::string command = text_of("/proc/" + std::to_string(pid) + "/cmdline");
+    return !command.starts_with(std::string(TROUPE_PROGRAM) + std::string("\0worker\0", 8));
+  });
   return found;
 }
 

@@ -26,6 +26,8 @@ public:
   /// where the signal came before the program listened to it and ended it on the spot.
   int stop(int number);
 
+  /// Every process that descends from it: ranks and launchers.
+  std::vector<pid_t> descendants() const;
   /// The ranks: processes that descend from this program, and run `troupe worker`.
   std::vector<pid_t> workers() const;
   /// One of them; 0 where there is none just now.

@@ -2,6 +2,7 @@
 
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
+#include "engine/optim/gradient_sums.hpp"
 
 #include <pthread.h>
 #include <spdlog/spdlog.h>
@@ -70,15 +71,6 @@ void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
     reader.read(name, part.begin(), plain);
     engine::write_rows(*part.of, part.last_row - part.first_row, plain, values + place_of(part, whole));
   }
-}
-
-/// All rows of all parameters.
-std::vector<engine::parameter_rows> all_rows(const engine::parameter_layout& layout) {
-  std::vector<engine::parameter_rows> rows;
-  for (const engine::parameter& p : layout.all()) {
-    rows.push_back({.of = &p, .first_row = 0, .last_row = p.shape[0], .arena_offset = p.offset, .shard_offset = 0});
-  }
-  return rows;
 }
 
 }  // namespace
@@ -236,7 +228,7 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   }
   try {
     io::prune_checkpoints(root, phase_name(), settings_->keep, fence(), best);
-  } catch (const error& failure) {  // the new one is durable: an old one that stays does no harm
+  } catch (const std::exception& failure) {  // the new one is durable: an old one that stays does no harm
     spdlog::warn("{}", failure.what());
   }
   report.seconds += watch.seconds();
@@ -247,15 +239,21 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   for (const checkpointed_model& model : settings_->models) {
     engine::learner& learner = *model.trained->learner;
     learner.discard();
-    const auto all = all_rows(model.trained->of->net.layout());
+    const auto rows = learner.plan()->rows(learner.rank());
+    // Of a whole arena each rank reads its own parts too, and has the others' from them: ranks that read everything
+    // would each open all files.
+    const auto read = [&](const char* part, float* values, bool whole, bool shared) {
+      read_rows(reader, model.name + part, rows, values, whole);
+      if (shared && learner.group()) {
+        engine::gather_parts(*learner.group(), *learner.plan(), values);
+      }
+    };
     const bool whole = learner.whole_moments();
-    const auto needed = whole ? all : learner.plan()->rows(learner.rank());
     engine::rank_weights& weights = model.trained->of->weights;
-    read_rows(reader, model.name + "/weights", weights.sharded() ? learner.plan()->rows(learner.rank()) : all,
-              weights.data(), true);
-    read_rows(reader, model.name + "/first_moment", needed, learner.first_moment().data(), whole);
-    read_rows(reader, model.name + "/second_moment", needed, learner.second_moment().data(), whole);
-    const int writer = reader.writer(model.name + "/weights/" + all.front().of->name);
+    read("/weights", weights.data(), true, !weights.sharded());
+    read("/first_moment", learner.first_moment().data(), whole, whole);
+    read("/second_moment", learner.second_moment().data(), whole, whole);
+    const int writer = reader.writer(model.name + "/weights/" + model.trained->of->net.layout().all().front().name);
     learner.set_updates(reader.integer(model.name + "/updates", writer));
   }
   if (settings_->average) {
@@ -354,7 +352,8 @@ void checkpointer_state::save(const saved_model& saved) const {
   const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(saved.name);
   std::filesystem::create_directories(target.parent_path());
-  save_model(*saved.of, view.data, target, saved.pad_token, enter, &behind, settings_->saved_files);
+  save_model(*saved.of, view.data, target,
+             {.pad_token = saved.pad_token, .enter = enter, .fence = &behind, .further_files = settings_->saved_files});
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {

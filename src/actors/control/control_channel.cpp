@@ -107,7 +107,9 @@ void create_credentials(const std::filesystem::path& folder) {
   finish(certificate_file, PEM_write_X509(certificate_file, certificate.get()) == 1, certificate_path);
 }
 
-control_config::control_config(const std::filesystem::path& credentials, std::chrono::milliseconds silence) {
+control_config::control_config(const std::filesystem::path& credentials, std::chrono::milliseconds silence,
+                               silent_peer peer) {
+  constexpr std::chrono::hours for_ever{24 * 365};
   add_message_types<caf::id_block::troupe>();
   load<caf::io::middleman>();
   load<caf::openssl::manager>();
@@ -115,10 +117,10 @@ control_config::control_config(const std::filesystem::path& credentials, std::ch
   openssl_certificate = (credentials / certificate_name).string();
   openssl_key = (credentials / key_name).string();
   openssl_cafile = openssl_certificate;
-  set("scheduler.max-threads", 2);
+  set("scheduler.max-threads", 3);  // director and metrics may each wait for a file; the heart (lifeline.hpp) must not
   set("middleman.heartbeat-interval",
       caf::timespan(std::min<std::chrono::milliseconds>(silence / 5, std::chrono::seconds(1))));
-  set("middleman.connection-timeout", caf::timespan(silence));
+  set("middleman.connection-timeout", peer == silent_peer::is_kept ? caf::timespan(for_ever) : caf::timespan(silence));
 }
 
 uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port) {

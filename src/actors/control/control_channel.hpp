@@ -19,12 +19,18 @@ namespace troupe::actors {
 /// Errors  io_failure.
 void create_credentials(const std::filesystem::path& folder);
 
-/// An actor system with the run's credentials. A peer from which nothing has come for `silence` counts as gone: its
-/// node may have lost power, of which no packet tells. Compute runs in detached actors, so few threads will do.
+/// Whether a peer that has been silent for long is given up by CAF itself, or only where its connection ends.
+enum class silent_peer { is_given_up, is_kept };
+
+/// An actor system with the run's credentials. A peer from which nothing has come for `silence` is given up: its node
+/// may have lost power, of which no packet tells. Supervisor and ranks keep it, since they watch over each other in a
+/// way that bears with processes which stood still (lifeline.hpp, rank_watch.hpp). Compute runs in detached actors, so
+/// few threads will do.
 class control_config : public caf::actor_system_config {
 public:
   explicit control_config(const std::filesystem::path& credentials,
-                          std::chrono::milliseconds silence = std::chrono::seconds(60));
+                          std::chrono::milliseconds silence = std::chrono::seconds(60),
+                          silent_peer peer = silent_peer::is_given_up);
 };
 
 /// Makes `supervisor` reachable at `address`, on `port` (0: on one that the system chooses). Returns the port.

@@ -2,6 +2,7 @@
 
 #include "base/stopwatch.hpp"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -20,6 +21,20 @@ static std::string first_problem(const std::vector<damage_report>& by_rank) {
     }
   }
   return first != nullptr ? first->problem : "";
+}
+
+/// A phase that has checkpoints, all of them damaged, must not begin anew by itself: that would remove them, and its
+/// records.
+void checkpointing::require_one_sound(const checkpoint_search& search) const {
+  if (search.found.found || search.problems.empty()) {
+    return;
+  }
+  const std::string phase(io::to_string(on_.state().phase));
+  const std::string folder = (on_.run().checkpoints() / phase).string();
+  throw error(errc::bad_file,
+              "no checkpoint of phase {} can be read: {}. Nothing was removed. Put sound ones back, or, to begin the "
+              "phase afresh, move {} away (mv {} {}.damaged) and give the same command again",
+              phase, fmt::join(search.problems, "; "), folder, folder, folder);
 }
 
 task<checkpoint_search> checkpointing::find(uint64_t before) {
@@ -44,6 +59,7 @@ task<checkpoint_search> checkpointing::find(uint64_t before) {
     }
   }
   search.seconds = watch.seconds();
+  require_one_sound(search);
   co_return search;
 }
 

@@ -38,6 +38,7 @@ public:
 
   /// The newest whole checkpoint before a counter. Every rank reads its share of a candidate's files, and the director
   /// decides by what all have found.
+  /// Errors  bad_file: there are checkpoints, but all of them are damaged.
   task<checkpoint_search> find(uint64_t before = any_counter);
   task<> restore(checkpoint_search search);
 
@@ -59,6 +60,7 @@ public:
   const phase_state& last() const { return last_; }
 
 private:
+  void require_one_sound(const checkpoint_search& search) const;
   /// How long training stood still for a checkpoint, in s.
   struct pause {
     double copy_s = 0;  ///< the copy, on the slowest rank

@@ -39,10 +39,12 @@ bool metrics_state::record(const metrics_record& record) {
     line.texts.emplace_back(fmt::format("rollout/{}/prompt", i), record.rollouts[i].prompt);
     line.texts.emplace_back(fmt::format("rollout/{}/answer", i), record.rollouts[i].answer);
   }
-  lines_->append(line, record.durable);
-  board_->add_scalars(line.phase, line.counter(), line.time, line.values);
+  files_.persist([&] { lines_->append(line, record.durable); });
+  files_.persist([&] { board_->add_scalars(line.phase, line.counter(), line.time, line.values); });
   if (!record.rollouts.empty()) {
-    board_->add_text(line.phase, line.counter(), line.time, "rollouts", rollouts_as_markdown(record.rollouts));
+    files_.persist([&] {
+      board_->add_text(line.phase, line.counter(), line.time, "rollouts", rollouts_as_markdown(record.rollouts));
+    });
   }
   return true;
 }
@@ -54,8 +56,8 @@ bool metrics_state::drop(const std::vector<stale_records>& stale) {
     later.emplace_back(io::to_string(other.phase));
   }
   const std::string phase(io::to_string(own.phase));
-  lines_->truncate_after(phase, own.beyond, later);
-  board_->truncate_after(phase, own.beyond, later);
+  files_.persist([&] { lines_->truncate_after(phase, own.beyond, later); });
+  files_.persist([&] { board_->truncate_after(phase, own.beyond, later); });
   return true;
 }
 

@@ -2,6 +2,7 @@
 /// It lives in the supervisor's process and goes on from attempt to attempt.
 #pragma once
 
+#include "actors/protocol/file_patience.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
@@ -39,6 +40,7 @@ private:
   std::optional<metrics_settings> settings_;
   std::optional<io::metrics_writer> lines_;
   std::optional<io::tensorboard_writer> board_;
+  file_patience files_;
 
   std::optional<io::phase> phase_;  ///< of the last note
   uint64_t first_done_ = 0;         ///< when this process began to watch the phase

@@ -222,11 +222,8 @@ std::vector<int64_t> expand_counts(std::string_view list) {
 
 std::optional<allocation> read_allocation(const environment& variables) {
   const std::string* id = find(variables, "SLURM_JOB_ID");
-  if (id == nullptr) {
-    return std::nullopt;
-  }
   const std::string* nodes = find(variables, "SLURM_JOB_NODELIST");
-  if (nodes == nullptr) {
+  if (id == nullptr || nodes == nullptr) {
     return std::nullopt;  // some shells inherit the id of a job that they are not in
   }
   allocation given;

@@ -3,10 +3,10 @@
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
-#include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/run/starting_folders.hpp"
 #include "io/tokenizer/tokenizer.hpp"
+#include "io/weights/model_target.hpp"
 
 #include <fmt/ranges.h>
 
@@ -69,7 +69,8 @@ bool is_checkpoint(const fs::path& folder) { return fs::exists(folder / "manifes
 
 std::vector<std::string> models_in(const fs::path& checkpoint) { return models_in(io::checkpoint_reader(checkpoint)); }
 
-model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name, const fs::path& target) {
+model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name, const fs::path& target, dtype type,
+                            bool overwrite) {
   const fs::path folder = fs::canonical(checkpoint);
   const io::checkpoint_reader reader(folder);
   const std::vector<std::string> names = models_in(reader);
@@ -80,11 +81,15 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
                 fmt::join(names, ", "));
   }
   const io::run_directory run = io::run_directory::open(folder.parent_path().parent_path().parent_path());
-  model_ptr shape = empty_model(shape_of(name, run.recorded_job()), known->head);
+  const fs::path started_from = shape_of(name, run.recorded_job());
+  const fs::path place = io::model_target(target, std::array{folder, started_from}, overwrite);
+  model_ptr shape = empty_model(started_from, known->head);
   fill(*shape, reader, known->arrays);
   const bool scalar = known->head == head_kind::scalar;
-  save_model(*shape, shape->weights.data(), target, scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0, {},
-             nullptr, template_files_of(job_of(run)));
+  save_model(*shape, shape->weights.data(), place,
+             {.pad_token = scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0,
+              .type = type,
+              .further_files = template_files_of(run.recorded_job())});
   return shape;
 }
 

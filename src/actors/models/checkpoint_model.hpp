@@ -17,11 +17,12 @@ bool is_checkpoint(const std::filesystem::path& folder);
 /// Errors  those of io::checkpoint_reader.
 std::vector<std::string> models_in(const std::filesystem::path& checkpoint);
 
-/// Writes the model of that name as a Hugging Face folder in float32. Its shape and its tokenizer are read from the
-/// folder that the run started it from, which <run>/job.ini names. Digests are checked. Returns the model.
+/// Writes the model of that name as a Hugging Face folder of weights of this type. Its shape and its tokenizer are read
+/// from the folder that the run started it from, which <run>/job.ini names. Digests are checked. `overwrite`: an older
+/// model folder at `target` may be replaced. Returns the model.
 /// Errors  bad_argument: the checkpoint has no such model; shape_mismatch: the folder that the run started from holds
-///         another shape now; those of io::checkpoint_reader, io::load_job and save_model.
+///         another shape now; those of io::model_target, io::checkpoint_reader, io::load_job and save_model.
 model_ptr save_checkpointed(const std::filesystem::path& checkpoint, const std::string& name,
-                            const std::filesystem::path& target);
+                            const std::filesystem::path& target, dtype type, bool overwrite);
 
 }  // namespace troupe::actors

@@ -120,31 +120,30 @@ model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
   return make_blank(io::model_folder::open_shape(folder), head, nullptr).shape;
 }
 
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter, const io::attempt_fence* fence,
-                const std::map<std::string, std::string>& further_files) {
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
+                const model_saving& how) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
   const engine::saved_classes& classes = shape.net.description().family->saved_as;
   const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
-    engine::save_weights(shape.net, weights, sink, enter);
+    engine::save_weights(shape.net, weights, sink, how.enter);
   };
   std::vector<io::tensor_shape> tensors;
   for (engine::file_tensor& tensor : engine::file_tensors(shape.net)) {
-    tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
+    tensors.push_back({std::move(tensor.name), how.type, std::move(tensor.shape)});
   }
-  const std::string config =
-      scalar ? io::scalar_head_config(shape.config_json, classes.scalar_head, pad_known ? keep_pad_token : pad_token)
-             : io::language_model_config(shape.config_json, classes.language_model);
+  const std::string config = scalar ? io::scalar_head_config(shape.config_json, classes.scalar_head,
+                                                             pad_known ? keep_pad_token : how.pad_token)
+                                    : io::language_model_config(shape.config_json, classes.language_model);
   io::write_model_folder(target,
-                         {.config_json = io::typed_config(config, io::torch_type_name(dtype::f32)),
+                         {.config_json = io::typed_config(config, io::torch_type_name(how.type)),
                           .generation_config_json = scalar ? "" : shape.generation_config_json,
                           .tensors = std::move(tensors),
                           .producer = producer,
                           .tokenizer_source = shape.folder,
-                          .further_files = further_files},
-                         fence);
+                          .further_files = how.further_files},
+                         how.fence);
 }
 
 }  // namespace troupe::actors

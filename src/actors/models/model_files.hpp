@@ -1,6 +1,7 @@
 /// Where io and engine meet: a model in memory, from a Hugging Face folder and back into one.
 #pragma once
 
+#include "base/host_array.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "io/files/attempt_fence.hpp"
@@ -51,13 +52,17 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
 /// The shape of `folder` with weights of zeros, to be filled from elsewhere.
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
+/// How a model is saved.
+struct model_saving {
+  int64_t pad_token = 0;                             ///< of a scalar-head model whose config.json names none
+  dtype type = dtype::f32;                           ///< as the weights are stored
+  std::function<void()> enter = {};                  ///< that of engine::save_weights
+  const io::attempt_fence* fence = nullptr;          ///< that of io::write_model_folder
+  std::map<std::string, std::string> further_files;  ///< name to text, beside those of the model's folder
+};
+
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
-/// `pad_token`: pad_token_id of a scalar-head model whose config.json names none. `enter`: that of
-/// engine::save_weights; `fence`: that of io::write_model_folder. `further_files`: name to text, beside those of the
-/// model's folder.
-/// Errors  io_failure; those of the fence.
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target, int64_t pad_token,
-                const std::function<void()>& enter = {}, const io::attempt_fence* fence = nullptr,
-                const std::map<std::string, std::string>& further_files = {});
+/// Errors  io_failure; those of the fence; bad_argument: a value that does not fit the type.
+void save_model(const model& shape, const float* weights, const std::filesystem::path& target, const model_saving& how);
 
 }  // namespace troupe::actors

@@ -12,8 +12,9 @@ namespace troupe::actors {
 using supervisor_actor = caf::typed_actor<
     // The control channel is open: start the first attempt.
     caf::reacts_to<run_atom>,
-    // A rank's first words; answered with the supervisor's consent. Refused: a rank of another attempt or version.
-    caf::replies_to<hello>::with<note_atom>,
+    // A rank's first words; answered with the heart of its process (control/lifeline.hpp). Refused: a rank of another
+    // attempt or version.
+    caf::replies_to<hello>::with<caf::actor>,
     // A rank's sign of life.
     caf::reacts_to<beat_atom, beat>,
     // From the director: something for the ledger.
@@ -22,7 +23,8 @@ using supervisor_actor = caf::typed_actor<
     caf::reacts_to<reached_atom, io::phase, uint64_t>,
     // From the director: the plan has ended.
     caf::reacts_to<attempt_result>,
-    // The user wants the run to stop at the next boundary (the signal's number).
+    // The user wants the run to stop at the next boundary (the signal's number). SIGINT again: tells what is being waited for;
+    // and once more: ends the run at once.
     caf::reacts_to<stop_atom, int32_t>,
     // INTERNAL: the launcher of this attempt has ended with this wait status.
     caf::reacts_to<exited_atom, uint64_t, int32_t>,

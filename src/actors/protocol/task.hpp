@@ -16,7 +16,6 @@
 
 #include <caf/all.hpp>
 
-#include <chrono>
 #include <coroutine>
 #include <exception>
 #include <functional>
@@ -121,9 +120,10 @@ inline task<void> task_promise<void>::get_return_object() {
 
 }  // namespace detail
 
-/// How long a reply may take before the asker gives up. Generous: a hang is told by the pulse (pulse.hpp), which knows
-/// the operation that hangs, and a dead peer by its down message; this is the last resort.
-inline constexpr std::chrono::minutes reply_deadline{7 * 24 * 60};
+/// How long a reply may take before the asker gives up: for ever. A hang is told by the pulse (pulse.hpp), which knows the
+/// operation that hangs, and a dead peer by its down message. A deadline here would be one that CAF 0.17 keeps until it has
+/// passed, also when the reply has come: some memory for each request, for so long.
+inline constexpr caf::infinite_t reply_deadline = caf::infinite;
 
 /// Awaits the reply of `receiver` to a message.
 /// Errors  those of the handler at the other side; lost_peer: the receiver is gone.

@@ -2,6 +2,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/control/control_channel.hpp"
+#include "actors/control/lifeline.hpp"
 #include "actors/hosts/launcher.hpp"
 #include "actors/models/plan_options.hpp"
 #include "actors/protocol/task.hpp"
@@ -85,9 +86,18 @@ private:
   std::thread thread_;
 };
 
+/// Whether only its silence would tell that the supervisor is gone: of a process on the same host the kernel tells.
+bool is_far_from_supervisor(const worker_settings& settings) {
+  return settings.supervisor_pid == 0 && read_allocation(current_environment());
+}
+
 /// Waits until the stage has ended (dismissed) or the supervisor is gone.
-int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const stage_actor& stage) {
+int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const caf::actor& lifeline,
+                 const stage_actor& stage) {
   self->monitor(supervisor);
+  if (lifeline) {
+    self->monitor(lifeline);
+  }
   self->monitor(stage);
   int code = exit_dismissed;
   self->receive([&](const caf::down_msg& down) {
@@ -98,15 +108,18 @@ int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const st
   return code;
 }
 
-/// Tells the supervisor that this rank is there. Ends the process where it is not wanted.
-void report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) {
+/// Tells the supervisor that this rank is there; returns its heart (lifeline.hpp). Ends the process where it is not wanted.
+caf::actor report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) {
+  caf::actor heart;
   std::optional<error> refused;
   self->request(supervisor, 30s, std::move(words))
-      .receive([](note_atom) {}, [&](const caf::error& reason) { refused = to_troupe_error(reason); });
+      .receive([&](const caf::actor& beating) { heart = beating; },
+               [&](const caf::error& reason) { refused = to_troupe_error(reason); });
   if (refused) {
     spdlog::warn("the supervisor refused this worker: {}", refused->what());
     std::_Exit(exit_lost_supervisor);
   }
+  return heart;
 }
 
 /// Ends the process at once, whatever its threads are doing. If the host of the batch script has died, Slurm leaves
@@ -158,12 +171,14 @@ caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& se
 
 void run_worker(const worker_settings& settings) {
   die_with_parent(settings.supervisor_pid);
+  std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which changes nothing
   if (settings.supervisor_pid != 0) {
-    std::signal(SIGTERM, SIG_IGN);  // meant for the supervisor, which takes a last checkpoint first
+    std::signal(SIGTERM, SIG_IGN);  // these are meant for the supervisor, which takes a last checkpoint first
+    std::signal(SIGHUP, SIG_IGN);
   }
   const int32_t rank = rank_of(settings);
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.control(), silence_of(settings.job.recovery));
+  control_config config(run.control(), silence_of(settings.job.recovery), silent_peer::is_kept);
   caf::actor_system system(config);
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
 
@@ -175,14 +190,17 @@ void run_worker(const worker_settings& settings) {
                             }});
   caf::scoped_actor self(system);
   const beat_sender beats(supervisor, settings.attempt, rank, on);
-  report(self, supervisor,
-         {.attempt = settings.attempt,
-          .rank = rank,
-          .ranks = static_cast<int32_t>(settings.ranks),
-          .host = host_name(),
-          .pid = ::getpid(),
-          .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)});
-  if (wait_for_end(self, supervisor, on_stage) == exit_lost_supervisor) {
+  const caf::actor heart = report(self, supervisor,
+                                  {.attempt = settings.attempt,
+                                   .rank = rank,
+                                   .ranks = static_cast<int32_t>(settings.ranks),
+                                   .host = host_name(),
+                                   .pid = ::getpid(),
+                                   .stage = caf::actor_cast<caf::strong_actor_ptr>(on_stage)});
+  const caf::actor lifeline = is_far_from_supervisor(settings)
+                                  ? spawn_lifeline(system, heart, silence_of(settings.job.recovery))
+                                  : caf::actor();
+  if (wait_for_end(self, supervisor, lifeline, on_stage) == exit_lost_supervisor) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
     leave_without_supervisor(settings);

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 
-#include <algorithm>
 #include <csignal>
 #include <utility>
 #include <vector>
@@ -16,8 +15,8 @@ constexpr double patience_with_launcher_s = 1;
 constexpr double patience_with_late_ranks_s = 5;
 
 attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
-                 std::function<void(int wait_status)> on_exit)
-    : number_(number), plan_(std::move(plan)), started_(clock::now()) {
+                 std::function<void(int wait_status)> on_exit, clock::time_point now)
+    : number_(number), plan_(std::move(plan)), started_(now) {
   ranks_.begin(plan_.ranks, started_);
   launcher_ =
       std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, plan_.kind == launcher_kind::srun);
@@ -44,23 +43,24 @@ bool attempt::refused(int wait_status) const {
 
 void attempt::hasten_end(const io::recovery_section& limits, clock::time_point now) {
   const double patience_s = condemned() ? patience_with_launcher_s : limits.stop_deadline_s;
-  if (launcher_ && seconds(now - ending_since_) > patience_s) {
-    launcher_->signal(SIGKILL);
+  if (seconds(now - ending_since_) > patience_s) {
+    kill();
     ending_since_ = now;
   }
 }
 
+void attempt::kill() const {
+  if (launcher_) {
+    launcher_->signal(SIGKILL);
+  }
+}
+
 std::optional<trouble> attempt::overdue(const io::recovery_section& limits, clock::time_point now) const {
+  if (const std::optional<trouble> silent = overdue_sign(limits, now)) {
+    return silent;
+  }
   if (!ranks_.complete()) {
     return overdue_start(limits, now);
-  }
-  if (const auto [rank, silence] = ranks_.longest_silence(now); silence > limits.silence_deadline_s) {
-    // Several nodes may have gone at once, and the last of them a moment after the first.
-    return trouble{.kind = io::ledger_kind::worker_hung,
-                   .rank = rank,
-                   .reason = fmt::format("no sign of life for {:.1f} s", silence),
-                   .fields = {{"seconds", silence}},
-                   .suspects = ranks_.silent_hosts(limits.silence_deadline_s / 2, now)};
   }
   if (const std::optional<standstill> hang = ranks_.find_hang(limits.worker_deadline_s, now)) {
     return trouble{.kind = io::ledger_kind::worker_hung,
@@ -71,6 +71,19 @@ std::optional<trouble> attempt::overdue(const io::recovery_section& limits, cloc
                    .fields = {{"seconds", hang->seconds}}};
   }
   return std::nullopt;
+}
+
+std::optional<trouble> attempt::overdue_sign(const io::recovery_section& limits, clock::time_point now) const {
+  const auto [rank, silence] = ranks_.longest_silence(now);
+  if (silence <= limits.silence_deadline_s) {
+    return std::nullopt;
+  }
+  // Several nodes may have gone at once, and the last of them a moment after the first.
+  return trouble{.kind = io::ledger_kind::worker_hung,
+                 .rank = rank,
+                 .reason = fmt::format("no sign of life for {:.1f} s", silence),
+                 .fields = {{"seconds", silence}},
+                 .suspects = hosts_of(ranks_.silent(limits.silence_deadline_s / 2, now))};
 }
 
 std::optional<trouble> attempt::overdue_start(const io::recovery_section& limits, clock::time_point now) const {
@@ -99,20 +112,20 @@ trouble attempt::untimely_end(int wait_status) const {
           .suspects = unheard_hosts()};
 }
 
-std::set<std::string> attempt::unheard_hosts() const {
-  const std::vector<int64_t> missing = ranks_.unheard();
+std::set<std::string> attempt::hosts_of(const std::vector<int64_t>& ranks) const {
   std::set<std::string> hosts;
-  if (static_cast<int64_t>(missing.size()) == ranks_.size()) {
-    return hosts;  // then the launch itself is at fault
-  }
-  int64_t first = 0;
-  for (const host_share& one : plan_.hosts) {
-    if (std::any_of(missing.begin(), missing.end(), [&](int64_t r) { return r >= first && r < first + one.ranks; })) {
-      hosts.insert(one.host);
+  for (const int64_t rank : ranks) {
+    if (std::string host = host_of(plan_, rank); !host.empty()) {
+      hosts.insert(std::move(host));
     }
-    first += one.ranks;
   }
   return hosts;
+}
+
+std::set<std::string> attempt::unheard_hosts() const {
+  const std::vector<int64_t> missing = ranks_.unheard();
+  const bool none_has = static_cast<int64_t>(missing.size()) == ranks_.size();
+  return none_has ? std::set<std::string>() : hosts_of(missing);  // then the launch itself is at fault
 }
 
 }  // namespace troupe::actors

@@ -35,9 +35,11 @@ class attempt {
 public:
   using clock = rank_watch::clock;
 
-  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status.
+  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status. `now`, here and below, is of
+  /// one clock of the caller's.
   /// Errors  io_failure.
-  attempt(uint64_t number, launch_plan plan, const launch_command& start, std::function<void(int wait_status)> on_exit);
+  attempt(uint64_t number, launch_plan plan, const launch_command& start, std::function<void(int wait_status)> on_exit,
+          clock::time_point now);
 
   uint64_t number() const { return number_; }
   const launch_plan& plan() const { return plan_; }
@@ -58,6 +60,8 @@ public:
 
   /// Only the launcher's end is missing.
   bool ending() const { return condemned() || result_.has_value(); }
+  /// Ends what is left of it with all force.
+  void kill() const;
   /// Kills a launcher that does not end: one that waits for a dead node, or whose ranks do not go.
   void hasten_end(const io::recovery_section& limits, clock::time_point now);
 
@@ -78,7 +82,10 @@ public:
   trouble untimely_end(int wait_status) const;
 
 private:
+  std::optional<trouble> overdue_sign(const io::recovery_section& limits, clock::time_point now) const;
   std::optional<trouble> overdue_start(const io::recovery_section& limits, clock::time_point now) const;
+  /// Slurm's names of the hosts of these ranks.
+  std::set<std::string> hosts_of(const std::vector<int64_t>& ranks) const;
   /// Where ranks have not reported though others have.
   std::set<std::string> unheard_hosts() const;
 

@@ -6,11 +6,11 @@
 #include "actors/hosts/host_probe.hpp"
 #include "actors/models/plan_options.hpp"
 #include "base/error.hpp"
-#include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 
 #include <spdlog/spdlog.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
@@ -82,6 +82,7 @@ bool requeue_unless_host_answers(const guard_settings& settings, const allocatio
 }  // namespace
 
 void run_guard(const guard_settings& settings) {
+  std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here
   const auto given = read_allocation(current_environment());
   if (!given) {
     return;
@@ -91,7 +92,7 @@ void run_guard(const guard_settings& settings) {
     return;
   }
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.control(), silence_of(io::load_job(run.job().string()).recovery));
+  control_config config(run.control(), silence_of(run.recorded_job().recovery));
   caf::actor_system system(config);
   bool reached = watch_supervisor(system, settings, patience_at_start);
   // On a busy machine the supervisor may only have been late with a sign of life: then it is there again.

@@ -87,14 +87,14 @@ rank_watch::silence rank_watch::longest_silence(clock::time_point now) const {
   return longest;
 }
 
-std::set<std::string> rank_watch::silent_hosts(double limit, clock::time_point now) const {
-  std::set<std::string> hosts;
-  for (const rank& one : ranks_) {
-    if (one.stage && seconds(now - one.last_sign) > limit) {
-      hosts.insert(one.host);
+std::vector<int64_t> rank_watch::silent(double limit, clock::time_point now) const {
+  std::vector<int64_t> found;
+  for (int64_t r = 0; r < size(); ++r) {
+    if ((*this)[r].stage && seconds(now - (*this)[r].last_sign) > limit) {
+      found.push_back(r);
     }
   }
-  return hosts;
+  return found;
 }
 
 std::vector<standstill> rank_watch::activities_of(int64_t rank, clock::time_point now) const {

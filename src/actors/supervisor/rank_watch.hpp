@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,7 @@ public:
 
   struct rank {
     caf::strong_actor_ptr stage;  ///< null: has not reported yet
-    std::string host;
+    std::string host;             ///< as the rank calls it, which need not be Slurm's name (host_of in launcher.hpp)
     int64_t pid = 0;
     clock::time_point last_sign;
     std::vector<activity> busy;                              ///< as it last said
@@ -58,7 +57,7 @@ public:
   };
   /// The rank that has shown no sign of life for longest, of those that have reported.
   silence longest_silence(clock::time_point now) const;
-  std::set<std::string> silent_hosts(double seconds, clock::time_point now) const;  ///< with a rank silent for so long
+  std::vector<int64_t> silent(double seconds, clock::time_point now) const;  ///< ranks that have been for so long
 
   /// An actor that has stood still for longer than `limit`, in seconds; none: all get on. Where others wait for its rank
   /// they stand still too, so that one which waits for nobody is named before those that do.

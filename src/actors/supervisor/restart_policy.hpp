@@ -24,6 +24,8 @@ public:
   /// The attempt under way has got this far: "sft 7".
   void note_step(std::string step) { step_ = std::move(step); }
 
+  const std::string& step() const { return step_; }
+
   /// All ranks of an attempt have reported: Slurm, where it starts them, is set up as it must be.
   void note_launch();
 

@@ -13,10 +13,13 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace troupe::actors {
@@ -24,6 +27,11 @@ namespace troupe::actors {
 namespace {
 
 constexpr std::chrono::minutes patience_with_former_supervisor{5};  // leases of NFS locks take 1.5, of Lustre's up to 2
+
+bool is_ignored(int number) {
+  struct sigaction now {};
+  return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
 
 /// Signals that ask for a stop, blocked in every thread and taken by one.
 class stop_signals {
@@ -33,7 +41,11 @@ public:
     for (const int number : {SIGTERM, SIGINT, SIGUSR1}) {
       sigaddset(&set_, number);
     }
+    if (!is_ignored(SIGHUP)) {  // else nohup has started this
+      sigaddset(&set_, SIGHUP);
+    }
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which is no reason to stop
   }
 
   /// The signal that arrived within the time, or 0.
@@ -45,6 +57,28 @@ public:
 
 private:
   sigset_t set_;
+};
+
+/// The third Ctrl-C ends the run at once. That is the supervisor's to do, but it may stand still itself, on a disk that does not
+/// answer: then the process ends without it, and the ranks with the process.
+class impatience {
+public:
+  void note(int signal) {
+    if (signal == SIGINT && ++interrupts_ == 3) {
+      since_ = std::chrono::steady_clock::now();
+    }
+  }
+  void end_if_over() const {
+    constexpr std::chrono::seconds grace{3};
+    constexpr int exit_stopped = 75;
+    if (since_ && std::chrono::steady_clock::now() - *since_ > grace) {
+      std::_Exit(exit_stopped);
+    }
+  }
+
+private:
+  int interrupts_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> since_;
 };
 
 /// The run's lock; waited for where the job was requeued, since its former supervisor may still seem to live. None: in vain.
@@ -96,7 +130,7 @@ run_result run_job(const run_settings& settings) {
   io::write_file_atomically(run.job(), io::job_text(settings.job));
   create_credentials(run.control());
 
-  control_config config(run.control(), silence_of(settings.job.recovery));
+  control_config config(run.control(), silence_of(settings.job.recovery), silent_peer::is_kept);
   caf::actor_system system(config);
   const auto on_metrics = system.spawn(
       metrics,
@@ -126,10 +160,13 @@ run_result run_job(const run_settings& settings) {
   lines->port = publish(caf::actor_cast<caf::actor>(on_duty), place.address, place.port);
   caf::anon_send(on_duty, run_atom_v);
 
+  impatience interrupts;
   while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
     if (const int number = signals.wait(std::chrono::milliseconds(50)); number != 0) {
       caf::anon_send(on_duty, stop_atom_v, int32_t{number});
+      interrupts.note(number);
     }
+    interrupts.end_if_over();
   }
   supervisors.wait();
   caf::anon_send_exit(on_metrics, caf::exit_reason::user_shutdown);

@@ -35,6 +35,7 @@ static bool is_directors(io::ledger_kind kind) {
 
 run_history::run_history(const io::run_directory& run) : ledger_(run) {
   for (const io::ledger_event& event : io::read_ledger(run.ledger())) {
+    add_to_count(event.kind);
     const std::optional<io::phase> phase = io::phase_of(event.phase);
     if (event.kind == io::ledger_kind::phase_finished && phase) {
       finished_phases_.insert(*phase);
@@ -43,7 +44,33 @@ run_history::run_history(const io::run_directory& run) : ledger_(run) {
 }
 
 void run_history::append(io::ledger_kind kind, io::ledger_fields fields) {
-  ledger_.append({.kind = kind, .attempt = static_cast<int64_t>(attempt_), .fields = std::move(fields)});
+  write({.kind = kind, .attempt = static_cast<int64_t>(attempt_), .fields = std::move(fields)});
+}
+
+void run_history::write(const io::ledger_event& event) {
+  files_.persist([&] { ledger_.append(event); });
+  add_to_count(event.kind);
+}
+
+void run_history::add_to_count(io::ledger_kind kind) {
+  switch (kind) {
+  case io::ledger_kind::run_started:
+    stops_ = stopped_ && !got_on_ ? stops_ + 1 : 0;
+    stopped_ = got_on_ = false;
+    break;
+  case io::ledger_kind::stopped:
+    stopped_ = true;
+    break;
+  case io::ledger_kind::checkpoint:
+  case io::ledger_kind::phase_finished:
+    got_on_ = true;
+    break;
+  case io::ledger_kind::run_failed:
+    stopped_ = false;
+    break;
+  default:
+    break;
+  }
 }
 
 io::ledger_kind run_history::note(const ledger_note& told) {
@@ -58,7 +85,7 @@ io::ledger_kind run_history::note(const ledger_note& told) {
   if (!told.text.empty()) {
     event.fields.emplace_back("text", told.text);
   }
-  ledger_.append(event);
+  write(event);
   if (event.kind == io::ledger_kind::phase_finished) {
     finished_phases_.insert(told.phase);
   }

@@ -1,5 +1,6 @@
 #include "actors/supervisor/supervisor.hpp"
 
+#include "actors/control/lifeline.hpp"
 #include "actors/director/director.hpp"
 #include "actors/hosts/child_process.hpp"
 #include "actors/protocol/error_replies.hpp"
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <thread>
 #include <utility>
 
@@ -19,6 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr auto between_looks = 100ms;
 constexpr auto longest_nap = 1s;
+constexpr auto pause_for_files = 10s;         // what a disk may be full for
 constexpr auto patience_with_start = 1500ms;  // then the hosts are asked whether they are still there
 
 supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
@@ -26,12 +29,8 @@ supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<su
   return self->state.make_behavior(std::move(settings));
 }
 
-static std::unique_ptr<child_process> start_guards(const std::vector<std::string>& hosts,
-                                                   const std::vector<std::string>& guard) {
-  return std::make_unique<child_process>(guard_command_for(hosts, guard).argv, [](int status) {
-    spdlog::debug("the guards have ended: {}", describe_exit(status));
-  });
-}
+supervisor_state::supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self)
+    : self_(self), awake_(longest_nap) {}
 
 supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_settings settings) {
   settings_.emplace(std::move(settings));
@@ -47,7 +46,10 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
   self_->set_down_handler([this](const caf::down_msg& down) { note_lost_connection(down); });
   restarts_.emplace(settings_->job.recovery.restarts);
   hosts_.emplace(settings_->given, output_of);
-  guards_.emplace([this](const std::vector<std::string>& hosts) { return start_guards(hosts, settings_->guard()); });
+  guards_.emplace([this](const std::vector<std::string>& hosts, std::function<void(int)> on_exit) {
+    return std::make_unique<child_process>(guard_command_for(hosts, settings_->guard()).argv, std::move(on_exit));
+  });
+  heart_ = spawn_heart(self_->system());
   history_.emplace(settings_->run);
   last_attempt_ = settings_->run.attempt();
   return {
@@ -68,6 +70,7 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
       [this](retry_atom) { start_attempt(); },
       [this](tick_atom) {
         look_at_deadlines();
+        look_at_guards();
         if (!over_) {
           self_->delayed_send(self_, between_looks, tick_atom_v);
         }
@@ -100,8 +103,8 @@ void supervisor_state::start_attempt() {
               fmt::format("another troupe has taken over {}: this one ends", settings_->run.root().string())});
       return;
     }
-    settings_->run.clean_up();
-    last_attempt_ = settings_->run.begin_attempt(last_attempt_);
+    files_.persist([this] { last_attempt_ = settings_->run.number_attempt(last_attempt_); });
+    files_.persist([this] { settings_->run.fence_attempt(last_attempt_); });
     history_->begin_attempt(static_cast<uint64_t>(last_attempt_));
     hosts_->look(restarts_->failed_launches() > 0);
     launch_plan plan = choose_hosts();
@@ -110,14 +113,14 @@ void supervisor_state::start_attempt() {
       return;
     }
     launch(std::move(plan));
-    guards_->keep(hosts_->fit_others(clock::now()));
+    guards_->keep(hosts_->fit_others(now()), now());
   } catch (const std::exception& failure) {
     finish({outcome::failed, failure.what()});
   }
 }
 
-launch_plan supervisor_state::choose_hosts() const {
-  const auto now = clock::now();
+launch_plan supervisor_state::choose_hosts() {
+  const auto now = this->now();
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   const placement wanted = placement_of(settings_->job);
   if (!settings_->given) {
@@ -155,18 +158,20 @@ void supervisor_state::launch(launch_plan plan) {
   history_->append(io::ledger_kind::attempt_started, fields_of(plan));
   const launch_command start =
       command_for(plan, settings_->command(number, plan), current_environment(), ::geteuid() == 0);
-  attempt_.emplace(number, std::move(plan), start,
-                   [target = caf::actor_cast<supervisor_actor>(self_), number](int status) {
-                     caf::anon_send(target, exited_atom_v, number, int32_t{status});
-                   });
+  attempt_.emplace(
+      number, std::move(plan), start,
+      [target = caf::actor_cast<supervisor_actor>(self_), number](int status) {
+        caf::anon_send(target, exited_atom_v, number, int32_t{status});
+      },
+      now());
 }
 
-caf::result<note_atom> supervisor_state::welcome(const hello& words) {
+caf::result<caf::actor> supervisor_state::welcome(const hello& words) {
   if (over_ || !attempt_ || words.attempt != attempt_->number() || attempt_->condemned()) {
     return to_caf_error(error(errc::interrupted, "attempt {} is over", words.attempt));
   }
   try {
-    attempt_->ranks().welcome(words, clock::now());
+    attempt_->ranks().welcome(words, now());
   } catch (const error& refusal) {
     if (refusal.code() == errc::unsupported) {  // no other rank will come in its place
       condemn({.reason = refusal.what()});
@@ -177,7 +182,7 @@ caf::result<note_atom> supervisor_state::welcome(const hello& words) {
   if (attempt_->ranks().complete()) {
     begin_direction();
   }
-  return note_atom_v;
+  return heart_;
 }
 
 /// Of ranks that have all reported.
@@ -206,7 +211,7 @@ void supervisor_state::begin_direction() {
 
 void supervisor_state::note_beat(const beat& sign) {
   if (attempt_ && sign.attempt == attempt_->number()) {
-    attempt_->ranks().note(sign, clock::now());
+    attempt_->ranks().note(sign, now());
   }
 }
 
@@ -226,7 +231,7 @@ void supervisor_state::note_event(const ledger_note& event) {
 /// Ranks have joined each other and loaded what a phase goes on from: the work begins.
 void supervisor_state::note_recovery() {
   if (failed_ != clock::time_point{} && !attempt_->condemned()) {
-    history_->append(io::ledger_kind::recovered, {{"seconds", seconds(clock::now() - failed_)}});
+    history_->append(io::ledger_kind::recovered, {{"seconds", seconds(now() - failed_)}});
     failed_ = {};
   }
 }
@@ -235,7 +240,11 @@ void supervisor_state::note_recovery() {
 /// checkpoint: then it is the job's own failure.
 bool supervisor_state::may_pass(const attempt_result& failed) {
   const bool of_a_node = failed.code == errc::io_failure || failed.code == errc::out_of_memory;
-  return failed.code == errc::lost_peer || (of_a_node && !std::exchange(node_failed_, true));
+  if (!of_a_node) {
+    return failed.code == errc::lost_peer;
+  }
+  wait_for_files_ = true;
+  return !std::exchange(node_failed_, true);
 }
 
 void supervisor_state::note_result(const attempt_result& result) {
@@ -246,7 +255,7 @@ void supervisor_state::note_result(const attempt_result& result) {
     condemn({.reason = result.text});
     return;
   }
-  attempt_->conclude(result, clock::now());
+  attempt_->conclude(result, now());
   for (const stage_actor& stage : stages_of(attempt_->ranks())) {
     self_->send(stage, quit_atom_v);
   }
@@ -258,7 +267,7 @@ void supervisor_state::note_lost_connection(const caf::down_msg& down) {
   }
   if (const std::optional<int64_t> rank = attempt_->ranks().rank_of(down.source)) {
     if (settings_->given && settings_->given->hosts.size() > 1) {  // else there is no choice of hosts
-      crashes_.note_lost(host_of(attempt_->plan(), *rank), !attempt_->condemned(), clock::now());
+      crashes_.note_lost(host_of(attempt_->plan(), *rank), !attempt_->condemned(), now());
     }
     condemn({.rank = *rank, .reason = "the connection to it was lost"});
   }
@@ -283,7 +292,13 @@ void supervisor_state::note_exit(uint64_t number, int32_t wait_status) {
 }
 
 void supervisor_state::request_stop(int32_t signal) {
-  if (stop_signal_ != 0 || over_) {
+  if (over_) {
+    return;
+  }
+  if (stop_signal_ != 0) {
+    if (signal == SIGINT) {
+      insist_on_stop();
+    }
     return;
   }
   stop_signal_ = signal;
@@ -295,22 +310,68 @@ void supervisor_state::request_stop(int32_t signal) {
   }
 }
 
+void supervisor_state::insist_on_stop() {
+  if (++insisted_ == 1) {
+    spdlog::info("stopping: waiting for {}. Ctrl-C once more ends the run at once, without what it has done since its "
+                 "last checkpoint",
+                 what_is_awaited());
+    return;
+  }
+  spdlog::warn("ending at once");
+  if (!attempt_ || attempt_->released()) {
+    finish({outcome::stopped, "stopped between two attempts"});
+  } else if (attempt_->condemned()) {
+    attempt_->kill();
+  } else {
+    condemn({.kind = io::ledger_kind::stopped, .reason = "ended at once on request"});
+  }
+}
+
+std::string supervisor_state::what_is_awaited() {
+  if (!attempt_ || attempt_->released()) {
+    return "the pause between two attempts to end";
+  }
+  if (attempt_->ending()) {
+    return "the ranks to end";
+  }
+  const rank_watch& ranks = attempt_->ranks();
+  if (!ranks.complete()) {
+    return fmt::format("{} of {} ranks to report", ranks.unheard().size(), ranks.size());
+  }
+  constexpr int64_t most_told = 4;
+  std::vector<std::string> doing;
+  for (int64_t r = 0; r < std::min(ranks.size(), most_told); ++r) {
+    const std::optional<standstill> at = ranks.last_of(r, now());
+    doing.push_back(at ? fmt::format("rank {}: {} in \"{}\"", r, at->actor, at->operation)
+                       : fmt::format("rank {}: idle", r));
+  }
+  const std::string& step = restarts_->step();
+  return fmt::format("the next boundary{} and its checkpoint ({}{})", step.empty() ? "" : " after " + step,
+                     fmt::join(doing, "; "), ranks.size() > most_told ? "; ..." : "");
+}
+
 void supervisor_state::look_at_deadlines() {
   if (over_ || !attempt_ || attempt_->released()) {
     return;
   }
   const io::recovery_section& limits = settings_->job.recovery;
-  const auto now = clock::now();
-  const bool late = now - std::exchange(last_look_, now) > longest_nap;
-  if (late) {  // this process itself stood still, on a disk or a busy machine: signs of life lie unread in its mailbox
-    return;
-  }
+  const auto now = this->now();
   if (attempt_->ending()) {
     attempt_->hasten_end(limits, now);
   } else if (const std::optional<trouble> found = attempt_->overdue(limits, now)) {
     condemn(*found);
   } else if (!attempt_->ranks().complete()) {
     look_at_starting_hosts(now);
+  }
+}
+
+void supervisor_state::look_at_guards() {
+  try {
+    if (!over_) {
+      guards_->look(now());
+    }
+  } catch (const error& failure) {  // without guards the run goes on, and they are tried again
+    spdlog::warn("{}", failure.what());
   }
 }
 
@@ -326,7 +387,7 @@ void supervisor_state::condemn(const trouble& why) {
   if (attempt_->condemned() || over_) {
     return;
   }
-  const auto now = clock::now();
+  const auto now = this->now();
   if (failed_ == clock::time_point{}) {  // else the recovery from an earlier failure is still under way
     failed_ = now;
   }
@@ -348,19 +409,19 @@ void supervisor_state::condemn(const trouble& why) {
   suspect(why.suspects);
   dismiss_director();
   hosts_->begin_round();
-  attempt_->condemn(why.reason, clock::now());
+  attempt_->condemn(why.reason, now);
 }
 
 /// Of hosts whose ranks fell silent, or never reported though others did.
 void supervisor_state::suspect(const std::set<std::string>& hosts) {
-  for (const auto& [host, verdict] : hosts_->suspect(hosts, clock::now())) {
+  for (const auto& [host, verdict] : hosts_->suspect(hosts, now())) {
     history_->append(io::ledger_kind::host_suspected,
                      {{"host", host}, {"reason", "its ranks are not heard of; " + verdict}});
   }
 }
 
 void supervisor_state::judge_crash() {
-  const std::optional<crash_watch::crash> found = crashes_.conclude(clock::now());
+  const std::optional<crash_watch::crash> found = crashes_.conclude(now());
   if (!found) {
     return;
   }
@@ -379,7 +440,7 @@ void supervisor_state::dismiss_director() {
 
 void supervisor_state::follow_failure(bool refused) {
   if (refused) {
-    restarts_->note_refusal(clock::now());
+    restarts_->note_refusal(now());
   } else {
     restarts_->note_failure(attempt_->ranks().complete());
   }
@@ -412,6 +473,11 @@ void supervisor_state::try_again() {
   if (restarts_->refusals() > 1 && hosts_->alone()) {
     finish(
         {outcome::stopped, "neither Slurm nor any other host of the job answers: this one has no network, it seems"});
+    return;
+  }
+  if (std::exchange(wait_for_files_, false)) {
+    attempt_->release();
+    self_->delayed_send(self_, pause_for_files, retry_atom_v);
     return;
   }
   if (launched ||
@@ -450,11 +516,26 @@ void supervisor_state::shut_out_late_processes() const {
   }
 }
 
+run_result supervisor_state::judge_requeue(run_result result) const {
+  const int64_t stops = history_ ? history_->fruitless_stops() : 0;
+  const int64_t most = std::max<int64_t>(1, settings_->job.recovery.restarts);
+  if (result.outcome != outcome::stopped || !settings_->given || stops <= most) {
+    return result;
+  }
+  return {
+      outcome::failed,
+      fmt::format("the run was stopped {} times in a row without a new checkpoint, last: {}. It would only go round "
+                  "in the queue: see that its checkpoints (run.checkpoint-every) lie within the time that it gets, "
+                  "or that enough nodes are to be had, and submit it again (recovery.restarts = {})",
+                  stops, result.text.empty() ? "on request" : result.text, most)};
+}
+
 void supervisor_state::finish(run_result result) {
   if (over_) {
     return;
   }
   over_ = true;
+  result = judge_requeue(std::move(result));
   io::ledger_fields fields;
   if (!result.text.empty()) {
     fields.emplace_back("reason", result.text);
@@ -476,6 +557,7 @@ void supervisor_state::finish(run_result result) {
   }
   guards_->dismiss();
   dismiss_director();
+  self_->send_exit(heart_, caf::exit_reason::user_shutdown);
   self_->quit();
 }
 

@@ -13,12 +13,14 @@
 #include "actors/director/metrics.hpp"
 #include "actors/hosts/host_watch.hpp"
 #include "actors/hosts/launcher.hpp"
+#include "actors/protocol/file_patience.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "actors/supervisor/attempt.hpp"
 #include "actors/supervisor/crash_watch.hpp"
 #include "actors/supervisor/guard_keeper.hpp"
 #include "actors/supervisor/restart_policy.hpp"
 #include "actors/supervisor/run_history.hpp"
+#include "base/awake_clock.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/run_directory.hpp"
@@ -56,15 +58,18 @@ class supervisor_state {
 public:
   static inline const char* name = "supervisor";
 
-  explicit supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self) : self_(self) {}
+  explicit supervisor_state(supervisor_actor::stateful_pointer<supervisor_state> self);
   supervisor_actor::behavior_type make_behavior(supervisor_settings settings);
 
 private:
   using clock = std::chrono::steady_clock;
 
+  /// The time by which everything is judged here.
+  clock::time_point now() { return awake_.now(); }
+
   // An attempt, from its start to its end.
   void start_attempt();
-  launch_plan choose_hosts() const;
+  launch_plan choose_hosts();
   void launch(launch_plan plan);
   void begin_direction();
   void follow_failure(bool refused);
@@ -72,10 +77,12 @@ private:
   /// No other supervisor has begun an attempt of this run.
   bool owns_run() const;
   void finish(run_result result);
+  /// What becomes of a run that is to go back into the queue.
+  run_result judge_requeue(run_result result) const;
   void shut_out_late_processes() const;
 
   // What comes.
-  caf::result<note_atom> welcome(const hello& words);
+  caf::result<caf::actor> welcome(const hello& words);
   void note_beat(const beat& sign);
   void note_exit(uint64_t number, int32_t wait_status);
   void note_result(const attempt_result& result);
@@ -84,8 +91,11 @@ private:
   void note_recovery();
   void note_lost_connection(const caf::down_msg& down);
   void request_stop(int32_t signal);
+  void insist_on_stop();
+  std::string what_is_awaited();
 
   void look_at_deadlines();
+  void look_at_guards();
   void look_at_starting_hosts(clock::time_point now);
   /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
   void condemn(const trouble& why);
@@ -107,9 +117,13 @@ private:
   std::optional<attempt> attempt_;  ///< the last one that was launched
   director_actor director_;         ///< of this attempt; null: ranks are missing, or it is dismissed
   clock::time_point failed_;        ///< when the failure was found from which the run has not recovered yet; 0: none
-  clock::time_point last_look_;
-  bool node_failed_ = false;  ///< since the last checkpoint, and was tried again (may_pass)
+  awake_clock awake_;
+  caf::actor heart_;
+  file_patience files_;
+  bool node_failed_ = false;     ///< since the last checkpoint, and was tried again (may_pass)
+  bool wait_for_files_ = false;  ///< before the next attempt
   int32_t stop_signal_ = 0;
+  int64_t insisted_ = 0;  ///< how often SIGINT has come since
   bool over_ = false;
 };
 

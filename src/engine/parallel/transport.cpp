@@ -29,8 +29,8 @@ constexpr std::chrono::minutes patience_at_start{1};  // programs start one by o
 constexpr int exit_status = 70;                       // EX_SOFTWARE
 
 [[noreturn]] void end_process(const std::string& who, std::chrono::microseconds waited) {
-  fmt::print(stderr, "troupe: {}: no end after {:.1f} s; the process ends, since it cannot be cancelled\n", who,
-             std::chrono::duration<double>(waited).count());
+  std::fprintf(stderr, "troupe: %s: no end after %.1f s; the process ends, since it cannot be cancelled\n", who.c_str(),
+               std::chrono::duration<double>(waited).count());  // does not throw where nobody reads
   std::fflush(stderr);
   std::_Exit(exit_status);
 }

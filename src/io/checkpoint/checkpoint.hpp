@@ -92,9 +92,10 @@ struct damaged_file {
 std::optional<damaged_file> find_damage(const std::filesystem::path& folder, std::span<const checkpoint_file> files,
                                         int64_t first, int64_t step);
 
-/// A committed checkpoint, read by any number of ranks. Sizes of all files are checked on opening;
-/// a rank's file is digested when something of it is first read (unless `verified`: the caller ran
-/// verify_checkpoint), so a rank reads only what it needs. Not thread-safe.
+/// A committed checkpoint, read by any number of ranks: a rank looks at manifest and checkpoint.h5, and opens the files
+/// of those ranks of which it reads something. Sizes of all files are checked on opening, and a file is digested when
+/// something of it is first read; not where `verified`: verify_checkpoint or find_damage has looked at all, so that R
+/// ranks which restore look up O(R) files and not each all. Not thread-safe.
 class checkpoint_reader {
 public:
   explicit checkpoint_reader(std::filesystem::path folder, bool verified = false);
@@ -161,8 +162,10 @@ std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::pat
                                                       int64_t counter = std::numeric_limits<int64_t>::max());
 
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
-/// committed ones and older unfinished ones. A removed folder loses its name first, so that
-/// no half of a checkpoint is ever taken for one.
+/// committed ones and older unfinished ones. A removed folder loses its name first, so that no half of a checkpoint
+/// is ever taken for one.
+/// Errors  io_failure: one cannot be read now, so that nobody knows which are the newest good ones; nothing is
+/// removed then.
 void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
                        const attempt_fence& fence, const std::optional<std::filesystem::path>& best = std::nullopt);
 

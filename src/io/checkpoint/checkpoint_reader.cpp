@@ -73,10 +73,10 @@ checkpoint_reader::checkpoint_reader(fs::path folder, bool verified) : state_(st
   state_->folder = std::move(folder);
   state_->verified = verified;
   state_->manifest = read_manifest(state_->folder);
-  for (const checkpoint_file& entry : state_->manifest.files) {
-    check_size(state_->folder, entry);
-  }
   if (!verified) {
+    for (const checkpoint_file& entry : state_->manifest.files) {
+      check_size(state_->folder, entry);
+    }
     check_file(state_->folder, state_->manifest.files.back());
   }
   state_->read_layout();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace troupe::io {
 namespace {
@@ -16,7 +17,15 @@ struct candidate {
   std::string unit;
   int64_t counter = 0;
 
-  bool has_manifest() const { return fs::exists(folder / manifest_name); }
+  /// Errors  io_failure: it cannot be looked up, which is not the same as absent.
+  bool has_manifest() const {
+    std::error_code failure;
+    const bool there = fs::exists(folder / manifest_name, failure);
+    if (failure) {
+      throw error(errc::io_failure, "cannot look up {}: {}", (folder / manifest_name).string(), failure.message());
+    }
+    return there;
+  }
 };
 
 std::optional<candidate> parse_name(const fs::path& folder) {
@@ -64,6 +73,23 @@ checkpoint_manifest checked_manifest(const candidate& one, const std::string& ph
     check_size(one.folder, entry);
   }
   return manifest;
+}
+
+/// Whether it can be resumed from, as far as manifest and sizes tell.
+/// Errors  io_failure: it cannot be read now, which says nothing of it.
+bool is_good(const candidate& one, const std::string& phase) {
+  if (!one.has_manifest()) {
+    return false;
+  }
+  try {
+    checked_manifest(one, phase);
+    return true;
+  } catch (const error& failure) {
+    if (!is_damage(one.folder, failure)) {
+      throw;
+    }
+    return false;
+  }
 }
 
 }  // namespace
@@ -117,18 +143,21 @@ void prune_checkpoints(const fs::path& checkpoints_root, const std::string& phas
   if (keep < 1) {
     throw error(errc::bad_argument, "cannot keep {} checkpoints: at least 1 is needed to resume", keep);
   }
-  const std::vector<found_checkpoint> good = list_checkpoints(checkpoints_root, phase);
+  const std::vector<candidate> all = candidates(checkpoints_root, phase);
+  std::vector<candidate> good;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(good),
+               [&](const candidate& one) { return is_good(one, phase); });
   if (good.empty()) {
     return;
   }
   const size_t first_kept = good.size() - std::min(good.size(), static_cast<size_t>(keep));
   const auto kept = [&](const fs::path& folder) {
-    const auto same = [&](const found_checkpoint& one) { return one.folder == folder; };
+    const auto same = [&](const candidate& one) { return one.folder == folder; };
     return std::any_of(good.begin() + static_cast<ptrdiff_t>(first_kept), good.end(), same) ||
            (best && best->filename() == folder.filename());
   };
-  for (const candidate& one : candidates(checkpoints_root, phase)) {
-    if (one.counter < good.back().manifest.counter && !kept(one.folder)) {
+  for (const candidate& one : all) {
+    if (one.counter < good.back().counter && !kept(one.folder)) {
       fence.remove(one.folder);
     }
   }

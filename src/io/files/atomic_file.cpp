@@ -187,44 +187,61 @@ void write_file_atomically(const fs::path& target, std::string_view text) {
   write_file_atomically(target, std::as_bytes(std::span(text)));
 }
 
-void recover_folder(const fs::path& target) {
-  const fs::path clean = without_trailing_slash(target);
-  const fs::path old = with_suffix(clean, ".old");
-  if (!fs::exists(clean) && fs::exists(old)) {
-    rename_path(old, clean);
-    sync_folder(clean.parent_path());
-  }
-}
+namespace {
 
-/// The folder that is to hold the staging folder of `target`, made if need be.
-static fs::path made_parent(const fs::path& target) {
-  const fs::path parent = target.parent_path();
+/// Makes the folder that is to hold another, if need be.
+void make_parent(const fs::path& path) {
+  const fs::path parent = path.parent_path();
   std::error_code failure;
   fs::create_directories(parent.empty() ? "." : parent, failure);
   if (failure) {
     throw error(errc::io_failure, "cannot create the folder {}: {}", parent.string(), failure.message());
   }
-  return parent;
 }
 
-atomic_folder::atomic_folder(fs::path target)
-    : atomic_folder(target, made_parent(without_trailing_slash(target)) /
-                                with_suffix(without_trailing_slash(target).filename(), ".tmp")) {
-  old_ = with_suffix(target_, ".old");
-}
-
-atomic_folder::atomic_folder(fs::path target, fs::path staging)
-    : target_(without_trailing_slash(std::move(target))), staging_(std::move(staging)),
-      old_(with_suffix(staging_, ".old")) {
-  recover_folder(target_);
-  if (fs::exists(target_) && !fs::is_directory(target_)) {
-    throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());
+/// False: something of that name is there.
+bool made_folder(const fs::path& path) {
+  if (::mkdir(path.c_str(), 0777) == 0) {
+    return true;
   }
+  if (errno != EEXIST) {
+    refuse("create the folder", path, errno);
+  }
+  return false;
+}
+
+/// A new folder beside `target`, of a name that nothing else has: what lies there is somebody's.
+fs::path new_folder_beside(const fs::path& target) {
+  make_parent(target);
+  for (int i = 0;; ++i) {
+    fs::path path = target.parent_path() / fmt::format(".{}.{}-{}", target.filename().string(), ::getpid(), i);
+    if (made_folder(path)) {
+      return path;
+    }
+  }
+}
+
+}  // namespace
+
+atomic_folder::atomic_folder(const fs::path& target)
+    : target_(without_trailing_slash(target)), replaces_(fs::exists(target_)), staging_(new_folder_beside(target_)) {
+  require_no_file();
+}
+
+atomic_folder::atomic_folder(const fs::path& target, fs::path staging)
+    : target_(without_trailing_slash(target)), replaces_(fs::exists(target_)), staging_(std::move(staging)) {
+  require_no_file();
   remove_tree(staging_);
-  std::error_code failure;
-  fs::create_directory(staging_, failure);  // not the place that it is in, which may be gone for a reason
-  if (failure) {
-    throw error(errc::io_failure, "cannot create the folder {}: {}", staging_.string(), failure.message());
+  if (!made_folder(staging_)) {  // and not the place that it is in, which may be gone for a reason
+    throw error(errc::io_failure, "cannot create the folder {}: another process has", staging_.string());
+  }
+}
+
+void atomic_folder::require_no_file() const {
+  if (replaces_ && !fs::is_directory(target_)) {
+    std::error_code ignored;
+    fs::remove(staging_, ignored);
+    throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());
   }
 }
 
@@ -235,19 +252,29 @@ atomic_folder::~atomic_folder() {
   }
 }
 
+/// Where the file system has no exchange: both names in turn. The older folder comes back where the second step fails.
+void atomic_folder::replace_in_two_steps() const {
+  const fs::path old = with_suffix(staging_, ".old");
+  rename_path(target_, old);
+  try {
+    rename_path(staging_, target_);
+  } catch (const error&) {
+    rename_path(old, target_);
+    throw;
+  }
+  rename_path(old, staging_);
+}
+
 void atomic_folder::commit() {
   sync_tree(staging_);
-  if (!fs::exists(target_)) {
-    rename_path(staging_, target_);
+  if (!replaces_) {
+    rename_path(staging_, target_);  // fails where something has come to be there
   } else if (!exchange(staging_, target_)) {
-    remove_tree(old_);
-    rename_path(target_, old_);
-    rename_path(staging_, target_);
+    replace_in_two_steps();
   }
   committed_ = true;
   sync_folder(target_.parent_path());
-  remove_tree(staging_);
-  remove_tree(old_);
+  remove_tree(staging_);  // the older folder by now, or nothing
 }
 
 }  // namespace troupe::io

@@ -50,18 +50,18 @@ void write_file_atomically(const std::filesystem::path& target, std::string_view
 /// Errors  io_failure.
 void remove_tree(const std::filesystem::path& path);
 
-/// A folder in the making: its files are written below staging() (`<target>.tmp`, empty at the
-/// start), and commit() makes all of them durable and puts the folder in `target`'s place. An older
-/// `target` is exchanged in one step where the file system can (RENAME_EXCHANGE), else moved to
-/// `<target>.old` first; the next atomic_folder, or recover_folder(), puts that back if the writer
-/// died between. Without commit() the staging folder is removed.
-/// With a staging folder of the caller's, the older target is moved to `<staging>.old`, which
-/// whoever owns that place may remove: where the writer dies between, it has to write the folder again.
+/// A folder in the making: its files are written below staging(), and commit() makes all of them durable and puts the
+/// folder in `target`'s place. A folder that was there when the making began is replaced as a whole, so whoever names
+/// the target must know that it may be removed; one that has come there since is not. The exchange is one step where
+/// the file system can (RENAME_EXCHANGE), else two: a writer killed between them leaves both folders whole beside the
+/// target. staging() is new, beside the target, of a name that nothing else has; without commit() it is removed, and a
+/// killed writer leaves it. With a staging folder of the caller's, what lies there is removed: the caller must own that
+/// place.
 /// Errors  io_failure.
 class atomic_folder {
 public:
-  explicit atomic_folder(std::filesystem::path target);
-  atomic_folder(std::filesystem::path target, std::filesystem::path staging);
+  explicit atomic_folder(const std::filesystem::path& target);
+  atomic_folder(const std::filesystem::path& target, std::filesystem::path staging);
   ~atomic_folder();
   atomic_folder(const atomic_folder&) = delete;
   atomic_folder& operator=(const atomic_folder&) = delete;
@@ -70,13 +70,14 @@ public:
   void commit();
 
 private:
-  std::filesystem::path target_, staging_, old_;
+  void require_no_file() const;
+  void replace_in_two_steps() const;
+
+  std::filesystem::path target_;
+  bool replaces_ = false;
+  std::filesystem::path staging_;
   bool committed_ = false;
 };
-
-/// Undoes what a writer killed inside atomic_folder::commit() may have left: where `target` is
-/// missing and `<target>.old` is there, it becomes `target` again.
-void recover_folder(const std::filesystem::path& target);
 
 /// Makes what was written to a file durable.
 /// Errors  io_failure.

@@ -72,14 +72,14 @@ void line_file::append(std::string_view line, bool durable) {
   const off_t before = ::lseek(descriptor_, 0, SEEK_END);
   try {
     write_all(descriptor_, std::string(line) + "\n", path_);
+    if (durable && ::fsync(descriptor_) != 0) {
+      throw error(errc::io_failure, "cannot flush {}: {}", path_.string(), std::strerror(errno));
+    }
   } catch (...) {
     if (::ftruncate(descriptor_, before) != 0) {
       // The next opening cuts it.
     }
     throw;
-  }
-  if (durable && ::fsync(descriptor_) != 0) {
-    throw error(errc::io_failure, "cannot flush {}: {}", path_.string(), std::strerror(errno));
   }
 }
 

@@ -80,8 +80,7 @@ void metrics_writer::truncate_after(const std::string& phase, int64_t counter,
     }
   });
   if (dropped) {
-    file_.reset();
-    write_file_atomically(path_, kept);
+    write_file_atomically(path_, kept);  // where this fails, the old file is still the one that is open
     file_ = std::make_unique<line_file>(path_);
   }
 }

@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <fmt/ranges.h>
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <regex>
 #include <thread>
 
 namespace troupe::io {
@@ -41,28 +41,10 @@ void create_folder(const fs::path& path) {
   }
 }
 
-/// An attempt's, which begin_attempt and end_attempt look after.
+/// A folder of an attempt (fence_folder), which begin_attempt and end_attempt look after.
 bool is_fence(const fs::path& path) {
-  return path.filename().string().rfind("attempt-", 0) == 0 && path.extension() == ".tmp";
-}
-
-bool is_leftover(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return path.extension() == ".tmp" || name.rfind(".deleted-", 0) == 0;
-}
-
-/// Depth first, so that what lies in a leftover is not visited.
-void collect_leftovers(const fs::path& folder, std::vector<fs::path>& found) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (is_fence(entry.path())) {
-      continue;
-    }
-    if (is_leftover(entry.path())) {
-      found.push_back(entry.path());
-    } else if (entry.is_directory() && !entry.is_symlink()) {
-      collect_leftovers(entry.path(), found);
-    }
-  }
+  static const std::regex name(R"(attempt-\d{6,}\.tmp)");
+  return std::regex_match(path.filename().string(), name);
 }
 
 std::string read_some(int descriptor) {
@@ -71,22 +53,6 @@ std::string read_some(int descriptor) {
   std::string result(text, count > 0 ? static_cast<size_t>(count) : 0);
   result.erase(result.find_last_not_of('\n') + 1);
   return result;
-}
-
-/// Where a killed writer left a model folder under its old name only.
-void recover_models(const fs::path& models) {
-  if (!fs::is_directory(models)) {
-    return;
-  }
-  std::vector<fs::path> old;
-  for (const fs::directory_entry& entry : fs::directory_iterator(models)) {
-    if (entry.path().extension() == ".old") {
-      old.push_back(entry.path());
-    }
-  }
-  for (fs::path path : old) {
-    recover_folder(path.replace_extension());
-  }
 }
 
 }  // namespace
@@ -156,13 +122,21 @@ static fs::path fence_folder(const fs::path& root, int64_t attempt) {
 }
 
 int64_t run_directory::begin_attempt(int64_t last) const {
-  require_attempt(last);
-  const int64_t next = last + 1;
-  write_file_atomically(attempt_file(), fmt::format("{}\n", next));
-  remove_fences();
-  create_folder(fence_folder(root_, next));
-  sync_folder(root_);
+  const int64_t next = number_attempt(last);
+  fence_attempt(next);
   return next;
+}
+
+int64_t run_directory::number_attempt(int64_t last) const {
+  require_attempt(last);
+  write_file_atomically(attempt_file(), fmt::format("{}\n", last + 1));
+  return last + 1;
+}
+
+void run_directory::fence_attempt(int64_t attempt) const {
+  remove_fences();
+  create_folder(fence_folder(root_, attempt));
+  sync_folder(root_);
 }
 
 void run_directory::end_attempt() const {
@@ -211,29 +185,26 @@ void run_directory::require_attempt(int64_t attempt) const {
   }
 }
 
-std::vector<std::string> run_directory::clean_up() const {
-  std::vector<fs::path> found;
-  collect_leftovers(root_, found);
-  recover_models(models());
-  std::vector<std::string> removed;
-  for (const fs::path& path : found) {
-    std::error_code failure;
-    fs::remove_all(path, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
-    }
-    removed.push_back(path.lexically_relative(root_).string());
-  }
-  std::sort(removed.begin(), removed.end());
-  return removed;
-}
-
 int64_t run_directory::free_bytes() const {
   struct statvfs status {};
   if (::statvfs(root_.c_str(), &status) != 0) {
     throw error(errc::io_failure, "cannot ask for the free space of {}: {}", root_.string(), std::strerror(errno));
   }
   return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
+}
+
+/// The whole file, for writing. A lock of an open file description, not of a process: it goes when the last
+/// descriptor is closed, and, unlike flock's, one can ask whether somebody has it without taking it.
+static struct flock whole_file() {
+  struct flock all {};
+  all.l_type = F_WRLCK;
+  all.l_whence = SEEK_SET;
+  return all;
+}
+
+bool is_locked(int descriptor) {
+  struct flock wanted = whole_file();
+  return ::fcntl(descriptor, F_OFD_GETLK, &wanted) == 0 && wanted.l_type != F_UNLCK;
 }
 
 run_lock::run_lock(const run_directory& run) {
@@ -243,11 +214,12 @@ run_lock::run_lock(const run_directory& run) {
   if (descriptor_ < 0) {
     throw error(errc::io_failure, "cannot open {}: {}", path.string(), std::strerror(errno));
   }
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+  struct flock wanted = whole_file();
+  if (::fcntl(descriptor_, F_OFD_SETLK, &wanted) != 0) {
     const int reason = errno;
     const std::string holder = read_some(descriptor_);
     ::close(std::exchange(descriptor_, -1));
-    if (reason == EWOULDBLOCK) {
+    if (reason == EAGAIN || reason == EACCES) {
       throw error(errc::bad_argument, "{} is in use by another troupe ({}): wait for it or stop it",
                   run.root().string(), holder);
     }

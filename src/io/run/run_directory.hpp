@@ -60,6 +60,11 @@ public:
   int64_t begin_attempt(int64_t last) const;
   int64_t begin_attempt() const { return begin_attempt(attempt()); }
 
+  /// The two steps of begin_attempt, for who bears with a disk that is full for a moment: the number, and the new
+  /// attempt's fence.
+  int64_t number_attempt(int64_t last) const;
+  void fence_attempt(int64_t attempt) const;
+
   /// Shuts out whatever is left of the latest attempt. The lock must be held.
   void end_attempt() const;
 
@@ -68,11 +73,6 @@ public:
 
   /// By which an attempt changes the run's files.
   attempt_fence fence(int64_t attempt) const;
-
-  /// Removes temporary files that a killed process left anywhere in the run ("*.tmp",
-  /// ".deleted-*"), and completes interrupted exchanges of model folders. The lock must be held and
-  /// no worker alive. Returns what it removed, relative to the root.
-  std::vector<std::string> clean_up() const;
 
   /// Bytes that this user may still write on the run's file system.
   int64_t free_bytes() const;
@@ -96,5 +96,8 @@ public:
 private:
   int descriptor_ = -1;
 };
+
+/// Whether somebody holds the lock of an open lock file. Takes nothing, so that nobody's start fails for it.
+bool is_locked(int descriptor);
 
 }  // namespace troupe::io

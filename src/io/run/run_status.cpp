@@ -2,13 +2,11 @@
 
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
-#include "io/files/mapped_file.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,12 +166,11 @@ std::optional<int64_t> total_of(const job& settings, const std::string& phase_na
   return updates > 0 ? std::optional(updates) : std::nullopt;
 }
 
-void add_job(run_status& status, const fs::path& path) {
-  if (!fs::exists(path)) {
+void add_job(run_status& status, const run_directory& run) {
+  if (!fs::exists(run.job())) {
     return;  // the supervisor writes it after it has taken the folder
   }
-  const job settings =
-      parse_job(read_text_file(path), {.name = path.string(), .stem = "job", .folder = "/", .current = "/"});
+  const job settings = run.recorded_job();
   for (const phase planned : settings.run.phases) {
     status.phases.emplace_back(to_string(planned));
   }
@@ -231,7 +228,7 @@ std::string lock_holder(const run_directory& run) {
     }
     throw error(errc::io_failure, "cannot open {}: {}", run.lock().string(), std::strerror(errno));
   }
-  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const bool held = is_locked(lock);
   std::string text(512, '\0');
   const ssize_t count = held ? ::pread(lock, text.data(), text.size(), 0) : 0;
   ::close(lock);
@@ -257,7 +254,7 @@ run_status read_run_status(const fs::path& root, size_t most_failures) {
     status.state = run_state::running;
   }
   add_progress(status, run.metrics());
-  add_job(status, run.job());
+  add_job(status, run);
   if (status.total && status.per_second && !contains(status.finished_phases, status.phase)) {
     status.seconds_left =
         static_cast<double>(std::max<int64_t>(0, *status.total - status.counter)) / *status.per_second;

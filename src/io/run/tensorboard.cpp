@@ -98,7 +98,19 @@ void tensorboard_writer::close_all() {
   descriptors_.clear();
 }
 
-/// Opens the phase's file at its first point: cuts what a crash left, or begins it with the version.
+/// Cuts what a crash left at the end of an open file, or begins the file with the version.
+static void begin(int file, const fs::path& path, double time) {
+  const std::string text = read_text_file(path);
+  const std::string whole = whole_records(text, [](std::string_view) { return true; });
+  if (whole.size() != text.size() && ::ftruncate(file, static_cast<off_t>(whole.size())) != 0) {
+    throw error(errc::io_failure, "cannot cut the damaged end of {}: {}", path.string(), std::strerror(errno));
+  }
+  if (whole.empty()) {
+    write_all(file, tfrecord(version_event(time)), path);
+  }
+}
+
+/// Of the phase's file, which is opened at its first point.
 int tensorboard_writer::descriptor(const std::string& phase, double time) {
   const auto found = descriptors_.find(phase);
   if (found != descriptors_.end()) {
@@ -112,15 +124,13 @@ int tensorboard_writer::descriptor(const std::string& phase, double time) {
   if (opened < 0) {
     throw error(errc::io_failure, "cannot open {}: {}", path.string(), std::strerror(errno));
   }
+  try {
+    begin(opened, path, time);
+  } catch (...) {
+    ::close(opened);  // what is half written is cut when it is opened again
+    throw;
+  }
   descriptors_[phase] = opened;
-  const std::string text = read_text_file(path);
-  const std::string whole = whole_records(text, [](std::string_view) { return true; });
-  if (whole.size() != text.size() && ::ftruncate(opened, static_cast<off_t>(whole.size())) != 0) {
-    throw error(errc::io_failure, "cannot cut the damaged end of {}: {}", path.string(), std::strerror(errno));
-  }
-  if (whole.empty()) {
-    write_all(opened, tfrecord(version_event(time)), path);
-  }
   return opened;
 }
 
@@ -172,11 +182,7 @@ void tensorboard_writer::truncate_after(const std::string& phase, int64_t counte
   check_phase(phase);
   for (const std::string& later : later_phases) {
     check_phase(later);
-    std::error_code failure;
-    fs::remove_all(folder_ / later, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot remove {}: {}", (folder_ / later).string(), failure.message());
-    }
+    remove_tree(folder_ / later / event_file_name);  // what else lies there was put there by somebody else
   }
   const fs::path path = folder_ / phase / event_file_name;
   if (fs::exists(path)) {

@@ -6,8 +6,10 @@
 #include "io/weights/array_types.hpp"
 #include "io/weights/gguf_model.hpp"
 #include "io/weights/model_folder.hpp"
+#include "io/weights/model_target.hpp"
 
 #include <memory>
+#include <span>
 #include <string>
 
 namespace troupe::io {
@@ -64,16 +66,14 @@ model_folder_contents contents_of_folder(const fs::path& source, array_finder& f
 
 }  // namespace
 
-conversion_report convert_model(const fs::path& source, const fs::path& target, dtype type) {
+conversion_report convert_model(const fs::path& source, const fs::path& target, dtype type, bool overwrite) {
   if (type != dtype::f32 && type != dtype::bf16 && type != dtype::f16) {
     throw error(errc::bad_argument, "models are written as f32, bf16 or f16, not {}", to_string(type));
   }
   if (!fs::exists(source)) {
     throw error(errc::not_found, "{}: no such model (a GGUF file or a folder)", source.string());
   }
-  if (fs::exists(target) && fs::equivalent(source, target)) {
-    throw error(errc::bad_argument, "{}: source and target are the same", source.string());
-  }
+  const fs::path place = model_target(target, std::span(&source, 1), overwrite);
   array_finder find;
   model_folder_contents contents =
       fs::is_directory(source) ? contents_of_folder(source, find) : contents_of_gguf(source, find);
@@ -82,7 +82,7 @@ conversion_report convert_model(const fs::path& source, const fs::path& target, 
   report.parameters = set_types(contents.tensors, type);
   contents.config_json = typed_config(contents.config_json, torch_type_name(type));
   contents.producer = produce(contents.tensors, find);
-  write_model_folder(target, contents);
+  write_model_folder(place, contents);
   return report;
 }
 

@@ -10,8 +10,10 @@
 #include "io/weights/torch_file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
+#include <regex>
 #include <set>
 
 namespace troupe::io {
@@ -19,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* config_file = "config.json";
+constexpr const char* generation_config_file = "generation_config.json";
 constexpr const char* single_file = "model.safetensors";
 constexpr const char* single_index = "model.safetensors.index.json";
 constexpr const char* torch_single_file = "pytorch_model.bin";
@@ -121,7 +125,6 @@ private:
 };
 
 model_folder model_folder::open_shape(const fs::path& folder) {
-  recover_folder(folder);
   if (!fs::is_directory(folder)) {
     throw error(errc::not_found, "{}: no such folder (a model is a folder with config.json and weights)",
                 folder.string());
@@ -185,9 +188,30 @@ array_finder model_folder::finder() const {
 
 // --- writing ---
 
+static constexpr std::array tokenizer_files = {
+    "tokenizer.json",  "tokenizer_config.json", "special_tokens_map.json", "vocab.json",        "merges.txt",
+    "tokenizer.model", "added_tokens.json",     "chat_template.jinja",     "chat_template.json"};
+
+/// Whether write_model_folder gives a file this name.
+static bool is_name_of_a_model_file(const std::string& name) {
+  static const std::regex weights(R"(model(-\d{5,}-of-\d{5,})?\.safetensors)");
+  return name == config_file || name == generation_config_file || name == single_index ||
+         std::find(tokenizer_files.begin(), tokenizer_files.end(), name) != tokenizer_files.end() ||
+         std::regex_match(name, weights);
+}
+
+std::optional<std::string> stranger_in_model_folder(const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_name_of_a_model_file(name) || entry.is_directory()) {
+      return name;
+    }
+  }
+  return std::nullopt;
+}
+
 void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-                           "merges.txt", "tokenizer.model", "added_tokens.json", "chat_template.jinja", "chat_template.json"}) {
+  for (const char* name : tokenizer_files) {
     if (fs::exists(source / name)) {
       const auto file = mapped_file::open(source / name);
       write_file_atomically(target / name, file->bytes());
@@ -274,12 +298,28 @@ private:
 
 }  // namespace
 
+/// A folder of the model's name that holds other things than models do was not made by a run: it gets another name.
+static void keep_strangers(const fs::path& target) {
+  if (!fs::is_directory(target) || !stranger_in_model_folder(target)) {
+    return;
+  }
+  fs::path kept;
+  for (int i = 1; kept.empty() || fs::exists(kept); ++i) {
+    kept = target;
+    kept += fmt::format(".kept-{}", i);
+  }
+  fs::rename(target, kept);
+}
+
 void write_model_folder(const fs::path& target, const model_folder_contents& contents, const attempt_fence* fence) {
-  parse_json_keys(contents.config_json, (target / "config.json").string());
+  parse_json_keys(contents.config_json, (target / config_file).string());
+  if (fence != nullptr) {
+    keep_strangers(target);
+  }
   atomic_folder folder = fence != nullptr ? atomic_folder(target, fence->workplace(target)) : atomic_folder(target);
-  write_file_atomically(folder.staging() / "config.json", contents.config_json);
+  write_file_atomically(folder.staging() / config_file, contents.config_json);
   if (!contents.generation_config_json.empty()) {
-    write_file_atomically(folder.staging() / "generation_config.json", contents.generation_config_json);
+    write_file_atomically(folder.staging() / generation_config_file, contents.generation_config_json);
   }
   if (!contents.tokenizer_source.empty()) {
     copy_tokenizer_files(contents.tokenizer_source, folder.staging());

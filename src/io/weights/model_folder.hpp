@@ -70,11 +70,17 @@ struct model_folder_contents {
   int64_t shard_bytes = int64_t{5} * 1000 * 1000 * 1000;
 };
 
-/// Writes a folder that `transformers` loads, complete or not at all; an older one is replaced. A run's models are made
-/// behind the fence of the attempt that writes them.
+/// Writes a folder that `transformers` loads, complete or not at all; a folder that is there is replaced, so that a
+/// caller who has the name from a user asks model_target (model_target.hpp) first. A run's models are made behind the
+/// fence of the attempt that writes them; where their place is taken by a folder with strangers, that is renamed to
+/// NAME.kept-N.
 /// Errors  io_failure, bad_argument, shape_mismatch, bad_file (config_json is no object).
 void write_model_folder(const std::filesystem::path& target, const model_folder_contents& contents,
                         const attempt_fence* fence = nullptr);
+
+/// Something in the folder that write_model_folder never puts there; none: it can be told for a model, whole or in
+/// part.
+std::optional<std::string> stranger_in_model_folder(const std::filesystem::path& folder);
 
 /// Copies what a tokenizer is made of (tokenizer.json, tokenizer_config.json,
 /// special_tokens_map.json, vocab.json, merges.txt, tokenizer.model, added_tokens.json,

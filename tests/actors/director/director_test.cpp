@@ -213,6 +213,21 @@ TEST_F(Director, ResumedPhaseGoesOnAfterItsCheckpoint) {
   EXPECT_EQ(std::count(cast->notes.begin(), cast->notes.end(), "phase_started sft 2"), 0);
 }
 
+TEST_F(Director, APhaseWhoseCheckpointsAreAllDamagedDoesNotBeginAnew) {
+  set();
+  cast->checkpoints = {
+      {.found = true, .path = "checkpoints/sft/update-2", .counter = 2, .files = {}, .problem = "update-2: truncated"},
+      {.found = true, .path = "checkpoints/sft/update-1", .counter = 1, .files = {}, .problem = ""}};
+  cast->damaged = {{"0 checkpoints/sft/update-1", {.file = 0, .problem = "update-1: flipped"}}};
+  perform(job_of({io::phase::sft}));
+  expect_outcome(outcome::failed, errc::bad_file);
+  EXPECT_NE(cast->result->text.find("update-2: truncated; update-1: flipped"), std::string::npos) << cast->result->text;
+  EXPECT_NE(cast->result->text.find("checkpoints/sft away"), std::string::npos) << cast->result->text;
+  EXPECT_EQ(cast->saved[0], (lines{"locate", "locate", "verify checkpoints/sft/update-1", "locate"}))
+      << "and no restore";
+  EXPECT_TRUE(told("metrics cut").empty());
+}
+
 TEST_F(Director, EveryRankChecksItsShareOfACheckpointAndAllGoOnFromTheSame) {
   set(3);
   for (uint64_t counter = 5; counter >= 1; --counter) {

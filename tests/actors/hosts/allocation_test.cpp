@@ -160,6 +160,11 @@ TEST(Allocation, IsNoneOutsideOfSlurm) {
   EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}})) << "inherited from a job that this is no step of";
 }
 
+TEST(Allocation, AJobsNumberAloneIsNoAllocation) {
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}})) << "set by hand, for scontrol";
+  EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}, {"SLURM_JOB_NODELIST", ""}}));
+}
+
 TEST(Allocation, FallsBackToTheCountOfThisNode) {
   environment variables = slurm({{"SLURM_CPUS_ON_NODE", "8"}, {"SLURMD_NODENAME", "login1"}});
   variables.erase("SLURM_JOB_CPUS_PER_NODE");

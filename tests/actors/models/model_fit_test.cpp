@@ -106,7 +106,7 @@ TEST(ModelFit, ASavedModelsConfigurationNamesTheTypeOfItsFile) {
   const test::temporary_folder folder;
   const fs::path qwen2 = data / "tiny/qwen2";  // in bfloat16
   const model_ptr m = load_model(qwen2, head_kind::language_model);
-  save_model(*m, m->weights.data(), folder / "saved", 0);
+  save_model(*m, m->weights.data(), folder / "saved", {});
   const auto config = io::read_json_keys(folder / "saved/config.json");
   EXPECT_EQ(require_text(config, "torch_dtype"), "float32");
   EXPECT_FALSE(config.contains("dtype"));

@@ -8,6 +8,10 @@
 
 #include <caf/all.hpp>
 #include <gtest/gtest.h>
+#include <malloc.h>
+
+#include <chrono>
+#include <future>
 
 namespace troupe::actors {
 
@@ -147,6 +151,58 @@ TEST_F(Task, SuspendedPlanDiesWithItsActor) {
   const asker_state& waiting = perform(caf::actor_cast<doubling_actor>(silent), 3);
   EXPECT_FALSE(waiting.plan.done());
   caf::anon_send_exit(silent, caf::exit_reason::kill);  // TearDown ends the asker: nothing may be touched after it
+}
+
+/// Asks again and again, alone and everyone, as a director does through a long phase.
+struct persistent_asker {
+  task<> run(doubling_actor of, int64_t times) {
+    const std::vector<doubling_actor> both = {of, of};
+    for (int64_t i = 0; i < times; ++i) {
+      co_await ask<int64_t>(self, of, score_atom_v, i);
+      co_await ask_everyone<int64_t>(self, both, score_atom_v, i);
+    }
+    done = true;
+  }
+  caf::event_based_actor* self = nullptr;
+  task<> plan;
+  bool done = false;
+};
+
+/// Bytes that this process holds after so many requests of each kind, in a system with threads and a clock of its own.
+static size_t memory_after(int64_t times) {
+  caf::actor_system_config config;
+  config.add_message_types<caf::id_block::troupe>();
+  config.set("scheduler.max-threads", 1);
+  caf::actor_system system(config);
+  const auto of = system.spawn(doubling);
+  std::promise<size_t> held;
+  const auto asker = system.spawn([&](caf::stateful_actor<persistent_asker>* self) {
+    self->state.self = self;
+    self->state.plan = self->state.run(of, times);
+    self->state.plan.start();
+    self->delayed_send(self, std::chrono::milliseconds(10), tick_atom_v);
+    return caf::behavior{[self, &held](tick_atom) {
+      if (self->state.done) {
+        held.set_value(::mallinfo2().uordblks);
+        self->quit();
+      } else {
+        self->delayed_send(self, std::chrono::milliseconds(10), tick_atom_v);
+      }
+    }};
+  });
+  const size_t bytes = held.get_future().get();
+  caf::anon_send_exit(of, caf::exit_reason::kill);
+  return bytes;
+}
+
+TEST(Asking, ManyRequestsHoldNoMemory) {
+  constexpr int64_t few = 1'000, many = 40'000;  // three requests each
+  memory_after(few);                             // what CAF keeps once for all
+  const size_t before = memory_after(few);
+  const size_t after = memory_after(many);
+  const double per_request =
+      (static_cast<double>(after) - static_cast<double>(before)) / static_cast<double>(3 * (many - few));
+  EXPECT_LT(per_request, 1) << before << " bytes, then " << after;
 }
 
 TEST(LocalHandle, RefusesToBeSerialised) {

@@ -29,8 +29,11 @@ protected:
     return plan;
   }
   attempt begin(std::vector<std::string> program = {"sleep", "600"}) {
-    return {
-        7, three_ranks(), {.argv = std::move(program), .extra = {}}, [this](int status) { ended_.set_value(status); }};
+    return {7,
+            three_ranks(),
+            {.argv = std::move(program), .extra = {}},
+            [this](int status) { ended_.set_value(status); },
+            clock::now()};
   }
 
   void report(attempt& to, int32_t rank, clock::time_point at) {
@@ -39,7 +42,7 @@ protected:
     to.ranks().welcome({.attempt = 7,
                         .rank = rank,
                         .ranks = 3,
-                        .host = rank < 2 ? "node1" : "node2",
+                        .host = rank < 2 ? "node1.site.example" : "node2.site.example",  // not as Slurm has it
                         .pid = 100 + rank,
                         .stage = stages_.back()},
                        at);
@@ -99,6 +102,8 @@ TEST_F(Attempt, RanksMuchLaterThanTheFirstWillNotCome) {
   const auto first = one.started() + 20s;
   report(one, 0, first);
   report(one, 1, first + 1s);
+  beat_of(one, 0, 0, first + 14s);
+  beat_of(one, 1, 0, first + 14s);
   EXPECT_FALSE(one.overdue(limits_, first + 15s));
   const auto found = one.overdue(limits_, first + 16s);
   ASSERT_TRUE(found);

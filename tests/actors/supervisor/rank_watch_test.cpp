@@ -97,8 +97,8 @@ TEST_F(RankWatch, TheSilentRankIsNamed) {
   const auto [rank, seconds] = watch_.longest_silence(start_ + 5s);
   EXPECT_EQ(rank, 1);
   EXPECT_DOUBLE_EQ(seconds, 4.0);
-  EXPECT_EQ(watch_.silent_hosts(2.0, start_ + 5s), (std::set<std::string>{"node1"}));
-  EXPECT_EQ(watch_.silent_hosts(2.0, start_ + 7s), (std::set<std::string>{"node0", "node1", "node2"}));
+  EXPECT_EQ(watch_.silent(2.0, start_ + 5s), (std::vector<int64_t>{1}));
+  EXPECT_EQ(watch_.silent(2.0, start_ + 7s), (std::vector<int64_t>{0, 1, 2}));
 }
 
 TEST_F(RankWatch, AnActorThatStandsStillWhileItsRankBeatsIsNamed) {

@@ -3,8 +3,14 @@
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <chrono>
+#include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <initializer_list>
+#include <thread>
 #include <vector>
 
 namespace troupe::actors {
@@ -67,6 +73,46 @@ TEST_F(RunHistory, PhasesThatAreFinishedStayFinished) {
     EXPECT_EQ(history.finished_phases(), (std::set<io::phase>{io::phase::sft}));
   }
   EXPECT_EQ(run_history(run_).finished_phases(), (std::set<io::phase>{io::phase::sft})) << "a new supervisor reads it";
+}
+
+TEST_F(RunHistory, StopsWithoutProgressAreCountedOverSupervisors) {
+  const auto stopped_with = [this](std::initializer_list<ledger_kind> events) {
+    run_history history(run_);
+    history.append(ledger_kind::run_started);
+    for (const ledger_kind one : events) {
+      history.append(one);
+    }
+    const int64_t stops = history.fruitless_stops();
+    history.append(ledger_kind::stopped);
+    return stops;
+  };
+  EXPECT_EQ(stopped_with({}), 1);
+  EXPECT_EQ(stopped_with({ledger_kind::attempt_started, ledger_kind::stopped}), 2) << "twice told, one supervisor";
+  EXPECT_EQ(stopped_with({ledger_kind::worker_failed}), 3);
+  EXPECT_EQ(stopped_with({ledger_kind::checkpoint}), 0);
+  EXPECT_EQ(stopped_with({}), 1) << "the one before had got on";
+  EXPECT_EQ(stopped_with({ledger_kind::run_failed}), 2);
+  EXPECT_EQ(stopped_with({}), 3);
+}
+
+TEST_F(RunHistory, AFullDiskIsBorneWithForAWhile) {
+  run_history history(run_);
+  history.append(ledger_kind::run_started);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto size = static_cast<rlim_t>(std::filesystem::file_size(run_.ledger()));
+  const rlimit full{size + 10, before.rlim_max};  // some bytes of a line still fit
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  std::thread healer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(600));
+    ::setrlimit(RLIMIT_FSIZE, &before);
+  });
+  EXPECT_NO_THROW(history.append(ledger_kind::attempt_started));
+  healer.join();
+  const auto events = written();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[1].kind, ledger_kind::attempt_started);
 }
 
 TEST_F(RunHistory, ADamagedLedgerIsNamed) {

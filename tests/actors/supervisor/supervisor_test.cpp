@@ -79,7 +79,7 @@ protected:
     caf::scoped_actor self(system_);
     std::string refusal;
     self->request(on_duty_, 30s, std::move(words))
-        .receive([](note_atom) {}, [&](const caf::error& reason) { refusal = to_troupe_error(reason).what(); });
+        .receive([](const caf::actor&) {}, [&](const caf::error& reason) { refusal = to_troupe_error(reason).what(); });
     return refusal;
   }
 
@@ -235,6 +235,26 @@ TEST_F(Supervisor, AStopBetweenTwoAttemptsBeginsNoOther) {
   stop();
   EXPECT_EQ(result().outcome, outcome::stopped);
   EXPECT_EQ(events(io::ledger_kind::attempt_started).size(), 2U);
+}
+
+TEST_F(Supervisor, ARunThatOnlyGoesRoundInTheQueueEndsAsAFailure) {
+  job_.place.ranks = 3;
+  job_.recovery.restarts = 2;
+  let_srun_be("exec sleep 60");
+  for (const char* round : {"first", "second"}) {
+    run_history earlier(run_);
+    earlier.append(io::ledger_kind::run_started);
+    earlier.append(io::ledger_kind::stopped, {{"reason", std::string(round)}});
+  }
+  begin(three_hosts());
+  while (events(io::ledger_kind::attempt_started).empty()) {
+    std::this_thread::sleep_for(5ms);
+  }
+  stop();
+  const run_result told = result();
+  EXPECT_EQ(told.outcome, outcome::failed);
+  EXPECT_NE(told.text.find("stopped 3 times in a row without a new checkpoint"), std::string::npos) << told.text;
+  EXPECT_EQ(events(io::ledger_kind::run_failed).size(), 1U) << "from which the next one counts anew";
 }
 
 TEST_F(Supervisor, AProgramThatCannotBeStartedEndsTheRunWithItsOwnError) {

@@ -4,6 +4,7 @@
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/hdf5/hdf5.hpp"
+#include "support/damage.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -353,6 +354,24 @@ TEST(CheckpointTest, PruningKeepsTheLastAndTheBest) {
   EXPECT_EQ(names_in(phase),
             (std::vector<std::string>{"iteration-000010", "iteration-000030", "iteration-000040", "iteration-000050"}));
   EXPECT_THROW(prune_checkpoints(root.path(), "ppo", 0, allow), error);
+}
+
+TEST(CheckpointTest, PruningRemovesNothingWhereOneCannotBeRead) {
+  const temporary_folder root;
+  for (const int64_t counter : {10, 20, 30, 40}) {
+    write_small(root.path(), counter);
+  }
+  const fs::path phase = root.path() / "ppo";
+  const fs::path manifest = phase / "iteration-000030" / "manifest.json";
+  const fs::path aside = root.path() / "manifest.json";
+  fs::rename(manifest, aside);
+  fs::create_directory(manifest);  // what reading it gives is an error of the system
+  test::expect_error(errc::io_failure, manifest.string(), [&] { prune_checkpoints(root.path(), "ppo", 2, allow); });
+  EXPECT_EQ(names_in(phase).size(), 4U);
+  fs::remove(manifest);
+  fs::rename(aside, manifest);
+  prune_checkpoints(root.path(), "ppo", 2, allow);
+  EXPECT_EQ(names_in(phase), (std::vector<std::string>{"iteration-000030", "iteration-000040"}));
 }
 
 TEST(CheckpointTest, AFullDiskLeavesTheOneBeforeAndNoFinalName) {

@@ -14,6 +14,7 @@
 #include <csignal>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <string>
 
 namespace troupe::io {
@@ -151,6 +152,14 @@ TEST(AtomicFileTest, ReportsAFullDisk) {
   EXPECT_NE(text.find("No space left on device"), std::string::npos) << text;
 }
 
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  return names;
+}
+
 TEST(AtomicFolderTest, AppearsWholeAndReplacesAnOlderOne) {
   const temporary_folder folder;
   const fs::path target = folder / "models/x";
@@ -168,8 +177,7 @@ TEST(AtomicFolderTest, AppearsWholeAndReplacesAnOlderOne) {
   second.commit();
   EXPECT_FALSE(fs::exists(target / "old.txt"));
   EXPECT_EQ(read_text_file(target / "sub/new.txt"), "2");
-  EXPECT_FALSE(fs::exists(target.string() + ".tmp"));
-  EXPECT_FALSE(fs::exists(target.string() + ".old"));
+  EXPECT_EQ(names_in(folder / "models"), (std::set<std::string>{"x"}));
 }
 
 TEST(AtomicFolderTest, LeavesTheOldFolderWithoutCommit) {
@@ -181,23 +189,39 @@ TEST(AtomicFolderTest, LeavesTheOldFolderWithoutCommit) {
     write_file_atomically(next.staging() / "a", std::string_view("new"));
   }
   EXPECT_EQ(read_text_file(folder / "x/a"), "old");
-  EXPECT_FALSE(fs::exists(folder / "x.tmp"));
+  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"x"}));
 }
 
-TEST(AtomicFolderTest, StartsEmptyAfterAKilledWriter) {
+TEST(AtomicFolderTest, WhatLiesBesideItIsLeftAlone) {
   const temporary_folder folder;
-  fs::create_directories(folder / "x.tmp");
-  write_file_atomically(folder / "x.tmp/stale", std::string_view("stale"));
+  for (const char* name : {"x.tmp", "x.old", ".x.f32"}) {
+    fs::create_directories(folder / name);
+    write_file_atomically(folder / name / "mine", std::string_view("mine"));
+  }
+  for (int i = 0; i < 2; ++i) {  // the second replaces the first
+    atomic_folder next(folder / "x");
+    EXPECT_TRUE(fs::is_empty(next.staging()));
+    next.commit();
+  }
+  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"x", "x.tmp", "x.old", ".x.f32"}));
+  EXPECT_EQ(read_text_file(folder / "x.old/mine"), "mine");
+}
+
+TEST(AtomicFolderTest, WhatCameInItsPlaceMeanwhileStays) {
+  const temporary_folder folder;
   atomic_folder next(folder / "x");
-  EXPECT_TRUE(fs::is_empty(next.staging()));
+  fs::create_directories(folder / "x");
+  write_file_atomically(folder / "x/mine", std::string_view("mine"));
+  expect_error(errc::io_failure, "cannot rename", [&] { next.commit(); });
+  EXPECT_EQ(read_text_file(folder / "x/mine"), "mine");
 }
 
-TEST(AtomicFolderTest, RecoversTheOldFolderOfAWriterKilledBetweenTwoRenames) {
+TEST(AtomicFolderTest, AWorkplaceOfTheCallersStartsEmpty) {
   const temporary_folder folder;
-  fs::create_directories(folder / "x.old");
-  write_file_atomically(folder / "x.old/a", std::string_view("old"));
-  recover_folder(folder / "x");
-  EXPECT_EQ(read_text_file(folder / "x/a"), "old");
+  fs::create_directories(folder / "workplace");
+  write_file_atomically(folder / "workplace/stale", std::string_view("stale"));
+  atomic_folder next(folder / "x", folder / "workplace");
+  EXPECT_TRUE(fs::is_empty(next.staging()));
 }
 
 TEST(AtomicFolderTest, RefusesAFileInItsPlace) {

@@ -156,8 +156,6 @@ TEST(AttemptFence, EndOfAnAttemptShutsItOutToo) {
   const run_directory run = run_directory::open_or_create(folder / "run");
   const attempt_fence fence = run.fence(run.begin_attempt());
   write(fence.workplace(run.experience(1)), "half");
-  run.clean_up();
-  EXPECT_TRUE(fs::exists(fence.workplace(run.experience(1)))) << "it is in use";
   run.end_attempt();
   EXPECT_FALSE(fs::exists(fence.folder()));
   expect_error(errc::io_failure, "No such file", [&] {

@@ -90,18 +90,19 @@ TEST(RunDirectoryTest, OneProcessOwnsARunUntilItEndsHoweverItEnds) {
   ::close(ready[1]);
 }
 
-TEST(RunDirectoryTest, CleaningUpRemovesLeftoversAndNothingElse) {
+TEST(RunDirectoryTest, AttemptsRemoveNothingThatTheyDidNotMake) {
   const temporary_folder folder;
   const run_directory run = run_directory::open_or_create(folder / "run");
-  fs::create_directories(run.model("policy.tmp"));
-  fs::create_directories(run.model("sft.old"));  // killed between the two renames of an exchange
-  fs::create_directories(run.checkpoints() / "ppo" / ".deleted-iteration-000001");
-  std::ofstream(run.experience(1).string() + ".tmp") << "x";
-  std::ofstream(run.experience(1)) << "x";
-  EXPECT_EQ(run.clean_up(), (std::vector<std::string>{"checkpoints/ppo/.deleted-iteration-000001",
-                                                      "experience/iteration-000001.h5.tmp", "models/policy.tmp"}));
-  EXPECT_TRUE(fs::exists(run.model("sft")));
-  EXPECT_TRUE(fs::exists(run.experience(1)));
+  const std::vector<fs::path> own = {run.model("mine.tmp"), run.root() / "notes.tmp", run.root() / "attempt-notes.tmp",
+                                     run.model("sft.old"), run.checkpoints() / ".deleted-not"};
+  std::for_each(own.begin(), own.end(), [](const fs::path& path) { fs::create_directories(path / "work"); });
+  run.begin_attempt();
+  run.begin_attempt();
+  run.end_attempt();
+  for (const fs::path& path : own) {
+    EXPECT_TRUE(fs::exists(path / "work")) << path;
+  }
+  EXPECT_FALSE(fs::exists(run.model("sft")));
   EXPECT_GT(run.free_bytes(), 0);
 }
 

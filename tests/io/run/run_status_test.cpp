@@ -9,8 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 namespace troupe::io {
 namespace {
@@ -171,6 +173,20 @@ TEST_F(RunStatus, ReadingLeavesTheLockFree) {
   const run_lock lock(run);
   EXPECT_NE(lock_holder(run), "");
   EXPECT_NE(lock_holder(run), "") << "and asking twice changes nothing";
+}
+
+TEST_F(RunStatus, AskingMakesNobodysStartFail) {
+  std::atomic<bool> over = false;
+  std::thread curious([&] {
+    while (!over) {
+      lock_holder(run);
+    }
+  });
+  for (int i = 0; i < 5000; ++i) {
+    EXPECT_NO_THROW(run_lock{run});
+  }
+  over = true;
+  curious.join();
 }
 
 TEST_F(RunStatus, TheLastCheckpointIsTheOneCommittedLast) {
