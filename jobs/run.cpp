@@ -21,9 +21,9 @@ namespace troupe {
 constexpr const char* usage =
     "troupe run JOB.ini [--section.key value ...]\n\n"
     "Runs the phases of a job, one after another, skipping those that are finished. Stopped by SIGTERM, SIGINT,\n"
-    "SIGUSR1 or SIGHUP it saves its state first; stopped by anything else it goes on from its last checkpoint. In "
-    "both\n"
-    "cases the same command line resumes it. A second Ctrl-C says what is being waited for, a third ends at once.\n\n"
+    "SIGUSR1 or SIGHUP it saves its state first; stopped by anything else it goes on from its last checkpoint. In\n"
+    "both cases the same command line resumes it. A second Ctrl-C says what is being waited for, a third ends at\n"
+    "once.\n\n"
     "Exit status: 0 finished; 1 failed; 2 wrong usage or job file; 75 stopped on request, to be run again.\n\n";
 
 /// Nobody may be there any more to read it, which does not make a finished run a failed one.

@@ -16,9 +16,8 @@ namespace po = boost::program_options;
 constexpr const char* usage =
     "troupe tokenize DIR [options] < in.jsonl > out.jsonl\n\n"
     "Reads one JSON object a line and writes it back with what it lacks:\n"
-    "  messages   [{\"role\": ..., \"content\": ...}, ...], with tools and documents if there are any: adds text and "
-    "ids,\n"
-    "             by the chat template\n"
+    "  messages   [{\"role\": ..., \"content\": ...}, ...], with tools and documents if there are any: adds text\n"
+    "             and ids, by the chat template\n"
     "  text       adds ids\n"
     "  ids        adds text\n"
     "The first of these that a line has counts; its other fields are kept. A bad line ends the filter: \"line N:\n"

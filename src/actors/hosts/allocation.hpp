@@ -36,8 +36,8 @@ struct allocation {
   int64_t restarts = 0;            ///< how often the job was requeued
 };
 
-/// None outside of Slurm: no SLURM_JOB_ID, or this alone, as some shells inherit it or people set it to name a job. Reads
-/// SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME,
+/// None outside of Slurm: no SLURM_JOB_ID, or this alone, as some shells inherit it or people set it to name a job.
+/// Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME,
 /// SLURM_RESTART_COUNT.
 /// Errors  bad_argument naming the variable: counts that do not match the nodes, not a number.
 std::optional<allocation> read_allocation(const environment& variables);

@@ -50,7 +50,8 @@ static std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return pointers;
 }
 
-/// `output`, `errors`: what becomes the program's standard output, and its standard error; negative: this process's own.
+/// `output`, `errors`: what becomes the program's standard output, and its standard error; negative: this process's
+/// own.
 static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std::string, std::string>& extra,
                          int output = -1, int errors = -1) {
   const std::vector<char*> argv = pointers_to(arguments);

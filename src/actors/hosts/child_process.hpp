@@ -24,8 +24,8 @@ std::string output_of(const std::vector<std::string>& arguments);
 class child_process {
 public:
   /// Starts `arguments` (the first is the program's path, or a bare name that PATH finds) in this process's environment
-  /// with `extra` set on top. `on_exit` is called once, on a thread of this object's, with what waitpid gave. `listen`: keeps
-  /// the end of what it says on its standard error, which goes where this process's own goes.
+  /// with `extra` set on top. `on_exit` is called once, on a thread of this object's, with what waitpid gave. `listen`:
+  /// keeps the end of what it says on its standard error, which goes where this process's own goes.
   /// Errors  io_failure.
   child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
                 const std::map<std::string, std::string>& extra = {}, bool listen = false);

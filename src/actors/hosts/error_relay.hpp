@@ -1,5 +1,5 @@
-/// Stands between a program and this process's standard error: passes on at once what the program says there, and keeps the
-/// end of it, since a program's exit status alone does not tell what was wrong.
+/// Stands between a program and this process's standard error: passes on at once what the program says there, and keeps
+/// the end of it, since a program's exit status alone does not tell what was wrong.
 #pragma once
 
 #include "base/descriptor.hpp"
@@ -26,8 +26,8 @@ public:
 
   /// The program has started: listens from now on, on a thread of its own.
   void begin();
-  /// The program has ended: passes on what is left of its words and returns the end of them (4 KiB at most). What others
-  /// who have inherited its standard error say later is lost.
+  /// The program has ended: passes on what is left of its words and returns the end of them (4 KiB at most). What
+  /// others who have inherited its standard error say later is lost.
   std::string finish();
 
 private:

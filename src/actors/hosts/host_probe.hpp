@@ -1,5 +1,6 @@
-/// Which hosts can a process be started on? srun speaks to the daemon of each host (slurmd) before anything starts there, and
-/// waits long for one that is dead. A connection to the same port tells within a millisecond that a host is there.
+/// Which hosts can a process be started on? srun speaks to the daemon of each host (slurmd) before anything starts
+/// there, and waits long for one that is dead. A connection to the same port tells within a millisecond that a host is
+/// there.
 #pragma once
 
 #include "base/descriptor.hpp"
@@ -20,8 +21,8 @@ namespace troupe::actors {
 /// The port of slurmd from what `scontrol show config` prints ("SlurmdPort = 6818"); none: it does not say.
 std::optional<uint16_t> slurmd_port(std::string_view config);
 
-/// Rounds of connections to all hosts. A host that has never answered is not judged at first: its name may lead elsewhere, or a
-/// firewall hide it. Nothing is sent on the connections.
+/// Rounds of connections to all hosts. A host that has never answered is not judged at first: its name may lead
+/// elsewhere, or a firewall hide it. Nothing is sent on the connections.
 class host_probe {
 public:
   using clock = std::chrono::steady_clock;
@@ -36,7 +37,8 @@ public:
   clock::duration age() const { return clock::now() - started_; }  ///< of the round
 
   bool answered(const std::string& host);  ///< in this round, so far
-  /// Hosts that have answered earlier, but not in this round. With `strangers` also those that never have, where another has.
+  /// Hosts that have answered earlier, but not in this round. With `strangers` also those that never have, where
+  /// another has.
   std::set<std::string> silent(bool strangers = false);
 
 private:

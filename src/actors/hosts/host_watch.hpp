@@ -1,10 +1,11 @@
 /// Which hosts of the allocation are fit for ranks. Three things tell: a host's slurmd does not answer a connection
-/// (host_probe.hpp), its ranks fell silent or never reported (host_records.hpp), or Slurm has taken it away from the job.
+/// (host_probe.hpp), its ranks fell silent or never reported (host_records.hpp), or Slurm has taken it away from the
+/// job.
 ///
-/// Owns the probe's connections and starts Slurm's commands; no thread, no actor: one thread, the supervisor's, calls it.
-/// Outside of Slurm there is nothing to watch, and nothing is ever left out. The batch host, where the supervisor itself
-/// runs, is neither asked nor suspected: its network cannot have come between. (Ranks that crash are another matter,
-/// crash_watch.hpp, there as elsewhere.)
+/// Owns the probe's connections and starts Slurm's commands; no thread, no actor: one thread, the supervisor's, calls
+/// it. Outside of Slurm there is nothing to watch, and nothing is ever left out. The batch host, where the supervisor
+/// itself runs, is neither asked nor suspected: its network cannot have come between. (Ranks that crash are another
+/// matter, crash_watch.hpp, there as elsewhere.)
 #pragma once
 
 #include "actors/hosts/allocation.hpp"
@@ -24,13 +25,15 @@ namespace troupe::actors {
 class host_watch {
 public:
   using clock = std::chrono::steady_clock;
-  /// What a command prints. Errors  io_failure: output_of's (child_process.hpp).
+  /// What a command prints.
+  /// Errors  io_failure: those of output_of (child_process.hpp).
   using ask_function = std::function<std::string(const std::vector<std::string>& command)>;
 
   host_watch(std::optional<allocation> given, ask_function ask);
 
-  /// Before ranks are started: which hosts answer now? Waits for answers, but not for long. `strangers`: hosts that have
-  /// never answered count as silent too, where others have. A failure to ask Slurm is logged, and asked again next time.
+  /// Before ranks are started: which hosts answer now? Waits for answers, but not for long. `strangers`: hosts that
+  /// have never answered count as silent too, where others have. A failure to ask Slurm is logged, and asked again next
+  /// time.
   void look(bool strangers);
 
   /// An attempt has failed: the answers are there when the next one is laid out.

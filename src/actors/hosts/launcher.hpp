@@ -90,8 +90,8 @@ struct launch_command {
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
                            const environment& inherited, bool as_root);
 
-/// Whether srun, and not a rank, has failed to start an attempt: Slurm's controller is away, or a node's daemon cannot make
-/// the ranks. `said`: on its standard error.
+/// Whether srun, and not a rank, has failed to start an attempt: Slurm's controller is away, or a node's daemon cannot
+/// make the ranks. `said`: on its standard error.
 bool is_refusal(int wait_status, std::string_view said);
 
 /// The hosts of the plan that `said` names; none where it names them all.

@@ -18,8 +18,8 @@ namespace troupe::actors {
 /// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json.
 std::vector<int32_t> end_tokens_of(const model& m);
 
-/// The one that a text is ended with: the tokenizer's own, or, where its files name none, the first of the model's. Empty:
-/// nobody names one.
+/// The one that a text is ended with: the tokenizer's own, or, where its files name none, the first of the model's.
+/// Empty: nobody names one.
 std::optional<int32_t> end_token_of(const model& m, const io::tokenizer& tokens);
 
 /// The model's end tokens, and the tokenizer's own.
@@ -28,8 +28,9 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 /// Batches are packed, so nothing in Troupe pads; `transformers` wants a pad token for scalar heads.
 int64_t pad_token_of(const io::tokenizer& tokens);
 
-/// chat_template.jinja for the models that the job trains: the template by which all its sets of turns are written, where
-/// that is one and the job's, so that `chat` and `transformers` use what was learned. Empty: the policy's own stays.
+/// chat_template.jinja for the models that the job trains: the template by which all its sets of turns are written,
+/// where that is one and the job's, so that `chat` and `transformers` use what was learned. Empty: the policy's own
+/// stays.
 std::map<std::string, std::string> template_files_of(const io::job& job);
 
 /// How records become examples: the tokenizer's own start and end tokens, the job's lengths.

@@ -1,4 +1,5 @@
-/// Bears with files that cannot be written for a moment: a disk is full until somebody makes room, a file server is away.
+/// Bears with files that cannot be written for a moment: a disk is full until somebody makes room, a file server is
+/// away.
 #pragma once
 
 #include <chrono>
@@ -15,8 +16,8 @@ public:
                          std::chrono::milliseconds between_tries = std::chrono::milliseconds(250))
       : in_all_(in_all), between_tries_(between_tries) {}
 
-  /// Does `step`, and does it again while it fails with io_failure, but not when steps have failed for `in_all` without one that
-  /// succeeded. A step that fails must leave nothing half done. Blocks its thread, as a slow disk would.
+  /// Does `step`, and does it again while it fails with io_failure, but not when steps have failed for `in_all` without
+  /// one that succeeded. A step that fails must leave nothing half done. Blocks its thread, as a slow disk would.
   /// Errors  those of the step.
   void persist(const std::function<void()>& step);
 

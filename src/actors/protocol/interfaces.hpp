@@ -23,8 +23,8 @@ using supervisor_actor = caf::typed_actor<
     caf::reacts_to<reached_atom, io::phase, uint64_t>,
     // From the director: the plan has ended.
     caf::reacts_to<attempt_result>,
-    // The user wants the run to stop at the next boundary (the signal's number). SIGINT again: tells what is being waited for;
-    // and once more: ends the run at once.
+    // The user wants the run to stop at the next boundary (the signal's number). SIGINT again: tells what is being
+    // waited for; and once more: ends the run at once.
     caf::reacts_to<stop_atom, int32_t>,
     // INTERNAL: the launcher of this attempt has ended with this wait status.
     caf::reacts_to<exited_atom, uint64_t, int32_t>,

@@ -18,8 +18,8 @@ uint64_t make_sequence_id(uint64_t draw, uint64_t prompt, uint64_t sample) {
 
 uint64_t prompt_key_of(uint64_t sequence_id) { return sequence_id >> sample_bits; }
 
-// From the highest bit: the kind; then, of examples, what they are (15 bits) and the counter (48); of experience, the epoch
-// (31) and the index (32).
+// From the highest bit: the kind; then, of examples, what they are (15 bits) and the counter (48); of experience, the
+// epoch (31) and the index (32).
 constexpr int kind_bit = 63, what_bit = 48, epoch_bit = 32;
 
 uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << what_bit | counter; }

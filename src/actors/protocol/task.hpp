@@ -120,9 +120,9 @@ inline task<void> task_promise<void>::get_return_object() {
 
 }  // namespace detail
 
-/// How long a reply may take before the asker gives up: for ever. A hang is told by the pulse (pulse.hpp), which knows the
-/// operation that hangs, and a dead peer by its down message. A deadline here would be one that CAF 0.17 keeps until it has
-/// passed, also when the reply has come: some memory for each request, for so long.
+/// How long a reply may take before the asker gives up: for ever. A hang is told by the pulse (pulse.hpp), which knows
+/// the operation that hangs, and a dead peer by its down message. A deadline here would be one that CAF 0.17 keeps
+/// until it has passed, also when the reply has come: some memory for each request, for so long.
 inline constexpr caf::infinite_t reply_deadline = caf::infinite;
 
 /// Awaits the reply of `receiver` to a message.

@@ -108,7 +108,8 @@ int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const ca
   return code;
 }
 
-/// Tells the supervisor that this rank is there; returns its heart (lifeline.hpp). Ends the process where it is not wanted.
+/// Tells the supervisor that this rank is there; returns its heart (lifeline.hpp). Ends the process where it is not
+/// wanted.
 caf::actor report(caf::scoped_actor& self, const caf::actor& supervisor, hello words) {
   caf::actor heart;
   std::optional<error> refused;

@@ -1,9 +1,9 @@
 /// One attempt: one launch of the ranks, from the launcher's start to its end. It starts, then works, until either its
 /// director has a result (the ranks are told to go) or it is condemned (they are killed); the first of the two decides.
 ///
-/// Owns the launcher's process, which has a thread that waits for it (child_process.hpp), and what is known of the ranks.
-/// Called by one thread, the supervisor's. Trouble that only a clock tells is found here; what follows is decided
-/// elsewhere.
+/// Owns the launcher's process, which has a thread that waits for it (child_process.hpp), and what is known of the
+/// ranks. Called by one thread, the supervisor's. Trouble that only a clock tells is found here; what follows is
+/// decided elsewhere.
 #pragma once
 
 #include "actors/hosts/child_process.hpp"
@@ -35,8 +35,8 @@ class attempt {
 public:
   using clock = rank_watch::clock;
 
-  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status. `now`, here and below, is of
-  /// one clock of the caller's.
+  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status. `now`, here and
+  /// below, is of one clock of the caller's.
   /// Errors  io_failure.
   attempt(uint64_t number, launch_plan plan, const launch_command& start, std::function<void(int wait_status)> on_exit,
           clock::time_point now);

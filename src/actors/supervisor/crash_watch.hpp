@@ -1,8 +1,8 @@
-/// Is it one host that makes ranks crash (bad memory, a broken device, a full disk of its own)? When an attempt ends because
-/// ranks of one host died before all others, the crash counts against that host. It is left out where it crashes again and
-/// no other host does: after two crashes without a new checkpoint between them, since these cost the run its restarts, and
-/// from the third on in any case, since each costs time. A crash on another host ends the series: what crashes everywhere
-/// is the job's own failure, and no host's.
+/// Is it one host that makes ranks crash (bad memory, a broken device, a full disk of its own)? When an attempt ends
+/// because ranks of one host died before all others, the crash counts against that host. It is left out where it
+/// crashes again and no other host does: after two crashes without a new checkpoint between them, since these cost the
+/// run its restarts, and from the third on in any case, since each costs time. A crash on another host ends the series:
+/// what crashes everywhere is the job's own failure, and no host's.
 ///
 /// Fed with what comes and the time at which it came; no thread, no actor.
 #pragma once
@@ -20,8 +20,8 @@ class crash_watch {
 public:
   using clock = host_records::clock;
 
-  /// The connection to a rank on this host was lost. `first`: nothing was amiss with the attempt before. Later ones tell
-  /// of ranks that died at the same time where they come at once, else of those that were ended with the attempt.
+  /// The connection to a rank on this host was lost. `first`: nothing was amiss with the attempt before. Later ones
+  /// tell of ranks that died at the same time where they come at once, else of those that were ended with the attempt.
   void note_lost(const std::string& host, bool first, clock::time_point now);
 
   /// There is a new checkpoint, or a phase is finished.

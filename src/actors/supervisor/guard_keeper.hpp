@@ -1,9 +1,9 @@
-/// Keeps a guard (guard.hpp) on each host that is fit but the first: they outlive attempts, and are started anew when the set of
-/// hosts changes, and where they have ended: Slurm was away when they were to start, or this process stood still for so long
-/// that they took it for dead.
+/// Keeps a guard (guard.hpp) on each host that is fit but the first: they outlive attempts, and are started anew when
+/// the set of hosts changes, and where they have ended: Slurm was away when they were to start, or this process stood
+/// still for so long that they took it for dead.
 ///
-/// Owns the launcher's process of the guards, and of those before them while they end; each has a thread that waits for it
-/// (child_process.hpp). Called by one thread, the supervisor's.
+/// Owns the launcher's process of the guards, and of those before them while they end; each has a thread that waits for
+/// it (child_process.hpp). Called by one thread, the supervisor's.
 #pragma once
 
 #include "actors/hosts/child_process.hpp"
@@ -26,8 +26,8 @@ public:
 
   explicit guard_keeper(start_function start) : start_(std::move(start)) {}
 
-  /// Guards are to be on these hosts; with none, those that there are stay. With a host missing, Slurm would take long to
-  /// end their step: hence new ones, before the old have ended.
+  /// Guards are to be on these hosts; with none, those that there are stay. With a host missing, Slurm would take long
+  /// to end their step: hence new ones, before the old have ended.
   /// Errors  those of `start`.
   void keep(const std::vector<std::string>& hosts, clock::time_point now);
 

@@ -37,7 +37,8 @@ public:
   /// A new attempt begins.
   void begin(int64_t ranks, clock::time_point now);
 
-  /// Errors  unsupported: it is of another version. bad_argument: no such rank, it has reported already, or it believes in another number of ranks.
+  /// Errors  unsupported: it is of another version. bad_argument: no such rank, it has reported already, or it believes
+  ///         in another number of ranks.
   void welcome(const hello& words, clock::time_point now);
   void note(const beat& sign, clock::time_point now);
 
@@ -59,8 +60,8 @@ public:
   silence longest_silence(clock::time_point now) const;
   std::vector<int64_t> silent(double seconds, clock::time_point now) const;  ///< ranks that have been for so long
 
-  /// An actor that has stood still for longer than `limit`, in seconds; none: all get on. Where others wait for its rank
-  /// they stand still too, so that one which waits for nobody is named before those that do.
+  /// An actor that has stood still for longer than `limit`, in seconds; none: all get on. Where others wait for its
+  /// rank they stand still too, so that one which waits for nobody is named before those that do.
   std::optional<standstill> find_hang(double limit, clock::time_point now) const;
 
   /// What a rank was doing: of its actors the one that waits for nobody, or else any, for longest. None: nothing.

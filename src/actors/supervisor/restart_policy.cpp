@@ -11,8 +11,8 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds first_pause = 250ms;
 constexpr std::chrono::milliseconds longest_pause = 10s;
-// Slurm's controller may be restarted, or fail over: as slurm/troupe.sh has it. What has never worked is more likely wrong
-// than away, and its user is waiting.
+// Slurm's controller may be restarted, or fail over: as slurm/troupe.sh has it. What has never worked is more likely
+// wrong than away, and its user is waiting.
 constexpr std::chrono::seconds patience_with_slurm = 15min;
 constexpr std::chrono::seconds patience_at_first = 2min;
 
@@ -53,10 +53,10 @@ void restart_policy::note_failure(bool launched) {
 
 std::string restart_policy::parting_words(const std::string& last, const std::set<std::string>& hosts) const {
   if (refusals_ > 0 && failures_ <= restarts_) {
-    return fmt::format("Slurm has not started the ranks for {} s, in {} tries, last: {}. See that it is well (scontrol "
-                       "ping, sinfo, srun "
-                       "--mpi=list), then submit the same command again: the run goes on from its last checkpoint",
-                       std::chrono::duration_cast<std::chrono::seconds>(refused_for_).count(), refusals_, last);
+    return fmt::format(
+        "Slurm has not started the ranks for {} s, in {} tries, last: {}. See that it is well (scontrol "
+        "ping, sinfo, srun --mpi=list), then submit the same command again: the run goes on from its last checkpoint",
+        std::chrono::duration_cast<std::chrono::seconds>(refused_for_).count(), refusals_, last);
   }
   const std::string where =
       hosts.size() < 2 ? "" : fmt::format(", on {} alike, so that no host is to blame", fmt::join(hosts, ", "));

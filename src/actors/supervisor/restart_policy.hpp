@@ -1,5 +1,6 @@
 /// What follows an attempt that failed: another at once, another after a pause, or the end of the run. Numbers and
-/// decisions only; hosts are left out by host_watch, and the job goes back into the queue where launcher.hpp finds too few.
+/// decisions only; hosts are left out by host_watch, and the job goes back into the queue where launcher.hpp finds too
+/// few.
 #pragma once
 
 #include <chrono>
@@ -44,13 +45,13 @@ public:
 
   bool gives_up() const;
 
-  /// Why it gives up, for the user: where failures came at one and the same step this is the job's own doing, and is said.
-  /// `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
+  /// Why it gives up, for the user: where failures came at one and the same step this is the job's own doing, and is
+  /// said. `last`: why the last attempt failed; `hosts`: where ranks crashed meanwhile.
   std::string parting_words(const std::string& last, const std::set<std::string>& hosts = {}) const;
 
-  /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have died
-  /// by chance; if it happens again, a node may be coming back, or Slurm not be done with the last step, so that it is
-  /// longer each time.
+  /// Before the next launch. None after an attempt that had been launched. The launch itself failed: a rank may have
+  /// died by chance; if it happens again, a node may be coming back, or Slurm not be done with the last step, so that
+  /// it is longer each time.
   std::chrono::milliseconds pause() const;
 
 private:

@@ -59,8 +59,8 @@ private:
   sigset_t set_;
 };
 
-/// The third Ctrl-C ends the run at once. That is the supervisor's to do, but it may stand still itself, on a disk that does not
-/// answer: then the process ends without it, and the ranks with the process.
+/// The third Ctrl-C ends the run at once. That is the supervisor's to do, but it may stand still itself, on a disk that
+/// does not answer: then the process ends without it, and the ranks with the process.
 class impatience {
 public:
   void note(int signal) {
@@ -81,7 +81,8 @@ private:
   std::optional<std::chrono::steady_clock::time_point> since_;
 };
 
-/// The run's lock; waited for where the job was requeued, since its former supervisor may still seem to live. None: in vain.
+/// The run's lock; waited for where the job was requeued, since its former supervisor may still seem to live. None: in
+/// vain.
 std::optional<io::run_lock> take_lock(const io::run_directory& run, const std::optional<allocation>& given,
                                       const stop_signals& signals) {
   if (!given || given->restarts == 0) {

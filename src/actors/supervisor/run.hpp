@@ -14,8 +14,8 @@ struct run_settings {
 };
 
 /// Runs what is left of the job's phases in its run directory, restarting workers as need be, until it is finished,
-/// stopped by SIGTERM, SIGINT, SIGUSR1 or SIGHUP, or has failed. Call it before any other thread exists: it blocks those
-/// signals, and ignores SIGPIPE.
+/// stopped by SIGTERM, SIGINT, SIGUSR1 or SIGHUP, or has failed. Call it before any other thread exists: it blocks
+/// those signals, and ignores SIGPIPE.
 /// Errors  bad_argument: another supervisor has the run, or the folder holds a run of another job (says what
 /// differs); io_failure.
 run_result run_job(const run_settings& settings);

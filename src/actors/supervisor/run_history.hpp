@@ -1,8 +1,8 @@
-/// What happens to a run, as the supervisor writes it down, and what it knows of earlier: the ledger and the phases that
-/// are finished.
+/// What happens to a run, as the supervisor writes it down, and what it knows of earlier: the ledger and the phases
+/// that are finished.
 ///
-/// Owns the ledger's file; each event is durable when a call returns, which bears with a disk that is full for a moment. No
-/// thread, no actor.
+/// Owns the ledger's file; each event is durable when a call returns, which bears with a disk that is full for a
+/// moment. No thread, no actor.
 #pragma once
 
 #include "actors/protocol/file_patience.hpp"
@@ -32,8 +32,8 @@ public:
 
   const std::set<io::phase>& finished_phases() const { return finished_phases_; }
 
-  /// Supervisors in a row, this one included, that have stopped, or will have, without a new checkpoint or a phase's end. 0: this
-  /// one has got on.
+  /// Supervisors in a row, this one included, that have stopped, or will have, without a new checkpoint or a phase's
+  /// end. 0: this one has got on.
   int64_t fruitless_stops() const { return got_on_ ? 0 : stops_ + 1; }
 
 private:

@@ -236,8 +236,8 @@ void supervisor_state::note_recovery() {
   }
 }
 
-/// A lost rank is another attempt's concern. So may be a file or memory that a node could not have, but not twice without a new
-/// checkpoint: then it is the job's own failure.
+/// A lost rank is another attempt's concern. So may be a file or memory that a node could not have, but not twice
+/// without a new checkpoint: then it is the job's own failure.
 bool supervisor_state::may_pass(const attempt_result& failed) {
   const bool of_a_node = failed.code == errc::io_failure || failed.code == errc::out_of_memory;
   if (!of_a_node) {

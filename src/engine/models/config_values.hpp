@@ -28,9 +28,9 @@ void refuse_unless(bool supported, std::string_view key, std::string_view value,
 /// A flag of which the engine implements one value, which is also the default.
 void refuse_flag(const key_map& config, std::string_view key, bool supported);
 
-/// Within its sliding window a model attends to all earlier positions, which is what this engine does: the window becomes
-/// the most positions that a sequence may have. A null is no window; `where_absent` is what `transformers` takes a
-/// missing key for.
+/// Within its sliding window a model attends to all earlier positions, which is what this engine does: the window
+/// becomes the most positions that a sequence may have. A null is no window; `where_absent` is what `transformers`
+/// takes a missing key for.
 void limit_to_window(const key_map& config, int64_t where_absent, model_description& d);
 
 kernels::activation activation_of(const key_map& config, std::string_view key, const std::string& fallback);
