@@ -55,9 +55,17 @@ engine::pair_settings pair_loss_of(const io::reward_section& reward) {
 }
 
 static engine::kl_estimator estimator_of(io::kl_estimator kind) {
-  return kind == io::kl_estimator::k1   ? engine::kl_estimator::k1
-         : kind == io::kl_estimator::k2 ? engine::kl_estimator::k2
-                                        : engine::kl_estimator::k3;
+  switch (kind) {
+  case io::kl_estimator::k1:
+    return engine::kl_estimator::k1;
+  case io::kl_estimator::k2:
+    return engine::kl_estimator::k2;
+  case io::kl_estimator::k3:
+    return engine::kl_estimator::k3;
+  case io::kl_estimator::k3_plus:
+    return engine::kl_estimator::k3_plus;
+  }
+  throw error(errc::bad_argument, "unknown KL estimator {}", static_cast<int>(kind));
 }
 
 engine::policy_settings policy_loss_of(const io::ppo_section& ppo, double kl_coefficient) {
