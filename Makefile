@@ -1,5 +1,6 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages cluster-packages demo test test-asan test-hostile test-tsan test-cluster test-slurm bench fuzz format check-format lint smollm2 clean
+.PHONY: all packages cluster-packages demo test test-asan test-hostile test-tsan test-cluster test-slurm bench fuzz \
+  format check-format lint smollm2 clean
 
 PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
 CLUSTER_PACKAGES := $(shell sed -e '1,/^\# \[cluster\]/d' -e 's/\#.*//' packages.txt)
@@ -17,7 +18,8 @@ packages cluster-packages:
 	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "installing$$missing"; \
-	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
 
 demo: all
@@ -56,8 +58,8 @@ test-cluster: cluster-packages
 	$(SUDO) tests/cluster/run.py --troupe build/release/troupe --ranks $(RANKS) --faults $(FAULTS) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only "$(ONLY)")
 
-# The batch scripts of slurm/ on such a cluster: runs cut into ten slices by signals, time limits and other jobs, a chain of
-# phases, a sweep. Needs root, takes about ten minutes.
+# The batch scripts of slurm/ on such a cluster: runs cut into ten slices by signals, time limits and other jobs, a
+# chain of phases, a sweep. Needs root, takes about ten minutes.
 test-slurm: cluster-packages
 	cmake --preset release
 	cmake --build build/release --target troupe
@@ -81,7 +83,8 @@ format:
 
 check-format: packages
 	clang-format-14 --dry-run -Werror $(SOURCES)
-	tests/lint/includes.sh
+	tests/lint/style.py
+	tests/lint/include_graph.py
 
 # clang-tidy reads the compile commands only, nothing is built; it cannot read GCC's precompiled headers.
 lint: check-format

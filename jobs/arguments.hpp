@@ -20,7 +20,8 @@ public:
       : error(errc::bad_argument, format, std::forward<Args>(args)...) {}
 };
 
-/// What `read` makes of what the user wrote. Errors  usage_error: any that it reports.
+/// What `read` makes of what the user wrote.
+/// Errors  usage_error: any that it reports.
 template <class Read> auto from_user(const Read& read) {
   try {
     return read();
@@ -36,7 +37,8 @@ bool parse_arguments(int argc, char** argv, std::string_view usage,
                      const boost::program_options::options_description& options,
                      const std::vector<std::string>& positional, boost::program_options::variables_map& values);
 
-/// The value of a positional argument. Errors  usage_error: it is missing.
+/// The value of a positional argument.
+/// Errors  usage_error: it is missing.
 std::string required_argument(const boost::program_options::variables_map& values, const std::string& name);
 
 }  // namespace troupe

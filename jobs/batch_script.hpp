@@ -60,26 +60,26 @@ struct script_origin {
 /// The job's ranks: nodes * ranks_per_node where that is given; else place.ranks; else one a node.
 int64_t ranks_for(const io::job& job, const submit_request& request);
 
-/// Files that the supervisor's process may have open: three for each rank and for the guard of each node, a quarter of all
-/// for handshakes under way (docs/security.md), and its own.
+/// Files that the supervisor's process may have open: three for each rank and for the guard of each node, a quarter of
+/// all for handshakes under way (docs/security.md), and its own.
 int64_t open_files_for(int64_t ranks, int64_t nodes);
 
 /// The job's place.min-nodes; where it says nothing, one node of several may be lost.
 int64_t least_nodes_for(const io::job& job, const submit_request& request);
 
-/// Resources from the plan of the job, whose place.ranks is ranks_for and place.min-nodes least_nodes_for. Memory: what the
-/// plan says of a rank that holds the most, times the ranks of a node when as few nodes are left as place.min-nodes allows, and a
-/// tenth; with place.shrink of as few ranks as the job goes on with (each holds a larger shard then), at full strength of a node.
-/// Time: as asked for; else the plan's operations at the best pace that is known (pace.hpp), a quarter more and ten minutes;
-/// four hours where the data of a phase that goes by epochs are not here.
+/// Resources from the plan of the job, whose place.ranks is ranks_for and place.min-nodes least_nodes_for. Memory: what
+/// the plan says of a rank that holds the most, times the ranks of a node when as few nodes are left as place.min-nodes
+/// allows, and a tenth; with place.shrink of as few ranks as the job goes on with (each holds a larger shard then), at
+/// full strength of a node. Time: as asked for; else the plan's operations at the best pace that is known (pace.hpp), a
+/// quarter more and ten minutes; four hours where the data of a phase that goes by epochs are not here.
 /// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
 batch_job plan_batch_job(const io::job& job, const submit_request& request);
 
 /// A word for the shell, quoted where it needs to be.
 std::string shell_word(std::string_view text);
 
-/// The whole script: resources with the reason for each, the user's set-up, the command, and the handling of signals (the
-/// functions of slurm/troupe.sh, word for word).
+/// The whole script: resources with the reason for each, the user's set-up, the command, and the handling of signals
+/// (the functions of slurm/troupe.sh, word for word).
 std::string batch_script(const batch_job& job, const script_origin& origin);
 
 }  // namespace troupe

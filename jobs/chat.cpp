@@ -1,6 +1,6 @@
 // troupe chat DIR: a conversation in the terminal.
 #include "actors/models/model_files.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"

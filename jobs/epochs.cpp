@@ -20,7 +20,8 @@ std::vector<int32_t> one_token(std::string_view text, bool /*starts*/) {
   return {static_cast<int32_t>(digest(text) & 0x7fffffff)};
 }
 
-/// Of the run's pairs phase; empty: the phase does not train on any.   Errors  not_found: they are still to be made.
+/// Of the run's pairs phase; empty: the phase does not train on any.
+/// Errors  not_found: they are still to be made.
 std::string made_pairs(const io::job& job, io::phase wanted) {
   const auto& phases = job.run.phases;
   const auto& trained_on = job.pairs.phases;

@@ -1,6 +1,6 @@
 // troupe eval DIR --data FILE: perplexity of a language model, or accuracy of a reward model, on a data set.
 #include "actors/models/model_files.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/objectives/moments.hpp"

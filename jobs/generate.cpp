@@ -1,7 +1,7 @@
 // troupe generate DIR: answers to prompts, JSON lines in and out.
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/model_files.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"

@@ -1,6 +1,6 @@
 #include "jobs/job_plan.hpp"
 
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/error.hpp"
 #include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
@@ -178,7 +178,8 @@ struct rollout_plan {
   int ranks = 1;
 };
 
-/// What a rollout needs of a rank beside the policy's own weights: of ranks that generate together, the one with the most.
+/// What a rollout needs of a rank beside the policy's own weights: of ranks
+/// that generate together, the one with the most.
 void add_generation(held& memory, const io::job& job, const eng::model_description& policy,
                     const rollout_plan& wanted) {
   const int together = actors::tensor_parallel_of(job.place, wanted.ranks);

@@ -49,8 +49,8 @@ struct phase_plan {
 /// Errors  not_found: a model without config.json, all of them named; bad_file, unsupported: from a config.json.
 std::vector<phase_plan> plan_job(const io::job& job);
 
-/// Disk that the run directory takes at most while all phases run: the checkpoints kept and the one being written of the
-/// phase that has the largest, the finished models and the experience.
+/// Disk that the run directory takes at most while all phases run: the checkpoints kept and the one being written of
+/// the phase that has the largest, the finished models and the experience.
 int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& plans);
 
 }  // namespace troupe

@@ -1,18 +1,16 @@
 #include "jobs/pace.hpp"
 
-#include "base/aligned.hpp"
 #include "base/error.hpp"
 #include "base/thread_pool.hpp"
+#include "engine/product_rate.hpp"
 #include "io/files/mapped_file.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
-#include "kernels/matrix.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -20,8 +18,8 @@ namespace troupe {
 
 namespace {
 
-/// Of the matrix product's rate, what whole phases sustain: training and scoring three quarters of it at 135 M parameters,
-/// generation half, small models less (docs/performance.md).
+/// Of the matrix product's rate, what whole phases sustain: training and scoring three quarters of it at 135 M
+/// parameters, generation half, small models less (docs/performance.md).
 constexpr double sustained_share = 0.4;
 
 /// The records of a phase in the last attempt that has two of them.
@@ -87,25 +85,6 @@ pace pace_in(const io::run_directory& run) {
   return found;
 }
 
-/// Operations per second of a product as large as those of a layer, on all threads of the pool: the fastest of many, since others
-/// may be at work here too.
-double product_rate(thread_pool& pool) {
-  constexpr int64_t rows = 256, width = 512;
-  constexpr std::chrono::milliseconds enough{250};
-  using clock = std::chrono::steady_clock;
-  aligned_buffer<float> x(rows * width), y(rows * width), weight(kernels::panels_size(width, width));
-  context ctx{pool};
-  const kernels::linear_args args{
-      .y_NO = y.data(), .x_NI = x.data(), .weight = weight.data(), .n = rows, .outputs = width, .inputs = width};
-  auto fastest = clock::duration::max();
-  for (const auto begin = clock::now(); clock::now() - begin < enough;) {
-    const auto one = clock::now();
-    kernels::linear_forward(ctx, args);
-    fastest = std::min(fastest, clock::now() - one);
-  }
-  return 2.0 * static_cast<double>(rows * width * width) / std::chrono::duration<double>(fastest).count();
-}
-
 }  // namespace
 
 double pace::of(const std::string& phase) const {
@@ -135,7 +114,7 @@ pace measured_pace(int64_t threads) {
   const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
   const int64_t used = std::min(threads, cores);
   thread_pool pool(static_cast<int>(used));
-  const double rate = product_rate(pool) * static_cast<double>(threads) / static_cast<double>(used);
+  const double rate = engine::product_rate(pool) * static_cast<double>(threads) / static_cast<double>(used);
   return {.flops_per_s = sustained_share * rate,
           .of_phases = {},
           .source = fmt::format("{:.0f} % of this machine's matrix product, {:.3g} GFLOP/s with {} threads{}",

@@ -12,8 +12,8 @@
 
 namespace troupe {
 
-/// What a rank sustains in whole phases, counted in the plan's operations: evaluations, checkpoints and waiting for others
-/// included where it was measured in a run.
+/// What a rank sustains in whole phases, counted in the plan's operations: evaluations, checkpoints and waiting for
+/// others included where it was measured in a run.
 struct pace {
   double flops_per_s = 0;                   ///< of a rank, where nothing better is known of a phase
   std::map<std::string, double> of_phases;  ///< of a rank, by phase: measured in that phase itself
@@ -25,12 +25,12 @@ struct pace {
 /// As the user says.
 pace stated_pace(double gflops);
 
-/// From what a run in the job's run.dir has recorded, by that run's own job and its number of ranks; none where it has not two
-/// records of one attempt in any phase, or its job cannot be planned any more.
+/// From what a run in the job's run.dir has recorded, by that run's own job and its number of ranks; none where it has
+/// not two records of one attempt in any phase, or its job cannot be planned any more.
 std::optional<pace> recorded_pace(const io::job& job);
 
-/// A quarter of a second of this machine's matrix product, and the share of it that whole phases sustain. With more threads
-/// than this machine has cores, as if it had them.
+/// A quarter of a second of this machine's matrix product, and the share of it that whole phases sustain. With more
+/// threads than this machine has cores, as if it had them.
 pace measured_pace(int64_t threads);
 
 /// The best that can be known: stated (`gflops` above 0), else recorded, else measured here.

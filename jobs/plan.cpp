@@ -112,7 +112,8 @@ struct plan_options {
   bool json = false;
 };
 
-/// Takes the command's own options out of the arguments; the rest is the job's. Errors  usage_error.
+/// Takes the command's own options out of the arguments; the rest is the job's.
+/// Errors  usage_error.
 plan_options take_options(std::vector<std::string>& arguments) {
   plan_options options;
   options.json = std::erase(arguments, "--json") > 0;

@@ -9,7 +9,7 @@ namespace troupe {
 namespace po = boost::program_options;
 
 void add_sampling_options(po::options_description& options, sampling_options& target) {
-  kernels::sampling_settings& s = target.sampling;
+  engine::sampling_settings& s = target.sampling;
   options.add_options()("max-new-tokens", po::value(&target.max_new_tokens)->default_value(256),
                         "longest answer")("temperature", po::value(&s.temperature)->default_value(1.0F), "0: greedy")(
       "top-k", po::value(&s.top_k)->default_value(0), "sample from the k most likely tokens; 0: from all")(

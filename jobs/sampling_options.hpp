@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/generate/generator.hpp"
-#include "kernels/sampling.hpp"
 
 #include <boost/program_options.hpp>
 
@@ -13,7 +12,7 @@
 namespace troupe {
 
 struct sampling_options {
-  kernels::sampling_settings sampling;
+  engine::sampling_settings sampling;
   int64_t max_new_tokens = 256;
   uint64_t seed = 1;
   std::vector<std::string> stop;

@@ -45,7 +45,8 @@ constexpr const char* usage =
     "  --signal-lead N      seconds before the time is over at which a checkpoint is taken (120)\n"
     "  --dry-run            prints the script; writes and submits nothing\n";
 
-/// Takes `--name value` or `--name=value` out of the arguments. Errors  usage_error: no value.
+/// Takes `--name value` or `--name=value` out of the arguments.
+/// Errors  usage_error: no value.
 std::string take(std::vector<std::string>& arguments, const std::string& name) {
   for (auto one = arguments.begin(); one != arguments.end(); ++one) {
     if (*one == name) {
@@ -90,7 +91,8 @@ std::string take_word(std::vector<std::string>& arguments, const std::string& na
   return word;
 }
 
-/// Options that the script has of its own: sbatch would take the last of two, and what troupe reckons with would not be so.
+/// Options that the script has of its own: sbatch would take the last of two,
+/// and what troupe reckons with would not be so.
 constexpr std::string_view own_options[] = {"--nodes", "--cpus-per-task", "--mem", "--time", "--signal", "--output"};
 
 std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments) {
@@ -108,7 +110,8 @@ std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments
   return options;
 }
 
-/// What is neither an option of this command nor of a job, most likely sbatch's own. Errors  usage_error.
+/// What is neither an option of this command nor of a job, most likely sbatch's own.
+/// Errors  usage_error.
 void refuse_unknown(const std::vector<std::string>& arguments) {
   for (const std::string& one : arguments) {
     const std::string name = one.substr(0, one.find('='));
@@ -166,7 +169,8 @@ ended run_shell(const std::string& command) {
   return result;
 }
 
-/// A folder that holds another run would only be found in the queue. Errors  bad_argument.
+/// A folder that holds another run would only be found in the queue.
+/// Errors  bad_argument.
 void refuse_another_job(const io::run_directory& run, const io::job& job) {
   if (!std::filesystem::exists(run.job())) {
     return;
@@ -198,8 +202,8 @@ int submit(const std::filesystem::path& script) {
   return exit_ok;
 }
 
-/// The arguments of `troupe run`: the user's own, and what is settled here: the number of ranks that they come to, and how few
-/// nodes may be left, by which memory was asked for.
+/// The arguments of `troupe run`: the user's own, and what is settled here: the number of ranks that they come to, and
+/// how few nodes may be left, by which memory was asked for.
 std::vector<std::string> run_arguments(std::vector<std::string> arguments, const io::job& job,
                                        const submit_request& request) {
   arguments[0] = std::filesystem::absolute(arguments[0]).string();

@@ -6,9 +6,9 @@
 # - Status 75 means "stopped before it was done": the job goes back into the queue, under the same id, and the same
 #   command goes on where it stopped. Not after TERM: then Slurm has decided already (it requeues a pre-empted job
 #   itself, and a job that a user cancelled stays cancelled).
-# - A status of 128 and a signal's number means that a signal ended the program: no memory was left, or it has a fault. The job goes back
-#   too, as long as it was requeued less than TROUPE_REQUEUES times before, for whatever reason (SLURM_RESTART_COUNT): what
-#   dies each time must end some day.
+# - A status of 128 and a signal's number means that a signal ended the program: no memory was left, or it has a fault.
+#   The job goes back too, as long as it was requeued less than TROUPE_REQUEUES times before, for whatever reason
+#   (SLURM_RESTART_COUNT): what dies each time must end some day.
 #
 # TROUPE is the program, ./build/release/troupe unless set; TROUPE_REQUEUES is 10 unless set.
 
@@ -68,8 +68,8 @@ troupe_requeue() {
   echo "troupe.sh: no requeue; submit the same command again to go on"
 }
 
-# Whether somebody else has put this job back into the queue, so that it waits, or runs, without this script. A host that had no
-# network finds this when it has one again, and must leave the job alone.
+# Whether somebody else has put this job back into the queue, so that it waits, or runs, without this script. A host
+# that had no network finds this when it has one again, and must leave the job alone.
 troupe_was_requeued() {
   local restarts
   restarts=$(scontrol show job --oneliner "$SLURM_JOB_ID" | grep -o ' Restarts=[0-9]*')

@@ -28,10 +28,12 @@ struct host_array {
   int64_t elements() const;
 };
 
-/// Row-major float32 copy. Errors  unsupported for integer types.
+/// Row-major float32 copy.
+/// Errors  unsupported for integer types.
 std::vector<float> to_float32(const host_array& array);
 
-/// An array that owns a copy of `values`. Errors  shape_mismatch.
+/// An array that owns a copy of `values`.
+/// Errors  shape_mismatch.
 host_array make_host_array(std::string name, std::vector<int64_t> shape, std::vector<float> values);
 
 /// How the engine asks for a weight by its name in the file; empty where there is none of that name.

@@ -21,7 +21,8 @@ int64_t get_int(const key_map& keys, std::string_view name, int64_t fallback);
 double get_double(const key_map& keys, std::string_view name, double fallback);
 std::string get_text(const key_map& keys, std::string_view name, const std::string& fallback);
 
-/// The value of `name`. Errors  not_found when it is absent, bad_file when it has another type.
+/// The value of `name`.
+/// Errors  not_found when it is absent, bad_file when it has another type.
 int64_t require_int(const key_map& keys, std::string_view name);
 std::string require_text(const key_map& keys, std::string_view name);
 

@@ -6,8 +6,8 @@
 
 namespace troupe {
 
-/// Touched by who works, read by who watches. Lock-free: it must not depend on anything that can hang. Operations are named
-/// by string literals.
+/// Touched by who works, read by who watches. Lock-free: it must not depend on anything that can
+/// hang. Operations are named by string literals.
 class pulse {
 public:
   /// The next piece of work, or operation, is under way.

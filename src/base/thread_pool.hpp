@@ -19,9 +19,9 @@ public:
 
   int threads() const;
 
-  /// Calls `body(i)` once for each i in [0, n), on any thread, and returns when all have returned. Calls begin in rising
-  /// order, so body(i) may wait for what body(j) does where j < i; never where j > i.
-  /// The first exception is rethrown here. Not re-entrant; one caller at a time.
+  /// Calls `body(i)` once for each i in [0, n), on any thread, and returns when all have returned. Calls begin in
+  /// rising order, so body(i) may wait for what body(j) does where j < i; never where j > i. The first exception is
+  /// rethrown here. Not re-entrant; one caller at a time.
   void parallel_for(int64_t n, const std::function<void(int64_t)>& body);
 
   /// Which of the pool's threads the caller is, in [0, threads()): an index for per-thread scratch.

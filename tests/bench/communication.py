@@ -6,10 +6,10 @@ Supervised training of a model of random weights. Prints a table in Markdown.
     communication.py [--troupe build/release/troupe] [--layers 4] [--width 512] [--batch 8] [--updates 6]
                      [--ranks 2 4] [--stages 0 1 2 3]
 
-Bytes are those of all ranks in an update, times means over ranks. "Under way" is the time in which at least one operation
-on gradients had begun and not ended, the wait for peers that came to it later included, plus in stage 3 the same of weights;
-"waited" is how long the computing thread stood still for one. What is under way and not waited for is hidden. Medians over
-updates, the first left out.
+Bytes are those of all ranks in an update, times means over ranks. "Under way" is the time in which at least one
+operation on gradients had begun and not ended, the wait for peers that came to it later included, plus in stage 3 the
+same of weights; "waited" is how long the computing thread stood still for one. What is under way and not waited for is
+hidden. Medians over updates, the first left out.
 """
 import argparse
 import json
@@ -27,7 +27,8 @@ ANSWER = " there was a little girl who liked to count to three, and to tell ever
 
 def job_text(options, ranks, zero):
     text = zero_memory.JOB.format(lanes=LANES, micro_batches=options.batch, ranks=ranks, zero=zero)
-    return text.replace("updates = 100000", f"updates = {options.updates}").replace("max-tokens = 64", "max-tokens = 128")
+    return (text.replace("updates = 100000", f"updates = {options.updates}")
+            .replace("max-tokens = 64", "max-tokens = 128"))
 
 
 def norm_units(config):
@@ -81,7 +82,8 @@ def main():
         lines = [json.dumps({"prompt": f"{zero_memory.PROMPT} {i}", "answer": ANSWER}) + "\n" for i in range(64)]
         (folder / "text.jsonl").write_text("".join(lines))
         print(f"Arena: {4 * sum(zero_memory.segment_floats(config)) / 2**20:.1f} MiB\n")
-        print("| ranks | stage | counted, bytes | formula, bytes | ratio | update, s | under way, s | waited, s | hidden |")
+        print("| ranks | stage | counted, bytes | formula, bytes | ratio | update, s | under way, s | waited, s "
+              "| hidden |")
         print("|---|---|---|---|---|---|---|---|---|")
         for ranks in options.ranks:
             for zero in options.stages:

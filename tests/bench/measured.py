@@ -1,4 +1,5 @@
-"""What was measured of Troupe, read from the tables of its documents, so that a model of it cannot disagree with them."""
+"""What was measured of Troupe, read from the tables of its documents, so that a model of it cannot disagree with
+them."""
 import pathlib
 import re
 
@@ -39,8 +40,8 @@ def number(text):
 
 
 def fault_times():
-    """Seconds, from docs/cluster.md: a node that lost its power, noticed, and then ranks at work again; by the deadline that a
-    job has when it says nothing, since the faults were injected with a shorter one."""
+    """Seconds, from docs/cluster.md: a node that lost its power, noticed, and then ranks at work again; by the deadline
+    that a job has when it says nothing, since the faults were injected with a shorter one."""
     fault = row_of("cluster.md", fault="node without power")
     detected, working = number(fault["detected, s"]), number(fault["ranks work again, s"])
     injected_with = float(re.search(r"`recovery\.silence-deadline-s = ([\d.]+)`",

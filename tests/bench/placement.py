@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""When do models on ranks of their own pay? PPO iterations with every model on every rank, and with the policy on some ranks
-and critic, reference and reward model on the others, on the same number of ranks. Prints a table in Markdown.
+"""When do models on ranks of their own pay? PPO iterations with every model on every rank, and with the policy on some
+ranks and critic, reference and reward model on the others, on the same number of ranks. Prints a table in Markdown.
 
     placement.py [--troupe build/release/troupe] [--ranks 2] [--layers 4] [--width 256] [--iterations 4]
                  [--prompts 16] [--answers 24 96]
 
-Models are of random weights and one shape. Answers end by themselves at random places up to the given length ("ragged"), or
-all have that length ("full"). Seconds are medians over iterations, the first left out: "generate" of the slowest rank,
-"rollout" from the first prompt to the last score, "learn" all updates, "iteration" both. Each rank has one thread; run it on
-a machine with at least as many free cores as ranks.
+Models are of random weights and one shape. Answers end by themselves at random places up to the given length
+("ragged"), or all have that length ("full"). Seconds are medians over iterations, the first left out: "generate" of the
+slowest rank, "rollout" from the first prompt to the last score, "learn" all updates, "iteration" both. Each rank has
+one thread; run it on a machine with at least as many free cores as ranks.
 """
 import argparse
 import json
@@ -75,7 +75,8 @@ def carry_out(options, folder, name, job, more):
         raise SystemExit(f"{name}: the run ended with {done.returncode}:\n{done.stdout[-4000:]}")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     iterations = [line for line in lines if line.get("iteration", 0) > 1]
-    found = [statistics.median(line[f"time/{part}_s"] for line in iterations) for part in ("generate", "rollout", "learn")]
+    found = [statistics.median(line[f"time/{part}_s"] for line in iterations)
+             for part in ("generate", "rollout", "learn")]
     found.append(statistics.median(line["time/rollout_s"] + line["time/learn_s"] for line in iterations))
     tokens = statistics.median(line["answer/length_mean"] for line in iterations)
     return found, tokens
@@ -116,8 +117,8 @@ def main():
                     job = JOB.format(ranks=options.ranks, answer=answer, stop=stop, iterations=options.iterations,
                                      prompts=prompts)
                     for name, more in placements(options.ranks):
-                        found, tokens = carry_out(options, folder, f"{prompts}-{answer}-{kind}-{len(more)}{more[1:2]}", job,
-                                                  more)
+                        run_name = f"{prompts}-{answer}-{kind}-{len(more)}{more[1:2]}"
+                        found, tokens = carry_out(options, folder, run_name, job, more)
                         print(f"| {prompts} | {kind}, {answer} | {tokens:.0f} | {name} | "
                               + " | ".join(f"{seconds:.2f}" for seconds in found) + " |", flush=True)
 

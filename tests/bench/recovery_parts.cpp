@@ -1,8 +1,9 @@
 // Two parts of a recovery that docs/scaling.md reckons with, one JSON line each:
 //
-//   recovery_parts load MODEL [TURNS]         a rank loads a model: seconds and bytes of its arena, the fastest turn
-//   recovery_parts commit FOLDER RANKS LAYERS  rank 0 commits a checkpoint that so many ranks wrote: a policy and a critic of so many
-//                                             layers, with moments and the policy's average, cut as the ranks' shards are
+//   recovery_parts load MODEL [TURNS]          a rank loads a model: seconds and bytes of its arena, the fastest turn
+//   recovery_parts commit FOLDER RANKS LAYERS  rank 0 commits a checkpoint that so many ranks wrote: a policy and a
+//                                              critic of so many layers, with moments and the policy's average, cut
+//                                              as the ranks' shards are
 //
 // Weights of `commit` are a few numbers each: what is timed is the number of files and arrays, not their bytes.
 #include "actors/models/model_files.hpp"
@@ -40,7 +41,8 @@ void time_load(const std::string& model, int turns) {
              bytes / fastest / 1e9);
 }
 
-/// The parameters of a Llama's layer as shares of its size: norms, queries, keys, values, output, three of the feed-forward.
+/// The parameters of a Llama's layer as shares of its size: norms, queries,
+/// keys, values, output, three of the feed-forward.
 constexpr int64_t shares[] = {1, 16, 2, 2, 16, 1, 50, 50, 50};
 
 /// What a rank holds of one layer, of which every rank has an equal range.

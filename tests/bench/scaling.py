@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """A model of update time and of the price of failures for 8 to 1,024 GPUs: effective training time and the best
-checkpoint interval. Prints the tables of docs/scaling.md, or writes them there; needs Python's own library, and matplotlib for the
-plots only.
+checkpoint interval. Prints the tables of docs/scaling.md, or writes them there; needs Python's own library, and
+matplotlib for the plots only.
 
     scaling.py [--write] [--plots docs/pictures] [--set NAME=VALUE ...]
 
-What was measured of Troupe comes from the tables of docs/ (measured.py); what is published and what is assumed stands below, each
-with its source. `--set` replaces a part, for example by what was measured at a site.
+What was measured of Troupe comes from the tables of docs/ (measured.py); what is published and what is assumed stands
+below, each with its source. `--set` replaces a part, for example by what was measured at a site.
 """
 import argparse
 import dataclasses
@@ -52,7 +52,8 @@ class Recipe:
 
 
 RECIPES = [
-    # Microsoft's blog on DeepSpeed-Chat: an epoch of step 3 takes 9 h and 1.25 h on 8 and 64 A100-80G. 264,292 rollouts.
+    # Microsoft's blog on DeepSpeed-Chat: an epoch of step 3 takes 9 h and 1.25 h on 8 and 64 A100-80G. 264,292
+    # rollouts.
     Recipe("OPT-13B, OPT-350M", "DeepSpeed-Chat", {8: 9 * 3600 * 1024 / 264292, 64: 1.25 * 3600 * 1024 / 264292},
            policy=13e9, critic=0.35e9, policy_segments=42, critic_segments=26, arrays_of_a_segment=16),
     # NVIDIA NeMo-Aligner's documentation of RLHF: policy's and critic's nodes together.
@@ -73,14 +74,15 @@ ASSUMED = {
     "read_bytes_per_s": 40e9,  # the file system, for the whole job
     "relaunch_per_doubling_s": 1.0,  # more for every doubling of the ranks beyond 8
     "start_s": 10.0,  # device contexts and communicators on GPUs
-    "loads_whole": 0,  # 1: every rank reads all of the models' files, as in ZeRO stages 0 to 2; 0: its own rows, stage 3
+    # 1: every rank reads all of the models' files, as in ZeRO stages 0 to 2; 0: its own rows, stage 3
+    "loads_whole": 0,
     "gpu_bytes": 80e9,
     "gpu_share": 0.8,  # of it for what Recipe.gpu_bytes counts; activations and the cache have the rest
 }
 
-# What is compared with: a job that is checkpointed synchronously and restarted by a script or a person. Published: 148.8 s
-# of training lost per synchronous checkpoint of a 7B model (PyTorch and IBM on asynchronous distributed checkpoints); 15 to
-# 30 minutes from a failure to work again (AWS on HyperPod).
+# What is compared with: a job that is checkpointed synchronously and restarted by a script or a person. Published:
+# 148.8 s of training lost per synchronous checkpoint of a 7B model (PyTorch and IBM on asynchronous distributed
+# checkpoints); 15 to 30 minutes from a failure to work again (AWS on HyperPod).
 CUSTOMARY = {"stall_s": 148.8, "recovery_s": 22.5 * 60, "write_s": 0.0, "interval_s": 3600.0}
 
 FAILURES_DRAWN = 1000  # about so many of them make a simulated share: what is lost is then known within some 3 %
@@ -167,8 +169,8 @@ def recovery_s(recipe, n, costs):
 
 def effective(rate, interval, stall, recovery):
     """Share of time that is work kept, exactly, for failures of a Poisson process of `rate` per second that may also
-    strike in recovery, and checkpoints durable at once: interval / E, E = exp(rate recovery) (exp(rate (interval + stall))
-    - 1) / rate (Daly 2006, A higher order estimate of the optimum checkpoint interval)."""
+    strike in recovery, and checkpoints durable at once: interval / E, E = exp(rate recovery) (exp(rate (interval +
+    stall)) - 1) / rate (Daly 2006, A higher order estimate of the optimum checkpoint interval)."""
     return interval * rate / (math.exp(rate * recovery) * math.expm1(rate * (interval + stall)))
 
 
@@ -228,7 +230,8 @@ def row(rates, n, costs):
     by_default = max(DEFAULT_EVERY, fewest_updates(iteration, write))
     work = max(2000, math.ceil(FAILURES_DRAWN / (rate * k * iteration)))
     return {
-        "rates": rates, "gpus": n, "recipe": recipe, "iteration_s": iteration, "hours_between_failures": 1 / rate / 3600,
+        "rates": rates, "gpus": n, "recipe": recipe, "iteration_s": iteration,
+        "hours_between_failures": 1 / rate / 3600,
         "stall_s": stall, "recovery_s": recovery, "write_s": write, "young_s": young(rate, stall),
         "daly_s": daly(rate, stall), "updates": k, "interval_s": k * iteration,
         "effective": effective_written_later(rate, k * iteration, stall, recovery, write),
@@ -247,8 +250,8 @@ def rows(costs):
 
 MOST = GPUS[-1]
 
-# What a site, or another design, would change, at the most GPUs and the higher failure rate. A number that is computed from
-# another stands as a function of all.
+# What a site, or another design, would change, at the most GPUs and the higher failure rate. A number that is computed
+# from another stands as a function of all.
 CHANGES = [
     ("as above", {}),
     ("every rank reads the models' files whole", {"loads_whole": 1}),
@@ -283,7 +286,8 @@ def parts_table(costs):
                    write_s(recipe, n, costs) - commit_s(recipe, n, costs), commit_s(recipe, n, costs)]
         lines.append([recipe.name, str(n), f"{recipe.gpu_bytes(n) / 1e9:.0f}"]
                      + [f"{s:.2f}" if s < 1 else f"{s:.1f}" if s < 100 else f"{s:.0f}" for s in seconds])
-    return markdown(["policy, critic", "GPUs", "GB of a GPU", "noticed, s", "launched", "models loaded", "verified", "shards read",
+    return markdown(["policy, critic", "GPUs", "GB of a GPU", "noticed, s", "launched", "models loaded", "verified",
+                     "shards read",
                      "recovery, s", "stall, s", "written, s", "committed, s"], lines)
 
 
@@ -293,7 +297,8 @@ def outcome_table(costs):
               f"{100 * r['effective']:.2f}", f"{100 * r['simulated']:.2f}", f"{100 * r['by_default']:.2f}",
               f"{100 * r['customary']:.1f}"] for r in rows(costs)]
     return markdown(["failure rates", "GPUs", "iteration, s", "hours between failures", "Young, min", "Daly, min",
-                     "best: iterations", "minutes", "effective, %", "simulated, %", "by the default, %", "customary, %"], lines)
+                     "best: iterations", "minutes", "effective, %", "simulated, %", "by the default, %",
+                     "customary, %"], lines)
 
 
 def changes_table(costs):

@@ -4,9 +4,9 @@ rank_weights.hpp: supervised training of a model of random weights, until its fi
 
     zero_memory.py [--troupe build/release/troupe] [--layers 8] [--width 768] [--ranks 1 2 4] [--stages 0 1 2 3]
 
-Measured is the peak of resident memory (VmHWM) since the start of a rank, loading included, the largest of all ranks. What it
-has beside weights, gradients and moments (libraries, data, activations, scratch) is taken off as the first row has it, whose
-formula has no approximation.
+Measured is the peak of resident memory (VmHWM) since the start of a rank, loading included, the largest of all ranks.
+What it has beside weights, gradients and moments (libraries, data, activations, scratch) is taken off as the first row
+has it, whose formula has no approximation.
 """
 import argparse
 import json
@@ -56,8 +56,8 @@ def write_model(folder, layers, width):
     shutil.copytree(MODEL, folder, ignore=shutil.ignore_patterns("*.safetensors", "*.json"))
     shutil.copy(MODEL / "tokenizer_config.json", folder)
     config = json.loads((MODEL / "config.json").read_text())
-    config.update(num_hidden_layers=layers, hidden_size=width, intermediate_size=4 * width, num_attention_heads=width // 64,
-                  num_key_value_heads=width // 64, tie_word_embeddings=False)
+    config.update(num_hidden_layers=layers, hidden_size=width, intermediate_size=4 * width,
+                  num_attention_heads=width // 64, num_key_value_heads=width // 64, tie_word_embeddings=False)
     (folder / "config.json").write_text(json.dumps(config))
     return config
 

@@ -112,8 +112,8 @@ class Cluster:
         return dict(line.split() for line in lines)
 
     def renew(self):
-        """All nodes idle, for a new job: one with a range of nodes takes the few that are ready rather than wait. A node
-        whose steps wait for the word of a node that died (60 s in Slurm) is switched off and on instead."""
+        """All nodes idle, for a new job: one with a range of nodes takes the few that are ready rather than wait. A
+        node whose steps wait for the word of a node that died (60 s in Slurm) is switched off and on instead."""
         self.restore_all()
         idle = dict.fromkeys(self.nodes, "idle")
         try:
@@ -213,7 +213,8 @@ class Run:
         except OSError:
             return
         for line in text.split("\n")[:-1]:
-            found = re.match(r'\{"phase":"(\w+)","update":(\d+)(?:,"iteration":(\d+))?,"attempt":(\d+),"time":([\d.]+)', line)
+            found = re.match(r'\{"phase":"(\w+)","update":(\d+)(?:,"iteration":(\d+))?,"attempt":(\d+),"time":([\d.]+)',
+                             line)
             if found:
                 phase, update, iteration, attempt, when = found.groups()
                 record = (int(attempt), phase, int(iteration or update), float(when))
@@ -232,7 +233,8 @@ class Run:
 
     def left_out(self):
         """Nodes that have given cause to get no ranks."""
-        return {event["host"] for event in self.ledger() if event["event"] == "host_suspected" and "left out" in event["reason"]}
+        return {event["host"] for event in self.ledger() if event["event"] == "host_suspected"
+                and "left out" in event["reason"]}
 
     def finished(self):
         return any(event["event"] == "run_finished" for event in self.ledger())

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Do jobs with lanes write the same bytes on any number of ranks, in every ZeRO stage, generating alone or together, with
-models on all ranks or on ranks of their own? Runs a
-job of all phases (tests/data/jobs/tiny.ini) in each of these ways and prints a table of digests in Markdown: model files
-and experience byte for byte, the moments of the last checkpoints value by value, metrics without times and rates.
+"""Do jobs with lanes write the same bytes on any number of ranks, in every ZeRO stage, generating alone or together,
+with models on all ranks or on ranks of their own? Runs a job of all phases (tests/data/jobs/tiny.ini) in each of these
+ways and prints a table of digests in Markdown: model files and experience byte for byte, the moments of the last
+checkpoints value by value, metrics without times and rates.
 
     digests.py [--troupe build/release/troupe] [--job JOB.ini] [--lanes 4] [--ways 1:0:1:1 2:0:1:2 ...]
 
@@ -73,7 +73,8 @@ def last_moments(run):
 
 def digests_of(run):
     """Name of a column -> digest."""
-    found = {path.name: digest([(path / "model.safetensors").read_bytes()]) for path in sorted((run / "models").iterdir())}
+    found = {path.name: digest([(path / "model.safetensors").read_bytes()])
+             for path in sorted((run / "models").iterdir())}
     found["moments"] = digest(last_moments(run))
     for path in sorted((run / "experience").glob("*.h5")):
         found["experience " + path.stem.rpartition("-")[2].lstrip("0")] = digest([path.read_bytes()])
@@ -106,7 +107,8 @@ def main():
                 first = found
                 print("| ranks | stage | together | policy on | " + " | ".join(found) + " |")
                 print("|" + "---|" * (4 + len(found)))
-            print(f"| {' | '.join(way.split(':'))} | " + " | ".join(d[:SHOWN] for d in found.values()) + " |", flush=True)
+            print(f"| {' | '.join(way.split(':'))} | " + " | ".join(d[:SHOWN] for d in found.values()) + " |",
+                  flush=True)
             differing += [f"{way}: {name}" for name in sorted(first.keys() | found.keys())
                           if first.get(name) != found.get(name)]
     print("\n" + ("\n".join(["not equal:"] + differing) if differing else f"All {len(options.ways)} are equal."))

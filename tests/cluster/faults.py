@@ -124,8 +124,8 @@ def two_nodes_at_once(scene):
 
 
 def restore(scene):
-    """All nodes are there again. A batch host that was cut off is switched on anew: came it back with the old script of the
-    job, and started the job there in that moment, Slurm would drain the node and hold the job."""
+    """All nodes are there again. A batch host that was cut off is switched on anew: came it back with the old script of
+    the job, and started the job there in that moment, Slurm would drain the node and hold the job."""
     if scene.cut_host:
         scene.cluster.tool("kill-node", scene.cut_host)
         scene.cut_host = ""
@@ -147,8 +147,8 @@ def network_long(scene):
 
 
 def batch_host_dead(scene):
-    """With several nodes only a guard can tell Slurm: a host that dies before there is one, in the job's first second, takes
-    the job along (docs/cluster.md)."""
+    """With several nodes only a guard can tell Slurm: a host that dies before there is one, in the job's first second,
+    takes the job along (docs/cluster.md)."""
     if scene.ranks > 1:
         wait_until("guards", scene.run.guards, 60)
     scene.mark()

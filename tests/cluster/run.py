@@ -93,7 +93,8 @@ def saved_counter(scene, phase):
 def measure(scene, row):
     """Fills in the times from the ledger and the metrics."""
     failures = events_after(scene, FAILURE_EVENTS)
-    back = [event for event in events_after(scene, ("phase_started", "phase_resumed")) if event["attempt"] > scene.attempt]
+    back = [event for event in events_after(scene, ("phase_started", "phase_resumed"))
+            if event["attempt"] > scene.attempt]
     records = newer_records(scene)
     if failures:
         row.detected = failures[0]["time"] - scene.marked
@@ -144,7 +145,8 @@ def judge(scene, fault, row):
 
 
 def one_fault(scene, fault):
-    """Injects, waits, measures. False where the harm could not be done: the run was over before, or bears it no more."""
+    """Injects, waits, measures. False where the harm could not be done: the run was over before, or bears it no
+    more."""
     row = Row(fault.name, scene.run.folder.name)
     scene.marked = 0.0
     try:
@@ -164,7 +166,8 @@ def one_fault(scene, fault):
     finally:
         if fault.heal:
             fault.heal(scene)
-    if scene.run.finished() and row.verdict == "ok" and not fault.harmless and row.detected is None and row.back is None:
+    unnoticed = row.detected is None and row.back is None
+    if scene.run.finished() and row.verdict == "ok" and not fault.harmless and unnoticed:
         return False  # it ended in the same moment
     scene.rows.append(row)
     print(line(row), flush=True)
@@ -208,8 +211,8 @@ def one_run(scene, waiting):
 
 
 def wait_for_the_end(scene):
-    """Until the job is over; or the run, where Slurm takes minutes to see it: a job stays COMPLETING as long as a node that
-    was cut off does not answer, and RUNNING where its batch host died in the moment after the run's last word."""
+    """Until the job is over; or the run, where Slurm takes minutes to see it: a job stays COMPLETING as long as a node
+    that was cut off does not answer, and RUNNING where its batch host died in the moment after the run's last word."""
     def run_over():
         return scene.run.finished() and not scene.run.supervisors() and not scene.run.workers()
 
@@ -311,7 +314,8 @@ def undisturbed(session, cluster, chance):
 
 def choose_faults(options, chance):
     """The table's faults in random order, as many as asked for, each kind at least once where that is enough."""
-    possible = [fault for fault in TABLE if fault.ranks <= options.ranks and (not options.only or options.only in fault.name)]
+    possible = [fault for fault in TABLE if fault.ranks <= options.ranks
+                and (not options.only or options.only in fault.name)]
     if not possible:
         sys.exit(f"no fault is called {options.only}")
     more = [fault for fault in possible for _ in range(fault.times - 1)]

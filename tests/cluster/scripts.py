@@ -3,10 +3,10 @@
 
     tests/cluster/scripts.py --troupe build/release/troupe [--cuts 10] [--seed 1] [--only NAME] [--keep]
 
-A run is cut by the signal that comes before its time is over, by Slurm's own time limit, and by jobs of a queue that pushes it
-out of its nodes. It must end in the same bytes as a run of the same script that nobody cuts. So must the phases as a chain of
-jobs, and each task of a sweep. Needs root, the packages of the [cluster] section of packages.txt, and python3-h5py. Prints a
-table: cuts, starts of the job, updates that were done again. Exit status 0 if all is equal.
+A run is cut by the signal that comes before its time is over, by Slurm's own time limit, and by jobs of a queue that
+pushes it out of its nodes. It must end in the same bytes as a run of the same script that nobody cuts. So must the
+phases as a chain of jobs, and each task of a sweep. Needs root, the packages of the [cluster] section of packages.txt,
+and python3-h5py. Prints a table: cuts, starts of the job, updates that were done again. Exit status 0 if all is equal.
 """
 import os
 import random
@@ -30,7 +30,8 @@ PartitionName=spare Nodes=ALL MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10"""
 RESOURCES = ["--cpus-per-task=2", "--mem=1000M"]
 # Long enough for ten slices on a quick machine.
-LONG = ["--pairs.prompts-per-iteration", "24", "--sft.updates", "24", "--reward.updates", "24", "--ppo.iterations", "24"]
+LONG = ["--pairs.prompts-per-iteration", "24", "--sft.updates", "24", "--reward.updates", "24",
+        "--ppo.iterations", "24"]
 RECOVERY = ["--recovery.silence-deadline-s", "5", "--recovery.start-deadline-s", "30"]
 
 
@@ -90,8 +91,8 @@ def restarts(job):
 
 
 def cut(bench, job, run, how, last):
-    """Cuts the job once it works in a later attempt than `last`, and waits until it is back in the queue. The attempt that was
-    cut, or None where the run was over before."""
+    """Cuts the job once it works in a later attempt than `last`, and waits until it is back in the queue. The attempt
+    that was cut, or None where the run was over before."""
     wait_until("work to cut", lambda: worked_after(run, last), 120)
     time.sleep(bench.random.uniform(0.0, 1.2))
     if run.finished():
@@ -109,8 +110,8 @@ def redone(run):
 
 
 def slices(script, slurm, troupe, hows, most_redone=None):
-    """A test: the run is cut in turn in each of these ways. Without `most_redone` (of all cuts together) each cut may cost what
-    was not saved yet."""
+    """A test: the run is cut in turn in each of these ways. Without `most_redone` (of all cuts together) each cut may
+    cost what was not saved yet."""
     def test(bench, name):
         whole = bench.uncut(script, slurm, troupe)
         run = bench.run(name)
@@ -151,8 +152,8 @@ def chain(bench, name):
     run = bench.run(name)
     bench.cluster.renew()
     environment = {"SBATCH": f"{' '.join(RESOURCES)} --output={bench.folder / name}.log slurm/one-node.sbatch"}
-    done = subprocess.run([ROOT / "slurm/phases.sh", bench.job, "pairs sft reward ppo", "--run.dir", str(run.folder)], cwd=ROOT,
-                          env={**bench.cluster.environment, **bench.cluster.batch_environment, **environment},
+    done = subprocess.run([ROOT / "slurm/phases.sh", bench.job, "pairs sft reward ppo", "--run.dir", str(run.folder)],
+                          cwd=ROOT, env={**bench.cluster.environment, **bench.cluster.batch_environment, **environment},
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return "", [done.stderr]
@@ -202,8 +203,9 @@ def submitted(bench, name):
     run = bench.run(name)
     bench.cluster.renew()
     told = bench.cluster.slurm(bench.options.troupe.resolve(), "submit", bench.job, "--nodes", str(NODES),
-                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10", "--sbatch", "--comment=mine",
-                               "--run.dir", str(run.folder), "--recovery.control-host", "%h", "--recovery.control-port", "21000")
+                               "--place.min-nodes", "2", "--cpus-per-rank", "2", "--time", "10",
+                               "--sbatch", "--comment=mine", "--run.dir", str(run.folder),
+                               "--recovery.control-host", "%h", "--recovery.control-port", "21000")
     job = Job.submitted(bench.cluster, told.split()[-1], bench.folder / f"{name}.log")
     bench.finish(job, run, 120)
     problems = compare.differences(whole.folder, run.folder)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Stops one thread of a process for ever, the one that computes, while the others go on: a hang as an operation that never
-returns makes it. Prints the thread's number once it has stopped, and waits for its end.
+"""Stops one thread of a process for ever, the one that computes, while the others go on: a hang as an operation that
+never returns makes it. Prints the thread's number once it has stopped, and waits for its end.
 
     stop_thread.py PID
 """

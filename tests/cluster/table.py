@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""The table of docs/cluster.md from what tests/cluster/run.py has printed: table.py LOG... One line per kind of fault: how often,
-and median and largest of the seconds to detect it, until ranks work again, until the first new update; updates done again."""
+"""The table of docs/cluster.md from what tests/cluster/run.py has printed: table.py LOG... One line per kind of fault:
+how often, and median and largest of the seconds to detect it, until ranks work again, until the first new update;
+updates done again."""
 import re
 import statistics
 import sys
 
-ROW = re.compile(r"(?P<fault>.{30}) (?P<run>run-\d+) +(?P<after>\w+(?: \d+)?) +(?P<detect>[\d.]+|-) +(?P<back>[\d.]+|-) +"
-                 r"(?P<update>[\d.]+|-) +(?P<redone>\d+|-)  (?P<verdict>\w.*)")
+ROW = re.compile(r"(?P<fault>.{30}) (?P<run>run-\d+) +(?P<after>\w+(?: \d+)?) +(?P<detect>[\d.]+|-) +"
+                 r"(?P<back>[\d.]+|-) +(?P<update>[\d.]+|-) +(?P<redone>\d+|-)  (?P<verdict>\w.*)")
 FIGURES = ("detect", "back", "update")
 
 

@@ -56,8 +56,8 @@ TEST(Plan, CacheOfAPaperModelTakesWholePages) {
 }
 
 TEST(Plan, ColumnsOfAPaperModel) {
-  // One head with its key and value: 48 rows, in panels of 32; 16 of the stream's columns; 48 units, each gate and up; 32 of
-  // 64 tokens, of a table that the head shares.
+  // One head with its key and value: 48 rows, in panels of 32; 16 of the stream's columns; 48 units, each gate and up;
+  // 32 of 64 tokens, of a table that the head shares.
   constexpr int64_t block = 64 * 32 + 32 * 32 + 96 * 32 + 32 * 96;
   EXPECT_EQ(column_weight_bytes(paper_model(), 2), 4 * (2 * (block + 64) + 32 * 32 + 32));
   EXPECT_EQ(column_weight_bytes(paper_model(), 1), size_of(paper_model()).arena_bytes);

@@ -24,9 +24,9 @@ struct shell_result {
 
 class BatchShell : public ::testing::Test {
 protected:
-  /// Runs `troupe_run`; `program` is what a shell does in troupe's place, `variables` are set before, `scontrol` is what
-  /// Slurm's command does after it was counted; of the job it shows what `restarts_now` says. Waiting takes the script no
-  /// time; a requeue ends the script, as Slurm does.
+  /// Runs `troupe_run`; `program` is what a shell does in troupe's place, `variables` are set before, `scontrol` is
+  /// what Slurm's command does after it was counted; of the job it shows what `restarts_now` says. Waiting takes the
+  /// script no time; a requeue ends the script, as Slurm does.
   shell_result run(const std::string& program, const std::string& variables = "",
                    const std::string& scontrol = "exit") {
     const fs::path asked = folder_ / "asked", output = folder_ / "output", script = folder_ / "script.sh";

@@ -1,5 +1,5 @@
-// What `troupe plan` says of a rank's memory, against the peaks of real runs: a Llama of random weights, large enough to
-// stand out against the program itself.
+// What `troupe plan` says of a rank's memory, against the peaks of real runs: a Llama of random weights, large enough
+// to stand out against the program itself.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"

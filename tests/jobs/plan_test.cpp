@@ -133,7 +133,8 @@ TEST(Plan, DiskIsThatOfAFinishedRun) {
     bytes += entry.is_regular_file() ? entry.file_size() : 0;
   }
   const double ratio = all["disk_bytes"].get<double>() / static_cast<double>(bytes);
-  // The plan has a best checkpoint of its own for each phase, and one that is being written; here the best are the last.
+  // The plan has a best checkpoint of its own for each phase, and one that
+  // is being written; here the best are the last.
   EXPECT_GE(ratio, 1.0) << bytes;
   EXPECT_LT(ratio, 1.8) << bytes;
 }
@@ -144,7 +145,8 @@ TEST(Plan, DiskKeepsCheckpointsOfFinishedPhasesAndAllEvaluations) {
     more.insert(more.begin(), job);
     return plan(more)["disk_bytes"].get<int64_t>();
   };
-  // One more of each phase that learns: weights and moments of the policy, of the reward model, of both and the average.
+  // One more of each phase that learns: weights and moments of the policy,
+  // of the reward model, of both and the average.
   const int64_t policy = 260032;  // tests/data/stories260k
   const int64_t scalar = phase(plan({job}), "reward")["parameters"]["reward model"];
   EXPECT_EQ(disk({"--run.keep-checkpoints", "3"}) - disk({"--run.keep-checkpoints", "2"}),

@@ -24,7 +24,8 @@ static std::string contents(const fs::path& path) {
 
 static bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-/// A job whose folder has a quote and a space in its name, and an `sbatch` that notes what it is asked and answers 4711.
+/// A job whose folder has a quote and a space in its name, and an `sbatch`
+/// that notes what it is asked and answers 4711.
 class Submit : public ::testing::Test {
 protected:
   void SetUp() override {

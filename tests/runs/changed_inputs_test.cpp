@@ -1,4 +1,5 @@
-// A run that was stopped, and whose data or model are others when it is to go on: it is refused, in words that say what.
+// A run that was stopped, and whose data or model are others when it is to
+// go on: it is refused, in words that say what.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"

@@ -45,8 +45,8 @@ static fs::path damaged_model(const fs::path& folder) {
   return damage(folder);
 }
 
-/// PPO of a model of which nothing was made before; the reward model is indifferent, unless another is given, so that the
-/// lexicon alone rewards.
+/// PPO of a model of which nothing was made before; the reward model is indifferent, unless
+/// another is given, so that the lexicon alone rewards.
 static program_result run_ppo(const fs::path& run, const std::vector<std::string>& more, fs::path reward_model = {}) {
   if (reward_model.empty()) {
     reward_model = indifferent_judge(run.string() + "-judge");
@@ -154,8 +154,8 @@ TEST(Divergence, RollbacksAreToldAndLimited) {
   EXPECT_EQ(told, 2U) << ledger;
 }
 
-/// With a checkpoint after each iteration, a KL found in a rollout is that of a checkpoint's weights. The rollback goes to the
-/// one before, where half the learning rate leads elsewhere.
+/// With a checkpoint after each iteration, a KL found in a rollout is that of a checkpoint's weights. The rollback goes
+/// to the one before, where half the learning rate leads elsewhere.
 TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
   const temporary_folder folder;
   // Without a limit the four iterations have 0, 6, 14 and 17 nats.

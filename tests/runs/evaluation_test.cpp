@@ -96,7 +96,8 @@ protected:
       EXPECT_EQ(rank.values, one);
       most = std::max(most, rank.passes);
     }
-    // A pulse for each pass, and the operation's begin and end: of the seven micro-batches two or four at most on a rank.
+    // A pulse for each pass, and the operation's begin and end: of the
+    // seven micro-batches two or four at most on a rank.
     EXPECT_LT(most, 2U + micro_batches);
   }
 };

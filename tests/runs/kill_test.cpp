@@ -1,5 +1,5 @@
-// Promise 1, provoked for real: workers killed at random moments of every phase, and the bytes at the end are those of an
-// undisturbed run.
+// Promise 1, provoked for real: workers killed at random moments of every phase, and the
+// bytes at the end are those of an undisturbed run.
 #include "support/program.hpp"
 #include "support/stopped_thread.hpp"
 #include "support/temporary_folder.hpp"

@@ -1,5 +1,5 @@
-// Many ranks on this machine, by mpirun: the bytes of one rank, whatever the number of ranks and the ZeRO stage; and ranks
-// that are killed or stopped at random moments.
+// Many ranks on this machine, by mpirun: the bytes of one rank, whatever the number of ranks and the ZeRO stage; and
+// ranks that are killed or stopped at random moments.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
@@ -34,7 +34,8 @@ static void expect_traffic(const std::filesystem::path& run, bool any) {
   }
 }
 
-/// What is measured on held-out data, of which each rank sees its share, stands in the metrics that runs are compared by.
+/// What is measured on held-out data, of which each rank sees its share,
+/// stands in the metrics that runs are compared by.
 static void expect_held_out(const std::filesystem::path& run) {
   const std::string metrics = text_of(run / "metrics.jsonl");
   for (const char* name : {"held_out/perplexity", "held_out/accuracy", "held_out/pairs/margin", "evaluation/reward"}) {

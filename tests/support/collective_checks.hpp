@@ -24,7 +24,8 @@ findings check_each_operation(engine::world& world);
 /// Operations in flight on several communicators, which each rank interleaves and waits for in an order of its own.
 findings check_many_in_flight(engine::world& world, uint64_t seed, int operations);
 
-/// Groups that divide the ranks, in an order of members of their own, working at the same time; and ranks that are in none.
+/// Groups that divide the ranks, in an order of members of their own, working
+/// at the same time; and ranks that are in none.
 findings check_divided(engine::world& world);
 
 /// Bytes counted against the formula of each operation.

@@ -214,8 +214,8 @@ static std::map<std::string, double> numbers_of(const io::checkpoint_reader& rea
   return numbers;
 }
 
-/// Ranks write files of their own, so checkpoints of different numbers of ranks are compared by what they say: arrays bit
-/// for bit, and numbers.
+/// Ranks write files of their own, so checkpoints of different numbers of ranks are compared by
+/// what they say: arrays bit for bit, and numbers.
 static std::vector<std::string> differences_of_checkpoints(const std::string& name, const fs::path& a,
                                                            const fs::path& b) {
   const io::checkpoint_reader first(a);

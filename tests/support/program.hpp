@@ -22,8 +22,8 @@ public:
   /// Waits for the end. The exit status, or minus the signal's number.
   int wait();
   void signal(int number) const;
-  /// Asks it to stop, by SIGTERM or SIGINT, and waits. The exit status: 75 stopped, 0 it was done already; also 75 where the
-  /// signal came before the program listened to it and ended it on the spot.
+  /// Asks it to stop, by SIGTERM or SIGINT, and waits. The exit status: 75 stopped, 0 it was done already; also 75
+  /// where the signal came before the program listened to it and ended it on the spot.
   int stop(int number);
 
   /// The ranks: processes that descend from this program, and run `troupe worker`.

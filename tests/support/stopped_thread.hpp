@@ -1,4 +1,5 @@
-/// Stops one thread of another process for ever, while its others go on: a hang as an operation that never returns makes it.
+/// Stops one thread of another process for ever, while its others go on: a
+/// hang as an operation that never returns makes it.
 #pragma once
 
 #include <sys/types.h>

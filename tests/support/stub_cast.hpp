@@ -12,7 +12,7 @@
 #include "actors/cast/replay.hpp"
 #include "actors/cast/reward.hpp"
 #include "actors/director/director.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "support/stepped_actors.hpp"
 
 #include <fmt/format.h>
@@ -37,8 +37,8 @@ public:
     supervisor = spawn_supervisor();
   }
 
-  // What each rank's cast was told, and rank 0's list also what metrics was; checkpointers have a list of their own, since
-  // training does not wait for them.
+  // What each rank's cast was told, and rank 0's list also what metrics was; checkpointers have a list of
+  // their own, since training does not wait for them.
   std::vector<std::vector<std::string>> told, saved;
   std::vector<std::string> notes;                ///< to the supervisor: "phase_started sft 2"
   std::vector<actors::metrics_record> records;   ///< of metrics
@@ -94,7 +94,7 @@ private:
   actors::stage_actor spawn_stage(size_t rank) {
     return spawn<actors::stage_actor>([=, this] {
       return actors::stage_actor::behavior_type{
-          actors::guarded([=, this](actors::stage_atom, const std::string& phase) {
+          actors::replying_errors([=, this](actors::stage_atom, const std::string& phase) {
             hear(rank, "stage " + phase);
             commands_.assign(told.size(), 0);
             return make_cast(rank, phase);
@@ -107,16 +107,17 @@ private:
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return spawn<metrics_actor>([this] {
       return metrics_actor::behavior_type{
-          guarded([this](record_atom, const metrics_record& record) {
+          replying_errors([this](record_atom, const metrics_record& record) {
             hear(0, fmt::format("metrics record {} {}", record.phase,
                                 record.counts_iterations ? record.iteration : record.update));
             records.push_back(record);
             return true;
           }),
-          guarded([this](cut_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-            hear(0, fmt::format("metrics cut {} {} {}", phase, counter, fmt::join(later, " ")));
-            return true;
-          }),
+          replying_errors(
+              [this](truncate_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
+                hear(0, fmt::format("metrics cut {} {} {}", phase, counter, fmt::join(later, " ")));
+                return true;
+              }),
           [](progress_atom, const progress_note&) {}};
     });
   }
@@ -165,7 +166,7 @@ private:
   caf::strong_actor_ptr make_loader(size_t rank) {
     return part<actors::loader_actor>([=, this] {
       return actors::loader_actor::behavior_type{
-          actors::guarded([=, this](actors::serve_atom, const actors::serve_command& command) {
+          actors::replying_errors([=, this](actors::serve_atom, const actors::serve_command& command) {
             static constexpr const char* names[] = {"training", "held_out", "prompts", "held_out_prompts", "mixture"};
             hear(rank, fmt::format("loader {} {}", names[static_cast<size_t>(command.what)], command.counter));
             commands_[rank] = 0;
@@ -191,14 +192,15 @@ private:
     return part<policy_actor>([=, this] {
       return policy_actor::behavior_type{
           [](const batch_handle&) {}, [](const minibatch_handle&) {},
-          guarded([=, this](generate_atom, const generate_command& command) {
+          replying_errors([=, this](generate_atom, const generate_command& command) {
             hear(rank, command.ends ? "policy generate ends"
                                     : fmt::format("policy generate {} give [{}] take [{}]", command.steps,
                                                   fmt::join(command.give, " "), fmt::join(command.take, " ")));
             return command.ends ? generate_reply{} : generated(rank, commands_[rank]++);
           }),
-          guarded([=, this](train_atom, const train_command& command) { return learn(rank, "policy train", command); }),
-          guarded([=, this](evaluate_atom, const train_command&) {
+          replying_errors(
+              [=, this](train_atom, const train_command& command) { return learn(rank, "policy train", command); }),
+          replying_errors([=, this](evaluate_atom, const train_command&) {
             hear(rank, "policy evaluate");
             return train_reply{.statistics = {{"held_out/perplexity", 7.0}}};
           })};
@@ -208,14 +210,15 @@ private:
   caf::strong_actor_ptr make_reward(size_t rank) {
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<reward_actor>([=, this] {
-      return reward_actor::behavior_type{
-          [](const batch_handle&) {}, [](const sequence_handle&) {},
-          guarded([=, this](score_atom) { return score(rank, "reward"); }),
-          guarded([=, this](train_atom, const train_command& command) { return learn(rank, "reward train", command); }),
-          guarded([=, this](evaluate_atom, const train_command&) {
-            hear(rank, "reward evaluate");
-            return train_reply{.statistics = {{"held_out/accuracy", 0.75}}};
-          })};
+      return reward_actor::behavior_type{[](const batch_handle&) {}, [](const sequence_handle&) {},
+                                         replying_errors([=, this](score_atom) { return score(rank, "reward"); }),
+                                         replying_errors([=, this](train_atom, const train_command& command) {
+                                           return learn(rank, "reward train", command);
+                                         }),
+                                         replying_errors([=, this](evaluate_atom, const train_command&) {
+                                           hear(rank, "reward evaluate");
+                                           return train_reply{.statistics = {{"held_out/accuracy", 0.75}}};
+                                         })};
     });
   }
 
@@ -223,7 +226,7 @@ private:
     return part<actors::reference_actor>([=, this] {
       return actors::reference_actor::behavior_type{
           [](const actors::sequence_handle&) {},
-          actors::guarded([=, this](actors::score_atom) { return score(rank, "reference"); })};
+          actors::replying_errors([=, this](actors::score_atom) { return score(rank, "reference"); })};
     });
   }
 
@@ -231,8 +234,8 @@ private:
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<critic_actor>([=, this] {
       return critic_actor::behavior_type{[](const sequence_handle&) {}, [](const minibatch_handle&) {},
-                                         guarded([=, this](score_atom) { return score(rank, "critic"); }),
-                                         guarded([=, this](train_atom, const train_command& command) {
+                                         replying_errors([=, this](score_atom) { return score(rank, "critic"); }),
+                                         replying_errors([=, this](train_atom, const train_command& command) {
                                            return learn(rank, "critic train", command);
                                          })};
     });
@@ -242,17 +245,17 @@ private:
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<optimizer_actor>([=, this] {
       return optimizer_actor::behavior_type{
-          guarded([=, this](step_atom, const step_command& command) {
+          replying_errors([=, this](step_atom, const step_command& command) {
             hear(rank, fmt::format("{} step {} at {:.4g}", name, command.update, command.learning_rate));
             return step_reply{.gradient_norm = 3, .seconds = 0.125};
           }),
-          [=, this](cut_atom) { hear(rank, name + " cut"); }};
+          [=, this](discard_atom) { hear(rank, name + " cut"); }};
     });
   }
 
   caf::strong_actor_ptr make_ema(size_t rank) {
     return part<actors::ema_actor>([=, this] {
-      return actors::ema_actor::behavior_type{actors::guarded([=, this](actors::fold_atom) {
+      return actors::ema_actor::behavior_type{actors::replying_errors([=, this](actors::fold_atom) {
         hear(rank, "ema fold");
         return 0.0;
       })};
@@ -266,25 +269,25 @@ private:
           [](const sequence_handle&) {},
           [](const scores_handle&) {},
           [](introduce_atom, const actors::cast&) {},
-          guarded([=, this](hand_over_atom) {
+          replying_errors([=, this](hand_over_atom) {
             hear(rank, "replay hand over");
             return int64_t{4};
           }),
-          guarded([=, this](assemble_atom, const assemble_command& command) {
+          replying_errors([=, this](assemble_atom, const assemble_command& command) {
             hear(rank,
                  fmt::format("replay assemble {} version {} kl {:.4g}{}{}", command.iteration, command.policy_version,
                              command.kl_coefficient, command.training ? " " : " only ", command.keep));
             return assembled;
           }),
-          guarded([=, this](assemble_atom) {
+          replying_errors([=, this](assemble_atom) {
             hear(rank, "replay pairs");
             return train_reply{.statistics = {{"pairs/made", 2.0}}};
           }),
-          guarded([=, this](save_atom, uint64_t iteration) {
+          replying_errors([=, this](save_atom, uint64_t iteration) {
             hear(rank, fmt::format("replay saves {}", iteration));
             return true;
           }),
-          guarded([=, this](serve_atom, const minibatch_command& command) {
+          replying_errors([=, this](serve_atom, const minibatch_command& command) {
             hear(rank, fmt::format("replay serve {} {} {}", command.iteration, command.epoch, command.index));
             return serve_reply{.batch_id = 16 * command.epoch + command.index, .loss_terms = loss_terms};
           })};
@@ -295,36 +298,36 @@ private:
     using namespace actors;  // NOLINT(google-build-using-namespace): of this function
     return part<checkpointer_actor>([=, this] {
       return checkpointer_actor::behavior_type{
-          guarded([=, this](snapshot_atom, const phase_state& state) {
+          replying_errors([=, this](snapshot_atom, const phase_state& state) {
             hear(saved[rank], rank, fmt::format("snapshot {} {}", state.phase, state.counter));
             last_state = state;
             return snapshot_reply{};
           }),
           [](run_atom) {},
-          guarded([=, this](durable_atom) {
+          replying_errors([=, this](durable_atom) {
             hear(saved[rank], rank, "durable");
             return written_file{.name = fmt::format("rank-{}", rank)};
           }),
-          guarded([=, this](commit_atom, const commit_command& command) {
+          replying_errors([=, this](commit_atom, const commit_command& command) {
             hear(saved[rank], rank, fmt::format("commit {} of {}", command.counter, command.files.size()));
             return durable_report{.path = "there", .counter = command.counter};
           }),
-          guarded([=, this](locate_atom, uint64_t before) {
+          replying_errors([=, this](locate_atom, uint64_t before) {
             hear(saved[rank], rank, "locate");
             const auto found = std::find_if(checkpoints.begin(), checkpoints.end(),
                                             [before](const located_checkpoint& one) { return one.counter < before; });
             return found != checkpoints.end() ? *found : located_checkpoint{};
           }),
-          guarded([=, this](verify_atom, const located_checkpoint& candidate) {
+          replying_errors([=, this](verify_atom, const located_checkpoint& candidate) {
             hear(saved[rank], rank, "verify " + candidate.path);
             const auto found = damaged.find(fmt::format("{} {}", rank, candidate.path));
             return found != damaged.end() ? found->second : damage_report{};
           }),
-          guarded([=, this](restore_atom, const located_checkpoint& from) {
+          replying_errors([=, this](restore_atom, const located_checkpoint& from) {
             hear(saved[rank], rank, "restore " + from.path);
             return from.found ? restored : phase_state{.phase = phase};
           }),
-          guarded([=, this](save_atom) {
+          replying_errors([=, this](save_atom) {
             hear(saved[rank], rank, "save");
             return std::vector<std::string>{"models/" + phase};
           })};

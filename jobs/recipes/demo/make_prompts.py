@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Writes prompts.jsonl: beginnings of children's stories for the demo, put together from word lists with a fixed seed."""
+"""Writes prompts.jsonl: beginnings of children's stories for the demo, put together from word lists with a fixed
+seed."""
 import json
 import random
 
-NAMES = ["Lily", "Tom", "Mia", "Ben", "Sue", "Max", "Anna", "Tim", "Lucy", "Sam", "Ella", "Jack", "Amy", "Leo", "Zoe", "Bob"]
+NAMES = ["Lily", "Tom", "Mia", "Ben", "Sue", "Max", "Anna", "Tim", "Lucy", "Sam", "Ella", "Jack", "Amy", "Leo", "Zoe",
+         "Bob"]
 KINDS = ["boy", "girl", "dog", "cat", "bird", "bear", "rabbit", "frog", "fish", "mouse", "duck", "bunny"]
-LOOKS = ["little", "small", "big", "young", "old", "brown", "white", "red", "blue", "quiet", "hungry", "tired", "lost", "shy"]
+LOOKS = ["little", "small", "big", "young", "old", "brown", "white", "red", "blue", "quiet", "hungry", "tired", "lost",
+         "shy"]
 PLACES = ["park", "forest", "beach", "garden", "store", "farm", "school", "river", "hill", "zoo", "town", "lake"]
 FAMILY = ["mom", "dad", "brother", "sister", "grandma", "grandpa", "friend"]
 THINGS = ["ball", "hat", "box", "car", "book", "cake", "boat", "doll", "kite", "tree", "bike", "stick", "rock", "cup"]

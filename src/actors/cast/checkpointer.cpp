@@ -1,6 +1,6 @@
 #include "actors/cast/checkpointer.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 #include <pthread.h>
@@ -359,18 +359,19 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
                                                checkpointer_settings settings) {
   self->state.open(std::move(settings));
   return {
-      guarded([self](snapshot_atom, const phase_state& state) {
+      replying_errors([self](snapshot_atom, const phase_state& state) {
         snapshot_reply reply = self->state.snapshot(state);
         self->send(self, run_atom_v);
         return reply;
       }),
       [self](run_atom) { self->state.write(); },
-      guarded([self](durable_atom) { return self->state.durable(); }),
-      guarded([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
-      guarded([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
-      guarded([self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
-      guarded([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
-      guarded([self](save_atom) { return self->state.save_all(); }),
+      replying_errors([self](durable_atom) { return self->state.durable(); }),
+      replying_errors([self](commit_atom, const commit_command& command) { return self->state.commit(command); }),
+      replying_errors([self](locate_atom, uint64_t before) { return self->state.locate(before); }),
+      replying_errors(
+          [self](verify_atom, const located_checkpoint& candidate) { return self->state.verify(candidate); }),
+      replying_errors([self](restore_atom, const located_checkpoint& from) { return self->state.restore(from); }),
+      replying_errors([self](save_atom) { return self->state.save_all(); }),
   };
 }
 

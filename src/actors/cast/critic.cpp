@@ -1,7 +1,7 @@
 #include "actors/cast/critic.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/scoring.hpp"
@@ -61,8 +61,8 @@ critic_actor::behavior_type critic(critic_actor::stateful_pointer<critic_state> 
   return {
       [self](const sequence_handle& sequence) { self->state.keep(sequence); },
       [self](const minibatch_handle& batch) { self->state.keep(batch); },
-      guarded([self](score_atom) { return self->state.score(); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
   };
 }
 

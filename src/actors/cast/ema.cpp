@@ -1,6 +1,6 @@
 #include "actors/cast/ema.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 namespace troupe::actors {
@@ -14,7 +14,7 @@ double ema_state::fold() {
 
 ema_actor::behavior_type ema(ema_actor::stateful_pointer<ema_state> self, ema_settings settings) {
   self->state.settings = std::move(settings);
-  return {guarded([self](fold_atom) { return self->state.fold(); })};
+  return {replying_errors([self](fold_atom) { return self->state.fold(); })};
 }
 
 }  // namespace troupe::actors

@@ -1,6 +1,6 @@
 #include "actors/cast/loader.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 
 namespace troupe::actors {
 
@@ -65,7 +65,8 @@ void loader_state::pack(const examples& chosen, example_batch& batch, serve_repl
   }
   reply.sequences = whole.sequences();
   reply.tokens = whole.tokens();
-  batch.micro_batches = cut(whole, {.token_budget = token_budget, .shares = settings_.shares, .pairs = pairs});
+  batch.micro_batches =
+      split_into_micro_batches(whole, {.token_budget = token_budget, .shares = settings_.shares, .pairs = pairs});
   size_t next = 0;
   for (const engine::packed_batch& part : batch.micro_batches) {
     const auto items = static_cast<size_t>(part.sequences() / (pairs ? 2 : 1));
@@ -133,7 +134,7 @@ serve_reply loader_state::serve(const serve_command& command) {
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<loader_state> self, loader_settings settings) {
   self->state.open(std::move(settings));
-  return {guarded([self](serve_atom, const serve_command& command) { return self->state.serve(command); })};
+  return {replying_errors([self](serve_atom, const serve_command& command) { return self->state.serve(command); })};
 }
 
 }  // namespace troupe::actors

@@ -4,7 +4,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "io/datasets/blend.hpp"
 #include "io/datasets/examples.hpp"
 #include "io/job/job.hpp"
@@ -18,7 +18,7 @@ namespace troupe::actors {
 struct loader_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of batches (cutting)
+  int64_t shares = 1;  ///< of batches (micro_batch_rules)
   io::phase phase = io::phase::sft;
   io::phase_data data;
   std::optional<io::phase_data> mixture;  ///< text for mixture training

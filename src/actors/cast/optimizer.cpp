@@ -1,6 +1,6 @@
 #include "actors/cast/optimizer.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 #include <utility>
@@ -41,8 +41,8 @@ optimizer_actor::behavior_type optimizer(optimizer_actor::stateful_pointer<optim
                                          optimizer_settings settings) {
   self->state.settings = std::move(settings);
   return {
-      guarded([self](step_atom, const step_command& command) { return self->state.step(command); }),
-      [self](cut_atom) { self->state.settings.trained->learner->discard(); },
+      replying_errors([self](step_atom, const step_command& command) { return self->state.step(command); }),
+      [self](discard_atom) { self->state.settings.trained->learner->discard(); },
   };
 }
 

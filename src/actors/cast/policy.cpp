@@ -2,7 +2,8 @@
 
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/models/special_tokens.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/accumulate.hpp"
@@ -331,9 +332,9 @@ policy_actor::behavior_type policy(policy_actor::stateful_pointer<policy_state> 
   return {
       [self](const batch_handle& batch) { self->state.keep(batch); },
       [self](const minibatch_handle& batch) { self->state.keep(batch); },
-      guarded([self](generate_atom, const generate_command& command) { return self->state.generate(command); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
-      guarded([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
+      replying_errors([self](generate_atom, const generate_command& command) { return self->state.generate(command); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
   };
 }
 

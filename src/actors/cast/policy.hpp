@@ -6,7 +6,7 @@
 #include "actors/cast/shelf.hpp"
 #include "actors/models/model_files.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"

@@ -1,6 +1,6 @@
 #include "actors/cast/reference.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "engine/train/scoring.hpp"
 
 namespace troupe::actors {
@@ -22,7 +22,7 @@ reference_actor::behavior_type reference(reference_actor::stateful_pointer<refer
   self->state.settings = std::move(settings);
   return {
       [self](const sequence_handle& sequence) { self->state.queue.add(sequence); },
-      guarded([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
   };
 }
 

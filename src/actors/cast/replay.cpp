@@ -1,7 +1,7 @@
 #include "actors/cast/replay.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/digest.hpp"
 #include "base/random.hpp"
 #include "base/stopwatch.hpp"
@@ -314,8 +314,8 @@ serve_reply replay_state::serve(const minibatch_command& command) {
   batch->id = command.epoch << 32 | command.index;
   batch->fresh = command.epoch == 0 && command.index == 0;
   int64_t first = 0;
-  for (const engine::packed_batch& packed :
-       cut(whole, {.token_budget = settings_->job.ppo.micro_batch_tokens, .shares = settings_->shares})) {
+  for (const engine::packed_batch& packed : split_into_micro_batches(
+           whole, {.token_budget = settings_->job.ppo.micro_batch_tokens, .shares = settings_->shares})) {
     batch->parts.push_back(make_part(packed, order, first, counts));
     first += packed.sequences();
   }
@@ -334,11 +334,11 @@ replay_actor::behavior_type replay(replay_actor::stateful_pointer<replay_state> 
       [self](const sequence_handle& sequence) { self->state.add(sequence); },
       [self](const scores_handle& scores) { self->state.add(scores); },
       [self](introduce_atom, const cast& company) { self->state.meet(company); },
-      guarded([self](hand_over_atom) { return self->state.hand_over(); }),
-      guarded([self](assemble_atom, const assemble_command& command) { return self->state.assemble(command); }),
-      guarded([self](assemble_atom) { return self->state.make_pairs(); }),
-      guarded([self](save_atom, uint64_t iteration) { return self->state.save_pairs(iteration); }),
-      guarded([self](serve_atom, const minibatch_command& command) { return self->state.serve(command); }),
+      replying_errors([self](hand_over_atom) { return self->state.hand_over(); }),
+      replying_errors([self](assemble_atom, const assemble_command& command) { return self->state.assemble(command); }),
+      replying_errors([self](assemble_atom) { return self->state.make_pairs(); }),
+      replying_errors([self](save_atom, uint64_t iteration) { return self->state.save_pairs(iteration); }),
+      replying_errors([self](serve_atom, const minibatch_command& command) { return self->state.serve(command); }),
   };
 }
 

@@ -6,7 +6,7 @@
 #include "actors/cast/device.hpp"
 #include "actors/cast/rollout.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/division.hpp"
 #include "engine/train/experience.hpp"
 #include "io/experience/experience.hpp"
@@ -33,7 +33,7 @@ struct scoring_ranks {
 struct replay_settings {
   io::job job;
   device_ptr on;
-  int64_t shares = 1;  ///< of minibatches (cutting)
+  int64_t shares = 1;  ///< of minibatches (micro_batch_rules)
   io::phase phase = io::phase::ppo;
   io::run_directory run;
   std::shared_ptr<const io::tokenizer> tokens;

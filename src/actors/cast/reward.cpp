@@ -1,7 +1,7 @@
 #include "actors/cast/reward.hpp"
 
 #include "actors/models/options.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/evaluate.hpp"
@@ -177,9 +177,9 @@ reward_actor::behavior_type reward(reward_actor::stateful_pointer<reward_state> 
   return {
       [self](const batch_handle& batch) { self->state.keep(batch); },
       [self](const sequence_handle& sequence) { self->state.keep(sequence); },
-      guarded([self](score_atom) { return self->state.score(); }),
-      guarded([self](train_atom, const train_command& command) { return self->state.train(command); }),
-      guarded([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
+      replying_errors([self](score_atom) { return self->state.score(); }),
+      replying_errors([self](train_atom, const train_command& command) { return self->state.train(command); }),
+      replying_errors([self](evaluate_atom, const train_command& command) { return self->state.evaluate(command); }),
   };
 }
 

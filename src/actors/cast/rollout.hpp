@@ -2,7 +2,7 @@
 /// Both go to all ranks, so that each assembles the same experience.
 #pragma once
 
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "engine/parallel/communicator.hpp"
 
 #include <cstddef>

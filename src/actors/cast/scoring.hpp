@@ -2,7 +2,7 @@
 /// them the device, and are then scored in micro-batches, in the order of their ids.
 #pragma once
 
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/pulse.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/train/batch.hpp"

@@ -200,7 +200,7 @@ task<> director_state::cut_records(const std::string& phase, int64_t counter) {
     }
     after = after || io::to_string(one) == name;
   }
-  co_await ask<bool>(self_, settings_->metrics, cut_atom_v, name, counter, later);
+  co_await ask<bool>(self_, settings_->metrics, truncate_atom_v, name, counter, later);
 }
 
 task<serve_reply> director_state::serve(serving what, uint64_t counter) {

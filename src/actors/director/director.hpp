@@ -5,8 +5,8 @@
 #pragma once
 
 #include "actors/director/metrics.hpp"
+#include "actors/protocol/concurrent_tasks.hpp"
 #include "actors/protocol/interfaces.hpp"
-#include "actors/protocol/side_by_side.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/stage/stage.hpp"
 #include "io/job/job.hpp"
@@ -157,7 +157,7 @@ private:
   bool stopping_ = false;
   bool evaluating_ = false;  ///< a rollout that a stop must not interrupt
 
-  side_by_side beside_;
+  concurrent_tasks concurrent_;
   std::vector<cast> company_;  ///< the casts of all ranks; each has found the same data
   phase_state state_;          ///< of the phase under way
   phase_state checkpointed_;   ///< of the last checkpoint ordered, or that of the phase's start

@@ -5,7 +5,7 @@
 #include "actors/cast/policy.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
 
 #include <spdlog/spdlog.h>
@@ -109,7 +109,7 @@ task<> director_state::update_policy(serve_reply batch, shared_statistics to) {
   statistics out = learned.statistics;
   if (ppo.target_kl > 0 && statistic(out, "policy/approx_kl_nats") > ppo.target_kl) {
     for (const optimizer_actor& one : optimizers) {
-      self_->send(one, cut_atom_v);
+      self_->send(one, discard_atom_v);
     }
     out["policy/stopped_early"] = 1;
     *to = std::move(out);
@@ -143,11 +143,11 @@ task<> director_state::update_both(serve_reply batch, shared_statistics policy, 
   std::vector<task<>> parts;
   parts.push_back(update_policy(batch, std::move(policy)));
   if (share_ranks(&cast::policy, &cast::critic)) {
-    co_await beside_.run(std::move(parts));
+    co_await concurrent_.run(std::move(parts));
     parts.clear();
   }
   parts.push_back(update_critic(batch, std::move(critic)));
-  co_await beside_.run(std::move(parts));
+  co_await concurrent_.run(std::move(parts));
 }
 
 task<statistics> director_state::learn(uint64_t iteration) {

@@ -4,7 +4,7 @@
 #include "actors/cast/reference.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
 
 #include <algorithm>
@@ -204,8 +204,8 @@ task<statistics> director_state::roll_out(serving prompts, uint64_t draw) {
   }
   on->scored_meanwhile = !meanwhile.empty();
   meanwhile.push_back(generate(served, on));
-  co_await beside_.run(std::move(meanwhile));
-  co_await beside_.run(std::move(afterwards));
+  co_await concurrent_.run(std::move(meanwhile));
+  co_await concurrent_.run(std::move(afterwards));
   on->found["time/rollout_s"] = watch.seconds();
   co_return std::move(on->found);
 }

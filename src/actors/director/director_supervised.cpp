@@ -3,7 +3,7 @@
 #include "actors/cast/optimizer.hpp"
 #include "actors/cast/policy.hpp"
 #include "actors/director/director_plans.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 
 #include <algorithm>
 #include <cmath>

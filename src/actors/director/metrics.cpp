@@ -1,6 +1,6 @@
 #include "actors/director/metrics.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/durations.hpp"
 
 #include <fmt/format.h>
@@ -46,7 +46,7 @@ bool metrics_state::record(const metrics_record& record) {
   return true;
 }
 
-bool metrics_state::cut(const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
+bool metrics_state::truncate_after(const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
   lines_->truncate_after(phase, counter, later);
   board_->truncate_after(phase, counter, later);
   return true;
@@ -94,10 +94,11 @@ void metrics_state::show(const progress_note& note) {
 metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<metrics_state> self, metrics_settings settings) {
   self->state.open(std::move(settings));
   return {
-      guarded([self](record_atom, const metrics_record& record) { return self->state.record(record); }),
-      guarded([self](cut_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
-        return self->state.cut(phase, counter, later);
-      }),
+      replying_errors([self](record_atom, const metrics_record& record) { return self->state.record(record); }),
+      replying_errors(
+          [self](truncate_atom, const std::string& phase, int64_t counter, const std::vector<std::string>& later) {
+            return self->state.truncate_after(phase, counter, later);
+          }),
       [self](progress_atom, const progress_note& note) { self->state.show(note); },
   };
 }

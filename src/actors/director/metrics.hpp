@@ -28,7 +28,7 @@ public:
 
   void open(metrics_settings settings);
   bool record(const metrics_record& record);
-  bool cut(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
+  bool truncate_after(const std::string& phase, int64_t counter, const std::vector<std::string>& later);
   void show(const progress_note& note);
 
 private:

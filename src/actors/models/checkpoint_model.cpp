@@ -1,6 +1,6 @@
 #include "actors/models/checkpoint_model.hpp"
 
-#include "actors/models/options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/files/mapped_file.hpp"

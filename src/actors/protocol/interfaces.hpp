@@ -41,7 +41,7 @@ using metrics_actor = caf::typed_actor<
     // Writes a record. Answered, so that a full disk reaches the director.
     caf::replies_to<record_atom, metrics_record>::with<bool>,
     // Resuming: drops what a phase recorded beyond `counter` (negative: all of it), and all of the later phases.
-    caf::replies_to<cut_atom, std::string, int64_t, std::vector<std::string>>::with<bool>,
+    caf::replies_to<truncate_atom, std::string, int64_t, std::vector<std::string>>::with<bool>,
     // How far a phase is.
     caf::reacts_to<progress_atom, progress_note>>;
 
@@ -99,7 +99,7 @@ using optimizer_actor = caf::typed_actor<
     // One step with the gradients accumulated since the last one. Errors  not_finite: nothing has changed.
     caf::replies_to<step_atom, step_command>::with<step_reply>,
     // Drops what has been accumulated.
-    caf::reacts_to<cut_atom>>;
+    caf::reacts_to<discard_atom>>;
 
 /// Averages the policy's weights (cast/ema.hpp).
 using ema_actor = caf::typed_actor<

@@ -59,7 +59,7 @@ template <class Inspector, class T> caf::error inspect(Inspector&, local_handle<
                          std::string("a handle to rank-local memory cannot leave its process"));
 }
 
-struct example_batch;  // what the loader serves (material.hpp)
+struct example_batch;  // what the loader serves (rank_data.hpp)
 struct finished_sequence;
 struct sequence_scores;
 struct minibatch;

@@ -10,7 +10,7 @@
 /// variable of its own before it is sent.
 #pragma once
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/error.hpp"
 
 #include <caf/all.hpp>

@@ -1,6 +1,6 @@
 #include "actors/stage/stage.hpp"
 
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "actors/stage/stage_parts.hpp"
 #include "base/digest.hpp"
 #include "io/experience/pairs_file.hpp"
@@ -185,7 +185,7 @@ caf::strong_actor_ptr stage_state::spawn_loader(io::phase phase, io::phase_data 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {
   self->state.open(std::move(settings));
   return {
-      guarded([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
+      replying_errors([self](stage_atom, const std::string& phase) { return self->state.set(phase); }),
       [self](quit_atom) {
         self->state.leave();
         self->quit();

@@ -12,6 +12,8 @@
 #include "actors/cast/reward.hpp"
 #include "actors/models/model_fit.hpp"
 #include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "actors/stage/stage.hpp"
 
 #include <string>

@@ -3,7 +3,7 @@
 #include "actors/cast/device.hpp"
 #include "actors/control/control_channel.hpp"
 #include "actors/hosts/launcher.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/protocol/type_ids.hpp"
 #include "actors/stage/stage.hpp"

@@ -4,7 +4,8 @@
 #include "actors/hosts/allocation.hpp"
 #include "actors/hosts/child_process.hpp"
 #include "actors/hosts/host_probe.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
+#include "base/error.hpp"
 #include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 

@@ -3,11 +3,13 @@
 #include "actors/control/control_channel.hpp"
 #include "actors/control/control_place.hpp"
 #include "actors/hosts/launcher.hpp"
-#include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "actors/supervisor/run_claim.hpp"
+#include "base/error.hpp"
 #include "base/host_name.hpp"
 #include "io/files/atomic_file.hpp"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 #include "actors/supervisor/supervisor.hpp"
 
 #include "actors/hosts/child_process.hpp"
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 
 #include <fmt/ranges.h>

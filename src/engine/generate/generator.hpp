@@ -29,6 +29,8 @@
 
 namespace troupe::engine {
 
+using kernels::sampling_settings;
+
 /// Called with the whole answer so far after each token (stop strings, streaming): true ends the
 /// answer.
 using stop_check = std::function<bool(std::span<const int32_t> answer)>;
@@ -37,7 +39,7 @@ struct generation_request {
   std::vector<uint64_t> sequence_ids;  ///< one sample for each; ids are unique among unfinished sequences
   std::vector<int32_t> prompt;
   int64_t max_new_tokens = 0;  ///< cut to what the model's positions allow
-  kernels::sampling_settings sampling;
+  sampling_settings sampling;
   uint64_t seed = 0;
   std::vector<int32_t> stop_tokens;  ///< any of them ends the answer, and is part of it; empty: ignore ends
   stop_check stop;                   ///< may be empty

@@ -58,7 +58,8 @@ void check_names(const checkpoint_content& content) {
   }
 }
 
-/// Of a large file, most is to be durable before its last flush, which nothing but the file system knows the progress of.
+/// Of a large file, most is to be durable before its last flush, which
+/// nothing but the file system knows the progress of.
 constexpr int64_t bytes_between_syncs = int64_t{1} << 30;
 
 void write_filled(hdf5_file& file, const checkpoint_array& array, const std::vector<int64_t>& stored,

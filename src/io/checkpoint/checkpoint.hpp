@@ -114,7 +114,8 @@ public:
   void read(const std::string& name, int64_t begin, std::span<float> out) const;
   std::vector<float> read(const std::string& name) const;
 
-  /// The rank that wrote the beginning of an array.   Errors  not_found.
+  /// The rank that wrote the beginning of an array.
+  /// Errors  not_found.
   int writer(const std::string& name) const;
 
   /// What rank `rank` wrote.
@@ -161,8 +162,8 @@ std::optional<checkpoint_candidate> newest_checkpoint(const std::filesystem::pat
                                                       int64_t counter = std::numeric_limits<int64_t>::max());
 
 /// Keeps the newest `keep` (at least 1) and `best` (a folder, where given), and removes the other
-/// committed ones and older unfinished ones. A removed folder loses its name first, so that no half of a checkpoint is ever
-/// taken for one.
+/// committed ones and older unfinished ones. A removed folder loses its name first, so that
+/// no half of a checkpoint is ever taken for one.
 void prune_checkpoints(const std::filesystem::path& checkpoints_root, const std::string& phase, int64_t keep,
                        const attempt_fence& fence, const std::optional<std::filesystem::path>& best = std::nullopt);
 

@@ -24,8 +24,9 @@ void check_size(const std::filesystem::path& folder, const checkpoint_file& entr
 /// check_size, and the digest.
 void check_file(const std::filesystem::path& folder, const checkpoint_file& entry);
 
-/// Whether an error met in reading a checkpoint says that it is damaged: wrong contents, or a file missing beside a manifest that
-/// is there. All else (a read that fails, a file system that is not mounted here) says nothing of it, and nobody may remove it.
+/// Whether an error met in reading a checkpoint says that it is damaged: wrong contents, or a file missing
+/// beside a manifest that is there. All else (a read that fails, a file system that is not mounted here)
+/// says nothing of it, and nobody may remove it.
 bool is_damage(const std::filesystem::path& folder, const error& failure);
 
 /// Attributes of a rank's data sets: the shape of the whole array and the flat range that is here.

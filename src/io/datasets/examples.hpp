@@ -61,8 +61,8 @@ struct phase_data {
 
 /// All examples of a phase. `made_pairs`: the file that the run's pairs phase wrote (format pairs),
 /// or empty. The pairs phase itself gets the prompts of the phases that train on pairs, and the
-/// held-out ones, as `training`. Errors  of the readers; bad_argument when nothing is left to train
-/// on: the text says where the records went.
+/// held-out ones, as `training`.
+/// Errors  of the readers; bad_argument when nothing is left to train on: the text says where the records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
                            const std::string& made_pairs = "");
 

@@ -13,8 +13,8 @@ namespace troupe::io {
 /// read error.
 using byte_source = std::function<size_t(std::span<char>)>;
 
-/// A file, decompressed where it is gzip (by its content, not its name). Errors  not_found;
-/// bad_file (when a read meets corrupt or truncated compressed data), io_failure.
+/// A file, decompressed where it is gzip (by its content, not its name).
+/// Errors  not_found; bad_file (when a read meets corrupt or truncated compressed data), io_failure.
 byte_source open_text(const std::string& path);
 
 /// Bytes in memory; `text` must outlive the source.

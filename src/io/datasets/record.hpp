@@ -35,7 +35,8 @@ struct record {
 /// instruction and question-answer hold bare speech: their templates are by default
 /// "\n\nHuman: {prompt}\n\nAssistant:" and " {answer}". Conversations are rendered by
 /// chat_template (tokenizer/chat.hpp), by default "dialogue", with " {answer}" after it.
-/// `where` is "file, line N".   Errors  bad_file with where, field and what was found.
+/// `where` is "file, line N".
+/// Errors  bad_file with where, field and what was found.
 record read_record(const std::string& json_line, const data_section& set, const std::string& where);
 
 }  // namespace troupe::io

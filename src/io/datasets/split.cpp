@@ -41,7 +41,8 @@ split_shares shares_for(const job& job, const data_section& set) {
 }
 
 /// Uniform in [0, 1): the digest's bits once more mixed, so that it may serve other purposes as it
-/// is. Source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+/// is.
+/// Source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
 static double unit_of(uint64_t digest) {
   digest ^= digest >> 30;
   digest *= 0xBF58476D1CE4E5B9ULL;

@@ -21,7 +21,8 @@ struct split_shares {
 split_shares shares_for(const job& job, const data_section& set);
 
 /// Where the digest falls when [0, 1) is cut in proportion to the shares. The digest's bits are
-/// mixed first. Errors  bad_argument when all shares are 0.
+/// mixed first.
+/// Errors  bad_argument when all shares are 0.
 data_use assign_use(uint64_t prompt_digest, const split_shares& shares);
 
 /// Keeps sets with different shares from putting one prompt into two uses: the first that claims it

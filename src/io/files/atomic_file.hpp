@@ -9,13 +9,13 @@
 
 namespace troupe::io {
 
-/// A file in the making: written to `<target>.tmp`, or to a place of the caller's on the same file system, which commit()
-/// makes durable and renames to `target`.
+/// A file in the making: written to `<target>.tmp`, or to a place of the caller's on the same file system, which
+/// commit() makes durable and renames to `target`.
 ///   write -> fsync -> rename -> fsync of the folder
 /// A reader sees the old file or the whole new one. Without commit() the temporary file is removed;
 /// one that a killed process left is overwritten by the next writer. Two writers of one target: the
-/// second is refused. Errors  io_failure, naming the path, the bytes and the system's reason (disk
-/// full among them).
+/// second is refused.
+/// Errors  io_failure, naming the path, the bytes and the system's reason (disk full among them).
 class atomic_file {
 public:
   explicit atomic_file(std::filesystem::path target);
@@ -46,16 +46,18 @@ private:
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& target, std::string_view text);
 
-/// Removes a file or a folder with all that is in it; nothing where there is none. Errors  io_failure.
+/// Removes a file or a folder with all that is in it; nothing where there is none.
+/// Errors  io_failure.
 void remove_tree(const std::filesystem::path& path);
 
 /// A folder in the making: its files are written below staging() (`<target>.tmp`, empty at the
 /// start), and commit() makes all of them durable and puts the folder in `target`'s place. An older
 /// `target` is exchanged in one step where the file system can (RENAME_EXCHANGE), else moved to
 /// `<target>.old` first; the next atomic_folder, or recover_folder(), puts that back if the writer
-/// died between. Without commit() the staging folder is removed. Errors  io_failure.
-/// With a staging folder of the caller's, the older target is moved to `<staging>.old`, which whoever owns that place may remove:
-/// where the writer dies between, it has to write the folder again.
+/// died between. Without commit() the staging folder is removed.
+/// With a staging folder of the caller's, the older target is moved to `<staging>.old`, which
+/// whoever owns that place may remove: where the writer dies between, it has to write the folder again.
+/// Errors  io_failure.
 class atomic_folder {
 public:
   explicit atomic_folder(std::filesystem::path target);
@@ -76,7 +78,8 @@ private:
 /// missing and `<target>.old` is there, it becomes `target` again.
 void recover_folder(const std::filesystem::path& target);
 
-/// Makes what was written to a file durable.   Errors  io_failure.
+/// Makes what was written to a file durable.
+/// Errors  io_failure.
 void sync_file(const std::filesystem::path& file);
 
 /// Makes renames and removals in `folder` durable.

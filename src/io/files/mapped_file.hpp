@@ -29,7 +29,8 @@ private:
   std::span<const std::byte> bytes_;
 };
 
-/// The whole of a small text file. Errors  as mapped_file::open.
+/// The whole of a small text file.
+/// Errors  as mapped_file::open.
 std::string read_text_file(const std::filesystem::path& path);
 
 }  // namespace troupe::io

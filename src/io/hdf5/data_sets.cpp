@@ -45,7 +45,8 @@ void for_each_block(const std::vector<int64_t>& shape, int64_t begin, int64_t en
   }
 }
 
-/// Where a piece of so many bytes from `begin` on ends. Errors  shape_mismatch: not inside the data set.
+/// Where a piece of so many bytes from `begin` on ends.
+/// Errors  shape_mismatch: not inside the data set.
 int64_t range_end(const hdf5_shape& shape, dtype type, int64_t begin, size_t bytes, const h5::place& at) {
   h5::require_type(shape, type, at);
   const auto count = static_cast<int64_t>(bytes / static_cast<size_t>(size_of(type)));

@@ -11,12 +11,14 @@
 
 namespace troupe::io::h5 {
 
-/// The type of a value in memory. Errors  unsupported: 16-bit floats.
+/// The type of a value in memory.
+/// Errors  unsupported: 16-bit floats.
 hid_t native_type(dtype type);
 
 std::vector<hsize_t> to_hsize(const std::vector<int64_t>& values);
 
-/// Number of elements. Errors  shape_mismatch: a negative extent, or more than 2^48.
+/// Number of elements.
+/// Errors  shape_mismatch: a negative extent, or more than 2^48.
 int64_t product(const std::vector<int64_t>& shape, const std::string& name);
 
 /// A data space of this shape; an empty one is a scalar.

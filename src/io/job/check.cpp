@@ -61,9 +61,8 @@ void checker::run() {
   }
   const auto end = j.run.phases.end();
   if (std::adjacent_find(j.run.phases.begin(), end, std::greater_equal<>()) != end) {
-    refuse("run.phases = {}: each may stand once, in the order pairs sft reward ppo, since each "
-           "uses what those "
-           "before it made",
+    refuse("run.phases = {}: each may stand once, in the order pairs sft reward ppo, since each uses what those before "
+           "it made",
            joined(j.run.phases));
   }
   if ((j.run.lanes & (j.run.lanes - 1)) != 0) {
@@ -184,8 +183,7 @@ void checker::split_and_length() {
   share(phase::reward, j.split.reward);
   share(phase::ppo, j.split.ppo);
   if (j.split.held_out <= 0 && (j.evaluation.prompts > 0 || j.evaluation.records > 0)) {
-    refuse("split.held-out = 0 leaves nothing to evaluate on: give it a share, or set "
-           "evaluation.prompts and "
+    refuse("split.held-out = 0 leaves nothing to evaluate on: give it a share, or set evaluation.prompts and "
            "evaluation.records to 0");
   }
   if (j.length.max_prompt_tokens >= j.length.max_tokens) {
@@ -245,9 +243,8 @@ void checker::reward_source_is_whole(const reward_source& source) {
   const bool own = source.model.empty();
   if (source.kind == reward_kind::model && own && j.has(phase::ppo) && !j.has(phase::reward) &&
       j.model.reward.empty()) {
-    refuse("phase ppo has no reward: rewards.{} is a model, but there is neither a reward phase "
-           "nor model.reward; "
-           "add one of them, or a [rewards.NAME] with kind = lexicon or answer",
+    refuse("phase ppo has no reward: rewards.{} is a model, but there is neither a reward phase nor model.reward; add "
+           "one of them, or a [rewards.NAME] with kind = lexicon or answer",
            source.name);
   }
 }
@@ -267,8 +264,7 @@ void checker::rewards() {
     return set.format != data_format::text && (serves(set, phase::ppo) || serves(set, phase::pairs));
   };
   if (answers && !std::any_of(j.data.begin(), j.data.end(), has_reference)) {
-    refuse("a reward of kind answer needs prompts with a known answer: give a [data.NAME] with "
-           "format = "
+    refuse("a reward of kind answer needs prompts with a known answer: give a [data.NAME] with format = "
            "question-answer or prompt-answer that serves ppo or pairs");
   }
 }
@@ -282,8 +278,7 @@ void checker::ppo() {
            p.minibatches, generated, p.prompts, p.samples_per_prompt);
   }
   if (j.generation.temperature == 0 && p.samples_per_prompt > 1) {
-    refuse("ppo.samples-per-prompt = {} with generation.temperature = 0 draws the same answer so "
-           "many times: raise the "
+    refuse("ppo.samples-per-prompt = {} with generation.temperature = 0 draws the same answer so many times: raise the "
            "temperature or give 1",
            p.samples_per_prompt);
   }

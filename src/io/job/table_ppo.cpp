@@ -54,14 +54,11 @@ static void add_losses(ppo_rows& p) {
         "token: mean over the tokens of a minibatch; sequence: over its sequences of their means.");
   p.add("entropy-coef", &ppo_section::entropy_coef, "Entropy bonus.", between(0, 1000));
   p.add("target-kl", &ppo_section::target_kl,
-        "Approximate KL of the updates, in nats per token, beyond which an iteration's updates "
-        "end; 0: "
-        "off.",
+        "Approximate KL of the updates, in nats per token, beyond which an iteration's updates end; 0: off.",
         at_least(0));
   p.add("ptx-coef", &ppo_section::ptx_coef,
-        "Mixture training: the policy's gradient gets so much times the gradient of the sft loss "
-        "(a mean per "
-        "token) on a batch of sft data. 0: off.",
+        "Mixture training: the policy's gradient gets so much times the gradient of the sft loss (a mean per token) on "
+        "a batch of sft data. 0: off.",
         between(0, 1e6));
   p.add("ptx-batch", &ppo_section::ptx_batch, "Sequences of sft data per update; 0: as many as the training batch.",
         between(0, 1e9));
@@ -113,9 +110,8 @@ static reward_source& reward_entry(job& j, const std::string& name) {
 void add_reward_source_rows(std::vector<option>& table) {
   rows<reward_source> r(table, "rewards.*", reward_entry);
   r.add("kind", &reward_source::kind,
-        "model: a reward model; lexicon: the valence of the answer's words; answer: 1 if the "
-        "answer's final "
-        "number is the data set's, else 0.");
+        "model: a reward model; lexicon: the valence of the answer's words; answer: 1 if the answer's final number is "
+        "the data set's, else 0.");
   r.add("weight", &reward_source::weight, "Factor in the sum of all sources; 0: only reported.");
   r.add_path("model", &reward_source::model, "model: its folder. Empty: the run's reward model.");
   r.add_path("lexicon", &reward_source::lexicon, "lexicon: word list in VADER's format. Required there.");

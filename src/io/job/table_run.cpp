@@ -86,9 +86,8 @@ void add_data_rows(std::vector<option>& table) {
            "Passes over this set in an epoch: 2 shows each record twice, 0.5 half of them.",
            {.low = 0, .high = 1000, .open_low = true});
   data.add("phases", &data_section::phases,
-           "Who uses the set. Empty: sft, reward and ppo as far as the format can serve them "
-           "(conversations: "
-           "not reward). pairs must be asked for.");
+           "Who uses the set. Empty: sft, reward and ppo as far as the format can serve them (conversations: not "
+           "reward). pairs must be asked for.");
   add_field_names(data);
   data.add("prompt-template", &data_section::prompt_template,
            "Text around the prompt, with {prompt} in it. Empty: the format's own (\"\\n\\nHuman: "

@@ -65,9 +65,8 @@ void add_supervised_rows(std::vector<option>& table) {
   rows<reward_section> reward(table, "reward", [](job& j, const std::string&) -> reward_section& { return j.reward; });
   add_training_rows(table, "reward", [](job& j, const std::string&) -> training_options& { return j.reward.training; });
   reward.add("loss", &reward_section::loss,
-             "end: Bradley-Terry at the last tokens; span: DeepSpeed-Chat's mean over all tokens "
-             "from where "
-             "the answers part.");
+             "end: Bradley-Terry at the last tokens; span: DeepSpeed-Chat's mean over all tokens from where the "
+             "answers part.");
   reward.add("centring", &reward_section::centring,
              "Adds so much times (chosen + rejected score)^2 to the loss: keeps scores near 0.", between(0, 1000));
 }

@@ -18,7 +18,8 @@ inline constexpr int json_depth_limit = 64;
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where);
 
-/// `text` as a JSON string, quotes included. Errors  bad_file: not UTF-8.
+/// `text` as a JSON string, quotes included.
+/// Errors  bad_file: not UTF-8.
 std::string json_quoted(std::string_view text, const std::string& where);
 
 }  // namespace troupe::io

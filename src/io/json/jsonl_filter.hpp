@@ -21,7 +21,8 @@ using json_line = nlohmann::ordered_json;
 int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
                  const std::function<void(json_line&)>& transform);
 
-/// One line, parsed. Errors  bad_file, with the column.
+/// One line, parsed.
+/// Errors  bad_file, with the column.
 json_line parse_json_line(std::string_view line);
 
 /// The text of one line, without the newline: numbers in shortest round-trip form, non-finite ones

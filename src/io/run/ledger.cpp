@@ -4,40 +4,20 @@
 #include "io/json/json.hpp"
 #include "io/json/json_values.hpp"
 
-#include <algorithm>
-#include <array>
 #include <chrono>
+#include <optional>
 
 namespace troupe::io {
 namespace {
 
 using json = nlohmann::ordered_json;
 
-/// In the order of ledger_kind.
-constexpr std::array kind_names = {"run_started",
-                                   "attempt_started",
-                                   "worker_failed",
-                                   "worker_hung",
-                                   "host_suspected",
-                                   "recovered",
-                                   "checkpoint",
-                                   "checkpoint_damaged",
-                                   "checkpoint_failed",
-                                   "phase_started",
-                                   "phase_resumed",
-                                   "phase_finished",
-                                   "attempt_finished",
-                                   "stopped",
-                                   "run_finished",
-                                   "run_failed",
-                                   "note"};
-
 ledger_kind kind_of(const std::string& name, const std::string& where) {
-  const auto found = std::find(kind_names.begin(), kind_names.end(), name);
-  if (found == kind_names.end()) {
+  const std::optional<ledger_kind> known = ledger_kind_of(name);
+  if (!known) {
     throw error(errc::bad_file, "{}: unknown event \"{}\"", where, name);
   }
-  return static_cast<ledger_kind>(found - kind_names.begin());
+  return *known;
 }
 
 std::string line_of(const ledger_event& event) {
@@ -79,8 +59,6 @@ ledger_event parse_event(std::string_view text, const std::string& where) {
 }
 
 }  // namespace
-
-const char* to_string(ledger_kind kind) { return kind_names.at(static_cast<size_t>(kind)); }
 
 ledger_writer::ledger_writer(const run_directory& run) : file_(run.ledger()) {}
 

@@ -3,6 +3,7 @@
 
 #include "base/keys.hpp"
 #include "io/files/line_file.hpp"
+#include "io/run/ledger_kind.hpp"
 #include "io/run/run_directory.hpp"
 
 #include <cstdint>
@@ -12,28 +13,6 @@
 #include <vector>
 
 namespace troupe::io {
-
-/// What happens to a run. The names are those of the file.
-enum class ledger_kind {
-  run_started,         ///< supervisor up: pid
-  attempt_started,     ///< ranks
-  worker_failed,       ///< rank, host, actor, operation, exit, reason
-  worker_hung,         ///< rank, host, actor, operation, seconds, reason
-  host_suspected,      ///< host, reason (ends with for how long it is left out); crashes: in a row
-  recovered,           ///< a phase has begun or resumed after a failure: seconds since
-  checkpoint,          ///< folder, bytes, seconds
-  checkpoint_damaged,  ///< folder, reason: passed over
-  checkpoint_failed,   ///< folder, reason: could not be written
-  phase_started,       ///< total: updates or iterations that the phase will have
-  phase_resumed,       ///< all ranks have loaded what it goes on from; text
-  phase_finished,
-  attempt_finished,  ///< clean end of the ranks
-  stopped,           ///< on request; signal
-  run_finished,
-  run_failed,  ///< reason
-  note,        ///< text
-};
-const char* to_string(ledger_kind kind);
 
 /// "reason", "signal", ..., in the order to be written.
 using ledger_fields = std::vector<std::pair<std::string, key_value>>;

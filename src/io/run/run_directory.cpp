@@ -151,8 +151,8 @@ void run_directory::end_attempt() const {
   sync_folder(root_);
 }
 
-/// A late process may still be putting files into its folder, and a file system may keep one under a name of its own while
-/// a process that is being killed has it open (NFS: ".nfs..."): neither lasts.
+/// A late process may still be putting files into its folder, and a file system may keep one under a name of its own
+/// while a process that is being killed has it open (NFS: ".nfs..."): neither lasts.
 static void remove_stubborn(const fs::path& folder) {
   constexpr int tries = 100;
   for (int i = 1;; ++i) {

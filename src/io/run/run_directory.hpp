@@ -40,8 +40,8 @@ public:
   /// Errors  bad_file.
   int64_t attempt() const;
 
-  /// Makes the number after `last`, the latest that the caller knows of, durable and returns it: from then on older attempts are
-  /// shut out, their fences' folders gone. The lock must be held.
+  /// Makes the number after `last`, the latest that the caller knows of, durable and returns it: from then on older
+  /// attempts are shut out, their fences' folders gone. The lock must be held.
   /// Errors  interrupted: there has been another attempt than `last` (this process has lost the lock without noticing);
   ///         io_failure: an older attempt's folder cannot be removed.
   int64_t begin_attempt(int64_t last) const;

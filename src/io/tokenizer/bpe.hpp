@@ -44,8 +44,8 @@ struct bpe_options {
 };
 
 /// Merges of a word: the pair of neighbours with the lowest rank becomes one token (the leftmost of
-/// equals), until no pair of neighbours has a rank. O(n log n) for n bytes. Source  Sennrich et
-/// al., arXiv:1508.07909; details as in Hugging Face's `tokenizers`.
+/// equals), until no pair of neighbours has a rank. O(n log n) for n bytes.
+/// Source  Sennrich et al., arXiv:1508.07909; details as in Hugging Face's `tokenizers`.
 class bpe_model {
 public:
   using merge_list = std::vector<std::pair<std::string, std::string>>;

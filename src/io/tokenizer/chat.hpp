@@ -39,10 +39,12 @@ struct chat_message {
 ///                   contents stripped; the generation prompt is a header with the role assistant
 class chat_format {
 public:
-  /// The format called `name`. Errors  unsupported, with the list of names.
+  /// The format called `name`.
+  /// Errors  unsupported, with the list of names.
   static chat_format named(std::string_view name);
 
-  /// The format of a Jinja template. Errors  unsupported, with the list of names.
+  /// The format of a Jinja template.
+  /// Errors  unsupported, with the list of names.
   static chat_format recognise(std::string_view jinja);
 
   /// The format of a tokenizer: its template's, or "dialogue" where it has none.

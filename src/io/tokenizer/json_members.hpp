@@ -10,8 +10,8 @@
 
 namespace troupe::io {
 
-/// The member `key`, or nullptr where it is absent or null. Errors  bad_file when `object` is no
-/// object.
+/// The member `key`, or nullptr where it is absent or null.
+/// Errors  bad_file when `object` is no object.
 const nlohmann::json* find_member(const nlohmann::json& object, std::string_view key, const std::string& where);
 
 /// Errors  bad_file when the member is absent, null or of another type.
@@ -20,7 +20,8 @@ std::string text_member(const nlohmann::json& object, std::string_view key, cons
 int64_t int_member(const nlohmann::json& object, std::string_view key, const std::string& where);
 const nlohmann::json& array_member(const nlohmann::json& object, std::string_view key, const std::string& where);
 
-/// `fallback` where it is absent or null. Errors  bad_file when it is of another type.
+/// `fallback` where it is absent or null.
+/// Errors  bad_file when it is of another type.
 bool bool_member(const nlohmann::json& object, std::string_view key, bool fallback, const std::string& where);
 
 /// Errors  unsupported, naming the first key of `object` that is not among `known`.

@@ -12,7 +12,8 @@
 
 namespace troupe::io {
 
-/// Each reads its component into `result`. Errors  bad_file, unsupported, naming `where` and what is not read.
+/// Each reads its component into `result`.
+/// Errors  bad_file, unsupported, naming `where` and what is not read.
 void read_normalizer(const nlohmann::json& component, const std::string& where, bpe_definition& result);
 void read_pre_tokenizer(const nlohmann::json& component, const std::string& where, bpe_definition& result);
 void read_decoder(const nlohmann::json& component, const std::string& where, bpe_definition& result);

@@ -20,8 +20,8 @@ public:
   pattern& operator=(pattern&&) noexcept;
 
   /// Calls `on_match(begin, end)` for each match in `text` (valid UTF-8), from left to right, none
-  /// empty, none overlapping. Errors  unsupported when matching exceeds its limits of steps and
-  /// memory.
+  /// empty, none overlapping.
+  /// Errors  unsupported when matching exceeds its limits of steps and memory.
   void for_each_match(std::string_view text, const std::function<void(size_t, size_t)>& on_match) const;
 
 private:

@@ -27,13 +27,15 @@ enum class split_behaviour { removed, isolated, merged_with_previous, merged_wit
 
 enum class prepend_scheme { always, first, never };
 
-/// "NFC", "NFD", "NFKC" or "NFKD". Errors  unsupported for another name.
+/// "NFC", "NFD", "NFKC" or "NFKD".
+/// Errors  unsupported for another name.
 normalize_step make_unicode_normalizer(std::string_view form);
 
 /// Puts `prefix` before a text that is not empty.
 normalize_step make_prepend(std::string prefix);
 
-/// Replaces every `from` (not empty). Errors  bad_file when it is empty.
+/// Replaces every `from` (not empty).
+/// Errors  bad_file when it is empty.
 normalize_step make_replace(std::string from, std::string to);
 
 /// Cuts at the matches of a regular expression, or of a literal text. `invert` takes what lies
@@ -49,11 +51,12 @@ split_step make_byte_level_split(bool add_prefix_space, bool use_pattern);
 split_step make_metaspace_split(std::string replacement, prepend_scheme scheme, bool split);
 
 /// 's|'t|'re|...: contractions, letters, digits and other characters, each with at most one space
-/// before it. Source  openai/gpt-2 src/encoder.py.
+/// before it.
+/// Source  openai/gpt-2 src/encoder.py.
 std::string_view gpt2_pattern();
 
-/// As GPT-2's, but contractions in either case, single digits, line breaks apart. Source  Qwen2's
-/// tokenizer.
+/// As GPT-2's, but contractions in either case, single digits, line breaks apart.
+/// Source  Qwen2's tokenizer.
 std::string_view qwen2_pattern();
 
 }  // namespace troupe::io

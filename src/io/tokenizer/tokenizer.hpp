@@ -48,7 +48,8 @@ public:
 
   /// The ids of `text` (UTF-8). Special tokens spelt out in the text are recognised as such.
   /// `add_special_tokens` adds what the tokenizer's own configuration adds to a text (BOS for OPT
-  /// and Llama; nothing for GPT-2). Errors  bad_argument when `text` is not UTF-8.
+  /// and Llama; nothing for GPT-2).
+  /// Errors  bad_argument when `text` is not UTF-8.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const = 0;
 
   /// The text of `ids`, always valid UTF-8: bytes that are not decode to U+FFFD as in the reference
@@ -89,9 +90,9 @@ protected:
 
 /// The tokenizer of a model folder: tokenizer.json; else vocab.json + merges.txt; else
 /// tokenizer.model (SentencePiece). tokenizer_config.json (and special_tokens_map.json) names the
-/// special tokens. Errors  not_found when the folder has none of these, bad_file (naming file and
-/// position) when one is malformed, unsupported (naming the component) when it needs something that
-/// Troupe does not have.
+/// special tokens.
+/// Errors  not_found when the folder has none of these, bad_file (naming file and position) when one is malformed,
+/// unsupported (naming the component) when it needs something that Troupe does not have.
 std::unique_ptr<tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 /// The bytes of a folder's tokenizer files; empty where there is no such file.

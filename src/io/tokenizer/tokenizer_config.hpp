@@ -40,12 +40,13 @@ struct tokenizer_config {
 /// Errors  bad_file for values of the wrong type.
 tokenizer_config read_tokenizer_config(const tokenizer_files& files, const std::string& where);
 
-/// The ids of the named tokens. Errors  bad_file for a required one that `find` does not know.
+/// The ids of the named tokens.
+/// Errors  bad_file for a required one that `find` does not know.
 special_ids find_specials(const tokenizer_config& config,
                           const std::function<std::optional<int32_t>(std::string_view)>& find);
 
-/// One entry of added_tokens or of added_tokens_decoder, without its id. Errors  bad_file,
-/// unsupported (a key).
+/// One entry of added_tokens or of added_tokens_decoder, without its id.
+/// Errors  bad_file, unsupported (a key).
 added_token read_added_token(const nlohmann::json& entry, const std::string& where);
 
 }  // namespace troupe::io

@@ -24,8 +24,8 @@ struct utf8_step {
 };
 
 /// Errors  none; `bytes` is not empty. Overlong forms, surrogates and code points beyond U+10FFFF
-/// are invalid. Source  The Unicode Standard, table 3-7, and "substitution of maximal subparts"
-/// (section 3.9).
+/// are invalid.
+/// Source  The Unicode Standard, table 3-7, and "substitution of maximal subparts" (section 3.9).
 utf8_step read_utf8(std::string_view bytes);
 
 /// The position of the first byte that is not UTF-8, if there is one.
@@ -56,7 +56,8 @@ private:
 };
 
 /// GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other bytes for U+0100 and
-/// up. Source  openai/gpt-2 src/encoder.py.
+/// up.
+/// Source  openai/gpt-2 src/encoder.py.
 const std::array<std::string, 256>& byte_alphabet();
 
 /// The byte that a character of the alphabet stands for.

@@ -12,8 +12,8 @@ namespace troupe::io {
 /// merges.txt has one merge a line, two tokens with a space between, after an optional "#version"
 /// line. The pre-tokenizer is the configuration's `pre_tokenizer_regex` and `normalizer` where it
 /// has them; else, by class: GPT-2's pattern for GPT2Tokenizer, GPTNeoXTokenizer, BloomTokenizer
-/// and none; for Qwen2Tokenizer its own and NFC. Errors  bad_file (file and line), unsupported for
-/// another class.
+/// and none; for Qwen2Tokenizer its own and NFC.
+/// Errors  bad_file (file and line), unsupported for another class.
 bpe_definition read_vocab_merges(std::string_view vocab, std::string_view merges, const tokenizer_config& config,
                                  const std::string& where);
 

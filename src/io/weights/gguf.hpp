@@ -28,8 +28,8 @@ struct gguf_type;  // gguf_types.hpp
 
 class gguf_file {
 public:
-  /// Maps the file. Errors  not_found, io_failure, bad_file, unsupported (version, big-endian,
-  /// tensor type: by name).
+  /// Maps the file.
+  /// Errors  not_found, io_failure, bad_file, unsupported (version, big-endian, tensor type: by name).
   static gguf_file open(const std::filesystem::path& path);
 
   /// Parses bytes that `owner` keeps alive; `where` names them in errors.
@@ -37,7 +37,8 @@ public:
 
   const std::map<std::string, gguf_value, std::less<>>& metadata() const { return metadata_; }
 
-  /// The value of `key`, or `fallback`. Errors  bad_file: another type.
+  /// The value of `key`, or `fallback`.
+  /// Errors  bad_file: another type.
   template <class T> T get(std::string_view key, const T& fallback) const {
     const T* found = find_value<T>(key);
     return found == nullptr ? fallback : *found;
@@ -61,7 +62,8 @@ public:
   ///   and the sum
   std::optional<host_array> find(std::string_view name) const;
 
-  /// As find() gives it, without reading the values. Errors  not_found.
+  /// As find() gives it, without reading the values.
+  /// Errors  not_found.
   tensor_shape shape_of(std::string_view name) const;
 
   const std::string& where() const { return where_; }

@@ -24,8 +24,8 @@ struct imported_model {
 /// renamed, and for llama the rows of the query and key projections brought back into Hugging
 /// Face's order. llama.cpp's converter stores row (head h, half s, index i) at h K + 2 i + s, since
 /// its rotary turns neighbours, where Hugging Face turns halves: h K + s K/2 + i. rope_freqs.weight
-/// becomes rope_scaling where it is Llama 3's formula, else it is refused. Errors  bad_file,
-/// not_found, unsupported (another architecture, experts, partial rotary, a tokenizer other than
+/// becomes rope_scaling where it is Llama 3's formula, else it is refused.
+/// Errors  bad_file, not_found, unsupported (another architecture, experts, partial rotary, a tokenizer other than
 /// byte-level BPE, a tensor without a place): each names the key or tensor.
 /// Source  llama.cpp, convert_hf_to_gguf.py.
 imported_model import_gguf(const std::shared_ptr<const gguf_file>& file);

@@ -16,7 +16,8 @@ constexpr int64_t control_token = 3;  // tokenizer.ggml.token_type
 constexpr int64_t user_defined_token = 4;
 
 constexpr const char* llama3_pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
+    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr const char* qwen2_pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
@@ -203,9 +204,8 @@ std::map<std::string, std::string> tokenizer_files_of(const gguf_file& file) {
   const auto& model = file.require<std::string>("tokenizer.ggml.model");
   if (model != "gpt2") {
     throw error(errc::unsupported,
-                "{}: tokenizer.ggml.model is \"{}\"; only byte-level BPE (\"gpt2\") can be "
-                "translated: convert from the "
-                "Hugging Face folder that has the tokenizer's own file",
+                "{}: tokenizer.ggml.model is \"{}\"; only byte-level BPE (\"gpt2\") can be translated: convert from "
+                "the Hugging Face folder that has the tokenizer's own file",
                 file.where(), printable(model));
   }
   const tokenizer_translation translation(file);

@@ -78,7 +78,8 @@ void write_model_folder(const std::filesystem::path& target, const model_folder_
 
 /// Copies what a tokenizer is made of (tokenizer.json, tokenizer_config.json,
 /// special_tokens_map.json, vocab.json, merges.txt, tokenizer.model, added_tokens.json,
-/// chat_template.jinja), as far as it is there. Errors  io_failure.
+/// chat_template.jinja), as far as it is there.
+/// Errors  io_failure.
 void copy_tokenizer_files(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace troupe::io

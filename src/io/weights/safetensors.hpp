@@ -1,5 +1,6 @@
 /// The safetensors format: 8 bytes of header length, a JSON header, raw little-endian row-major
-/// data. Source  github.com/huggingface/safetensors, README "Format".
+/// data.
+/// Source  github.com/huggingface/safetensors, README "Format".
 #pragma once
 
 #include "base/host_array.hpp"
@@ -30,11 +31,12 @@ struct tensor_shape {
 /// into the file and keep it alive.
 class safetensors_file {
 public:
-  /// Maps the file. Errors  not_found, io_failure, bad_file.
+  /// Maps the file.
+  /// Errors  not_found, io_failure, bad_file.
   static safetensors_file open(const std::filesystem::path& path);
 
-  /// Parses bytes that `owner` keeps alive; `where` names them in errors. Errors  bad_file,
-  /// unsupported (a type).
+  /// Parses bytes that `owner` keeps alive; `where` names them in errors.
+  /// Errors  bad_file, unsupported (a type).
   static safetensors_file parse(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                                 const std::string& where);
 

@@ -113,8 +113,7 @@ torch_file torch_file::parse(std::span<const std::byte> bytes, std::shared_ptr<c
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (text.starts_with(legacy_start)) {
     throw error(errc::unsupported,
-                "{}: this is the format of torch.save before version 1.6. Rewrite it once with a "
-                "current PyTorch: "
+                "{}: this is the format of torch.save before version 1.6. Rewrite it once with a current PyTorch: "
                 "torch.save(torch.load(FILE, weights_only=True), FILE), or as safetensors.",
                 where);
   }

@@ -18,8 +18,9 @@ namespace troupe::io {
 
 class torch_file {
 public:
-  /// Maps the file. Errors  not_found, io_failure, bad_file, unsupported (the format before 1.6;
-  /// compressed or encrypted entries; a pickle that asks for more than tensors).
+  /// Maps the file.
+  /// Errors  not_found, io_failure, bad_file, unsupported (the format before 1.6; compressed or encrypted entries; a
+  /// pickle that asks for more than tensors).
   static torch_file open(const std::filesystem::path& path);
 
   /// Parses bytes that `owner` keeps alive; `where` names them in errors.
@@ -30,7 +31,8 @@ public:
   const std::vector<std::string>& names() const { return names_; }
 
   /// The tensor as row-major bytes, pointing into the file where it is stored so, else copied. The
-  /// checksum of its storage is verified here, once. Errors  bad_file.
+  /// checksum of its storage is verified here, once.
+  /// Errors  bad_file.
   std::optional<host_array> find(std::string_view name) const;
 
 private:

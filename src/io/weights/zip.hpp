@@ -16,8 +16,8 @@ struct zip_entry {
 };
 
 /// Entries by name. Everything is bounds-checked; checksums are the caller's to verify
-/// (verify_crc32). Errors  bad_file; unsupported: compressed or encrypted entries, archives in
-/// several parts.
+/// (verify_crc32).
+/// Errors  bad_file; unsupported: compressed or encrypted entries, archives in several parts.
 std::map<std::string, zip_entry, std::less<>> read_zip_directory(std::span<const std::byte> bytes,
                                                                  const std::string& where);
 

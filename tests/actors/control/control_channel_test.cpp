@@ -89,7 +89,8 @@ TEST_F(ControlChannel, DropsGarbageUnharmed) {
   EXPECT_EQ(ask_as(folder / "control"), 42);
 }
 
-/// Without last_word the system waits for ever: the actor is still busy telling of its end when the network's thread stops.
+/// Without last_word the system waits for ever: the actor is still busy
+/// telling of its end when the network's thread stops.
 TEST_F(ControlChannel, ClosesThoughAWatchedActorIsSlowToTellOfItsEnd) {
   control_config other(folder / "control");
   caf::actor_system peer(other);

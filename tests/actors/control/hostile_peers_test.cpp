@@ -46,8 +46,8 @@ constexpr int64_t growth_bytes = int64_t{1} << 30;
 constexpr int64_t growth_bytes = int64_t{64} << 20;
 #endif
 
-/// A process of the stranger's own, forked while this one has a single thread. It waits for the port, attacks, and exits
-/// with 0 if every connection was taken.
+/// A process of the stranger's own, forked while this one has a single thread. It waits for the port, attacks, and
+/// exits with 0 if every connection was taken.
 class stranger {
 public:
   stranger(const std::filesystem::path& foreign, int64_t count, int64_t held) {

@@ -1,5 +1,5 @@
-// The director's plans against a cast of stubs: which commands go out, in which order, and what becomes of stop requests,
-// failures and divergence. No threads, no models.
+// The director's plans against a cast of stubs: which commands go out, in which order, and what becomes of stop
+// requests, failures and divergence. No threads, no models.
 #include "actors/director/director.hpp"
 #include "support/stub_cast.hpp"
 #include "support/temporary_folder.hpp"

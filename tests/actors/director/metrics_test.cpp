@@ -112,7 +112,7 @@ TEST_F(Metrics, CuttingDropsWhatLiesBeyondTheCheckpointAndLaterPhases) {
   }
   record({.phase = "reward", .update = 1});
   const std::vector<std::string> later = {"reward", "ppo"};
-  EXPECT_TRUE(actors_.ask<bool>(actor_, cut_atom_v, std::string("sft"), int64_t{2}, later));
+  EXPECT_TRUE(actors_.ask<bool>(actor_, truncate_atom_v, std::string("sft"), int64_t{2}, later));
   const auto lines = io::read_metrics(run_.metrics());
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[1].update, 2);

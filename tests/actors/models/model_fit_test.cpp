@@ -1,4 +1,5 @@
-// Models that read the policy's tokens: another tokenizer, too few ids or too few positions are errors before the run begins.
+// Models that read the policy's tokens: another tokenizer, too few ids or too
+// few positions are errors before the run begins.
 #include "actors/models/model_fit.hpp"
 #include "base/error.hpp"
 #include "support/temporary_folder.hpp"

@@ -1,7 +1,7 @@
 // Plans as coroutines, errors across actors, and handles that must not leave the process: with CAF's deterministic
 // scheduler, no threads and no sleeps.
-#include "actors/protocol/guarded.hpp"
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/error_replies.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "actors/protocol/task.hpp"
 #include "actors/protocol/type_ids.hpp"
 #include "support/stepped_actors.hpp"
@@ -16,7 +16,7 @@ namespace {
 using doubling_actor = caf::typed_actor<caf::replies_to<score_atom, int64_t>::with<int64_t>>;
 
 doubling_actor::behavior_type doubling(doubling_actor::pointer) {
-  return {guarded([](score_atom, int64_t number) {
+  return {replying_errors([](score_atom, int64_t number) {
     if (number < 0) {
       throw error(errc::bad_argument, "{} is negative", number);
     }
@@ -130,7 +130,7 @@ TEST_F(Task, OneFailureAmongManyEndsThePlanThoughOthersNeverAnswer) {
 TEST_F(Task, FailureThatAllFindIsHeardFromAllBeforeThePlanGoesOn) {
   int asked = 0;
   const auto nan = [&asked](doubling_actor::pointer) -> doubling_actor::behavior_type {
-    return {guarded([&asked](score_atom, int64_t) -> int64_t {
+    return {replying_errors([&asked](score_atom, int64_t) -> int64_t {
       ++asked;
       throw error(errc::not_finite, "the gradient norm is NaN");
     })};

@@ -1,5 +1,5 @@
 // The supervisor by itself: its ranks are a process that says nothing, and what this test says in their name.
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "actors/supervisor/supervisor.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"

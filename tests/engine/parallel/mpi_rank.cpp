@@ -84,8 +84,8 @@ int open_different(int ranks) {
   return 0;
 }
 
-/// How many communicators were freed: while rank 1 has not dropped its own; then; after openings that divide the ranks and
-/// were dropped in another order on each rank.
+/// How many communicators were freed: while rank 1 has not dropped its own; then; after openings that divide the ranks
+/// and were dropped in another order on each rank.
 int free_dropped(int ranks) {
   const std::unique_ptr<world> w = mpi_world(ranks, patient);
   communicator_ptr first = w->open("first");

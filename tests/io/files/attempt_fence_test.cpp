@@ -1,5 +1,5 @@
-/// What is left of an attempt that is over: a process that was stopped at any moment, and wakes up when the next attempt has
-/// done the same work. It must change nothing, even if all that it reads still says that it may.
+/// What is left of an attempt that is over: a process that was stopped at any moment, and wakes up when the next
+/// attempt has done the same work. It must change nothing, even if all that it reads still says that it may.
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/experience/experience.hpp"
 #include "io/experience/pairs_file.hpp"
@@ -25,8 +25,8 @@ using work = std::function<void(const run_directory& run, const attempt_fence& f
 
 void write(const fs::path& path, std::string_view text) { std::ofstream(path) << text; }
 
-/// Attempt 1 does `before` and then `late`, is stopped at each of its questions to the fence in turn, right after the answer,
-/// and goes on when attempt 2 has done `next`. What is then in the run is for `look`.
+/// Attempt 1 does `before` and then `late`, is stopped at each of its questions to the fence in turn, right after the
+/// answer, and goes on when attempt 2 has done `next`. What is then in the run is for `look`.
 void wake_up_late(const work& before, const work& late, const work& next,
                   const std::function<void(const run_directory&)>& look) {
   bool stopped = true;

@@ -160,16 +160,14 @@ INSTANTIATE_TEST_SUITE_P(
         refusal{"[rewards.r]\nweight = 0\n", "phase ppo has no reward: every [rewards.NAME] has weight = 0"},
         refusal{"[rewards.r]\nkind = lexicon\n", "rewards.r.lexicon is missing: kind = lexicon needs a word list"},
         refusal{"[generation]\ntemperature = 0\n[ppo]\nsamples-per-prompt = 2\n",
-                "ppo.samples-per-prompt = 2 with generation.temperature = 0 draws the same answer "
-                "so many times: "
-                "raise the temperature or give 1"},
+                "ppo.samples-per-prompt = 2 with generation.temperature = 0 draws the same answer so many times: raise "
+                "the temperature or give 1"},
         refusal{"[length]\nmax-tokens = 100\n", "length.max-prompt-tokens = 256 leaves no room for "
                                                 "an answer in length.max-tokens = 100: lower the "
                                                 "first"},
-        refusal{"[data.t]\npath = x\nformat = text\nphases = ppo\n",
-                "data.t.phases has ppo, which format = text cannot serve: give prompt-words, so "
-                "that there are "
-                "prompts"},
+        refusal{
+            "[data.t]\npath = x\nformat = text\nphases = ppo\n",
+            "data.t.phases has ppo, which format = text cannot serve: give prompt-words, so that there are prompts"},
         refusal{"[data.t]\npath = x\nprompt-template = hello\n",
                 "data.t.prompt-template = hello has no {prompt} in it"},
         refusal{"[split]\nppo = 0\n", "split.ppo = 0 leaves phase ppo without data: give it a share"},

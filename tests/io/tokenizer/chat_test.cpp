@@ -74,22 +74,14 @@ TEST(ChatFormatTest, WritesEachNamedFormat) {
 
 TEST(ChatFormatTest, RecognisesATemplateHoweverItIsSpelt) {
   const char* spellings[] = {
-      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
-      "+ '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
-      "'<|im_start|>assistant\n' "
-      "}}{% endif %}",
-      "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% "
-      "endif "
-      "%}{% for message in messages %}{{ \"<|im_start|>\" + message.role + '\\n' + message.content "
-      "+ "
-      "'<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' "
-      "}}{% "
-      "endif %}",
-      "{# chatml #}\n{%- for message in messages %}\n    {{- '<|im_start|>' + message['role'] + "
-      "'\\n' "
-      "+ message['content'] + '<|im_end|>' + '\\n' -}}\n{%- endfor %}\n{%- if "
-      "add_generation_prompt "
-      "%}\n    {{- '<|im_start|>assistant\\n' }}\n{%- endif %}",
+      "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+      "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
+      "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% for message "
+      "in messages %}{{ \"<|im_start|>\" + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}{% "
+      "if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+      "{# chatml #}\n{%- for message in messages %}\n    {{- '<|im_start|>' + message['role'] + '\\n' + "
+      "message['content'] + '<|im_end|>' + '\\n' -}}\n{%- endfor %}\n{%- if add_generation_prompt %}\n    {{- "
+      "'<|im_start|>assistant\\n' }}\n{%- endif %}",
   };
   for (const char* spelling : spellings) {
     EXPECT_EQ(chat_format::recognise(spelling).name(), "chatml") << spelling;
@@ -109,12 +101,11 @@ TEST(ChatFormatTest, TakesTheSystemMessageFromTheTemplate) {
 
 TEST(ChatFormatTest, RecognisesLlamaTemplates) {
   EXPECT_EQ(
-      chat_format::recognise("{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = "
-                             "'<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | "
-                             "trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content "
-                             "%}{% "
-                             "endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ "
-                             "'<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
+      chat_format::recognise(
+          "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' "
+          "+ message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 "
+          "== 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if "
+          "add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}")
           .name(),
       "llama-3");
 }

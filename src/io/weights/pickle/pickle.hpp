@@ -1,7 +1,7 @@
 /// A safe reader of the pickles that torch.save writes for tensors. It is no unpickler: it runs no
 /// code, knows the opcodes and the few globals that a state dictionary needs, and refuses every
-/// other by name. Source  Python's pickletools (protocols 2 to 5); torch/_utils.py for the rebuild
-/// functions.
+/// other by name.
+/// Source  Python's pickletools (protocols 2 to 5); torch/_utils.py for the rebuild functions.
 #pragma once
 
 #include "base/host_array.hpp"
@@ -30,8 +30,8 @@ struct pickled_tensor {
 
 /// The tensors of a pickled dictionary {name: tensor}, in its order. Shapes, strides and offsets
 /// are checked against the storage's announced size; a tensor has no more elements than its storage
-/// (no expanded views). `where` names the source in errors. Errors  bad_file: malformed, truncated;
-/// unsupported: an opcode, global or value that tensors do not need.
+/// (no expanded views). `where` names the source in errors.
+/// Errors  bad_file: malformed, truncated; unsupported: an opcode, global or value that tensors do not need.
 std::vector<pickled_tensor> read_tensor_pickle(std::span<const std::byte> bytes, const std::string& where);
 
 }  // namespace troupe::io

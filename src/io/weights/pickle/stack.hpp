@@ -1,5 +1,5 @@
-/// What a pickle builds and looks at while it runs: its values, the stack of references to them, the marks and the memo.
-/// Every access is checked, since the bytes are not to be trusted. Internal to io/pickle.
+/// What a pickle builds and looks at while it runs: its values, the stack of references to them, the marks and the
+/// memo. Every access is checked, since the bytes are not to be trusted. Internal to io/pickle.
 #pragma once
 
 #include "io/files/byte_reader.hpp"

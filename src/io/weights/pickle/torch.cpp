@@ -32,9 +32,8 @@ void push_global(stack& values, std::string_view module, std::string_view name) 
   const global* known = find_global(module, name);
   if (known == nullptr) {
     throw error(errc::unsupported,
-                "{}: the pickle asks for {}.{} at byte {}, which tensors do not need: refused, "
-                "nothing was run. Save the "
-                "model's state_dict as safetensors instead.",
+                "{}: the pickle asks for {}.{} at byte {}, which tensors do not need: refused, nothing was run. Save "
+                "the model's state_dict as safetensors instead.",
                 values.where(), printable(module), printable(name), values.opcode_at());
   }
   values.push({.what = known->what, .type = known->type});

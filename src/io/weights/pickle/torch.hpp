@@ -8,17 +8,20 @@
 
 namespace troupe::io::pickle {
 
-/// Pushes a class or function. Errors  unsupported: not one that tensors need.
+/// Pushes a class or function.
+/// Errors  unsupported: not one that tensors need.
 void push_global(stack& values, std::string_view module, std::string_view name);
 
-/// Replaces the persistent id on top by the storage that it names. Errors  bad_file.
+/// Replaces the persistent id on top by the storage that it names.
+/// Errors  bad_file.
 void push_storage(stack& values);
 
 /// Pushes what `function` makes of a tuple of arguments.
 /// Errors  bad_file: not its arguments; unsupported: no function.
 void call_function(stack& values, reference function, reference arguments);
 
-/// Drops the attributes on top: torch hangs `_metadata` (module versions) on a state dictionary. Errors  bad_file.
+/// Drops the attributes on top: torch hangs `_metadata` (module versions) on a state dictionary.
+/// Errors  bad_file.
 void set_attributes(stack& values);
 
 }  // namespace troupe::io::pickle

@@ -1,4 +1,4 @@
-#include "actors/protocol/guarded.hpp"
+#include "actors/protocol/error_replies.hpp"
 
 namespace troupe::actors {
 

@@ -1,4 +1,4 @@
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 
 #include "base/error.hpp"
 
@@ -20,7 +20,8 @@ uint64_t prompt_key_of(uint64_t sequence_id) { return sequence_id >> sample_bits
 
 uint64_t make_batch_id(serving what, uint64_t counter) { return static_cast<uint64_t>(what) << 48 | counter; }
 
-std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, const cutting& how) {
+std::vector<engine::packed_batch> split_into_micro_batches(const engine::packed_batch& whole,
+                                                           const micro_batch_rules& how) {
   const int64_t step = how.pairs ? 2 : 1;
   std::vector<int64_t> item_tokens;
   for (int64_t b = 0; b < whole.sequences(); b += step) {

@@ -20,7 +20,7 @@ struct prompt {
   std::string reference;   ///< the record's own answer, for rule rewards; may be empty
 };
 
-/// What the loader serves: sequences to learn from, cut into micro-batches, or prompts to answer.
+/// What the loader serves: sequences to learn from, split into micro-batches, or prompts to answer.
 struct example_batch {
   uint64_t id = 0;
   serving what = serving::training;
@@ -53,7 +53,7 @@ struct sequence_scores {
   std::vector<float> values;
 };
 
-/// Part of an assembled rollout, cut into micro-batches.
+/// Part of an assembled rollout, split into micro-batches.
 struct minibatch {
   struct part {
     engine::packed_batch packed;
@@ -75,13 +75,14 @@ uint64_t prompt_key_of(uint64_t sequence_id);
 /// Of a batch: unique among the batches of a phase.
 uint64_t make_batch_id(serving what, uint64_t counter);
 
-/// How a batch is cut into micro-batches (engine/train/batch.hpp).
-struct cutting {
+/// How a batch is split into micro-batches (engine/train/batch.hpp).
+struct micro_batch_rules {
   int64_t token_budget = 1;
   int64_t shares = 1;  ///< lanes of gradients, among which micro-batches are dealt in turn
   bool pairs = false;  ///< neighbours stay together
 };
 
-std::vector<engine::packed_batch> cut(const engine::packed_batch& whole, const cutting& how);
+std::vector<engine::packed_batch> split_into_micro_batches(const engine::packed_batch& whole,
+                                                           const micro_batch_rules& how);
 
 }  // namespace troupe::actors

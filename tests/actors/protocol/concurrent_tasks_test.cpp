@@ -1,4 +1,4 @@
-#include "actors/protocol/side_by_side.hpp"
+#include "actors/protocol/concurrent_tasks.hpp"
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ struct event {
 };
 
 struct stage {
-  side_by_side beside;
+  concurrent_tasks beside;
   event a, b;
   std::string log;
 };

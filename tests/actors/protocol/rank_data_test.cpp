@@ -1,4 +1,4 @@
-#include "actors/protocol/material.hpp"
+#include "actors/protocol/rank_data.hpp"
 #include "base/error.hpp"
 
 #include <gtest/gtest.h>

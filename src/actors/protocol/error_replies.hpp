@@ -14,7 +14,7 @@ namespace troupe::actors {
 /// Carries code and text; to_troupe_error turns it back at the other side.
 caf::error to_caf_error(const std::exception& failure);
 
-/// What a failed request says: the error that `guarded` made at the other side, or CAF's own (the peer is gone).
+/// What a failed request says: the error that `replying_errors` made at the other side, or CAF's own (the peer is gone).
 error to_troupe_error(const caf::error& reason);
 
 /// Some failures are found by all ranks alike (a gradient that is not finite); then every reply is on its way, and the
@@ -24,7 +24,7 @@ bool found_by_all(const error& failure);
 namespace detail {
 
 template <class Function, class Result, class... Args>
-auto guard(Function function, Result (Function::*)(Args...) const) {
+auto reply_errors_of(Function function, Result (Function::*)(Args...) const) {
   // CAF reads a handler's message from the signature of its call operator, so it is spelled out here.
   return [function = std::move(function)](Args... args) -> caf::result<Result> {
     try {
@@ -44,8 +44,8 @@ auto guard(Function function, Result (Function::*)(Args...) const) {
 
 /// Wraps a handler (a lambda that is not mutable): what it throws becomes the error reply, so the asker sees the text
 /// and the actor lives on.
-template <class Function> auto guarded(Function function) {
-  return detail::guard(std::move(function), &Function::operator());
+template <class Function> auto replying_errors(Function function) {
+  return detail::reply_errors_of(std::move(function), &Function::operator());
 }
 
 }  // namespace troupe::actors

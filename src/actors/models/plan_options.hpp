@@ -1,0 +1,31 @@
+/// What directs and watches a run takes these settings from the job. Nothing here needs a model: the director and the
+/// supervisor include this header, and so do not see the engine's models.
+#pragma once
+
+#include "engine/objectives/kl.hpp"
+#include "engine/optim/schedule.hpp"
+#include "io/job/job.hpp"
+
+#include <chrono>
+#include <cstdint>
+
+namespace troupe::actors {
+
+/// How many of `ranks` ranks generate together: what the job says; or, on fewer ranks than it says, the largest number
+/// that divides both.
+int tensor_parallel_of(const io::place_section& place, int ranks);
+
+/// Learning rates over the phase's `total_updates`. A warm-up ends with the phase at the latest.
+engine::schedule_settings schedule_of(const io::optimizer_options& options, int64_t total_updates);
+
+engine::kl_controller_settings kl_controller_of(const io::ppo_section& ppo);
+
+/// Without a sign of life for so long, a peer counts as gone.
+std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
+
+/// After so long in one operation of a communicator a rank ends by itself. It is well beyond the time after which the
+/// supervisor acts, which sees all ranks and names the one that the others wait for, where a rank could only say that it
+/// waits. This is for the case that the supervisor cannot act.
+std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery);
+
+}  // namespace troupe::actors
