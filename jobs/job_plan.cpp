@@ -2,8 +2,8 @@
 
 #include "actors/models/plan_options.hpp"
 #include "base/error.hpp"
-#include "engine/parallel/columns.hpp"
 #include "engine/plan.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 #include "io/json/json_keys.hpp"
 #include "io/run/starting_folders.hpp"
 

@@ -1,9 +1,11 @@
 #include "engine/plan.hpp"
 
+#include "engine/arena/parameters.hpp"
 #include "engine/generate/kv_cache.hpp"
-#include "engine/models/parameters.hpp"
+#include "engine/models/inference_model.hpp"
 #include "engine/models/slots.hpp"
 #include "engine/optim/learner.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include <algorithm>
 
@@ -12,7 +14,6 @@ namespace troupe::engine {
 namespace {
 
 constexpr int64_t float_bytes = sizeof(float);
-constexpr int64_t largest_forward_group = 2048;  // transformer::forward without saving
 
 /// Widths of the rows that passes keep or work on.
 struct row_widths {
@@ -59,8 +60,8 @@ model_size size_of(const model_description& model) {
 
 training_memory training_memory_of(const model_description& model, const division_of_training& division) {
   parameter_layout layout;
-  const model_slots slots = lay_out(model, layout);
-  const shard_plan plan(layout, segments_of(slots, layout), division.ranks);
+  lay_out(model, layout);
+  const shard_plan plan(layout, layout.segments(), division.ranks);
   int largest = 0;
   for (int rank = 1; rank < division.ranks; ++rank) {
     largest = plan.shard_size(rank) > plan.shard_size(largest) ? rank : largest;
@@ -79,19 +80,18 @@ training_memory training_memory_of(const model_description& model, const divisio
 }
 
 int64_t column_weight_bytes(const model_description& model, int ranks) {
-  const column_split split = split_columns(model, 0, ranks);
   parameter_layout layout;
-  lay_out(description_of(model, split), layout, &split);
+  lay_out(model, split_columns(model, 0, ranks), layout);
   return layout.arena_size() * float_bytes;
 }
 
 int64_t pass_weight_bytes(const model_description& model, int ranks, int zero) {
   parameter_layout layout;
-  const model_slots slots = lay_out(model, layout);
+  lay_out(model, layout);
   if (ranks == 1 || zero < 3) {
     return layout.arena_size() * float_bytes;
   }
-  const shard_plan plan(layout, segments_of(slots, layout), ranks);
+  const shard_plan plan(layout, layout.segments(), ranks);
   int64_t most = 0;
   for (int rank = 0; rank < ranks; ++rank) {
     const auto others = [&](int64_t s) { return plan.segment(s).size() - plan.part(s, rank).size(); };

@@ -40,7 +40,7 @@ training_memory training_memory_of(const model_description& model, const divisio
 /// are the most (rank_weights.hpp).
 int64_t pass_weight_bytes(const model_description& model, int ranks, int zero);
 
-/// Weights of the rank with the largest part, where `ranks` generate together (generate/column_model.hpp); the description
+/// Weights of the rank with the largest part, where `ranks` generate together (tensor_parallel/column_model.hpp); the description
 /// of that part, for its cache and scratch, is description_of(model, split_columns(model, 0, ranks)).
 /// Errors  bad_argument: those of split_columns.
 int64_t column_weight_bytes(const model_description& model, int ranks);

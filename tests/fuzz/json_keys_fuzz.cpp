@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
   try {
     troupe::io::parse_json_keys(text, "fuzz");
-    troupe::io::scalar_head_config(text, 0);
+    troupe::io::scalar_head_config(text, "ScalarHead", 0);
   } catch (const troupe::error&) {
   }
   return 0;

@@ -58,8 +58,8 @@ packed_rows pack(const fixture& file, const std::string& prefix) {
   return rows;
 }
 
-std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights, const float* hidden_ND,
-                             int64_t n) {
+std::vector<float> logits_of(context& ctx, const engine::inference_model& net, const float* weights,
+                             const float* hidden_ND, int64_t n) {
   const engine::model_description& d = net.description();
   const int64_t outputs = d.scalar_head ? 1 : d.vocabulary;
   std::vector<float> logits(static_cast<size_t>(n * outputs));
@@ -72,7 +72,7 @@ std::vector<float> logits_of(context& ctx, const engine::transformer& net, const
   return logits;
 }
 
-std::vector<float> hidden_of(context& ctx, const engine::transformer& net, const float* weights,
+std::vector<float> hidden_of(context& ctx, const engine::inference_model& net, const float* weights,
                              const engine::token_batch& batch) {
   std::vector<float> hidden(static_cast<size_t>(batch.tokens() * net.description().embedding_width));
   net.forward(ctx, weights, batch, hidden.data());

@@ -46,10 +46,10 @@ struct packed_rows {
 packed_rows pack(const fixture& file, const std::string& prefix);
 
 /// Logits of every row, [N, V], by the head of `net`.
-std::vector<float> logits_of(context& ctx, const engine::transformer& net, const float* weights, const float* hidden_ND,
-                             int64_t n);
+std::vector<float> logits_of(context& ctx, const engine::inference_model& net, const float* weights,
+                             const float* hidden_ND, int64_t n);
 
-std::vector<float> hidden_of(context& ctx, const engine::transformer& net, const float* weights,
+std::vector<float> hidden_of(context& ctx, const engine::inference_model& net, const float* weights,
                              const engine::token_batch& batch);
 
 /// A cache of one set of pages per layer, from which sequences take pages as they grow.

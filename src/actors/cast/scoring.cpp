@@ -1,6 +1,7 @@
 #include "actors/cast/scoring.hpp"
 
 #include "actors/protocol/type_ids.hpp"
+#include "base/error.hpp"
 #include "base/stopwatch.hpp"
 
 #include <caf/all.hpp>

@@ -124,6 +124,7 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
+  const engine::saved_classes& classes = shape.net.description().family->saved_as;
   const io::tensor_producer producer = [&](const std::function<void(host_array)>& sink) {
     engine::save_weights(shape.net, weights, sink, enter);
   };
@@ -131,15 +132,15 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
   for (engine::file_tensor& tensor : engine::file_tensors(shape.net)) {
     tensors.push_back({std::move(tensor.name), dtype::f32, std::move(tensor.shape)});
   }
-  io::write_model_folder(
-      target,
-      {.config_json = scalar ? io::scalar_head_config(shape.config_json, pad_known ? keep_pad_token : pad_token)
-                             : io::language_model_config(shape.config_json),
-       .generation_config_json = scalar ? "" : shape.generation_config_json,
-       .tensors = std::move(tensors),
-       .producer = producer,
-       .tokenizer_source = shape.folder},
-      fence);
+  io::write_model_folder(target,
+                         {.config_json = scalar ? io::scalar_head_config(shape.config_json, classes.scalar_head,
+                                                                         pad_known ? keep_pad_token : pad_token)
+                                                : io::language_model_config(shape.config_json, classes.language_model),
+                          .generation_config_json = scalar ? "" : shape.generation_config_json,
+                          .tensors = std::move(tensors),
+                          .producer = producer,
+                          .tokenizer_source = shape.folder},
+                         fence);
 }
 
 }  // namespace troupe::actors

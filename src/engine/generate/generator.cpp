@@ -59,7 +59,7 @@ void check_prompt(const model_description& model, const std::vector<int32_t>& pr
 }  // namespace
 
 struct generator::state {
-  const transformer& net;
+  const inference_model& net;
   const float* weights;
   generator_settings settings;
   kv_cache cache;
@@ -78,7 +78,7 @@ struct generator::state {
   std::vector<sampling_row> sampling;
   aligned_buffer<float> hidden_ND;
 
-  state(const transformer& net, const float* weights, const generator_settings& settings)
+  state(const inference_model& net, const float* weights, const generator_settings& settings)
       : net(net), weights(weights), settings(settings), cache(net.description(), settings.cache_pages) {}
 
   void check_request(const generation_request& request) const;
@@ -273,7 +273,7 @@ void generator::state::advance() {
   std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
 }
 
-generator::generator(const transformer& net, const float* weights, const generator_settings& settings) {
+generator::generator(const inference_model& net, const float* weights, const generator_settings& settings) {
   if (net.description().scalar_head) {
     throw error(errc::bad_argument, "a model with a scalar head (a reward model or critic) does not generate");
   }

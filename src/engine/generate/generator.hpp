@@ -16,7 +16,7 @@
 #include "base/aligned.hpp"
 #include "base/context.hpp"
 #include "engine/generate/kv_cache.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 #include "kernels/sampling.hpp"
 
 #include <cstdint>
@@ -68,7 +68,7 @@ class generator {
 public:
   /// `net` and `weights` outlive the generator; the weights change only while it is idle.
   /// Errors  bad_argument.
-  generator(const transformer& net, const float* weights, const generator_settings& settings);
+  generator(const inference_model& net, const float* weights, const generator_settings& settings);
   ~generator();
 
   /// Errors  bad_argument: an empty prompt, a token out of vocabulary, a prompt that fills the

@@ -27,8 +27,8 @@ void check_logits(std::span<const float> logits_V, const sequence& s) {
 
 }  // namespace
 
-void token_sampler::compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
-                                   std::span<const sampling_row> rows) {
+void token_sampler::compute_logits(context& ctx, const inference_model& net, const float* weights,
+                                   const float* hidden_ND, std::span<const sampling_row> rows) {
   const int64_t width = net.description().embedding_width;
   const int64_t vocabulary = net.description().vocabulary;
   const auto count = static_cast<int64_t>(rows.size());
@@ -57,7 +57,7 @@ void token_sampler::draw(std::span<float> logits_V, const sampling_row& row, thr
   }
 }
 
-void token_sampler::sample(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+void token_sampler::sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
                            std::span<const sampling_row> rows) {
   const auto vocabulary = static_cast<size_t>(net.description().vocabulary);
   scratch_.resize(static_cast<size_t>(ctx.pool.threads()));

@@ -5,7 +5,7 @@
 #include "base/aligned.hpp"
 #include "base/context.hpp"
 #include "engine/generate/sequence.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 
 #include <cstdint>
 #include <span>
@@ -23,11 +23,11 @@ class token_sampler {
 public:
   /// Sets `drawn` of every drawer. Logits exist for 32 rows at a time.
   /// Errors  not_finite: a logit is NaN or infinite (names the sequence).
-  void sample(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+  void sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
               std::span<const sampling_row> rows);
 
 private:
-  void compute_logits(context& ctx, const transformer& net, const float* weights, const float* hidden_ND,
+  void compute_logits(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
                       std::span<const sampling_row> rows);
 
   struct thread_scratch {

@@ -53,10 +53,29 @@ void rotate_queries_and_keys(const block_call& call, float* qkv_NE) {
                                      .sin_PR2 = call.sin_PR2});
 }
 
-template <class Body>
-void in_columns(const block_call& call, std::vector<int64_t> column_split::*parts_R1, float* y_NO,
-                const Body& compute) {
-  in_columns(call.columns, parts_R1, call.scratch, call.n, y_NO, compute);
+/// What each position finds among those before it, from b.qkv_NE to b.attention_NHK.
+void attend_by_heads(const block_call& call, const kernels::kv_pages& pages, const block_buffers& b) {
+  float* own_heads = call.results.own_columns(divided_result::attention, call.n, b.attention_NHK);
+  if (call.sequences.empty()) {
+    kernels::attention_forward(call.ctx, {.shape = call.attention,
+                                          .out_NHK = own_heads,
+                                          .lse_NH = b.lse_NH,
+                                          .qkv_NE = b.qkv_NE,
+                                          .offset_B1 = call.offset_B1});
+  } else {
+    kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
+                                                .out_NHK = own_heads,
+                                                .qkv_NE = b.qkv_NE,
+                                                .pages = pages,
+                                                .sequences = call.sequences});
+  }
+  call.results.complete(divided_result::attention, call.n, b.attention_NHK);
+}
+
+/// delta = x W^T + b: what is added to the residual stream.
+void apply_linear_to_stream(const block_call& call, const linear_slot& slot, const float* x_NI, float* delta_ND) {
+  apply_linear(call, slot, x_NI, call.results.own_columns(divided_result::stream, call.n, delta_ND));
+  call.results.complete(divided_result::stream, call.n, delta_ND);
 }
 
 /// out = attention(in), up to the residual addition.
@@ -66,33 +85,16 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
   if (call.cos_PR2 != nullptr) {
     rotate_queries_and_keys(call, b.qkv_NE);
   }
-  in_columns(call, &column_split::query_R1, b.attention_NHK, [&](float* attention_NHK) {
-    if (call.sequences.empty()) {
-      kernels::attention_forward(call.ctx, {.shape = call.attention,
-                                            .out_NHK = attention_NHK,
-                                            .lse_NH = b.lse_NH,
-                                            .qkv_NE = b.qkv_NE,
-                                            .offset_B1 = call.offset_B1});
-    } else {
-      kernels::paged_attention_forward(call.ctx, {.shape = call.attention,
-                                                  .out_NHK = attention_NHK,
-                                                  .qkv_NE = b.qkv_NE,
-                                                  .pages = pages,
-                                                  .sequences = call.sequences});
-    }
-  });
-  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
-    apply_linear(call, slots.out, b.attention_NHK, y_ND);  // [N, H K] -> [N, D]
-  });
+  attend_by_heads(call, pages, b);
+  apply_linear_to_stream(call, slots.out, b.attention_NHK, out_ND);  // [N, H K] -> [N, D]
 }
 
 /// out = activation(up) W_down^T + b.
 void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, float* out_ND) {
   float* activated_NF = room(call.scratch.activated_NF, call.n * slots.down.inputs);
-  in_columns(call, &column_split::unit_R1, activated_NF, [&](float* y_NF) { activate(call, b.up_NU, y_NF); });
-  in_columns(call, &column_split::column_R1, out_ND, [&](float* y_ND) {
-    apply_linear(call, slots.down, activated_NF, y_ND);  // [N, F] -> [N, D]
-  });
+  activate(call, b.up_NU, call.results.own_columns(divided_result::activated, call.n, activated_NF));
+  call.results.complete(divided_result::activated, call.n, activated_NF);
+  apply_linear_to_stream(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
 }
 
 void copy_rows(const block_call& call, const float* from_ND, float* to_ND) {

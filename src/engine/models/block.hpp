@@ -7,15 +7,15 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "engine/models/result_exchange.hpp"
 #include "engine/models/slots.hpp"
-#include "engine/models/transformer.hpp"
 #include "engine/models/workspace.hpp"
 #include "kernels/attention.hpp"
 
 namespace troupe::engine {
 
-/// What all blocks of a call share. On a column group, description, attention and weights are this rank's, while x, y and
-/// what the gathers make whole are as on one rank.
+/// What all blocks of a call share. Description, attention and weights may be one rank's share of a model, while x, y and
+/// what `results` completes are the whole model's.
 struct block_call {
   context& ctx;
   const model_description& description;
@@ -28,7 +28,7 @@ struct block_call {
   std::span<const int64_t> offset_B1;                  ///< packed: where sequences begin
   std::span<const kernels::paged_sequence> sequences;  ///< paged: not empty; then pages is this block's cache
   workspace& scratch;
-  const column_group* columns = nullptr;  ///< who computes the other columns; null: nobody
+  result_exchange& results;
 };
 
 /// The buffers of one block's pass. A forward that keeps nothing gives every block the same ones,
@@ -55,21 +55,6 @@ void block_backward(const block_call& call, const block_slots& slots, const bloc
                     float* gradients);
 
 // Small pieces that the blocks share with what stands before and after them.
-
-/// y_NO := what `compute(float*)` writes; on a column group (not null), what it writes on each rank, side by side: `parts_R1`
-/// says whose columns begin where.
-template <class Body>
-void in_columns(const column_group* group, std::vector<int64_t> column_split::*parts_R1, workspace& scratch, int64_t n,
-                float* y_NO, const Body& compute) {
-  if (group == nullptr) {
-    compute(y_NO);
-    return;
-  }
-  const std::vector<int64_t>& offset_R1 = group->split.*parts_R1;
-  float* parts = n == 1 ? y_NO : room(scratch.parts_NO, n * offset_R1.back());
-  compute(parts + n * offset_R1[static_cast<size_t>(group->split.rank)]);
-  gather_columns(*group->ranks, offset_R1, n, parts, y_NO);
-}
 
 /// Parameter at `offset` of an arena; null where absent.
 template <class T> T* at(T* arena, int64_t offset) { return offset == absent ? nullptr : arena + offset; }

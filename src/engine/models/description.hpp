@@ -9,7 +9,8 @@
 
 namespace troupe::engine {
 
-enum class family { opt, gpt2, gpt_neox, bloom, llama, qwen2, mistral };
+struct model_family;
+
 enum class norm_kind { layer, rms };
 enum class position_kind { learned, rotary, alibi };
 enum class rotary_scaling { none, linear, llama3 };
@@ -23,7 +24,7 @@ struct rotary_description {
 };
 
 struct model_description {
-  engine::family family = engine::family::llama;
+  const model_family* family = nullptr;  ///< null: a model that is not from files, nor goes to any
   int64_t vocabulary = 0, width = 0, layers = 0, heads = 0, kv_heads = 0, head_width = 0, feed_forward = 0;
   int64_t max_positions = 0;
   int64_t embedding_width = 0;  ///< OPT-350m: narrower than `width`, with projections in and out; else = width
@@ -43,8 +44,8 @@ struct model_description {
   bool scalar_head = false;  ///< a reward model or critic: score_n = w . hidden_n, no bias
 };
 
-/// From a flattened Hugging Face config.json. Every flag of the family is honoured, none assumed; one that this
-/// engine does not implement (an active sliding window, another rope type, ...) is refused.
+/// From a flattened Hugging Face config.json, by its family (family.hpp). Every flag of the family is honoured, none
+/// assumed; one that this engine does not implement (an active sliding window, another rope type, ...) is refused.
 /// A `*ForSequenceClassification` architecture sets scalar_head.
 /// Errors  not_found, bad_file, unsupported: each names the key, the value and what is possible.
 model_description describe(const key_map& config);

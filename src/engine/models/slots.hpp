@@ -1,9 +1,8 @@
 /// Where each parameter of a model stands in an arena.
 #pragma once
 
-#include "engine/models/description.hpp"
-#include "engine/models/parameters.hpp"
-#include "engine/parallel/columns.hpp"
+#include "engine/arena/parameters.hpp"
+#include "engine/models/model_share.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -49,13 +48,11 @@ struct model_slots {
   linear_slot head;         ///< [V, E] (the token table's own bytes where tied) or [1, E]
 };
 
-/// Appends the parameters of `description` to `layout`, in the order of a forward pass. With `columns`, `description` is that
-/// of a rank (description_of in columns.hpp), `out` and `down` have its columns of the stream only, and the token table and
-/// the head its tokens.
-model_slots lay_out(const model_description& description, parameter_layout& layout,
-                    const column_split* columns = nullptr);
-
-/// What stands before the blocks, each block, and what stands behind them (it may be empty), in the arena's order: L + 2.
-std::vector<arena_range> segments_of(const model_slots& slots, const parameter_layout& layout);
+/// Appends the parameters of a share of a model to an empty layout, in the order of a forward pass and in L + 2 segments:
+/// what stands before the blocks, each block, and what stands behind them (it may be empty). Matrices have the share's rows,
+/// and read whole results.
+model_slots lay_out(const model_description& whole, const model_share& share, parameter_layout& layout);
+/// All of the model.
+model_slots lay_out(const model_description& whole, parameter_layout& layout);
 
 }  // namespace troupe::engine

@@ -1,5 +1,7 @@
 #include "engine/models/tensor_names.hpp"
 
+#include "base/error.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,173 +11,56 @@ namespace troupe::engine {
 
 namespace {
 
-/// The part of a parameter that a module of the file holds.
-enum class part { whole, transposed, by_head, query, key, value, gate, up };
-
-/// A module of the file (with a weight and perhaps a bias) and the parameter that holds it.
-struct module_name {
-  const char* in_file;
-  const char* logical;
-  part which = part::whole;
-};
-
-struct family_names {
-  const char* prefix;
-  const char* block;  ///< what stands between the prefix and a block's number
-  const char* head;
-  std::vector<module_name> trunk;
-  std::vector<module_name> in_block;
-  std::vector<std::string_view> ignorable_endings;
-};
-
-const family_names& names_of_opt() {
-  static const family_names names{.prefix = "model.",
-                                  .block = "decoder.layers.",
-                                  .head = "lm_head.weight",
-                                  .trunk = {{"decoder.embed_tokens", "embedding.token"},
-                                            {"decoder.embed_positions", "embedding.position"},
-                                            {"decoder.project_in", "embedding.project_in"},
-                                            {"decoder.project_out", "project_out"},
-                                            {"decoder.final_layer_norm", "final_norm"}},
-                                  .in_block = {{"self_attn_layer_norm", "attention_norm"},
-                                               {"self_attn.q_proj", "attention.qkv", part::query},
-                                               {"self_attn.k_proj", "attention.qkv", part::key},
-                                               {"self_attn.v_proj", "attention.qkv", part::value},
-                                               {"self_attn.out_proj", "attention.out"},
-                                               {"final_layer_norm", "feed_forward_norm"},
-                                               {"fc1", "feed_forward.up"},
-                                               {"fc2", "feed_forward.down"}},
-                                  .ignorable_endings = {}};
-  return names;
-}
-
-const family_names& names_of_gpt2() {
-  static const family_names names{
-      .prefix = "transformer.",
-      .block = "h.",
-      .head = "lm_head.weight",
-      .trunk = {{"wte", "embedding.token"}, {"wpe", "embedding.position"}, {"ln_f", "final_norm"}},
-      .in_block = {{"ln_1", "attention_norm"},
-                   {"attn.c_attn", "attention.qkv", part::transposed},
-                   {"attn.c_proj", "attention.out", part::transposed},
-                   {"ln_2", "feed_forward_norm"},
-                   {"mlp.c_fc", "feed_forward.up", part::transposed},
-                   {"mlp.c_proj", "feed_forward.down", part::transposed}},
-      .ignorable_endings = {".attn.bias", ".attn.masked_bias"}};
-  return names;
-}
-
-const family_names& names_of_gpt_neox() {
-  static const family_names names{
-      .prefix = "gpt_neox.",
-      .block = "layers.",
-      .head = "embed_out.weight",
-      .trunk = {{"embed_in", "embedding.token"}, {"final_layer_norm", "final_norm"}},
-      .in_block = {{"input_layernorm", "attention_norm"},
-                   {"attention.query_key_value", "attention.qkv", part::by_head},
-                   {"attention.dense", "attention.out"},
-                   {"post_attention_layernorm", "feed_forward_norm"},
-                   {"mlp.dense_h_to_4h", "feed_forward.up"},
-                   {"mlp.dense_4h_to_h", "feed_forward.down"}},
-      .ignorable_endings = {".attention.bias", ".attention.masked_bias", "rotary_emb.inv_freq"}};
-  return names;
-}
-
-const family_names& names_of_bloom() {
-  static const family_names names{.prefix = "transformer.",
-                                  .block = "h.",
-                                  .head = "lm_head.weight",
-                                  .trunk = {{"word_embeddings", "embedding.token"},
-                                            {"word_embeddings_layernorm", "embedding.norm"},
-                                            {"ln_f", "final_norm"}},
-                                  .in_block = {{"input_layernorm", "attention_norm"},
-                                               {"self_attention.query_key_value", "attention.qkv", part::by_head},
-                                               {"self_attention.dense", "attention.out"},
-                                               {"post_attention_layernorm", "feed_forward_norm"},
-                                               {"mlp.dense_h_to_4h", "feed_forward.up"},
-                                               {"mlp.dense_4h_to_h", "feed_forward.down"}},
-                                  .ignorable_endings = {}};
-  return names;
-}
-
-const family_names& names_of_llama() {
-  static const family_names names{.prefix = "model.",
-                                  .block = "layers.",
-                                  .head = "lm_head.weight",
-                                  .trunk = {{"embed_tokens", "embedding.token"}, {"norm", "final_norm"}},
-                                  .in_block = {{"input_layernorm", "attention_norm"},
-                                               {"self_attn.q_proj", "attention.qkv", part::query},
-                                               {"self_attn.k_proj", "attention.qkv", part::key},
-                                               {"self_attn.v_proj", "attention.qkv", part::value},
-                                               {"self_attn.o_proj", "attention.out"},
-                                               {"post_attention_layernorm", "feed_forward_norm"},
-                                               {"mlp.gate_proj", "feed_forward.gate_up", part::gate},
-                                               {"mlp.up_proj", "feed_forward.gate_up", part::up},
-                                               {"mlp.down_proj", "feed_forward.down"}},
-                                  .ignorable_endings = {"rotary_emb.inv_freq"}};
-  return names;
-}
-
-const family_names& names_of(family f) {
-  switch (f) {
-  case family::opt:
-    return names_of_opt();
-  case family::gpt2:
-    return names_of_gpt2();
-  case family::gpt_neox:
-    return names_of_gpt_neox();
-  case family::bloom:
-    return names_of_bloom();
-  case family::llama:
-  case family::qwen2:
-  case family::mistral:
-    break;
+const model_family& family_of(const inference_model& net) {
+  if (net.description().family == nullptr) {
+    throw error(errc::bad_argument, "a model whose description names no family has no names for its tensors in files");
   }
-  return names_of_llama();
+  return *net.description().family;
 }
 
-void choose_rows(file_tensor& tensor, part which, const model_description& d, int64_t all_rows) {
+void choose_rows(file_tensor& tensor, module_part which, const model_description& d, int64_t all_rows) {
   const int64_t queries = d.heads * d.head_width;
   const int64_t keys = d.kv_heads * d.head_width;
   switch (which) {
-  case part::whole:
-  case part::transposed:
-  case part::by_head:
+  case module_part::whole:
+  case module_part::transposed:
+  case module_part::by_head:
     tensor.rows = all_rows;
     break;
-  case part::query:
+  case module_part::query:
     tensor.rows = queries;
     break;
-  case part::key:
+  case module_part::key:
     tensor.first_row = queries;
     tensor.rows = keys;
     break;
-  case part::value:
+  case module_part::value:
     tensor.first_row = queries + keys;
     tensor.rows = keys;
     break;
-  case part::gate:
+  case module_part::gate:
     tensor.rows = d.feed_forward;
     break;
-  case part::up:
+  case module_part::up:
     tensor.first_row = d.feed_forward;
     tensor.rows = d.feed_forward;
     break;
   }
 }
 
-file_tensor make_tensor(std::string name, const parameter& p, int64_t index, part which, const model_description& d) {
+file_tensor make_tensor(std::string name, const parameter& p, int64_t index, module_part which,
+                        const model_description& d) {
   file_tensor tensor{.name = std::move(name), .parameter = index};
   tensor.columns = p.is_matrix() ? p.shape[1] : 1;
   choose_rows(tensor, which, d, p.shape[0]);
-  if (which == part::by_head) {
+  if (which == module_part::by_head) {
     tensor.order = row_order::by_head;
     tensor.heads = d.heads;
   }
   tensor.shape = {tensor.rows};
   if (p.is_matrix()) {
     tensor.shape.push_back(tensor.columns);
-    if (which == part::transposed) {
+    if (which == module_part::transposed) {
       tensor.order = row_order::transposed;
       std::swap(tensor.shape[0], tensor.shape[1]);
     }
@@ -187,14 +72,14 @@ file_tensor make_tensor(std::string name, const parameter& p, int64_t index, par
 /// are left out.
 class tensor_list {
 public:
-  explicit tensor_list(const transformer& net) : net_(net) {
+  explicit tensor_list(const inference_model& net) : net_(net) {
     const auto all = net.layout().all();
     for (size_t i = 0; i < all.size(); ++i) {
       index_.emplace(all[i].name, static_cast<int64_t>(i));
     }
   }
 
-  void add(const std::string& in_file, const std::string& logical, part which) {
+  void add(const std::string& in_file, const std::string& logical, module_part which) {
     if (const auto found = index_.find(logical); found != index_.end()) {
       const parameter& p = net_.layout()[found->second];
       tensors_.push_back(make_tensor(in_file, p, found->second, which, net_.description()));
@@ -203,18 +88,34 @@ public:
 
   void add_module(const std::string& file_prefix, const std::string& logical_prefix, const module_name& module) {
     for (const char* leaf : {".weight", ".bias"}) {
-      add(file_prefix + module.in_file + leaf, logical_prefix + module.logical + leaf, module.which);
+      add(file_prefix + module.in_file + leaf, logical_prefix + module.parameter + leaf, module.part);
     }
   }
 
+  /// Errors  unsupported: a parameter has rows that no tensor holds, so that the model could not be saved.
   std::vector<file_tensor> take() {
     std::stable_sort(tensors_.begin(), tensors_.end(),
                      [](const file_tensor& a, const file_tensor& b) { return a.parameter < b.parameter; });
+    require_all_rows();
     return std::move(tensors_);
   }
 
 private:
-  const transformer& net_;
+  void require_all_rows() const {
+    std::vector<int64_t> rows(net_.layout().all().size());
+    for (const file_tensor& tensor : tensors_) {
+      rows[static_cast<size_t>(tensor.parameter)] += tensor.rows;
+    }
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const parameter& p = net_.layout().all()[i];
+      if (rows[i] != p.shape[0]) {
+        throw error(errc::unsupported, "files of the family {} have names for {} of the {} rows of {}",
+                    family_of(net_).type, rows[i], p.shape[0], p.name);
+      }
+    }
+  }
+
+  const inference_model& net_;
   std::map<std::string, int64_t, std::less<>> index_;
   std::vector<file_tensor> tensors_;
 };
@@ -233,11 +134,11 @@ int64_t row_in_file(const file_tensor& tensor, int64_t row) {
 
 }  // namespace
 
-std::vector<file_tensor> file_tensors(const transformer& net) {
-  const family_names& names = names_of(net.description().family);
+std::vector<file_tensor> file_tensors(const inference_model& net) {
+  const tensor_naming& names = family_of(net).tensors;
   tensor_list list(net);
   for (const module_name& module : names.trunk) {
-    list.add_module(names.prefix, "", module);
+    list.add_module(std::string(names.prefix), "", module);
   }
   for (int64_t layer = 0; layer < net.description().layers; ++layer) {
     for (const module_name& module : names.in_block) {
@@ -245,17 +146,13 @@ std::vector<file_tensor> file_tensors(const transformer& net) {
                       module);
     }
   }
-  list.add(names.head, "head.weight", part::whole);
-  list.add("score.weight", "score.weight", part::whole);
+  list.add(std::string(names.head), "head.weight", module_part::whole);
+  list.add("score.weight", "score.weight", module_part::whole);
   return list.take();
 }
 
-std::string_view trunk_prefix(family f) { return names_of(f).prefix; }
-
-std::string_view head_name(family f) { return names_of(f).head; }
-
-bool is_ignorable_buffer(family f, std::string_view name) {
-  const auto& endings = names_of(f).ignorable_endings;
+bool is_parameterless_buffer(const model_family& family, std::string_view name) {
+  const auto& endings = family.tensors.buffer_endings;
   return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return name.ends_with(ending); });
 }
 

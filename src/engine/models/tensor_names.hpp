@@ -1,7 +1,8 @@
 /// Which tensor of a Hugging Face file holds which rows of which parameter.
 #pragma once
 
-#include "engine/models/transformer.hpp"
+#include "engine/models/family.hpp"
+#include "engine/models/inference_model.hpp"
 
 #include <cstdint>
 #include <span>
@@ -30,17 +31,11 @@ struct file_tensor {
 };
 
 /// All tensors of a model, grouped by parameter in the layout's order.
-std::vector<file_tensor> file_tensors(const transformer& net);
+/// Errors  bad_argument: its description names no family; unsupported: the family has no name for a parameter.
+std::vector<file_tensor> file_tensors(const inference_model& net);
 
-/// What names start with in files of the whole model, and lack in files of the bare trunk: "model."
-/// of Llama.
-std::string_view trunk_prefix(family f);
-
-/// The language-model head's name: "lm_head.weight", or "embed_out.weight" of GPT-NeoX.
-std::string_view head_name(family f);
-
-/// Whether a tensor is a buffer that holds no parameter: causal masks, rotary frequencies.
-bool is_ignorable_buffer(family f, std::string_view name);
+/// Whether a tensor of a file is a buffer that holds no parameter: causal masks, rotary frequencies.
+bool is_parameterless_buffer(const model_family& family, std::string_view name);
 
 /// Copies a tensor's values (of its file shape) into the rows of its parameter, and back.
 void place_rows(const file_tensor& tensor, std::span<const float> file_values, std::span<float> parameter_values);

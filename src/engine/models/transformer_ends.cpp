@@ -6,7 +6,7 @@
 
 namespace troupe::engine {
 
-const int32_t* transformer::parts::position_rows(const block_call& call) const {
+const int32_t* inference_model::parts::position_rows(const block_call& call) const {
   int32_t* index_N = room(call.scratch.table_index_N, call.n);
   for (int64_t row = 0; row < call.n; ++row) {
     index_N[row] = call.position_N[row] + static_cast<int32_t>(description.position_offset);
@@ -14,51 +14,20 @@ const int32_t* transformer::parts::position_rows(const block_call& call) const {
   return index_N;
 }
 
-/// Each rank finds the rows of its tokens; they come from all ranks, in their turn, and are put in the call's order.
-void transformer::parts::look_up_among_ranks(const block_call& call, const int32_t* token_N, float* y_NE) const {
-  const column_split& split = columns->split;
-  const int64_t width = slots.token_table.width;
-  token_turns turns = turns_of(split, {token_N, static_cast<size_t>(call.n)});
-  const row_range mine = {turns.row_R1[static_cast<size_t>(split.rank)],
-                          turns.row_R1[static_cast<size_t>(split.rank) + 1]};
-  int32_t* index_N = room(call.scratch.table_index_N, call.n);
-  for (int64_t row = 0; row < call.n; ++row) {
-    const int64_t place = turns.place_N[static_cast<size_t>(row)];
-    if (place >= mine.first && place < mine.last) {
-      index_N[place - mine.first] = token_N[row] - static_cast<int32_t>(split.tokens.first);
-    }
-  }
-  float* found_NE = call.n == 1 ? y_NE : room(call.scratch.parts_NO, call.n * width);
-  kernels::embedding_forward(call.ctx, {.y_ND = found_NE + mine.first * width,
-                                        .index_N = index_N,
-                                        .table = at(call.weights, slots.token_table.weight),
-                                        .n = mine.size(),
-                                        .rows = slots.token_table.rows,
-                                        .d = width});
-  for (int64_t& offset : turns.row_R1) {
-    offset *= width;
-  }
-  columns->ranks->all_gather({found_NE, static_cast<size_t>(call.n * width)}, turns.row_R1, {.label = "embeddings"})
-      .wait();
-  for (int64_t row = 0; row < call.n && found_NE != y_NE; ++row) {
-    std::copy_n(found_NE + turns.place_N[static_cast<size_t>(row)] * width, width, y_NE + row * width);
-  }
+void inference_model::parts::look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const {
+  const table_slot& table = slots.token_table;
+  const auto own_rows = [&](std::span<const int32_t> row_M, float* y_ME) {
+    kernels::embedding_forward(call.ctx, {.y_ND = y_ME,
+                                          .index_N = row_M.data(),
+                                          .table = at(call.weights, table.weight),
+                                          .n = static_cast<int64_t>(row_M.size()),
+                                          .rows = table.rows,
+                                          .d = table.width});
+  };
+  call.results.look_up({token_N, static_cast<size_t>(call.n)}, table.width, y_NE, own_rows);
 }
 
-void transformer::parts::look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const {
-  if (columns) {
-    look_up_among_ranks(call, token_N, y_NE);
-    return;
-  }
-  kernels::embedding_forward(call.ctx, {.y_ND = y_NE,
-                                        .index_N = token_N,
-                                        .table = at(call.weights, slots.token_table.weight),
-                                        .n = call.n,
-                                        .rows = slots.token_table.rows,
-                                        .d = slots.token_table.width});
-}
-
-void transformer::parts::embed(const block_call& call, const int32_t* token_N, float* stream_ND) const {
+void inference_model::parts::embed(const block_call& call, const int32_t* token_N, float* stream_ND) const {
   if (embeds_further()) {
     float* embedding_NE = room(call.scratch.embedding_NE, call.n * slots.token_table.width);
     look_up_tokens(call, token_N, embedding_NE);
@@ -81,8 +50,8 @@ void transformer::parts::embed(const block_call& call, const int32_t* token_N, f
   }
 }
 
-void transformer::parts::embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND,
-                                        float* gradients) const {
+void inference_model::parts::embed_backward(const block_call& call, const int32_t* token_N, const float* dstream_ND,
+                                            float* gradients) const {
   if (slots.position_table) {
     kernels::embedding_backward(call.ctx, {.dtable = at(gradients, slots.position_table.weight),
                                            .index_N = position_rows(call),
@@ -114,7 +83,7 @@ void transformer::parts::embed_backward(const block_call& call, const int32_t* t
                                          .d = slots.token_table.width});
 }
 
-void transformer::parts::finish(const block_call& call, float* stream_ND, float* hidden_NE) const {
+void inference_model::parts::finish(const block_call& call, float* stream_ND, float* hidden_NE) const {
   const int64_t count = call.n * description.width;
   float* last_ND = stream_ND;
   if (slots.final_norm) {
@@ -128,8 +97,8 @@ void transformer::parts::finish(const block_call& call, float* stream_ND, float*
   }
 }
 
-void transformer::parts::finish_backward(const block_call& call, float* stream_ND, const float* dhidden_NE,
-                                         float* dstream_ND, float* gradients) const {
+void inference_model::parts::finish_backward(const block_call& call, float* stream_ND, const float* dhidden_NE,
+                                             float* dstream_ND, float* gradients) const {
   const int64_t count = call.n * description.width;
   const float* last_ND = stream_ND;
   if (slots.final_norm) {

@@ -8,33 +8,19 @@
 
 namespace troupe::engine {
 
-transformer::parts::parts(const model_description& d) : description(d) {
-  slots = lay_out(description, layout);
-  if (d.position == position_kind::rotary) {
-    rotary = make_rotary_tables(d.rotary, d.max_positions);
-  }
-  if (d.position == position_kind::alibi) {
-    alibi = alibi_slopes(d.heads);
-  }
-}
-
-transformer::parts::parts(const model_description& whole, column_group group)
-    : description(description_of(whole, group.split)), columns(std::make_unique<column_group>(std::move(group))) {
-  const column_split& split = columns->split;
-  slots = lay_out(description, layout, &split);
+inference_model::parts::parts(const model_description& whole, const model_share& share,
+                              std::unique_ptr<result_exchange> others)
+    : description(description_of(whole, share)), slots(lay_out(whole, share, layout)), results(std::move(others)) {
   if (whole.position == position_kind::rotary) {
     rotary = make_rotary_tables(whole.rotary, whole.max_positions);
   }
   if (whole.position == position_kind::alibi) {
     const std::vector<float> slopes = alibi_slopes(whole.heads);
-    alibi.assign(slopes.begin() + split.heads.first, slopes.begin() + split.heads.last);
+    alibi.assign(slopes.begin() + share.heads.first, slopes.begin() + share.heads.last);
   }
 }
 
-transformer::transformer(const model_description& whole, column_group columns)
-    : parts_(std::make_unique<parts>(whole, std::move(columns))) {}
-
-kernels::attention_shape transformer::parts::attention() const {
+kernels::attention_shape inference_model::parts::attention() const {
   const model_description& d = description;
   return {.heads = d.heads,
           .kv_heads = d.kv_heads,
@@ -43,8 +29,8 @@ kernels::attention_shape transformer::parts::attention() const {
           .alibi_slope_H = alibi.empty() ? nullptr : alibi.data()};
 }
 
-block_call transformer::parts::call(context& ctx, const float* weights, int64_t n, const int32_t* position_N,
-                                    workspace& scratch) const {
+block_call inference_model::parts::call(context& ctx, const float* weights, int64_t n, const int32_t* position_N,
+                                        workspace& scratch) const {
   const bool turns = description.position == position_kind::rotary;
   check_positions({position_N, static_cast<size_t>(n)});
   return {.ctx = ctx,
@@ -58,10 +44,10 @@ block_call transformer::parts::call(context& ctx, const float* weights, int64_t 
           .offset_B1 = {},
           .sequences = {},
           .scratch = scratch,
-          .columns = columns.get()};
+          .results = *results};
 }
 
-void transformer::parts::check_positions(std::span<const int32_t> position_N) const {
+void inference_model::parts::check_positions(std::span<const int32_t> position_N) const {
   if (description.position == position_kind::alibi) {
     return;
   }
@@ -76,7 +62,7 @@ void transformer::parts::check_positions(std::span<const int32_t> position_N) co
   }
 }
 
-void transformer::parts::check_batch(const token_batch& batch) {
+void inference_model::parts::check_batch(const token_batch& batch) {
   const std::span<const int64_t> offset_B1 = batch.offset_B1;
   if (offset_B1.empty() || offset_B1.front() != 0 || offset_B1.back() != batch.tokens() ||
       !std::is_sorted(offset_B1.begin(), offset_B1.end())) {
@@ -98,7 +84,7 @@ static const int32_t* count_positions(const token_batch& batch, workspace& scrat
   return position_N;
 }
 
-block_call transformer::parts::packed_call(context& ctx, const float* weights, const token_batch& batch) const {
+block_call inference_model::parts::packed_call(context& ctx, const float* weights, const token_batch& batch) const {
   check_batch(batch);
   workspace& scratch = thread_workspace();
   const int32_t* position_N = batch.position_N.empty() ? count_positions(batch, scratch) : batch.position_N.data();
@@ -107,7 +93,7 @@ block_call transformer::parts::packed_call(context& ctx, const float* weights, c
   return result;
 }
 
-block_call transformer::parts::paged_call(context& ctx, const float* weights, const paged_batch& batch) const {
+block_call inference_model::parts::paged_call(context& ctx, const float* weights, const paged_batch& batch) const {
   if (batch.position_N.size() != batch.token_N.size() ||
       static_cast<int64_t>(batch.pages_L.size()) != description.layers) {
     throw error(errc::shape_mismatch, "{} tokens came with {} positions, and caches of {} layers for a model of {}",
@@ -125,7 +111,7 @@ block_call transformer::parts::paged_call(context& ctx, const float* weights, co
   return result;
 }
 
-block_buffers transformer::parts::scratch_buffers(const block_call& call) const {
+block_buffers inference_model::parts::scratch_buffers(const block_call& call) const {
   workspace& s = call.scratch;
   const block_slots& first = slots.blocks.front();
   block_buffers b{.input_ND = room(s.stream_ND, call.n * description.width),

@@ -1,24 +1,23 @@
-/// What a transformer (transformer.hpp) holds, and the steps of its passes outside of the blocks.
+/// What a model holds, and the steps of its passes outside of the blocks.
 #pragma once
 
 #include "engine/models/block.hpp"
+#include "engine/models/inference_model.hpp"
 #include "engine/models/position_tables.hpp"
 #include "engine/models/slots.hpp"
-#include "engine/models/transformer.hpp"
 #include "engine/models/workspace.hpp"
 
 namespace troupe::engine {
 
-struct transformer::parts {
+struct inference_model::parts {
   model_description description;
   parameter_layout layout;
   model_slots slots;
   rotary_tables rotary;
   std::vector<float> alibi;
-  std::unique_ptr<const column_group> columns;  ///< null: the whole model
+  std::unique_ptr<result_exchange> results;
 
-  explicit parts(const model_description& d);
-  parts(const model_description& whole, column_group group);
+  parts(const model_description& whole, const model_share& share, std::unique_ptr<result_exchange> others);
 
   kernels::attention_shape attention() const;
   block_call call(context& ctx, const float* weights, int64_t n, const int32_t* position_N, workspace& scratch) const;
@@ -35,7 +34,6 @@ struct transformer::parts {
   const int32_t* position_rows(const block_call& call) const;
 
   void look_up_tokens(const block_call& call, const int32_t* token_N, float* y_NE) const;
-  void look_up_among_ranks(const block_call& call, const int32_t* token_N, float* y_NE) const;
   /// forward of one group of sequences.
   void forward_group(context& ctx, const weights_view& weights, const token_batch& group, float* hidden_NE) const;
   void embed(const block_call& call, const int32_t* token_N, float* stream_ND) const;

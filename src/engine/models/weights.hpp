@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/host_array.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 
 #include <functional>
 #include <string>
@@ -26,16 +26,16 @@ using row_choice = std::function<chosen_rows(const parameter& of)>;
 /// starts at zero, and a language-model head in the file is ignored.
 /// `choose`: who keeps a part only reads no more of the files; empty: everything.
 /// Errors  not_found, shape_mismatch, bad_file: all the mistakes of a file in one text.
-void load_weights(const transformer& net, const std::vector<std::string>& names, const array_finder& find,
+void load_weights(const inference_model& net, const std::vector<std::string>& names, const array_finder& find,
                   float* weights, bool new_scalar_head = false, const row_choice& choose = {});
 
 /// Calls `sink` once per tensor of file_tensors (tensor_names.hpp), as `transformers` loads them. `enter` is called once for
 /// each segment, rising, before the first parameter in it is read: who holds a part only can fetch it then.
-void save_weights(const transformer& net, const float* weights, const std::function<void(host_array)>& sink,
+void save_weights(const inference_model& net, const float* weights, const std::function<void(host_array)>& sink,
                   const std::function<void()>& enter = {});
 
 /// Random initial weights (normal, `standard_deviation`; norms 1, biases 0): a function of the seed alone.
-void initialise_weights(const transformer& net, uint64_t seed, double standard_deviation, float* weights,
+void initialise_weights(const inference_model& net, uint64_t seed, double standard_deviation, float* weights,
                         const std::function<void()>& written = {});
 
 }  // namespace troupe::engine

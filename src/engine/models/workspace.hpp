@@ -15,7 +15,6 @@ struct workspace {
   aligned_buffer<float> stream_ND, normed_ND, delta_ND, embedding_NE;
   aligned_buffer<float> qkv_NE, attention_NHK, up_NU, activated_NF;
   aligned_buffer<float> rstd_N, mean_N;
-  aligned_buffer<float> parts_NO;  ///< of a column group, before they are gathered
   // backward
   aligned_buffer<float> dstream_ND, dnormed_ND, dattention_NHK, dqkv_NE, dactivated_NF;
 };

@@ -5,9 +5,9 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "engine/arena/shards.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "engine/parallel/shards.hpp"
 
 namespace troupe::engine {
 

@@ -1,22 +1,15 @@
-/// An optimizer's arenas and its update: gradients in lanes, reduced over ranks, moments, clipping, AdamW with decay groups.
+/// What a model learns with: the gradients of an update, summed over ranks (gradient_sums.hpp), and the optimizer's step:
+/// moments, clipping, AdamW with decay groups.
 ///
-/// Lanes    Micro-batch j of an update is summed in lane j % S, each lane in the order of j; the lanes are then joined by a
-///          fixed binary tree ((0+1)+(2+3))+... (lane_sums.hpp). S is settings.lanes where that is above 1, and the number
-///          of ranks R divides it; else S = R. So the sums, and with them all bits of an update, depend on S alone: not on
-///          R, and not on the ZeRO stage.
-/// Stages   what a rank holds besides its weights (A: an arena, P: its shard of one, about A / R; n micro-batches):
-///            0  gradients in (1 + log2(S/R)) A, moments in 2 A
-///            1  gradients in (1 + log2(S/R)) A, moments in 2 P
-///            2  gradients in (1 + log2(S/R)) P, moments in 2 P, and a transient: A; or, where n <= S, the segments in
-///               flight, each given back as soon as it is reduced
+/// Stages   what a rank holds besides its weights (A: an arena, P: its shard of one, about A / R):
+///            0  whole gradients, moments in 2 A
+///            1  whole gradients, moments in 2 P
+///            2  sharded gradients, moments in 2 P
 ///            3  as 2; and of the weights its own parts only (rank_weights.hpp), each stepped where it stands
-///          In stages 0 and 1 rank r has the lanes [r S/R, (r+1) S/R) and joins them itself; in stage 2 lane l is of rank
-///          l % R, and the ranks' lanes are joined first, one lane each at a time.
-/// Traffic  bytes that rank r sends in an update (P_r: the bytes of its shard; K = min(S/R, ceil(n/R)) lanes a rank):
-///            reduce_scatter: A - P_r in stages 0 and 1, K (A - P_r) in stage 2
-///            all_gather:     (R - 1) P_r, of gradients in stage 0, of weights in 1 and 2; none in 3, where passes gather
+///          All bits of an update depend on the number of lanes alone: not on the ranks, and not on the stage.
+/// Traffic  bytes that rank r sends in an update beside those of gradient_sums (P_r: the bytes of its shard):
+///            all_gather  (R - 1) P_r, of gradients in stage 0, of weights in 1 and 2; none in 3, where passes gather
 ///          and 8 bytes for each unit of its shard to each other rank, for the norm.
-///          A segment's reduction starts when the last micro-batch (of a lane, in stage 2) is through with it.
 /// Norm     the square root of the sums of squares of the plan's units, joined serially over units in double.
 /// Use      learns.begin(n);
 ///          for (int64_t j : learns.order(n)) {
@@ -28,11 +21,9 @@
 /// Errors   lost_peer from everything that waits for other ranks.
 #pragma once
 
-#include "engine/models/transformer.hpp"
-#include "engine/optim/lane_sums.hpp"
-#include "engine/optim/paged_arena.hpp"
+#include "engine/arena/shards.hpp"
+#include "engine/optim/gradient_sums.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "engine/parallel/shards.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -40,6 +31,8 @@
 #include <vector>
 
 namespace troupe::engine {
+
+class inference_model;
 
 struct adamw_settings {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
@@ -66,45 +59,31 @@ public:
   /// Errors  bad_argument: lanes that are no power of two or no multiple of the ranks, a setting out of range.
   learner(const parameter_layout& layout, std::span<const arena_range> segments, const learner_settings& settings,
           communicator_ptr group = nullptr);
-  learner(const transformer& net, const learner_settings& settings, communicator_ptr group = nullptr);
+  learner(const inference_model& net, const learner_settings& settings, communicator_ptr group = nullptr);
   /// One rank alone.
   learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes = 1);
   learner(learner&&) = delete;  // operations under way hold its buffers
 
-  /// The order in which a rank computes n micro-batches; -1: a step in which it has none, but takes part.
-  std::vector<int64_t> order(int64_t n, int rank) const;
+  // The accumulation: see gradient_sums.
+  std::vector<int64_t> order(int64_t n, int rank) const { return sums_.order(n, rank); }
   std::vector<int64_t> order(int64_t n) const { return order(n, rank_); }
-
-  /// Starts the accumulation of n micro-batches: an update's, all of them.
-  /// Errors  bad_argument: what was accumulated before was neither used nor discarded.
-  void begin(int64_t n);
-
-  /// The arena onto which to accumulate micro-batch j's gradient. Called in `order`; what was accumulated since the last
-  /// update stays.   Errors  bad_argument: a lane that was already left, or is another rank's.
-  float* gradients(context& ctx, int64_t micro_batch);
-
-  /// For transformer::backward in this step; empty where nothing is reduced yet.
-  std::function<void(int64_t)> segment_done(context& ctx);
-
-  /// Ends a step of `order`.
-  void end_step(context& ctx);
-
-  /// Starts what has to be reduced still. Called by update; and to be called by all ranks alike before discard, unless
-  /// all have ended the last step.
-  void finish(context& ctx);
+  void begin(int64_t n) { sums_.begin(n); }
+  float* gradients(context& ctx, int64_t micro_batch) { return sums_.summed_onto(ctx, micro_batch); }
+  std::function<void(int64_t)> segment_done(context& ctx) { return sums_.segment_done(ctx); }
+  void end_step(context& ctx) { sums_.end_step(ctx); }
+  /// Called by update; and to be called by all ranks alike before discard, unless all have ended the last step.
+  void finish(context& ctx) { sums_.finish(ctx); }
+  void discard() { sums_.discard(); }
 
   /// Clips, steps and zeroes the gradients. `weights` is a whole arena; in stage 3 only this rank's parts of it count.
   /// Errors  not_finite: the gradient norm is NaN or infinite, on all ranks alike; weights, moments and count are then as
   ///         before and the gradients dropped.
   update_report update(context& ctx, float* weights, double learning_rate);
 
-  /// Drops what has been accumulated; waits for what is under way.
-  void discard();
-
   // For checkpoints. Moments are whole arenas, or shards (parts end to end).
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
-  bool whole_moments() const { return zero_ == 0; }
+  bool whole_moments() const { return settings_.zero == 0; }
   aligned_buffer<float>& first_moment() { return first_moment_; }
   aligned_buffer<float>& second_moment() { return second_moment_; }
 
@@ -113,40 +92,19 @@ public:
   int ranks() const { return ranks_; }
   const communicator_ptr& group() const { return group_; }  ///< null: one rank alone
 
-  /// Bytes of gradients and moments that an update of `micro_batches` micro-batches will hold.
+  /// Bytes of gradients and moments that an update of so many micro-batches will hold.
   int64_t bytes(int64_t micro_batches) const;
 
 private:
-  struct step {
-    int64_t micro_batch = -1;
-    int64_t lane = 0;   ///< among this rank's
-    bool last = false;  ///< what was summed is reduced after it
-  };
   struct decay_run {  ///< floats [first, last) of the arena share a decay
     arena_range range;
     bool decays = false;
   };
-
-  std::vector<step> steps_for(int64_t n, int rank) const;
-  int64_t lane_of(int64_t micro_batch) const;
-  void require_open(int64_t micro_batch) const;
-  bool sharded_gradients() const { return zero_ >= 2; }
-  bool sharded_weights() const { return zero_ >= 3; }
-
-  float* lane_arena();  ///< stage 2 and above: where a lane is summed
-
-  // Reductions, by segment; each rank starts them from the last segment to the first.
-  void reduce_segment(context& ctx, int64_t s);
-  void reduce_rest(context& ctx);
-  void await_segment(int64_t s);
-  void await_all();
-
-  // An update's parts.
   struct step_scale {
     double learning_rate = 0, gradient = 1;
   };
-  int64_t part_offset(int64_t s) const;
-  void gather(float* arena);
+
+  bool sharded_weights() const { return settings_.zero >= 3; }
   double norm(context& ctx);
   std::vector<double> gather_units(const std::vector<double>& mine);
   void step_range(context& ctx, arena_range range, const float* gradient, int64_t moment, const step_scale& scale,
@@ -155,27 +113,23 @@ private:
 
   shard_plan_ptr plan_;
   communicator_ptr group_;
-  adamw_settings settings_;
-  int rank_ = 0, ranks_ = 1, zero_ = 0;
-  int64_t lanes_ = 1;      ///< S
-  int64_t own_lanes_ = 1;  ///< S / R
+  int rank_, ranks_;
+  learner_settings settings_;
   int64_t updates_ = 0;
   std::vector<decay_run> runs_;
-
-  std::vector<step> steps_;
-  size_t step_ = 0;
-  bool begun_ = false, finished_ = false;
-  int64_t to_reduce_ = 0;  ///< segments [0, to_reduce_) have not started being reduced; of the lane, in stage 2
-
-  lane_sums sums_;           ///< arenas; in stage 2 shards
-  paged_arena transient_;    ///< stage 2: where a lane is summed
-  float* shard_ = nullptr;   ///< stage 2: where the lane's shard goes
-  float* joined_ = nullptr;  ///< the lanes' sum: an arena, or in stage 2 a shard
+  const float* whole_sums_ = nullptr;  ///< stage 0, in an update
   aligned_buffer<float> first_moment_, second_moment_;
-  std::vector<pending> pending_;  ///< by segment. Last: it ends before the buffers do
+  gradient_sums sums_;  ///< last: what is under way ends before the rest does
 };
 
-/// learner::bytes of a rank, without a learner. In stage 2 an upper bound where the head is not tied.
-int64_t learner_bytes(const shard_plan& plan, int rank, const learner_settings& settings, int64_t micro_batches);
+/// Bytes of a rank beside its weights, without a learner.
+struct learner_memory {
+  int64_t sum_bytes = 0, moment_bytes = 0;
+  int64_t transient_bytes = 0;  ///< while gradients are summed (gradient_sums::memory)
+  int64_t arriving_bytes = 0;   ///< from other ranks, in the collectives' own buffers
+};
+
+learner_memory learner_memory_of(const shard_plan& plan, int rank, const learner_settings& settings,
+                                 int64_t micro_batches);
 
 }  // namespace troupe::engine

@@ -12,10 +12,10 @@
 ///          one pass leaves of the segments that the next begins with is not fetched again.
 #pragma once
 
+#include "engine/arena/paged_arena.hpp"
+#include "engine/arena/shards.hpp"
 #include "engine/models/weight_access.hpp"
-#include "engine/optim/paged_arena.hpp"
 #include "engine/parallel/communicator.hpp"
-#include "engine/parallel/shards.hpp"
 
 #include <cstdint>
 #include <span>

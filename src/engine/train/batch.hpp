@@ -1,7 +1,7 @@
 /// Packed sequences for training and scoring, and how an update is cut into micro-batches.
 #pragma once
 
-#include "engine/models/transformer.hpp"
+#include "engine/models/token_batch.hpp"
 
 #include <cstdint>
 #include <span>

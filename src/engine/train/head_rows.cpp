@@ -25,21 +25,21 @@ void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, cons
   }
 }
 
-void require_language_model(const transformer& net) {
+void require_language_model(const inference_model& net) {
   if (net.description().scalar_head) {
     throw error(errc::bad_argument, "log-probabilities were asked of a model with a scalar head (a "
                                     "reward model or critic): give a language model");
   }
 }
 
-void require_scalar_head(const transformer& net) {
+void require_scalar_head(const inference_model& net) {
   if (!net.description().scalar_head) {
     throw error(errc::bad_argument, "scores were asked of a language model: give a model with a "
                                     "scalar head (a reward model or critic)");
   }
 }
 
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> scalar_scores(context& ctx, const inference_model& net, const weights_view& weights,
                                  const float* rows_ND, int64_t n) {
   std::vector<float> score_N(static_cast<size_t>(n));
   kernels::linear_args args;
@@ -54,7 +54,7 @@ std::vector<float> scalar_scores(context& ctx, const transformer& net, const wei
   return score_N;
 }
 
-void scalar_scores_backward(context& ctx, const transformer& net, const weights_view& weights, const float* rows_ND,
+void scalar_scores_backward(context& ctx, const inference_model& net, const weights_view& weights, const float* rows_ND,
                             std::span<const float> dscore_N, float* drows_ND, float* gradients) {
   kernels::linear_backward_input_args input;
   input.dx_NI = drows_ND;

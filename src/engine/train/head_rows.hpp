@@ -3,7 +3,7 @@
 
 #include "base/aligned.hpp"
 #include "base/context.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/models/inference_model.hpp"
 #include "engine/objectives/rows.hpp"
 
 #include <span>
@@ -24,15 +24,15 @@ void scatter_rows(std::span<const int64_t> row_A, int64_t width, int64_t n, cons
 inline float softmax_temperature(float temperature) { return temperature > 0 ? temperature : 1.0F; }
 
 /// Errors  bad_argument: the model has the other kind of head.
-void require_language_model(const transformer& net);
-void require_scalar_head(const transformer& net);
+void require_language_model(const inference_model& net);
+void require_scalar_head(const inference_model& net);
 
 /// The scalar head's product, forward: [N] scores of [N, D] rows.
-std::vector<float> scalar_scores(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> scalar_scores(context& ctx, const inference_model& net, const weights_view& weights,
                                  const float* rows_ND, int64_t n);
 
 /// And backward: drows is overwritten, the head's gradient accumulated onto.
-void scalar_scores_backward(context& ctx, const transformer& net, const weights_view& weights, const float* rows_ND,
+void scalar_scores_backward(context& ctx, const inference_model& net, const weights_view& weights, const float* rows_ND,
                             std::span<const float> dscore_N, float* drows_ND, float* gradients);
 
 }  // namespace troupe::engine

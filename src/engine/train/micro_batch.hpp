@@ -5,6 +5,7 @@
 
 #include "base/aligned.hpp"
 #include "base/context.hpp"
+#include "engine/models/transformer.hpp"
 #include "engine/objectives/pairwise.hpp"
 #include "engine/objectives/ppo.hpp"
 #include "engine/objectives/sft.hpp"

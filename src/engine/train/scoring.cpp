@@ -11,7 +11,7 @@ namespace troupe::engine {
 namespace {
 
 /// The hidden states at `row_A`.
-aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const weights_view& weights,
+aligned_buffer<float> hidden_rows(context& ctx, const inference_model& net, const weights_view& weights,
                                   const packed_batch& batch, std::span<const int64_t> row_A) {
   const int64_t width = net.description().embedding_width;
   aligned_buffer<float> hidden_ND(batch.tokens() * width);
@@ -23,7 +23,7 @@ aligned_buffer<float> hidden_rows(context& ctx, const transformer& net, const we
 
 }  // namespace
 
-std::vector<float> answer_log_probs(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> answer_log_probs(context& ctx, const inference_model& net, const weights_view& weights,
                                     const packed_batch& batch, float temperature) {
   require_language_model(net);
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);
@@ -43,7 +43,7 @@ std::vector<float> answer_log_probs(context& ctx, const transformer& net, const 
   return logprob_A;
 }
 
-std::vector<float> row_scores(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> row_scores(context& ctx, const inference_model& net, const weights_view& weights,
                               const packed_batch& batch) {
   require_scalar_head(net);
   aligned_buffer<float> hidden_ND(batch.tokens() * net.description().embedding_width);
@@ -51,7 +51,7 @@ std::vector<float> row_scores(context& ctx, const transformer& net, const weight
   return scalar_scores(ctx, net, weights, hidden_ND.data(), batch.tokens());
 }
 
-std::vector<float> end_scores(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> end_scores(context& ctx, const inference_model& net, const weights_view& weights,
                               const packed_batch& batch) {
   require_scalar_head(net);
   std::vector<int64_t> end_B;
@@ -65,7 +65,7 @@ std::vector<float> end_scores(context& ctx, const transformer& net, const weight
   return scalar_scores(ctx, net, weights, rows_BD.data(), batch.sequences());
 }
 
-std::vector<float> answer_values(context& ctx, const transformer& net, const weights_view& weights,
+std::vector<float> answer_values(context& ctx, const inference_model& net, const weights_view& weights,
                                  const packed_batch& batch) {
   require_scalar_head(net);
   const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);

@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 #include "engine/models/description.hpp"
+#include "engine/models/family.hpp"
 #include "io/json/json_keys.hpp"
 #include "support/test_data.hpp"
 
@@ -30,7 +31,7 @@ void expect_refusal(const key_map& config, const std::string& part) {
 
 TEST(DescribeTest, ReadsOpt) {
   const model_description d = describe(config_of("opt"));
-  EXPECT_EQ(d.family, family::opt);
+  EXPECT_EQ(d.family->type, "opt");
   EXPECT_EQ(d.position, position_kind::learned);
   EXPECT_EQ(d.position_offset, 2);
   EXPECT_EQ(d.activation, activation::relu);
@@ -123,7 +124,7 @@ TEST(DescribeTest, SetsTheScalarHeadOfSequenceClassification) {
 TEST(DescribeTest, RefusesAnActiveSlidingWindowOnly) {
   key_map mistral = config_of("llama");
   mistral["model_type"] = std::string("mistral");
-  EXPECT_EQ(describe(mistral).family, family::mistral);
+  EXPECT_EQ(describe(mistral).family->type, "mistral");
   mistral["sliding_window"] = int64_t{128};  // as long as the longest sequence
   EXPECT_NO_THROW(describe(mistral));
   mistral["sliding_window"] = int64_t{64};

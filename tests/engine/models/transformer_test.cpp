@@ -1,6 +1,7 @@
 /// Every family against reference values that PyTorch computed in float64
 /// (tests/data/tiny/README.md).
 #include "base/thread_pool.hpp"
+#include "engine/models/family.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/models/weights.hpp"
 #include "io/json/json_keys.hpp"
@@ -380,7 +381,7 @@ TEST_P(ScalarHeads, ScoresMatchAtEveryPosition) {
   const std::vector<int64_t> ids = rlhf.integers("rm.input_ids");
   const std::vector<int64_t> mask = rlhf.integers("rm.attention_mask");
   const int64_t columns = rlhf.shape("rm.input_ids")[1];
-  const bool pads_are_before_first = model.description().family == family::opt;
+  const bool pads_are_before_first = model.description().family->type == "opt";
   std::vector<int32_t> token(ids.begin(), ids.end());
   std::vector<int32_t> position;
   std::vector<int64_t> offset{0};

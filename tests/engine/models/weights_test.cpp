@@ -1,6 +1,6 @@
 #include "base/error.hpp"
+#include "engine/arena/shards.hpp"
 #include "engine/models/weights.hpp"
-#include "engine/parallel/shards.hpp"
 #include "support/model_fixture.hpp"
 
 #include <gtest/gtest.h>

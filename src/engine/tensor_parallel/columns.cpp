@@ -1,4 +1,4 @@
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include "base/error.hpp"
 
@@ -63,7 +63,9 @@ column_split split_columns(const model_description& whole, int rank, int ranks) 
         rank, ranks, whole.heads, whole.feed_forward, whole.width, whole.vocabulary, most);
   }
   head_parts heads = divide_heads(whole, ranks);
-  column_split split{.rank = rank, .ranks = ranks};
+  column_split split;
+  split.rank = rank;
+  split.ranks = ranks;
   split.heads = part(heads.query_R1, rank);
   split.kv_heads = heads.kv_R[static_cast<size_t>(rank)];
   split.query_R1 = std::move(heads.query_R1);
@@ -77,14 +79,6 @@ column_split split_columns(const model_description& whole, int rank, int ranks) 
   split.columns = part(split.column_R1, rank);
   split.tokens = part(split.token_R1, rank);
   return split;
-}
-
-model_description description_of(const model_description& whole, const column_split& split) {
-  model_description one = whole;
-  one.heads = split.heads.size();
-  one.kv_heads = split.kv_heads.size();
-  one.feed_forward = split.units.size();
-  return one;
 }
 
 void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts, float* whole_NO) {
@@ -123,6 +117,62 @@ token_turns turns_of(const column_split& split, std::span<const int32_t> token_N
     turns.place_N.push_back(next_R1[rank]++);
   }
   return turns;
+}
+
+const std::vector<int64_t>& column_exchange::offset_R1(divided_result of) const {
+  switch (of) {
+  case divided_result::attention:
+    return split_.query_R1;
+  case divided_result::activated:
+    return split_.unit_R1;
+  case divided_result::stream:
+    return split_.column_R1;
+  case divided_result::logits:
+    break;
+  }
+  return split_.token_R1;
+}
+
+/// The parts of a single row are the whole row.
+float* column_exchange::parts_of(int64_t n, int64_t columns, float* whole_NO) {
+  if (n == 1) {
+    return whole_NO;
+  }
+  parts_NO_.reserve(n * columns);
+  return parts_NO_.data();
+}
+
+float* column_exchange::own_columns(divided_result of, int64_t n, float* whole_NO) {
+  const std::vector<int64_t>& columns_R1 = offset_R1(of);
+  return parts_of(n, columns_R1.back(), whole_NO) + n * columns_R1[static_cast<size_t>(split_.rank)];
+}
+
+void column_exchange::complete(divided_result of, int64_t n, float* whole_NO) {
+  const std::vector<int64_t>& columns_R1 = offset_R1(of);
+  gather_columns(*group_, columns_R1, n, parts_of(n, columns_R1.back(), whole_NO), whole_NO);
+}
+
+void column_exchange::look_up(std::span<const int32_t> token_N, int64_t width, float* y_NE, const table_lookup& own) {
+  token_turns turns = turns_of(split_, token_N);
+  const auto n = static_cast<int64_t>(token_N.size());
+  const row_range mine = {turns.row_R1[static_cast<size_t>(split_.rank)],
+                          turns.row_R1[static_cast<size_t>(split_.rank) + 1]};
+  row_M_.resize(static_cast<size_t>(mine.size()));
+  for (size_t i = 0; i < token_N.size(); ++i) {
+    const int64_t place = turns.place_N[i];
+    if (place >= mine.first && place < mine.last) {
+      row_M_[static_cast<size_t>(place - mine.first)] = token_N[i] - static_cast<int32_t>(split_.tokens.first);
+    }
+  }
+  float* found_NE = parts_of(n, width, y_NE);
+  own(row_M_, found_NE + mine.first * width);
+  for (int64_t& offset : turns.row_R1) {
+    offset *= width;
+  }
+  group_->all_gather({found_NE, static_cast<size_t>(n * width)}, turns.row_R1, {.label = "embeddings"}).wait();
+  for (int64_t row = 0; row < n && found_NE != y_NE; ++row) {
+    std::copy_n(found_NE + turns.place_N[static_cast<size_t>(row)] * width, width, y_NE + row * width);
+  }
 }
 
 }  // namespace troupe::engine

@@ -1,5 +1,5 @@
 #include "base/error.hpp"
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 #include "support/local_ranks.hpp"
 
 #include <gtest/gtest.h>

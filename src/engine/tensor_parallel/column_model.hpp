@@ -3,10 +3,10 @@
 #pragma once
 
 #include "base/context.hpp"
-#include "engine/models/transformer.hpp"
+#include "engine/arena/paged_arena.hpp"
+#include "engine/models/inference_model.hpp"
 #include "engine/models/weight_access.hpp"
-#include "engine/optim/paged_arena.hpp"
-#include "engine/parallel/columns.hpp"
+#include "engine/tensor_parallel/columns.hpp"
 
 #include <cstdint>
 
@@ -16,11 +16,11 @@ class column_model {
 public:
   /// Ranks of `group` generate with `whole`, which outlives this; one rank alone has a copy of it.
   /// Errors  bad_argument: those of split_columns.
-  column_model(const transformer& whole, const communicator_ptr& group);
+  column_model(const inference_model& whole, const communicator_ptr& group);
 
   /// What a generator on every rank of the group takes: given the same requests and settings, it makes the same calls
   /// everywhere. Where the cache's pages come from a budget of bytes, all count with the largest: rank 0's.
-  const transformer& net() const { return net_; }
+  const inference_model& net() const { return net_; }
   const float* weights() const { return arena_.data(); }  ///< stays where it is, filled or not
 
   /// Takes this rank's rows from the arena of `whole`, a segment at a time. Where `access` is not null, it fetches each
@@ -35,13 +35,13 @@ public:
 private:
   void copy(context& ctx, const float* whole_weights, size_t index);
 
-  const transformer& whole_;
+  const inference_model& whole_;
   column_split split_;
-  transformer net_;
+  inference_model net_;
   paged_arena arena_;
 };
 
-/// The rows of a parameter of the whole model that are a rank's, in its order.
-std::vector<row_range> rows_of(const model_description& whole, const column_split& split, const parameter& of_whole);
+/// The rows of a parameter of the whole model that are in a share, in the share's order.
+std::vector<row_range> rows_of(const model_description& whole, const model_share& share, const parameter& of_whole);
 
 }  // namespace troupe::engine

@@ -1,4 +1,4 @@
-#include "engine/optim/paged_arena.hpp"
+#include "engine/arena/paged_arena.hpp"
 
 #include "base/error.hpp"
 #include "base/huge_pages.hpp"

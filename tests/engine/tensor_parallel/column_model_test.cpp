@@ -1,6 +1,6 @@
 #include "base/error.hpp"
-#include "engine/generate/column_model.hpp"
 #include "engine/generate/generator.hpp"
+#include "engine/tensor_parallel/column_model.hpp"
 #include "support/generation.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"

@@ -1,5 +1,5 @@
 #include "base/error.hpp"
-#include "engine/models/parameters.hpp"
+#include "engine/arena/parameters.hpp"
 
 #include <gtest/gtest.h>
 
@@ -22,8 +22,8 @@ TEST(ParameterLayoutTest, PutsEveryParameterOnACacheLineWithoutOverlap) {
   EXPECT_GE(layout.arena_size(), end);
   EXPECT_EQ(layout.at("a").size, 64 * 5);
   EXPECT_EQ(layout.parameter_count(), 33 * 5 + 17 + 3);
-  EXPECT_TRUE(layout.at("a").decays);
-  EXPECT_FALSE(layout.at("b").decays);
+  EXPECT_TRUE(layout.at("a").decays());
+  EXPECT_FALSE(layout.at("b").decays());
 }
 
 TEST(ParameterLayoutTest, NamesAParameterThatIsNotThere) {

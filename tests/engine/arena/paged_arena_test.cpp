@@ -1,4 +1,4 @@
-#include "engine/optim/paged_arena.hpp"
+#include "engine/arena/paged_arena.hpp"
 #include "support/page_advice.hpp"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "engine/parallel/shards.hpp"
+#include "engine/arena/shards.hpp"
 
 #include "base/error.hpp"
 #include "kernels/matrix.hpp"

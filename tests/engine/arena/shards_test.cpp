@@ -1,5 +1,5 @@
 #include "base/error.hpp"
-#include "engine/parallel/shards.hpp"
+#include "engine/arena/shards.hpp"
 #include "kernels/matrix.hpp"
 #include "support/model_fixture.hpp"
 

@@ -1,6 +1,7 @@
-#include "engine/models/parameters.hpp"
+#include "engine/arena/parameters.hpp"
 
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
@@ -10,23 +11,33 @@ namespace troupe::engine {
 /// Every parameter starts on a cache line.
 static constexpr int64_t alignment_floats = 16;
 
-static int64_t append(std::vector<parameter>& parameters, int64_t& arena_size, parameter p) {
-  p.offset = arena_size;
-  arena_size += (p.size + alignment_floats - 1) / alignment_floats * alignment_floats;
-  parameters.push_back(std::move(p));
-  return static_cast<int64_t>(parameters.size()) - 1;
+int64_t parameter_layout::append(parameter p) {
+  p.offset = arena_size_;
+  arena_size_ += round_up(p.size, alignment_floats);
+  parameters_.push_back(std::move(p));
+  return static_cast<int64_t>(parameters_.size()) - 1;
 }
 
-int64_t parameter_layout::add_matrix(std::string name, int64_t outputs, int64_t inputs) {
-  return append(parameters_, arena_size_,
-                {.name = std::move(name),
+int64_t parameter_layout::add_matrix(std::string name, int64_t outputs, int64_t inputs, parameter_role role) {
+  return append({.name = std::move(name),
+                 .role = role,
                  .shape = {outputs, inputs},
-                 .size = kernels::panels_size(outputs, inputs),
-                 .decays = true});
+                 .size = kernels::panels_size(outputs, inputs)});
 }
 
-int64_t parameter_layout::add_vector(std::string name, int64_t size) {
-  return append(parameters_, arena_size_, {.name = std::move(name), .shape = {size}, .size = size, .decays = false});
+int64_t parameter_layout::add_vector(std::string name, int64_t size, parameter_role role) {
+  return append({.name = std::move(name), .role = role, .shape = {size}, .size = size});
+}
+
+std::vector<arena_range> parameter_layout::segments() const {
+  std::vector<arena_range> found;
+  for (const int64_t start : segment_starts_) {
+    if (!found.empty()) {
+      found.back().last = start;
+    }
+    found.push_back({start, arena_size_});
+  }
+  return found;
 }
 
 const parameter& parameter_layout::at(std::string_view name) const {

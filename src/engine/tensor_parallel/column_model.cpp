@@ -1,37 +1,38 @@
-#include "engine/generate/column_model.hpp"
+#include "engine/tensor_parallel/column_model.hpp"
 
+#include "base/round_up.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
-#include <string_view>
+#include <memory>
 
 namespace troupe::engine {
 
 using kernels::panel_width;
 
-std::vector<row_range> rows_of(const model_description& whole, const column_split& split, const parameter& of_whole) {
-  const auto is = [&](std::string_view part) { return of_whole.name.find(part) != std::string::npos; };
-  if (is(".attention.qkv.")) {
+std::vector<row_range> rows_of(const model_description& whole, const model_share& share, const parameter& of_whole) {
+  switch (of_whole.role.rows) {
+  case row_axis::heads: {
     const int64_t k = whole.head_width;
     const int64_t keys = whole.heads * k;
     const int64_t values = keys + whole.kv_heads * k;
-    const auto& [first, last] = split.kv_heads;
-    return {{split.heads.first * k, split.heads.last * k},
+    const auto& [first, last] = share.kv_heads;
+    return {{share.heads.first * k, share.heads.last * k},
             {keys + first * k, keys + last * k},
             {values + first * k, values + last * k}};
   }
-  if (is(".feed_forward.gate_up.")) {
+  case row_axis::gate_up_units: {
     const int64_t up = whole.feed_forward;
-    return {split.units, {up + split.units.first, up + split.units.last}};
+    return {share.units, {up + share.units.first, up + share.units.last}};
   }
-  if (is(".feed_forward.up.")) {
-    return {split.units};
-  }
-  if (is(".attention.out.") || is(".feed_forward.down.")) {
-    return {split.columns};
-  }
-  if (of_whole.name == "embedding.token.weight" || of_whole.name == "head.weight") {
-    return {split.tokens};
+  case row_axis::units:
+    return {share.units};
+  case row_axis::columns:
+    return {share.columns};
+  case row_axis::tokens:
+    return {share.tokens};
+  case row_axis::undivided:
+    break;
   }
   return {{0, of_whole.shape[0]}};
 }
@@ -71,10 +72,11 @@ void copy_panel(const float* whole, std::span<const int64_t> source, int64_t inp
 
 }  // namespace
 
-column_model::column_model(const transformer& whole, const communicator_ptr& group)
+column_model::column_model(const inference_model& whole, const communicator_ptr& group)
     : whole_(whole), split_(split_columns(whole.description(), group->rank(), group->size())),
-      net_(group->size() > 1 ? transformer(whole.description(), column_group{group, split_})
-                             : transformer(whole.description())),
+      net_(group->size() > 1
+               ? inference_model(whole.description(), split_, std::make_unique<column_exchange>(group, split_))
+               : inference_model(whole.description())),
       arena_(net_.layout().arena_size()) {}
 
 void column_model::copy(context& ctx, const float* whole_weights, size_t index) {
@@ -87,7 +89,7 @@ void column_model::copy(context& ctx, const float* whole_weights, size_t index) 
     std::transform(source.begin(), source.end(), target, [&](int64_t row) { return first[row]; });
     return;
   }
-  const int64_t panels = (to.shape[0] + panel_width - 1) / panel_width;
+  const int64_t panels = divide_up(to.shape[0], panel_width);
   ctx.pool.parallel_for(panels, [&](int64_t panel) { copy_panel(first, source, from.shape[1], panel, target); });
 }
 

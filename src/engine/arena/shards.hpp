@@ -3,7 +3,7 @@
 /// whole panels or vectors (units), so that a part of a matrix is a range of its logical rows.
 #pragma once
 
-#include "engine/models/parameters.hpp"
+#include "engine/arena/parameters.hpp"
 
 #include <cstdint>
 #include <memory>

@@ -15,42 +15,27 @@
 ///            4 (T - 1) N (H_r K + F_r + 2 D_r) bytes for a layer, and 4 (T - 1) (N_r E + S V_r) outside of them.
 #pragma once
 
-#include "engine/models/description.hpp"
+#include "base/aligned.hpp"
+#include "engine/models/model_share.hpp"
+#include "engine/models/result_exchange.hpp"
 #include "engine/parallel/communicator.hpp"
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace troupe::engine {
 
-/// Rows [first, last) of a weight, or heads, units, columns or tokens.
-struct row_range {
-  int64_t first = 0, last = 0;
-  int64_t size() const { return last - first; }
-  bool operator==(const row_range&) const = default;
-};
-
-/// What is one rank's.
-struct column_split {
+/// One rank's share, and where all ranks' columns of the divided results begin.
+struct column_split : model_share {
   int rank = 0, ranks = 1;
-  row_range heads, kv_heads, units, columns, tokens;
-  /// Where the ranks' parts begin in a row of attention's output [H K], of activated units [F], of the stream [D], of
-  /// logits [V].
+  /// In a row of attention's output [H K], of activated units [F], of the stream [D], of logits [V].
   std::vector<int64_t> query_R1, unit_R1, column_R1, token_R1;
 };
 
 /// Errors  bad_argument: more ranks than heads, units, columns or tokens; rank is not one of them.
 column_split split_columns(const model_description& whole, int rank, int ranks);
-
-/// `whole` with the heads, key/value heads and units of one rank: the shape of its attention, cache and activations.
-model_description description_of(const model_description& whole, const column_split& split);
-
-/// Ranks that run one model's generation together, and this one's share.
-struct column_group {
-  communicator_ptr ranks;
-  column_split split;
-};
 
 /// whole_NO [N, O] := the ranks' parts side by side. Rank r's part [N, O_r] stands at N * offset_R1[r] of `parts`, O_r being
 /// offset_R1[r + 1] - offset_R1[r]; this rank's is there on entry. A single row's parts are the whole: `parts` may be it.
@@ -65,5 +50,26 @@ struct token_turns {
 
 /// Errors  bad_argument: a token outside of the vocabulary.
 token_turns turns_of(const column_split& split, std::span<const int32_t> token_N);
+
+/// What the ranks of a group bring each other while they run one model.
+class column_exchange final : public result_exchange {
+public:
+  column_exchange(communicator_ptr group, column_split split) : group_(std::move(group)), split_(std::move(split)) {}
+
+  float* own_columns(divided_result of, int64_t n, float* whole_NO) override;
+  void complete(divided_result of, int64_t n, float* whole_NO) override;
+  /// Each rank finds the rows of its tokens. They come from all ranks, in the ranks' order, and are put in the call's.
+  void look_up(std::span<const int32_t> token_N, int64_t width, float* y_NE, const table_lookup& own) override;
+
+private:
+  const std::vector<int64_t>& offset_R1(divided_result of) const;
+  /// Where the ranks' columns stand, one rank's behind the other's, until they are in their places.
+  float* parts_of(int64_t n, int64_t columns, float* whole_NO);
+
+  communicator_ptr group_;
+  column_split split_;
+  aligned_buffer<float> parts_NO_;
+  std::vector<int32_t> row_M_;
+};
 
 }  // namespace troupe::engine

@@ -1,0 +1,29 @@
+/// What a transformer is given to read.
+#pragma once
+
+#include "kernels/attention.hpp"
+
+#include <cstdint>
+#include <span>
+
+namespace troupe::engine {
+
+/// Packed sequences: N tokens end to end, no pads.
+struct token_batch {
+  std::span<const int32_t> token_N;
+  std::span<const int64_t> offset_B1;
+  std::span<const int32_t> position_N;  ///< empty: each sequence counts from 0
+
+  int64_t tokens() const { return static_cast<int64_t>(token_N.size()); }
+  int64_t sequences() const { return static_cast<int64_t>(offset_B1.size()) - 1; }
+};
+
+/// New tokens of sequences whose past is in a paged cache.
+struct paged_batch {
+  std::span<const int32_t> token_N;
+  std::span<const int32_t> position_N;
+  std::span<const kernels::paged_sequence> sequences;
+  std::span<const kernels::kv_pages> pages_L;  ///< one per layer
+};
+
+}  // namespace troupe::engine
