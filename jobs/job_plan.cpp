@@ -27,10 +27,8 @@ constexpr int64_t mib = int64_t{1} << 20;
 /// What does not depend on the job, measured: program, libraries and buffers; MPI's own, with more than one rank.
 constexpr int64_t process_bytes = 32 * mib;
 constexpr int64_t mpi_bytes = 10 * mib;
-constexpr int64_t tokenizer_bytes_per_id = 560;     // SmolLM2's, measured
-constexpr int64_t product_scratch_bytes = 4 * mib;  // kernels/matrix.hpp, for each calling thread
-constexpr int64_t sampled_rows = 32;                // whose logits exist at once
-constexpr int64_t text_bytes_per_token = 5;         // English
+constexpr int64_t tokenizer_bytes_per_id = 560;  // SmolLM2's, measured
+constexpr int64_t text_bytes_per_token = 5;      // English
 
 eng::model_description description_of(const std::filesystem::path& folder, bool scalar_head) {
   eng::model_description description = eng::describe(io::read_json_keys(folder / "config.json"));
@@ -58,12 +56,6 @@ void require_configs(const io::job& job) {
   if (!problems.empty()) {
     throw error(errc::not_found, "{}", fmt::join(problems, "\n"));
   }
-}
-
-/// A few rows of logits (kernels/log_prob.hpp): 16 MiB, but from 16 to 256 rows.
-int64_t logit_bytes(const eng::model_description& model) {
-  const int64_t rows = std::clamp<int64_t>((int64_t{1} << 22) / model.vocabulary / 16 * 16, 16, 256);
-  return rows * model.vocabulary * static_cast<int64_t>(sizeof(float));
 }
 
 /// The models of a job, by the folders that give them their shapes.
@@ -111,8 +103,8 @@ void add_trained(held& memory, const trained& one, int64_t micro_batch_tokens, b
   memory.add(one.name + " gradients of a lane", parts.transient_bytes, update);
   memory.add(one.name + " reductions", parts.collective_bytes, update);
   memory.add(one.name + " activations", eng::saved_activation_bytes(one.model, micro_batch_tokens, checkpointing));
-  memory.add(one.name + " scratch", eng::training_scratch_bytes(one.model, micro_batch_tokens) + product_scratch_bytes +
-                                        (one.model.scalar_head ? 0 : logit_bytes(one.model)));
+  memory.add(one.name + " scratch", eng::training_scratch_bytes(one.model, micro_batch_tokens) +
+                                        eng::product_scratch_bytes() + eng::head_scratch_bytes(one.model));
 }
 
 /// A parameter's rows and a tensor of the file, beside `others`: what comes from other ranks.
@@ -189,7 +181,7 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t positions = job.length.max_prompt_tokens + wanted.new_tokens;
   if (together > 1) {
     memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
-    memory.add("logits gathered", sampled_rows * policy.vocabulary * int64_t{sizeof(float)}, held_in::rollout);
+    memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
   } else {
     memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
                held_in::rollout);
@@ -209,7 +201,7 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
                   .new_tokens = new_tokens,
                   .ranks = static_cast<int>(job.place.ranks)});
   memory.add("generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
-                                       sampled_rows * models.policy.vocabulary * 4);
+                                       eng::sampling_scratch_bytes(models.policy));
   add_process(memory, job, models.policy);
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
@@ -303,8 +295,8 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
                           const io::rank_list& on) const {
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero)));
-  memory.add(name + " scratch", eng::forward_scratch_bytes(model, micro_) + product_scratch_bytes +
-                                    (model.scalar_head ? 0 : logit_bytes(model)));
+  memory.add(name + " scratch",
+             eng::forward_scratch_bytes(model, micro_) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
 }
 
 held ppo_plan::memory_of(const roles& of) const {

@@ -3,6 +3,7 @@
 
 #include "base/error.hpp"
 #include "base/huge_pages.hpp"
+#include "base/round_up.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -19,7 +20,7 @@ template <class T> class aligned_buffer {
 public:
   aligned_buffer() = default;
   explicit aligned_buffer(int64_t size) : size_(size) {
-    const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 63) / 64 * 64 + 64;
+    const size_t bytes = round_up(static_cast<size_t>(size) * sizeof(T), size_t{64}) + 64;
     const bool large = bytes >= huge_page_bytes;
     void* memory = nullptr;  // aligned_alloc would ask for whole huge pages
     if (::posix_memalign(&memory, large ? huge_page_bytes : 64, bytes) != 0) {
@@ -53,12 +54,13 @@ public:
   const T* begin() const { return data_; }
   const T* end() const { return data_ + size_; }
 
-  /// Grows to at least `size` values (contents are lost); never shrinks.
-  void reserve(int64_t size) {
+  /// At least `size` values, with any contents. Grows where it is smaller, and never shrinks.
+  T* reserve(int64_t size) {
     if (size > size_) {
       *this = aligned_buffer(0);
       *this = aligned_buffer(size);
     }
+    return data_;
   }
 
 private:

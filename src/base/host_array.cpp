@@ -32,9 +32,35 @@ int64_t size_of(dtype type) {
 }
 
 const char* to_string(dtype type) {
-  constexpr const char* names[] = {"f32", "f16", "bf16", "f64", "i64", "i32", "i16",
-                                   "i8",  "u64", "u32",  "u16", "u8",  "bool"};
-  return names[static_cast<size_t>(type)];
+  switch (type) {
+  case dtype::f32:
+    return "f32";
+  case dtype::f16:
+    return "f16";
+  case dtype::bf16:
+    return "bf16";
+  case dtype::f64:
+    return "f64";
+  case dtype::i64:
+    return "i64";
+  case dtype::i32:
+    return "i32";
+  case dtype::i16:
+    return "i16";
+  case dtype::i8:
+    return "i8";
+  case dtype::u64:
+    return "u64";
+  case dtype::u32:
+    return "u32";
+  case dtype::u16:
+    return "u16";
+  case dtype::u8:
+    return "u8";
+  case dtype::boolean:
+    return "bool";
+  }
+  return "unknown";
 }
 
 int64_t host_array::elements() const {
@@ -117,10 +143,19 @@ std::vector<float> to_float32(const host_array& array) {
   case dtype::bf16:
     convert<uint16_t>(array.bytes, out, bfloat16_to_float);
     return out;
-  default:
-    throw error(errc::unsupported, "tensor {} has type {}: weights are f32, f16, bf16 or f64", array.name,
-                to_string(array.type));
+  case dtype::i64:
+  case dtype::i32:
+  case dtype::i16:
+  case dtype::i8:
+  case dtype::u64:
+  case dtype::u32:
+  case dtype::u16:
+  case dtype::u8:
+  case dtype::boolean:
+    break;
   }
+  throw error(errc::unsupported, "tensor {} has type {}: weights are f32, f16, bf16 or f64", array.name,
+              to_string(array.type));
 }
 
 host_array make_host_array(std::string name, std::vector<int64_t> shape, std::vector<float> values) {

@@ -1,5 +1,7 @@
 #include "base/huge_pages.hpp"
 
+#include "base/round_up.hpp"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,7 +11,7 @@ namespace troupe {
 
 /// Of the pages that lie wholly within, so that no neighbour's memory is touched.
 static void advise(void* memory, size_t bytes, size_t page_bytes, int advice) {
-  const auto begin = (reinterpret_cast<uintptr_t>(memory) + page_bytes - 1) / page_bytes * page_bytes;
+  const auto begin = round_up(reinterpret_cast<uintptr_t>(memory), page_bytes);
   const auto end = (reinterpret_cast<uintptr_t>(memory) + bytes) / page_bytes * page_bytes;
   if (begin < end) {
     // Refused where the kernel was built without huge pages: then there is nothing to choose.

@@ -1,11 +1,18 @@
 #include "engine/plan.hpp"
 
 #include "engine/arena/parameters.hpp"
+#include "engine/arena/shards.hpp"
 #include "engine/generate/kv_cache.hpp"
+#include "engine/generate/token_sampler.hpp"
 #include "engine/models/inference_model.hpp"
 #include "engine/models/slots.hpp"
+#include "engine/models/workspace.hpp"
 #include "engine/optim/learner.hpp"
+#include "engine/optim/rank_weights.hpp"
 #include "engine/tensor_parallel/columns.hpp"
+#include "engine/train/micro_batch.hpp"
+#include "kernels/log_prob.hpp"
+#include "kernels/matrix.hpp"
 
 #include <algorithm>
 
@@ -15,27 +22,13 @@ namespace {
 
 constexpr int64_t float_bytes = sizeof(float);
 
-/// Widths of the rows that passes keep or work on.
-struct row_widths {
-  explicit row_widths(const model_description& m)
-      : width(m.width), embedding(m.embedding_width), query(m.heads * m.head_width),
-        qkv((m.heads + 2 * m.kv_heads) * m.head_width), up((m.gated ? 2 : 1) * m.feed_forward),
-        feed_forward(m.feed_forward) {}
-  int64_t width, embedding, query, qkv, up, feed_forward;
-};
-
-/// (R - 1) pieces of a rank's part arrive for each segment that is being reduced (parallel/mpi.cpp).
-int64_t arriving_floats(const shard_plan& plan, int rank, int zero) {
-  int64_t all = 0;
-  int64_t two = 0;
-  int64_t before = 0;
-  for (int64_t s = 0; s < plan.segments(); ++s) {
-    const int64_t one = plan.part(s, rank).size() * (plan.ranks() - 1);
-    all += one;
-    two = std::max(two, before + one);
-    before = one;
+/// The rank with the largest shard: the lowest of several.
+int largest_of(const shard_plan& plan) {
+  int largest = 0;
+  for (int rank = 1; rank < plan.ranks(); ++rank) {
+    largest = plan.shard_size(rank) > plan.shard_size(largest) ? rank : largest;
   }
-  return zero >= 2 ? two : all;
+  return largest;
 }
 
 }  // namespace
@@ -48,12 +41,12 @@ model_size size_of(const model_description& model) {
     size.largest_bytes = std::max(size.largest_bytes, p.size * float_bytes);
   }
   for (const block_slots& block : slots.blocks) {
-    for (const linear_slot* one : {&block.qkv, &block.out, &block.up, &block.down}) {
-      size.matrix_elements += one->outputs * one->inputs;
+    for (const linear_slot* linear : {&block.qkv, &block.out, &block.up, &block.down}) {
+      size.matrix_elements += linear->outputs * linear->inputs;
     }
   }
-  for (const linear_slot* one : {&slots.project_in, &slots.project_out, &slots.head}) {
-    size.matrix_elements += one->outputs * one->inputs;
+  for (const linear_slot* linear : {&slots.project_in, &slots.project_out, &slots.head}) {
+    size.matrix_elements += linear->outputs * linear->inputs;
   }
   return size;
 }
@@ -62,21 +55,15 @@ training_memory training_memory_of(const model_description& model, const divisio
   parameter_layout layout;
   lay_out(model, layout);
   const shard_plan plan(layout, layout.segments(), division.ranks);
-  int largest = 0;
-  for (int rank = 1; rank < division.ranks; ++rank) {
-    largest = plan.shard_size(rank) > plan.shard_size(largest) ? rank : largest;
-  }
-  const bool sharded = division.ranks > 1 && division.zero > 0;
-  training_memory memory;
-  memory.shard_bytes = plan.shard_size(largest) * float_bytes;
-  memory.moment_bytes = 2 * (sharded ? memory.shard_bytes : plan.arena_size() * float_bytes);
+  const int largest = largest_of(plan);
   const learner_settings settings{.adamw = {}, .lanes = division.lanes, .zero = division.zero};
   const int64_t more_than_lanes = 1 + std::max<int64_t>(division.lanes, division.ranks);
-  memory.transient_bytes = division.ranks > 1 && division.zero >= 2 ? plan.arena_size() * float_bytes : 0;
-  memory.gradient_bytes =
-      learner_bytes(plan, largest, settings, more_than_lanes) - memory.moment_bytes - memory.transient_bytes;
-  memory.collective_bytes = arriving_floats(plan, largest, division.zero) * float_bytes;
-  return memory;
+  const learner_memory held = learner_memory_of(plan, largest, settings, more_than_lanes);
+  return {.gradient_bytes = held.sum_bytes,
+          .moment_bytes = held.moment_bytes,
+          .transient_bytes = held.transient_bytes,
+          .shard_bytes = plan.shard_size(largest) * float_bytes,
+          .collective_bytes = held.arriving_bytes};
 }
 
 int64_t column_weight_bytes(const model_description& model, int ranks) {
@@ -94,37 +81,35 @@ int64_t pass_weight_bytes(const model_description& model, int ranks, int zero) {
   const shard_plan plan(layout, layout.segments(), ranks);
   int64_t most = 0;
   for (int rank = 0; rank < ranks; ++rank) {
-    const auto others = [&](int64_t s) { return plan.segment(s).size() - plan.part(s, rank).size(); };
-    for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
-      most = std::max(most, plan.shard_size(rank) + others(s) + others(s + 1));
-    }
+    most = std::max(most, gathered_weights::most_floats(plan, rank));
   }
   return most * float_bytes;
 }
 
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {
-  const row_widths w(model);
-  int64_t block = w.qkv + w.query + model.heads + w.up;
-  block += model.parallel_residual ? 0 : w.width;
-  block += model.norm_first ? 0 : w.width;
-  const int64_t blocks = checkpointing ? 1 : model.layers;
-  return ((model.layers + 1) * w.width + blocks * block) * tokens * float_bytes;
+  return saved_activations::bytes_for(model, tokens, checkpointing);
 }
 
 int64_t forward_scratch_bytes(const model_description& model, int64_t tokens) {
-  const row_widths w(model);
-  const int64_t row = 3 * w.width + w.embedding + w.qkv + w.query + w.up + w.feed_forward;
-  return row * std::min(tokens, largest_forward_group) * float_bytes;
+  const workspace_row row = workspace_row_of(model);
+  return (row.every_pass + row.keeping_nothing) * std::min(tokens, largest_forward_group) * float_bytes;
 }
 
 int64_t training_scratch_bytes(const model_description& model, int64_t tokens) {
-  const row_widths w(model);
-  const int64_t forward = 3 * w.width + w.embedding + w.feed_forward;
-  const int64_t backward = 2 * w.width + w.query + w.qkv + w.feed_forward;
-  const int64_t head = 4 * w.embedding;            // hidden states, their gradient, and the rows that predict of both
-  const int64_t scoring = w.qkv + w.query + w.up;  // what a plain forward does not find in saved activations
-  return ((forward + backward + head) * tokens + scoring * std::min(tokens, largest_forward_group)) * float_bytes;
+  const workspace_row row = workspace_row_of(model);
+  const int64_t training = row.every_pass + row.backward + train_workspace::row_floats(model);
+  return (training * tokens + row.keeping_nothing * std::min(tokens, largest_forward_group)) * float_bytes;
 }
+
+int64_t head_scratch_bytes(const model_description& model) {
+  return model.scalar_head ? 0 : kernels::logit_rows(model.vocabulary) * model.vocabulary * float_bytes;
+}
+
+int64_t sampling_scratch_bytes(const model_description& model) {
+  return token_sampler::rows_at_once * model.vocabulary * float_bytes;
+}
+
+int64_t product_scratch_bytes() { return kernels::product_scratch_floats * float_bytes; }
 
 int64_t cache_bytes(const model_description& model, int64_t sequences, int64_t positions) {
   return sequences * (kv_cache::pages_for(positions) + 1) * kv_cache::page_bytes(model);

@@ -17,7 +17,8 @@ struct activation_args {
 };
 
 /// relu: max(x, 0).  gelu_erf: x Phi(x).  gelu_tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
-/// silu: x sigmoid(x).   Source  Hendrycks & Gimpel, arXiv:1606.08415.
+/// silu: x sigmoid(x).
+/// Source  Hendrycks & Gimpel, arXiv:1606.08415.
 void activation_forward(context& ctx, const activation_args& args);
 
 struct activation_backward_args {
@@ -37,7 +38,8 @@ struct gated_activation_args {
   activation kind = activation::silu;
 };
 
-/// y = act(gate) * up.   Source  Shazeer, arXiv:2002.05202.
+/// y = act(gate) * up.
+/// Source  Shazeer, arXiv:2002.05202.
 void gated_activation_forward(context& ctx, const gated_activation_args& args);
 
 struct gated_activation_backward_args {

@@ -1,6 +1,7 @@
 #include "kernels/attention.hpp"
 
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 #include "kernels/cpu/attention.hpp"
 
 namespace troupe::kernels {
@@ -34,7 +35,7 @@ static void check(const paged_sequence& sequence, size_t index) {
   }
   const int64_t end = sequence.first_position + sequence.rows;
   const auto pages = static_cast<int64_t>(sequence.page_table.size());
-  if (pages < (end + attention_tile - 1) / attention_tile) {
+  if (pages < divide_up(end, attention_tile)) {
     throw error(errc::shape_mismatch, "paged attention: sequence {} has {} pages of {} for {} positions", index, pages,
                 attention_tile, end);
   }

@@ -15,7 +15,8 @@ struct embedding_args {
   bool accumulate = false;  ///< y += instead of y = (positions are added onto tokens)
 };
 
-/// y_n = table[index_n]. Errors  bad_argument for an index out of range.
+/// y_n = table[index_n].
+/// Errors  bad_argument: an index out of range.
 void embedding_forward(context& ctx, const embedding_args& args);
 
 struct embedding_backward_args {

@@ -39,16 +39,19 @@ softmax_statistics log_softmax_row(float* logits_V, int64_t vocabulary, float te
   return cpu::log_softmax_row(logits_V, vocabulary, temperature);
 }
 
+int64_t logit_rows(int64_t vocabulary) {
+  constexpr int64_t most_floats = int64_t{1} << 22;
+  return std::clamp<int64_t>(most_floats / vocabulary / 16 * 16, 16, 256);
+}
+
 namespace {
 
-/// The logits of a few rows: as many as fit 16 MiB, but enough for a weight that is read once to
-/// serve many.
+/// The logits of a few rows.
 class logit_chunk {
 public:
   explicit logit_chunk(const log_prob_args& args)
-      : args_(args),
-        rows_(std::min(args.n, std::clamp<int64_t>((int64_t{1} << 22) / args.vocabulary / 16 * 16, 16, 256))),
-        logits_NV_(rows_ * args.vocabulary), statistics_N_(static_cast<size_t>(rows_)) {}
+      : args_(args), rows_(std::min(args.n, logit_rows(args.vocabulary))), logits_NV_(rows_ * args.vocabulary),
+        statistics_N_(static_cast<size_t>(rows_)) {}
 
   int64_t rows() const { return rows_; }
   const float* logits() const { return logits_NV_.data(); }

@@ -42,6 +42,10 @@ struct log_prob_args {
 
 void log_prob_forward(context& ctx, const log_prob_args& args);
 
+/// Rows whose logits exist at one time: as many as fit 16 MiB, but from 16 to 256, so that a weight that is read once
+/// serves many rows.
+int64_t logit_rows(int64_t vocabulary);
+
 /// Rows [first, first + logprob.size()) have these log-probabilities and entropies: writes the gradient of the loss
 /// with respect to each. Called for blocks of rows in rising order, on the caller's thread.
 using log_prob_gradient =

@@ -33,9 +33,9 @@ struct sampling_scratch {
 /// repetition penalty looks at: a positive logit of one is divided by it, a negative one
 /// multiplied, once however often the id occurs. Each filter keeps a prefix of that order: the k
 /// first; of those, the fewest that have top_p of their sum; of those, the ones with p >= min_p *
-/// the first's. The order is found only as far as it is needed. Errors  bad_argument for a setting,
-/// number or id out of range; not_finite where the logits give no distribution. Bits    logits_V is
-/// divided by the temperature in place by log_softmax_row (log_prob.hpp).
+/// the first's. The order is found only as far as it is needed.
+/// Errors  bad_argument: a setting, number or id out of range; not_finite: the logits give no distribution.
+/// Bits    logits_V is divided by the temperature in place by log_softmax_row (log_prob.hpp).
 sampled_token sample_token(std::span<float> logits_V, const sampling_settings& settings,
                            std::span<const int32_t> context, double uniform, sampling_scratch& scratch);
 

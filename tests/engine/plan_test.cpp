@@ -112,6 +112,16 @@ TEST(Plan, WeightsOfStageThreeAreAShardAndTwoSegments) {
   EXPECT_NEAR(static_cast<double>(pass_weight_bytes(model, 4, 3)), expected, 0.05 * expected);
 }
 
+TEST(Plan, LogitsExistForAFewRowsOfALanguageModelOnly) {
+  model_description model = paper_model();
+  EXPECT_EQ(sampling_scratch_bytes(model), 32 * 64 * 4);
+  EXPECT_EQ(head_scratch_bytes(model), 256 * 64 * 4);
+  model.vocabulary = 50000;
+  EXPECT_EQ(head_scratch_bytes(model), 80 * 50000 * int64_t{4});  // 16 MiB hold 83 rows: whole sixteens
+  model.scalar_head = true;
+  EXPECT_EQ(head_scratch_bytes(model), 0);
+}
+
 TEST(Plan, SavedActivationsAreThoseOfARun) {
   thread_pool pool(1);
   context ctx{pool};

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/huge_pages.hpp"
+#include "base/round_up.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -53,7 +54,7 @@ void paged_arena::release(int64_t first, int64_t last) {
     releases_ = true;
   }
   static const int64_t page_floats = ::sysconf(_SC_PAGESIZE) / static_cast<int64_t>(sizeof(float));
-  const int64_t first_page = (first + page_floats - 1) / page_floats * page_floats;
+  const int64_t first_page = round_up(first, page_floats);
   const int64_t last_page = last / page_floats * page_floats;
   const auto clear = [this](int64_t from, int64_t to) {
     std::memset(data_ + from, 0, static_cast<size_t>(to - from) * sizeof(float));

@@ -45,7 +45,7 @@ void check_segments(const parameter_layout& layout, std::span<const arena_range>
     end = segment.last;
     for (const parameter& p : layout.all()) {
       if (p.offset < segment.last && segment.last < p.offset + p.size) {
-        throw error(errc::bad_argument, "the segment that ends at {} cuts parameter {}", segment.last, p.name);
+        throw error(errc::bad_argument, "the segment that ends at {} ends within parameter {}", segment.last, p.name);
       }
     }
   }
@@ -59,17 +59,17 @@ void check_segments(const parameter_layout& layout, std::span<const arena_range>
 shard_plan::shard_plan(const parameter_layout& layout, std::span<const arena_range> segments, int ranks)
     : layout_(&layout), ranks_(ranks), segments_(segments.begin(), segments.end()), units_(units_of_layout(layout)) {
   if (ranks < 1) {
-    throw error(errc::bad_argument, "an arena cannot be cut among {} ranks", ranks);
+    throw error(errc::bad_argument, "an arena cannot be divided among {} ranks", ranks);
   }
   check_segments(layout, segments);
   shard_offsets_.assign(static_cast<size_t>(ranks), 0);
   for (int64_t s = 0; s < this->segments(); ++s) {
-    cut(s);
+    divide(s);
   }
 }
 
 /// At the units' boundaries that lie nearest to equal parts.
-void shard_plan::cut(int64_t s) {
+void shard_plan::divide(int64_t s) {
   const arena_range segment = segments_[static_cast<size_t>(s)];
   int64_t before = segment.first;
   for (int r = 0; r < ranks_; ++r) {

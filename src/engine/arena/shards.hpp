@@ -1,6 +1,6 @@
-/// How the arenas of a model are cut among ranks. An arena is a row of segments (before the blocks, each block, behind the
-/// blocks), which are gathered and reduced one at a time; each segment is cut into one part per rank, at the boundaries of
-/// whole panels or vectors (units), so that a part of a matrix is a range of its logical rows.
+/// How the arenas of a model are divided among ranks. An arena is a row of segments (before the blocks, each block,
+/// behind the blocks), which are gathered and reduced one at a time; each segment is divided into one part per rank, at
+/// the boundaries of whole panels or vectors (units), so that a part of a matrix is a range of its logical rows.
 #pragma once
 
 #include "engine/arena/parameters.hpp"
@@ -12,8 +12,8 @@
 
 namespace troupe::engine {
 
-/// Logical rows [first_row, last_row) of a matrix, or values of a vector (rows count values), that lie in a part. A matrix'
-/// first row begins a panel.
+/// Logical rows [first_row, last_row) of a matrix, or values of a vector (rows count values), that lie in a part. A
+/// matrix' first row begins a panel.
 struct parameter_rows {
   const parameter* of = nullptr;
   int64_t first_row = 0, last_row = 0;
@@ -30,7 +30,7 @@ private:
 class shard_plan {
 public:
   /// `segments` of the layout, which must outlive the plan: see transformer::segments.
-  /// Errors  bad_argument: ranks < 1, or segments that do not cover the layout in order, or cut a parameter.
+  /// Errors  bad_argument: ranks < 1, or segments that do not cover the layout in order, or end within a parameter.
   shard_plan(const parameter_layout& layout, std::span<const arena_range> segments, int ranks);
 
   int ranks() const { return ranks_; }
@@ -51,13 +51,13 @@ public:
   std::vector<parameter_rows> rows(int rank) const;
 
   /// All units of the arena, in order: the sums of the gradient's norm are joined over them, so that they do not depend
-  /// on how an arena is cut. A unit is a panel, or a vector with the gap behind it.
+  /// on how an arena is divided. A unit is a panel, or a vector with the gap behind it.
   std::span<const arena_range> units() const { return units_; }
   /// Those of a part: indices into units().
   arena_range units_of(int64_t s, int rank) const;
 
 private:
-  void cut(int64_t s);
+  void divide(int64_t s);
 
   const parameter_layout* layout_;
   int ranks_;

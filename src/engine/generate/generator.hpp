@@ -38,7 +38,7 @@ using stop_check = std::function<bool(std::span<const int32_t> answer)>;
 struct generation_request {
   std::vector<uint64_t> sequence_ids;  ///< one sample for each; ids are unique among unfinished sequences
   std::vector<int32_t> prompt;
-  int64_t max_new_tokens = 0;  ///< cut to what the model's positions allow
+  int64_t max_new_tokens = 0;  ///< lowered to what the model's positions allow
   sampling_settings sampling;
   uint64_t seed = 0;
   std::vector<int32_t> stop_tokens;  ///< any of them ends the answer, and is part of it; empty: ignore ends
@@ -71,13 +71,12 @@ public:
   generator(const inference_model& net, const float* weights, const generator_settings& settings);
   ~generator();
 
-  /// Errors  bad_argument: an empty prompt, a token out of vocabulary, a prompt that fills the
-  /// model's positions,
-  ///         a repeated id, no ids, bad sampling settings, a page budget too small for one such
-  ///         sequence.
+  /// Errors  bad_argument: an empty prompt, a token outside of the vocabulary, a prompt that fills the model's
+  ///         positions, a repeated id, no ids, bad sampling settings, a page budget too small for one such sequence.
   void submit(generation_request request);
 
-  /// One model call; nothing when idle. Errors  not_finite: a row of logits is NaN.
+  /// One model call; nothing when idle.
+  /// Errors  not_finite: a row of logits is NaN.
   void step(context& ctx);
 
   bool idle() const;           ///< no sequence is waiting or running

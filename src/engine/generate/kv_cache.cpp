@@ -2,6 +2,7 @@
 
 #include "base/assert.hpp"
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -39,9 +40,7 @@ int64_t kv_cache::page_bytes(const model_description& model) {
   return 2 * model.layers * floats_per_page(model) * static_cast<int64_t>(sizeof(float));
 }
 
-int64_t kv_cache::pages_for(int64_t positions) {
-  return (positions + kernels::attention_tile - 1) / kernels::attention_tile;
-}
+int64_t kv_cache::pages_for(int64_t positions) { return divide_up(positions, kernels::attention_tile); }
 
 void kv_cache::allocate() {
   const auto layer_floats = static_cast<size_t>(pages() * page_floats_);

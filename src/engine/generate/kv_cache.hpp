@@ -16,8 +16,8 @@ namespace troupe::engine {
 
 class kv_cache {
 public:
-  /// Room for `pages` pages of kernels::attention_tile positions.   Errors  bad_argument: pages
-  /// < 1.
+  /// Room for `pages` pages of kernels::attention_tile positions.
+  /// Errors  bad_argument: pages < 1.
   kv_cache(const model_description& model, int64_t pages);
 
   /// Bytes of a page in all layers, keys and values.
@@ -25,7 +25,8 @@ public:
   /// Pages that `positions` of one sequence take.
   static int64_t pages_for(int64_t positions);
 
-  /// A zeroed page with one owner; empty when all are in use.   Errors  out_of_memory.
+  /// A zeroed page with one owner; empty when all are in use.
+  /// Errors  out_of_memory.
   std::optional<int32_t> acquire();
   /// One more owner, and one fewer.
   void share(int32_t page);

@@ -18,7 +18,7 @@ struct sequence {
   int64_t turn = 0;             ///< order of submission: who goes first, and who gives way last
   std::vector<int32_t> tokens;  ///< prompt, then answer
   std::vector<float> logprobs;  ///< of the answer
-  int64_t limit = 0;            ///< tokens at which the answer is cut
+  int64_t limit = 0;            ///< tokens at which the answer ends
 
   std::vector<int32_t> pages;    ///< page table
   int64_t cached = 0;            ///< tokens whose keys and values are in the pages

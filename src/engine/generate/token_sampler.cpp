@@ -10,8 +10,6 @@ namespace troupe::engine {
 
 namespace {
 
-constexpr size_t rows_per_block = 32;
-
 void check_logits(std::span<const float> logits_V, const sequence& s) {
   double sum = 0;
   for (const float z : logits_V) {
@@ -61,8 +59,8 @@ void token_sampler::sample(context& ctx, const inference_model& net, const float
                            std::span<const sampling_row> rows) {
   const auto vocabulary = static_cast<size_t>(net.description().vocabulary);
   scratch_.resize(static_cast<size_t>(ctx.pool.threads()));
-  for (size_t first = 0; first < rows.size(); first += rows_per_block) {
-    const auto block = rows.subspan(first, std::min(rows_per_block, rows.size() - first));
+  for (size_t first = 0; first < rows.size(); first += rows_at_once) {
+    const auto block = rows.subspan(first, std::min<size_t>(rows_at_once, rows.size() - first));
     compute_logits(ctx, net, weights, hidden_ND, block);
     ctx.pool.parallel_for(static_cast<int64_t>(block.size()), [&](int64_t r) {
       const std::span<float> logits(logits_RV_.data() + static_cast<size_t>(r) * vocabulary, vocabulary);

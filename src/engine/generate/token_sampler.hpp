@@ -21,7 +21,10 @@ struct sampling_row {
 
 class token_sampler {
 public:
-  /// Sets `drawn` of every drawer. Logits exist for 32 rows at a time.
+  /// Rows whose logits exist at one time.
+  static constexpr int64_t rows_at_once = 32;
+
+  /// Sets `drawn` of every drawer.
   /// Errors  not_finite: a logit is NaN or infinite (names the sequence).
   void sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
               std::span<const sampling_row> rows);

@@ -12,8 +12,8 @@ namespace troupe::engine {
 void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, float* x_ND, const float* add_ND) {
   const model_description& d = call.description;
   const kernels::norm_args args{.y_ND = y_ND,
-                                .rstd_N = room(call.scratch.rstd_N, call.n),
-                                .mean_N = room(call.scratch.mean_N, call.n),
+                                .rstd_N = call.scratch.rstd_N.reserve(call.n),
+                                .mean_N = call.scratch.mean_N.reserve(call.n),
                                 .x_ND = x_ND,
                                 .add_ND = add_ND,
                                 .gamma_D = at(call.weights, slot.gamma),
@@ -21,10 +21,13 @@ void apply_norm(const block_call& call, const norm_slot& slot, float* y_ND, floa
                                 .n = call.n,
                                 .d = d.width,
                                 .epsilon = d.norm_epsilon};
-  if (d.norm == norm_kind::rms) {
+  switch (d.norm) {
+  case norm_kind::rms:
     kernels::rms_norm_forward(call.ctx, args);
-  } else {
+    break;
+  case norm_kind::layer:
     kernels::layer_norm_forward(call.ctx, args);
+    break;
   }
 }
 
@@ -91,7 +94,7 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
 
 /// out = activation(up) W_down^T + b.
 void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, float* out_ND) {
-  float* activated_NF = room(call.scratch.activated_NF, call.n * slots.down.inputs);
+  float* activated_NF = call.scratch.activated_NF.reserve(call.n * slots.down.inputs);
   activate(call, b.up_NU, call.results.own_columns(divided_result::activated, call.n, activated_NF));
   call.results.complete(divided_result::activated, call.n, activated_NF);
   apply_linear_to_stream(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
@@ -109,8 +112,8 @@ void add_rows(const block_call& call, float* y_ND, const float* x_ND) {
 
 void pre_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                       const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
   attend(call, slots, pages, b, normed_ND, delta_ND);
   copy_rows(call, b.input_ND, b.middle_ND);
@@ -125,8 +128,8 @@ void pre_norm_forward(const block_call& call, const block_slots& slots, const ke
 
 void parallel_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                       const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   apply_norm(call, slots.attention_norm, normed_ND, b.input_ND);
   attend(call, slots, pages, b, normed_ND, delta_ND);
   apply_norm(call, slots.feed_forward_norm, normed_ND, b.input_ND);
@@ -142,8 +145,8 @@ void parallel_forward(const block_call& call, const block_slots& slots, const ke
 
 void post_norm_forward(const block_call& call, const block_slots& slots, const kernels::kv_pages& pages,
                        const block_buffers& b, float* output_ND) {
-  float* normed_ND = room(call.scratch.normed_ND, call.n * call.description.width);
-  float* delta_ND = room(call.scratch.delta_ND, call.n * call.description.width);
+  float* normed_ND = call.scratch.normed_ND.reserve(call.n * call.description.width);
+  float* delta_ND = call.scratch.delta_ND.reserve(call.n * call.description.width);
   attend(call, slots, pages, b, b.input_ND, delta_ND);
   copy_rows(call, b.input_ND, b.middle_ND);
   apply_norm(call, slots.attention_norm, normed_ND, b.middle_ND, delta_ND);

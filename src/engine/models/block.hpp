@@ -14,8 +14,8 @@
 
 namespace troupe::engine {
 
-/// What all blocks of a call share. Description, attention and weights may be one rank's share of a model, while x, y and
-/// what `results` completes are the whole model's.
+/// What all blocks of a call share. Description, attention and weights may be one rank's share of a model, while x, y
+/// and what `results` completes are the whole model's.
 struct block_call {
   context& ctx;
   const model_description& description;

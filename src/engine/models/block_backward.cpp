@@ -23,10 +23,13 @@ void norm_backward(const block_call& call, const norm_slot& slot, const float* x
                                          .mean_N = call.scratch.mean_N.data(),
                                          .n = call.n,
                                          .d = d.width};
-  if (d.norm == norm_kind::rms) {
+  switch (d.norm) {
+  case norm_kind::rms:
     kernels::rms_norm_backward(call.ctx, args);
-  } else {
+    break;
+  case norm_kind::layer:
     kernels::layer_norm_backward(call.ctx, args);
+    break;
   }
 }
 
@@ -76,8 +79,8 @@ float* activation_backward(const block_call& call, float* up_NU, float* dactivat
 void feed_forward_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* in_ND,
                            const float* dout_ND, float* din_ND, float* gradients, bool accumulate) {
   const int64_t count = call.n * call.description.feed_forward;
-  float* activated_NF = room(call.scratch.activated_NF, count);
-  float* dactivated_NF = room(call.scratch.dactivated_NF, count);
+  float* activated_NF = call.scratch.activated_NF.reserve(count);
+  float* dactivated_NF = call.scratch.dactivated_NF.reserve(count);
   activate(call, b.up_NU, activated_NF);
   linear_backward(call, slots.down, activated_NF, dout_ND, dactivated_NF, gradients);
   const float* dup_NU = activation_backward(call, b.up_NU, dactivated_NF);
@@ -87,7 +90,7 @@ void feed_forward_backward(const block_call& call, const block_slots& slots, con
 /// From the gradient of the output projection's result to that of its input.
 float* out_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* dout_ND,
                     float* gradients) {
-  float* dattention_NHK = room(call.scratch.dattention_NHK, call.n * slots.out.inputs);
+  float* dattention_NHK = call.scratch.dattention_NHK.reserve(call.n * slots.out.inputs);
   linear_backward(call, slots.out, b.attention_NHK, dout_ND, dattention_NHK, gradients);
   return dattention_NHK;
 }
@@ -96,7 +99,7 @@ float* out_backward(const block_call& call, const block_slots& slots, const bloc
 void heads_backward(const block_call& call, const block_slots& slots, const block_buffers& b, const float* in_ND,
                     const float* dattention_NHK, float* din_ND, float* gradients, bool accumulate) {
   const kernels::attention_shape& shape = call.attention;
-  float* dqkv_NE = room(call.scratch.dqkv_NE, call.n * shape.row_width());
+  float* dqkv_NE = call.scratch.dqkv_NE.reserve(call.n * shape.row_width());
   kernels::attention_backward(call.ctx, {.shape = shape,
                                          .dqkv_NE = dqkv_NE,
                                          .dout_NHK = dattention_NHK,
@@ -125,8 +128,8 @@ void pre_norm_backward(const block_call& call, const block_slots& slots, const b
                        float* gradients) {
   const int64_t count = call.n * call.description.width;
   const bool parallel = call.description.parallel_residual;
-  float* normed_ND = room(call.scratch.normed_ND, count);
-  float* dnormed_ND = room(call.scratch.dnormed_ND, count);
+  float* normed_ND = call.scratch.normed_ND.reserve(count);
+  float* dnormed_ND = call.scratch.dnormed_ND.reserve(count);
   float* dattention_NHK = parallel ? out_backward(call, slots, b, dstream_ND, gradients) : nullptr;
 
   float* middle_ND = parallel ? b.input_ND : b.middle_ND;
@@ -145,8 +148,8 @@ void pre_norm_backward(const block_call& call, const block_slots& slots, const b
 void post_norm_backward(const block_call& call, const block_slots& slots, const block_buffers& b, float* dstream_ND,
                         float* gradients) {
   const int64_t count = call.n * call.description.width;
-  float* normed_ND = room(call.scratch.normed_ND, count);
-  float* dsum_ND = room(call.scratch.dnormed_ND, count);
+  float* normed_ND = call.scratch.normed_ND.reserve(count);
+  float* dsum_ND = call.scratch.dnormed_ND.reserve(count);
 
   apply_norm(call, slots.feed_forward_norm, normed_ND, b.sum_ND);
   std::fill_n(dsum_ND, count, 0.0F);

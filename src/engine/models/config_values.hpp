@@ -1,5 +1,5 @@
-/// How families read the values of a config.json (models/family.hpp). What is read is checked before anything is computed
-/// from it.
+/// How families read the values of a config.json (models/family.hpp). What is read is checked before anything is
+/// computed from it.
 /// Errors  of all: not_found, bad_file, unsupported: the key, the value and what is possible.
 #pragma once
 
@@ -33,8 +33,8 @@ void refuse_active_window(const key_map& config, const model_description& d);
 
 kernels::activation activation_of(const key_map& config, std::string_view key, const std::string& fallback);
 
-/// Rotary settings stand at the top level, under rope_scaling, or (since transformers 5) under rope_parameters: the key by
-/// which this file has `leaf`.
+/// Rotary settings stand at the top level, under rope_scaling, or (since transformers 5) under rope_parameters: the
+/// key by which this file has `leaf`.
 std::string rope_key(const key_map& config, std::string_view leaf);
 rotary_description rotary_of(const key_map& config, int64_t rotated, std::string_view theta_key);
 

@@ -28,8 +28,8 @@ public:
   const model_description& description() const;
   const parameter_layout& layout() const;
 
-  /// The arena as a row of segments, which passes use one at a time: 0 before the blocks, 1 + l block l, L + 1 behind the
-  /// blocks (which may be empty). A tied head's matrix is the token table's, in segment 0.
+  /// The arena as a row of segments, which passes use one at a time: 0 before the blocks, 1 + l block l, L + 1 behind
+  /// the blocks (which may be empty). A tied head's matrix is the token table's, in segment 0.
   std::vector<arena_range> segments() const { return layout().segments(); }
 
   /// Hidden states at the head's input, after the final norm: hidden_ND is [N, D], D = description().embedding_width.

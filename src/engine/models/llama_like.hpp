@@ -1,4 +1,5 @@
-/// Llama's shape, which many families share: rotary positions, RMS norms, a gated feed-forward, grouped key/value heads.
+/// Llama's shape, which many families share: rotary positions, RMS norms, a gated feed-forward, grouped key/value
+/// heads.
 #pragma once
 
 #include "engine/models/family.hpp"

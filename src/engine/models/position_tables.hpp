@@ -29,7 +29,8 @@ rotary_tables make_rotary_tables(const rotary_description& rotary, int64_t posit
 
 /// Slope of head h = 1..H: 2^(-8 h / H) where H is a power of two. Otherwise the slopes of the
 /// power of two m below it come first, then every second one of 2m: 2^(-8 (2 i - 1) / 2m), i
-/// = 1..H-m. Source  Press et al., arXiv:2108.12409 (the authors' code for other head counts).
+/// = 1..H-m.
+/// Source  Press et al., arXiv:2108.12409 (the authors' code for other head counts).
 std::vector<float> alibi_slopes(int64_t heads);
 
 }  // namespace troupe::engine

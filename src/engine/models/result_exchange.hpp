@@ -1,5 +1,6 @@
-/// Where the results of ranks that compute one model together become whole. A transformer says which result it is about to
-/// compute, and when its own columns of it are written; whoever wraps the transformer brings the columns of the others.
+/// Where the results of ranks that compute one model together become whole. A transformer says which result it is
+/// about to compute, and when its own columns of it are written; whoever wraps the transformer brings the columns of
+/// the others.
 #pragma once
 
 #include <cstdint>

@@ -2,26 +2,24 @@
 
 namespace troupe::engine {
 
+saved_activations::storage::row_widths::row_widths(const model_description& d)
+    : input(d.width), qkv((d.heads + 2 * d.kv_heads) * d.head_width), attention(d.heads * d.head_width), lse(d.heads),
+      middle(d.parallel_residual ? 0 : d.width), up((d.gated ? 2 : 1) * d.feed_forward),
+      sum(d.norm_first ? 0 : d.width) {}
+
 void saved_activations::storage::prepare(const model_description& d, int64_t tokens) {
   n = tokens;
   layers = d.layers;
   width = d.width;
-  heads = d.heads;
-  query_width = d.heads * d.head_width;
-  qkv_width = (d.heads + 2 * d.kv_heads) * d.head_width;
-  up_width = d.gated ? 2 * d.feed_forward : d.feed_forward;
+  widths = row_widths(d);
   const int64_t rows = (checkpointing ? 1 : layers) * n;
-  input_LND.reserve((layers + 1) * n * width);
-  qkv_LNE.reserve(rows * qkv_width);
-  attention_LNHK.reserve(rows * query_width);
-  lse_LNH.reserve(rows * heads);
-  up_LNU.reserve(rows * up_width);
-  if (!d.parallel_residual) {
-    middle_LND.reserve(rows * width);
-  }
-  if (!d.norm_first) {
-    sum_LND.reserve(rows * width);
-  }
+  input_LND.reserve((layers + 1) * n * widths.input);
+  qkv_LNE.reserve(rows * widths.qkv);
+  attention_LNHK.reserve(rows * widths.attention);
+  lse_LNH.reserve(rows * widths.lse);
+  middle_LND.reserve(rows * widths.middle);
+  up_LNU.reserve(rows * widths.up);
+  sum_LND.reserve(rows * widths.sum);
 }
 
 block_buffers saved_activations::storage::block(int64_t layer) {
@@ -30,12 +28,12 @@ block_buffers saved_activations::storage::block(int64_t layer) {
     return buffer.empty() ? nullptr : buffer.data() + row * row_width;
   };
   return {.input_ND = input(layer),
-          .qkv_NE = rows_of(qkv_LNE, qkv_width),
-          .attention_NHK = rows_of(attention_LNHK, query_width),
-          .lse_NH = rows_of(lse_LNH, heads),
-          .middle_ND = rows_of(middle_LND, width),
-          .up_NU = rows_of(up_LNU, up_width),
-          .sum_ND = rows_of(sum_LND, width)};
+          .qkv_NE = rows_of(qkv_LNE, widths.qkv),
+          .attention_NHK = rows_of(attention_LNHK, widths.attention),
+          .lse_NH = rows_of(lse_LNH, widths.lse),
+          .middle_ND = rows_of(middle_LND, widths.middle),
+          .up_NU = rows_of(up_LNU, widths.up),
+          .sum_ND = rows_of(sum_LND, widths.sum)};
 }
 
 int64_t saved_activations::storage::bytes() const {
@@ -52,5 +50,12 @@ saved_activations::~saved_activations() = default;
 saved_activations::saved_activations(saved_activations&&) noexcept = default;
 
 int64_t saved_activations::bytes() const { return storage_->bytes(); }
+
+int64_t saved_activations::bytes_for(const model_description& description, int64_t tokens, bool checkpointing) {
+  const storage::row_widths widths(description);
+  const int64_t blocks = checkpointing ? 1 : description.layers;
+  const int64_t row = (description.layers + 1) * widths.input + blocks * widths.block();
+  return row * tokens * static_cast<int64_t>(sizeof(float));
+}
 
 }  // namespace troupe::engine

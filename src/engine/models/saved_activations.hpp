@@ -11,9 +11,17 @@ namespace troupe::engine {
 /// floats, and D more for the last block's output. With checkpointing: D per token and block, and
 /// one block's worth of the rest.
 struct saved_activations::storage {
+  /// Widths of what is kept for a row; 0: not kept.
+  struct row_widths {
+    explicit row_widths(const model_description& d);
+    int64_t input, qkv, attention, lse, middle, up, sum;
+    int64_t block() const { return qkv + attention + lse + middle + up + sum; }  ///< beside its input
+  };
+
   bool checkpointing = false;
   int64_t n = 0;  ///< of the batch that was saved
-  int64_t layers = 0, width = 0, qkv_width = 0, query_width = 0, heads = 0, up_width = 0;
+  int64_t layers = 0, width = 0;
+  row_widths widths{model_description{}};
 
   aligned_buffer<float> input_LND;  ///< [L + 1, N, D]
   aligned_buffer<float> qkv_LNE, attention_LNHK, lse_LNH, middle_LND, up_LNU, sum_LND;

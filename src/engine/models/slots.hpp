@@ -48,9 +48,9 @@ struct model_slots {
   linear_slot head;         ///< [V, E] (the token table's own bytes where tied) or [1, E]
 };
 
-/// Appends the parameters of a share of a model to an empty layout, in the order of a forward pass and in L + 2 segments:
-/// what stands before the blocks, each block, and what stands behind them (it may be empty). Matrices have the share's rows,
-/// and read whole results.
+/// Appends the parameters of a share of a model to an empty layout, in the order of a forward pass and in L + 2
+/// segments: what stands before the blocks, each block, and what stands behind them (it may be empty). Matrices have
+/// the share's rows, and read whole results.
 model_slots lay_out(const model_description& whole, const model_share& share, parameter_layout& layout);
 /// All of the model.
 model_slots lay_out(const model_description& whole, parameter_layout& layout);

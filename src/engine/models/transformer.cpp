@@ -51,7 +51,7 @@ void transformer::backward(context& ctx, const weights_view& weights, const toke
     }
     return;
   }
-  float* dstream_ND = room(call.scratch.dstream_ND, call.n * kept.width);
+  float* dstream_ND = call.scratch.dstream_ND.reserve(call.n * kept.width);
   walk.enter_next();
   net.finish_backward(call, kept.input(kept.layers), dhidden_ND, dstream_ND, gradients);
   done(kept.layers + 1);

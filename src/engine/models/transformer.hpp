@@ -17,6 +17,9 @@ public:
   saved_activations(saved_activations&&) noexcept;
   int64_t bytes() const;
 
+  /// What it holds for a batch of so many tokens.
+  static int64_t bytes_for(const model_description& description, int64_t tokens, bool checkpointing);
+
 private:
   friend class transformer;
   struct storage;
@@ -35,9 +38,10 @@ public:
                saved_activations& saved) const;
 
   /// Accumulates the gradient of every parameter (but the head's own product) onto the arena `gradients`.
-  /// dhidden_ND is used up. `segment_done(s)` is called as soon as segment s of this batch's gradient is complete, the last
-  /// segment first; given that the head's own product was accumulated before. A batch without tokens calls it for none; or for
-  /// all where weights are fetched, since all ranks have to start their fetches and reductions in one order.
+  /// dhidden_ND is used up. `segment_done(s)` is called as soon as segment s of this batch's gradient is complete,
+  /// the last segment first; given that the head's own product was accumulated before. A batch without tokens calls
+  /// it for none; or for all where weights are fetched, since all ranks have to start their fetches and reductions in
+  /// one order.
   void backward(context& ctx, const weights_view& weights, const token_batch& batch, saved_activations& saved,
                 float* dhidden_ND, float* gradients, const std::function<void(int64_t)>& segment_done = {}) const;
 };

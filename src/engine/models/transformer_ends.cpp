@@ -7,7 +7,7 @@
 namespace troupe::engine {
 
 const int32_t* inference_model::parts::position_rows(const block_call& call) const {
-  int32_t* index_N = room(call.scratch.table_index_N, call.n);
+  int32_t* index_N = call.scratch.table_index_N.reserve(call.n);
   for (int64_t row = 0; row < call.n; ++row) {
     index_N[row] = call.position_N[row] + static_cast<int32_t>(description.position_offset);
   }
@@ -29,7 +29,7 @@ void inference_model::parts::look_up_tokens(const block_call& call, const int32_
 
 void inference_model::parts::embed(const block_call& call, const int32_t* token_N, float* stream_ND) const {
   if (embeds_further()) {
-    float* embedding_NE = room(call.scratch.embedding_NE, call.n * slots.token_table.width);
+    float* embedding_NE = call.scratch.embedding_NE.reserve(call.n * slots.token_table.width);
     look_up_tokens(call, token_N, embedding_NE);
     if (slots.project_in) {
       apply_linear(call, slots.project_in, embedding_NE, stream_ND);
@@ -63,13 +63,13 @@ void inference_model::parts::embed_backward(const block_call& call, const int32_
   const float* dembedding_NE = dstream_ND;
   if (embeds_further()) {
     const int64_t count = call.n * slots.token_table.width;
-    float* embedding_NE = room(call.scratch.embedding_NE, count);
-    float* dlooked_up_NE = room(call.scratch.dnormed_ND, count);
+    float* embedding_NE = call.scratch.embedding_NE.reserve(count);
+    float* dlooked_up_NE = call.scratch.dnormed_ND.reserve(count);
     look_up_tokens(call, token_N, embedding_NE);
     if (slots.project_in) {
       linear_backward(call, slots.project_in, embedding_NE, dstream_ND, dlooked_up_NE, gradients);
     } else {
-      apply_norm(call, slots.embedding_norm, room(call.scratch.normed_ND, count), embedding_NE);
+      apply_norm(call, slots.embedding_norm, call.scratch.normed_ND.reserve(count), embedding_NE);
       std::fill_n(dlooked_up_NE, count, 0.0F);
       norm_backward(call, slots.embedding_norm, embedding_NE, dstream_ND, dlooked_up_NE, gradients);
     }
@@ -87,7 +87,7 @@ void inference_model::parts::finish(const block_call& call, float* stream_ND, fl
   const int64_t count = call.n * description.width;
   float* last_ND = stream_ND;
   if (slots.final_norm) {
-    last_ND = slots.project_out ? room(call.scratch.normed_ND, count) : hidden_NE;
+    last_ND = slots.project_out ? call.scratch.normed_ND.reserve(count) : hidden_NE;
     apply_norm(call, slots.final_norm, last_ND, stream_ND);
   }
   if (slots.project_out) {
@@ -102,13 +102,13 @@ void inference_model::parts::finish_backward(const block_call& call, float* stre
   const int64_t count = call.n * description.width;
   const float* last_ND = stream_ND;
   if (slots.final_norm) {
-    float* normed_ND = room(call.scratch.normed_ND, count);
+    float* normed_ND = call.scratch.normed_ND.reserve(count);
     apply_norm(call, slots.final_norm, normed_ND, stream_ND);
     last_ND = normed_ND;
   }
   const float* dlast_ND = dhidden_NE;
   if (slots.project_out) {
-    float* dprojected_ND = room(call.scratch.dnormed_ND, count);
+    float* dprojected_ND = call.scratch.dnormed_ND.reserve(count);
     linear_backward(call, slots.project_out, last_ND, dhidden_NE, dprojected_ND, gradients);
     dlast_ND = dprojected_ND;
   }

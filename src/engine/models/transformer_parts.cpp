@@ -11,12 +11,17 @@ namespace troupe::engine {
 inference_model::parts::parts(const model_description& whole, const model_share& share,
                               std::unique_ptr<result_exchange> others)
     : description(description_of(whole, share)), slots(lay_out(whole, share, layout)), results(std::move(others)) {
-  if (whole.position == position_kind::rotary) {
+  switch (whole.position) {
+  case position_kind::learned:
+    break;
+  case position_kind::rotary:
     rotary = make_rotary_tables(whole.rotary, whole.max_positions);
-  }
-  if (whole.position == position_kind::alibi) {
+    break;
+  case position_kind::alibi: {
     const std::vector<float> slopes = alibi_slopes(whole.heads);
     alibi.assign(slopes.begin() + share.heads.first, slopes.begin() + share.heads.last);
+    break;
+  }
   }
 }
 
@@ -75,7 +80,7 @@ void inference_model::parts::check_batch(const token_batch& batch) {
 }
 
 static const int32_t* count_positions(const token_batch& batch, workspace& scratch) {
-  int32_t* position_N = room(scratch.position_N, batch.tokens());
+  int32_t* position_N = scratch.position_N.reserve(batch.tokens());
   for (size_t b = 0; b + 1 < batch.offset_B1.size(); ++b) {
     for (int64_t row = batch.offset_B1[b]; row < batch.offset_B1[b + 1]; ++row) {
       position_N[row] = static_cast<int32_t>(row - batch.offset_B1[b]);
@@ -114,12 +119,12 @@ block_call inference_model::parts::paged_call(context& ctx, const float* weights
 block_buffers inference_model::parts::scratch_buffers(const block_call& call) const {
   workspace& s = call.scratch;
   const block_slots& first = slots.blocks.front();
-  block_buffers b{.input_ND = room(s.stream_ND, call.n * description.width),
-                  .qkv_NE = room(s.qkv_NE, call.n * first.qkv.outputs),
-                  .attention_NHK = room(s.attention_NHK, call.n * first.out.inputs),
-                  .up_NU = room(s.up_NU, call.n * first.up.outputs)};
+  block_buffers b{.input_ND = s.stream_ND.reserve(call.n * description.width),
+                  .qkv_NE = s.qkv_NE.reserve(call.n * first.qkv.outputs),
+                  .attention_NHK = s.attention_NHK.reserve(call.n * first.out.inputs),
+                  .up_NU = s.up_NU.reserve(call.n * first.up.outputs)};
   b.middle_ND = b.input_ND;
-  b.sum_ND = room(s.normed_ND, call.n * description.width);
+  b.sum_ND = s.normed_ND.reserve(call.n * description.width);
   return b;
 }
 

@@ -25,7 +25,8 @@ struct inference_model::parts {
   block_call paged_call(context& ctx, const float* weights, const paged_batch& batch) const;
   block_buffers scratch_buffers(const block_call& call) const;
 
-  /// Offsets that rise from 0 to N; positions for all tokens or none.   Errors  shape_mismatch.
+  /// Offsets that rise from 0 to N; positions for all tokens or none.
+  /// Errors  shape_mismatch.
   static void check_batch(const token_batch& batch);
   int64_t last_segment() const { return description.layers + 1; }
   /// Whether embed_backward reads weights.

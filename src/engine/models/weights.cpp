@@ -199,8 +199,8 @@ static host_array slice(host_array array, int64_t begin, int64_t end) {
   return array;
 }
 
-/// What of a tensor belongs to the chosen rows. A file that is mapped is read only there, but for tensors whose rows stand
-/// in another order.
+/// What of a tensor belongs to the chosen rows. A file that is mapped is read only there, but for tensors whose rows
+/// stand in another order.
 void loader::place(const file_tensor& tensor, const chosen_rows& chosen, std::span<float> values) const {
   const int64_t first = std::max(chosen.first, tensor.first_row);
   const int64_t last = std::min(chosen.last, tensor.first_row + tensor.rows);

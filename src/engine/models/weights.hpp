@@ -29,8 +29,8 @@ using row_choice = std::function<chosen_rows(const parameter& of)>;
 void load_weights(const inference_model& net, const std::vector<std::string>& names, const array_finder& find,
                   float* weights, bool new_scalar_head = false, const row_choice& choose = {});
 
-/// Calls `sink` once per tensor of file_tensors (tensor_names.hpp), as `transformers` loads them. `enter` is called once for
-/// each segment, rising, before the first parameter in it is read: who holds a part only can fetch it then.
+/// Calls `sink` once per tensor of file_tensors (tensor_names.hpp), as `transformers` loads them. `enter` is called
+/// once for each segment, rising, before the first parameter in it is read: who holds a part only can fetch it then.
 void save_weights(const inference_model& net, const float* weights, const std::function<void(host_array)>& sink,
                   const std::function<void()>& enter = {});
 

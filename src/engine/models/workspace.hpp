@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/aligned.hpp"
+#include "engine/models/description.hpp"
 
 #include <cstdint>
 
@@ -19,11 +20,13 @@ struct workspace {
   aligned_buffer<float> dstream_ND, dnormed_ND, dattention_NHK, dqkv_NE, dactivated_NF;
 };
 
-/// At least `size` values of `buffer`, with any contents.
-template <class T> T* room(aligned_buffer<T>& buffer, int64_t size) {
-  buffer.reserve(size);
-  return buffer.data();
-}
+/// Floats of a workspace for a row of a pass; those of a norm's statistics and of positions are left aside.
+struct workspace_row {
+  int64_t every_pass = 0;
+  int64_t keeping_nothing = 0;  ///< a forward without saved_activations, which hold this else
+  int64_t backward = 0;
+};
+workspace_row workspace_row_of(const model_description& description);
 
 /// The calling thread's own: a pass holds it from start to end, and passes on one thread follow
 /// each other.

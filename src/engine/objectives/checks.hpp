@@ -18,7 +18,8 @@ inline void check_size(std::string_view name, size_t size, std::string_view like
   }
 }
 
-/// B + 1 rising offsets from 0 to `total`.   Errors  shape_mismatch.
+/// B + 1 rising offsets from 0 to `total`.
+/// Errors  shape_mismatch.
 void check_offsets(std::span<const int64_t> offset_B1, size_t total, std::string_view of);
 
 /// Errors  not_finite, naming the element.

@@ -31,8 +31,10 @@ struct kl_controller_state {
 };
 
 /// After an iteration:  coefficient *= 1 + clip(kl / target - 1, -0.2, 0.2) * sequences / horizon
-/// where adaptive. Units  kl_nats: mean per sequence of the summed k1.   Errors  not_finite. Source
-/// Ziegler et al., arXiv:1909.08593, section 2.2.
+/// where it is adaptive.
+/// Units   kl_nats: mean per sequence of the summed k1.
+/// Errors  not_finite.
+/// Source  Ziegler et al., arXiv:1909.08593, section 2.2.
 void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state, double kl_nats,
                           int64_t sequences);
 

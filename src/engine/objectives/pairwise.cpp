@@ -141,7 +141,14 @@ pair_statistics pairwise_loss(const pair_settings& settings, const pair_loss_arg
     const size_t r = p.rejected.row(p.rejected.end - 1);
     check_finite(args.score_N[c], "score_N", c);
     check_finite(args.score_N[r], "score_N", r);
-    statistics.loss += settings.kind == pair_loss::span ? span_loss(args, p) : end_loss(args, c, r);
+    switch (settings.kind) {
+    case pair_loss::end_token:
+      statistics.loss += end_loss(args, c, r);
+      break;
+    case pair_loss::span:
+      statistics.loss += span_loss(args, p);
+      break;
+    }
     if (settings.centring != 0) {
       statistics.loss += centring_loss(args, settings.centring, c, r);
     }

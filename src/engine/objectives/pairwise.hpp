@@ -1,18 +1,16 @@
 /// Losses of a reward model on pairs: sequence 2p of the packed batch is the chosen one of pair p,
 /// 2p + 1 the rejected.
 ///
-///   end_token   - log sigmoid(c - r),  c, r the scores at the two last tokens (Bradley-Terry) span
-///   mean over t in [d, E) of - log sigmoid(c_t - r_t)                      (DeepSpeed-Chat)
-///               d: first index where the ids differ; E: the longer one's end. Past its last row a
-///               sequence counts with that row's score. DeepSpeed-Chat scores its pads there: pass
-///               them as tokens, with `end_B`. Identical pair: d is the last row, E the end of the
-///               rows.
+///   end_token   - log sigmoid(c - r),  c, r the scores at the two last tokens (Bradley-Terry)
+///   span        mean over t in [d, E) of - log sigmoid(c_t - r_t)  (DeepSpeed-Chat)
+///               d: the first index where the ids differ; E: the end of the longer sequence. Past its last row a
+///               sequence counts with that row's score. DeepSpeed-Chat scores its pads there: pass them as tokens,
+///               with `end_B`. Identical pair: d is the last row, E the end of the rows.
 ///   centring    + centring * (c + r)^2 at the end scores, which keeps them near 0
-///   (arXiv:2312.09244)
 /// The loss of an update is the sum over its pairs divided by `pairs`, the global count.
 /// Units   scores are the model's own; accuracy compares end scores (strictly greater is right).
-/// Source  Bradley-Terry: Ouyang et al., arXiv:2203.02155, eq. 1; span: docs of DeepSpeed-Chat's
-/// reward_model.py.
+/// Source  end_token: Ouyang et al., arXiv:2203.02155, eq. 1; span: docs of DeepSpeed-Chat's reward_model.py;
+///         centring: arXiv:2312.09244.
 #pragma once
 
 #include <cstdint>

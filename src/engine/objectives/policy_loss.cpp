@@ -101,6 +101,17 @@ answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const 
   return counts;
 }
 
+/// By what each token of an answer is divided.
+static double divisor(loss_mean mean, const answer_counts& global, int64_t answer_tokens) {
+  switch (mean) {
+  case loss_mean::token:
+    return global.tokens;
+  case loss_mean::sequence:
+    return global.sequences * static_cast<double>(answer_tokens);
+  }
+  return 0;
+}
+
 std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, std::span<const int64_t> offset_B1,
                                    std::span<const uint8_t> counts_A) {
   std::vector<double> weight_A(checked_answers(offset_B1, counts_A), 0.0);
@@ -109,7 +120,7 @@ std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, 
     if (tokens == 0) {
       continue;
     }
-    const double total = mean == loss_mean::token ? global.tokens : global.sequences * static_cast<double>(tokens);
+    const double total = divisor(mean, global, tokens);
     if (!(total > 0)) {
       throw error(errc::bad_argument,
                   "answer {} has {} tokens to weigh, but the update's counts are {} tokens, {} "

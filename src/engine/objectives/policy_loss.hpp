@@ -5,8 +5,8 @@
 /// [ratio] is a weight without a gradient: it makes the KL term of samples that an older policy has drawn that of the
 /// policy's own (it is 1 before the first update of an iteration).
 /// The weights w_a carry the mean (over tokens, or over sequences of their token means) with
-/// *global* counts, so the losses and gradients of micro-batches add up exactly. Source  Schulman
-/// et al., arXiv:1707.06347.
+/// *global* counts, so the losses and gradients of micro-batches add up exactly.
+/// Source  Schulman et al., arXiv:1707.06347.
 #pragma once
 
 #include "engine/objectives/kl.hpp"
@@ -28,8 +28,8 @@ struct answer_counts {
 answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const uint8_t> counts_A = {});
 
 /// w_a: token mean 1 / tokens; sequence mean 1 / (sequences * counted tokens of the sequence); 0
-/// where a token does not count.   Errors  bad_argument: tokens to weigh but global counts of 0;
-/// shape_mismatch.
+/// where a token does not count.
+/// Errors  bad_argument: tokens to weigh but global counts of 0; shape_mismatch.
 std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, std::span<const int64_t> offset_B1,
                                    std::span<const uint8_t> counts_A = {});
 

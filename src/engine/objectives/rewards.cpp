@@ -11,13 +11,17 @@ void scale_rewards(const reward_scaling_settings& settings, moments& seen, std::
   for (size_t b = 0; b < score_B.size(); ++b) {
     check_finite(score_B[b], "score_B", b);
   }
-  if (settings.kind == reward_scaling::none) {
+  moments of;
+  switch (settings.kind) {
+  case reward_scaling::none:
     return;
-  }
-  moments of = moments_of(score_B);
-  if (settings.kind == reward_scaling::running) {
-    seen.merge(of);
+  case reward_scaling::batch:
+    of = moments_of(score_B);
+    break;
+  case reward_scaling::running:
+    seen.merge(moments_of(score_B));
     of = seen;
+    break;
   }
   const double spread = std::sqrt(of.variance());
   const double scale = spread > 0 ? 1.0 / (spread + 1e-8) : 1.0;

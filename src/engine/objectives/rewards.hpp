@@ -21,8 +21,8 @@ struct reward_scaling_settings {
 
 /// score = (score - mean) / (std + 1e-8), with the statistics of these scores (`batch`) or of all
 /// so far, these included (`running`, whose state `seen` is updated and belongs into the
-/// checkpoint). A spread of zero leaves the scale alone.   Errors  not_finite: a score is NaN or
-/// infinite.
+/// checkpoint). A spread of zero leaves the scale alone.
+/// Errors  not_finite: a score is NaN or infinite.
 void scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B);
 
 struct reward_shaping {
@@ -41,7 +41,8 @@ struct shape_rewards_args {
 };
 
 /// reward_a = - kl_coefficient * k(logprob_old - logprob_ref); the score is added at each last
-/// answer token. Errors  shape_mismatch; not_finite.
+/// answer token.
+/// Errors  shape_mismatch; not_finite.
 void shape_rewards(const reward_shaping& settings, const shape_rewards_args& args);
 
 struct gae_settings {
@@ -56,7 +57,8 @@ struct gae_args {
 
 /// Generalised advantage estimation:
 ///   delta_t = r_t + gamma V_{t+1} - V_t;  A_t = delta_t + gamma lambda A_{t+1};  V past the end is 0
-/// Errors  shape_mismatch.   Source  Schulman et al., arXiv:1506.02438.
+/// Errors  shape_mismatch.
+/// Source  Schulman et al., arXiv:1506.02438.
 void gae(const gae_settings& settings, const gae_args& args);
 
 /// A = (A - mean) / sqrt(variance + 1e-8) where it counts, 0 elsewhere. `of` are the moments of the

@@ -20,18 +20,9 @@ struct prediction_rows {
 };
 
 /// The answer tokens: those from prompt_length_B[b] on. An empty answer has no rows.
-/// Errors  bad_argument: an answer without a prompt token before it, a prompt longer than its
-/// sequence;
+/// Errors  bad_argument: an answer without a prompt token before it, a prompt longer than its sequence;
 ///         shape_mismatch.
 prediction_rows answer_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
                             std::span<const int64_t> prompt_length_B);
-
-/// Every token but the first of each sequence.
-prediction_rows all_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1);
-
-/// The tokens with counts_N[n] != 0 (the assistant's turns of a conversation, say), the first of a
-/// sequence never.
-prediction_rows counted_rows(std::span<const int32_t> token_N, std::span<const int64_t> offset_B1,
-                             std::span<const uint8_t> counts_N);
 
 }  // namespace troupe::engine

@@ -5,7 +5,8 @@
 /// coefficient * mean_lm_loss,  each term its own mean over its own tokens: a coefficient of 1
 /// weighs a batch of pre-training text as much as one PPO minibatch, whatever their sizes.
 /// (DeepSpeed-Chat multiplies by 27.8 a mean likewise taken over its own tokens, in a step of its
-/// own.) Source  Ouyang et al., arXiv:2203.02155, section 3.5.
+/// own.)
+/// Source  Ouyang et al., arXiv:2203.02155, section 3.5.
 #pragma once
 
 #include <cstdint>

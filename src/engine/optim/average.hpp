@@ -1,7 +1,7 @@
 /// Exponential moving average of the weights, folded in once per optimizer update.
 ///   average = decay * average + (1 - decay) * weights,   started at the first weights
-/// Each rank keeps and folds its own shard, in every ZeRO stage; who wants all of it fetches it by segments, as any sharded
-/// weights (rank_weights.hpp). For one rank alone the shard is the arena.
+/// Each rank keeps and folds its own shard, in every ZeRO stage; who wants all of it fetches it by segments, as any
+/// sharded weights (rank_weights.hpp). For one rank alone the shard is the arena.
 #pragma once
 
 #include "base/context.hpp"
@@ -13,8 +13,8 @@ namespace troupe::engine {
 
 class weight_average {
 public:
-  /// Starts at `weights`, a whole arena, of which the rank's parts are read. `group`: the plan's ranks, for gathers of the
-  /// average and nothing else; null: one rank alone.
+  /// Starts at `weights`, a whole arena, of which the rank's parts are read. `group`: the plan's ranks, for gathers
+  /// of the average and nothing else; null: one rank alone.
   /// Errors  bad_argument: decay outside of [0, 1); a plan for another number of ranks.
   weight_average(shard_plan_ptr plan, communicator_ptr group, const float* weights, double decay);
 

@@ -146,10 +146,9 @@ void gradient_sums::reduce_to_shard(context& ctx, int64_t s) {
   if (shard_ == nullptr) {
     shard_ = sums_.enter(ctx, steps_[step_].lane);
   }
-  const std::span<float> to(shard_ + plan_->shard_offset(s, rank_),
-                            static_cast<size_t>(plan_->part(s, rank_).size()));
-  pending_[static_cast<size_t>(s)] = group_->reduce_scatter(floats(lane_arena(), plan_->segment(s)),
-                                                            plan_->offset_R1(s), to, {.label = label_of(s)});
+  const std::span<float> to(shard_ + plan_->shard_offset(s, rank_), static_cast<size_t>(plan_->part(s, rank_).size()));
+  pending_[static_cast<size_t>(s)] =
+      group_->reduce_scatter(floats(lane_arena(), plan_->segment(s)), plan_->offset_R1(s), to, {.label = label_of(s)});
   await_segment(s + reduced_meanwhile);
 }
 
@@ -236,8 +235,8 @@ void gradient_sums::discard() {
   to_reduce_ = plan_->segments();
 }
 
-/// Of the segments that are in memory while lanes have one micro-batch each: the first, onto which a tied head's gradient
-/// goes before all others, the one that is computed and the one that is reduced meanwhile.
+/// Of the segments that are in memory while lanes have one micro-batch each: the first, onto which a tied head's
+/// gradient goes before all others, the one that is computed and the one that is reduced meanwhile.
 static int64_t transient_floats(const shard_plan& plan) {
   int64_t most = 0;
   for (int64_t s = 1; s + 1 < plan.segments(); ++s) {
@@ -246,7 +245,8 @@ static int64_t transient_floats(const shard_plan& plan) {
   return std::min(plan.arena_size(), plan.segment(0).size() + most);
 }
 
-/// R - 1 pieces of the rank's part of each segment that is being reduced (parallel/mpi.cpp): of all segments, or of two.
+/// R - 1 pieces of the rank's part of each segment that is being reduced (parallel/mpi.cpp): of all segments, or of
+/// two.
 static int64_t arriving_floats(const shard_plan& plan, int rank, bool sharded) {
   int64_t all = 0;
   int64_t two = 0;
@@ -279,8 +279,7 @@ gradient_sums::memory gradient_sums::memory_of(const shard_plan& plan, int rank,
 void gather_parts(communicator& group, const shard_plan& plan, float* arena) {
   std::vector<pending> under_way;
   for (int64_t s = 0; s < plan.segments(); ++s) {
-    under_way.push_back(
-        group.all_gather(floats(arena, plan.segment(s)), plan.offset_R1(s), {.label = label_of(s)}));
+    under_way.push_back(group.all_gather(floats(arena, plan.segment(s)), plan.offset_R1(s), {.label = label_of(s)}));
   }
   for (pending& each : under_way) {
     each.wait();

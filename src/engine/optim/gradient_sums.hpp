@@ -1,14 +1,16 @@
 /// The gradients of an update: summed in lanes, and over ranks while they are computed.
 ///
-/// Lanes    Micro-batch j of an update is summed in lane j % S, each lane in the order of j. The lanes are then joined by a
-///          fixed binary tree ((0+1)+(2+3))+... (lane_sums.hpp). So the sums, and with them all bits of an update, depend on
-///          S alone: not on R, and not on who holds what.
+/// Lanes    Micro-batch j of an update is summed in lane j % S, each lane in the order of j. The lanes are then
+///          joined by a fixed binary tree ((0+1)+(2+3))+... (lane_sums.hpp). So the sums, and with them all bits of
+///          an update, depend on S alone: not on R, and not on who holds what.
 /// Holding  what a rank holds (A: an arena, P: its shard of one, about A / R; n micro-batches):
 ///            whole    (1 + log2(S/R)) A. Rank r has the lanes [r S/R, (r+1) S/R) and joins them itself.
-///            sharded  (1 + log2(S/R)) P, and a transient: A; or, where n <= S, the segments in flight, each given back as
+///            sharded  (1 + log2(S/R)) P, and a transient: A; or, where n <= S, the segments in flight, each given
+///            back as
 ///                     soon as it is reduced. Lane l is of rank l % R, and the ranks' lanes are joined first, one lane
 ///                     each at a time.
-/// Traffic  bytes that rank r sends by reduce_scatter (P_r: the bytes of its shard; K = min(S/R, ceil(n/R)) lanes a rank):
+/// Traffic  bytes that rank r sends by reduce_scatter (P_r: the bytes of its shard; K = min(S/R, ceil(n/R)) lanes a
+///          rank):
 ///            whole    A - P_r
 ///            sharded  K (A - P_r)
 ///          A segment's reduction starts when the last micro-batch (of a lane, where sharded) is through with it.
@@ -46,8 +48,8 @@ public:
   /// Errors  bad_argument: what was accumulated before was neither used nor discarded.
   void begin(int64_t n);
 
-  /// The arena onto which to accumulate micro-batch j's gradient. Called in `order`; what was accumulated since the last
-  /// `discard` stays.
+  /// The arena onto which to accumulate micro-batch j's gradient. Called in `order`; what was accumulated since the
+  /// last `discard` stays.
   /// Errors  bad_argument: a lane that was already left, or is another rank's.
   float* summed_onto(context& ctx, int64_t micro_batch);
 
@@ -57,7 +59,8 @@ public:
   /// Ends a step of `order`.
   void end_step(context& ctx);
 
-  /// Starts what has to be reduced still.   Errors  bad_argument: steps of `order` are left.
+  /// Starts what has to be reduced still.
+  /// Errors  bad_argument: steps of `order` are left.
   void finish(context& ctx);
 
   /// finish, and waits: from now on the sums can be read.
@@ -120,7 +123,8 @@ private:
   std::vector<pending> pending_;  ///< by segment. Last: it ends before the buffers do
 };
 
-/// `arena` := all ranks' parts of it, segment by segment.   Errors  lost_peer.
+/// `arena` := all ranks' parts of it, segment by segment.
+/// Errors  lost_peer.
 void gather_parts(communicator& group, const shard_plan& plan, float* arena);
 
 }  // namespace troupe::engine

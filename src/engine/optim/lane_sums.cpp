@@ -79,9 +79,9 @@ float* lane_sums::joined(context& ctx, int64_t first, int64_t count) {
 }
 
 void lane_sums::clear() {
-  for (const sum& one : sums_) {
-    if (one.buffer >= 0) {
-      release(one.buffer);
+  for (const sum& lanes : sums_) {
+    if (lanes.buffer >= 0) {
+      release(lanes.buffer);
     }
   }
   sums_.clear();

@@ -1,6 +1,6 @@
 /// Sums in lanes, joined by a fixed binary tree ((0+1)+(2+3))+... Lanes are visited in rising order and joined like the
-/// digits of a binary counter, so that 1 + log2(S) buffers are held, not S. A lane without a summand counts as absent, and
-/// a tree whose one side is absent is the other side.
+/// digits of a binary counter, so that 1 + log2(S) buffers are held, not S. A lane without a summand counts as
+/// absent, and a tree whose one side is absent is the other side.
 #pragma once
 
 #include "base/aligned.hpp"
@@ -20,8 +20,8 @@ public:
   /// Errors  bad_argument: the lane was left or joined already, or is none.
   float* enter(context& ctx, int64_t lane);
 
-  /// The sum of all lanes in the range [first, first + count), joined in place: ranges can be joined one by one, each once.
-  /// No lane can be entered any more. Zeros where there was no summand.
+  /// The sum of all lanes in the range [first, first + count), joined in place: ranges can be joined one by one, each
+  /// once. No lane can be entered any more. Zeros where there was no summand.
   float* joined(context& ctx, int64_t first, int64_t count);
 
   /// Drops everything; buffers stay, and are zero.

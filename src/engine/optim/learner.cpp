@@ -137,11 +137,12 @@ void learner::step_range(context& ctx, arena_range range, const float* gradient,
   }
 }
 
-void learner::step_weights(context& ctx, const step_scale& scale, float* weights) {
+/// whole_sums: where moments are whole.
+void learner::step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights) {
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     if (whole_moments()) {
       const arena_range segment = plan_->segment(s);
-      step_range(ctx, segment, whole_sums_ + segment.first, segment.first, scale, weights);
+      step_range(ctx, segment, whole_sums + segment.first, segment.first, scale, weights);
     } else {
       step_range(ctx, plan_->part(s, rank_), sums_.part(s), plan_->shard_offset(s, rank_), scale, weights);
     }
@@ -153,17 +154,19 @@ void learner::step_weights(context& ctx, const step_scale& scale, float* weights
 
 update_report learner::update(context& ctx, float* weights, double learning_rate) {
   sums_.complete(ctx);
-  whole_sums_ = whole_moments() ? sums_.gather_whole() : nullptr;
+  const float* whole_sums = whole_moments() ? sums_.gather_whole() : nullptr;
   const double gradient_norm = norm(ctx);
   if (!std::isfinite(gradient_norm)) {
     discard();
-    throw error(errc::not_finite,
-                "the gradient norm of update {} is {}: the weights are as before it; lower the "
-                "learning rate, or look at the batch",
-                updates_ + 1, gradient_norm);
+    throw error(
+        errc::not_finite,
+        "the gradient norm of update {} is {}: the weights are as before it; lower the learning rate, or look at the "
+        "batch",
+        updates_ + 1, gradient_norm);
   }
-  const double clip = settings_.adamw.clip_norm > 0 ? std::min(1.0, settings_.adamw.clip_norm / (gradient_norm + 1e-6)) : 1.0;
-  step_weights(ctx, {.learning_rate = learning_rate, .gradient = clip}, weights);
+  const double most = settings_.adamw.clip_norm;
+  const double clip = most > 0 ? std::min(1.0, most / (gradient_norm + 1e-6)) : 1.0;
+  step_weights(ctx, whole_sums, {.learning_rate = learning_rate, .gradient = clip}, weights);
   discard();
   ++updates_;
   return {updates_, gradient_norm, learning_rate};

@@ -1,5 +1,5 @@
-/// What a model learns with: the gradients of an update, summed over ranks (gradient_sums.hpp), and the optimizer's step:
-/// moments, clipping, AdamW with decay groups.
+/// What a model learns with: the gradients of an update, summed over ranks (gradient_sums.hpp), and the optimizer's
+/// step: moments, clipping, AdamW with decay groups.
 ///
 /// Stages   what a rank holds besides its weights (A: an arena, P: its shard of one, about A / R):
 ///            0  whole gradients, moments in 2 A
@@ -76,8 +76,8 @@ public:
   void discard() { sums_.discard(); }
 
   /// Clips, steps and zeroes the gradients. `weights` is a whole arena; in stage 3 only this rank's parts of it count.
-  /// Errors  not_finite: the gradient norm is NaN or infinite, on all ranks alike; weights, moments and count are then as
-  ///         before and the gradients dropped.
+  /// Errors  not_finite: the gradient norm is NaN or infinite, on all ranks alike; weights, moments and count are
+  ///         then as before and the gradients dropped.
   update_report update(context& ctx, float* weights, double learning_rate);
 
   // For checkpoints. Moments are whole arenas, or shards (parts end to end).
@@ -109,7 +109,7 @@ private:
   std::vector<double> gather_units(const std::vector<double>& mine);
   void step_range(context& ctx, arena_range range, const float* gradient, int64_t moment, const step_scale& scale,
                   float* weights);
-  void step_weights(context& ctx, const step_scale& scale, float* weights);
+  void step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights);
 
   shard_plan_ptr plan_;
   communicator_ptr group_;
@@ -117,7 +117,6 @@ private:
   learner_settings settings_;
   int64_t updates_ = 0;
   std::vector<decay_run> runs_;
-  const float* whole_sums_ = nullptr;  ///< stage 0, in an update
   aligned_buffer<float> first_moment_, second_moment_;
   gradient_sums sums_;  ///< last: what is under way ends before the rest does
 };

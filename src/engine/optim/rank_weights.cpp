@@ -48,10 +48,10 @@ gathered_weights::~gathered_weights() {
   if (!of_.sharded()) {
     return;
   }
-  for (segment_state& one : segments_) {
-    one.fetching = pending();  // waits
-    one.holds = 0;
-    one.wanted = false;
+  for (segment_state& state : segments_) {
+    state.fetching = pending();  // waits
+    state.holds = 0;
+    state.wanted = false;
   }
   drop_idle();
   of_.gathered_ = false;
@@ -61,11 +61,20 @@ int64_t gathered_weights::others_floats(int64_t segment) const {
   return of_.plan_->segment(segment).size() - of_.plan_->part(segment, of_.group_->rank()).size();
 }
 
+int64_t gathered_weights::most_floats(const shard_plan& plan, int rank) {
+  const auto others = [&](int64_t s) { return plan.segment(s).size() - plan.part(s, rank).size(); };
+  int64_t most = 0;
+  for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
+    most = std::max(most, others(s) + others(s + 1));
+  }
+  return plan.shard_size(rank) + most;
+}
+
 void gathered_weights::drop_idle() {
   for (size_t i = 0; i < segments_.size(); ++i) {
-    segment_state& one = segments_[i];
-    if (one.present && one.holds == 0 && !one.wanted) {
-      one.present = false;
+    segment_state& state = segments_[i];
+    if (state.present && state.holds == 0 && !state.wanted) {
+      state.present = false;
       of_.drop_others(static_cast<int64_t>(i));
       floats_ -= others_floats(static_cast<int64_t>(i));
     }
@@ -74,16 +83,16 @@ void gathered_weights::drop_idle() {
 
 /// What is not in use stays until something else is fetched, since the next pass may begin with it.
 void gathered_weights::fetch(int64_t segment) {
-  segment_state& one = segments_[static_cast<size_t>(segment)];
-  if (one.present) {
+  segment_state& state = segments_[static_cast<size_t>(segment)];
+  if (state.present) {
     return;
   }
   drop_idle();
   const arena_range range = of_.plan_->segment(segment);
   const std::span<float> whole(of_.data() + range.first, static_cast<size_t>(range.size()));
-  one.fetching =
+  state.fetching =
       of_.group_->all_gather(whole, of_.plan_->offset_R1(segment), {.label = fmt::format("segment {}", segment)});
-  one.present = true;
+  state.present = true;
   floats_ += others_floats(segment);
   peak_floats_ = std::max(peak_floats_, floats_);
 }
@@ -94,18 +103,18 @@ void gathered_weights::prefetch(int64_t segment) {
 }
 
 void gathered_weights::acquire(context&, int64_t segment) {
-  segment_state& one = segments_[static_cast<size_t>(segment)];
+  segment_state& state = segments_[static_cast<size_t>(segment)];
   fetch(segment);
-  one.fetching.wait();
-  one.fetching = pending();
-  one.wanted = false;
-  ++one.holds;
+  state.fetching.wait();
+  state.fetching = pending();
+  state.wanted = false;
+  ++state.holds;
 }
 
 void gathered_weights::release(int64_t segment) {
-  segment_state& one = segments_[static_cast<size_t>(segment)];
-  TROUPE_ASSERT(one.holds > 0);
-  --one.holds;
+  segment_state& state = segments_[static_cast<size_t>(segment)];
+  TROUPE_ASSERT(state.holds > 0);
+  --state.holds;
 }
 
 void gathered_weights::hold_all(context& ctx) {

@@ -1,15 +1,16 @@
 /// What a rank holds of a model's weights: all of them, or (ZeRO stage 3) its shard, and of the rest what is in use.
 ///
-/// Memory   A sharded arena keeps its addresses; the pages of other ranks' parts come with a gather and go again. Between
-///          uses there is the shard alone, about A / R. A pass takes at most two segments beside it: the one in use and the
-///          one fetched ahead.
-/// Traffic  bytes that rank r sends in all_gathers (P_r: of its shard, p_s: of its part of segment s; L blocks), for each
-///          pass of a batch or step of an accumulation, the first of its gathered_weights:
+/// Memory   A sharded arena keeps its addresses; the pages of other ranks' parts come with a gather and go again.
+///          Between uses there is the shard alone, about A / R. A pass takes at most two segments beside it: the one
+///          in use and the one fetched ahead.
+/// Traffic  bytes that rank r sends in all_gathers (P_r: of its shard, p_s: of its part of segment s; L blocks), for
+///          each pass of a batch or step of an accumulation, the first of its gathered_weights:
 ///            scoring   (R - 1) P_r, and where the head is tied (R - 1) p_0 more
-///            training  (R - 1) (2 P_r - p_0 - p_L - p_(L+1)): what forward used last is still there for backward, and the
+///            training  (R - 1) (2 P_r - p_0 - p_L - p_(L+1)): what forward used last is still there for backward,
+///            and the
 ///                      token table is not read again; where the head is tied (R - 1) 2 P_r
-///          and (R - 1) p_0 more in training where embeddings are projected or normalised. Checkpointing adds nothing. What
-///          one pass leaves of the segments that the next begins with is not fetched again.
+///          and (R - 1) p_0 more in training where embeddings are projected or normalised. Checkpointing adds
+///          nothing. What one pass leaves of the segments that the next begins with is not fetched again.
 #pragma once
 
 #include "engine/arena/paged_arena.hpp"
@@ -28,8 +29,9 @@ public:
   /// All of an arena of `size` floats, zero at first.
   explicit rank_weights(int64_t size) : arena_(size) {}
 
-  /// From now on this rank keeps its parts only. `group` is for gathers of these weights and nothing else; of one rank: all
-  /// stays as it was.   Errors  bad_argument: another size or number of ranks than the plan's.
+  /// From now on this rank keeps its parts only. `group` is for gathers of these weights and nothing else; of one
+  /// rank: all stays as it was.
+  /// Errors  bad_argument: another size or number of ranks than the plan's.
   void shard(shard_plan_ptr plan, communicator_ptr group);
   bool sharded() const { return plan_ != nullptr; }
   const shard_plan_ptr& plan() const { return plan_; }      ///< null: all is here
@@ -56,8 +58,9 @@ private:
   bool gathered_ = false;  ///< by a gathered_weights
 };
 
-/// The use of a model's weights by passes: of sharded ones, segments are in memory while it lives, and none afterwards. So
-/// it must end before the weights change. All ranks make theirs, and run their passes, in the same order.
+/// The use of a model's weights by passes: of sharded ones, segments are in memory while it lives, and none
+/// afterwards. So it must end before the weights change. All ranks make theirs, and run their passes, in the same
+/// order.
 class gathered_weights final : public weight_access {
 public:
   /// Errors  bad_argument: sharded weights are in use already.
@@ -75,6 +78,9 @@ public:
 
   /// Fetches all segments, until this object ends: for generation, which has no collective in its loop.
   void hold_all(context& ctx);
+
+  /// Floats of a rank at most while a pass uses the weights: its shard, and of two neighbouring segments all.
+  static int64_t most_floats(const shard_plan& plan, int rank);
 
   /// The most that has been in memory at a time beside the shard.
   int64_t peak_bytes() const { return peak_floats_ * static_cast<int64_t>(sizeof(float)); }

@@ -1,16 +1,16 @@
 /// A group of ranks and what they can do together. All traffic of tensors between ranks goes through here.
 ///
 /// Use      Every rank of the group calls the same operations in the same order; a call only starts the operation, and
-///          `pending::wait` ends it. Buffers belong to the operation until then. Each (model, purpose) has a communicator
-///          of its own, so that two parts of a program need not agree on an order between them.
-/// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for every
-///          split into parts and for every implementation.
+///          `pending::wait` ends it. Buffers belong to the operation until then. Each (model, purpose) has a
+///          communicator of its own, so that two parts of a program need not agree on an order between them.
+/// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for
+///          every split into parts and for every implementation.
 /// Parts    Part r of an array is its range [offset_R1[r], offset_R1[r + 1]).
-/// Failure  A rank that has waited for an operation for longer than its deadline ends, or fails with lost_peer, naming the
-///          operation: a collective cannot be cancelled. The time before `wait` does not count, so that an operation may
-///          be started long ahead of its use.
-/// Misuse   Ranks that call different operations, or with different labels or sizes, get bad_argument or shape_mismatch from
-///          `wait` where the implementation can see it (local); with MPI it ends at the deadline.
+/// Failure  A rank that has waited for an operation for longer than its deadline ends, or fails with lost_peer,
+///          naming the operation: a collective cannot be cancelled. The time before `wait` does not count, so that an
+///          operation may be started long ahead of its use.
+/// Misuse   Ranks that call different operations, or with different labels or sizes, get bad_argument or
+///          shape_mismatch from `wait` where the implementation can see it (local); with MPI it ends at the deadline.
 /// NCCL     would be a third implementation, beside local and MPI: docs/extending.md says what it must keep to.
 #pragma once
 
@@ -42,15 +42,16 @@ public:
   pending& operator=(pending&& other) noexcept;
   ~pending();
 
-  /// Returns when the operation has ended on this rank.   Errors  lost_peer: a peer is gone or too late.
+  /// Returns when the operation has ended on this rank.
+  /// Errors  lost_peer: a peer is gone or too late.
   void wait();
 
 private:
   std::unique_ptr<operation> under_way_;
 };
 
-/// What a communicator has sent from this rank to others, in bytes, and how long that took. What of the time under way was
-/// not waited for is hidden behind compute.
+/// What a communicator has sent from this rank to others, in bytes, and how long that took. What of the time under
+/// way was not waited for is hidden behind compute.
 struct traffic {
   int64_t operations = 0;
   int64_t reduced = 0, gathered = 0, other = 0;  ///< bytes sent by reduce_scatter; all_gather; the rest
@@ -116,13 +117,13 @@ public:
   virtual ~world() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// `name` is for errors: "policy gradients". What belongs to a communicator is freed once all ranks have dropped theirs, at
-  /// the next open or at the end.
+  /// `name` is for errors: "policy gradients". What belongs to a communicator is freed once all ranks have dropped
+  /// theirs, at the next open or at the end.
   virtual communicator_ptr open(const std::string& name) = 0;
 
-  /// Divides the ranks: each gives the members of its own group, itself among them, and gets their communicator, in which
-  /// member i has rank i. A rank that is in no group gives none, and gets null. Groups do not overlap. All ranks of the
-  /// world take part, as in every open.
+  /// Divides the ranks: each gives the members of its own group, itself among them, and gets their communicator, in
+  /// which member i has rank i. A rank that is in no group gives none, and gets null. Groups do not overlap. All
+  /// ranks of the world take part, as in every open.
   /// Errors  bad_argument: `members` lacks this rank, repeats or is not a rank, or another member gives other members.
   virtual communicator_ptr open(const std::string& name, std::span<const int> members) = 0;
 };
@@ -134,12 +135,12 @@ std::unique_ptr<world> solo_world();
 std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::milliseconds deadline);
 
 /// The ranks that mpirun or srun started. One thread of this object's, the transport, makes all MPI calls, MPI_Init and
-/// MPI_Finalize included; it ends with the last of this object's communicators, and then waits for those of all ranks: a
-/// rank that has failed leaves by _Exit instead. Whoever waits above `deadline` (for MPI to start, a minute at least) prints
-/// a line that names the operation and ends the process with status 70. One such object per process.
+/// MPI_Finalize included; it ends with the last of this object's communicators, and then waits for those of all
+/// ranks: a rank that has failed leaves by _Exit instead. Whoever waits above `deadline` (for MPI to start, a minute
+/// at least) prints a line that names the operation and ends the process with status 70. One such object per process.
 /// Limits  2^31 - 1 floats or bytes in one operation.
-/// Errors  bad_argument: MPI started another number of ranks than `ranks`, or was already used; unsupported: built without
-///         MPI, or an operation above the limit.
+/// Errors  bad_argument: MPI started another number of ranks than `ranks`, or was already used; unsupported: built
+///         without MPI, or an operation above the limit.
 std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline);
 
 }  // namespace troupe::engine

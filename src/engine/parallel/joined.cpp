@@ -1,5 +1,5 @@
-// A block of all pieces goes through the tree before the next, so that partial sums stay in the first-level cache and no
-// piece need be writable.
+// A block of all pieces goes through the tree before the next, so that partial sums stay in the first-level cache and
+// no piece need be writable.
 #include "engine/parallel/joined.hpp"
 
 #include "base/assert.hpp"

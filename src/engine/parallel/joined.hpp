@@ -8,8 +8,9 @@ namespace troupe::engine {
 
 /// sum[i] = the pieces' values i, joined by a fixed tree, in float32:
 ///   join(first .. last) = the value of a single piece, or
-///                         join(first .. first + p) + join(first + p .. last), p the largest power of two below last - first.
-/// The tree is that of the learner's lanes (engine/optim/learner.cpp), which a binary counter builds: equal levels are
+///                         join(first .. first + p) + join(first + p .. last), p the largest power of two below last
+///                         - first.
+/// The tree is that of lane_sums (engine/optim/lane_sums.hpp), which a binary counter builds: equal levels are
 /// joined as they come, what is left at the end from the right.  3: (0+1)+2.   6: ((0+1)+(2+3))+(4+5).
 /// Shapes  pieces_R [R >= 1] pointers to `count` floats each. `sum` may be one of them.
 void join_pieces(std::span<const float* const> pieces_R, int64_t count, float* sum);

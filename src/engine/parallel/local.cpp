@@ -87,9 +87,12 @@ std::optional<error> disagreement(const std::string& name, const call& a, const 
                ? there
                : differing_sizes(name, a, b, part_bytes(a.to_offset_R1, b_rank), part_bytes(b.from_offset_R1, a_rank));
   }
-  default:
-    return differing_sizes(name, a, b, a.bytes, b.bytes);
+  case operation_kind::broadcast:
+  case operation_kind::send:
+  case operation_kind::receive:
+    break;
   }
+  return differing_sizes(name, a, b, a.bytes, b.bytes);
 }
 
 void reduce_scatter_all(const std::vector<call>& calls) {
@@ -205,7 +208,8 @@ private:
     return found;
   }
 
-  /// All that wait on one route are sends, or all are receives: the first of them is the partner of a call of the other.
+  /// All that wait on one route are sends, or all are receives: the first of them is the partner of a call of the
+  /// other.
   meeting_ptr point_to_point(const call& made) {
     const bool sends = made.kind == operation_kind::send;
     const int from = sends ? made.rank : made.peer;

@@ -161,7 +161,7 @@ public:
     const std::lock_guard lock(mutex_);
     std::vector<unsigned char> result;
     std::transform(all_.begin(), all_.end(), std::back_inserter(result),
-                   [](const one& o) { return o.dropped ? 1 : 0; });
+                   [](const opening& o) { return o.dropped ? 1 : 0; });
     return result;
   }
   /// Frees those that all have dropped, in their order. On the transport's thread.
@@ -175,16 +175,16 @@ public:
   }
 
 private:
-  struct one {
+  struct opening {
     MPI_Comm comm = MPI_COMM_NULL;
     bool dropped = false;
   };
   mutable std::mutex mutex_;
-  std::vector<one> all_;
+  std::vector<opening> all_;
 };
 
-/// Agrees with all ranks of the world on what all have dropped, and frees that. MPI_Comm_free may wait for the others, which are
-/// on their way to the same call: they have given their word, and wait for nothing else.
+/// Agrees with all ranks of the world on what all have dropped, and frees that. MPI_Comm_free may wait for the
+/// others, which are on their way to the same call: they have given their word, and wait for nothing else.
 class free_job final : public transport::job {
 public:
   explicit free_job(std::shared_ptr<openings> of) : of_(std::move(of)), dropped_(of_->dropped()) {}
@@ -218,8 +218,9 @@ private:
   std::shared_ptr<opened> result_;
 };
 
-/// The communicator of the ranks that give the same colour, by their place in the group. MPI has no nonblocking form of it:
-/// the thread stands still until all ranks of the world have come, and whoever waits for it still ends at the deadline.
+/// The communicator of the ranks that give the same colour, by their place in the group. MPI has no nonblocking form
+/// of it: the thread stands still until all ranks of the world have come, and whoever waits for it still ends at the
+/// deadline.
 class split_job final : public transport::job {
 public:
   split_job(std::shared_ptr<opened> result, int color, int place)

@@ -70,11 +70,11 @@ transport::~transport() {
 }
 
 std::future<void> transport::run(std::unique_ptr<job> work) {
-  under_way one{.work = std::move(work)};
-  std::future<void> ended = one.ended.get_future();
+  under_way operation{.work = std::move(work)};
+  std::future<void> ended = operation.ended.get_future();
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(one));
+    queue_.push_back(std::move(operation));
   }
   woken_.notify_all();
   return ended;
@@ -142,9 +142,9 @@ void transport::serve() {
   last_progress_ = clock::now();
   while (take(active)) {
     std::vector<under_way> remaining;
-    for (under_way& one : active) {
-      if (!test(one)) {
-        remaining.push_back(std::move(one));
+    for (under_way& operation : active) {
+      if (!test(operation)) {
+        remaining.push_back(std::move(operation));
       }
     }
     if (remaining.size() < active.size()) {
@@ -176,39 +176,40 @@ bool transport::take(std::vector<under_way>& active) {
     std::this_thread::yield();
     return true;
   }
-  for (under_way& one : taken) {
-    start(one);
-    active.push_back(std::move(one));
+  for (under_way& operation : taken) {
+    start(operation);
+    active.push_back(std::move(operation));
   }
   last_progress_ = clock::now();
   return true;
 }
 
-void transport::start(under_way& one) {
+void transport::start(under_way& operation) {
   try {
-    one.work->start(one.requests);
+    operation.work->start(operation.requests);
   } catch (...) {
-    one.ended.set_exception(std::current_exception());
-    one.work.reset();
+    operation.ended.set_exception(std::current_exception());
+    operation.work.reset();
   }
 }
 
-bool transport::test(under_way& one) {
-  if (!one.work) {
+bool transport::test(under_way& operation) {
+  if (!operation.work) {
     return true;
   }
   try {
     int ended = 0;
-    check_mpi(MPI_Testall(static_cast<int>(one.requests.size()), one.requests.data(), &ended, MPI_STATUSES_IGNORE),
+    check_mpi(MPI_Testall(static_cast<int>(operation.requests.size()), operation.requests.data(), &ended,
+                          MPI_STATUSES_IGNORE),
               "MPI_Testall");
     if (ended == 0) {
       return false;
     }
-    one.work->finish();
-    one.work.reset();
-    one.ended.set_value();
+    operation.work->finish();
+    operation.work.reset();
+    operation.ended.set_value();
   } catch (...) {
-    one.ended.set_exception(std::current_exception());
+    operation.ended.set_exception(std::current_exception());
   }
   return true;
 }

@@ -1,5 +1,5 @@
-/// The one thread of a process that makes MPI calls, from MPI_Init to MPI_Finalize. Internal: with mpi.cpp the only place
-/// that knows MPI.
+/// The one thread of a process that makes MPI calls, from MPI_Init to MPI_Finalize. Internal: with mpi.cpp the only
+/// place that knows MPI.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1  // Open MPI's C++ bindings, gone from the standard
@@ -27,7 +27,8 @@ public:
     virtual void finish() {}
   };
 
-  /// Returns when MPI has started.   Errors  bad_argument: another number of ranks; MPI was already used; lost_peer.
+  /// Returns when MPI has started.
+  /// Errors  bad_argument: another number of ranks; MPI was already used; lost_peer.
   transport(int ranks, std::chrono::milliseconds deadline);
   /// Every rank must come here: MPI_Finalize waits for all.
   ~transport();
@@ -39,8 +40,9 @@ public:
 
   std::future<void> run(std::unique_ptr<job> work);
 
-  /// Waits for what `run` returned. After the deadline, prints `who` in a line and ends the process: neither this thread
-  /// nor the operation can be cancelled, and a peer might still write to its buffers.   Errors  lost_peer.
+  /// Waits for what `run` returned. After the deadline, prints `who` in a line and ends the process: neither this
+  /// thread nor the operation can be cancelled, and a peer might still write to its buffers.
+  /// Errors  lost_peer.
   void wait(std::future<void>& ended, const std::string& who) const { wait(ended, who, deadline_); }
   static void wait(std::future<void>& ended, const std::string& who, std::chrono::microseconds deadline);
 
@@ -54,11 +56,11 @@ private:
   void live();
   void initialize();
   void serve();
-  /// Takes what has been queued; sleeps a little where nothing has, and where `naps` says that it would be in vain to look
-  /// again at once. False: the end.
+  /// Takes what has been queued; sleeps a little where nothing has, and where `naps` says that it would be in vain to
+  /// look again at once. False: the end.
   bool take(std::vector<under_way>& active);
-  static void start(under_way& one);
-  static bool test(under_way& one);
+  static void start(under_way& operation);
+  static bool test(under_way& operation);
 
   int ranks_;
   std::chrono::microseconds deadline_;

@@ -1,5 +1,5 @@
-/// A rank's part of a model that a group of ranks generates with: the other half of the hybrid engine. Its weights are a
-/// second, smaller arena, made anew from the trained one for each rollout and given back behind it.
+/// A rank's part of a model that a group of ranks generates with: the other half of the hybrid engine. Its weights
+/// are a second, smaller arena, made anew from the trained one for each rollout and given back behind it.
 #pragma once
 
 #include "base/context.hpp"
@@ -24,7 +24,8 @@ public:
   const float* weights() const { return arena_.data(); }  ///< stays where it is, filled or not
 
   /// Takes this rank's rows from the arena of `whole`, a segment at a time. Where `access` is not null, it fetches each
-  /// segment before; that is collective among the ranks that share `whole`.   Errors  lost_peer.
+  /// segment before; that is collective among the ranks that share `whole`.
+  /// Errors  lost_peer.
   void fill(context& ctx, const float* whole_weights, weight_access* access);
 
   /// Gives the memory back.

@@ -135,11 +135,7 @@ const std::vector<int64_t>& column_exchange::offset_R1(divided_result of) const 
 
 /// The parts of a single row are the whole row.
 float* column_exchange::parts_of(int64_t n, int64_t columns, float* whole_NO) {
-  if (n == 1) {
-    return whole_NO;
-  }
-  parts_NO_.reserve(n * columns);
-  return parts_NO_.data();
+  return n == 1 ? whole_NO : parts_NO_.reserve(n * columns);
 }
 
 float* column_exchange::own_columns(divided_result of, int64_t n, float* whole_NO) {

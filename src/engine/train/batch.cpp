@@ -1,6 +1,7 @@
 #include "engine/train/batch.hpp"
 
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 
 namespace troupe::engine {
 
@@ -34,14 +35,14 @@ std::vector<item_run> form_micro_batches(std::span<const int64_t> item_tokens, i
                 shares);
   }
   const auto fewest = static_cast<int64_t>(fill_runs(item_tokens, token_budget).size());
-  const int64_t most = (fewest + shares - 1) / shares * shares;
-  // Less room gives no fewer runs, so the least room that gives no more than `most` of them is found by halving.
+  const int64_t most = round_up(fewest, shares);
+  // A smaller budget gives no fewer runs, so the least that gives no more than `most` of them is found by halving.
   int64_t too_little = 0;
   int64_t enough = token_budget;
   while (most > fewest && enough - too_little > 1) {
-    const int64_t room = too_little + (enough - too_little) / 2;
-    const bool fits = static_cast<int64_t>(fill_runs(item_tokens, room).size()) <= most;
-    (fits ? enough : too_little) = room;
+    const int64_t budget = too_little + (enough - too_little) / 2;
+    const bool fits = static_cast<int64_t>(fill_runs(item_tokens, budget).size()) <= most;
+    (fits ? enough : too_little) = budget;
   }
   return fill_runs(item_tokens, enough);
 }

@@ -1,4 +1,4 @@
-/// Packed sequences for training and scoring, and how an update is cut into micro-batches.
+/// Packed sequences for training and scoring, and how an update is divided into micro-batches.
 #pragma once
 
 #include "engine/models/token_batch.hpp"
@@ -16,7 +16,6 @@ struct packed_batch {
   std::vector<int64_t> offset_B1 = {0};
   std::vector<int64_t> prompt_length_B;
   std::vector<int32_t> position_N;  ///< empty: each sequence counts from 0
-  std::vector<uint8_t> counts_N;    ///< SFT only: tokens to learn; empty: the answers
 
   void add(std::span<const int32_t> tokens, int64_t prompt_length);
   /// A sequence in two pieces; `prompt_length` is not `prompt`'s where other tokens than the answer's are learned.
@@ -29,10 +28,11 @@ struct packed_batch {
   token_batch view() const { return {token_N, offset_B1, position_N}; }
 };
 
-/// Cuts items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last), in order, of at most `token_budget`
-/// tokens or one item each. Their number is the least multiple of `shares` that the budget allows, or a little less, and the
-/// largest is as small as so many can be: who takes every shares-th of them then has about as many tokens as the others.
-/// A function of its arguments alone.   Errors  bad_argument: token_budget < 1 or shares < 1.
+/// Groups items 0..n-1 (sequences; for a reward model, pairs) into runs [first, last), in order, of at most
+/// `token_budget` tokens or one item each. Their number is the least multiple of `shares` that the budget allows, or
+/// a little less, and the largest is as small as so many can be: who takes every shares-th of them then has about as
+/// many tokens as the others. A function of its arguments alone.
+/// Errors  bad_argument: token_budget < 1 or shares < 1.
 struct item_run {
   int64_t first = 0, last = 0;
 };

@@ -22,8 +22,8 @@ std::vector<std::vector<std::byte>>
 evaluate_in_shares(communicator* group, std::span<const packed_batch> batches,
                    const std::function<std::vector<std::byte>(const packed_batch& batch)>& one);
 
-/// The same of values: `one(batch) -> std::vector<Value>`. `group`: null: one rank alone. Folded in the order of the batches
-/// they are the same bits for any number of ranks.
+/// The same of values: `one(batch) -> std::vector<Value>`. `group`: null: one rank alone. Folded in the order of the
+/// batches they are the same bits for any number of ranks.
 template <class Value, class One>
 std::vector<std::vector<Value>> evaluate(communicator* group, std::span<const packed_batch> batches, const One& one) {
   static_assert(std::is_trivially_copyable_v<Value>);

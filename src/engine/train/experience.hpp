@@ -40,8 +40,8 @@ struct rollout_arrays {
 /// Scales and clips the scores, shapes the rewards, computes advantages and returns. `seen` are the
 /// running moments of the scores. Returns the rollout's statistics by their names in metrics.jsonl:
 /// reward/raw_mean, reward/shaped_mean, kl/per_token_nats, kl/per_sequence_nats,
-/// answer/length_mean, answer/unfinished_share, ... Errors  not_finite: a score, value or
-/// log-probability; the names say which.
+/// answer/length_mean, answer/unfinished_share, ...
+/// Errors  not_finite: a score, value or log-probability; the names say which.
 std::map<std::string, double> finish_experience(const experience_settings& settings, moments& seen,
                                                 rollout_arrays& rollout);
 

@@ -7,11 +7,6 @@
 
 namespace troupe::engine {
 
-float* grown(aligned_buffer<float>& buffer, int64_t size) {
-  buffer.reserve(size);
-  return buffer.data();
-}
-
 void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND, float* rows_AD) {
   for (size_t a = 0; a < row_A.size(); ++a) {
     std::copy_n(hidden_ND + row_A[a] * width, width, rows_AD + static_cast<int64_t>(a) * width);

@@ -1,7 +1,6 @@
 /// Between a batch's hidden states and the rows of them that a head reads. Private to this folder.
 #pragma once
 
-#include "base/aligned.hpp"
 #include "base/context.hpp"
 #include "engine/models/inference_model.hpp"
 #include "engine/objectives/rows.hpp"
@@ -10,9 +9,6 @@
 #include <vector>
 
 namespace troupe::engine {
-
-/// At least `size` floats of a buffer, with any contents.
-float* grown(aligned_buffer<float>& buffer, int64_t size);
 
 /// rows_AD[a] = hidden_ND[row_A[a]].
 void gather_rows(std::span<const int64_t> row_A, int64_t width, const float* hidden_ND, float* rows_AD);

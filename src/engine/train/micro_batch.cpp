@@ -18,7 +18,7 @@ int64_t width_of(const trainee& model) { return model.net.description().embeddin
 /// Hidden states of the whole batch, with what backward needs.
 const float* forward(context& ctx, const trainee& model, const packed_batch& batch) {
   train_workspace& w = model.workspace;
-  float* hidden_ND = grown(w.hidden_ND, batch.tokens() * width_of(model));
+  float* hidden_ND = w.hidden_ND.reserve(batch.tokens() * width_of(model));
   model.net.forward(ctx, model.weights, batch.view(), hidden_ND, w.saved);
   return hidden_ND;
 }
@@ -26,7 +26,7 @@ const float* forward(context& ctx, const trainee& model, const packed_batch& bat
 /// Only the rows that predict something.
 const float* forward_rows(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows) {
   const float* hidden_ND = forward(ctx, model, batch);
-  float* rows_AD = grown(model.workspace.rows_AD, rows.size() * width_of(model));
+  float* rows_AD = model.workspace.rows_AD.reserve(rows.size() * width_of(model));
   gather_rows(rows.row_A, width_of(model), hidden_ND, rows_AD);
   return rows_AD;
 }
@@ -38,7 +38,7 @@ void backward(context& ctx, const trainee& model, const packed_batch& batch, flo
 
 void backward_rows(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows) {
   train_workspace& w = model.workspace;
-  float* dhidden_ND = grown(w.dhidden_ND, batch.tokens() * width_of(model));
+  float* dhidden_ND = w.dhidden_ND.reserve(batch.tokens() * width_of(model));
   scatter_rows(rows.row_A, width_of(model), batch.tokens(), w.drows_AD.data(), dhidden_ND);
   backward(ctx, model, batch, dhidden_ND);
 }
@@ -86,7 +86,7 @@ void train_language_model(context& ctx, const trainee& model, const packed_batch
   args.forward.d = width_of(model);
   args.forward.vocabulary = model.net.description().vocabulary;
   args.forward.temperature = softmax_temperature(temperature);
-  args.dx_ND = grown(model.workspace.drows_AD, rows.size() * width_of(model));
+  args.dx_ND = model.workspace.drows_AD.reserve(rows.size() * width_of(model));
   args.dweight = model.net.head(model.gradients);
   loss_of_pass loss;
   args.gradient = [&](int64_t first, std::span<const float> logprob, std::span<const float> entropy,
@@ -129,9 +129,7 @@ void idle_micro_batch(context& ctx, const trainee& model) {
 
 lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale) {
   require_language_model(model.net);
-  const prediction_rows rows = batch.counts_N.empty()
-                                   ? answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B)
-                                   : counted_rows(batch.token_N, batch.offset_B1, batch.counts_N);
+  const prediction_rows rows = answer_rows(batch.token_N, batch.offset_B1, batch.prompt_length_B);
   lm_statistics statistics;
   if (rows.size() == 0) {
     idle_micro_batch(ctx, model);
@@ -163,7 +161,7 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
         statistics = pairwise_loss(settings, {dscore_N, score_N, batch.token_N, batch.offset_B1, end_B, pairs});
       },
       {dscore_N});
-  float* dhidden_ND = grown(model.workspace.dhidden_ND, batch.tokens() * width_of(model));
+  float* dhidden_ND = model.workspace.dhidden_ND.reserve(batch.tokens() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, hidden_ND, dscore_N, dhidden_ND, model.gradients);
   backward(ctx, model, batch, dhidden_ND);
   loss.throw_if_failed();
@@ -214,7 +212,7 @@ value_statistics critic_micro_batch(context& ctx, const trainee& model, const pa
         statistics = value_loss(settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
       },
       {dvalue_A});
-  float* drows_AD = grown(model.workspace.drows_AD, rows.size() * width_of(model));
+  float* drows_AD = model.workspace.drows_AD.reserve(rows.size() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, rows_AD, dvalue_A, drows_AD, model.gradients);
   backward_rows(ctx, model, batch, rows);
   loss.throw_if_failed();

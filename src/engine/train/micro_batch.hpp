@@ -25,6 +25,8 @@ struct train_workspace {
   aligned_buffer<float> rows_AD, drows_AD;  ///< those rows that predict something
 
   int64_t bytes() const;
+  /// Floats for a token of a micro-batch, beside `saved`.
+  static int64_t row_floats(const model_description& description) { return 4 * description.embedding_width; }
 };
 
 /// The model to train and where its gradients go.
@@ -36,12 +38,12 @@ struct trainee {
   std::function<void(int64_t)> segment_done = {};  ///< see transformer::backward
 };
 
-/// A micro-batch without anything: fetches the weights that others fetch meanwhile, and lets them go. The objectives below
-/// do the same where a batch has nothing to learn.
+/// A micro-batch without anything: fetches the weights that others fetch meanwhile, and lets them go. The objectives
+/// below do the same where a batch has nothing to learn.
 void idle_micro_batch(context& ctx, const trainee& model);
 
-/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient). Learns counts_N, else the
-/// answers. A micro-batch without a token to learn adds nothing.
+/// Supervised fine-tuning, and PPO's mixture term (scale.coefficient): learns the answers. A micro-batch without an answer
+/// token adds nothing.
 lm_statistics sft_micro_batch(context& ctx, const trainee& model, const packed_batch& batch, const lm_scale& scale);
 
 /// Reward model: sequences 2p, 2p + 1 are pair p. `pairs` is the update's count. end_B as in

@@ -1,5 +1,7 @@
 #include "kernels/cpu/activation.hpp"
 
+#include "base/round_up.hpp"
+
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
@@ -164,7 +166,7 @@ static constexpr int64_t task_floats = 4096;
 
 /// Calls body(first, count) for pieces of [0, total).
 template <class Body> static void in_pieces(context& ctx, int64_t total, int64_t piece, Body body) {
-  ctx.pool.parallel_for((total + piece - 1) / piece, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(total, piece), [&](int64_t task) {
     const int64_t first = task * piece;
     body(first, std::min(piece, total - first));
   });

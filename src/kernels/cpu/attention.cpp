@@ -1,6 +1,7 @@
 #include "kernels/cpu/attention.hpp"
 
 #include "base/aligned.hpp"
+#include "base/round_up.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -241,7 +242,7 @@ HWY_EXPORT(append_to_pages);
 /// Adds the units of a sequence of `rows` rows. Late rows see the most keys: they come first, so
 /// that the threads finish together.
 static void add_units(std::vector<attention_unit>& units, size_t sequence, int64_t rows, int64_t kv_heads) {
-  const int64_t blocks = (rows + queries_per_unit - 1) / queries_per_unit;
+  const int64_t blocks = divide_up(rows, queries_per_unit);
   for (int64_t block = blocks - 1; block >= 0; --block) {
     const int64_t begin = block * queries_per_unit;
     for (int64_t g = 0; g < kv_heads; ++g) {

@@ -1,4 +1,5 @@
 #include "base/aligned.hpp"
+#include "base/round_up.hpp"
 #include "base/spin.hpp"
 #include "kernels/cpu/attention.hpp"
 
@@ -56,8 +57,9 @@ void find_deltas(const attention_backward_args& args, int64_t begin, int64_t end
 
 /// A tile of 64 keys: with D_i from find_deltas, p from the saved lse, ds = p (dp - D) scale,
 ///   dp_ij = dout_i . v_j;   dv_j = sum_i p_ij dout_i;   dk_j = sum_i ds_ij q_i;   dq_i = sum_j ds_ij k_j
-/// Within a tile the group's heads in order; within a head blocks of 64 queries from first to last. A query's tiles from
-/// first to last: a block waits until the tile before has folded it. So each sum has one order, whatever the threads do.
+/// Within a tile the group's heads in order; within a head blocks of 64 queries from first to last. A query's tiles
+/// from first to last: a block waits until the tile before has folded it. So each sum has one order, whatever the
+/// threads do.
 class backward_tile {
 public:
   backward_tile(const attention_backward_args& args, const float* delta_NH, const backward_unit& unit)
@@ -75,7 +77,7 @@ public:
     const float* key = args_.qkv_NE + (start_ + first_) * row_ + key_column_;
     transpose_tile(key, row_, keys, width_, keys_K64_.data());
     transpose_tile(key + shape_.kv_heads * width_, row_, keys, width_, values_K64_.data());
-    const int64_t blocks = (rows_ - first_ + attention_tile - 1) / attention_tile;
+    const int64_t blocks = divide_up(rows_ - first_, attention_tile);
     for (int64_t h = 0; h < group_; ++h) {
       for (int64_t block = 0; block < blocks; ++block) {
         if (before != nullptr) {
@@ -217,7 +219,7 @@ static std::vector<backward_unit> units_of(const attention_backward_args& args) 
 void cpu::attention_backward(context& ctx, const attention_backward_args& args) {
   const int64_t first = args.offset_B1.front(), last = args.offset_B1.back();
   aligned_buffer<float> delta_NH(last * args.shape.heads);
-  ctx.pool.parallel_for((last - first + delta_rows - 1) / delta_rows, [&](int64_t i) {
+  ctx.pool.parallel_for(divide_up(last - first, delta_rows), [&](int64_t i) {
     const int64_t begin = first + i * delta_rows;
     HWY_DYNAMIC_DISPATCH(find_deltas)(args, begin, std::min(begin + delta_rows, last), delta_NH.data());
   });

@@ -2,6 +2,7 @@
 /// vectors gain nothing.
 #include "kernels/cpu/embedding.hpp"
 
+#include "base/round_up.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
@@ -14,7 +15,7 @@ static int64_t column_offset(int64_t row, int64_t d) { return row / panel_width 
 
 void embedding_forward(context& ctx, const embedding_args& args) {
   constexpr int64_t rows_in_task = 16;
-  ctx.pool.parallel_for((args.n + rows_in_task - 1) / rows_in_task, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(args.n, rows_in_task), [&](int64_t task) {
     const int64_t end = std::min((task + 1) * rows_in_task, args.n);
     for (int64_t row = task * rows_in_task; row < end; ++row) {
       const float* column = args.table + column_offset(args.index_N[row], args.d);

@@ -18,7 +18,6 @@ namespace troupe::kernels::HWY_NAMESPACE {
 
 using cpu::a_layout;
 using cpu::b_layout;
-using cpu::divide_up;
 using cpu::packed_span;
 using cpu::product_args;
 using cpu::product_task;
@@ -32,10 +31,13 @@ void pack_tile(const product_args& args, const packed_span& span, int64_t block,
   const int64_t rows = span.tile_rows(tile);
   const int64_t k_size = span.block_size(block);
   float* to = packed + span.tile_offset(block, tile);
-  if (args.a_kind == a_layout::rows) {
+  switch (args.a_kind) {
+  case a_layout::rows:
     pack_rows(args.a + row * args.a_stride + k, args.a_stride, rows, k_size, to);
-  } else {
+    break;
+  case a_layout::columns:
     pack_columns(args.a + k * args.a_stride + row, args.a_stride, rows, k_size, to);
+    break;
   }
 }
 
@@ -174,8 +176,6 @@ HWY_EXPORT(add_rows);
 
 namespace cpu {
 
-/// Floats of A packed at once (4 MiB: they stay in the third-level cache until they are used).
-static constexpr int64_t packed_floats = int64_t{1} << 20;
 /// k of a block at most, and rows of A in a task: a block of them stays in the second-level cache
 /// while panels stream past. Few rows take shorter blocks: one is multiplied while the next
 /// arrives.
@@ -185,23 +185,21 @@ static constexpr int64_t rows_in_task = 256;
 static constexpr int64_t tasks_per_thread = 16;
 static constexpr int64_t tasks_of_few_rows = 4;
 
-/// Grows to what the largest product of this thread needs: about packed_floats at most.
+/// Grows to what the largest product of this thread needs: about product_scratch_floats at most.
 static float* packing_scratch(int64_t size) {
   static thread_local aligned_buffer<float> buffer;
-  buffer.reserve(size);
-  return buffer.data();
+  return buffer.reserve(size);
 }
 
 static float* panel_scratch() {
   static thread_local aligned_buffer<float> buffer;
-  buffer.reserve(longest_block * panel_width);
-  return buffer.data();
+  return buffer.reserve(longest_block * panel_width);
 }
 
 static int64_t block_of(const product_args& args, int64_t tile_rows) {
   const bool few = args.b_kind == b_layout::panels && few_tiles(divide_up(args.m, tile_rows));
   const int64_t blocks = divide_up(args.k, few ? block_of_few_rows : longest_block);
-  return divide_up(divide_up(args.k, blocks), panel_width) * panel_width;
+  return round_up(divide_up(args.k, blocks), panel_width);
 }
 
 /// Bodies go to the pool by reference, which std::function holds without allocating.
@@ -240,7 +238,7 @@ static void multiply_span(context& ctx, const product_args& args, const packed_s
   // is read from memory, and because the first panel of a task is not asked for ahead.
   const int64_t per_thread = few_tiles(span.tiles) ? tasks_of_few_rows : tasks_per_thread;
   const int64_t wanted = divide_up(per_thread * int64_t{ctx.pool.threads()}, groups);
-  const int64_t most = groups > 1 ? divide_up(panels, 2) : panels;
+  const int64_t most = groups > 1 ? divide_up(panels, int64_t{2}) : panels;
   const int64_t parts = std::clamp(wanted, int64_t{1}, most);
   const auto run = [&](int64_t index) {
     const int64_t part = index / groups;
@@ -258,9 +256,9 @@ static void multiply_span(context& ctx, const product_args& args, const packed_s
 void product(context& ctx, const product_args& args) {
   const int64_t tile_rows = HWY_DYNAMIC_DISPATCH(largest_tile)();
   const int64_t k_block = block_of(args, tile_rows);
-  const int64_t row_chunks = divide_up(args.m * k_block, packed_floats);
+  const int64_t row_chunks = divide_up(args.m * k_block, product_scratch_floats);
   const int64_t rows_at_once = divide_up(args.m, row_chunks);
-  const int64_t k_at_once = std::max(int64_t{1}, packed_floats / (rows_at_once * k_block)) * k_block;
+  const int64_t k_at_once = std::max(int64_t{1}, product_scratch_floats / (rows_at_once * k_block)) * k_block;
   for (int64_t row = 0; row < args.m; row += rows_at_once) {
     for (int64_t k = 0; k < args.k; k += k_at_once) {
       packed_span span{.row_begin = row,

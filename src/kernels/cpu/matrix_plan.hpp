@@ -1,6 +1,7 @@
 /// How a product is cut into tiles, blocks and tasks. None of it reaches the bits of the result.
 #pragma once
 
+#include "base/round_up.hpp"
 #include "kernels/cpu/matrix.hpp"
 
 #include <algorithm>
@@ -12,8 +13,6 @@ namespace troupe::kernels::cpu {
 constexpr int64_t part_begin(int64_t total, int64_t parts, int64_t i) {
   return i * (total / parts) + std::min(i, total % parts);
 }
-
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Decoding: few enough rows that reading the weight takes as long as multiplying it.
 constexpr bool few_tiles(int64_t tiles) { return tiles <= 4; }

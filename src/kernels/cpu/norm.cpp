@@ -1,5 +1,7 @@
 #include "kernels/cpu/norm.hpp"
 
+#include "base/round_up.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -180,7 +182,7 @@ static constexpr int64_t columns_per_task = 64;
 
 /// Calls body(begin, end) for pieces of [0, n).
 template <class Body> static void in_pieces(context& ctx, int64_t n, int64_t piece, const Body& body) {
-  ctx.pool.parallel_for((n + piece - 1) / piece,
+  ctx.pool.parallel_for(divide_up(n, piece),
                         [&](int64_t task) { body(task * piece, std::min((task + 1) * piece, n)); });
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/cpu/optimizer.hpp"
 
+#include "base/round_up.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -115,7 +117,7 @@ static constexpr int64_t norm_block = 4096;
 
 void adamw_update(context& ctx, const adamw_args& args) {
   const adamw_factors factors = factors_of(args);
-  ctx.pool.parallel_for((args.count + task_floats - 1) / task_floats, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(args.count, task_floats), [&](int64_t task) {
     const int64_t i = task * task_floats;
     HWY_DYNAMIC_DISPATCH(adamw)
     (args.weight + i, args.first_moment + i, args.second_moment + i, args.gradient + i,
@@ -124,10 +126,10 @@ void adamw_update(context& ctx, const adamw_args& args) {
 }
 
 double sum_of_squares(context& ctx, const float* values, int64_t count) {
-  const int64_t blocks = (count + norm_block - 1) / norm_block;
+  const int64_t blocks = divide_up(count, norm_block);
   std::vector<double> sums(static_cast<size_t>(blocks));
   constexpr int64_t blocks_in_task = 16;
-  ctx.pool.parallel_for((blocks + blocks_in_task - 1) / blocks_in_task, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(blocks, blocks_in_task), [&](int64_t task) {
     const int64_t end = std::min((task + 1) * blocks_in_task, blocks);
     for (int64_t block = task * blocks_in_task; block < end; ++block) {
       const int64_t first = block * norm_block;
@@ -156,7 +158,7 @@ void sums_of_squares(context& ctx, const float* values, std::span<const int64_t>
 
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {
   const auto rest = static_cast<float>(1.0 - static_cast<double>(decay));
-  ctx.pool.parallel_for((count + task_floats - 1) / task_floats, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(count, task_floats), [&](int64_t task) {
     const int64_t i = task * task_floats;
     HWY_DYNAMIC_DISPATCH(average)
     (average + i, values + i, std::min(task_floats, count - i), decay, rest);

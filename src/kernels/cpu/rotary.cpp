@@ -1,5 +1,7 @@
 #include "kernels/cpu/rotary.hpp"
 
+#include "base/round_up.hpp"
+
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
@@ -52,7 +54,7 @@ HWY_EXPORT(turn_rows);
 static constexpr int64_t rows_per_task = 16;
 
 void cpu::rotary(context& ctx, const rotary_args& args, float direction) {
-  ctx.pool.parallel_for((args.n + rows_per_task - 1) / rows_per_task, [&](int64_t task) {
+  ctx.pool.parallel_for(divide_up(args.n, rows_per_task), [&](int64_t task) {
     const int64_t begin = task * rows_per_task;
     const int64_t end = std::min(begin + rows_per_task, args.n);
     HWY_DYNAMIC_DISPATCH(turn_rows)(args, direction, begin, end);

@@ -44,8 +44,9 @@ using vector = hn::Vec<tag>;
 /// What is left of six rows, or the heads that share a key when one token is decoded.
 inline constexpr int few_rows = 3;
 
-/// Vectors of a row that are summed at once. Accumulators, one row of B and one broadcast must fit the registers (32 with
-/// AVX-512, 16 without), and eight accumulators or more are wanted, since a chain waits four cycles for each of its sums.
+/// Vectors of a row that are summed at once. Accumulators, one row of B and one broadcast must fit the registers (32
+/// with AVX-512, 16 without), and eight accumulators or more are wanted, since a chain waits four cycles for each of
+/// its sums.
 constexpr int vectors_of(int rows) { return HWY_TARGET <= HWY_AVX3 || rows <= few_rows ? 4 : 2; }
 
 template <bool partial> HWY_INLINE vector load(tag d, const float* from, int64_t count) {

@@ -6,8 +6,8 @@
 ///         the vector width, among targets that fuse multiply-add (AVX2, AVX-512). HWY_SCALAR, the
 ///         fallback for older CPUs, rounds the product too: its last bits differ.
 /// Use     Include after hwy/foreach_target.h and hwy/highway.h; everything is in
-/// troupe::HWY_NAMESPACE. Source  Minimax polynomials fitted for this file (Lawson's iteration;
-/// coefficients rounded to float32 one
+/// troupe::HWY_NAMESPACE.
+/// Source  Minimax polynomials fitted for this file (Lawson's iteration; coefficients rounded to float32 one
 ///         by one with the rest refitted). Errors below are measured over all of the range by
 ///         tests/kernels/vector_math_test.cpp.
 

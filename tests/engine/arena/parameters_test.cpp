@@ -26,6 +26,24 @@ TEST(ParameterLayoutTest, PutsEveryParameterOnACacheLineWithoutOverlap) {
   EXPECT_FALSE(layout.at("b").decays());
 }
 
+TEST(ParameterLayoutTest, SegmentsCoverTheArenaInOrder) {
+  parameter_layout layout;
+  EXPECT_EQ(layout.segments().size(), 1U);
+  layout.add_matrix("a", 33, 5);
+  layout.begin_segment();
+  layout.add_vector("b", 17);
+  layout.add_vector("c", 3);
+  layout.begin_segment();
+  const std::vector<arena_range> segments = layout.segments();
+  ASSERT_EQ(segments.size(), 3U);
+  EXPECT_EQ(segments[0].first, 0);
+  EXPECT_EQ(segments[0].last, layout.at("b").offset);
+  EXPECT_EQ(segments[1].first, layout.at("b").offset);
+  EXPECT_EQ(segments[1].last, layout.arena_size());
+  EXPECT_EQ(segments[2].size(), 0);
+  EXPECT_EQ(segments[2].first, layout.arena_size());
+}
+
 TEST(ParameterLayoutTest, NamesAParameterThatIsNotThere) {
   parameter_layout layout;
   layout.add_vector("norm", 4);

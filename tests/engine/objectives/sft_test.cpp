@@ -24,24 +24,15 @@ TEST(PredictionRows, AnswersStartAfterTheirPrompt) {
 }
 
 TEST(PredictionRows, NothingCrossesFromOneSequenceIntoTheNext) {
-  EXPECT_EQ(all_rows(tokens, offsets).row_A, (rows_t{0, 1, 3, 4, 5}));
-  const std::vector<uint8_t> every(tokens.size(), 1);
-  EXPECT_EQ(counted_rows(tokens, offsets, every).row_A, (rows_t{0, 1, 3, 4, 5}));
-}
-
-TEST(PredictionRows, CountedTokensAreThoseMarked) {
-  const std::vector<uint8_t> counts{0, 0, 1, 0, 1, 0, 1, 0};
-  const prediction_rows r = counted_rows(tokens, offsets, counts);
-  EXPECT_EQ(r.target_A, (std::vector<int32_t>{12, 21, 23}));
-  EXPECT_EQ(r.offset_B1, (rows_t{0, 1, 3, 3}));
+  EXPECT_EQ(answer_rows(tokens, offsets, std::vector<int64_t>{1, 1, 1}).row_A, (rows_t{0, 1, 3, 4, 5}));
 }
 
 TEST(PredictionRows, PromptsOutsideOfTheirSequenceAreErrors) {
   EXPECT_THROW(answer_rows(tokens, offsets, std::vector<int64_t>{0, 3, 1}), error);
   EXPECT_THROW(answer_rows(tokens, offsets, std::vector<int64_t>{1, 5, 1}), error);
   EXPECT_THROW(answer_rows(tokens, offsets, std::vector<int64_t>{1, 1}), error);
-  EXPECT_THROW(all_rows(tokens, std::vector<int64_t>{0, 9}), error);
-  EXPECT_THROW(all_rows(tokens, std::vector<int64_t>{0, 5, 3, 8}), error);
+  EXPECT_THROW(answer_rows(tokens, std::vector<int64_t>{0, 9}, std::vector<int64_t>{1}), error);
+  EXPECT_THROW(answer_rows(tokens, std::vector<int64_t>{0, 5, 3, 8}, std::vector<int64_t>{1, 1, 1}), error);
 }
 
 TEST(LmLoss, MicroBatchesAddUpToTheMean) {

@@ -299,12 +299,12 @@ TEST_P(PpoMicroBatch, ThreeUpdatesEndAtTheReferences) {
       for (int64_t i = b * shape[1]; i < (b + 1) * shape[1]; ++i) {
         if (mask[static_cast<size_t>(i)] != 0) {
           tokens.push_back(ids[static_cast<size_t>(i)]);
-          text.counts_N.push_back(labels[static_cast<size_t>(i)] >= 0 ? 1 : 0);
+          ASSERT_GE(labels[static_cast<size_t>(i)], 0) << "every token counts";
         }
       }
       text.add(tokens, 1);
     }
-    const prediction_rows rows = counted_rows(text.token_N, text.offset_B1, text.counts_N);
+    const prediction_rows rows = answer_rows(text.token_N, text.offset_B1, text.prompt_length_B);
     const trainee model{p.model.net, p.model.weights.data(), learns.gradients(ctx, 0), p.workspace};
     const lm_statistics s = sft_micro_batch(ctx, model, text, {static_cast<double>(rows.size()), 1.0});
     EXPECT_NEAR(s.weighted_loss, f.file.number(step + "loss"), 1e-5 * s.weighted_loss) << step;
