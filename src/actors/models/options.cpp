@@ -100,6 +100,8 @@ static engine::kl_estimator estimator_of(io::kl_estimator kind) {
     return engine::kl_estimator::k2;
   case io::kl_estimator::k3:
     return engine::kl_estimator::k3;
+  case io::kl_estimator::k3_plus:
+    return engine::kl_estimator::k3_plus;
   }
   throw error(errc::bad_argument, "there is no KL estimator {}", static_cast<int>(kind));
 }

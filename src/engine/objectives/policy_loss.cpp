@@ -73,8 +73,9 @@ void token_loss(const policy_settings& settings, const policy_loss_args& args, s
   if (!args.logprob_ref_A.empty()) {
     const double x = static_cast<double>(args.logprob_A[a]) - args.logprob_ref_A[a];
     s.ref_kl_nats += x;
-    loss += settings.kl_coefficient * kl_estimate(settings.estimator, x);
-    slope += settings.kl_coefficient * kl_gradient(settings.estimator, x);
+    const double weight_of_kl = settings.kl_coefficient * ratio;
+    loss += weight_of_kl * kl_estimate(settings.estimator, x);
+    slope += weight_of_kl * kl_gradient(settings.estimator, x);
   }
   check_finite(loss, "loss", a);
   args.dlogprob_A[a] = static_cast<float>(weight * slope);

@@ -1,7 +1,9 @@
 /// PPO's loss of the policy and its gradient per answer token.
 ///   ratio = exp(logprob - logprob_old)
 ///   loss  = sum_a w_a [ max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high))
-///                       + kl_coefficient k(logprob - logprob_ref) - entropy_coefficient entropy_a ]
+///                       + kl_coefficient [ratio] k(logprob - logprob_ref) - entropy_coefficient entropy_a ]
+/// [ratio] is a weight without a gradient: it makes the KL term of samples that an older policy has drawn that of the
+/// policy's own (it is 1 before the first update of an iteration).
 /// The weights w_a carry the mean (over tokens, or over sequences of their token means) with
 /// *global* counts, so the losses and gradients of micro-batches add up exactly.
 /// Source  Schulman et al., arXiv:1707.06347.
@@ -34,8 +36,8 @@ std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, 
 struct policy_settings {
   double clip_low = 0.2, clip_high = 0.2;  ///< DeepSpeed-Chat's values
   double entropy_coefficient = 0;
-  double kl_coefficient = 0;                  ///< KL as a term of the loss
-  kl_estimator estimator = kl_estimator::k3;  ///< of that term
+  double kl_coefficient = 0;                       ///< KL as a term of the loss
+  kl_estimator estimator = kl_estimator::k3_plus;  ///< of that term; k1 has no gradient on average
 };
 
 /// Sums over counted tokens (the means are per counted token).

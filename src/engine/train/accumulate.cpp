@@ -6,14 +6,9 @@
 
 namespace troupe::engine {
 
-std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine,
-                                         size_t size) {
-  std::vector<std::vector<std::byte>> by_rank;
-  if (learns.group()) {
-    by_rank = gather_bytes(*learns.group(), mine, {.label = "terms of the loss"});
-  } else {
-    by_rank.emplace_back(mine.begin(), mine.end());
-  }
+std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
+                                         const std::optional<error>& failure) {
+  const auto by_rank = gather_results(learns.group().get(), mine, failure, {.label = "terms of the loss"});
   std::vector<std::byte> all(static_cast<size_t>(n) * size);
   for (size_t r = 0; r < by_rank.size(); ++r) {
     auto micro_batches = learns.order(n, static_cast<int>(r));

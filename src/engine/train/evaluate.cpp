@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "engine/parallel/division.hpp"
+#include "engine/parallel/results.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -54,18 +55,23 @@ std::vector<bytes> evaluate_in_shares(communicator* group, std::span<const packe
   const int ranks = group != nullptr ? group->size() : 1;
   const std::vector<int> rank_of = ranks_of(batches, ranks);
   bytes mine;
+  std::optional<error> failure;
   int64_t steps = 0;
   for (size_t j = 0; j < batches.size(); ++j) {
-    if (rank_of[j] == rank) {
-      append(mine, one(batches[j]));
-      ++steps;
+    if (rank_of[j] != rank) {
+      continue;
     }
+    if (failure) {
+      one({});
+    } else {
+      failure = error_to_share(false, [&] { append(mine, one(batches[j])); });
+    }
+    ++steps;
   }
   for (const int64_t most = steps_of(rank_of, ranks); steps < most; ++steps) {
     one({});
   }
-  const std::vector<bytes> by_rank =
-      group != nullptr ? gather_bytes(*group, mine, {.label = "losses"}) : std::vector<bytes>{mine};
+  const std::vector<bytes> by_rank = gather_results(group, mine, failure, {.label = "losses"});
   std::vector<std::span<const std::byte>> left(by_rank.begin(), by_rank.end());
   std::vector<bytes> all;
   all.reserve(rank_of.size());

@@ -6,6 +6,8 @@
 #include "kernels/log_prob.hpp"
 
 #include <algorithm>
+#include <initializer_list>
+#include <optional>
 
 namespace troupe::engine {
 
@@ -41,9 +43,37 @@ void backward_rows(context& ctx, const trainee& model, const packed_batch& batch
   backward(ctx, model, batch, dhidden_ND);
 }
 
+/// The loss in the midst of a pass. Where it fails the pass goes on with a gradient of zero, since other ranks may take
+/// part in it, and the error is thrown at its end.
+class loss_of_pass {
+public:
+  template <class Loss> void compute(const Loss& loss, std::initializer_list<std::span<float>> gradients) {
+    try {
+      if (!failure_) {
+        loss();
+        return;
+      }
+    } catch (const error& failure) {
+      failure_ = failure;
+    }
+    for (const std::span<float> gradient : gradients) {
+      std::fill(gradient.begin(), gradient.end(), 0.0F);
+    }
+  }
+
+  void throw_if_failed() const {
+    if (failure_) {
+      throw error(*failure_);
+    }
+  }
+
+private:
+  std::optional<error> failure_;
+};
+
 /// Forward, the language-model head with the given loss, backward.
 void train_language_model(context& ctx, const trainee& model, const packed_batch& batch, const prediction_rows& rows,
-                          float temperature, kernels::log_prob_gradient gradient) {
+                          float temperature, const kernels::log_prob_gradient& gradient) {
   std::vector<float> logprob_A(rows.row_A.size());
   std::vector<float> entropy_A(rows.row_A.size());
   kernels::log_prob_train_args args;
@@ -58,12 +88,17 @@ void train_language_model(context& ctx, const trainee& model, const packed_batch
   args.forward.temperature = softmax_temperature(temperature);
   args.dx_ND = model.workspace.drows_AD.reserve(rows.size() * width_of(model));
   args.dweight = model.net.head(model.gradients);
-  args.gradient = std::move(gradient);
+  loss_of_pass loss;
+  args.gradient = [&](int64_t first, std::span<const float> logprob, std::span<const float> entropy,
+                      std::span<float> dlogprob, std::span<float> dentropy) {
+    loss.compute([&] { gradient(first, logprob, entropy, dlogprob, dentropy); }, {dlogprob, dentropy});
+  };
   {
     const held_segment head(ctx, model.weights.access, model.net.head_segment());
     kernels::log_prob_train(ctx, args);
   }
   backward_rows(ctx, model, batch, rows);
+  loss.throw_if_failed();
 }
 
 void check_targets(const policy_settings& settings, const policy_targets& targets, size_t answers) {
@@ -119,11 +154,17 @@ pair_statistics reward_micro_batch(context& ctx, const trainee& model, const pac
   const float* hidden_ND = forward(ctx, model, batch);
   const auto score_N = scalar_scores(ctx, model.net, model.weights, hidden_ND, batch.tokens());
   std::vector<float> dscore_N(score_N.size());
-  const pair_statistics statistics =
-      pairwise_loss(settings, {dscore_N, score_N, batch.token_N, batch.offset_B1, end_B, pairs});
+  loss_of_pass loss;
+  pair_statistics statistics;
+  loss.compute(
+      [&] {
+        statistics = pairwise_loss(settings, {dscore_N, score_N, batch.token_N, batch.offset_B1, end_B, pairs});
+      },
+      {dscore_N});
   float* dhidden_ND = model.workspace.dhidden_ND.reserve(batch.tokens() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, hidden_ND, dscore_N, dhidden_ND, model.gradients);
   backward(ctx, model, batch, dhidden_ND);
+  loss.throw_if_failed();
   return statistics;
 }
 
@@ -164,11 +205,17 @@ value_statistics critic_micro_batch(context& ctx, const trainee& model, const pa
   const float* rows_AD = forward_rows(ctx, model, batch, rows);
   const auto value_A = scalar_scores(ctx, model.net, model.weights, rows_AD, rows.size());
   std::vector<float> dvalue_A(value_A.size());
-  const value_statistics statistics =
-      value_loss(settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
+  loss_of_pass loss;
+  value_statistics statistics;
+  loss.compute(
+      [&] {
+        statistics = value_loss(settings, {dvalue_A, value_A, targets.value_old_A, targets.return_A, targets.weight_A});
+      },
+      {dvalue_A});
   float* drows_AD = model.workspace.drows_AD.reserve(rows.size() * width_of(model));
   scalar_scores_backward(ctx, model.net, model.weights, rows_AD, dvalue_A, drows_AD, model.gradients);
   backward_rows(ctx, model, batch, rows);
+  loss.throw_if_failed();
   return statistics;
 }
 

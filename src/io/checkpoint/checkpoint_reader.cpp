@@ -25,10 +25,10 @@ struct checkpoint_reader::state {
   bool verified = false;
   checkpoint_manifest manifest;
   std::map<std::string, array_entry> arrays;
-  std::map<int, hdf5_file> rank_files;
+  std::map<int64_t, hdf5_file> rank_files;
 
   const array_entry& find(const std::string& name) const;
-  const hdf5_file& rank_file(int rank);
+  const hdf5_file& rank_file(int64_t rank);
   void read_layout();
 };
 
@@ -40,7 +40,7 @@ const array_entry& checkpoint_reader::state::find(const std::string& name) const
   return found->second;
 }
 
-const hdf5_file& checkpoint_reader::state::rank_file(int rank) {
+const hdf5_file& checkpoint_reader::state::rank_file(int64_t rank) {
   const auto found = rank_files.find(rank);
   if (found != rank_files.end()) {
     return found->second;
@@ -58,12 +58,20 @@ const hdf5_file& checkpoint_reader::state::rank_file(int rank) {
 
 void checkpoint_reader::state::read_layout() {
   const hdf5_file whole = hdf5_file::open(folder / whole_file_name);
+  int64_t room = 0;  // values
+  for (const checkpoint_file& entry : manifest.files) {
+    room += entry.bytes / static_cast<int64_t>(sizeof(float));
+  }
   for (const std::string& name : whole.data_sets()) {
     array_entry entry{whole.shape(name).shape, whole.read_ints_attribute(name, piece_rank_attribute),
                       whole.read_ints_attribute(name, piece_begin_attribute)};
     if (entry.ranks.size() != entry.begins.size() || !std::is_sorted(entry.begins.begin(), entry.begins.end()) ||
         (!entry.begins.empty() && entry.begins.front() != 0)) {
       throw error(errc::bad_file, "{}: the pieces of '{}' contradict each other", whole.path().string(), name);
+    }
+    if (entry.elements() > room) {
+      throw error(errc::bad_file, "{}: '{}' announces {} values, but the checkpoint's files have room for {}",
+                  whole.path().string(), name, entry.elements(), room);
     }
     arrays.emplace(name, std::move(entry));
   }
@@ -110,7 +118,7 @@ void checkpoint_reader::read(const std::string& name, int64_t begin, std::span<f
     const int64_t from = std::max(begin, array.begins[piece]);
     const int64_t to = std::min(begin + count, array.end(piece));
     if (from < to) {
-      const hdf5_file& file = state_->rank_file(static_cast<int>(array.ranks[piece]));
+      const hdf5_file& file = state_->rank_file(array.ranks[piece]);
       const auto part = out.subspan(static_cast<size_t>(from - begin), static_cast<size_t>(to - from));
       file.read_range(name, dtype::f32, from - array.begins[piece], std::as_writable_bytes(part));
     }

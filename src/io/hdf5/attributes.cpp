@@ -1,5 +1,6 @@
 // Attributes of groups and data sets: single numbers and texts, and lists of them.
 #include "base/error.hpp"
+#include "io/hdf5/foreign.hpp"
 #include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
 #include "io/hdf5/texts.hpp"
@@ -39,6 +40,7 @@ opened_attribute open_attribute(hid_t file, const std::string& name, const h5::p
   h5::handle type(at.check_id(H5Aget_type(id)), H5Tclose);
   h5::handle space(at.check_id(H5Aget_space(id)), H5Sclose);
   const int64_t elements = h5::product(h5::extents_of(space, at), name);
+  h5::require_room(file, static_cast<uint64_t>(elements) * H5Tget_size(type), at);
   return {std::move(id), std::move(type), std::move(space), elements};
 }
 

@@ -68,8 +68,10 @@ hdf5_shape hdf5_file::shape(const std::string& data_set) const {
 }
 
 int64_t hdf5_file::readable_elements(const std::string& name, dtype type) const {
-  const hdf5_shape found = shape(name);
-  h5::require_type(found, type, {path_, writable_, "read", name});
+  const h5::library_lock lock;
+  const h5::place at{path_, writable_, "read", name};
+  const hdf5_shape found = h5::shape_of(h5::open_values(id_, at), at);
+  h5::require_type(found, type, at);
   return found.elements();
 }
 
@@ -87,7 +89,7 @@ void hdf5_file::write(const std::string& name, dtype type, const std::vector<int
 void hdf5_file::read(const std::string& name, dtype type, std::span<std::byte> bytes) const {
   const h5::library_lock lock;
   const h5::place at{path_, writable_, "read", name};
-  const h5::handle data_set = h5::open_data_set(id_, at);
+  const h5::handle data_set = h5::open_values(id_, at);
   const hdf5_shape found = h5::shape_of(data_set, at);
   h5::require_type(found, type, at);
   require_bytes(bytes.size(), found.elements(), type, at);
@@ -117,7 +119,7 @@ void hdf5_file::write_range(const std::string& name, dtype type, int64_t begin, 
 void hdf5_file::read_range(const std::string& name, dtype type, int64_t begin, std::span<std::byte> bytes) const {
   const h5::library_lock lock;
   const h5::place at{path_, writable_, "read", name};
-  const h5::handle data_set = h5::open_data_set(id_, at);
+  const h5::handle data_set = h5::open_values(id_, at);
   const hdf5_shape whole = h5::shape_of(data_set, at);
   const int64_t end = range_end(whole, type, begin, bytes.size(), at);
   for_each_block(whole.shape, begin, end, type, at, [&](hid_t memory, hid_t file, size_t offset) {

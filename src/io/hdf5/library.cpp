@@ -10,6 +10,8 @@ std::mutex& process_mutex() {
   // A file whose close fails (full disk) stays in HDF5's table although its memory is gone, and HDF5's cleanup at
   // exit would close it again and crash (HDFGroup/hdf5 pull request 2291). We close every file ourselves.
   [[maybe_unused]] static const herr_t no_cleanup_at_exit = H5dont_atexit();
+  // A file must not make this process load a program, and a filter that HDF5 lacks is one.
+  [[maybe_unused]] static const herr_t no_plugins = H5PLset_loading_state(0);
   return the_mutex;
 }
 

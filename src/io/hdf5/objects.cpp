@@ -1,6 +1,7 @@
 #include "io/hdf5/objects.hpp"
 
 #include "base/error.hpp"
+#include "io/hdf5/foreign.hpp"
 
 #include <optional>
 
@@ -132,6 +133,7 @@ handle open_object(hid_t file, const place& at) {
   if (!link_exists(file, at.object)) {
     throw error(errc::not_found, "{} has no '{}'", at.file.string(), at.object);
   }
+  require_plain_path(file, at);
   return {at.check_id(H5Oopen(file, at.object.c_str(), H5P_DEFAULT)), H5Oclose};
 }
 
@@ -139,7 +141,16 @@ handle open_data_set(hid_t file, const place& at) {
   if (!link_exists(file, at.object)) {
     throw error(errc::not_found, "{} has no data set '{}'", at.file.string(), at.object);
   }
+  require_plain_path(file, at);
   return {at.check_id(H5Dopen2(file, at.object.c_str(), H5P_DEFAULT)), H5Dclose};
+}
+
+handle open_values(hid_t file, const place& at) {
+  handle data_set = open_data_set(file, at);
+  if (!at.writing) {
+    require_values_within(file, data_set, at);
+  }
+  return data_set;
 }
 
 hdf5_shape shape_of(hid_t data_set, const place& at) {

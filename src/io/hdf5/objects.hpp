@@ -38,12 +38,16 @@ handle creation_properties(const place& at);
 handle create_data_set(hid_t file, hid_t type, hid_t space, hid_t properties, const place& at);
 
 /// Opens `at.object`, a group or data set.
-/// Errors  not_found.
+/// Errors  not_found; unsupported: it is a link to something else.
 handle open_object(hid_t file, const place& at);
 
-/// Opens the data set `at.object`.
-/// Errors  not_found.
+/// Opens the data set `at.object`, for what it says of itself or to write to it.
+/// Errors  not_found; unsupported: it is a link to something else.
 handle open_data_set(hid_t file, const place& at);
+
+/// Opens the data set `at.object` to read its values.
+/// Errors  as open_data_set; of a file that is not being written, those of require_values_within (foreign.hpp).
+handle open_values(hid_t file, const place& at);
 
 /// Type, text or not, and shape of the open data set `at.object`.
 /// Errors  unsupported: neither number nor text.

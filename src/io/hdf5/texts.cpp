@@ -2,6 +2,7 @@
 #include "io/hdf5/texts.hpp"
 
 #include "base/error.hpp"
+#include "io/hdf5/foreign.hpp"
 #include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
 
@@ -84,10 +85,15 @@ void hdf5_file::write_texts(const std::string& name, std::span<const std::string
 std::vector<std::string> hdf5_file::read_texts(const std::string& name) const {
   const h5::library_lock lock;
   const h5::place at{path_, writable_, "read", name};
-  const h5::handle data_set = h5::open_data_set(id_, at);
+  const h5::handle data_set = h5::open_values(id_, at);
   const h5::handle stored(at.check_id(H5Dget_type(data_set)), H5Tclose);
   const h5::handle space(at.check_id(H5Dget_space(data_set)), H5Sclose);
   const int64_t count = h5::product(h5::extents_of(space, at), name);
+  if (H5Tis_variable_str(stored) > 0 && count > 0) {
+    hsize_t bytes = 0;
+    at.check(H5Dvlen_get_buf_size(data_set, stored, space, &bytes));
+    h5::require_room(id_, bytes, at);
+  }
   return h5::strings_of(stored, space, static_cast<size_t>(count), at, [&](hid_t type, void* buffer) {
     return H5Dread(data_set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer);
   });

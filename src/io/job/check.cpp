@@ -287,6 +287,15 @@ void checker::ppo() {
            "lower it",
            p.critic_only_iterations, p.iterations);
   }
+  if (p.kl_in == kl_place::loss && p.kl_estimator == kl_estimator::k1) {
+    refuse(
+        "ppo.kl-in = loss with ppo.kl-estimator = k1 does not hold the policy: the gradient of k1 is zero on average. "
+        "Give ppo.kl-estimator = k3+ (or k2, k3), or ppo.kl-in = reward");
+  }
+  if (p.kl_in == kl_place::reward && p.kl_estimator == kl_estimator::k3_plus) {
+    refuse("ppo.kl-estimator = k3+ differs from k3 by its gradient alone, and a reward has none: give k3, or "
+           "ppo.kl-in = loss");
+  }
   if (p.min_answer_tokens > j.generation.max_new_tokens) {
     refuse("ppo.min-answer-tokens = {} is over generation.max-new-tokens = {}: no answer would be "
            "learned from",

@@ -85,9 +85,10 @@ constexpr std::string_view word_of(kl_controller value) {
 
 constexpr std::string_view word_of(kl_estimator value) {
   switch (value) {
-  case kl_estimator::k1: return "k1";
-  case kl_estimator::k2: return "k2";
-  case kl_estimator::k3: return "k3";
+  case kl_estimator::k1:      return "k1";
+  case kl_estimator::k2:      return "k2";
+  case kl_estimator::k3:      return "k3";
+  case kl_estimator::k3_plus: return "k3+";
   }
   return {};
 }

@@ -35,7 +35,7 @@ enum class schedule { linear, cosine, constant };
 enum class sft_loss { answers, all };
 enum class reward_loss { end, span };
 enum class kl_controller { fixed, adaptive };
-enum class kl_estimator { k1, k2, k3 };
+enum class kl_estimator { k1, k2, k3, k3_plus };
 enum class kl_place { reward, loss };
 enum class reward_scaling { none, running, batch };
 enum class loss_mean { token, sequence };

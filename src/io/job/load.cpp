@@ -1,4 +1,5 @@
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "io/chat/chat.hpp"
 #include "io/job/options.hpp"
 
@@ -36,7 +37,7 @@ static void resolve_paths(job& job, const job_origin& origin) {
     job.run.dir = "runs/" + origin.stem;
   }
   for (const option& row : job_options()) {
-    if (row.text == text_kind::plain) {
+    if (row.text == text_kind::plain || row.text == text_kind::line) {
       continue;
     }
     const std::string& folder = row.text == text_kind::path ? origin.folder : origin.current;
@@ -73,12 +74,29 @@ static void recognise_formats(job& job, const job_origin& origin, problem_list& 
   }
 }
 
+/// What may stand in a script must not end the line that it stands in.
+static void require_lines(job& job, problem_list& problems) {
+  for (const option& row : job_options()) {
+    if (row.text == text_kind::plain) {
+      continue;
+    }
+    for (const std::string& name : entry_names(job, row.section)) {
+      const std::string& text = *std::get<std::string*>(row.find(job, name));
+      if (!is_one_line(text)) {
+        problems.push_back(fmt::format("{} = {}: holds a control character (a line's end or the like): leave it out",
+                                       row.full_name(name), printable(quote_text(text))));
+      }
+    }
+  }
+}
+
 static job read_job(std::string_view text, const job_origin& origin, std::span<const std::string> overrides,
                     problem_list& problems) {
   job out;
   const parsed_text file = parse_ini(text, origin.name, problems);
   const std::vector<assignment> line = parse_overrides(overrides, problems);
   apply(file, line, out, problems);
+  require_lines(out, problems);
   resolve_paths(out, origin);
   resolve_templates(out, origin);
   recognise_formats(out, origin, problems);

@@ -50,7 +50,12 @@ inline limits at_least(double low) { return {.low = low}; }
 inline limits more_than(double low) { return {.low = low, .open_low = true}; }
 inline limits between(double low, double high) { return {.low = low, .high = high}; }
 
-enum class text_kind { plain, path, run_folder };
+enum class text_kind {
+  plain,
+  line,        ///< may stand in a script: no control characters
+  path,        ///< a line, relative to the job file's folder
+  run_folder,  ///< a line, relative to the current folder
+};
 
 struct option {
   std::string section;  ///< "ppo"; "data.*" where any name may follow

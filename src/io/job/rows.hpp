@@ -75,6 +75,13 @@ public:
     return row;
   }
 
+  /// A text that may stand in a script. It does not influence the numbers.
+  template <class T> option& add_line(const char* key, T Section::*member, const char* help) {
+    option& row = add_silent(key, member, help);
+    row.text = text_kind::line;
+    return row;
+  }
+
 private:
   std::vector<option>& table_;
   std::string section_;

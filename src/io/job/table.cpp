@@ -52,7 +52,7 @@ void add_other_rows(std::vector<option>& table) {
                more_than(0));
   r.add_silent("restarts", &recovery_section::restarts,
                "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
-  r.add_silent(
+  r.add_line(
       "control-host", &recovery_section::control_host,
       "Name or address by which ranks on other nodes reach the supervisor, which then listens there alone; %h is "
       "the batch host's own name: %h-ib0. Empty: that name, and every network.");
@@ -67,10 +67,9 @@ void add_other_rows(std::vector<option>& table) {
                between(0, 1e5));
   p.add_silent("shrink", &place_section::shrink,
                "When nodes are lost: true goes on with as many ranks fewer, false packs all ranks on those left.");
-  p.add_silent(
-      "wrapper", &place_section::wrapper,
-      "Words, apart by blanks, that go before each command that srun starts on a node: ch-run and its options, "
-      "where ranks run in a container.");
+  p.add_line("wrapper", &place_section::wrapper,
+             "Words, apart by blanks, that go before each command that srun starts on a node: ch-run and its options, "
+             "where ranks run in a container.");
   const limits stages = between(0, 3);
   p.add_silent(
       "policy-zero", &place_section::policy_zero,

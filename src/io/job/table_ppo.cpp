@@ -40,8 +40,10 @@ static void add_kl(ppo_rows& p) {
   p.add("kl-controller", &ppo_section::kl_controller, "adaptive: the coefficient follows kl-target (Ziegler et al.).");
   p.add("kl-target", &ppo_section::kl_target, "Nats per sequence that the adaptive controller aims at.", more_than(0));
   p.add("kl-horizon", &ppo_section::kl_horizon, "Sequences over which the adaptive controller acts.", more_than(0));
-  p.add("kl-estimator", &ppo_section::kl_estimator, "Estimator of the KL from a sampled token.");
-  p.add("kl-in", &ppo_section::kl_in, "Where the KL is charged: in each token's reward or in the loss.");
+  p.add("kl-estimator", &ppo_section::kl_estimator,
+        "Estimator of the KL from a sampled token; k3+: the value of k3, the gradient of k2.");
+  p.add("kl-in", &ppo_section::kl_in,
+        "Where the KL is charged: in each token's reward, or in the loss (with kl-estimator k2, k3 or k3+).");
 }
 
 static void add_losses(ppo_rows& p) {

@@ -41,7 +41,9 @@ std::string value_domain(const option& option) {
     std::string operator()(int64_t*) const { return with_range("integer", row.range); }
     std::string operator()(uint64_t*) const { return "integer, 0 to 2^64 - 1"; }
     std::string operator()(double*) const { return with_range("number", row.range); }
-    std::string operator()(std::string*) const { return row.text == text_kind::plain ? "text" : "path"; }
+    std::string operator()(std::string*) const {
+      return row.text == text_kind::path || row.text == text_kind::run_folder ? "path" : "text";
+    }
     std::string operator()(std::vector<std::string>*) const { return "texts (repeat the key)"; }
     std::string operator()(rank_list*) const { return "ranks: 0-3 6 (none: all)"; }
     std::string operator()(const choice_field& f) const { return words_text(f.words); }

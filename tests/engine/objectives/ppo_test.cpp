@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -187,27 +189,101 @@ double loss_of(const policy_settings& settings, const loss_inputs& in, std::span
   return s.loss;
 }
 
+/// The loss in plain double precision, with the KL term's ratio and its derivative by the formula of the header: the
+/// ratio of `of` weighs the term and is held where it is.
+double oracle_loss(const policy_settings& settings, const loss_inputs& in, const loss_inputs& of,
+                   std::span<const double> weight) {
+  double loss = 0;
+  for (size_t a = 0; a < in.logprob.size(); ++a) {
+    const double ratio = std::exp(static_cast<double>(in.logprob[a]) - in.old[a]);
+    const double kept = std::exp(static_cast<double>(of.logprob[a]) - in.old[a]);
+    const double clipped = std::clamp(ratio, 1 - settings.clip_low, 1 + settings.clip_high);
+    const double x = static_cast<double>(in.logprob[a]) - in.ref[a];
+    // k3+ is told by its derivative: that of k2.
+    const kl_estimator by = settings.estimator == kl_estimator::k3_plus ? kl_estimator::k2 : settings.estimator;
+    loss += weight[a] *
+            (std::max(-in.advantage[a] * ratio, -in.advantage[a] * clipped) +
+             settings.kl_coefficient * kept * kl_estimate(by, x) - settings.entropy_coefficient * in.entropy[a]);
+  }
+  return loss;
+}
+
 TEST(PolicyLoss, EveryTermsGradientMatchesCentralDifferences) {
   const loss_inputs base;
-  for (const kl_estimator estimator : {kl_estimator::k1, kl_estimator::k2, kl_estimator::k3}) {
+  for (const kl_estimator estimator : {kl_estimator::k1, kl_estimator::k2, kl_estimator::k3, kl_estimator::k3_plus}) {
     for (const loss_mean mean : {loss_mean::token, loss_mean::sequence}) {
       const policy_settings settings{0.2, 0.3, 0.05, 0.4, estimator};
       const auto weight = answer_weights(mean, count_answers(base.offsets), base.offsets);
       std::vector<float> slope, entropy_slope;
-      loss_of(settings, base, weight, &slope, &entropy_slope);
+      const double loss = loss_of(settings, base, weight, &slope, &entropy_slope);
+      if (estimator != kl_estimator::k3_plus) {
+        EXPECT_NEAR(loss, oracle_loss(settings, base, base, weight), 1e-12);
+      }
       for (size_t a = 0; a < 5; ++a) {
         const float h = 1e-3F;
         loss_inputs up = base, down = base;
         up.logprob[a] += h;
         down.logprob[a] -= h;
         const double wide = static_cast<double>(up.logprob[a]) - down.logprob[a];
-        EXPECT_NEAR(slope[a], (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / wide, 1e-6);
+        const double rise = oracle_loss(settings, up, base, weight) - oracle_loss(settings, down, base, weight);
+        EXPECT_NEAR(slope[a], rise / wide, 1e-6);
         up = down = base;
         up.entropy[a] += h;
         down.entropy[a] -= h;
         const double tall = static_cast<double>(up.entropy[a]) - down.entropy[a];
         EXPECT_NEAR(entropy_slope[a], (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / tall, 1e-6);
       }
+    }
+  }
+}
+
+TEST(PolicyLoss, ValueOfK3PlusIsThatOfK3) {
+  const loss_inputs base;
+  const auto weight = answer_weights(loss_mean::token, count_answers(base.offsets), base.offsets);
+  const double k3 = loss_of({0.2, 0.3, 0.05, 0.4, kl_estimator::k3}, base, weight);
+  EXPECT_EQ(loss_of({0.2, 0.3, 0.05, 0.4, kl_estimator::k3_plus}, base, weight), k3);
+}
+
+/// A policy over three tokens, by its logits, and what the KL term of the loss does to it: its mean gradient by the logits
+/// over tokens that `drawn` has drawn, computed exactly.
+std::array<double, 3> mean_kl_gradient(kl_estimator estimator, const std::array<double, 3>& policy,
+                                       const std::array<double, 3>& drawn, const std::array<double, 3>& reference) {
+  std::array<double, 3> gradient{};
+  for (size_t token = 0; token < 3; ++token) {
+    loss_inputs in;
+    in.logprob = {static_cast<float>(std::log(policy[token]))};
+    in.old = {static_cast<float>(std::log(drawn[token]))};
+    in.ref = {static_cast<float>(std::log(reference[token]))};
+    in.advantage = {0.0F};
+    in.entropy = {0.0F};
+    std::vector<float> slope(1), entropy_slope(1);
+    policy_statistics s;
+    const std::vector<double> weight = {1.0};
+    policy_loss({.kl_coefficient = 1, .estimator = estimator},
+                {slope, entropy_slope, in.logprob, in.entropy, in.old, in.advantage, in.ref, weight}, s);
+    for (size_t logit = 0; logit < 3; ++logit) {
+      gradient[logit] += drawn[token] * slope[0] * ((logit == token ? 1.0 : 0.0) - policy[logit]);
+    }
+  }
+  return gradient;
+}
+
+TEST(PolicyLoss, KlTermMovesThePolicyToTheReferenceByK2AndNotByK1) {
+  const std::array<double, 3> policy = {0.6, 0.3, 0.1}, older = {0.4, 0.35, 0.25}, reference = {0.2, 0.3, 0.5};
+  // d KL(policy || reference) / d logit_l = policy_l (log(policy_l / reference_l) - KL)
+  double kl = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    kl += policy[i] * std::log(policy[i] / reference[i]);
+  }
+  for (const auto& drawn : {policy, older}) {  // fresh samples, and reused ones
+    const auto k1 = mean_kl_gradient(kl_estimator::k1, policy, drawn, reference);
+    const auto k2 = mean_kl_gradient(kl_estimator::k2, policy, drawn, reference);
+    const auto k3_plus = mean_kl_gradient(kl_estimator::k3_plus, policy, drawn, reference);
+    for (size_t i = 0; i < 3; ++i) {
+      const double truth = policy[i] * (std::log(policy[i] / reference[i]) - kl);
+      EXPECT_NEAR(k1[i], 0, 1e-6);
+      EXPECT_NEAR(k2[i], truth, 1e-6);
+      EXPECT_NEAR(k3_plus[i], truth, 1e-6);
     }
   }
 }

@@ -264,6 +264,91 @@ TEST(LearnerOfRanksErrors, ANormThatIsNotFiniteIsFoundByAllRanks) {
   }
 }
 
+/// What a rank's update is made of: 4 micro-batches, of which `poisoned` (negative: none) has an advantage that is NaN.
+void learn_policy(context& ctx, learner& learns, rank_weights& weights, test::loaded_model& m,
+                  train_workspace& workspace, int64_t poisoned) {
+  gathered_weights in_use(weights);
+  accumulate<policy_statistics>(
+      ctx, learns, 4, {m.net, in_use.view(), nullptr, workspace},
+      [&](int64_t j, const trainee& to) {
+        const packed_batch batch = text_of(j, m.description().vocabulary);
+        const auto answers = static_cast<size_t>(batch.tokens() - batch.sequences());  // prompts of one token
+        const std::vector<float> logprob_A(answers, -1.0F);
+        std::vector<float> advantage_A(answers, 0.5F);
+        advantage_A.back() = j == poisoned ? std::numeric_limits<float>::quiet_NaN() : 0.5F;
+        const std::vector<double> weight_A(answers, 0.01);
+        return policy_micro_batch(
+            ctx, to, batch, {},
+            {.logprob_old_A = logprob_A, .logprob_ref_A = {}, .advantage_A = advantage_A, .weight_A = weight_A});
+      },
+      [] {});
+}
+
+TEST(LearnerOfRanksErrors, ALossThatOneRankFindsNotFiniteIsThrownByAllAndForgotten) {
+  for (const int zero : {0, 1, 2, 3}) {
+    test::as_local_ranks(
+        2,
+        [zero](world& here) {
+          thread_pool pool(1);
+          context ctx{pool};
+          std::vector<std::vector<float>> after;
+          for (const bool fails_first : {true, false}) {
+            const std::string name = fails_first ? "failing" : "sound";
+            test::loaded_model m = test::load_model("tiny/llama");
+            rank_weights weights = weights_of(m, here, zero);
+            train_workspace workspace;
+            learner learns(m.net, {.lanes = 4, .zero = zero}, here.open(name));
+            if (fails_first) {
+              try {
+                learn_policy(ctx, learns, weights, m, workspace, 1);
+                ADD_FAILURE() << "no error";
+              } catch (const error& failure) {
+                EXPECT_EQ(failure.code(), errc::not_finite);
+                const std::string text = failure.what();
+                EXPECT_NE(text.find("advantage_A"), std::string::npos) << text;
+                EXPECT_NE(text.find("(found by rank "), std::string::npos) << text;
+              }
+            }
+            learn_policy(ctx, learns, weights, m, workspace, -1);
+            learns.update(ctx, weights.data(), 1e-3);
+            gathered_weights all(weights);
+            all.hold_all(ctx);
+            after.emplace_back(weights.begin(), weights.end());
+          }
+          EXPECT_EQ(after[0], after[1]) << "ZeRO stage " << zero;
+        },
+        std::chrono::seconds(60));
+  }
+}
+
+TEST(LearnerOfRanksErrors, AnyErrorOfAnObjectiveReachesAllRanksWhereNoWeightsAreFetched) {
+  for (const int zero : {0, 1, 2}) {
+    test::as_local_ranks(
+        2,
+        [zero](world& here) {
+          thread_pool pool(1);
+          context ctx{pool};
+          test::loaded_model m = test::load_model("tiny/llama");
+          train_workspace workspace;
+          learner learns(m.net, {.lanes = 2, .zero = zero}, here.open("gradients"));
+          const auto fails = [&](int64_t j, const trainee&) -> int {
+            if (j == 3) {
+              throw std::bad_alloc();
+            }
+            return 0;
+          };
+          try {
+            accumulate<int>(ctx, learns, 4, {m.net, m.weights.data(), nullptr, workspace}, fails, [] {});
+            ADD_FAILURE() << "no error";
+          } catch (const error& failure) {
+            EXPECT_EQ(failure.code(), errc::out_of_memory);
+            EXPECT_NE(std::string(failure.what()).find("(found by rank 1)"), std::string::npos) << failure.what();
+          }
+        },
+        std::chrono::seconds(20));
+  }
+}
+
 TEST(LearnerOfRanksErrors, LanesMustBeAMultipleOfTheRanks) {
   test::as_local_ranks(3, [](world& here) {
     const test::loaded_model m = test::load_model("tiny/llama");

@@ -88,5 +88,30 @@ TEST(Evaluate, RankThatSendsSomethingElseIsNamed) {
   });
 }
 
+TEST(Evaluate, NumbersThatOneRankFindsNotFiniteAreFoundByAll) {
+  const auto batches = batches_of({3, 3, 3, 3});
+  std::vector<int> calls(2);
+  test::as_local_ranks(
+      2,
+      [&](world& here) {
+        const communicator_ptr group = here.open("evaluation");
+        try {
+          evaluate<int64_t>(group.get(), batches, [&](const packed_batch& batch) {
+            ++calls[static_cast<size_t>(here.rank())];
+            if (batch.sequences() > 0 && batch.token_N[0] == 1) {
+              throw error(errc::not_finite, "score_N[3] is nan");
+            }
+            return std::vector<int64_t>();
+          });
+          ADD_FAILURE() << "no error";
+        } catch (const error& failure) {
+          EXPECT_EQ(failure.code(), errc::not_finite);
+          EXPECT_EQ(std::string(failure.what()), "score_N[3] is nan (found by rank 1)");
+        }
+      },
+      std::chrono::seconds(20));
+  EXPECT_EQ(calls[0], calls[1]) << "a pass of a rank is one of all";
+}
+
 }  // namespace
 }  // namespace troupe::engine

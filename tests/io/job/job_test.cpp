@@ -175,6 +175,19 @@ INSTANTIATE_TEST_SUITE_P(
                 "ppo.policy-warm-up = 1000 is longer than the phase (100 updates): lower it"},
         refusal{"[data.pairs]\npath = x\n",
                 "[data.pairs]: this name is kept for the pairs that a run makes: choose another"},
+        refusal{"[run]\ndir = \"runs/a\\n rm -rf x\"\n", "run.dir = \"runs/a\\n rm -rf x\": holds a control character "
+                                                         "(a line's end or the like): leave it out"},
+        refusal{"[place]\nwrapper = \"ch-run\\rx\"\n", "place.wrapper = \"ch-run\\rx\": holds a control character "
+                                                       "(a line's end or the like): leave it out"},
+        refusal{"[recovery]\ncontrol-host = \"a\\x1bb\"\n",
+                "recovery.control-host = \"a\\x1bb\": holds a control character "
+                "(a line's end or the like): leave it out"},
+        refusal{"[ppo]\nkl-in = loss\n",
+                "ppo.kl-in = loss with ppo.kl-estimator = k1 does not hold the policy: the gradient of k1 is zero on "
+                "average. Give ppo.kl-estimator = k3+ (or k2, k3), or ppo.kl-in = reward"},
+        refusal{"[ppo]\nkl-estimator = k3+\n",
+                "ppo.kl-estimator = k3+ differs from k3 by its gradient alone, and a reward has none: give k3, or "
+                "ppo.kl-in = loss"},
         refusal{"[generation]\nstop = \"\"\n",
                 "generation.stop = \"\": an empty text would end every answer at once: leave it out"}));
 
