@@ -2,6 +2,7 @@
 #include "actors/models/model_files.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "base/thread_pool.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/chat_options.hpp"
@@ -67,9 +68,13 @@ private:
     return 0;
   }
 
+  /// Whole characters only, and none that the terminal would take for a command.
   void print_to(size_t end) {
+    while (end > printed_ && end < text_.size() && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80) {
+      --end;
+    }
     if (end > printed_) {
-      std::cout << std::string_view(text_).substr(printed_, end - printed_) << std::flush;
+      std::cout << printable(std::string_view(text_).substr(printed_, end - printed_)) << std::flush;
       printed_ = end;
     }
   }

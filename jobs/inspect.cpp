@@ -1,10 +1,12 @@
 // troupe inspect PATH [--json]: what a model folder, checkpoint, experience file or run holds.
 #include "io/inspect/inspect.hpp"
 
+#include "base/printable.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 
 #include <iostream>
+#include <string>
 
 namespace troupe {
 
@@ -22,7 +24,9 @@ int inspect_command(int argc, char** argv) {
           options, {"PATH"}, values)) {
     return exit_ok;
   }
-  std::cout << io::inspect_path(required_argument(values, "PATH"), values.contains("json"));
+  const bool as_json = values.contains("json");
+  const std::string text = io::inspect_path(required_argument(values, "PATH"), as_json);
+  std::cout << (as_json ? text : printable(text));  // names within the file are others' words
   return exit_ok;
 }
 

@@ -1,5 +1,6 @@
 #include "jobs/program.hpp"
 
+#include "base/printable.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
 
@@ -50,12 +51,12 @@ int run_reporting(const command& wanted, int argc, char** argv) {
   try {
     return wanted.function(argc, argv);
   } catch (const usage_error& failure) {
-    std::fprintf(stderr, "troupe %s: %s\n", wanted.name, failure.what());
+    std::fprintf(stderr, "troupe %s: %s\n", wanted.name, printable(failure.what()).c_str());
     return exit_usage;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "troupe %s: out of memory\n", wanted.name);
   } catch (const std::exception& failure) {
-    std::fprintf(stderr, "troupe %s: %s\n", wanted.name, failure.what());
+    std::fprintf(stderr, "troupe %s: %s\n", wanted.name, printable(failure.what()).c_str());
   }
   return exit_failed;
 }
@@ -73,7 +74,7 @@ int run_program(int argc, char** argv) {
   if (found != std::end(commands)) {
     return run_reporting(*found, argc - 1, argv + 1);
   }
-  std::fprintf(stderr, "troupe: there is no command \"%s\"\n\n", argv[1]);
+  std::fprintf(stderr, "troupe: there is no command \"%s\"\n\n", printable(argv[1]).c_str());
   print_help(stderr);
   return exit_usage;
 }

@@ -18,6 +18,8 @@ const char* to_string(errc code) {
     return "unsupported";
   case errc::not_finite:
     return "not_finite";
+  case errc::not_exact:
+    return "not_exact";
   case errc::out_of_memory:
     return "out_of_memory";
   case errc::lost_peer:

@@ -16,6 +16,7 @@ enum class errc {
   io_failure,      ///< the operating system refused: disk full, permission, ...
   unsupported,     ///< valid, but not something that Troupe handles
   not_finite,      ///< a loss or norm is NaN or infinite
+  not_exact,       ///< numbers that must be equal to the last bit differ
   out_of_memory,
   lost_peer,    ///< a process that this one depends on is gone
   interrupted,  ///< stopped on request

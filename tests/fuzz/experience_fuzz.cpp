@@ -1,5 +1,5 @@
-/// Experience files of any structure: data sets that are missing, of other types, sizes or layouts, links instead of them,
-/// and any values. HDF5 writes them, so what is tried is our reader, not HDF5's: read or refused.
+/// Experience files of any structure: data sets that are missing, of other types, sizes or layouts, links instead of
+/// them, and any values. HDF5 writes them, so what is tried is our reader, not HDF5's: read or refused.
 #include "base/error.hpp"
 #include "io/experience/experience.hpp"
 

@@ -139,7 +139,7 @@ train_reply policy_state::learn_experience(const train_command& command) {
 
 void policy_state::require_exact(const engine::policy_statistics& sums) const {
   if (settings_.learning.exact && sums.different > 0) {
-    throw error(errc::not_finite,
+    throw error(errc::not_exact,
                 "{} of {} log-probabilities stored at sampling differ from those of the first training forward: the "
                 "policy that samples is not the policy that learns. This is a defect of Troupe or of the machine's "
                 "memory (run.exact = false goes on nevertheless)",

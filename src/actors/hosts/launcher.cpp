@@ -225,6 +225,8 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   } else if (plan.kind == launcher_kind::mpirun) {
     start.argv = mpirun_words(plan);
     set_unless_inherited(start.extra, inherited, "OMPI_MCA_odls_base_sigkill_timeout", "0");
+    // Ranks of one host need no network: with shared memory alone none of them listens on a port.
+    set_unless_inherited(start.extra, inherited, "OMPI_MCA_btl", "self,vader");
     if (inherited.contains("SLURM_JOB_ID")) {  // of a job that this shell is not in: mpirun would look for its nodes
       set_unless_inherited(start.extra, inherited, "OMPI_MCA_ras", "^slurm");
       set_unless_inherited(start.extra, inherited, "OMPI_MCA_plm", "^slurm");

@@ -28,6 +28,8 @@ error to_troupe_error(const caf::error& reason) {
   return {errc::lost_peer, "a part of the worker stopped answering: " + caf::to_string(reason)};
 }
 
-bool found_by_all(const error& failure) { return failure.code() == errc::not_finite; }
+bool found_by_all(const error& failure) {
+  return failure.code() == errc::not_finite || failure.code() == errc::not_exact;
+}
 
 }  // namespace troupe::actors

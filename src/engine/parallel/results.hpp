@@ -18,8 +18,8 @@ namespace troupe::engine {
 ///              (errc::not_finite), which is thrown when the pass that it belongs to has ended (micro_batch.hpp).
 std::optional<error> error_to_share(bool goes_on, const std::function<void()>& work);
 
-/// Every rank's bytes, by rank, if none has failed. Otherwise all ranks throw the error of the first that has, so that none
-/// waits for another and all say the same. Collective.   `group`: null: one rank alone.
+/// Every rank's bytes, by rank, if none has failed. Otherwise all ranks throw the error of the first that has, so that
+/// none waits for another and all say the same. Collective.   `group`: null: one rank alone.
 /// Errors
 ///   lost_peer; `failure` of any rank, with the rank's number behind its text.
 std::vector<std::vector<std::byte>> gather_results(communicator* group, std::span<const std::byte> mine,

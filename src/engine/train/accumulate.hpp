@@ -21,15 +21,15 @@ namespace troupe::engine {
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
                                          const std::optional<error>& failure);
 
-/// Runs `objective(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their gradients
-/// in `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the same bits for
-/// any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch` is called after
-/// each step. `model.gradients` is not looked at.
+/// Runs `objective(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their
+/// gradients in `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the
+/// same bits for any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch`
+/// is called after each step. `model.gradients` is not looked at.
 /// Collective: every rank of the learner's group calls it with the same n.
 /// Errors
-///   Those of the objective. Where a rank meets one, it takes part in the rest without computing, and all ranks throw it
-///   at the end, with nothing accumulated. (Where passes fetch weights, one that breaks off in the midst of a pass, for
-///   want of memory say, is thrown by that rank at once: it cannot take part in the rest.)
+///   Those of the objective. Where a rank meets one, it takes part in the rest without computing, and all ranks throw
+///   it at the end, with nothing accumulated. (Where passes fetch weights, one that breaks off in the midst of a pass,
+///   for want of memory say, is thrown by that rank at once: it cannot take part in the rest.)
 template <class Statistics, class Objective>
 std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, const trainee& model,
                                    const Objective& objective, const std::function<void()>& touch) {

@@ -13,11 +13,11 @@
 namespace troupe::engine {
 
 /// Calls `one(batch)` for this rank's share of the batches, and gives every rank what it returned for each of them, by
-/// batch. Every rank makes as many calls, the last ones with an empty batch, so that weights that are fetched are fetched by
-/// all. Collective.
+/// batch. Every rank makes as many calls, the last ones with an empty batch, so that weights that are fetched are
+/// fetched by all. Collective.
 /// Errors
-///   lost_peer, also where a rank sent something else. An error of `one` that says that numbers are not finite is thrown by
-///   all ranks at the end; any other by the rank that meets it, at once.
+///   lost_peer, also where a rank sent something else. An error of `one` that says that numbers are not finite is
+///   thrown by all ranks at the end; any other by the rank that meets it, at once.
 std::vector<std::vector<std::byte>>
 evaluate_in_shares(communicator* group, std::span<const packed_batch> batches,
                    const std::function<std::vector<std::byte>(const packed_batch& batch)>& one);

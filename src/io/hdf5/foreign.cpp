@@ -28,8 +28,8 @@ uint64_t size_of_file(hid_t file, const place& at) {
               at.object, at.file.string(), announced, there);
 }
 
-/// Filters by their numbers; whether there is one, and all are of those that HDF5 brings along and that no other program
-/// has to be loaded for.
+/// Filters by their numbers; whether there is one, and all are of those that HDF5 brings along and that no other
+/// program has to be loaded for.
 bool compressed(hid_t creation, const place& at) {
   const int filters = H5Pget_nfilters(creation);
   at.check(filters);

@@ -203,10 +203,11 @@ TEST(LaunchCommand, MpirunConsentsForRootAndYieldsWhenCrowded) {
                                  "--attempt", "3"}));
   EXPECT_EQ(start.extra, environment({{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                                       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                                      {"OMPI_MCA_btl", "self,vader"},
                                       {"OMPI_MCA_odls_base_sigkill_timeout", "0"},
                                       {"OMPI_MCA_mpi_yield_when_idle", "1"}}));
   EXPECT_EQ(command_for(choose(std::nullopt, {.ranks = 2}, {}, 2), worker, {}, false).extra,
-            environment({{"OMPI_MCA_odls_base_sigkill_timeout", "0"}}));
+            environment({{"OMPI_MCA_btl", "self,vader"}, {"OMPI_MCA_odls_base_sigkill_timeout", "0"}}));
 }
 
 TEST(LaunchCommand, AnInheritedJobIdDoesNotMakeMpirunLookForItsNodes) {
@@ -218,7 +219,8 @@ TEST(LaunchCommand, AnInheritedJobIdDoesNotMakeMpirunLookForItsNodes) {
 
 TEST(LaunchCommand, WhatTheUserHasSetStays) {
   const launch_plan plan = choose(std::nullopt, {.ranks = 4}, {}, 2);
-  const environment set = {{"OMPI_MCA_mpi_yield_when_idle", "0"}, {"OMPI_MCA_odls_base_sigkill_timeout", "5"}};
+  const environment set = {
+      {"OMPI_MCA_mpi_yield_when_idle", "0"}, {"OMPI_MCA_odls_base_sigkill_timeout", "5"}, {"OMPI_MCA_btl", "self,tcp"}};
   EXPECT_TRUE(command_for(plan, worker, set, false).extra.empty());
 }
 

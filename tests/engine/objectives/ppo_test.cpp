@@ -244,8 +244,8 @@ TEST(PolicyLoss, ValueOfK3PlusIsThatOfK3) {
   EXPECT_EQ(loss_of({0.2, 0.3, 0.05, 0.4, kl_estimator::k3_plus}, base, weight), k3);
 }
 
-/// A policy over three tokens, by its logits, and what the KL term of the loss does to it: its mean gradient by the logits
-/// over tokens that `drawn` has drawn, computed exactly.
+/// A policy over three tokens, by its logits, and what the KL term of the loss does to it: its mean gradient by the
+/// logits over tokens that `drawn` has drawn, computed exactly.
 std::array<double, 3> mean_kl_gradient(kl_estimator estimator, const std::array<double, 3>& policy,
                                        const std::array<double, 3>& drawn, const std::array<double, 3>& reference) {
   std::array<double, 3> gradient{};

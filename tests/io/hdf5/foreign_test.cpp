@@ -1,5 +1,5 @@
-// HDF5 files from others: whatever leads out of the file, or announces more than is there, is refused. The files are made
-// with HDF5 itself, since our writer makes none of these.
+// HDF5 files from others: whatever leads out of the file, or announces more than is there, is refused. The files are
+// made with HDF5 itself, since our writer makes none of these.
 #include "base/error.hpp"
 #include "io/hdf5/hdf5.hpp"
 #include "support/damage.hpp"
