@@ -1,8 +1,8 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
 #include "base/durations.hpp"
-#include "io/datasets/recognise.hpp"
 #include "io/files/mapped_file.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/job_plan.hpp"
@@ -56,23 +56,6 @@ plan_options take_options(std::vector<std::string>& arguments) {
   }
   arguments.erase(found, found + 2);
   return options;
-}
-
-/// The formats of data sets that are recognised are told on stderr.
-io::job read_job(const std::vector<std::string>& arguments) {
-  const std::filesystem::path file = std::filesystem::absolute(arguments[0]);
-  std::vector<std::string> recognised;
-  io::job job = io::parse_job(io::read_text_file(file),
-                              {.name = arguments[0],
-                               .stem = file.stem().string(),
-                               .folder = file.parent_path().string(),
-                               .current = std::filesystem::current_path().string(),
-                               .recognise = io::recogniser(recognised)},
-                              std::span(arguments).subspan(1));
-  for (const std::string& line : recognised) {
-    fmt::print(stderr, "{}\n", line);
-  }
-  return job;
 }
 
 /// Of a rank, as `troupe run` would give it: run.threads, or its share of this machine.
@@ -140,7 +123,7 @@ int plan_command(int argc, char** argv) {
     fmt::print(arguments.empty() ? stderr : stdout, "{}", usage);
     return arguments.empty() ? exit_usage : exit_ok;
   }
-  const io::job job = from_user([&] { return read_job(arguments); });
+  const io::job job = checked_job(arguments, needed_files::configs);
   const forecast all = forecast_of(job, options.gflops);
   fmt::print("{}", options.json ? forecast_json(all) : forecast_text(all));
   if (all.peak_bytes > all.machine_bytes) {

@@ -1,9 +1,9 @@
 // troupe run JOB.ini [--section.key value ...]: everything that is left of a job.
 #include "actors/supervisor/run.hpp"
 
-#include "io/datasets/recognise.hpp"
 #include "io/job/job.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/report.hpp"
 
@@ -41,12 +41,7 @@ int run_command(int argc, char** argv) {
     std::fprintf(arguments.empty() ? stderr : stdout, "%s%s", usage, io::job_help().c_str());
     return arguments.empty() ? exit_usage : exit_ok;
   }
-  std::vector<std::string> recognised;
-  const io::job job = from_user(
-      [&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), io::recogniser(recognised)); });
-  for (const std::string& line : recognised) {
-    spdlog::info("{}", line);
-  }
+  const io::job job = checked_job(arguments, needed_files::all);
   const auto result = actors::run_job({.job = job, .program = std::filesystem::read_symlink("/proc/self/exe")});
   switch (result.outcome) {
   case actors::outcome::finished:

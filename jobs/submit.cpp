@@ -6,6 +6,7 @@
 #include "io/run/run_directory.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/batch_script.hpp"
+#include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/submit_request.hpp"
 
@@ -91,15 +92,13 @@ int submit_command(int argc, char** argv) {
     return arguments.empty() ? exit_usage : exit_ok;
   }
   const submit_request request = take_request(arguments);
-  std::vector<std::string> recognised;
-  const auto recognise = io::recogniser(recognised);
-  io::job job = from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), recognise); });
-  for (const std::string& line : recognised) {
-    fmt::print(stderr, "{}\n", line);
-  }
-  const std::vector<std::string> command = run_arguments(arguments, job, request);
-  // Checks and plan know the final number of ranks and nodes.
-  job = from_user([&] { return io::load_job(arguments[0], std::span(command).subspan(1), recognise); });
+  std::vector<std::string> untold;  // of formats: told when the job is read again, with its final ranks and nodes
+  const io::job written =
+      from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), io::recogniser(untold)); });
+  const std::vector<std::string> command = run_arguments(arguments, written, request);
+  std::vector<std::string> with_ranks = command;
+  with_ranks[0] = arguments[0];
+  const io::job job = checked_job(with_ranks, needed_files::all);
   const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, {.name = job_name(arguments[0]),
                                                 .run_dir = job.run.dir,

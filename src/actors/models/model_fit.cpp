@@ -3,37 +3,50 @@
 #include "base/error.hpp"
 #include "io/files/byte_reader.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <memory>
 
 namespace troupe::actors {
 
+std::string length_problem(const io::job& job, const engine::model_description& shape,
+                           const std::filesystem::path& folder) {
+  if (job.length.max_tokens <= shape.max_positions) {
+    return "";
+  }
+  return fmt::format("length.max-tokens is {}, but {} has {} positions{}: set length.max-tokens to at most {}",
+                     job.length.max_tokens, folder.string(), shape.max_positions,
+                     shape.window_limits ? " (as many as its sliding_window: what is longer would need an attention "
+                                           "that forgets, which is not implemented)"
+                                         : "",
+                     shape.max_positions);
+}
+
 void require_lengths(const io::job& job, const model& m) {
-  const engine::model_description& shape = m.net.description();
-  const int64_t positions = shape.max_positions;
-  if (job.length.max_tokens > positions) {
-    throw error(errc::bad_argument,
-                "length.max-tokens is {}, but {} has {} positions{}: set length.max-tokens to at most {}",
-                job.length.max_tokens, m.folder.string(), positions,
-                shape.window_limits ? " (as many as its sliding_window: what is longer would need an attention that "
-                                      "forgets, which is not implemented)"
-                                    : "",
-                positions);
+  if (const std::string problem = length_problem(job, m.net.description(), m.folder); !problem.empty()) {
+    throw error(errc::bad_argument, problem);
   }
 }
 
-void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m) {
-  const int64_t rows = m.net.description().vocabulary;
-  for (int64_t id = rows; id < tokens.vocabulary_size(); ++id) {
-    const std::array one = {static_cast<int32_t>(id)};
-    const std::string text = tokens.decode(one, false);
+std::string vocabulary_problem(const io::tokenizer& tokens, const std::filesystem::path& tokens_folder,
+                               const engine::model_description& shape, const std::filesystem::path& folder) {
+  for (int64_t id = shape.vocabulary; id < tokens.vocabulary_size(); ++id) {
+    const std::array token = {static_cast<int32_t>(id)};
+    const std::string text = tokens.decode(token, false);
     if (id != tokens.pad_id() && !text.empty()) {
-      throw error(
-          errc::bad_argument,
-          "{}: the tokenizer of {} has {} ids, the model only {}: id {} is \"{}\", and only a padding token, which "
-          "no batch here holds, may lie beyond the model's rows",
-          m.folder.string(), folder.string(), tokens.vocabulary_size(), rows, id, io::printable(text));
+      return fmt::format("{}: the tokenizer of {} has {} ids, the model only {}: id {} is \"{}\", and only a padding "
+                         "token, which no batch here holds, may lie beyond the model's rows",
+                         folder.string(), tokens_folder.string(), tokens.vocabulary_size(), shape.vocabulary, id,
+                         io::excerpt(text));
     }
+  }
+  return "";
+}
+
+void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path& folder, const model& m) {
+  if (const std::string problem = vocabulary_problem(tokens, folder, m.net.description(), m.folder); !problem.empty()) {
+    throw error(errc::bad_argument, problem);
   }
 }
 

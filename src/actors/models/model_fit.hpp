@@ -6,8 +6,19 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <filesystem>
+#include <string>
 
 namespace troupe::actors {
+
+/// Why the job's sequences do not fit into a model of this shape, from that folder: length.max-tokens is beyond its
+/// positions, or its sliding window. Empty: they do.
+std::string length_problem(const io::job& job, const engine::model_description& shape,
+                           const std::filesystem::path& folder);
+
+/// Why a model of this shape, from `folder`, cannot read what is written with `tokens`: an id has no row. Empty: it
+/// can.
+std::string vocabulary_problem(const io::tokenizer& tokens, const std::filesystem::path& tokens_folder,
+                               const engine::model_description& shape, const std::filesystem::path& folder);
 
 /// Requires that the job's sequences fit into the model.
 /// Errors  bad_argument: length.max-tokens is beyond the model's positions, or its sliding window.

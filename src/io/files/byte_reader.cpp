@@ -2,7 +2,7 @@
 
 namespace troupe::io {
 
-std::string printable(std::string_view text) {
+std::string excerpt(std::string_view text) {
   constexpr size_t longest = 80;
   std::string shown(text.substr(0, longest));
   for (char& c : shown) {

@@ -57,6 +57,6 @@ private:
 };
 
 /// Text from a file as an error may show it: control bytes as '?', cut after 80 bytes.
-std::string printable(std::string_view text);
+std::string excerpt(std::string_view text);
 
 }  // namespace troupe::io

@@ -87,15 +87,15 @@ struct data_section {
   std::vector<phase> phases;  ///< empty: every phase of the run that the format can serve
   /// Names of the record's fields; empty: the format's own (datasets/record.hpp).
   std::string text, prompt, input, answer, chosen, rejected, conversations;
-  std::string reference;        ///< field with the right answer, for rewards of kind answer; empty: the answer
-  std::string prompt_template;  ///< with {prompt}; empty: the format's own
-  std::string answer_template;  ///< with {answer}; empty: the format's own
+  std::string reference;           ///< field with the right answer, for rewards of kind answer; empty: the answer
+  std::string prompt_template;     ///< with {prompt}; empty: the format's own
+  std::string answer_template;     ///< with {answer}; empty: the format's own
   std::string chat_template;       ///< how turns are written: the name of a format, "model", or a file; empty: "model"
   std::string template_date;       ///< YYYY-MM-DD, for templates that write the date
   std::string template_variables;  ///< a JSON object: further variables of the template
-  int64_t prompt_words = 0;     ///< text: the first words of each text are its prompt
-  bool end_token = true;        ///< append the end token to answers
-  int64_t limit = 0;            ///< read at most so many records; 0: all
+  int64_t prompt_words = 0;        ///< text: the first words of each text are its prompt
+  bool end_token = true;           ///< append the end token to answers
+  int64_t limit = 0;               ///< read at most so many records; 0: all
   bool operator==(const data_section&) const = default;
 };
 

@@ -50,6 +50,9 @@ inline limits at_least(double low) { return {.low = low}; }
 inline limits more_than(double low) { return {.low = low, .open_low = true}; }
 inline limits between(double low, double high) { return {.low = low, .high = high}; }
 
+/// Of a rollout: what fits into a sequence's id (make_sequence_id in actors/protocol/rank_data.hpp).
+inline constexpr double most_prompts = 1 << 20, most_samples = 1 << 12;
+
 enum class text_kind {
   plain,
   line,        ///< may stand in a script: no control characters

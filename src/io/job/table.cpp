@@ -29,8 +29,9 @@ void add_other_rows(std::vector<option>& table) {
   rows<evaluation_section> e(table, "evaluation",
                              [](job& j, const std::string&) -> evaluation_section& { return j.evaluation; });
   e.add_silent("prompts", &evaluation_section::prompts, "Held-out prompts that ppo's evaluations answer.",
-               between(0, 1e9));
-  e.add_silent("samples-per-prompt", &evaluation_section::samples_per_prompt, "Answers to each.", between(1, 1e6));
+               between(0, most_prompts));
+  e.add_silent("samples-per-prompt", &evaluation_section::samples_per_prompt, "Answers to each.",
+               between(1, most_samples));
   e.add_silent("records", &evaluation_section::records,
                "Held-out records for sft's perplexity and the reward model's accuracy.", between(0, 1e9));
 

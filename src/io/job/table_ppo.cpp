@@ -6,9 +6,9 @@ using ppo_rows = rows<ppo_section>;
 
 static void add_batches(ppo_rows& p) {
   p.add("iterations", &ppo_section::iterations, "Rollouts, each with its updates.", between(1, 1e9));
-  p.add("prompts", &ppo_section::prompts, "Prompts of an iteration.", between(1, 1e6));
+  p.add("prompts", &ppo_section::prompts, "Prompts of an iteration.", between(1, most_prompts));
   p.add("samples-per-prompt", &ppo_section::samples_per_prompt,
-        "Answers to each prompt. The generation batch is prompts times this.", between(1, 1e6));
+        "Answers to each prompt. The generation batch is prompts times this.", between(1, most_samples));
   p.add("epochs", &ppo_section::epochs, "Passes over an iteration's experience.", between(1, 1000));
   p.add("minibatches", &ppo_section::minibatches,
         "Updates of a pass: the training batch is the generation batch divided by this.", between(1, 1e6));

@@ -46,9 +46,9 @@ void add_supervised_rows(std::vector<option>& table) {
             "NAME of the [rewards.NAME] (a rule) that labels the samples. Required with phase pairs.");
   pairs.add("prompts", &pairs_section::prompts, "Prompts sampled from, in all.", between(1, 1e9));
   pairs.add("prompts-per-iteration", &pairs_section::prompts_per_iteration, "Prompts sampled at once.",
-            between(1, 1e6));
+            between(1, most_prompts));
   pairs.add("samples-per-prompt", &pairs_section::samples_per_prompt,
-            "Samples of each prompt; the best and the worst make the pair.", between(2, 1e6));
+            "Samples of each prompt; the best and the worst make the pair.", between(2, most_samples));
   pairs.add("margin", &pairs_section::margin, "Least difference of their rewards; others make no pair.", at_least(0));
   pairs.add("temperature", &pairs_section::temperature, "Temperature of the samples.",
             {.low = 0, .high = 100, .open_low = true});

@@ -65,7 +65,7 @@ std::string json_quoted(std::string_view text, const std::string& where) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    throw error(errc::bad_file, "{}: \"{}\" is not UTF-8 and cannot be written as JSON", where, printable(text));
+    throw error(errc::bad_file, "{}: \"{}\" is not UTF-8 and cannot be written as JSON", where, excerpt(text));
   }
 }
 

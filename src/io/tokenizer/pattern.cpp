@@ -48,7 +48,7 @@ std::string beginning_of(std::string_view text) {
   while (end < text.size() && end < most_bytes) {
     end += read_utf8(text.substr(end)).length;
   }
-  return fmt::format("\"{}\"{}", printable(text.substr(0, end)), end < text.size() ? "..." : "");
+  return fmt::format("\"{}\"{}", excerpt(text.substr(0, end)), end < text.size() ? "..." : "");
 }
 
 struct range {

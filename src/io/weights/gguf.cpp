@@ -69,7 +69,7 @@ private:
     const auto type = in_.read<uint32_t>();
     gguf_value value = type == array ? read_array(key) : read_value(type, key);
     if (!file_.metadata_.emplace(key, std::move(value)).second) {
-      throw error(errc::bad_file, "{}: metadata key {} occurs twice, at byte {}", in_.where(), printable(key), at);
+      throw error(errc::bad_file, "{}: metadata key {} occurs twice, at byte {}", in_.where(), excerpt(key), at);
     }
   }
 
@@ -108,12 +108,12 @@ private:
     case u64: {
       const auto value = in_.read<uint64_t>();
       if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-        throw error(errc::bad_file, "{}: metadata {} is {}, beyond int64", in_.where(), printable(key), value);
+        throw error(errc::bad_file, "{}: metadata {} is {}, beyond int64", in_.where(), excerpt(key), value);
       }
       return static_cast<int64_t>(value);
     }
     default:
-      throw error(errc::unsupported, "{}: metadata {} has the type {}, at byte {}", in_.where(), printable(key), type,
+      throw error(errc::unsupported, "{}: metadata {} has the type {}, at byte {}", in_.where(), excerpt(key), type,
                   in_.position());
     }
   }
@@ -148,7 +148,7 @@ private:
     result.name = read_text(64 * 1024, "tensor name");
     const auto dimensions = in_.read<uint32_t>();
     if (dimensions == 0 || dimensions > 4) {
-      throw error(errc::bad_file, "{}: tensor {} has {} dimensions, at byte {}", in_.where(), printable(result.name),
+      throw error(errc::bad_file, "{}: tensor {} has {} dimensions, at byte {}", in_.where(), excerpt(result.name),
                   dimensions, in_.position() - 4);
     }
     std::vector<int64_t>& shape = result.tensor.shape;
@@ -175,7 +175,7 @@ private:
     // As f32 it may be larger than in the file.
     if (!fits || total > std::numeric_limits<int64_t>::max() / 8) {
       throw error(errc::bad_file, "{}: tensor {} of type {} cannot have the dimensions [{}]", in_.where(),
-                  printable(item.name), type.name, fmt::join(extents, ", "));
+                  excerpt(item.name), type.name, fmt::join(extents, ", "));
     }
     return static_cast<uint64_t>(total);
   }
@@ -193,7 +193,7 @@ private:
       item.tensor.bytes = data.subspan(item.offset, item.bytes);
       file_.names_.push_back(item.name);
       if (!file_.tensors_.emplace(item.name, std::move(item.tensor)).second) {
-        throw error(errc::bad_file, "{}: tensor {} occurs twice", in_.where(), printable(item.name));
+        throw error(errc::bad_file, "{}: tensor {} occurs twice", in_.where(), excerpt(item.name));
       }
     }
   }
@@ -205,7 +205,7 @@ private:
         throw error(errc::bad_file,
                     "{}: tensor {} needs {} bytes at byte {} of the data, which has {}: truncated "
                     "or corrupt",
-                    in_.where(), printable(item.name), item.bytes, item.offset, data_bytes);
+                    in_.where(), excerpt(item.name), item.bytes, item.offset, data_bytes);
       }
       in_order.push_back(&item);
     }
@@ -213,8 +213,8 @@ private:
               [](const description* a, const description* b) { return a->offset < b->offset; });
     for (size_t i = 1; i < in_order.size(); ++i) {
       if (in_order[i]->offset < in_order[i - 1]->offset + in_order[i - 1]->bytes) {
-        throw error(errc::bad_file, "{}: tensors {} and {} overlap", in_.where(), printable(in_order[i - 1]->name),
-                    printable(in_order[i]->name));
+        throw error(errc::bad_file, "{}: tensors {} and {} overlap", in_.where(), excerpt(in_order[i - 1]->name),
+                    excerpt(in_order[i]->name));
       }
     }
   }

@@ -63,7 +63,7 @@ private:
     std::string name = file_.require<std::string>("general.architecture");
     if (name != "llama" && name != "qwen2") {
       throw error(errc::unsupported, "{}: general.architecture is \"{}\": llama and qwen2 can be translated",
-                  file_.where(), printable(name));
+                  file_.where(), excerpt(name));
     }
     return name;
   }
@@ -80,8 +80,7 @@ private:
 
   void refuse_unless(bool condition, const char* name, const std::string& value) const {
     if (!condition) {
-      throw error(errc::unsupported, "{}: {} is {}, which is not supported", file_.where(), key(name),
-                  printable(value));
+      throw error(errc::unsupported, "{}: {} is {}, which is not supported", file_.where(), key(name), excerpt(value));
     }
   }
 
@@ -263,7 +262,7 @@ imported_model import_gguf(const std::shared_ptr<const gguf_file>& file) {
     const auto translated = translate(name, sizes);
     if (!translated) {
       throw error(errc::unsupported, "{}: tensor {} has no place in a {} model of {} layers", file->where(),
-                  printable(name), sizes.architecture, sizes.layers);
+                  excerpt(name), sizes.architecture, sizes.layers);
     }
     const tensor_shape stored = file->shape_of(name);
     if (name == "token_embd.weight") {

@@ -80,7 +80,7 @@ splitting splitting_of(const gguf_file& file) {
   throw error(errc::unsupported,
               "{}: tokenizer.ggml.pre is \"{}\"; default, gpt-2, mpt, olmo, phi-2, roberta-bpe, smollm, starcoder, "
               "command-r, llama-bpe, falcon3, qwen2 and stablelm2 can be translated",
-              file.where(), printable(pre));
+              file.where(), excerpt(pre));
 }
 
 class tokenizer_translation {
@@ -217,7 +217,7 @@ private:
     for (size_t id = 0; id < tokens_.size(); ++id) {
       if (!seen.insert(tokens_[id]).second) {
         throw error(errc::bad_file, "{}: token {} has the text of an earlier one: {}", file_.where(), id,
-                    printable(tokens_[id]));
+                    excerpt(tokens_[id]));
       }
       text += (id == 0 ? "" : ",") + json_quoted(tokens_[id], file_.where()) + ":" + std::to_string(id);
     }
@@ -229,7 +229,7 @@ private:
     for (const std::string& merge : file_.require<std::vector<std::string>>("tokenizer.ggml.merges")) {
       const size_t space = merge.find(' ', 1);  // neither part holds a space: bytes are written as letters
       if (space == std::string::npos || space + 1 == merge.size()) {
-        throw error(errc::bad_file, "{}: the merge \"{}\" is not two parts", file_.where(), printable(merge));
+        throw error(errc::bad_file, "{}: the merge \"{}\" is not two parts", file_.where(), excerpt(merge));
       }
       text += (text.size() == 1 ? "[" : ",[") + json_quoted(merge.substr(0, space), file_.where()) + "," +
               json_quoted(merge.substr(space + 1), file_.where()) + "]";
@@ -251,7 +251,7 @@ std::map<std::string, std::string> tokenizer_files_of(const gguf_file& file) {
     throw error(errc::unsupported,
                 "{}: tokenizer.ggml.model is \"{}\"; only byte-level BPE (\"gpt2\") can be translated: convert from "
                 "the Hugging Face folder that has the tokenizer's own file",
-                file.where(), printable(model));
+                file.where(), excerpt(model));
   }
   const tokenizer_translation translation(file);
   return {{"tokenizer.json", translation.tokenizer_json()},

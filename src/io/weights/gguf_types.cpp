@@ -71,7 +71,7 @@ const gguf_type& find_gguf_type(uint32_t id, const std::string& tensor, const st
     throw error(errc::unsupported,
                 "{}: tensor {} has the type {} ({}); F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are read: "
                 "take such a file",
-                where, printable(tensor), id, found == std::end(types) ? "unknown" : found->name);
+                where, excerpt(tensor), id, found == std::end(types) ? "unknown" : found->name);
   }
   return *found;
 }

@@ -41,7 +41,7 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
     // A shard is a file of the same folder: an index must not reach outside it.
     if (file.empty() || fs::path(file).filename() != file || file == "." || file == "..") {
       throw error(errc::bad_file, "{}: tensor {} is said to be in {}, which is no file name", path.string(),
-                  printable(tensor), printable(shard.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
+                  excerpt(tensor), excerpt(shard.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)));
     }
     shard_of.emplace(tensor, file);
   }

@@ -126,7 +126,7 @@ central_record read_central(byte_reader& in) {
 }
 
 zip_entry locate(const central_record& record, byte_reader& in) {
-  const std::string name = printable(record.name);
+  const std::string name = excerpt(record.name);
   if (record.method != 0 || record.stored_bytes != record.bytes) {
     throw error(errc::unsupported, "{}: zip entry {} is compressed, torch.save never does that: refused", in.where(),
                 name);
@@ -162,7 +162,7 @@ std::map<std::string, zip_entry, std::less<>> read_zip_directory(std::span<const
     const central_record record = read_central(in);
     next = in.position();
     if (!entries.emplace(record.name, locate(record, in)).second) {
-      throw error(errc::bad_file, "{}: zip entry {} occurs twice", where, printable(record.name));
+      throw error(errc::bad_file, "{}: zip entry {} occurs twice", where, excerpt(record.name));
     }
   }
   return entries;
@@ -172,7 +172,7 @@ void verify_crc32(const zip_entry& entry, const std::string& entry_name, const s
   const uLong sum = ::crc32_z(0, reinterpret_cast<const Bytef*>(entry.bytes.data()), entry.bytes.size());
   if (sum != entry.crc32) {
     throw error(errc::bad_file, "{}: checksum of {} is {:08x}, it was written as {:08x}: the file is damaged", where,
-                printable(entry_name), sum, entry.crc32);
+                excerpt(entry_name), sum, entry.crc32);
   }
 }
 

@@ -30,9 +30,9 @@ TEST(ByteReader, NothingIsReadBeyondTheEnd) {
 }
 
 TEST(Printable, ControlBytesAndLengthDoNoHarm) {
-  EXPECT_EQ(printable("a\tb\x1b[31m\xff"), "a?b?[31m?");
-  EXPECT_EQ(printable(std::string(81, 'x')), std::string(80, 'x') + "...");
-  EXPECT_EQ(printable(std::string(80, 'x')), std::string(80, 'x'));
+  EXPECT_EQ(excerpt("a\tb\x1b[31m\xff"), "a?b?[31m?");
+  EXPECT_EQ(excerpt(std::string(81, 'x')), std::string(80, 'x') + "...");
+  EXPECT_EQ(excerpt(std::string(80, 'x')), std::string(80, 'x'));
 }
 
 }  // namespace

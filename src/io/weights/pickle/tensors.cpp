@@ -55,7 +55,7 @@ pickled_tensor tensor_of(const pickle::stack& values, std::string_view name, con
     throw error(errc::bad_file,
                 "{}: tensor {} (shape [{}], stride [{}], offset {}) does not fit its storage of "
                 "{} elements",
-                values.where(), printable(name), fmt::join(result.shape, ", "), fmt::join(result.stride, ", "),
+                values.where(), excerpt(name), fmt::join(result.shape, ", "), fmt::join(result.stride, ", "),
                 result.offset, result.storage_elements);
   }
   return result;
@@ -74,10 +74,10 @@ std::vector<pickled_tensor> collect(const pickle::stack& values, pickle::referen
     const pickle::value& tensor = values[dictionary.items[i + 1]];
     if (tensor.what != pickle::kind::tensor) {
       throw error(errc::unsupported, "{}: the value of \"{}\" is {}, not a tensor: save the model's state_dict alone",
-                  values.where(), printable(name), to_string(tensor.what));
+                  values.where(), excerpt(name), to_string(tensor.what));
     }
     if (!names.insert(name).second) {
-      throw error(errc::bad_file, "{}: tensor {} occurs twice", values.where(), printable(name));
+      throw error(errc::bad_file, "{}: tensor {} occurs twice", values.where(), excerpt(name));
     }
     tensors.push_back(tensor_of(values, name, tensor));
   }

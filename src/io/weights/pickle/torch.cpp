@@ -34,7 +34,7 @@ void push_global(stack& values, std::string_view module, std::string_view name) 
     throw error(errc::unsupported,
                 "{}: the pickle asks for {}.{} at byte {}, which tensors do not need: refused, nothing was run. Save "
                 "the model's state_dict as safetensors instead.",
-                values.where(), printable(module), printable(name), values.opcode_at());
+                values.where(), excerpt(module), excerpt(name), values.opcode_at());
   }
   values.push({.what = known->what, .type = known->type});
 }
