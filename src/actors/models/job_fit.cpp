@@ -79,8 +79,8 @@ void check_cache(const io::job& job, const engine::model_description& policy, in
                                          ? job.place.ranks
                                          : static_cast<int64_t>(job.place.policy_ranks.ranks.size()));
   const int together = tensor_parallel_of(job.place, ranks);
-  const engine::model_description part = together == 1 ? policy : engine::split_columns(policy, 0, together);
-  const int64_t pages = generator_settings_of(job.generation, part).cache_pages;
+  const engine::model_description part = engine::description_of(policy, engine::split_columns(policy, 0, together));
+  const int64_t pages = generator_settings_of(rollout_of(job, io::phase::ppo), part).cache_pages;
   const int64_t needed = engine::kv_cache::pages_for(longest);
   if (needed > pages) {
     const int64_t bytes = needed * engine::kv_cache::page_bytes(part);

@@ -105,7 +105,9 @@ TEST(AttemptFence, ExperienceAndPairsOfTheNextAttemptStay) {
     e.seed = static_cast<uint64_t>(attempt);
     e.sequence_offset_B1 = e.answer_offset_B1 = {0};
     write_experience(run.experience(1), e, &fence);
-    write_pairs_part(run, 0, std::vector<preference_text>{{"p", fmt::format("of {}", attempt), "r"}}, fence);
+    const made_pair pair{
+        .prompt_ids = {1}, .chosen_ids = {2}, .rejected_ids = {3}, .chosen = fmt::format("of {}", attempt)};
+    write_pairs_part(run, 0, std::vector<made_pair>{pair}, fence);
     join_pairs_parts(run, 1, fence);
   };
   wake_up_late(nothing, rollout, rollout, [](const run_directory& run) {
