@@ -89,7 +89,8 @@ std::vector<std::string> hdf5_file::read_texts(const std::string& name) const {
   const h5::handle stored(at.check_id(H5Dget_type(data_set)), H5Tclose);
   const h5::handle space(at.check_id(H5Dget_space(data_set)), H5Sclose);
   const int64_t count = h5::product(h5::extents_of(space, at), name);
-  if (H5Tis_variable_str(stored) > 0 && count > 0) {
+  // A single text, of a scalar, can be no longer than its file (and HDF5 1.10 crashes where it is asked for that one).
+  if (H5Tis_variable_str(stored) > 0 && count > 0 && H5Sget_simple_extent_ndims(space) > 0) {
     hsize_t bytes = 0;
     at.check(H5Dvlen_get_buf_size(data_set, stored, space, &bytes));
     h5::require_room(id_, bytes, at);

@@ -182,7 +182,9 @@ void tensorboard_writer::truncate_after(const std::string& phase, int64_t counte
   check_phase(phase);
   for (const std::string& later : later_phases) {
     check_phase(later);
-    remove_tree(folder_ / later / event_file_name);  // what else lies there was put there by somebody else
+    remove_tree(folder_ / later / event_file_name);
+    std::error_code not_empty;  // what else lies there was put there by somebody else
+    fs::remove(folder_ / later, not_empty);
   }
   const fs::path path = folder_ / phase / event_file_name;
   if (fs::exists(path)) {
