@@ -97,7 +97,8 @@ protected:
 
 TEST_F(Casts, SupervisedPhasesHaveOneModelThatLearns) {
   const rank_groups ranks(engine::solo_world());
-  const stage_settings sft = settings(job_with("sft", run_, {"--data.openings.phases", "sft"}));
+  const stage_settings sft =
+      settings(job_with("sft", run_, {"--data.openings.phases", "sft", "--data.openings.answer", "prompt"}));
   rank_system system;
   cast_builder build(sft, ranks, ranks.open("work"), system.actors);
   const cast made = make_sft_cast(build);
