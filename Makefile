@@ -85,6 +85,7 @@ check-format: packages
 	clang-format-14 --dry-run -Werror $(SOURCES)
 	tests/lint/style.py
 	tests/lint/include_graph.py
+	tests/lint/doc_paths.py
 
 # clang-tidy reads the compile commands only, nothing is built; it cannot read GCC's precompiled headers.
 lint: check-format

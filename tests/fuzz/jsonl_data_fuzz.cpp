@@ -10,7 +10,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   if (size == 0) {
     return 0;
   }
-  constexpr uint8_t formats = 8;
+  constexpr auto formats = static_cast<uint8_t>(troupe::io::data_format::automatic) + 1;  // which is the last
   troupe::io::data_section set;
   set.name = "fuzz";
   set.format = static_cast<troupe::io::data_format>(bytes[0] % formats);
