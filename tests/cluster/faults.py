@@ -5,10 +5,11 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
-from cluster import HERE, NoMoment, Timeout, wait_until
+import late_nan
+from cluster import HERE, NoMoment, Run, Timeout, wait_until
 
 
 @dataclass(frozen=True)
@@ -316,6 +317,26 @@ def flip(file, size, random):
     file.write(bytes([byte ^ (1 << random.randrange(8))]))
 
 
+def nan_on_one_rank(scene):
+    """Another run takes the job's place, one of whose ranks alone meets a loss that is no number: it must end by
+    itself, in one attempt, and say so."""
+    scene.mark()
+    scene.job.cancel()
+    wait_until("the job's end", scene.job.over, 60, pause=0.3)
+    other = replace(scene, run=Run(scene.run.folder.parent / "nan"))
+    scene.submit(other, late_nan.make(scene.aside))
+    try:
+        wait_until("the end of a run with NaN on one rank", other.job.over, 60, pause=0.3)
+        reasons = [event["reason"] for event in other.run.ledger() if event["event"] == "run_failed"]
+        told = len(reasons) == 1 and "is nan" in reasons[0] and "(found by rank " in reasons[0]
+        if not told or other.run.attempt() != 1:
+            raise Timeout(f"NaN on one rank: {other.run.attempt()} attempts, which ended with {reasons}")
+    finally:
+        other.job.cancel()
+        shutil.rmtree(other.run.folder, ignore_errors=True)
+        shutil.rmtree(scene.aside, ignore_errors=True)
+
+
 def disk_full(scene):
     """All space but some kilobytes is taken; the run must end with that error, and nothing saved be lost."""
     scene.mark()
@@ -412,6 +433,7 @@ TABLE = [
     Fault("during a checkpoint", during_checkpoint, 3),
     Fault("during a recovery", during_recovery, 3),
     Fault("during start-up", during_start_up, 2, at_start=True),
+    Fault("NaN on one rank", nan_on_one_rank, 1, ranks=2, resubmit=True),
     Fault("disk full", disk_full, 1, resubmit=True, heal=disk_free_again),
     Fault("disk full for a moment", disk_full_for_a_moment, 1, maybe=True),
     Fault("checkpoint damaged", damaged_checkpoint(truncate_or_flip), 2, damages=1),

@@ -283,14 +283,15 @@ class Session:
         if not self.options.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def submit(self, scene):
+    def submit(self, scene, more=()):
+        """The job of the scene's run; `more`: options of it."""
         several = self.options.ranks > 1
         script = "slurm/several-nodes.sbatch" if several else "slurm/one-node.sbatch"
         nodes = f"{LEAST_NODES}-{len(scene.cluster.nodes)}" if several else "1"
         job = os.path.relpath(self.options.job, ROOT)
         scene.job = Job(scene.cluster, script, [f"--nodes={nodes}", "--cpus-per-task=2", "--mem=1000M", "--time=20"],
                         [job, "--run.dir", str(scene.run.folder), *RECOVERY_OPTIONS,
-                         *(["--place.ranks", str(self.options.ranks)] if several else [])],
+                         *(["--place.ranks", str(self.options.ranks)] if several else []), *more],
                         self.folder / f"{scene.run.folder.name}.log")
 
     def scene(self, cluster, name, chance):

@@ -156,27 +156,49 @@ TEST(Divergence, RollbacksAreToldAndLimited) {
 
 /// With a checkpoint after each iteration, a KL found in a rollout is that of a checkpoint's weights. The rollback goes
 /// to the one before, where half the learning rate leads elsewhere.
-TEST(Divergence, RollbackPassesOverTheCheckpointThatDiverges) {
-  const temporary_folder folder;
+class DivergedCheckpoint : public ::testing::TestWithParam<const char*> {
+protected:
+  temporary_folder folder_;
   // Without a limit the four iterations have 0, 6, 14 and 17 nats.
-  std::vector<std::string> options = {"--ppo.policy-learning-rate", "1e-3", "--ppo.policy-schedule", "constant"};
-  options.insert(options.end(), {"--ppo.max-kl", "12", "--ppo.on-divergence", "rollback"});
-  const program_result result = run_ppo(folder / "run", options);
+  std::vector<std::string> options_ = {"--ppo.policy-learning-rate",
+                                       "1e-3",
+                                       "--ppo.policy-schedule",
+                                       "constant",
+                                       "--ppo.max-kl",
+                                       "12",
+                                       "--ppo.on-divergence",
+                                       "rollback",
+                                       "--run.lanes",
+                                       "2",
+                                       "--run.threads",
+                                       "1",
+                                       "--place.ranks",
+                                       GetParam()};
+};
+
+TEST_P(DivergedCheckpoint, IsPassedOver) {
+  const program_result result = run_ppo(folder_ / "run", options_);
   EXPECT_EQ(result.status, 0) << result.output;
-  const std::string ledger = text_of(folder / "run/ledger.jsonl");
+  const std::string ledger = text_of(folder_ / "run/ledger.jsonl");
   const size_t back = ledger.find("rolled back: the KL");
   ASSERT_NE(back, std::string::npos) << ledger;
   EXPECT_EQ(ledger.find("rolled back", back + 1), std::string::npos) << "once is enough";
   EXPECT_NE(ledger.find("restored checkpoints/ppo/iteration-000001", back), std::string::npos) << ledger;
-  EXPECT_TRUE(fs::exists(folder / "run/models/policy"));
+  const size_t attempt = ledger.find("attempt_started");
+  EXPECT_EQ(ledger.find("attempt_started", attempt + 1), std::string::npos) << "a rollback is no new attempt";
+  EXPECT_TRUE(fs::exists(folder_ / "run/models/policy"));
   const std::string aside = "experience/iteration-000003.diverged-1.h5";
   EXPECT_NE(ledger.find(aside, back), std::string::npos) << ledger;
-  EXPECT_TRUE(fs::exists(folder / "run" / aside));
-  EXPECT_TRUE(fs::exists(folder / "run/experience/iteration-000003.h5")) << "of the iteration that was redone";
-
-  options.insert(options.end(), {"--run.keep-checkpoints", "1"});
-  expect_one_error(run_ppo(folder / "alone", options), "run.keep-checkpoints = 1 has left none before it");
+  EXPECT_TRUE(fs::exists(folder_ / "run" / aside));
+  EXPECT_TRUE(fs::exists(folder_ / "run/experience/iteration-000003.h5")) << "of the iteration that was redone";
 }
+
+TEST_P(DivergedCheckpoint, WithNoneBeforeItEndsTheRun) {
+  options_.insert(options_.end(), {"--run.keep-checkpoints", "1"});
+  expect_one_error(run_ppo(folder_ / "run", options_), "run.keep-checkpoints = 1 has left none before it");
+}
+
+INSTANTIATE_TEST_SUITE_P(OnRanks, DivergedCheckpoint, ::testing::Values("1", "2"));
 
 /// How many updates a fine-tuning of one pass makes.
 static int64_t updates_of_a_pass(const std::string& weight) {

@@ -462,6 +462,25 @@ TEST_F(Director, OtherFailuresAreNotRolledBack) {
   expect_outcome(outcome::failed, errc::out_of_memory, "no memory");
 }
 
+/// Numbers that must be equal and are not tell of a defect: going back and learning more slowly would hide it.
+TEST_F(Director, WhatMustBeExactAndIsNotIsNoDivergence) {
+  io::job job = job_of({io::phase::ppo});
+  job.ppo.iterations = 2;
+  job.ppo.on_divergence = io::on_divergence::rollback;
+  set();
+  int updates = 0;
+  when("policy train", [&] {
+    if (++updates == 3) {  // the first of iteration 2, with a checkpoint to go back to
+      throw error(errc::not_exact, "3 of 40 log-probabilities differ");
+    }
+  });
+  perform(job);
+  expect_outcome(outcome::failed, errc::not_exact, "3 of 40 log-probabilities differ");
+  EXPECT_EQ(told("stage").size(), 1U) << "no new cast";
+  EXPECT_TRUE(std::none_of(cast->notes.begin(), cast->notes.end(),
+                           [](const std::string& note) { return note.find("rolled back") != std::string::npos; }));
+}
+
 TEST_F(Director, KlAboveTheJobsLimitIsDivergenceBeforeAnythingIsLearned) {
   io::job job = job_of({io::phase::ppo});
   job.ppo.max_kl = 5;
