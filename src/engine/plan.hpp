@@ -59,7 +59,8 @@ struct planned_batch {
   int64_t forward_tokens() const;
 };
 
-/// Scratch of a forward pass with the states that it returns, and of training (forward, backward and the plain forward that evaluates), on one thread.
+/// Scratch of a forward pass with the states that it returns, and of training (forward, backward and the plain forward
+/// that evaluates), on one thread.
 int64_t forward_scratch_bytes(const model_description& model, const planned_batch& batch);
 int64_t training_scratch_bytes(const model_description& model, const planned_batch& batch);
 
