@@ -3,6 +3,7 @@
 #include "actors/hosts/launcher.hpp"
 #include "base/durations.hpp"
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/pace.hpp"
 
@@ -249,6 +250,17 @@ std::string command_text(const std::vector<std::string>& command) {
   return text + ")\n";
 }
 
+/// Of names that stand in comments, where quotes do not hold a line together: what follows a line's end would be a
+/// command.
+void require_one_line(const std::string& path) {
+  if (!is_one_line(path)) {
+    throw error(errc::bad_argument,
+                "{}: this path holds a control character (a line's end or the like), and would stand in a script: "
+                "rename it",
+                printable(path));
+  }
+}
+
 std::string setup_text(const std::string& setup) {
   if (setup.empty()) {
     return "";
@@ -259,6 +271,8 @@ std::string setup_text(const std::string& setup) {
 }  // namespace
 
 std::string batch_script(const batch_job& job, const script_origin& origin) {
+  require_one_line(origin.command.front());
+  require_one_line(origin.run_dir);
   std::string text =
       fmt::format("#!/bin/bash\n# {}, by `troupe submit`.\n# The same again goes on where it stopped: sbatch {}\n#\n",
                   shell_word(origin.command.front()), shell_word(origin.run_dir + "/submit.sbatch"));

@@ -62,6 +62,7 @@ std::string shell_word(std::string_view text);
 
 /// The whole script: what is asked of Slurm and why, the user's set-up, the command, and how signals are handled (the
 /// functions of slurm/troupe.sh, word for word).
+/// Errors  bad_argument: the path of the job file or of the run directory has a control character.
 std::string batch_script(const batch_job& job, const script_origin& origin);
 
 }  // namespace troupe

@@ -180,7 +180,7 @@ bool obey(const std::string& line, conversation& talk) {
     try {
       talk.say(line);
     } catch (const error& problem) {
-      std::cerr << "troupe chat: " << problem.what() << '\n';
+      std::cerr << "troupe chat: " << printable(problem.what()) << '\n';
     }
   }
   return true;

@@ -3,6 +3,7 @@
 
 #include "actors/models/checkpoint_model.hpp"
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "io/weights/array_types.hpp"
 #include "io/weights/model_folder.hpp"
 #include "jobs/arguments.hpp"
@@ -57,7 +58,7 @@ int convert_command(int argc, char** argv) {
   }
   const io::conversion_report report = checkpoint ? convert_checkpoint(source, name, target, wanted, overwrite)
                                                   : io::convert_model(source, target, wanted, overwrite);
-  fmt::print("{}: {} tensors, {} parameters, {}\n", target, report.tensors, report.parameters, type);
+  fmt::print("{}: {} tensors, {} parameters, {}\n", printable(target), report.tensors, report.parameters, type);
   return exit_ok;
 }
 

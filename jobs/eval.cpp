@@ -2,6 +2,7 @@
 #include "actors/models/model_files.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/objectives/moments.hpp"
 #include "engine/objectives/sft.hpp"
@@ -57,8 +58,9 @@ bool enough(const eval_options& options, const loaded_examples& loaded) {
 
 void tell_unusable(const std::string& data, const io::line_counts& counts) {
   if (counts.unusable > 0) {
-    fmt::print(stderr, "{}: {} of {} records cannot be used and are left out:\n  {}\n", data, counts.unusable,
-               counts.records, fmt::join(counts.examples, "\n  "));
+    const std::string told = fmt::format("{}: {} of {} records cannot be used and are left out:\n  {}\n", data,
+                                         counts.unusable, counts.records, fmt::join(counts.examples, "\n  "));
+    fmt::print(stderr, "{}", printable(told));
   }
 }
 
@@ -73,7 +75,7 @@ io::job job_of(const eval_options& options) {
   origin.recognise = io::recogniser(told);
   io::job job = from_user([&] { return io::parse_job(text, origin); });
   for (const std::string& line : told) {
-    fmt::print(stderr, "{}\n", line);
+    fmt::print(stderr, "{}\n", printable(line));
   }
   return job;
 }

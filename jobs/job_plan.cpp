@@ -1,6 +1,7 @@
 #include "jobs/job_plan.hpp"
 
 #include "actors/models/plan_options.hpp"
+#include "actors/models/rollout_lengths.hpp"
 #include "base/error.hpp"
 #include "engine/plan.hpp"
 #include "engine/tensor_parallel/columns.hpp"
@@ -94,7 +95,11 @@ struct trained {
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
 
-void add_trained(held& memory, const trained& learner, int64_t micro_batch_tokens, bool checkpointing) {
+/// In ZeRO stage 3 passes fetch each segment's weights from the ranks that hold them.
+bool are_weights_fetched(int64_t zero, int64_t ranks) { return zero == 3 && ranks > 1; }
+
+void add_trained(held& memory, const trained& learner, eng::planned_batch micro, bool checkpointing) {
+  micro.weights_fetched = are_weights_fetched(learner.division.zero, learner.division.ranks);
   const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
   memory.add(learner.name + " weights",
              eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero));
@@ -103,9 +108,8 @@ void add_trained(held& memory, const trained& learner, int64_t micro_batch_token
   const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
   memory.add(learner.name + " gradients of a lane", parts.transient_bytes, update);
   memory.add(learner.name + " reductions", parts.collective_bytes, update);
-  memory.add(learner.name + " activations",
-             eng::saved_activation_bytes(learner.model, micro_batch_tokens, checkpointing));
-  memory.add(learner.name + " scratch", eng::training_scratch_bytes(learner.model, micro_batch_tokens) +
+  memory.add(learner.name + " activations", eng::saved_activation_bytes(learner.model, micro.tokens, checkpointing));
+  memory.add(learner.name + " scratch", eng::training_scratch_bytes(learner.model, micro) +
                                             eng::product_scratch_bytes() + eng::head_scratch_bytes(learner.model));
 }
 
@@ -142,14 +146,21 @@ int64_t checkpoints_of(const io::job& job, int64_t evaluate_every) {
 /// Forward and backward passes cost three forward ones, and one more where activations are computed anew.
 double training_passes(const io::job& job) { return job.run.activation_checkpointing ? 4 : 3; }
 
+/// The largest micro-batch of `items` items of so many sequences, none longer than `longest`. An item that is longer
+/// than the budget is a micro-batch of its own.
+eng::planned_batch largest_micro_batch(int64_t token_budget, int64_t items, int64_t sequences_each, int64_t longest) {
+  const int64_t item = sequences_each * longest;
+  return {.tokens = std::min(std::max(token_budget, item), items * item), .longest = longest};
+}
+
 phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model_description& model) {
   const bool pairs = phase == io::phase::reward;
   const io::training_options& training = pairs ? job.reward.training : job.sft.training;
   const double sequences = static_cast<double>(training.batch) * (pairs ? 2 : 1);
   const auto length = static_cast<double>(job.length.max_tokens);
   const bool checkpointing = job.run.activation_checkpointing;
-  const int64_t micro =
-      std::min(std::max(training.micro_batch_tokens, job.length.max_tokens), static_cast<int64_t>(sequences * length));
+  const eng::planned_batch micro =
+      largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
   const trained learner{pairs ? "reward model" : "policy", model,
                         division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
   held memory;
@@ -168,7 +179,8 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
 
 /// Prompts to be answered, by so many ranks.
 struct rollout_plan {
-  int64_t prompts = 0, samples = 1, new_tokens = 0;
+  int64_t prompts = 0, samples = 1;
+  int64_t positions = 0;  ///< of the longest sequence
   int ranks = 1;
 };
 
@@ -180,7 +192,6 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t groups = wanted.ranks / together;
   const int64_t sequences = (wanted.prompts + groups - 1) / groups * wanted.samples;
   const auto part = eng::description_of(policy, eng::split_columns(policy, 0, together));
-  const int64_t positions = job.length.max_prompt_tokens + wanted.new_tokens;
   if (together > 1) {
     memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
     memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
@@ -188,21 +199,22 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
     memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
                held_in::rollout);
   }
-  memory.add("keys and values", std::min(eng::cache_bytes(part, sequences, positions), job.generation.cache_mib * mib),
+  memory.add("keys and values",
+             std::min(eng::cache_bytes(part, sequences, wanted.positions), job.generation.cache_mib * mib),
              held_in::rollout);
 }
 
 phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
-  const int64_t new_tokens = job.pairs.max_new_tokens > 0 ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
+  const int64_t length = actors::longest_rollout(job, io::phase::pairs, models.policy.max_positions);
   held memory;
   memory.add("policy weights", size.arena_bytes);
   add_generation(memory, job, models.policy,
                  {.prompts = job.pairs.prompts_per_iteration,
                   .samples = job.pairs.samples_per_prompt,
-                  .new_tokens = new_tokens,
+                  .positions = length,
                   .ranks = static_cast<int>(job.place.ranks)});
-  memory.add("generation scratch", eng::forward_scratch_bytes(models.policy, job.generation.step_tokens) +
+  memory.add("generation scratch", eng::generation_scratch_bytes(models.policy, job.generation.step_tokens) +
                                        eng::sampling_scratch_bytes(models.policy));
   add_process(memory, job, models.policy);
   phase_plan plan{.phase = "pairs", .unit = "iteration"};
@@ -210,8 +222,8 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   plan.models.push_back({"policy", size.parameters});
   plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
   const int64_t sequences = job.pairs.prompts_per_iteration * job.pairs.samples_per_prompt;
-  const auto length = static_cast<double>(job.length.max_prompt_tokens + new_tokens);
-  plan.flops_each = eng::forward_flops(models.policy, static_cast<double>(sequences) * length, length / 2);
+  plan.flops_each =
+      eng::forward_flops(models.policy, static_cast<double>(sequences * length), static_cast<double>(length) / 2);
   return plan;
 }
 
@@ -252,13 +264,15 @@ private:
                   const io::rank_list& on) const;
   double flops() const;
   double mixture_flops() const;
+  int64_t mixture_batch() const;
 
   const io::job& job_;
   const cast_of_models& models_;
   trained policy_, critic_;
   std::vector<std::pair<std::string, eng::model_description>> judges_;  ///< reward models that score
-  int64_t sequences_, length_, micro_;
-  int64_t average_bytes_ = 0;  ///< on disk
+  int64_t sequences_, length_;
+  eng::planned_batch scored_, learned_;  ///< micro-batches: of rollouts, and what the policy learns, mixture included
+  int64_t average_bytes_ = 0;            ///< on disk
 };
 
 ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
@@ -266,8 +280,13 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
                                           division_of(job, job.place.policy_zero, job.place.policy_ranks)},
       critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks)},
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
-      length_(std::min(job.length.max_tokens, job.length.max_prompt_tokens + job.generation.max_new_tokens)),
-      micro_(std::min(std::max(job.ppo.micro_batch_tokens, length_), sequences_ * length_)) {
+      length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
+      scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {
+  if (job.ppo.ptx_coef > 0) {
+    const eng::planned_batch mixed =
+        largest_micro_batch(job.ppo.micro_batch_tokens, mixture_batch(), 1, job.length.max_tokens);
+    learned_ = {.tokens = std::max(scored_.tokens, mixed.tokens), .longest = std::max(scored_.longest, mixed.longest)};
+  }
   if (job.ppo.ema_decay > 0) {
     average_bytes_ = policy_.parameters() * static_cast<int64_t>(sizeof(float));
   }
@@ -279,14 +298,14 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
 }
 
 void ppo_plan::add_policy(held& memory) const {
-  add_trained(memory, policy_, micro_, job_.run.activation_checkpointing);
+  add_trained(memory, policy_, learned_, job_.run.activation_checkpointing);
   const int64_t shard = eng::training_memory_of(policy_.model, policy_.division).shard_bytes;
   memory.add("policy average", average_bytes_ > 0 ? shard : 0);
   const bool more_held_out = job_.evaluation.prompts * job_.evaluation.samples_per_prompt > sequences_;
   add_generation(memory, job_, policy_.model,
                  {.prompts = more_held_out ? job_.evaluation.prompts : job_.ppo.prompts,
                   .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
-                  .new_tokens = job_.generation.max_new_tokens,
+                  .positions = length_,
                   .ranks = policy_.division.ranks});
   const int64_t others =
       average_bytes_ > 0 ? eng::pass_weight_bytes(policy_.model, policy_.division.ranks, 3) - shard : 0;
@@ -296,9 +315,11 @@ void ppo_plan::add_policy(held& memory) const {
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,
                           const io::rank_list& on) const {
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
+  eng::planned_batch batch = scored_;
+  batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks);
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero)));
   memory.add(name + " scratch",
-             eng::forward_scratch_bytes(model, micro_) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
+             eng::forward_scratch_bytes(model, batch) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
 }
 
 held ppo_plan::memory_of(const roles& of) const {
@@ -309,7 +330,7 @@ held ppo_plan::memory_of(const roles& of) const {
     copy += (policy_.checkpoint_bytes() + average_bytes_) / policy_.division.ranks;
   }
   if (of.critic) {
-    add_trained(memory, critic_, micro_, job_.run.activation_checkpointing);
+    add_trained(memory, critic_, scored_, job_.run.activation_checkpointing);
     copy += critic_.checkpoint_bytes() / critic_.division.ranks;
   }
   if (of.critic && !of.policy) {
@@ -353,14 +374,18 @@ std::vector<rank_plan> ppo_plan::ranks() const {
   return plans;
 }
 
+/// Records that are mixed into an update.
+int64_t ppo_plan::mixture_batch() const {
+  return job_.ppo.ptx_batch > 0 ? job_.ppo.ptx_batch : sequences_ / job_.ppo.minibatches;
+}
+
 /// What the policy learns of sft data beside the rollout, in each update of an iteration.
 double ppo_plan::mixture_flops() const {
   const io::ppo_section& ppo = job_.ppo;
   if (ppo.ptx_coef <= 0) {
     return 0;
   }
-  const int64_t batch = ppo.ptx_batch > 0 ? ppo.ptx_batch : sequences_ / ppo.minibatches;
-  const auto tokens = static_cast<double>(ppo.epochs * ppo.minibatches * batch * job_.length.max_tokens);
+  const auto tokens = static_cast<double>(ppo.epochs * ppo.minibatches * mixture_batch() * job_.length.max_tokens);
   const double context = static_cast<double>(job_.length.max_tokens) / 2;
   return training_passes(job_) * eng::forward_flops(models_.policy, tokens, context);
 }

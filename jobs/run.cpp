@@ -1,6 +1,7 @@
 // troupe run JOB.ini [--section.key value ...]: everything that is left of a job.
 #include "actors/supervisor/run.hpp"
 
+#include "base/printable.hpp"
 #include "io/job/job.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/checked_job.hpp"
@@ -29,7 +30,7 @@ constexpr const char* usage =
 /// Nobody may be there any more to read it, which does not make a finished run a failed one.
 static void report(const io::job& job) {
   try {
-    fmt::print("{}", report_text(io::run_directory::open(job.run.dir), job));
+    fmt::print("{}", printable(report_text(io::run_directory::open(job.run.dir), job)));
   } catch (const std::system_error& failure) {
     spdlog::warn("the report cannot be printed: {}", failure.what());
   }
@@ -53,7 +54,7 @@ int run_command(int argc, char** argv) {
   case actors::outcome::failed:
     break;
   }
-  std::fprintf(stderr, "troupe run: %s\n", result.text.c_str());
+  std::fprintf(stderr, "troupe run: %s\n", printable(result.text).c_str());
   return exit_failed;
 }
 

@@ -1,4 +1,5 @@
 // troupe status RUN [--json]: how a run stands.
+#include "base/printable.hpp"
 #include "io/run/run_status.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
@@ -26,7 +27,7 @@ int status_command(int argc, char** argv) {
   }
   const io::run_status status = io::read_run_status(required_argument(values, "RUN"));
   const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  fmt::print("{}", values.contains("json") ? status_json(status, now) : status_text(status, now));
+  fmt::print("{}", values.contains("json") ? status_json(status, now) : printable(status_text(status, now)));
   return exit_ok;
 }
 

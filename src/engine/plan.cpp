@@ -90,15 +90,25 @@ int64_t saved_activation_bytes(const model_description& model, int64_t tokens, b
   return saved_activations::bytes_for(model, tokens, checkpointing);
 }
 
-int64_t forward_scratch_bytes(const model_description& model, int64_t tokens) {
-  const workspace_row row = workspace_row_of(model);
-  return (row.every_pass + row.keeping_nothing) * std::min(tokens, largest_forward_group) * float_bytes;
+int64_t planned_batch::forward_tokens() const {
+  return weights_fetched ? tokens : std::min(tokens, std::max(longest, largest_forward_group));
 }
 
-int64_t training_scratch_bytes(const model_description& model, int64_t tokens) {
+int64_t forward_scratch_bytes(const model_description& model, const planned_batch& batch) {
+  const workspace_row row = workspace_row_of(model);
+  const int64_t results = 2 * model.embedding_width * batch.tokens;  // hidden states, and the rows that are scored
+  return ((row.every_pass + row.keeping_nothing) * batch.forward_tokens() + results) * float_bytes;
+}
+
+int64_t training_scratch_bytes(const model_description& model, const planned_batch& batch) {
   const workspace_row row = workspace_row_of(model);
   const int64_t training = row.every_pass + row.backward + train_workspace::row_floats(model);
-  return (training * tokens + row.keeping_nothing * std::min(tokens, largest_forward_group)) * float_bytes;
+  return (training * batch.tokens + row.keeping_nothing * batch.forward_tokens()) * float_bytes;
+}
+
+int64_t generation_scratch_bytes(const model_description& model, int64_t step_tokens) {
+  const workspace_row row = workspace_row_of(model);
+  return (row.every_pass + row.keeping_nothing) * step_tokens * float_bytes;
 }
 
 int64_t head_scratch_bytes(const model_description& model) {

@@ -48,10 +48,24 @@ int64_t column_weight_bytes(const model_description& model, int ranks);
 /// Bytes that saved_activations holds for a micro-batch of so many tokens.
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);
 
-/// Scratch of a forward pass over so many tokens, and of training (forward, backward and the plain forward that
-/// evaluates), on one thread. A forward alone runs in groups of at most largest_forward_group tokens.
-int64_t forward_scratch_bytes(const model_description& model, int64_t tokens);
-int64_t training_scratch_bytes(const model_description& model, int64_t tokens);
+/// The largest micro-batch that a model runs.
+struct planned_batch {
+  int64_t tokens = 0;
+  int64_t longest = 0;           ///< tokens of its longest sequence
+  bool weights_fetched = false;  ///< from other ranks, segment by segment
+
+  /// Tokens that a forward pass alone runs at once: a group of sequences (largest_forward_group), or one sequence that
+  /// is longer than that; all of them where weights are fetched.
+  int64_t forward_tokens() const;
+};
+
+/// Scratch of a forward pass with the states that it returns, and of training (forward, backward and the plain forward
+/// that evaluates), on one thread.
+int64_t forward_scratch_bytes(const model_description& model, const planned_batch& batch);
+int64_t training_scratch_bytes(const model_description& model, const planned_batch& batch);
+
+/// Scratch of a step of generation, which runs all its tokens at once.
+int64_t generation_scratch_bytes(const model_description& model, int64_t step_tokens);
 
 /// The logits that exist at one time where a language model is trained or scores (kernels/log_prob.hpp), and where it
 /// samples (generate/token_sampler.hpp). Nothing for a scalar head, which does not sample.

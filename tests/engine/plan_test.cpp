@@ -122,6 +122,20 @@ TEST(Plan, LogitsExistForAFewRowsOfALanguageModelOnly) {
   EXPECT_EQ(head_scratch_bytes(model), 0);
 }
 
+TEST(Plan, PassesWithoutGradientsRunInGroupsButNoSequenceIsDivided) {
+  EXPECT_EQ((planned_batch{.tokens = 300, .longest = 100}.forward_tokens()), 300);
+  EXPECT_EQ((planned_batch{.tokens = 5000, .longest = 100}.forward_tokens()), 2048);
+  EXPECT_EQ((planned_batch{.tokens = 5000, .longest = 3000}.forward_tokens()), 3000);
+  EXPECT_EQ((planned_batch{.tokens = 5000, .longest = 100, .weights_fetched = true}.forward_tokens()), 5000);
+  const model_description model = paper_model();
+  const auto scratch = [&](const planned_batch& batch) { return forward_scratch_bytes(model, batch); };
+  EXPECT_GT(scratch({.tokens = 5000, .longest = 3000}), scratch({.tokens = 5000, .longest = 100}));
+  const auto training = [&](const planned_batch& batch) { return training_scratch_bytes(model, batch); };
+  EXPECT_GT(training({.tokens = 5000, .longest = 3000}), training({.tokens = 5000, .longest = 100}));
+  EXPECT_EQ(generation_scratch_bytes(model, 6000), 2 * generation_scratch_bytes(model, 3000))
+      << "a step is never divided";
+}
+
 TEST(Plan, SavedActivationsAreThoseOfARun) {
   thread_pool pool(1);
   context ctx{pool};

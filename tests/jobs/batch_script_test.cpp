@@ -120,6 +120,24 @@ TEST_F(BatchScript, OneNodeAsksForLittle) {
   EXPECT_FALSE(contains(text, "ulimit"));
 }
 
+TEST_F(BatchScript, NoNameEndsTheLineOfAComment) {
+  const auto refusal = [&] {
+    try {
+      return script();
+    } catch (const error& failure) {
+      return std::string(failure.what());
+    }
+  };
+  origin.command.front() = "/home/ada/demo\ntouch x;.ini";
+  EXPECT_TRUE(contains(refusal(), "control character")) << refusal();
+  origin.command.front() = "/home/ada/demo.ini";
+  origin.run_dir = "/runs/my\nrun";
+  EXPECT_TRUE(contains(refusal(), "control character")) << refusal();
+  origin.run_dir = "/runs/my run";
+  origin.command = {"/home/ada/demo.ini", "--generation.stop", "\n"};
+  EXPECT_TRUE(contains(script(), "--generation.stop '\n')\n")) << "a value is quoted, and may have lines";
+}
+
 TEST_F(BatchScript, SeveralNodesMayBeFewerAndSayWhatThatCosts) {
   batch.nodes_least = 3;
   batch.nodes_most = 4;

@@ -308,6 +308,29 @@ TEST(WrongUsage, HasAnExitStatusOfItsOwnInEveryCommand) {
   }
 }
 
+TEST(BadInput, EscapesOfOthersReachNoTerminal) {
+  const temporary_folder folder;
+  std::ofstream(folder / "rude.jinja") << "{{ raise_exception('\x1b[2J gone') }}";
+  const program_result raised = run_program({"generate", stories, "--chat-template", folder / "rude.jinja"},
+                                            R"({"messages": [{"role": "user", "content": "hi"}]})");
+  EXPECT_NE(raised.output.find("\\x1b[2J gone"), std::string::npos) << raised.output;
+  const program_result converted = run_program({"convert", stories, folder / "model\x1b[2J"});
+  EXPECT_EQ(converted.status, 0) << converted.output;
+  EXPECT_NE(converted.output.find("model\\x1b[2J: "), std::string::npos) << converted.output;
+  std::filesystem::create_directories(folder / "run");
+  std::ofstream(folder / "run/job.ini") << "[run]\nphases = sft\n[model]\npolicy = " << stories
+                                        << "\n[data.a]\npath = a.jsonl\n";
+  std::ofstream(folder / "run/attempt") << "1\n";
+  std::ofstream(folder / "run/ledger.jsonl")
+      << R"({"event":"worker_failed","time":2,"attempt":1,"rank":1,"host":"n\u001b[2J2","operation":"x","reason":"gone"})"
+      << "\n";
+  const program_result status = run_program({"status", folder / "run"});
+  EXPECT_NE(status.output.find("n\\x1b[2J2"), std::string::npos) << status.output;
+  for (const program_result& result : {raised, converted, status}) {
+    EXPECT_EQ(result.output.find('\x1b'), std::string::npos) << result.output;
+  }
+}
+
 TEST(BadInput, EachIsOneClearErrorWithoutATrace) {
   const temporary_folder folder;
   const std::string job = data + "/jobs/tiny.ini";

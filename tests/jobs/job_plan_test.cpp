@@ -80,6 +80,52 @@ TEST(JobPlan, RecomputedActivationsCostAFourthPass) {
   EXPECT_LT(bytes_of(recomputed, "policy activations"), bytes_of(stored, "policy activations"));
 }
 
+TEST(JobPlan, APairIsOneItemOfAMicroBatch) {
+  io::job job = sft_job();
+  job.run.phases = {io::phase::reward};
+  job.reward.training.batch = 4;
+  job.reward.training.micro_batch_tokens = 1;
+  const int64_t pair = bytes_of(plan_job(job).front(), "reward model activations");
+  job.reward.training.micro_batch_tokens = 2 * job.length.max_tokens;
+  EXPECT_EQ(bytes_of(plan_job(job).front(), "reward model activations"), pair);
+}
+
+io::job ppo_job() {
+  io::job job = sft_job();
+  job.run.phases = {io::phase::ppo};
+  job.model.critic = job.model.policy;
+  job.length.max_prompt_tokens = 16;
+  job.generation.max_new_tokens = 16;
+  job.ppo.micro_batch_tokens = 1;
+  job.ppo.ptx_coef = 0;
+  return job;
+}
+
+TEST(JobPlan, AnswersAreAsLongAsTheJobSaysNotAsItsRecords) {
+  io::job job = ppo_job();
+  const phase_plan small = plan_job(job).front();
+  job.generation.max_new_tokens = 48;  // 64 with the prompt, though length.max-tokens is 32
+  const phase_plan large = plan_job(job).front();
+  for (const char* doubled : {"policy activations", "critic activations"}) {
+    EXPECT_EQ(bytes_of(large, doubled), 2 * bytes_of(small, doubled)) << doubled;
+  }
+  EXPECT_GT(large.flops_each, 2 * small.flops_each);
+  EXPECT_GT(large.experience_bytes, small.experience_bytes);
+  job.generation.max_new_tokens = 1000;
+  EXPECT_EQ(bytes_of(plan_job(job).front(), "policy activations"), 2 * bytes_of(large, "policy activations"))
+      << "no longer than the model's 128 positions";
+}
+
+TEST(JobPlan, MixtureMayHaveTheLongestSequences) {
+  io::job job = ppo_job();
+  job.length.max_tokens = 128;
+  const phase_plan alone = plan_job(job).front();
+  job.ppo.ptx_coef = 1;
+  const phase_plan mixed = plan_job(job).front();
+  EXPECT_EQ(bytes_of(mixed, "policy activations"), 4 * bytes_of(alone, "policy activations"));
+  EXPECT_EQ(bytes_of(mixed, "critic activations"), bytes_of(alone, "critic activations"));
+}
+
 TEST(JobPlan, EveryModelWithoutAConfigIsNamed) {
   io::job job = sft_job();
   job.model.policy = "/no/policy";

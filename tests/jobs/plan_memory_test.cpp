@@ -87,7 +87,8 @@ protected:
                    {"hidden_size", 320},
                    {"intermediate_size", 1280},
                    {"num_attention_heads", 5},
-                   {"num_key_value_heads", 5}});
+                   {"num_key_value_heads", 5},
+                   {"max_position_embeddings", 8192}});
     std::ofstream(folder() / "shape/config.json") << config;
     fs::copy(data / "vader/vader_lexicon.txt", folder() / "words.txt");
     std::ofstream texts(folder() / "texts.jsonl");
@@ -104,6 +105,16 @@ protected:
       full << json{{"prompt", "Once upon a time " + std::to_string(i)}, {"answer", std::string(200, 'z')}} << "\n";
     }
     full.close();
+    std::ofstream lengthy(folder() / "long.jsonl");  // for thousands of tokens
+    const std::string text(5000, 'z');
+    for (int i = 0; i < 16; ++i) {
+      lengthy << json{{"prompt", std::to_string(i) + text.substr(2500)},
+                      {"answer", text},
+                      {"chosen", text + "a"},
+                      {"rejected", text + "b"}}
+              << "\n";
+    }
+    lengthy.close();
     std::ofstream(folder() / "job.ini") << job_text << "model\n";
     // Phases after sft need weights that are stored.
     fs::rename(folder() / "shape", folder() / "model");
@@ -191,6 +202,28 @@ TEST_F(PlanMemory, WithActivationCheckpointing) {
   spared.insert(spared.end(), {"--run.activation-checkpointing", "true"});
   expect_close("sft", whole);
   expect_close("sft", spared);
+}
+
+TEST_F(PlanMemory, OfASequenceThatIsLongerThanAGroup) {
+  expect_close("sft", {"--data.texts.path", folder() / "long.jsonl", "--length.max-tokens", "3000", "--length.too-long",
+                       "truncate", "--run.lanes", "1", "--run.activation-checkpointing", "true", "--sft.batch", "2",
+                       "--sft.updates", "1"});
+}
+
+TEST_F(PlanMemory, OfAPairThatIsLongerThanAMicroBatch) {
+  expect_close("reward",
+               {"--data.choices.path", folder() / "long.jsonl", "--length.max-tokens", "1200", "--length.too-long",
+                "truncate", "--run.lanes", "1", "--reward.batch", "2", "--reward.updates", "1"});
+}
+
+TEST_F(PlanMemory, OfStepsThatAreLongerThanAGroup) {
+  expect_close("pairs", {"--data.texts.path", folder() / "long.jsonl", "--length.max-prompt-tokens", "1000",
+                         "--length.max-tokens", "1100", "--length.too-long", "truncate", "--generation.step-tokens",
+                         "7000", "--generation.cache-mib", "128", "--pairs.prompts", "8"});
+}
+
+TEST_F(PlanMemory, OfAnswersThatAreLongerThanRecords) {
+  expect_close("ppo", {"--generation.max-new-tokens", "600", "--ppo.iterations", "1", "--run.lanes", "1"});
 }
 
 TEST_F(PlanMemory, OfPairs) {

@@ -178,6 +178,54 @@ TEST(Plan, WarnsWhereTheMachineIsTooSmall) {
   EXPECT_NE(result.output.find("does not fit here"), std::string::npos) << result.output;
 }
 
+TEST(Plan, RecipesOfPublishedModelsCanStart) {
+  for (const char* recipe : {"opt-1.3b.ini", "opt-13b.ini", "opt-66b.ini"}) {
+    const program_result result = run_program({"plan", recipes / recipe});
+    EXPECT_EQ(result.status, 0) << result.output;
+  }
+}
+
+TEST(Plan, ACacheTooSmallIsRefusedInTheSameWordsByAllWhoStartAJob) {
+  const temporary_folder folder;
+  std::filesystem::copy(test_data() + "/stories260k", folder / "model");
+  std::ifstream written(folder / "model/config.json");
+  json config = json::parse(written);
+  config["max_position_embeddings"] = 8192;
+  std::ofstream(folder / "model/config.json") << config;
+  std::ofstream(folder / "data.jsonl") << R"({"prompt": "a", "answer": "b"})"
+                                       << "\n";
+  std::ofstream(folder / "words.txt") << "happy\t2.7\n";
+  std::ofstream(folder / "job.ini") << R"([run]
+phases = ppo
+[model]
+policy = model
+[data.a]
+path = data.jsonl
+[length]
+max-prompt-tokens = 4096
+max-tokens = 8192
+[generation]
+max-new-tokens = 4096
+cache-mib = 1
+[rewards.happy]
+kind = lexicon
+lexicon = words.txt
+)";
+  const auto misfit = [&](const std::string& command) {
+    const program_result result = run_program({command, folder / "job.ini", "--run.dir", folder / "run"});
+    EXPECT_EQ(result.status, 2) << command << ": " << result.output;
+    EXPECT_FALSE(std::filesystem::exists(folder / "run")) << command << " leaves nothing behind";
+    const size_t at = result.output.find("the job does not fit its models");
+    EXPECT_NE(at, std::string::npos) << command << ": " << result.output;
+    return at == std::string::npos ? "" : result.output.substr(at);
+  };
+  const std::string planned = misfit("plan");
+  EXPECT_NE(planned.find("generation.cache-mib = 1 holds"), std::string::npos) << planned;
+  EXPECT_NE(planned.find("give at least "), std::string::npos) << planned;
+  EXPECT_EQ(misfit("run"), planned);
+  EXPECT_EQ(misfit("submit"), planned);
+}
+
 TEST(Plan, MissingModelNamesKeyAndFile) {
   const temporary_folder folder;
   std::ofstream(folder / "job.ini") << "[run]\nphases = sft\n[model]\npolicy = nowhere\n[data.a]\npath = a.jsonl\n";

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -218,6 +219,20 @@ TEST_P(OrdinaryDay, TheSecondCtrlCSaysWhatIsAwaitedAndTheThirdEndsAtOnce) {
     EXPECT_FALSE(process_exists(rank)) << rank;
   }
   expect_to_go_on();
+}
+
+TEST(FileSizeLimit, AFileBeyondTheSizeLimitIsAnErrorThatSaysSo) {  // ulimit -f
+  const temporary_folder folder;
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{rlim_t{1} << 20, before.rlim_max};  // no checkpoint fits
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const program_result result = run_program({"run", test_data() + "/jobs/tiny.ini", "--run.dir", folder / "run",
+                                             "--run.phases", "sft", "--sft.updates", "2"});
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_TRUE(contains(result.output, "File too large")) << result.output;
+  EXPECT_FALSE(contains(result.output, "killed by signal")) << result.output;
 }
 
 }  // namespace troupe::test

@@ -3,6 +3,7 @@
 #include "actors/models/model_fit.hpp"
 #include "actors/models/options.hpp"
 #include "actors/models/plan_options.hpp"
+#include "actors/models/rollout_lengths.hpp"
 #include "base/error.hpp"
 #include "engine/generate/kv_cache.hpp"
 #include "engine/tensor_parallel/columns.hpp"
@@ -54,15 +55,9 @@ bool all_have_configs(const io::job& job, const io::starting_folders& from) {
                      [](const reader& model) { return fs::exists(model.folder / "config.json"); });
 }
 
-/// Tokens of the longest sequence of a phase's rollouts; 0: it has none. No sequence is longer than the policy's
-/// positions.
-int64_t longest_rollout(const io::job& job, io::phase phase, int64_t positions) {
-  if (!job.has(phase) || (phase != io::phase::pairs && phase != io::phase::ppo)) {
-    return 0;
-  }
-  const bool own = phase == io::phase::pairs && job.pairs.max_new_tokens > 0;
-  const int64_t answer = own ? job.pairs.max_new_tokens : job.generation.max_new_tokens;
-  return std::min(positions, job.length.max_prompt_tokens + answer);
+/// 0 where the job does not have the phase.
+int64_t longest_in(const io::job& job, io::phase phase, const engine::model_description& policy) {
+  return job.has(phase) ? longest_rollout(job, phase, policy.max_positions) : 0;
 }
 
 void check_lengths(const io::job& job, const std::string& key, const fs::path& folder,
@@ -112,8 +107,7 @@ std::unique_ptr<io::tokenizer> tokenizer_in(const fs::path& folder) {
 
 void check_rollouts(const io::job& job, const io::starting_folders& from, std::vector<std::string>& misfits) {
   const engine::model_description policy = shape_of(from.policy);
-  const int64_t longest = std::max(longest_rollout(job, io::phase::pairs, policy.max_positions),
-                                   longest_rollout(job, io::phase::ppo, policy.max_positions));
+  const int64_t longest = std::max(longest_in(job, io::phase::pairs, policy), longest_in(job, io::phase::ppo, policy));
   if (longest == 0) {
     return;
   }
@@ -123,7 +117,7 @@ void check_rollouts(const io::job& job, const io::starting_folders& from, std::v
   }
   const std::unique_ptr<io::tokenizer> tokens = tokenizer_in(from.policy);
   for (const reader& by : readers_of(job, from)) {
-    check_positions(by, longest_rollout(job, io::phase::ppo, policy.max_positions), misfits);
+    check_positions(by, longest_in(job, io::phase::ppo, policy), misfits);
     if (std::string problem = tokens ? vocabulary_problem(*tokens, from.policy, shape_of(by.folder), by.folder) : "";
         !problem.empty()) {
       misfits.push_back(fmt::format("{}: {}", by.key, problem));

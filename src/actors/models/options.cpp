@@ -1,5 +1,6 @@
 #include "actors/models/options.hpp"
 
+#include "actors/models/rollout_lengths.hpp"
 #include "base/error.hpp"
 
 #include <algorithm>
@@ -18,28 +19,21 @@ float training_temperature(const engine::sampling_settings& sampling) {
   return sampling.temperature > 0 ? sampling.temperature : 1.0F;
 }
 
-static rollout_options rollout_of(const io::job& job) {
+rollout_options rollout_of(const io::job& job, io::phase phase) {
   // Far from any seed that a job is given, and from those next to it.
   constexpr uint64_t evaluation_seed_offset = 0x5EED'0000'0000ULL;
-  return {.sampling = sampling_of(job.generation),
-          .training_samples = job.ppo.samples_per_prompt,
-          .evaluation_samples = job.evaluation.samples_per_prompt,
-          .new_tokens = job.generation.max_new_tokens,
-          .training_seed = job.run.seed,
-          .evaluation_seed = job.run.seed + evaluation_seed_offset,
-          .stop = job.generation.stop,
-          .cache_mib = job.generation.cache_mib,
-          .step_tokens = job.generation.step_tokens};
-}
-
-rollout_options rollout_of(const io::job& job, io::phase phase) {
-  rollout_options rollout = rollout_of(job);
+  rollout_options rollout{.sampling = sampling_of(job.generation),
+                          .training_samples = job.ppo.samples_per_prompt,
+                          .evaluation_samples = job.evaluation.samples_per_prompt,
+                          .new_tokens = new_tokens_of(job, phase),
+                          .training_seed = job.run.seed,
+                          .evaluation_seed = job.run.seed + evaluation_seed_offset,
+                          .stop = job.generation.stop,
+                          .cache_mib = job.generation.cache_mib,
+                          .step_tokens = job.generation.step_tokens};
   if (phase == io::phase::pairs) {
     rollout.sampling.temperature = static_cast<float>(job.pairs.temperature);
     rollout.training_samples = job.pairs.samples_per_prompt;
-    if (job.pairs.max_new_tokens > 0) {
-      rollout.new_tokens = job.pairs.max_new_tokens;
-    }
   }
   return rollout;
 }

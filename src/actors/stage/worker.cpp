@@ -173,6 +173,7 @@ caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& se
 void run_worker(const worker_settings& settings) {
   die_with_parent(settings.supervisor_pid);
   std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which changes nothing
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond `ulimit -f` is an error of that file, told as such
   if (settings.supervisor_pid != 0) {
     std::signal(SIGTERM, SIG_IGN);  // these are meant for the supervisor, which takes a last checkpoint first
     std::signal(SIGHUP, SIG_IGN);

@@ -46,6 +46,7 @@ public:
     }
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
     std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which is no reason to stop
+    std::signal(SIGXFSZ, SIG_IGN);  // a file beyond `ulimit -f` is an error of that file, told as such
   }
 
   /// The signal that arrived within the time, or 0.

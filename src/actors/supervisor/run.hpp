@@ -15,7 +15,7 @@ struct run_settings {
 
 /// Runs what is left of the job's phases in its run directory, restarting workers as need be, until it is finished,
 /// stopped by SIGTERM, SIGINT, SIGUSR1 or SIGHUP, or has failed. Call it before any other thread exists: it blocks
-/// those signals, and ignores SIGPIPE.
+/// those signals, and ignores SIGPIPE and SIGXFSZ.
 /// Errors  bad_argument: another supervisor has the run, or the folder holds a run of another job (says what
 /// differs); io_failure.
 run_result run_job(const run_settings& settings);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <compare>
 #include <filesystem>
 #include <set>
 #include <vector>
@@ -47,47 +48,91 @@ bool compressed(hid_t creation, const place& at) {
   return filters > 0;
 }
 
-std::string source_of(hid_t creation, size_t index, const place& at) {
-  const ssize_t length = H5Pget_virtual_filename(creation, index, nullptr, 0);
+/// Where a piece of a virtual data set comes from.
+struct piece_source {
+  std::string file, data_set;
+  auto operator<=>(const piece_source&) const = default;
+};
+
+/// One of the two names of a piece, as `get` tells it.
+std::string name_of_piece(ssize_t (*get)(hid_t, size_t, char*, size_t), hid_t creation, size_t index, const place& at) {
+  const ssize_t length = get(creation, index, nullptr, 0);
   at.check(static_cast<herr_t>(std::min<ssize_t>(length, 0)));
   std::string name(static_cast<size_t>(length) + 1, '\0');
-  at.check(
-      static_cast<herr_t>(std::min<ssize_t>(H5Pget_virtual_filename(creation, index, name.data(), name.size()), 0)));
+  at.check(static_cast<herr_t>(std::min<ssize_t>(get(creation, index, name.data(), name.size()), 0)));
   name.resize(static_cast<size_t>(length));
   return name;
 }
 
-/// A plain name, of a file that really lies in the folder of the file that names it.
+std::set<piece_source> sources_of(hid_t creation, const place& at) {
+  size_t pieces = 0;
+  at.check(H5Pget_virtual_count(creation, &pieces));
+  std::set<piece_source> sources;
+  for (size_t i = 0; i < pieces; ++i) {
+    sources.insert({name_of_piece(H5Pget_virtual_filename, creation, i, at),
+                    name_of_piece(H5Pget_virtual_dsetname, creation, i, at)});
+  }
+  return sources;
+}
+
+/// A plain name, of a file that really lies in the folder of the file that names it. HDF5 would look elsewhere for one
+/// that is not there, and read numbers into a name with a '%'.
 bool lies_beside(const fs::path& file, const std::string& name) {
   if (name == ".") {
     return true;  // HDF5's word for the file itself
   }
-  if (name.empty() || name == ".." || name.find('/') != std::string::npos) {
+  if (name.empty() || name == ".." || name.find_first_of("/%") != std::string::npos) {
     return false;
   }
   std::error_code missing;
   const fs::path folder = fs::canonical(fs::absolute(file).parent_path(), missing);
   const fs::path source = fs::canonical(folder / name, missing);
-  return missing || source.parent_path() == folder;  // what is not there is not read
+  return !missing && source.parent_path() == folder;
+}
+
+/// Errors  unsupported: the values of a data set with these properties lie in files that are no HDF5 files.
+void require_own_values(hid_t creation, const place& at) {
+  const int outside = H5Pget_external_count(creation);
+  at.check(outside);
+  if (outside > 0) {
+    throw error(errc::unsupported, "'{}' of {} keeps its values in another file: only what lies in the file is read",
+                at.object, at.file.string());
+  }
+}
+
+/// HDF5 opens a source by itself and follows what it finds there. A source of virtual values could lead in circles.
+void require_plain_source(hid_t file, const std::string& object, const place& at) {
+  const place there{at.file, false, "read", object};
+  require_plain_path(file, there);
+  const handle data_set(there.check_id(H5Dopen2(file, object.c_str(), H5P_DEFAULT)), H5Dclose);
+  const handle creation(there.check_id(H5Dget_create_plist(data_set)), H5Pclose);
+  require_own_values(creation, there);
+  compressed(creation, there);
+  if (H5Pget_layout(creation) == H5D_VIRTUAL) {
+    throw error(errc::unsupported, "'{}' of {} takes its values from other data sets, and others take theirs from it",
+                object, at.file.string());
+  }
 }
 
 /// Bytes of the files beside that a virtual data set is made of.
 uint64_t room_of_sources(hid_t file, hid_t creation, const place& at) {
-  size_t pieces = 0;
-  at.check(H5Pget_virtual_count(creation, &pieces));
-  std::set<std::string> sources;
-  for (size_t i = 0; i < pieces; ++i) {
-    sources.insert(source_of(creation, i, at));
-  }
   uint64_t bytes = size_of_file(file, at);
-  for (const std::string& name : sources) {
-    if (!lies_beside(at.file, name)) {
+  std::set<std::string> counted = {"."};
+  for (const piece_source& from : sources_of(creation, at)) {
+    if (!lies_beside(at.file, from.file)) {
       throw error(errc::unsupported, "'{}' of {} takes its values from \"{}\", which does not lie beside it", at.object,
-                  at.file.string(), name);
+                  at.file.string(), from.file);
     }
-    std::error_code missing;
-    const uintmax_t size = fs::file_size(at.file.parent_path() / name, missing);
-    bytes += missing ? 0 : size;
+    if (from.file == ".") {
+      require_plain_source(file, from.data_set, at);
+      continue;
+    }
+    const fs::path path = at.file.parent_path() / from.file;
+    const place beside{path, false, "open", from.data_set};
+    const handle access(at.check_id(H5Fget_access_plist(file)), H5Pclose);
+    const handle source(beside.check_id(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access)), H5Fclose);
+    require_plain_source(source, from.data_set, beside);
+    bytes += counted.insert(from.file).second ? size_of_file(source, beside) : 0;
   }
   return bytes;
 }
@@ -125,12 +170,7 @@ void require_room(hid_t file, uint64_t bytes, const place& at) {
 
 void require_values_within(hid_t file, hid_t data_set, const place& at) {
   const handle creation(at.check_id(H5Dget_create_plist(data_set)), H5Pclose);
-  const int outside = H5Pget_external_count(creation);
-  at.check(outside);
-  if (outside > 0) {
-    throw error(errc::unsupported, "'{}' of {} keeps its values in another file: only what lies in the file is read",
-                at.object, at.file.string());
-  }
+  require_own_values(creation, at);
   const bool is_compressed = compressed(creation, at);
   const uint64_t announced = announced_bytes(data_set, at);
   uint64_t there = 0;

@@ -14,7 +14,8 @@ namespace troupe::io::h5 {
 void require_plain_path(hid_t file, const place& at);
 
 /// Errors  unsupported: the values of the open data set `at.object` lie outside the file and its folder, or need a
-///         filter other than those that HDF5 brings along.
+///         filter other than those that HDF5 brings along; of a virtual data set: those of its sources do, or a source
+///         is virtual too.
 ///         bad_file: the data set announces more values than its file has room for.
 void require_values_within(hid_t file, hid_t data_set, const place& at);
 

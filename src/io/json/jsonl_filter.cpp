@@ -1,6 +1,7 @@
 #include "io/json/jsonl_filter.hpp"
 
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "io/files/byte_order_mark.hpp"
 #include "io/json/json.hpp"
 
@@ -97,7 +98,7 @@ int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
       transform(object);
       out << json_line_text(object) << '\n' << std::flush;
     } catch (const error& problem) {
-      err << "line " << number << ": " << problem.what() << '\n' << std::flush;
+      err << "line " << number << ": " << printable(problem.what()) << '\n' << std::flush;
       return 1;
     }
     if (!out) {

@@ -74,7 +74,13 @@ void require_replaceable(const fs::path& target, bool overwrite) {
 }  // namespace
 
 fs::path model_target(const fs::path& target, std::span<const fs::path> sources, bool overwrite) {
+  if (target.empty()) {
+    throw error(errc::bad_argument, "the target has no name: name a folder");
+  }
   const fs::path real = real_path(target);
+  if (fs::is_symlink(real)) {
+    throw error(errc::bad_argument, "{}: a link that leads nowhere: name another folder", real.string());
+  }
   for (const fs::path& source : sources) {
     require_apart(real, source);
   }

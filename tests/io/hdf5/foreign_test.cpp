@@ -130,6 +130,32 @@ TEST_F(ForeignFile, VirtualValuesMustLieBesideTheFile) {
   }
 }
 
+TEST_F(ForeignFile, SourcesOfVirtualValuesAreHeldToTheSameRules) {
+  fs::create_directory(folder_ / "run");
+  std::ofstream(folder_ / "secret") << std::string(8, 'x');
+  const fs::path whole = make("run/whole.h5", [](hid_t file) { add_virtual(file, "rank.h5"); });
+  EXPECT_NE(refusal(whole, errc::unsupported).find("does not lie beside it"), std::string::npos)
+      << "HDF5 would look for it in the current folder";
+  make("run/rank.h5", [&](hid_t file) {
+    const hid_t properties = creation();
+    H5Pset_external(properties, (folder_ / "secret").c_str(), 0, 8);
+    add(file, 2, properties);
+    H5Pclose(properties);
+  });
+  EXPECT_NE(refusal(whole, errc::unsupported).find("keeps its values in another file"), std::string::npos);
+  const fs::path other = make("other.h5", [](hid_t file) { add(file, 2, H5P_DEFAULT, {1, 2}); });
+  make("run/rank.h5",
+       [&](hid_t file) { H5Lcreate_external(other.c_str(), "/x", file, "x", H5P_DEFAULT, H5P_DEFAULT); });
+  EXPECT_NE(refusal(whole, errc::unsupported).find("is a link to something else"), std::string::npos);
+  make("run/rank.h5", [&](hid_t file) { add_virtual(file, other.string()); });
+  EXPECT_NE(refusal(whole, errc::unsupported).find("takes its values from other data sets"), std::string::npos);
+  const fs::path numbered = make("run/numbered.h5", [](hid_t file) { add_virtual(file, "rank%%b.h5"); });
+  EXPECT_NE(refusal(numbered, errc::unsupported).find("does not lie beside it"), std::string::npos);
+  EXPECT_NE(refusal(make("run/self.h5", [](hid_t file) { add_virtual(file, "."); }), errc::unsupported)
+                .find("takes its values from other data sets"),
+            std::string::npos);
+}
+
 TEST_F(ForeignFile, MoreValuesThanTheFileHasRoomForAreRefused) {
   const hsize_t chunk = 1024;
   const hsize_t announced = hsize_t{1} << 40;

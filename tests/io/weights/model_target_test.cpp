@@ -88,6 +88,12 @@ TEST_F(ModelTarget, ALinkToAnOlderModelStaysAndItsModelIsReplaced) {
   EXPECT_EQ(target_of("current", true), fs::canonical(folder_.path()) / "older");
 }
 
+TEST_F(ModelTarget, WhatIsNoPlaceIsRefused) {
+  fs::create_directory_symlink(folder_ / "gone", folder_ / "nowhere");
+  expect_refused("leads nowhere", "nowhere");
+  expect_error(errc::bad_argument, "no name", [] { model_target("", {}, false); });
+}
+
 TEST_F(ModelTarget, ARunKeepsWhatOthersPutWhereItsModelGoes) {
   const attempt_fence fence(folder_ / "fence", [] {});
   fs::create_directories(fence.folder());
