@@ -68,20 +68,20 @@ std::vector<finding> evaluate_on(const ranks_and_stage& how, head_kind head, con
 
 statistics perplexity(const device_ptr& on, const trained_model_ptr& trained) {
   policy_state policy;
-  policy.open({.job = {}, .on = on, .trained = trained, .tokens = nullptr, .columns = nullptr, .replay = {}});
+  policy.open({.on = on, .trained = trained, .learning = {}, .rollout = std::nullopt});
   policy.keep(held_out_batch());
   return policy.evaluate({.batch_id = 1}).statistics;
 }
 
 statistics accuracy(const device_ptr& on, const trained_model_ptr& trained) {
   reward_state reward;
-  reward.open({.job = {},
-               .on = on,
-               .tokens = nullptr,
+  reward.open({.on = on,
                .judges = {},
+               .tokens = nullptr,
+               .replay = {},
                .trained = trained,
-               .source_names = {"one", "other"},
-               .replay = {}});
+               .loss = {},
+               .source_names = {"one", "other"}});
   reward.keep(held_out_batch());
   return reward.evaluate({.batch_id = 1}).statistics;
 }
