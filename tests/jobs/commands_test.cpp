@@ -177,12 +177,12 @@ TEST(Chat, AnswersAsGenerateDoes) {
 }
 
 TEST(Chat, RemembersWhatWasSaidUntilToldToForget) {
-  const std::string first = chat("Hello\n");
-  const std::string fresh = chat("The dog\n");
-  const std::string continued = chat("Hello\nThe dog\n");
+  const std::string first = chat("Hello\n", "40");
+  const std::string fresh = chat("The dog\n", "40");
+  const std::string continued = chat("Hello\nThe dog\n", "40");
   ASSERT_TRUE(continued.starts_with(first)) << continued;
   EXPECT_NE(continued.substr(first.size()), fresh) << "the second answer takes no notice of the first";
-  EXPECT_EQ(chat("Hello\n/clear\nThe dog\n"), first + "(forgotten)\n" + fresh);
+  EXPECT_EQ(chat("Hello\n/clear\nThe dog\n", "40"), first + "(forgotten)\n" + fresh);
 }
 
 TEST(Chat, ObeysCommands) {

@@ -36,6 +36,7 @@ threads = 1
 checkpoint-every = 1
 [data.texts]
 path = texts.jsonl
+format = prompt-answer
 phases = pairs sft ppo
 [data.choices]
 path = texts.jsonl

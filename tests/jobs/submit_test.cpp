@@ -30,8 +30,9 @@ class Submit : public ::testing::Test {
 protected:
   void SetUp() override {
     fs::create_directories(root);
-    std::ofstream(root / "job.ini") << "[run]\nphases = sft\n[model]\npolicy = " << test_data()
-                                    << "/stories260k\n[data.a]\npath = a.jsonl\n[sft]\nupdates = 10\n";
+    std::ofstream(root / "job.ini")
+        << "[run]\nphases = sft\n[model]\npolicy = " << test_data()
+        << "/stories260k\n[data.a]\npath = a.jsonl\nformat = prompt-answer\n[sft]\nupdates = 10\n";
     std::ofstream(root / "a.jsonl") << R"({"prompt": "a", "answer": "b"})"
                                     << "\n";
     fs::create_directories(folder / "bin");

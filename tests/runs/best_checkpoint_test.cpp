@@ -49,7 +49,7 @@ protected:
     std::ofstream(folder / "job.ini")
         << "[run]\nphases = sft\ncheckpoint-every = 5\nkeep-checkpoints = 1\nthreads = 1\n"
         << "[model]\npolicy = " << test_data() << "/stories260k\n[data.a]\npath = texts.jsonl\n[split]\nheld-out = 5\n"
-        << "[sft]\nupdates = 12\nbatch = 4\nlearning-rate = 0.1\nwarm-up = 12\n"
+        << "[sft]\nupdates = 12\nbatch = 4\nlearning-rate = 0.3\nwarm-up = 12\n"
         << "evaluate-every = 1\n";
   }
   std::vector<std::string> arguments(const fs::path& run, const std::vector<std::string>& more = {}) const {

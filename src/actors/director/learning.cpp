@@ -110,11 +110,11 @@ task<bool> learn_from(director_context& on, serve_reply batch, bool critic_only,
   }
   all.add(*policy);
   all.add(*critic);
-  count_update(on.state());
   const bool stopped_early = policy->contains(stopped_early_name);
   if (!critic_only && !stopped_early) {
     count_policy_update(on.state());
   }
+  count_update(on.state());
   co_return !stopped_early;
 }
 

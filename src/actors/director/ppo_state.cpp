@@ -21,7 +21,9 @@ uint64_t policy_updates_done(const phase_state& of) {
   return found == of.values.end() ? updates_done(of) : static_cast<uint64_t>(found->second);
 }
 void begin_policy_updates(phase_state& of) { of.values[policy_updates_key] = 0; }
-void count_policy_update(phase_state& of) { of.values[policy_updates_key] += 1; }
+void count_policy_update(phase_state& of) {
+  of.values[policy_updates_key] = static_cast<double>(policy_updates_done(of) + 1);
+}
 
 double rollbacks(const phase_state& of) { return statistic(of.values, rollbacks_key); }
 void set_rollbacks(phase_state& of, double number) { of.values[rollbacks_key] = number; }

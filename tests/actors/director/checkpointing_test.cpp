@@ -67,12 +67,13 @@ TEST_F(Checkpointing, SearchBeforeACounterPassesOverNewerOnes) {
   EXPECT_EQ(search_.found.path, "c1");
 }
 
-TEST_F(Checkpointing, WhereAllAreDamagedNoneIsFound) {
+TEST_F(Checkpointing, WhereAllAreDamagedTheSearchFailsAndNamesThem) {
   have({1});
   cast().damaged = {{"0 c1", {.file = 0, .problem = "c1: file 0"}}};
   find();
-  EXPECT_FALSE(search_.found.found);
-  EXPECT_EQ(search_.problems, lines{"c1: file 0"});
+  ASSERT_TRUE(failure_);
+  EXPECT_EQ(failure_->code(), errc::bad_file);
+  EXPECT_NE(std::string(failure_->what()).find("c1: file 0"), std::string::npos) << failure_->what();
 }
 
 TEST_F(Checkpointing, APhaseBeginsWithItsTotalOrGoesOnWithItsCounter) {
