@@ -7,6 +7,8 @@
 #include <array>
 #include <filesystem>
 #include <set>
+#include <string>
+#include <tuple>
 #include <vector>
 
 namespace troupe::io::h5 {
@@ -47,12 +49,14 @@ bool compressed(hid_t creation, const place& at) {
   return filters > 0;
 }
 
-std::string source_of(hid_t creation, size_t index, const place& at) {
-  const ssize_t length = H5Pget_virtual_filename(creation, index, nullptr, 0);
+/// H5Pget_virtual_filename or H5Pget_virtual_dsetname.
+using name_getter = ssize_t (*)(hid_t creation, size_t index, char* name, size_t size);
+
+std::string name_of(name_getter get, hid_t creation, size_t index, const place& at) {
+  const ssize_t length = get(creation, index, nullptr, 0);
   at.check(static_cast<herr_t>(std::min<ssize_t>(length, 0)));
   std::string name(static_cast<size_t>(length) + 1, '\0');
-  at.check(
-      static_cast<herr_t>(std::min<ssize_t>(H5Pget_virtual_filename(creation, index, name.data(), name.size()), 0)));
+  at.check(static_cast<herr_t>(std::min<ssize_t>(get(creation, index, name.data(), name.size()), 0)));
   name.resize(static_cast<size_t>(length));
   return name;
 }
@@ -71,20 +75,74 @@ bool lies_beside(const fs::path& file, const std::string& name) {
   return missing || source.parent_path() == folder;  // what is not there is not read
 }
 
-/// Bytes of the files beside that a virtual data set is made of.
-uint64_t room_of_sources(hid_t file, hid_t creation, const place& at) {
+/// A data set whose values another one takes must have them itself: one that takes them from a third may lead back to
+/// where it began, and HDF5 follows that until the stack is full. One that is not there reads as zeros.
+void require_own_values(hid_t file, const place& source) {
+  if (!link_exists(file, source.object)) {
+    return;
+  }
+  require_plain_path(file, source);
+  const handle data_set(H5Dopen2(file, source.object.c_str(), H5P_DEFAULT), H5Dclose);
+  if (data_set < 0) {
+    return;  // no data set
+  }
+  const handle creation(source.check_id(H5Dget_create_plist(data_set)), H5Pclose);
+  if (H5Pget_layout(creation) == H5D_VIRTUAL) {
+    throw error(errc::unsupported, "'{}' of {} is virtual, and another data set takes its values from it",
+                source.object, source.file.string());
+  }
+}
+
+/// Where a virtual data set takes values from: beside its file, or from it.
+struct virtual_source {
+  std::string file, data_set;
+  bool operator<(const virtual_source& other) const {
+    return std::tie(file, data_set) < std::tie(other.file, other.data_set);
+  }
+};
+
+std::set<virtual_source> sources_of(hid_t creation, const place& at) {
   size_t pieces = 0;
   at.check(H5Pget_virtual_count(creation, &pieces));
-  std::set<std::string> sources;
+  std::set<virtual_source> sources;
   for (size_t i = 0; i < pieces; ++i) {
-    sources.insert(source_of(creation, i, at));
+    sources.insert(
+        {name_of(H5Pget_virtual_filename, creation, i, at), name_of(H5Pget_virtual_dsetname, creation, i, at)});
+  }
+  return sources;
+}
+
+void require_sound_source(hid_t file, const virtual_source& source, const place& at) {
+  if (!lies_beside(at.file, source.file)) {
+    throw error(errc::unsupported, "'{}' of {} takes its values from \"{}\", which does not lie beside it", at.object,
+                at.file.string(), source.file);
+  }
+  if ((source.file + source.data_set).find('%') != std::string::npos) {  // HDF5 may put numbers there
+    throw error(errc::unsupported, "'{}' of {} takes its values from a series, \"{}\" of \"{}\"", at.object,
+                at.file.string(), source.data_set, source.file);
+  }
+  const fs::path path = source.file == "." ? at.file : at.file.parent_path() / source.file;
+  const place there{path, false, at.action, source.data_set};
+  std::error_code missing;
+  if (source.file == "." || fs::equivalent(path, at.file, missing)) {
+    require_own_values(file, there);
+    return;
+  }
+  const handle other(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  if (other >= 0) {
+    require_own_values(other, there);
+  }
+}
+
+/// Bytes of the files beside that a virtual data set is made of.
+uint64_t room_of_sources(hid_t file, hid_t creation, const place& at) {
+  std::set<std::string> files;
+  for (const virtual_source& source : sources_of(creation, at)) {
+    require_sound_source(file, source, at);
+    files.insert(source.file);
   }
   uint64_t bytes = size_of_file(file, at);
-  for (const std::string& name : sources) {
-    if (!lies_beside(at.file, name)) {
-      throw error(errc::unsupported, "'{}' of {} takes its values from \"{}\", which does not lie beside it", at.object,
-                  at.file.string(), name);
-    }
+  for (const std::string& name : files) {
     std::error_code missing;
     const uintmax_t size = fs::file_size(at.file.parent_path() / name, missing);
     bytes += missing ? 0 : size;

@@ -13,8 +13,8 @@ namespace troupe::io::h5 {
 /// Errors  unsupported: a link on the way to `at.object` leads elsewhere (a soft or an external link).
 void require_plain_path(hid_t file, const place& at);
 
-/// Errors  unsupported: the values of the open data set `at.object` lie outside the file and its folder, or need a
-///         filter other than those that HDF5 brings along.
+/// Errors  unsupported: the values of the open data set `at.object` lie outside the file and its folder, or in a data
+///         set that takes them from another in turn, or need a filter other than those that HDF5 brings along.
 ///         bad_file: the data set announces more values than its file has room for.
 void require_values_within(hid_t file, hid_t data_set, const place& at);
 

@@ -130,6 +130,19 @@ TEST_F(ForeignFile, VirtualValuesMustLieBesideTheFile) {
   }
 }
 
+/// HDF5 would follow such a circle until the stack is full.
+TEST_F(ForeignFile, VirtualValuesOfVirtualValuesAreRefused) {
+  for (const char* source : {".", "circle.h5"}) {
+    const fs::path circle = make("circle.h5", [&](hid_t file) { add_virtual(file, source); });
+    EXPECT_NE(refusal(circle, errc::unsupported).find("is virtual, and another"), std::string::npos) << source;
+  }
+  const fs::path there = make("there.h5", [](hid_t file) { add_virtual(file, "back.h5"); });
+  make("back.h5", [](hid_t file) { add_virtual(file, "there.h5"); });
+  EXPECT_NE(refusal(there, errc::unsupported).find("is virtual, and another"), std::string::npos);
+  const fs::path series = make("series.h5", [](hid_t file) { add_virtual(file, "series-%b.h5"); });
+  EXPECT_NE(refusal(series, errc::unsupported).find("from a series"), std::string::npos);
+}
+
 TEST_F(ForeignFile, MoreValuesThanTheFileHasRoomForAreRefused) {
   const hsize_t chunk = 1024;
   const hsize_t announced = hsize_t{1} << 40;
