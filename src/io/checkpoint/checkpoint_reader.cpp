@@ -66,7 +66,7 @@ void checkpoint_reader::state::read_layout() {
     array_entry entry{whole.shape(name).shape, whole.read_ints_attribute(name, piece_rank_attribute),
                       whole.read_ints_attribute(name, piece_begin_attribute)};
     if (entry.ranks.size() != entry.begins.size() || !std::is_sorted(entry.begins.begin(), entry.begins.end()) ||
-        (!entry.begins.empty() && entry.begins.front() != 0)) {
+        entry.begins.empty() || entry.begins.front() != 0) {
       throw error(errc::bad_file, "{}: the pieces of '{}' contradict each other", whole.path().string(), name);
     }
     if (entry.elements() > room) {
@@ -132,8 +132,7 @@ std::vector<float> checkpoint_reader::read(const std::string& name) const {
 }
 
 int checkpoint_reader::writer(const std::string& name) const {
-  const array_entry& array = state_->find(name);
-  return array.ranks.empty() ? 0 : static_cast<int>(array.ranks.front());
+  return static_cast<int>(state_->find(name).ranks.front());
 }
 
 int64_t checkpoint_reader::integer(const std::string& name, int rank) const {

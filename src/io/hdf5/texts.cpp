@@ -88,9 +88,11 @@ std::vector<std::string> hdf5_file::read_texts(const std::string& name) const {
   const h5::handle data_set = h5::open_values(id_, at);
   const h5::handle stored(at.check_id(H5Dget_type(data_set)), H5Tclose);
   const h5::handle space(at.check_id(H5Dget_space(data_set)), H5Sclose);
-  const int64_t count = h5::product(h5::extents_of(space, at), name);
-  // A single text, of a scalar, can be no longer than its file (and HDF5 1.10 crashes where it is asked for that one).
-  if (H5Tis_variable_str(stored) > 0 && count > 0 && H5Sget_simple_extent_ndims(space) > 0) {
+  const std::vector<int64_t> extents = h5::extents_of(space, at);
+  const int64_t count = h5::product(extents, name);
+  // Several may all be the same text of the file. Of a scalar, one text, HDF5 1.10 must not be asked: it then writes
+  // beyond its own memory.
+  if (H5Tis_variable_str(stored) > 0 && !extents.empty() && count > 0) {
     hsize_t bytes = 0;
     at.check(H5Dvlen_get_buf_size(data_set, stored, space, &bytes));
     h5::require_room(id_, bytes, at);

@@ -157,6 +157,29 @@ TEST(CheckpointTest, AMissingOrDoublePartIsRefusedAtCommit) {
   }
 }
 
+/// Values of an array that no rank is said to hold would read as zeros.
+TEST(CheckpointTest, AnArrayWithoutPiecesIsRefused) {
+  const temporary_folder root;
+  const fs::path folder = write_small(root.path(), 1);
+  using indices = std::vector<int64_t>;
+  for (const auto& [ranks, begins] : {std::pair(indices{}, indices{}), std::pair(indices{0}, indices{4}),
+                                      std::pair(indices{0}, indices{0, 6}), std::pair(indices{0, 0}, indices{6, 0})}) {
+    hdf5_file whole = hdf5_file::create(folder / "checkpoint.h5");
+    whole.write<float>("policy/weights/w", {3, 4}, weights);
+    whole.write_attribute("policy/weights/w", "piece_rank", std::span<const int64_t>(ranks));
+    whole.write_attribute("policy/weights/w", "piece_begin", std::span<const int64_t>(begins));
+    whole.close();
+    try {
+      const checkpoint_reader reader(folder, true);
+      FAIL() << "read with " << begins.size() << " pieces";
+    } catch (const error& refusal) {
+      EXPECT_NE(std::string(refusal.what()).find("the pieces of 'policy/weights/w' contradict each other"),
+                std::string::npos)
+          << refusal.what();
+    }
+  }
+}
+
 TEST(CheckpointTest, BadContentIsRefusedBeforeAnythingIsWritten) {
   const temporary_folder root;
   checkpoint_content twice = small_content();
