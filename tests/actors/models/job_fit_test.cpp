@@ -1,5 +1,6 @@
 // What cannot work is known before anything starts: each misfit of a job and its models, all of them at once.
 #include "actors/models/job_fit.hpp"
+#include "base/error.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
