@@ -107,12 +107,12 @@ protected:
     }
     full.close();
     std::ofstream lengthy(folder() / "long.jsonl");  // for thousands of tokens
-    const std::string text(5000, 'z');
-    for (int i = 0; i < 16; ++i) {
-      lengthy << json{{"prompt", std::to_string(i) + text.substr(2500)},
+    const std::string text(8000, 'z');
+    for (int i = 0; i < 64; ++i) {
+      lengthy << json{{"prompt", std::to_string(i) + text},
                       {"answer", text},
-                      {"chosen", text + "a"},
-                      {"rejected", text + "b"}}
+                      {"chosen", "a" + text},
+                      {"rejected", "b" + text}}
               << "\n";
     }
     lengthy.close();
