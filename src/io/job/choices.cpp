@@ -1,5 +1,5 @@
-// The words of a job file for each value of an enumeration. Each switch names all values, and the compiler warns of one
-// that it lacks; so a new value cannot take the word of another.
+// The words of a job file for each value of an enumeration. Each switch names all values, and one that lacks
+// any does not compile; so a new value cannot take the word of another.
 #include "io/job/options.hpp"
 
 #include <array>
