@@ -227,8 +227,7 @@ TEST(FileSizeLimit, AFileBeyondTheSizeLimitIsAnErrorThatSaysSo) {  // ulimit -f
   ::getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{rlim_t{1} << 20, before.rlim_max};  // no checkpoint fits
   ::setrlimit(RLIMIT_FSIZE, &small);
-  const program_result result = run_program({"run", test_data() + "/jobs/tiny.ini", "--run.dir", folder / "run",
-                                             "--run.phases", "sft", "--sft.updates", "2"});
+  const program_result result = run_program({"run", test_data() + "/jobs/answers.ini", "--run.dir", folder / "run"});
   ::setrlimit(RLIMIT_FSIZE, &before);
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_TRUE(contains(result.output, "File too large")) << result.output;
