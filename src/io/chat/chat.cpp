@@ -174,8 +174,8 @@ jinja::text chat_format::render(const json_line& conversation, bool add_generati
   }
   const auto put = [&](const json_line& more, uint8_t marks) {
     for (const auto& [name, held] : more.items()) {
-      const auto known =
-          std::find_if(variables.begin(), variables.end(), [&](const auto& v) { return v.first == name; });
+      const auto known = std::find_if(variables.begin(), variables.end(),
+                                      [&wanted = name](const auto& v) { return v.first == wanted; });
       jinja::value what = jinja::from_json(held, marks);
       if (known == variables.end()) {
         variables.emplace_back(name, std::move(what));
