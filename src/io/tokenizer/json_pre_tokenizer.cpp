@@ -93,10 +93,14 @@ using split_reader = split_step (*)(const json&, const std::string&);
 
 split_reader find_split_reader(std::string_view type, const std::string& where) {
   constexpr std::pair<std::string_view, split_reader> known[] = {
-      {"ByteLevel", read_byte_level},   {"Digits", read_digits},
-      {"Metaspace", read_metaspace},    {"Punctuation", read_punctuation},
-      {"Split", read_split},            {"CharDelimiterSplit", read_delimiter},
-      {"Whitespace", read_white_space}, {"WhitespaceSplit", read_white_space_split},
+      {"ByteLevel", read_byte_level},
+      {"Digits", read_digits},
+      {"Metaspace", read_metaspace},
+      {"Punctuation", read_punctuation},
+      {"Split", read_split},
+      {"CharDelimiterSplit", read_delimiter},
+      {"Whitespace", read_white_space},
+      {"WhitespaceSplit", read_white_space_split},
   };
   for (const auto& [name, reader] : known) {
     if (name == type) {

@@ -1,6 +1,6 @@
+#include "io/chat/chat.hpp"
 #include "io/job/job.hpp"
 #include "io/job/options.hpp"
-#include "io/chat/chat.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
