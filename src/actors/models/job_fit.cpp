@@ -93,18 +93,6 @@ void check_positions(const reader& by, int64_t longest, std::vector<std::string>
   }
 }
 
-/// Null where the folder has none.
-std::unique_ptr<io::tokenizer> tokenizer_in(const fs::path& folder) {
-  try {
-    return io::load_tokenizer(folder);
-  } catch (const error& failure) {
-    if (failure.code() != errc::not_found) {
-      throw;
-    }
-    return nullptr;
-  }
-}
-
 void check_rollouts(const io::job& job, const io::starting_folders& from, std::vector<std::string>& misfits) {
   const engine::model_description policy = shape_of(from.policy);
   const int64_t longest = std::max(longest_in(job, io::phase::pairs, policy), longest_in(job, io::phase::ppo, policy));
@@ -115,7 +103,7 @@ void check_rollouts(const io::job& job, const io::starting_folders& from, std::v
   if (!job.has(io::phase::ppo)) {
     return;
   }
-  const std::unique_ptr<io::tokenizer> tokens = tokenizer_in(from.policy);
+  const std::unique_ptr<io::tokenizer> tokens = own_tokenizer(from.policy);
   for (const reader& by : readers_of(job, from)) {
     check_positions(by, longest_in(job, io::phase::ppo, policy), misfits);
     if (std::string problem = tokens ? vocabulary_problem(*tokens, from.policy, shape_of(by.folder), by.folder) : "";

@@ -50,8 +50,7 @@ void require_vocabulary(const io::tokenizer& tokens, const std::filesystem::path
   }
 }
 
-/// Null where the folder has none.
-static std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path& folder) {
+std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path& folder) {
   try {
     return io::load_tokenizer(folder);
   } catch (const error& failure) {

@@ -6,6 +6,7 @@
 #include "io/tokenizer/tokenizer.hpp"
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace troupe::actors {
@@ -14,6 +15,10 @@ namespace troupe::actors {
 /// positions, or its sliding window. Empty: they do.
 std::string length_problem(const io::job& job, const engine::model_description& shape,
                            const std::filesystem::path& folder);
+
+/// The tokenizer of a model's folder; null where it has none.
+/// Errors  those of io::load_tokenizer, except not_found.
+std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path& folder);
 
 /// Why a model of this shape, from `folder`, cannot read what is written with `tokens`: an id has no row. Empty: it
 /// can.
