@@ -1,11 +1,13 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages cluster-packages demo test test-asan test-hostile test-tsan test-cluster test-slurm bench fuzz \
+.PHONY: all packages cluster-packages demo install package cuda cuda-table gpu-bundle gpu-check \
+  test test-asan test-emulated test-hostile test-tsan test-cluster test-slurm bench fuzz \
   format check-format lint smollm2 clean
 
 PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
 CLUSTER_PACKAGES := $(shell sed -e '1,/^\# \[cluster\]/d' -e 's/\#.*//' packages.txt)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-SOURCES = $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp')
+SOURCES = $(shell git ls-files 'src/*.hpp' 'src/*.cpp' 'jobs/*.hpp' 'jobs/*.cpp' 'tests/*.hpp' 'tests/*.cpp' \
+  'src/*.cu' 'src/*.cuh' 'tests/*.cu')
 TROUPE := build/release/troupe
 
 all: packages
@@ -25,6 +27,39 @@ packages cluster-packages:
 demo: all
 	$(TROUPE) run jobs/recipes/demo.ini
 
+# Installs into PREFIX: the program with its manual page, completion, recipes and batch scripts; the libraries with
+# their headers and CMake package. DESTDIR is put before it.
+PREFIX ?= /usr/local
+install: packages
+	cmake --preset release
+	cmake --build build/release --target troupe_installable
+	cmake --install build/release --prefix $(PREFIX)
+
+# build/package/*.deb: the program, and the libraries.
+package: packages
+	cmake --preset release
+	cmake --build build/release --target troupe_installable
+	cd build/release && cpack -B ../package
+
+# The module for NVIDIA cards, and what its kernels take of a multiprocessor. Needs the CUDA toolkit, and no card.
+cuda: packages
+	cmake --preset release -DTROUPE_CUDA=ON
+	cmake --build build/release --target troupe_cuda
+	cmake/kernel_resources.py build/release
+
+# .gpu: what a machine with a card needs to check it, made here; and the check there (or here, where there is a card),
+# which writes gpu.json into OUT. OPTIONS="--only twins".
+OUT ?= gpu
+gpu-bundle: cuda
+	cmake --build build/release --target troupe_gpu_check
+	tests/gpu/bundle.sh build/release .gpu
+gpu-check:
+	tests/gpu/check.sh .gpu $(OUT) $(OPTIONS)
+
+# The same table into its page.
+cuda-table: cuda
+	cmake/kernel_resources.py build/release --write docs/cuda.md
+
 test: packages
 	cmake --preset release
 	cmake --build build/release
@@ -34,7 +69,16 @@ test: packages
 test-asan: packages
 	cmake --preset asan
 	cmake --build build/asan --target asan_tests
-	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(base|io|kernels)_|^actors_control_hostile_peers_test$$'
+	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(base|io|kernels|cuda)_|^actors_control_hostile_peers_test$$'
+
+# The kernels for cards, run on the host: once at full speed, once under the sanitizers.
+test-emulated: packages
+	cmake --preset release
+	cmake --build build/release --target emulated_tests emulated_engine_tests
+	ctest --test-dir build/release --output-on-failure -j 2 -R '^(cuda|engine_card)_'
+	cmake --preset asan
+	cmake --build build/asan --target emulated_tests
+	ctest --test-dir build/asan --output-on-failure -j 2 -R '^cuda_'
 
 # 100,000 hostile connections against the control port, alone and of a run that is going on: some minutes.
 test-hostile: packages

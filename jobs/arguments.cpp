@@ -1,10 +1,20 @@
 #include "jobs/arguments.hpp"
 
+#include "base/near_names.hpp"
+
 #include <iostream>
 
 namespace troupe {
 
 namespace po = boost::program_options;
+
+static std::vector<std::string> long_names(const po::options_description& options) {
+  std::vector<std::string> names;
+  for (const auto& option : options.options()) {
+    names.push_back("--" + option->long_name());
+  }
+  return names;
+}
 
 bool parse_arguments(int argc, char** argv, std::string_view usage, const po::options_description& options,
                      const std::vector<std::string>& positional, po::variables_map& values) {
@@ -25,10 +35,19 @@ bool parse_arguments(int argc, char** argv, std::string_view usage, const po::op
       return false;
     }
     po::notify(values);
+  } catch (const po::unknown_option& failure) {
+    throw usage_error("{}{} (see troupe {} --help)", failure.what(),
+                      did_you_mean(failure.get_option_name(), long_names(all)), argv[0]);
   } catch (const po::error& failure) {
     throw usage_error("{} (see troupe {} --help)", failure.what(), argv[0]);
   }
   return true;
+}
+
+void require_threads(int64_t threads) {
+  if (threads < 0) {
+    throw usage_error("--threads is {}: 0 takes all cores", threads);
+  }
 }
 
 std::string required_argument(const po::variables_map& values, const std::string& name) {

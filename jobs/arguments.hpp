@@ -37,6 +37,10 @@ bool parse_arguments(int argc, char** argv, std::string_view usage,
                      const boost::program_options::options_description& options,
                      const std::vector<std::string>& positional, boost::program_options::variables_map& values);
 
+/// That --threads makes sense.
+/// Errors  usage_error.
+void require_threads(int64_t threads);
+
 /// The value of a positional argument.
 /// Errors  usage_error: it is missing.
 std::string required_argument(const boost::program_options::variables_map& values, const std::string& name);

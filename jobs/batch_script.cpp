@@ -6,14 +6,16 @@
 #include "base/printable.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/pace.hpp"
+#include "jobs/shell.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "troupe_sh.hpp"
 #include <algorithm>
-#include <cctype>
 #include <cmath>
+#include <optional>
+#include <span>
 
 namespace troupe {
 
@@ -94,23 +96,28 @@ std::string slurm_time(double seconds) {
   return fmt::format("{:02}:{:02}:00", minutes / 60, minutes % 60);
 }
 
-void set_time(batch_job& batch, const io::job& job, std::vector<phase_plan> plans, const submit_request& request) {
+/// `known`: measured once for jobs that are planned together.
+void set_time(batch_job& batch, const io::job& job, std::vector<phase_plan> plans, const submit_request& request,
+              std::optional<pace>& known) {
   if (!request.time.empty()) {
     batch.time = request.time;
     batch.time_reason = "as asked for";
     return;
   }
   count_epochs(job, plans);
-  const pace at = find_pace(job, request.gflops, batch.cpus_per_rank);
-  const std::optional<double> seconds = seconds_in_all(plans, at, batch.ranks);
+  if (!known) {
+    known = find_pace(job, request.gflops, batch.cpus_per_rank);
+  }
+  const std::optional<double> seconds = seconds_in_all(plans, *known, batch.ranks);
   if (!seconds) {
     batch.time = default_time;
     batch.time_reason = "a guess: a phase goes by epochs of data that are not here yet; --time is better";
     return;
   }
-  batch.time = slurm_time(1.25 * *seconds + 600);
+  batch.time_s = 1.25 * *seconds + 600;
+  batch.time = slurm_time(batch.time_s);
   batch.time_reason =
-      fmt::format("{} by `troupe plan` ({}), a quarter more and 10 min", duration_text(*seconds), at.source);
+      fmt::format("{} by `troupe plan` ({}), a quarter more and 10 min", duration_text(*seconds), known->source);
 }
 
 std::string counted(int64_t count, const std::string& what) {
@@ -199,7 +206,7 @@ int64_t open_files_for(int64_t ranks, int64_t nodes) {
   return divided_up(4 * (3 * (ranks + nodes) + own), 3);
 }
 
-batch_job plan_batch_job(const io::job& job, const submit_request& request) {
+static batch_job planned(const io::job& job, const submit_request& request, std::optional<pace>& known) {
   if (request.nodes < job.place.min_nodes) {
     throw error(errc::bad_argument, "--nodes {} is less than place.min-nodes = {}: ask for more, or lower it",
                 request.nodes, job.place.min_nodes);
@@ -214,22 +221,39 @@ batch_job plan_batch_job(const io::job& job, const submit_request& request) {
   batch.nodes_least = least_nodes_for(job, request);
   set_ranks(batch, job, request);
   set_memory(batch, job, peak_of(plans), request);
-  set_time(batch, job, plans, request);
+  set_time(batch, job, plans, request, known);
   return batch;
 }
 
-std::string shell_word(std::string_view text) {
-  const auto plain = [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("_-./=:,+@%").find(static_cast<char>(c)) != std::string_view::npos;
-  };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) {
-    return std::string(text);
+batch_job plan_batch_job(const io::job& job, const submit_request& request) {
+  std::optional<pace> known;
+  return planned(job, request, known);
+}
+
+batch_job plan_batch_array(const std::vector<io::job>& jobs, const submit_request& request) {
+  std::optional<pace> known;
+  batch_job all = planned(jobs.front(), request, known);
+  for (const io::job& job : std::span(jobs).subspan(1)) {
+    const batch_job one = planned(job, request, known);
+    if (one.memory_gib > all.memory_gib) {
+      all.memory_gib = one.memory_gib;
+      all.memory_reason = one.memory_reason;
+      all.memory_steps = one.memory_steps;
+    }
+    if (one.ranks_per_node * one.cpus_per_rank > all.ranks_per_node * all.cpus_per_rank) {
+      all.ranks = one.ranks;
+      all.ranks_per_node = one.ranks_per_node;
+      all.ranks_packed = one.ranks_packed;
+      all.cpus_per_rank = one.cpus_per_rank;
+    }
+    all.open_files = std::max(all.open_files, one.open_files);
+    if (one.time_s > all.time_s) {
+      all.time_s = one.time_s;
+      all.time = one.time;
+      all.time_reason = one.time_reason;
+    }
   }
-  std::string quoted = "'";
-  for (const char c : text) {
-    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  }
-  return quoted + "'";
+  return all;
 }
 
 namespace {
@@ -248,6 +272,11 @@ std::string command_text(const std::vector<std::string>& command) {
     text += (starts_line ? "\n  " : i > 0 ? " " : "") + shell_word(command[i]);
   }
   return text + ")\n";
+}
+
+/// A task's job is the one with its number.
+std::string array_command_text(const std::string& folder) {
+  return "command=(" + shell_word(folder) + "/\"$SLURM_ARRAY_TASK_ID\".ini)\n";
 }
 
 /// Of names that stand in comments, where quotes do not hold a line together: what follows a line's end would be a
@@ -274,10 +303,14 @@ std::string batch_script(const batch_job& job, const script_origin& origin) {
   require_one_line(origin.command.front());
   require_one_line(origin.run_dir);
   std::string text =
-      fmt::format("#!/bin/bash\n# {}, by `troupe submit`.\n# The same again goes on where it stopped: sbatch {}\n#\n",
-                  shell_word(origin.command.front()), shell_word(origin.run_dir + "/submit.sbatch"));
+      fmt::format("#!/bin/bash\n# {}, by `{}`.\n# The same again goes on where it stopped: sbatch {}\n#\n",
+                  shell_word(origin.command.front()), origin.by, shell_word(origin.run_dir + "/" + origin.file));
   text += fmt::format("#SBATCH --job-name={}\n", origin.name);
-  text += fmt::format("#SBATCH --output={}\n", shell_word(origin.run_dir + "/slurm-%j.log"));
+  text += fmt::format("#SBATCH --output={}\n",
+                      shell_word(origin.run_dir + (origin.array > 0 ? "/slurm-%A_%a.log" : "/slurm-%j.log")));
+  if (origin.array > 0) {
+    text += directive(fmt::format("--array=0-{}", origin.array - 1), "%4 behind it: four at a time");
+  }
   text += resources(job);
   text += "\n" + setup_text(job.setup);
   if (job.nodes_most > 1) {
@@ -286,7 +319,7 @@ std::string batch_script(const batch_job& job, const script_origin& origin) {
   }
   text += open_files(job);
   text += fmt::format("cd {} || exit 1\nTROUPE={}\n", shell_word(origin.folder), shell_word(origin.program));
-  text += command_text(origin.command);
+  text += origin.array > 0 ? array_command_text(origin.command.front()) : command_text(origin.command);
   text += "\n# From here on nothing is about this job. The functions run troupe beside this shell, hand Slurm's\n"
           "# signals on to it, and put the job back into the queue where it stopped before it was done (status 75),\n"
           "# or where a signal ended it, up to TROUPE_REQUEUES times (10 unless set). They are those of\n"

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace troupe {
@@ -28,6 +27,7 @@ struct batch_job {
   std::string memory_reason;
   std::vector<memory_step> memory_steps;  ///< from all nodes down to one, each where it changes; empty: says nothing
   int64_t open_files = 0;                 ///< of a process; 0: as many as every process has
+  double time_s = 0;                      ///< 0: as asked for, or a guess
   std::string time;
   std::string time_reason;
   std::string partition, account;
@@ -42,6 +42,9 @@ struct script_origin {
   std::string run_dir, program;      ///< absolute
   std::string folder;                ///< that the command is run in
   std::vector<std::string> command;  ///< the arguments of `troupe run`
+  int64_t array = 0;  ///< above 0: so many tasks, and the command is a folder with jobs 0.ini, 1.ini, ...
+  std::string by = "troupe submit";    ///< whose script it is
+  std::string file = "submit.sbatch";  ///< its name in run_dir
 };
 
 /// How many files the supervisor's process must be allowed to have open: three for each rank and for the guard of each
@@ -57,8 +60,10 @@ int64_t open_files_for(int64_t ranks, int64_t nodes);
 /// Errors  bad_argument: fewer nodes than place.min-nodes; those of plan_job.
 batch_job plan_batch_job(const io::job& job, const submit_request& request);
 
-/// A word for the shell, quoted where it needs to be.
-std::string shell_word(std::string_view text);
+/// What serves any of several jobs: the memory, cores, files and time of the one that needs most of it. There is at
+/// least one.
+/// Errors  those of plan_batch_job.
+batch_job plan_batch_array(const std::vector<io::job>& jobs, const submit_request& request);
 
 /// The whole script: what is asked of Slurm and why, the user's set-up, the command, and how signals are handled (the
 /// functions of slurm/troupe.sh, word for word).

@@ -1,20 +1,20 @@
 // troupe chat DIR: a conversation in the terminal.
-#include "actors/models/model_files.hpp"
-#include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/printable.hpp"
-#include "base/thread_pool.hpp"
+#include "io/files/atomic_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
-#include "jobs/fields.hpp"
+#include "jobs/conversation.hpp"
+#include "jobs/line_editor.hpp"
 #include "jobs/sampling_options.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <algorithm>
+#include <csignal>
+#include <filesystem>
 #include <iostream>
+#include <iterator>
 
 namespace troupe {
 
@@ -25,197 +25,213 @@ namespace po = boost::program_options;
 constexpr const char* usage =
     "troupe chat DIR [options]\n\n"
     "A conversation with the model in DIR, in its own chat format (plain Human/Assistant dialogue where it has none).\n"
-    "/clear forgets the conversation, /quit or the end of input leaves, /help says so.\n";
+    "At a terminal lines can be edited and called back, Ctrl-C ends an answer, Ctrl-D the conversation. Elsewhere\n"
+    "each line of the input is a message. /help lists what else can be asked for.\n";
 
-/// Prints an answer as it comes, up to the text that ends the turn.
-class answer_printer {
+// Whether Ctrl-C was pressed while an answer came.
+volatile std::sig_atomic_t interrupted = 0;
+
+void note_interrupt(int) { interrupted = 1; }
+
+class chat {
 public:
-  answer_printer(const io::tokenizer& tokens, std::vector<std::string> stops)
-      : decoder_(tokens.make_stream_decoder(true)), stops_(std::move(stops)) {}
+  explicit chat(conversation& talk) : talk_(talk), spelled_(talk.spelled()) {}
 
-  /// True when the turn has ended.
-  bool push(int32_t id) {
-    text_ += decoder_->push(id);
-    size_t end = std::string::npos;
-    size_t held_back = 0;
-    for (const std::string& stop : stops_) {
-      end = std::min(end, text_.find(stop));
-      held_back = std::max(held_back, longest_begun(stop));
-    }
-    if (end != std::string::npos) {
-      text_.resize(end);
-      print_to(end);
-      return true;
-    }
-    print_to(text_.size() - held_back);
-    return false;
-  }
+  /// What the user typed, obeyed or answered. False to leave.
+  bool take(const std::string& line);
 
-  std::string finish() {
-    text_ += decoder_->finish();
-    print_to(text_.size());
-    return text_;
-  }
+  bool help(const std::string&);
+  bool clear(const std::string&);
+  bool retry(const std::string&);
+  bool system(const std::string& text);
+  bool save(const std::string& file) { return save_to(file, false); }
+  bool save_over(const std::string& file) { return save_to(file, true); }
+  bool quit(const std::string&) { return false; }
 
 private:
-  /// How much of the text's end may be the beginning of `stop`: not to be shown yet.
-  size_t longest_begun(const std::string& stop) const {
-    for (size_t length = std::min(stop.size() - 1, text_.size()); length > 0; --length) {
-      if (text_.ends_with(std::string_view(stop).substr(0, length))) {
-        return length;
-      }
-    }
-    return 0;
-  }
+  /// Prints the answer that `speak` has the conversation give.
+  template <class Speak> void answer(const Speak& speak);
+  bool save_to(const std::string& file, bool replace);
+  bool obey(const std::string& line);
 
-  /// Whole characters only, and none that the terminal would take for a command.
-  void print_to(size_t end) {
-    while (end > printed_ && end < text_.size() && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80) {
-      --end;
-    }
-    if (end > printed_) {
-      std::cout << printable(std::string_view(text_).substr(printed_, end - printed_)) << std::flush;
-      printed_ = end;
-    }
-  }
-
-  std::unique_ptr<io::stream_decoder> decoder_;
-  std::vector<std::string> stops_;
-  std::string text_;
-  size_t printed_ = 0;
+  conversation& talk_;
+  int64_t spelled_;  ///< special tokens that messages spell out, of which the user has been told
 };
 
-class conversation {
-public:
-  conversation(const std::string& folder, const sampling_options& options, const io::chat_settings& chat)
-      : options_(options), pool_(options.threads),
-        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder, chat) {
-    stops_ = options.stop;
-    if (std::string end = io::end_of_turn_text(tokens_.format()); !end.empty()) {
-      stops_.push_back(std::move(end));
-    }
-  }
-
-  void clear() { turns_.clear(); }
-
-  void say(const std::string& text) {
-    turns_.push_back({"user", text});
-    try {
-      std::string words = answer();
-      turns_.push_back({"assistant", std::move(words)});
-    } catch (...) {
-      turns_.pop_back();  // what could not be answered must not spoil the turns after it
-      throw;
-    }
-    std::cout << std::endl;
-    tell_spelled_tokens("chat", tokens_.spelled() - told_);
-    told_ = tokens_.spelled();
-  }
-
-  std::string_view format() { return tokens_.format().name(); }
-
-private:
-  /// Printed as it comes, and returned.
-  std::string answer() {
-    engine::generation_request request;
-    request.prompt = fitting_prompt();
-    request.sequence_ids = {next_id_++};
-    request.max_new_tokens = options_.max_new_tokens;
-    request.sampling = options_.sampling;
-    request.seed = options_.seed;
-    request.stop_tokens = actors::stop_tokens_of(*model_, *tokens_.get());
-    if (const auto end = tokens_.end_of_turn_token()) {
-      request.stop_tokens.push_back(*end);
-    }
-    answer_printer printer(*tokens_.get(), stops_);
-    request.stop = [&](std::span<const int32_t> ids) { return printer.push(ids.back()); };
-    engine::generator generator(model_->net, model_->weights.data(),
-                                generator_for(model_->net.description(), 1, static_cast<int64_t>(request.prompt.size()),
-                                              options_.max_new_tokens));
-    engine::generate_all(ctx_, generator, {std::move(request)});
-    return printer.finish();
-  }
-
-  /// The conversation's ids, without its oldest exchanges where they leave no room for an answer.
-  std::vector<int32_t> fitting_prompt() {
-    const int64_t room = std::max<int64_t>(1, model_->net.description().max_positions - options_.max_new_tokens);
-    for (;;) {
-      auto ids = tokens_.encode_rendered(tokens_.format().render(turns_, true));
-      if (static_cast<int64_t>(ids.size()) <= room) {
-        return ids;
-      }
-      if (turns_.size() < 3) {
-        throw error(errc::bad_argument,
-                    "the message takes {} tokens, and only {} fit beside an answer of {}: make it "
-                    "shorter, or lower --max-new-tokens",
-                    ids.size(), room, options_.max_new_tokens);
-      }
-      turns_.erase(turns_.begin(), turns_.begin() + 2);
-      std::cerr << "(the oldest exchange no longer fits and is forgotten)\n";
-    }
-  }
-
-  sampling_options options_;
-  thread_pool pool_;
-  context ctx_{pool_};
-  actors::model_ptr model_;
-  lazy_tokenizer tokens_;
-  std::vector<std::string> stops_;
-  std::vector<io::chat_message> turns_;
-  uint64_t next_id_ = 0;
-  int64_t told_ = 0;  // of the special tokens that were spelled out
+struct chat_command_row {
+  const char* name;
+  const char* argument;
+  bool (chat::*function)(const std::string& argument);
+  const char* help;
 };
 
-/// False to leave.
-bool obey(const std::string& line, conversation& talk) {
-  if (line == "/quit") {
-    return false;
+constexpr chat_command_row chat_commands[] = {
+    {"/help", "", &chat::help, "this list"},
+    {"/retry", "", &chat::retry, "the last answer once more, by other random numbers (--temperature 0 has none)"},
+    {"/clear", "", &chat::clear, "forgets what was said, but for the system message"},
+    {"/system", "[TEXT]", &chat::system, "the system message from now on; without a text shows it; - takes it away"},
+    {"/save", "FILE", &chat::save, "the conversation as a line of JSON, {\"messages\": ...}; never over another file"},
+    {"/save!", "FILE", &chat::save_over, "the same, in that file's place where there is one"},
+    {"/quit", "", &chat::quit, "leaves, as the end of input does"},
+};
+
+template <class Speak> void chat::answer(const Speak& speak) {
+  interrupted = 0;
+  const answer_sink sink{
+      .show = [](std::string_view text) { std::cout << printable(text) << std::flush; },
+      .enough = [] { return interrupted != 0; },
+  };
+  const int64_t forgotten = speak(sink);
+  std::cout << std::endl;
+  if (interrupted != 0) {
+    std::cerr << "(interrupted; remembered as far as it came)\n";
   }
-  if (line == "/clear") {
-    talk.clear();
-    std::cerr << "(forgotten)\n";
-  } else if (line[0] == '/') {
-    std::cerr << "/clear forgets the conversation, /quit leaves\n";
-  } else {
-    try {
-      talk.say(line);
-    } catch (const error& problem) {
-      std::cerr << "troupe chat: " << printable(problem.what()) << '\n';
+  if (forgotten > 0) {
+    fmt::print(stderr, "({} no longer fit{} and {} forgotten)\n",
+               forgotten == 1 ? "the oldest exchange" : fmt::format("the {} oldest exchanges", forgotten),
+               forgotten == 1 ? "s" : "", forgotten == 1 ? "is" : "are");
+  }
+  tell_spelled_tokens("chat", talk_.spelled() - spelled_);
+  spelled_ = talk_.spelled();
+}
+
+bool chat::help(const std::string&) {
+  for (const chat_command_row& row : chat_commands) {
+    fmt::print(stderr, "{:<15} {}\n", fmt::format("{} {}", row.name, row.argument), row.help);
+  }
+  std::cerr << "A message that begins with / has a space in front.\n";
+  return true;
+}
+
+bool chat::clear(const std::string&) {
+  talk_.clear();
+  std::cerr << "(forgotten)\n";
+  return true;
+}
+
+bool chat::retry(const std::string&) {
+  answer([&](const answer_sink& sink) { return talk_.retry(sink); });
+  return true;
+}
+
+bool chat::system(const std::string& text) {
+  if (!text.empty()) {
+    talk_.set_system(text == "-" ? "" : text);
+  }
+  std::cerr << (talk_.system().empty() ? "(no system message)" : "(system: " + printable(talk_.system()) + ")") << '\n';
+  return true;
+}
+
+bool chat::save_to(const std::string& file, bool replace) {
+  if (file.empty()) {
+    throw error(errc::bad_argument, "/save needs the name of a file");
+  }
+  if (talk_.empty()) {
+    throw error(errc::bad_argument, "nothing was said yet that could be saved");
+  }
+  if (!replace && std::filesystem::exists(file)) {
+    throw error(errc::bad_argument, "{} is there already, and stays as it is: another name, or /save! to replace it",
+                file);
+  }
+  io::write_file_atomically(file, talk_.as_json_line() + "\n");
+  fmt::print(stderr, "(saved to {})\n", printable(file));
+  return true;
+}
+
+/// A command and what follows it.
+bool chat::obey(const std::string& line) {
+  const size_t end = std::min(line.find(' '), line.size());
+  const size_t text = std::min(line.find_first_not_of(' ', end), line.size());
+  const std::string name = line.substr(0, end);
+  const std::string argument = line.substr(text, line.find_last_not_of(" \t\r") + 1 - text);
+  for (const chat_command_row& row : chat_commands) {
+    if (name == row.name) {
+      if (row.argument[0] == '\0' && !argument.empty()) {
+        throw error(errc::bad_argument, "{} takes nothing after it", name);
+      }
+      return (this->*row.function)(argument);
     }
+  }
+  throw error(errc::bad_argument,
+              "there is no command {}: /help lists them; a message that begins with / has a space "
+              "in front",
+              name);
+}
+
+bool chat::take(const std::string& line) {
+  try {
+    if (line.starts_with('/')) {
+      return obey(line);
+    }
+    if (line.find_first_not_of(" \t\r") != std::string::npos) {
+      const std::string text = line.starts_with(" /") ? line.substr(1) : line;
+      answer([&](const answer_sink& sink) { return talk_.say(text, sink); });
+    }
+  } catch (const error& problem) {
+    std::cerr << "troupe chat: " << printable(problem.what()) << '\n';
   }
   return true;
+}
+
+/// At a terminal: until the user leaves.
+void converse(chat& with) {
+  line_editor editor("> ");
+  struct sigaction end_of_answer {};
+  end_of_answer.sa_handler = note_interrupt;
+  ::sigaction(SIGINT, &end_of_answer, nullptr);
+  std::string line;
+  bool leaving = false;  // Ctrl-C was the last key, on an empty line
+  for (;;) {
+    const typed what = editor.read(line);
+    if (what == typed::end) {
+      return;
+    }
+    if (what == typed::cancelled) {
+      if (line.empty() && leaving) {
+        return;
+      }
+      leaving = line.empty();
+      if (leaving) {
+        std::cerr << "(once more, or Ctrl-D, to leave)\n";
+      }
+      continue;
+    }
+    leaving = false;
+    if (!with.take(line)) {
+      return;
+    }
+  }
 }
 
 }  // namespace
 
 int chat_command(int argc, char** argv) {
   sampling_options sampling;
-  io::chat_settings chat;
+  io::chat_settings format;
+  std::string system;
   po::options_description options("Options");
   add_sampling_options(options, sampling);
-  add_chat_options(options, chat);
+  add_chat_options(options, format);
+  options.add_options()("system", po::value(&system), "a system message, before all others");
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
   check_sampling_options(sampling);
-  conversation talk(required_argument(values, "DIR"), sampling, chat);
-  const bool terminal = ::isatty(STDIN_FILENO) == 1;
-  if (terminal) {
-    fmt::print(stderr, "Chat format {}. /clear forgets, /quit leaves.\n", talk.format());
+  conversation talk(required_argument(values, "DIR"), sampling, format, system);
+  chat with(talk);
+  if (line_editor::possible()) {
+    fmt::print(stderr, "Chat format {}. /help lists commands; Ctrl-C ends an answer, Ctrl-D the conversation.\n",
+               talk.format());
+    converse(with);
+    return exit_ok;
   }
-  std::string line;
-  for (;;) {
-    if (terminal) {
-      std::cerr << "> " << std::flush;
-    }
-    if (!std::getline(std::cin, line)) {
-      return exit_ok;
-    }
-    if (!line.empty() && !obey(line, talk)) {
-      return exit_ok;
+  for (std::string line; std::getline(std::cin, line);) {
+    if (!with.take(line)) {
+      break;
     }
   }
+  return exit_ok;
 }
 
 }  // namespace troupe

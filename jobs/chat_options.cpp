@@ -14,10 +14,11 @@ static std::string today() {
 void add_chat_options(boost::program_options::options_description& options, io::chat_settings& chosen) {
   namespace po = boost::program_options;
   options.add_options()(
-      "chat-template", po::value(&chosen.format)->default_value("model"),
+      "chat-template", po::value(&chosen.format)->default_value("model")->value_name("TEMPLATE"),
       "how conversations are written: model (the template in DIR; without one, dialogue), a file with a "
       "Jinja template, or chatml, smollm2, qwen2, dialogue, deepspeed-chat, llama-2, llama-3")(
-      "date", po::value(&chosen.date)->default_value(today()), "YYYY-MM-DD: today, for templates that write the date")(
+      "date", po::value(&chosen.date)->default_value(today(), "today"),
+      "YYYY-MM-DD: today, for templates that write the date")(
       "template-variables", po::value(&chosen.variables),
       "JSON object: further variables of the template, such as {\"enable_thinking\": false}");
 }

@@ -9,7 +9,7 @@
 namespace troupe {
 
 /// Which of the files that the job names must be here.
-enum class needed_files { all, configs };
+enum class needed_files { all, but_weights, configs };
 
 /// Reads the job file `arguments[0]` with the options behind it, recognises the formats of its data (and says so on
 /// stderr), and holds it against its models.

@@ -35,8 +35,9 @@ int convert_command(int argc, char** argv) {
   std::string type;
   std::string name;
   po::options_description options("Options");
-  options.add_options()("dtype", po::value(&type)->default_value("f32"), "type of the weights: f32, bf16 or f16")(
-      "model", po::value(&name), "of a checkpoint: policy, policy-ema, critic or reward (the phase's own)")(
+  options.add_options()("dtype", po::value(&type)->default_value("f32")->value_name("f32|bf16|f16"),
+                        "type of the weights")("model", po::value(&name)->value_name("policy|policy-ema|critic|reward"),
+                                               "of a checkpoint (the phase's own)")(
       "overwrite", "TARGET may be an older model folder, which is replaced as a whole");
   po::variables_map values;
   if (!parse_arguments(

@@ -3,10 +3,9 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/datasets/examples.hpp"
-#include "io/experience/pairs_file.hpp"
+#include "jobs/made_pairs.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -16,22 +15,6 @@ namespace {
 
 /// A token for each text, so that no two that differ become equal.
 std::vector<int32_t> one_token(std::string_view text) { return {static_cast<int32_t>(digest(text) & 0x7fffffff)}; }
-
-/// Of the run's pairs phase; empty: the phase does not train on any.
-/// Errors  not_found: they are still to be made.
-std::string made_pairs(const io::job& job, io::phase wanted) {
-  const auto& phases = job.run.phases;
-  const auto& trained_on = job.pairs.phases;
-  if (std::find(phases.begin(), phases.end(), io::phase::pairs) == phases.end() ||
-      std::find(trained_on.begin(), trained_on.end(), wanted) == trained_on.end()) {
-    return "";
-  }
-  const std::filesystem::path made = io::pairs_file(io::run_directory::open(job.run.dir));
-  if (!std::filesystem::exists(made)) {
-    throw error(errc::not_found, "{} is not made yet", made.string());
-  }
-  return made.string();
-}
 
 /// How the set's turns will be written, as far as that can be known: which prompts a phase gets depends on it.
 io::chat_format format_of(const io::job& job, const io::data_section& set) {
@@ -50,8 +33,12 @@ int64_t updates_of(const io::job& job, io::phase wanted, const io::training_opti
                                 .end = {},
                                 .length = job.length,
                                 .format_of = [&](const io::data_section& set) { return format_of(job, set); }};
+  const made_pairs made = made_pairs_of(job, wanted);
+  if (made.wanted && made.file.empty()) {
+    return 0;
+  }
   try {
-    const io::phase_data data = io::load_phase_data(job, wanted, rules, made_pairs(job, wanted));
+    const io::phase_data data = io::load_phase_data(job, wanted, rules, made.file);
     const auto epoch = static_cast<double>(io::epoch_size_of(io::sources_of(data, job)));
     return std::max<int64_t>(1, static_cast<int64_t>(training.epochs * epoch / static_cast<double>(training.batch)));
   } catch (const error& failure) {

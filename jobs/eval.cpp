@@ -3,8 +3,8 @@
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
 #include "base/printable.hpp"
-#include "base/thread_pool.hpp"
 #include "engine/objectives/moments.hpp"
+#include "engine/objectives/pairwise.hpp"
 #include "engine/objectives/sft.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/datasets/examples.hpp"
@@ -13,6 +13,9 @@
 #include "jobs/arguments.hpp"
 #include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/compute_place.hpp"
+#include "jobs/dtype_option.hpp"
+#include "jobs/fields.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -20,7 +23,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 
 namespace troupe {
@@ -45,6 +47,8 @@ struct eval_options {
   io::chat_settings chat;
   int64_t max_tokens = 0, limit = 0;
   int threads = 0;
+  dtype type = dtype::f32;
+  bool on_card = false;
 };
 
 struct loaded_examples {
@@ -67,13 +71,14 @@ void tell_unusable(const std::string& data, const io::line_counts& counts) {
 /// A job that has the data to be judged, its format recognised where no option names it.
 io::job job_of(const eval_options& options) {
   // The job file's own parser gives the section its defaults and checks the format's name.
-  const std::string text = fmt::format("[run]\nphases = sft\n[model]\npolicy = .\n[data.evaluated]\npath = {}\n"
+  const std::string text = fmt::format("[run]\nphases = sft\n[model]\npolicy = .\n[data.evaluated]\n"
                                        "format = {}\nphases = sft\n",
-                                       options.data, options.format);
+                                       options.format);
+  const std::vector<std::string> path = {"--data.evaluated.path", options.data};
   std::vector<std::string> told;
   io::job_origin origin{.name = "the options of eval"};
   origin.recognise = io::recogniser(told);
-  io::job job = from_user([&] { return io::parse_job(text, origin); });
+  io::job job = from_user([&] { return io::parse_job(text, origin, path); });
   for (const std::string& line : told) {
     fmt::print(stderr, "{}\n", printable(line));
   }
@@ -86,8 +91,10 @@ loaded_examples load_examples(const eval_options& options, io::job job, const ac
   set.template_date = options.chat.date;
   set.template_variables = options.chat.variables;
   if (pairs && !io::can_serve(set.format, false, io::phase::reward)) {
-    throw usage_error("{} has a scalar head, which is judged on pairs, and --format {} has none", options.folder,
-                      io::to_string(set.format));
+    throw usage_error(
+        "{} has a scalar head (a reward model or critic), which is judged on pairs, and format {} has none: "
+        "give --data with pairs, or name a language model (a run leaves it in models/sft or models/policy)",
+        options.folder, io::to_string(set.format));
   }
   const int64_t positions = m.net.description().max_positions;
   job.length = {.max_prompt_tokens = positions,
@@ -113,8 +120,9 @@ loaded_examples load_examples(const eval_options& options, io::job job, const ac
 }
 
 /// Per record: sum of - log p, and tokens. The interval is that of a ratio of two means over records (delta method).
-io::json_line perplexity(context& ctx, const actors::model& m, const std::vector<io::example>& examples,
+io::json_line perplexity(context& ctx, const placed_model& placed, const std::vector<io::example>& examples,
                          bool all_tokens) {
+  const actors::model& m = *placed.model;
   std::vector<double> nll;
   std::vector<double> tokens;
   engine::lm_statistics sums;
@@ -123,8 +131,8 @@ io::json_line perplexity(context& ctx, const actors::model& m, const std::vector
     const int64_t counted_from = all_tokens ? 1 : std::max<int64_t>(1, static_cast<int64_t>(example.prompt.size()));
     batch.add(example.prompt, example.chosen, counted_from);
     double total = 0;
-    const auto logprobs = engine::answer_log_probs(ctx, m.net, m.weights.data(), batch, 1.0F);
-    for (const float logprob : logprobs) {
+    const auto logprobs = engine::answer_log_probs(ctx, m.net, placed.weights.data(), batch, 1.0F);
+    for (const float logprob : require_finite(logprobs, m.folder)) {
       total -= static_cast<double>(logprob);
     }
     nll.push_back(total);
@@ -176,7 +184,8 @@ io::json_line wilson_interval(double right, double n) {
   return {std::max(0.0, centre - half), std::min(1.0, centre + half)};  // rounding could lead beyond
 }
 
-io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<io::example>& examples) {
+io::json_line accuracy(context& ctx, const placed_model& placed, const std::vector<io::example>& examples) {
+  const actors::model& m = *placed.model;
   double right = 0;
   double longer_wins = 0;
   double chosen = 0;
@@ -186,13 +195,15 @@ io::json_line accuracy(context& ctx, const actors::model& m, const std::vector<i
     engine::packed_batch batch;
     batch.add(pair.prompt, pair.chosen, 1);
     batch.add(pair.prompt, pair.rejected, 1);
-    const auto scores = engine::end_scores(ctx, m.net, m.weights.data(), batch);
-    right += scores[0] > scores[1] ? 1 : 0;
+    const auto computed = engine::end_scores(ctx, m.net, placed.weights.data(), batch);
+    const auto scores = require_finite(computed, m.folder);
+    const double margin = static_cast<double>(scores[0]) - static_cast<double>(scores[1]);
+    right += engine::rightness(margin);
     chosen += static_cast<double>(scores[0]);
     rejected += static_cast<double>(scores[1]);
-    margins.push_back(static_cast<double>(scores[0]) - static_cast<double>(scores[1]));
+    margins.push_back(margin);
     const auto difference = static_cast<int64_t>(pair.chosen.size()) - static_cast<int64_t>(pair.rejected.size());
-    longer_wins += difference > 0 ? 1 : difference == 0 ? 0.5 : 0;
+    longer_wins += engine::rightness(static_cast<double>(difference));
   }
   const auto n = static_cast<double>(examples.size());
   io::json_line out;
@@ -218,34 +229,39 @@ void print_table(const io::json_line& values) {
 int eval_command(int argc, char** argv) {
   eval_options chosen;
   po::options_description options("Options");
-  options.add_options()("data", po::value(&chosen.data)->required(), "JSON lines, plain or gzip-compressed")(
-      "format", po::value(&chosen.format)->default_value("auto"),
+  options.add_options()("data", po::value(&chosen.data)->required()->value_name("FILE"),
+                        "JSON lines, plain or gzip-compressed")(
+      "format", po::value(&chosen.format)->default_value("auto")->value_name("FORMAT"),
       "text, prompt-answer, pairs, hh-dialogue, conversations, instruction or question-answer; auto: by the columns")(
-      "loss", po::value(&chosen.loss)->default_value("answers"), "perplexity of the answers, or of all tokens")(
-      "max-tokens", po::value(&chosen.max_tokens)->default_value(0), "leave out what is longer; 0: the model's limit")(
+      "loss", po::value(&chosen.loss)->default_value("answers")->value_name("answers|all"),
+      "perplexity of the answers, or of all tokens")("max-tokens", po::value(&chosen.max_tokens)->default_value(0),
+                                                     "leave out what is longer; 0: the model's limit")(
       "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
       "threads", po::value(&chosen.threads)->default_value(0), "compute threads; 0: all cores");
+  add_dtype_option(options, chosen.type);
+  add_device_option(options, chosen.on_card);
   add_chat_options(options, chosen.chat);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
+  require_threads(chosen.threads);
   if (chosen.loss != "answers" && chosen.loss != "all") {
     throw usage_error("--loss is \"{}\": it is answers or all", chosen.loss);
   }
-  thread_pool pool(chosen.threads);
-  context ctx{pool};
+  compute_place place(chosen.threads, chosen.on_card);
   chosen.folder = required_argument(values, "DIR");
   const io::job job = job_of(chosen);
   const io::data_format format = job.data.front().format;
   const bool pair_format = format == io::data_format::pairs || format == io::data_format::hh_dialogue;
   const auto head = !pair_format && actors::has_both_heads(chosen.folder) ? actors::head_kind::language_model
                                                                           : actors::head_kind::as_stored;
-  const auto m = actors::load_model(chosen.folder, head);
+  const auto m = actors::load_model(chosen.folder, head, {.type = chosen.type});
   const bool pairs = m->net.description().scalar_head;
   const loaded_examples examples = load_examples(chosen, job, *m, pairs);
-  io::json_line result =
-      pairs ? accuracy(ctx, *m, examples.kept) : perplexity(ctx, *m, examples.kept, chosen.loss == "all");
+  const placed_model placed(place, m);
+  io::json_line result = pairs ? accuracy(place.ctx(), placed, examples.kept)
+                               : perplexity(place.ctx(), placed, examples.kept, chosen.loss == "all");
   result["n"] = examples.kept.size();
   result["left_out"] = examples.left_out;
   if (::isatty(STDOUT_FILENO) == 1) {

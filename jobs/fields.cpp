@@ -4,6 +4,7 @@
 #include "io/datasets/joiner.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace troupe {
 
@@ -44,6 +45,13 @@ io::json_line float_array(std::span<const float> values) {
     array.push_back(io::shortest_float(value));
   }
   return array;
+}
+
+std::span<const float> require_finite(std::span<const float> values, const std::string& folder) {
+  if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+    throw error(errc::not_finite, "{}: gives NaN or infinity: its weights are damaged", folder);
+  }
+  return values;
 }
 
 const std::shared_ptr<const io::tokenizer>& lazy_tokenizer::get() {

@@ -22,6 +22,10 @@ std::vector<int32_t> ids_field(const io::json_line& line, const char* name);
 /// A JSON array of numbers, each in the shortest form that reads back as the same float.
 io::json_line float_array(std::span<const float> values);
 
+/// The values of a model, where all are numbers.
+/// Errors  not_finite, naming the model's folder: NaN or infinity would be a verdict of no meaning.
+std::span<const float> require_finite(std::span<const float> values, const std::string& folder);
+
 /// A folder's tokenizer, loaded when it is first needed: a line of ids needs none.
 class lazy_tokenizer {
 public:

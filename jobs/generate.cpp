@@ -3,15 +3,14 @@
 #include "actors/models/model_files.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "base/error.hpp"
-#include "base/thread_pool.hpp"
 #include "io/datasets/joiner.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/chat_options.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/compute_place.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/sampling_options.hpp"
 
-#include <algorithm>
 #include <iostream>
 
 namespace troupe {
@@ -31,8 +30,9 @@ class generate_filter {
 public:
   generate_filter(const std::string& folder, const sampling_options& options, const io::chat_settings& chat,
                   int64_t samples, bool ignore_eos)
-      : options_(options), samples_(samples), ignore_eos_(ignore_eos), pool_(options.threads),
-        model_(actors::load_model(folder, actors::head_kind::language_model)), tokens_(folder, chat) {}
+      : options_(options), samples_(samples), ignore_eos_(ignore_eos), place_(options.threads, options.on_card),
+        model_(actors::load_model(folder, actors::head_kind::language_model, {.type = options.type})),
+        weights_(place_, *model_), tokens_(folder, chat) {}
 
   void operator()(io::json_line& line) {
     engine::generation_request request;
@@ -54,11 +54,13 @@ public:
     if (!options_.stop.empty()) {
       request.stop = actors::make_stop_check(tokens_.get(), options_.stop);
     }
-    engine::generator generator(model_->net, model_->weights.data(),
+    engine::generator generator(model_->net, weights_.data(),
                                 generator_for(model_->net.description(), samples_,
-                                              static_cast<int64_t>(request.prompt.size()), options_.max_new_tokens));
+                                              static_cast<int64_t>(request.prompt.size()), options_.max_new_tokens),
+                                place_.card());
     io::json_line answers = io::json_line::array();
-    for (const engine::generated_sequence& answer : engine::generate_all(ctx_, generator, {std::move(request)})) {
+    for (const engine::generated_sequence& answer :
+         engine::generate_all(place_.ctx(), generator, {std::move(request)})) {
       answers.push_back(describe(answer));
     }
     line["answers"] = std::move(answers);
@@ -92,9 +94,9 @@ private:
   sampling_options options_;
   int64_t samples_;
   bool ignore_eos_;
-  thread_pool pool_;
-  context ctx_{pool_};
+  compute_place place_;
   actors::model_ptr model_;
+  placed_weights weights_;
   lazy_tokenizer tokens_;
 };
 

@@ -1,12 +1,13 @@
 #include "jobs/job_plan.hpp"
 
+#include "actors/models/model_files.hpp"
 #include "actors/models/plan_options.hpp"
 #include "actors/models/rollout_lengths.hpp"
 #include "base/error.hpp"
 #include "engine/plan.hpp"
 #include "engine/tensor_parallel/columns.hpp"
-#include "io/json/json_keys.hpp"
 #include "io/run/starting_folders.hpp"
+#include "io/weights/missing_model.hpp"
 
 #include <fmt/format.h>
 
@@ -32,7 +33,7 @@ constexpr int64_t tokenizer_bytes_per_id = 560;  // SmolLM2's, measured
 constexpr int64_t text_bytes_per_token = 5;      // English
 
 eng::model_description description_of(const std::filesystem::path& folder, bool scalar_head) {
-  eng::model_description description = eng::describe(io::read_json_keys(folder / "config.json"));
+  eng::model_description description = actors::shape_of(folder);
   description.scalar_head = scalar_head;
   return description;
 }
@@ -50,8 +51,7 @@ void require_configs(const io::job& job) {
   for (const auto& [key, folder] : named) {
     const auto config = std::filesystem::path(folder) / "config.json";
     if (!folder.empty() && !std::filesystem::exists(config)) {
-      problems.push_back(
-          fmt::format("{} = {}: there is no {}; put the model's config.json there", key, folder, config.string()));
+      problems.push_back(fmt::format("{} = {}: {}", key, folder, io::missing_model(folder)));
     }
   }
   if (!problems.empty()) {
@@ -90,7 +90,9 @@ struct trained {
   std::string name;
   const eng::model_description& model;
   eng::division_of_training division;
+  dtype type;  ///< of the weights that passes read
 
+  bool has_masters() const { return type != dtype::f32; }
   int64_t parameters() const { return eng::size_of(model).parameters; }
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
@@ -102,7 +104,8 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
   micro.weights_fetched = are_weights_fetched(learner.division.zero, learner.division.ranks);
   const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
   memory.add(learner.name + " weights",
-             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero));
+             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero, learner.type));
+  memory.add(learner.name + " masters", learner.has_masters() ? parts.master_bytes : 0);
   memory.add(learner.name + " gradients", parts.gradient_bytes);
   memory.add(learner.name + " moments", parts.moment_bytes);
   const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
@@ -116,6 +119,16 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
 /// A parameter's rows and a tensor of the file, beside `others`: what comes from other ranks.
 void add_saving(held& memory, const eng::model_description& model, int64_t others) {
   memory.add("model that is saved", others + 2 * eng::size_of(model).largest_bytes, held_in::saving);
+}
+
+/// Of masters that are cut among ranks, beside a rank's own: the two segments that are the most.
+int64_t gathered_to_save(const trained& learner) {
+  const eng::division_of_training& division = learner.division;
+  if (!learner.has_masters() || division.zero == 0) {
+    return 0;
+  }
+  return eng::pass_weight_bytes(learner.model, division.ranks, 3) -
+         eng::training_memory_of(learner.model, division).shard_bytes;
 }
 
 void add_process(held& memory, const io::job& job, const eng::model_description& model) {
@@ -162,11 +175,12 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const eng::planned_batch micro =
       largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
   const trained learner{pairs ? "reward model" : "policy", model,
-                        division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero)};
+                        division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero),
+                        actors::weight_type_of(job.model)};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
   memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
-  add_saving(memory, model, 0);
+  add_saving(memory, model, gathered_to_save(learner));
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
   plan.models.push_back({learner.name, learner.parameters()});
@@ -192,11 +206,12 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t groups = wanted.ranks / together;
   const int64_t sequences = (wanted.prompts + groups - 1) / groups * wanted.samples;
   const auto part = eng::description_of(policy, eng::split_columns(policy, 0, together));
+  const dtype type = actors::weight_type_of(job.model);
   if (together > 1) {
-    memory.add("policy weights to generate", eng::column_weight_bytes(policy, together), held_in::rollout);
+    memory.add("policy weights to generate", eng::column_weight_bytes(policy, together, type), held_in::rollout);
     memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
   } else {
-    memory.add("policy weights to generate", eng::size_of(policy).arena_bytes - memory["policy weights"],
+    memory.add("policy weights to generate", eng::pass_weight_bytes(policy, 1, 0, type) - memory["policy weights"],
                held_in::rollout);
   }
   memory.add("keys and values",
@@ -208,7 +223,7 @@ phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
   const int64_t length = actors::longest_rollout(job, io::phase::pairs, models.policy.max_positions);
   held memory;
-  memory.add("policy weights", size.arena_bytes);
+  memory.add("policy weights", eng::pass_weight_bytes(models.policy, 1, 0, actors::weight_type_of(job.model)));
   add_generation(memory, job, models.policy,
                  {.prompts = job.pairs.prompts_per_iteration,
                   .samples = job.pairs.samples_per_prompt,
@@ -233,19 +248,27 @@ int64_t evaluations_of(const io::ppo_section& ppo) {
   return 1 + (ppo.iterations + every - 1) / every;
 }
 
+/// How many iterations' files there are at most at once.
+int64_t kept_rollouts(const io::experience_section& experience, int64_t iterations) {
+  if (experience.keep == 0) {
+    return iterations;
+  }
+  const int64_t every = experience.keep_every > 0 ? iterations / experience.keep_every : 0;
+  return std::min(iterations, experience.keep + every + experience.keep_best);
+}
+
 /// Files of rollouts that are kept and of all evaluations: five floats and an id per answer token, an id per prompt
 /// token, and the text.
 int64_t experience_bytes(const io::job& job, int64_t sequences, int64_t length) {
   const int64_t answer = std::min(job.generation.max_new_tokens, length);
   int64_t sequence = 24 * answer + 4 * (length - answer);
   sequence += job.experience.text ? text_bytes_per_token * length : 0;
-  const int64_t rollouts =
-      job.experience.keep > 0 ? std::min(job.experience.keep, job.ppo.iterations) : job.ppo.iterations;
   const int64_t held_out = job.evaluation.prompts * job.evaluation.samples_per_prompt;
-  return (rollouts * sequences + evaluations_of(job.ppo) * held_out) * sequence;
+  return (kept_rollouts(job.experience, job.ppo.iterations) * sequences + evaluations_of(job.ppo) * held_out) *
+         sequence;
 }
 
-/// The ppo phase: which rank holds what, and what it does.
+/// The ppo phase, or its replay: which rank holds what, and what it does.
 class ppo_plan {
 public:
   ppo_plan(const io::job& job, const cast_of_models& models);
@@ -260,6 +283,7 @@ private:
   std::vector<rank_plan> ranks() const;
   held memory_of(const roles& of) const;
   void add_policy(held& memory) const;
+  void add_rollout(held& memory) const;
   void add_frozen(held& memory, const std::string& name, const eng::model_description& model,
                   const io::rank_list& on) const;
   double flops() const;
@@ -268,6 +292,7 @@ private:
 
   const io::job& job_;
   const cast_of_models& models_;
+  bool replayed_;  ///< nothing is generated, and only the policy scores
   trained policy_, critic_;
   std::vector<std::pair<std::string, eng::model_description>> judges_;  ///< reward models that score
   int64_t sequences_, length_;
@@ -276,9 +301,12 @@ private:
 };
 
 ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
-    : job_(job), models_(models), policy_{"policy", models.policy,
-                                          division_of(job, job.place.policy_zero, job.place.policy_ranks)},
-      critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks)},
+    : job_(job), models_(models),
+      replayed_(job.has(io::phase::replay)), policy_{"policy", models.policy,
+                                                     division_of(job, job.place.policy_zero, job.place.policy_ranks),
+                                                     actors::weight_type_of(job.model)},
+      critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks),
+              actors::weight_type_of(job.model)},
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
       length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
       scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {
@@ -291,7 +319,7 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
     average_bytes_ = policy_.parameters() * static_cast<int64_t>(sizeof(float));
   }
   for (const io::reward_source& source : job.rewards) {
-    if (source.kind == io::reward_kind::model) {
+    if (source.kind == io::reward_kind::model && !replayed_) {
       judges_.emplace_back(source.name, source.model.empty() ? models.reward : description_of(source.model, true));
     }
   }
@@ -301,15 +329,21 @@ void ppo_plan::add_policy(held& memory) const {
   add_trained(memory, policy_, learned_, job_.run.activation_checkpointing);
   const int64_t shard = eng::training_memory_of(policy_.model, policy_.division).shard_bytes;
   memory.add("policy average", average_bytes_ > 0 ? shard : 0);
+  if (!replayed_) {
+    add_rollout(memory);
+  }
+  const int64_t others =
+      average_bytes_ > 0 ? eng::pass_weight_bytes(policy_.model, policy_.division.ranks, 3) - shard : 0;
+  add_saving(memory, policy_.model, std::max(others, gathered_to_save(policy_)));
+}
+
+void ppo_plan::add_rollout(held& memory) const {
   const bool more_held_out = job_.evaluation.prompts * job_.evaluation.samples_per_prompt > sequences_;
   add_generation(memory, job_, policy_.model,
                  {.prompts = more_held_out ? job_.evaluation.prompts : job_.ppo.prompts,
                   .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
                   .positions = length_,
                   .ranks = policy_.division.ranks});
-  const int64_t others =
-      average_bytes_ > 0 ? eng::pass_weight_bytes(policy_.model, policy_.division.ranks, 3) - shard : 0;
-  add_saving(memory, policy_.model, others);
 }
 
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,
@@ -317,7 +351,8 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   eng::planned_batch batch = scored_;
   batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks);
-  memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero)));
+  memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero),
+                                                       actors::weight_type_of(job_.model)));
   memory.add(name + " scratch",
              eng::forward_scratch_bytes(model, batch) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
 }
@@ -334,7 +369,7 @@ held ppo_plan::memory_of(const roles& of) const {
     copy += critic_.checkpoint_bytes() / critic_.division.ranks;
   }
   if (of.critic && !of.policy) {
-    add_saving(memory, critic_.model, 0);
+    add_saving(memory, critic_.model, gathered_to_save(critic_));
   }
   if (of.reference) {
     add_frozen(memory, "reference", models_.reference, job_.place.reference_ranks);
@@ -359,8 +394,10 @@ std::vector<rank_plan> ppo_plan::ranks() const {
   };
   give(place.policy_ranks, &roles::policy);
   give(place.critic_ranks, &roles::critic);
-  give(place.reference_ranks, &roles::reference);
-  give(place.reward_ranks, &roles::reward);
+  if (!replayed_) {
+    give(place.reference_ranks, &roles::reference);
+    give(place.reward_ranks, &roles::reward);
+  }
   std::map<roles, rank_plan> alike;
   for (size_t rank = 0; rank < of.size(); ++rank) {
     alike[of[rank]].ranks.push_back(static_cast<int64_t>(rank));
@@ -394,9 +431,12 @@ double ppo_plan::flops() const {
   const auto tokens = static_cast<double>(sequences_ * length_);
   const double context = static_cast<double>(length_) / 2;
   const double training = training_passes(job_) * static_cast<double>(job_.ppo.epochs);
-  double sum =
-      (eng::forward_flops(models_.policy, tokens, context) + eng::forward_flops(models_.critic, tokens, context)) *
-      (1 + training);
+  const double policy = eng::forward_flops(models_.policy, tokens, context);
+  const double critic = eng::forward_flops(models_.critic, tokens, context);
+  if (replayed_) {
+    return (policy + critic) * training + (job_.replay.verify ? 0 : policy) + mixture_flops();
+  }
+  double sum = (policy + critic) * (1 + training);
   for (const auto& [name, judge] : judges_) {
     sum += eng::forward_flops(judge, tokens, context);
   }
@@ -404,12 +444,14 @@ double ppo_plan::flops() const {
 }
 
 phase_plan ppo_plan::plan() const {
-  phase_plan plan{.phase = "ppo", .unit = "iteration", .count = job_.ppo.iterations};
+  phase_plan plan{.phase = replayed_ ? "replay" : "ppo",
+                  .unit = "iteration",
+                  .count = replayed_ ? job_.replay.to_iteration - job_.replay.from_iteration : job_.ppo.iterations};
   plan.models = {{"policy", policy_.parameters()}, {"critic", critic_.parameters()}};
   plan.ranks = ranks();
   plan.checkpoint_bytes = policy_.checkpoint_bytes() + critic_.checkpoint_bytes() + average_bytes_;
-  plan.checkpoints = checkpoints_of(job_, job_.ppo.evaluate_every);
-  plan.experience_bytes = experience_bytes(job_, sequences_, length_);
+  plan.checkpoints = checkpoints_of(job_, replayed_ ? 0 : job_.ppo.evaluate_every);
+  plan.experience_bytes = replayed_ ? 0 : experience_bytes(job_, sequences_, length_);
   plan.flops_each = flops();
   return plan;
 }
@@ -442,6 +484,7 @@ std::vector<phase_plan> plan_job(const io::job& job) {
       plans.push_back(plan_supervised(job, phase, models.reward));
       break;
     case io::phase::ppo:
+    case io::phase::replay:
       plans.push_back(ppo_plan(job, models).plan());
       break;
     }

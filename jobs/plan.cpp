@@ -1,22 +1,20 @@
 // troupe plan JOB.ini: memory, disk and FLOPs that a job will need, before anything runs.
 #include "base/durations.hpp"
-#include "io/files/mapped_file.hpp"
-#include "jobs/arguments.hpp"
+#include "base/printable.hpp"
+#include "io/json/jsonl_filter.hpp"
 #include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/data_warnings.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/job_plan.hpp"
+#include "jobs/own_options.hpp"
 #include "jobs/pace.hpp"
 #include "jobs/plan_text.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <thread>
@@ -33,30 +31,6 @@ constexpr const char* usage =
     "run.dir has shown so far, else a share of this machine's matrix product, which is measured for a quarter of a\n"
     "second. Needs the models' config.json only, no weights; data where a phase goes by epochs.\n"
     "--json prints one JSON object. A job that needs more memory than this machine has gets a warning on stderr.\n";
-
-struct plan_options {
-  double gflops = 0;  ///< 0: not given
-  bool json = false;
-};
-
-/// Takes the command's own options out of the arguments; the rest is the job's.
-/// Errors  usage_error.
-plan_options take_options(std::vector<std::string>& arguments) {
-  plan_options options;
-  options.json = std::erase(arguments, "--json") > 0;
-  const auto found = std::find(arguments.begin(), arguments.end(), "--gflops");
-  if (found == arguments.end()) {
-    return options;
-  }
-  const std::string text = found + 1 == arguments.end() ? "" : *(found + 1);
-  const char* end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, options.gflops);
-  if (parsed.ec != std::errc() || parsed.ptr != end || !(options.gflops > 0) || !std::isfinite(options.gflops)) {
-    throw usage_error("--gflops \"{}\": give it a number above 0", text);
-  }
-  arguments.erase(found, found + 2);
-  return options;
-}
 
 /// Of a rank, as `troupe run` would give it: run.threads, or its share of this machine.
 int64_t threads_of(const io::job& job) {
@@ -99,33 +73,37 @@ std::string forecast_text(const forecast& all) {
 }
 
 std::string forecast_json(const forecast& all) {
-  nlohmann::ordered_json phases = nlohmann::ordered_json::array();
+  io::json_line phases = io::json_line::array();
   for (const phase_plan& plan : all.plans) {
     phases.push_back(plan_json(plan, all.at, all.ranks));
   }
-  nlohmann::ordered_json out = {{"phases", phases},
-                                {"peak_bytes", all.peak_bytes},
-                                {"disk_bytes", all.disk_bytes},
-                                {"machine_bytes", all.machine_bytes},
-                                {"pace", all.at.source}};
+  io::json_line out = {{"phases", phases},
+                       {"peak_bytes", all.peak_bytes},
+                       {"disk_bytes", all.disk_bytes},
+                       {"machine_bytes", all.machine_bytes},
+                       {"pace", all.at.source}};
   if (all.seconds) {
     out["seconds"] = *all.seconds;
   }
-  return out.dump() + "\n";
+  return io::json_line_text(out) + "\n";
 }
 
 }  // namespace
 
 int plan_command(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  const plan_options options = take_options(arguments);
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    fmt::print(arguments.empty() ? stderr : stdout, "{}", usage);
-    return arguments.empty() ? exit_usage : exit_ok;
+  const bool as_json = take_flag(arguments, "--json");
+  const double gflops = take_number<double>(arguments, "--gflops", least::above_zero).value_or(0);
+  if (const auto told = tell_usage(arguments, usage)) {
+    return *told;
   }
   const io::job job = checked_job(arguments, needed_files::configs);
-  const forecast all = forecast_of(job, options.gflops);
-  fmt::print("{}", options.json ? forecast_json(all) : forecast_text(all));
+  warn_of_data(job);
+  const forecast all = forecast_of(job, gflops);
+  for (const std::string& missing : io::missing_files(job)) {
+    fmt::print(stderr, "troupe plan: {}: a run would be refused here\n", printable(missing));
+  }
+  fmt::print("{}", as_json ? forecast_json(all) : printable(forecast_text(all)));
   if (all.peak_bytes > all.machine_bytes) {
     fmt::print(stderr,
                "troupe plan: it does not fit here: {} are needed, this machine has {}. Lower micro-batch-tokens, set "

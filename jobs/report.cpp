@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,7 +57,10 @@ struct mean_and_deviation {
   double mean = 0, deviation = 0;
 };
 
-mean_and_deviation of(const std::vector<double>& values) {
+/// Of those that could be had.
+mean_and_deviation of(const std::vector<double>& all) {
+  std::vector<double> values;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(values), [](double value) { return std::isfinite(value); });
   mean_and_deviation out;
   for (const double value : values) {
     out.mean += value / static_cast<double>(values.size());
@@ -73,7 +77,9 @@ std::vector<double> gains(const io::experience& before, const std::vector<double
                           const std::vector<double>& reward_after) {
   std::map<uint64_t, std::vector<double>> by_prompt;
   for (size_t b = 0; b < reward_before.size(); ++b) {
-    by_prompt[before.prompt_id_B[b]].push_back(reward_after[b] - reward_before[b]);
+    if (std::isfinite(reward_before[b]) && std::isfinite(reward_after[b])) {  // else one could not be had
+      by_prompt[before.prompt_id_B[b]].push_back(reward_after[b] - reward_before[b]);
+    }
   }
   std::vector<double> out;
   out.reserve(by_prompt.size());
@@ -145,12 +151,14 @@ std::string places_text(const io::run_directory& run) {
 
 std::string report_text(const io::run_directory& run, const io::job& job) {
   const auto records = io::read_metrics(run.metrics());
-  std::string text = "\nWhat was learned\n";
-  text += metric_line("held-out perplexity (SFT)", find(records, "sft", "held_out/perplexity"));
+  std::string text = metric_line("held-out perplexity (SFT)", find(records, "sft", "held_out/perplexity"));
   text += metric_line("held-out accuracy (reward model)", find(records, "reward", "held_out/accuracy"));
   text += metric_line("KL from the reference, nats/sequence", find(records, "ppo", "kl/per_sequence_nats"));
   if (job.has(io::phase::ppo)) {
     text += evaluation_text(run, job.ppo.iterations);
+  }
+  if (!text.empty()) {
+    text = "\nWhat was learned\n" + text;
   }
   return text + "\nWhere it lies\n" + places_text(run);
 }

@@ -1,6 +1,8 @@
 #include "jobs/sampling_options.hpp"
 
 #include "jobs/arguments.hpp"
+#include "jobs/compute_place.hpp"
+#include "jobs/dtype_option.hpp"
 
 #include <algorithm>
 
@@ -19,6 +21,8 @@ void add_sampling_options(po::options_description& options, sampling_options& ta
       "1: off")("seed", po::value(&target.seed)->default_value(1), "of the random numbers")(
       "stop", po::value(&target.stop)->composing(), "a text that ends the answer; may be given again")(
       "threads", po::value(&target.threads)->default_value(0), "compute threads; 0: all cores");
+  add_dtype_option(options, target.type);
+  add_device_option(options, target.on_card);
 }
 
 void check_sampling_options(const sampling_options& options) {
@@ -26,9 +30,8 @@ void check_sampling_options(const sampling_options& options) {
   if (options.max_new_tokens < 1 || options.max_new_tokens > most_new_tokens) {
     throw usage_error("--max-new-tokens is {}: it must lie between 1 and {}", options.max_new_tokens, most_new_tokens);
   }
-  if (options.threads < 0) {
-    throw usage_error("--threads is {}: 0 takes all cores", options.threads);
-  }
+  require_threads(options.threads);
+  from_user([&] { kernels::check_sampling(options.sampling); });
   for (const std::string& stop : options.stop) {
     if (stop.empty()) {
       throw usage_error("--stop is empty: it would end every answer at once");

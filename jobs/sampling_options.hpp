@@ -1,6 +1,7 @@
 /// The options by which `generate` and `chat` choose tokens.
 #pragma once
 
+#include "base/dtype.hpp"
 #include "engine/generate/generator.hpp"
 
 #include <boost/program_options.hpp>
@@ -17,9 +18,12 @@ struct sampling_options {
   uint64_t seed = 1;
   std::vector<std::string> stop;
   int threads = 0;
+  dtype type = dtype::f32;  ///< of the weights
+  bool on_card = false;
 };
 
-/// Adds --max-new-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --threads.
+/// Adds --max-new-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --threads,
+/// --dtype, --device.
 void add_sampling_options(boost::program_options::options_description& options, sampling_options& target);
 
 /// Errors  usage_error: a value that is out of range.

@@ -1,14 +1,18 @@
 // troupe score DIR: log-probabilities and reward scores of sequences, JSON lines in and out.
 #include "actors/models/model_files.hpp"
 #include "base/error.hpp"
-#include "base/thread_pool.hpp"
+#include "base/printable.hpp"
 #include "engine/train/scoring.hpp"
 #include "io/datasets/joiner.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/compute_place.hpp"
+#include "jobs/dtype_option.hpp"
 #include "jobs/fields.hpp"
+#include "jobs/score_experience.hpp"
 
 #include <iostream>
+#include <optional>
 
 namespace troupe {
 
@@ -25,20 +29,22 @@ constexpr const char* usage =
     "A language model with v_head.safetensors beside it has both; it is then loaded twice.\n"
     "The sequence is `ids`, or `text`, or `prompt` and `answer`; `ids` is added to the latter two. The prompt has\n"
     "the ids of its own text, the answer those that it has after the prompt. Other fields are kept. A bad line ends\n"
-    "the filter: \"line N: what is wrong\", exit status 1.\n";
+    "the filter: \"line N: what is wrong\", exit status 1.\n"
+    "With --experience, fills log-probabilities into experience that was imported without them: --to is the new\n"
+    "folder, whose files say that this model gave them.\n";
 
 class score_filter {
 public:
-  score_filter(const std::string& folder, bool special_tokens, int threads)
-      : pool_(threads), tokens_(folder), special_tokens_(special_tokens) {
-    const actors::model_ptr stored = actors::load_model(folder, actors::head_kind::as_stored);
+  score_filter(const std::string& folder, bool special_tokens, dtype type, int threads, bool on_card)
+      : place_(threads, on_card), tokens_(folder), special_tokens_(special_tokens) {
+    const actors::model_ptr stored = actors::load_model(folder, actors::head_kind::as_stored, {.type = type});
     if (!stored->net.description().scalar_head) {
-      language_ = stored;
+      language_.emplace(place_, stored);
       return;
     }
-    scalar_ = stored;
+    scalar_.emplace(place_, stored);
     if (actors::has_both_heads(folder)) {
-      language_ = actors::load_model(folder, actors::head_kind::language_model);
+      language_.emplace(place_, actors::load_model(folder, actors::head_kind::language_model, {.type = type}));
     }
   }
 
@@ -54,7 +60,8 @@ public:
       line["logprobs"] = logprobs(batch);
     }
     if (scalar_) {
-      line["score"] = io::shortest_float(engine::end_scores(ctx_, scalar_->net, scalar_->weights.data(), batch)[0]);
+      const auto scores = engine::end_scores(place_.ctx(), scalar_->model->net, scalar_->weights.data(), batch);
+      line["score"] = io::shortest_float(require_finite(scores, scalar_->model->folder)[0]);
     }
   }
 
@@ -62,8 +69,9 @@ private:
   io::json_line logprobs(const engine::packed_batch& batch) {
     io::json_line values = io::json_line::array({nullptr});
     if (batch.token_N.size() > 1) {
-      for (auto& value :
-           float_array(engine::answer_log_probs(ctx_, language_->net, language_->weights.data(), batch, 1.0F))) {
+      const auto computed =
+          engine::answer_log_probs(place_.ctx(), language_->model->net, language_->weights.data(), batch, 1.0F);
+      for (auto& value : float_array(require_finite(computed, language_->model->folder))) {
         values.push_back(std::move(value));
       }
     }
@@ -94,9 +102,8 @@ private:
     return ids;
   }
 
-  thread_pool pool_;
-  context ctx_{pool_};
-  actors::model_ptr language_, scalar_;  // null: the model has no such head
+  compute_place place_;
+  std::optional<placed_model> language_, scalar_;  // none: the model has no such head
   lazy_tokenizer tokens_;
   bool special_tokens_;
 };
@@ -106,15 +113,35 @@ private:
 int score_command(int argc, char** argv) {
   bool no_special_tokens = false;
   int threads = 0;
+  dtype type = dtype::f32;
+  bool on_card = false;
+  std::string experience;
+  std::string target;
   po::options_description options("Options");
   options.add_options()("no-special-tokens", po::bool_switch(&no_special_tokens),
                         "do not add to a text what the tokenizer's configuration adds (BOS)")(
-      "threads", po::value(&threads)->default_value(0), "compute threads; 0: all cores");
+      "threads", po::value(&threads)->default_value(0), "compute threads; 0: all cores")(
+      "experience", po::value(&experience), "a folder of experience, or a file, without log-probabilities")(
+      "to", po::value(&target), "with --experience: the folder to write");
+  add_dtype_option(options, type);
+  add_device_option(options, on_card);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
   }
-  score_filter filter(required_argument(values, "DIR"), !no_special_tokens, threads);
+  require_threads(threads);
+  if (experience.empty() != target.empty()) {
+    throw usage_error("--experience and --to go together: the experience, and the folder to write");
+  }
+  if (!experience.empty() && on_card) {
+    throw usage_error("--experience is scored on the host: leave --device out");
+  }
+  if (!experience.empty()) {
+    const std::string done = score_experience(required_argument(values, "DIR"), experience, target, type, threads);
+    std::cout << printable(done) << '\n';
+    return exit_ok;
+  }
+  score_filter filter(required_argument(values, "DIR"), !no_special_tokens, type, threads, on_card);
   return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
 }
 

@@ -1,10 +1,10 @@
 #include "jobs/status_text.hpp"
 
 #include "base/durations.hpp"
+#include "io/json/jsonl_filter.hpp"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <ctime>
@@ -14,7 +14,7 @@ namespace troupe {
 
 namespace {
 
-using json = nlohmann::ordered_json;
+using json = io::json_line;
 
 std::string rate_text(double per_second, const std::string& unit) {
   return per_second >= 0.5        ? fmt::format("{:.3g} {}s per second", per_second, unit)
@@ -26,7 +26,13 @@ std::string time_text(double time) {
   return fmt::format("{:%Y-%m-%d %H:%M:%S}", fmt::localtime(static_cast<std::time_t>(time)));
 }
 
-std::string progress_text(const io::run_status& s) {
+/// Whether records should have come since the last one, by far: then nobody knows how much time is left.
+bool is_late(const io::run_status& s, double now) {
+  constexpr double patience_s = 60, records = 10;
+  return s.last_record && s.per_second && now - *s.last_record > patience_s + records / *s.per_second;
+}
+
+std::string progress_text(const io::run_status& s, double now) {
   if (s.phase.empty()) {
     return "none has begun";
   }
@@ -42,7 +48,10 @@ std::string progress_text(const io::run_status& s) {
   if (s.per_second) {
     text += ", " + rate_text(*s.per_second, s.unit);
   }
-  if (s.seconds_left) {
+  if (is_late(s, now)) {
+    text += fmt::format(" at its last records{}",
+                        s.state == io::run_state::running ? ", of which none has come since" : "");
+  } else if (s.seconds_left) {
     text += fmt::format(", about {} left in the phase", duration_text(*s.seconds_left));
   }
   return text;
@@ -92,13 +101,16 @@ json failure_json(const io::run_failure& failure) {
 
 }  // namespace
 
-std::string status_text(const io::run_status& s, double now) {
+std::string status_text(const io::run_status& s, double now, const queued_job& queue) {
   std::string out;
   const auto line = [&](const char* name, const std::string& text) { out += fmt::format("{:<13}{}\n", name, text); };
   line("run", s.root.string());
   line("state", std::string(io::to_string(s.state)) + (s.holder.empty() ? "" : ", supervisor " + s.holder) +
                     (s.reason.empty() ? "" : ": " + s.reason));
-  line("phase", progress_text(s));
+  if (!s.slurm_job.empty()) {
+    line("slurm job", describe(queue));
+  }
+  line("phase", progress_text(s, now));
   if (s.last_record) {
     line("last record", duration_text(now - *s.last_record) + " ago");
   }
@@ -113,6 +125,9 @@ std::string status_text(const io::run_status& s, double now) {
   if (s.best) {
     line("best", fmt::format("{}, {} = {:.6g}", s.best->folder, s.best->metric, s.best->value));
   }
+  for (size_t i = 0; i < s.logs.size(); ++i) {
+    line(i == 0 ? "log" : "", s.logs[i].string());
+  }
   line("failures", fmt::format("{}, {} recovered", s.failures, s.recoveries));
   for (const io::run_failure& failure : s.last_failures) {
     out += failure_text(failure);
@@ -120,11 +135,14 @@ std::string status_text(const io::run_status& s, double now) {
   return out;
 }
 
-std::string status_json(const io::run_status& s, double now) {
+std::string status_json(const io::run_status& s, double now, const queued_job& queue) {
   json out = {{"run", s.root.string()},
               {"state", io::to_string(s.state)},
               {"reason", s.reason},
               {"supervisor", s.holder},
+              {"slurm_job", s.slurm_job.empty() ? json() : json(s.slurm_job)},
+              {"queue_state", queue.state.empty() ? json() : json(queue.state)},
+              {"logs", json::array()},
               {"phases", s.phases},
               {"finished_phases", s.finished_phases},
               {"phase", s.phase},
@@ -143,6 +161,9 @@ std::string status_json(const io::run_status& s, double now) {
               {"failures", s.failures},
               {"recoveries", s.recoveries},
               {"last_failures", json::array()}};
+  for (const std::filesystem::path& log : s.logs) {
+    out["logs"].push_back(log.string());
+  }
   if (s.checkpoint) {
     out["checkpoint"] = {{"path", s.checkpoint->folder},
                          {"phase", s.checkpoint->phase},
@@ -156,8 +177,7 @@ std::string status_json(const io::run_status& s, double now) {
   for (const io::run_failure& failure : s.last_failures) {
     out["last_failures"].push_back(failure_json(failure));
   }
-  // Texts in the ledger may quote bytes that are not UTF-8.
-  return out.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return io::json_line_text(out) + "\n";
 }
 
 }  // namespace troupe

@@ -1,19 +1,26 @@
 // troupe submit JOB.ini: writes the batch script of a job, checks it and hands it to Slurm.
+#include "actors/hosts/child_process.hpp"
 #include "base/error.hpp"
+#include "base/printable.hpp"
 #include "io/datasets/recognise.hpp"
 #include "io/files/atomic_file.hpp"
 #include "io/job/job.hpp"
+#include "io/run/job_of_run.hpp"
 #include "io/run/run_directory.hpp"
+#include "io/run/run_status.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/batch_script.hpp"
 #include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/data_warnings.hpp"
+#include "jobs/device_choice.hpp"
+#include "jobs/own_options.hpp"
+#include "jobs/shell.hpp"
+#include "jobs/slurm_queue.hpp"
 #include "jobs/submit_request.hpp"
 
 #include <fmt/format.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -40,45 +47,60 @@ constexpr const char* usage =
     "  --signal-lead N      seconds before the time is over at which a checkpoint is taken (120)\n"
     "  --dry-run            prints the script; writes and submits nothing\n";
 
-struct ended {
-  int status = 0;  ///< 127: there is no such program
-  std::string output;
-};
-
-/// Runs a command to its end; stdout and stderr together.
-ended run_shell(const std::string& command) {
-  std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) {
-    throw error(errc::io_failure, "cannot start {}", command);
+/// What was asked of Slurm, and what it has: where it refuses, it says neither.
+void explain_refusal(const batch_job& batch) {
+  const std::string nodes = batch.nodes_least == batch.nodes_most
+                                ? std::to_string(batch.nodes_most)
+                                : fmt::format("{}-{}", batch.nodes_least, batch.nodes_most);
+  fmt::print(stderr, "asked for: {} node(s) of {} cores and {} GiB ({}), for {}{}\n", nodes,
+             batch.ranks_per_node * batch.cpus_per_rank, batch.memory_gib, batch.memory_reason, batch.time,
+             batch.partition.empty() ? "" : ", partition " + batch.partition);
+  if (const std::string partitions = printable(partitions_text()); !partitions.empty()) {
+    fmt::print(
+        stderr,
+        "there is:\n{}--nodes, --ranks-per-node, --cpus-per-rank, --mem, --time and --partition ask for less, or "
+        "elsewhere\n",
+        partitions);
   }
-  ended result;
-  char buffer[4096];
-  while (const size_t count = std::fread(buffer, 1, sizeof(buffer), pipe)) {
-    result.output.append(buffer, count);
-  }
-  const int status = ::pclose(pipe);
-  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-  result.output.erase(result.output.find_last_not_of('\n') + 1);
-  return result;
 }
 
-int submit(const std::filesystem::path& script) {
-  const std::string file = shell_word(script.string());
-  const ended checked = run_shell("sbatch --test-only " + file);
+/// One run is one job's: two would wait for each other, and the second in vain.
+/// Errors  bad_argument: it is in use, or its job is still in the queue.
+void require_unused(const io::run_directory& run) {
+  if (const std::string holder = io::lock_holder(run); !holder.empty()) {
+    throw error(errc::bad_argument,
+                "{} is in use ({}): `troupe status {}` says how it stands; stop it first, or take "
+                "another run.dir",
+                run.root().string(), holder, run.root().string());
+  }
+  const std::string id = run.slurm_job();
+  if (const queued_job job = id.empty() ? queued_job{} : ask_queue(id); job.waits_or_runs()) {
+    throw error(errc::bad_argument,
+                "{}: its job {} is in the queue already: scancel {} takes it out, or take another "
+                "run.dir",
+                run.root().string(), describe(job), id);
+  }
+}
+
+int submit(const io::run_directory& run, const std::filesystem::path& script, const batch_job& batch) {
+  const shell_result checked = run_shell("sbatch --test-only " + shell_word(script.string()));
   if (checked.status == 127) {
-    fmt::print(stderr, "troupe submit: there is no sbatch here. The script is {}\n", script.string());
+    fmt::print(stderr, "troupe submit: there is no sbatch here. The script is {}\n", printable(script.string()));
     return exit_failed;
   }
   if (checked.status != 0) {
-    fmt::print(stderr, "troupe submit: Slurm refuses {}:\n{}\n", script.string(), checked.output);
+    fmt::print(stderr, "troupe submit: Slurm refuses {}:\n{}\n", printable(script.string()), printable(checked.output));
+    explain_refusal(batch);
     return exit_failed;
   }
-  const ended submitted = run_shell("sbatch --parsable " + file);
-  if (submitted.status != 0) {
-    fmt::print(stderr, "troupe submit: sbatch failed with {}:\n{}\n", submitted.status, submitted.output);
-    return exit_failed;
+  const std::string told = actors::output_of({"sbatch", "--parsable", script.string()});
+  const std::string id = told.substr(0, told.find_first_of(";\n"));  // "job;cluster" where there are several
+  if (id.empty() || id.find_first_not_of("0123456789") != std::string::npos) {
+    throw error(errc::io_failure, "sbatch has answered \"{}\", which is no job's number: squeue --me tells what it did",
+                told);
   }
-  fmt::print("{}\n", submitted.output.substr(0, submitted.output.find(';')));  // "job;cluster" where there are several
+  run.note_slurm_job(id);
+  fmt::print("{}\n", id);
   return exit_ok;
 }
 
@@ -86,10 +108,9 @@ int submit(const std::filesystem::path& script) {
 
 int submit_command(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  const bool dry = std::erase(arguments, "--dry-run") > 0;
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
-    fmt::print(arguments.empty() ? stderr : stdout, "{}", usage);
-    return arguments.empty() ? exit_usage : exit_ok;
+  const bool dry = take_flag(arguments, "--dry-run");
+  if (const auto told = tell_usage(arguments, usage)) {
+    return *told;
   }
   const submit_request request = take_request(arguments);
   std::vector<std::string> untold;  // of formats: told when the job is read again, with its final ranks and nodes
@@ -98,7 +119,9 @@ int submit_command(int argc, char** argv) {
   const std::vector<std::string> command = run_arguments(arguments, written, request);
   std::vector<std::string> with_ranks = command;
   with_ranks[0] = arguments[0];
-  const io::job job = checked_job(with_ranks, needed_files::all);
+  const io::job job = checked_job(with_ranks, needed_files::but_weights);
+  refuse_cards(job.place.device);
+  warn_of_data(job);
   const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, {.name = job_name(arguments[0]),
                                                 .run_dir = job.run.dir,
@@ -110,10 +133,11 @@ int submit_command(int argc, char** argv) {
     return exit_ok;
   }
   const io::run_directory run = io::run_directory::open_or_create(job.run.dir);
-  run.require_same_job(job);  // else it would only be found in the queue
+  require_unused(run);
+  io::require_same_job(run, job);  // else it would only be found in the queue
   const std::filesystem::path script = run.root() / "submit.sbatch";
   io::write_file_atomically(script, text);
-  return submit(script);
+  return submit(run, script, batch);
 }
 
 }  // namespace troupe

@@ -2,62 +2,33 @@
 
 #include "io/files/mapped_file.hpp"
 #include "jobs/arguments.hpp"
+#include "jobs/own_options.hpp"
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <filesystem>
 #include <iterator>
 #include <string_view>
-#include <utility>
 
 namespace troupe {
 
 namespace {
 
-/// Takes `--name value` or `--name=value` out of the arguments.
-/// Errors  usage_error: no value.
-std::string take(std::vector<std::string>& arguments, const std::string& name) {
-  for (auto argument = arguments.begin(); argument != arguments.end(); ++argument) {
-    if (*argument == name) {
-      if (argument + 1 == arguments.end() || (argument + 1)->empty()) {
-        throw usage_error("{} needs a value", name);
-      }
-      std::string value = *(argument + 1);
-      arguments.erase(argument, argument + 2);
-      return value;
-    }
-    if (argument->starts_with(name + "=")) {
-      std::string value = argument->substr(name.size() + 1);
-      arguments.erase(argument);
-      return value;
-    }
-  }
-  return "";
-}
-
-template <class Number>
-Number take_number(std::vector<std::string>& arguments, const std::string& name, Number fallback) {
-  const std::string text = take(arguments, name);
-  if (text.empty()) {
-    return fallback;
-  }
-  Number value = 0;
-  const char* end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, value);
-  if (parsed.ec != std::errc() || parsed.ptr != end || !(value > 0) || !(value < Number(1e9))) {
-    throw usage_error("{} {}: give it a number above 0", name, text);
-  }
-  return value;
+int64_t take_count(std::vector<std::string>& arguments, const std::string& name, int64_t fallback) {
+  return take_number<int64_t>(arguments, name, least::above_zero).value_or(fallback);
 }
 
 /// What goes into a line of the script must end there.
-std::string take_word(std::vector<std::string>& arguments, const std::string& name) {
-  std::string word = take(arguments, name);
+void require_word(const std::string& name, const std::string& word) {
   const auto odd = [](unsigned char c) { return c <= ' ' || c == '#' || c == '\'' || c == '"' || c >= 127; };
   if (std::any_of(word.begin(), word.end(), odd)) {
     throw usage_error("{} \"{}\": a word without spaces, quotes and #", name, word);
   }
+}
+
+std::string take_word(std::vector<std::string>& arguments, const std::string& name) {
+  const std::string word = take_value(arguments, name).value_or("");
+  require_word(name, word);
   return word;
 }
 
@@ -66,9 +37,9 @@ std::string take_word(std::vector<std::string>& arguments, const std::string& na
 constexpr std::string_view own_options[] = {"--nodes", "--cpus-per-task", "--mem", "--time", "--signal", "--output"};
 
 std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments) {
-  std::vector<std::string> options;
-  for (std::string option = take_word(arguments, "--sbatch"); !option.empty();
-       option = take_word(arguments, "--sbatch")) {
+  std::vector<std::string> options = take_values(arguments, "--sbatch");
+  for (const std::string& option : options) {
+    require_word("--sbatch", option);
     if (!option.starts_with("-") || option.starts_with("--sbatch")) {
       throw usage_error("--sbatch {}: an option of sbatch, as one word: --sbatch --qos=high", option);
     }
@@ -77,7 +48,6 @@ std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments
       throw usage_error("--sbatch {}: the script has its own {}; `troupe submit --help` says what sets it", option,
                         name);
     }
-    options.push_back(std::move(option));
   }
   return options;
 }
@@ -98,8 +68,8 @@ void refuse_unknown(const std::vector<std::string>& arguments) {
 }
 
 std::string take_setup(std::vector<std::string>& arguments) {
-  const std::string path = take(arguments, "--setup");
-  return path.empty() ? "" : from_user([&] { return io::read_text_file(path); });
+  const std::optional<std::string> path = take_value(arguments, "--setup");
+  return path ? from_user([&] { return io::read_text_file(*path); }) : "";
 }
 
 }  // namespace
@@ -107,15 +77,15 @@ std::string take_setup(std::vector<std::string>& arguments) {
 submit_request take_request(std::vector<std::string>& arguments) {
   submit_request request;
   request.sbatch = take_sbatch_options(arguments);  // first: their values look like options of ours
-  request.nodes = take_number<int64_t>(arguments, "--nodes", 1);
-  request.ranks_per_node = take_number<int64_t>(arguments, "--ranks-per-node", 0);
-  request.cpus_per_rank = take_number<int64_t>(arguments, "--cpus-per-rank", 0);
-  request.memory_gib = take_number<int64_t>(arguments, "--mem", 0);
+  request.nodes = take_count(arguments, "--nodes", 1);
+  request.ranks_per_node = take_count(arguments, "--ranks-per-node", 0);
+  request.cpus_per_rank = take_count(arguments, "--cpus-per-rank", 0);
+  request.memory_gib = take_count(arguments, "--mem", 0);
   request.time = take_word(arguments, "--time");
   request.partition = take_word(arguments, "--partition");
   request.account = take_word(arguments, "--account");
-  request.gflops = take_number<double>(arguments, "--gflops", 0);
-  request.signal_lead_s = take_number<int64_t>(arguments, "--signal-lead", request.signal_lead_s);
+  request.gflops = take_number<double>(arguments, "--gflops", least::above_zero).value_or(0);
+  request.signal_lead_s = take_count(arguments, "--signal-lead", request.signal_lead_s);
   request.setup = take_setup(arguments);
   refuse_unknown(arguments);
   return request;
@@ -134,10 +104,8 @@ int64_t least_nodes_for(const io::job& job, const submit_request& request) {
 std::vector<std::string> run_arguments(std::vector<std::string> arguments, const io::job& job,
                                        const submit_request& request) {
   arguments[0] = std::filesystem::absolute(arguments[0]).string();
-  take(arguments, "--place.ranks");
-  take(arguments, "--place.min-nodes");
-  arguments.insert(arguments.end(), {"--place.ranks", std::to_string(ranks_for(job, request)), "--place.min-nodes",
-                                     std::to_string(least_nodes_for(job, request))});
+  set_value(arguments, "--place.ranks", std::to_string(ranks_for(job, request)));
+  set_value(arguments, "--place.min-nodes", std::to_string(least_nodes_for(job, request)));
   return arguments;
 }
 

@@ -6,8 +6,9 @@
 #   SBATCH="slurm/several-nodes.sbatch" slurm/phases.sh JOB.ini "sft reward ppo" --place.ranks 3
 #   SBATCH_TIMELIMIT=12:00:00 slurm/phases.sh ...          # any of sbatch's variables
 #
-# All share one run directory. Each job is given the phases up to its own, and skips those that are finished. When one
-# fails, those after it are cancelled; when one is requeued, they wait on.
+# All share one run directory. Each job is given the phases up to its own, and skips those that are finished; prompts
+# are divided among all from the start. Options of a phase that has not begun may still change. When one fails, those
+# after it are cancelled; when one is requeued, they wait on.
 set -euo pipefail
 if (($# < 2)); then sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2; fi
 
@@ -18,6 +19,7 @@ upto= previous=
 for phase in "${phases[@]}"; do
   upto="${upto:+$upto }$phase"
   previous=$(sbatch --parsable --job-name="troupe-$phase" ${previous:+--dependency=afterok:$previous} \
-    --kill-on-invalid-dep=yes ${SBATCH:-slurm/one-node.sbatch} "$job" --run.phases "$upto" "$@")
+    --kill-on-invalid-dep=yes ${SBATCH:-$(dirname "$0")/one-node.sbatch} "$job" --run.phases "$upto" \
+    --split.phases "${phases[*]}" "$@")
   echo "$phase: job $previous"
 done

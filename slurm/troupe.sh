@@ -10,11 +10,13 @@
 #   The job goes back too, as long as it was requeued less than TROUPE_REQUEUES times before, for whatever reason
 #   (SLURM_RESTART_COUNT): what dies each time must end some day.
 #
-# TROUPE is the program, ./build/release/troupe unless set; TROUPE_REQUEUES is 10 unless set.
+# TROUPE is the program; unless set, that of this tree, or the one that PATH finds. TROUPE_REQUEUES is 10 unless set.
 
 troupe_run() {
-  local program status after over told=
-  "${TROUPE:-build/release/troupe}" run "$@" &
+  local tree program status after over told=
+  tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." 2>/dev/null && pwd)
+  if [ -z "${TROUPE:-}" ] && [ -x "$tree/build/release/troupe" ]; then TROUPE=$tree/build/release/troupe; fi
+  "${TROUPE:-troupe}" run "$@" &
   program=$!
   trap 'told=USR1; kill -USR1 "$program" 2>/dev/null' USR1
   trap 'told=TERM; kill -TERM "$program" 2>/dev/null' TERM

@@ -5,9 +5,13 @@
 
 namespace troupe {
 
-/// Passed by reference to every kernel and engine function; owns nothing. A CUDA device will add its stream here.
+class device;
+
+/// Passed by reference to every kernel and engine function; owns nothing.
 struct context {
-  thread_pool& pool;
+  thread_pool& pool;  ///< the host's threads
+  device* on =
+      nullptr;  ///< null: arrays are in host memory and kernels run on `pool`; else arrays and kernels are there
 };
 
 }  // namespace troupe

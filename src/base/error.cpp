@@ -26,6 +26,8 @@ const char* to_string(errc code) {
     return "lost_peer";
   case errc::interrupted:
     return "interrupted";
+  case errc::device_failure:
+    return "device_failure";
   }
   return "unknown";
 }

@@ -18,8 +18,9 @@ enum class errc {
   not_finite,      ///< a loss or norm is NaN or infinite
   not_exact,       ///< numbers that must be equal to the last bit differ
   out_of_memory,
-  lost_peer,    ///< a process that this one depends on is gone
-  interrupted,  ///< stopped on request
+  lost_peer,       ///< a process that this one depends on is gone
+  interrupted,     ///< stopped on request
+  device_failure,  ///< a card, its driver or a kernel on it
 };
 
 /// The enumerator's own name, for logs and messages.

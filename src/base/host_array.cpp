@@ -8,61 +8,6 @@
 
 namespace troupe {
 
-int64_t size_of(dtype type) {
-  switch (type) {
-  case dtype::f64:
-  case dtype::i64:
-  case dtype::u64:
-    return 8;
-  case dtype::f32:
-  case dtype::i32:
-  case dtype::u32:
-    return 4;
-  case dtype::f16:
-  case dtype::bf16:
-  case dtype::i16:
-  case dtype::u16:
-    return 2;
-  case dtype::i8:
-  case dtype::u8:
-  case dtype::boolean:
-    return 1;
-  }
-  return 0;
-}
-
-const char* to_string(dtype type) {
-  switch (type) {
-  case dtype::f32:
-    return "f32";
-  case dtype::f16:
-    return "f16";
-  case dtype::bf16:
-    return "bf16";
-  case dtype::f64:
-    return "f64";
-  case dtype::i64:
-    return "i64";
-  case dtype::i32:
-    return "i32";
-  case dtype::i16:
-    return "i16";
-  case dtype::i8:
-    return "i8";
-  case dtype::u64:
-    return "u64";
-  case dtype::u32:
-    return "u32";
-  case dtype::u16:
-    return "u16";
-  case dtype::u8:
-    return "u8";
-  case dtype::boolean:
-    return "bool";
-  }
-  return "unknown";
-}
-
 int64_t host_array::elements() const {
   int64_t n = 1;
   for (const int64_t extent : shape) {
@@ -81,17 +26,6 @@ float half_to_float(uint16_t bits) {
   }
   const uint32_t wide = exponent == 31 ? 255U : exponent + 112U;
   return std::bit_cast<float>(sign | (wide << 23) | (fraction << 13));
-}
-
-float bfloat16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-
-uint16_t float_to_bfloat16(float value) {
-  uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) {
-    return static_cast<uint16_t>((bits >> 16) | 0x40U);
-  }
-  bits += 0x7FFFU + ((bits >> 16) & 1U);
-  return static_cast<uint16_t>(bits >> 16);
 }
 
 uint16_t float_to_half(float value) {
@@ -141,7 +75,7 @@ std::vector<float> to_float32(const host_array& array) {
     convert<uint16_t>(array.bytes, out, half_to_float);
     return out;
   case dtype::bf16:
-    convert<uint16_t>(array.bytes, out, bfloat16_to_float);
+    convert<bf16>(array.bytes, out, [](bf16 v) { return to_float(v); });
     return out;
   case dtype::i64:
   case dtype::i32:

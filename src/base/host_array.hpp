@@ -1,6 +1,8 @@
 /// A named array in host memory as files hold it: how io hands tensors to the engine and back.
 #pragma once
 
+#include "base/dtype.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,11 +13,6 @@
 #include <vector>
 
 namespace troupe {
-
-enum class dtype : uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
-
-int64_t size_of(dtype type);
-const char* to_string(dtype type);  ///< "f32", "bf16", ...
 
 /// Row-major bytes, little-endian. `owner` keeps them alive (a mapped file, a vector); copies share them.
 struct host_array {
@@ -39,10 +36,8 @@ host_array make_host_array(std::string name, std::vector<int64_t> shape, std::ve
 /// How the engine asks for a weight by its name in the file; empty where there is none of that name.
 using array_finder = std::function<std::optional<host_array>(const std::string& name)>;
 
-/// Bits of IEEE half and bfloat16 to float, exactly; and back, to nearest even.
+/// Bits of IEEE half to float, exactly; and back, to nearest even. (Of bfloat16: dtype.hpp.)
 float half_to_float(uint16_t bits);
-float bfloat16_to_float(uint16_t bits);
 uint16_t float_to_half(float value);
-uint16_t float_to_bfloat16(float value);
 
 }  // namespace troupe

@@ -17,6 +17,7 @@ enum class random_purpose : uint32_t {
   initialisation = 3,   ///< stream = parameter number, counter = element
   minibatch_order = 4,  ///< stream = iteration, counter = epoch
   source_choice = 5,    ///< stream = phase, counter = batch element
+  stored_choice = 6,    ///< stream = iteration, counter = draw
   test = 1000,
 };
 

@@ -99,28 +99,36 @@ struct thread_pool::state {
     done.wait(lock, [&] { return busy.load(std::memory_order_acquire) == 0; });
   }
 
+  void stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping.store(true, std::memory_order_release);
+      generation.fetch_add(1, std::memory_order_acq_rel);
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) {
+      worker.join();
+    }
+  }
+
   /// About 50 microseconds before sleeping: longer than the gap between two kernels of a decode step.
   static constexpr int spins = 2000;
 };
 
 thread_pool::thread_pool(int threads) : state_(std::make_unique<state>()) {
   state_->threads = threads > 0 ? threads : available_cores();
-  for (int i = 1; i < state_->threads; ++i) {
-    state_->workers.emplace_back([this, i] { state_->work(i); });
+  state_->workers.reserve(static_cast<size_t>(state_->threads - 1));
+  try {
+    for (int i = 1; i < state_->threads; ++i) {
+      state_->workers.emplace_back([this, i] { state_->work(i); });
+    }
+  } catch (...) {  // a thread that is never joined would end the process without a word
+    state_->stop();
+    throw;
   }
 }
 
-thread_pool::~thread_pool() {
-  {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopping.store(true, std::memory_order_release);
-    state_->generation.fetch_add(1, std::memory_order_acq_rel);
-  }
-  state_->wake.notify_all();
-  for (std::thread& worker : state_->workers) {
-    worker.join();
-  }
-}
+thread_pool::~thread_pool() { state_->stop(); }
 
 int thread_pool::threads() const { return state_->threads; }
 

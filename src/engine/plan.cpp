@@ -62,28 +62,29 @@ training_memory training_memory_of(const model_description& model, const divisio
   return {.gradient_bytes = held.sum_bytes,
           .moment_bytes = held.moment_bytes,
           .transient_bytes = held.transient_bytes,
+          .master_bytes = held.moment_bytes / 2,  // divided as each of the two moments is
           .shard_bytes = plan.shard_size(largest) * float_bytes,
           .collective_bytes = held.arriving_bytes};
 }
 
-int64_t column_weight_bytes(const model_description& model, int ranks) {
+int64_t column_weight_bytes(const model_description& model, int ranks, dtype type) {
   parameter_layout layout;
   lay_out(model, split_columns(model, 0, ranks), layout);
-  return layout.arena_size() * float_bytes;
+  return layout.arena_size() * size_of(type);
 }
 
-int64_t pass_weight_bytes(const model_description& model, int ranks, int zero) {
+int64_t pass_weight_bytes(const model_description& model, int ranks, int zero, dtype type) {
   parameter_layout layout;
   lay_out(model, layout);
   if (ranks == 1 || zero < 3) {
-    return layout.arena_size() * float_bytes;
+    return layout.arena_size() * size_of(type);
   }
   const shard_plan plan(layout, layout.segments(), ranks);
   int64_t most = 0;
   for (int rank = 0; rank < ranks; ++rank) {
-    most = std::max(most, gathered_weights::most_floats(plan, rank));
+    most = std::max(most, gathered_weights::most_values(plan, rank));
   }
-  return most * float_bytes;
+  return most * size_of(type);
 }
 
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing) {

@@ -1,6 +1,7 @@
 /// What a model takes, by arithmetic alone: nothing is allocated, so a model of any size can be planned anywhere.
 #pragma once
 
+#include "base/dtype.hpp"
 #include "engine/models/description.hpp"
 
 #include <cstdint>
@@ -28,6 +29,7 @@ struct division_of_training {
 struct training_memory {
   int64_t gradient_bytes = 0, moment_bytes = 0;
   int64_t transient_bytes = 0;  ///< gradients of a lane while it is summed, from stage 2 on: only during an update
+  int64_t master_bytes = 0;     ///< where passes read another type: the weights that the optimizer steps
   int64_t shard_bytes = 0;      ///< of one arena: its part of a checkpoint's copy, or of an average
   /// What other ranks send for reductions under way: in stages 0 and 1 at most those of all segments, (R - 1) / R of an
   /// arena; from 2 on those of the two segments that are the most.
@@ -36,14 +38,14 @@ struct training_memory {
 
 training_memory training_memory_of(const model_description& model, const division_of_training& division);
 
-/// Weights of the rank with the largest shard in passes: all of them, or in ZeRO stage 3 its shard and the two
-/// segments that are the most (rank_weights.hpp).
-int64_t pass_weight_bytes(const model_description& model, int ranks, int zero);
+/// Weights (of `type`) of the rank with the largest shard in passes: all of them, or in ZeRO stage 3 its shard and the
+/// two segments that are the most (rank_weights.hpp).
+int64_t pass_weight_bytes(const model_description& model, int ranks, int zero, dtype type = dtype::f32);
 
 /// Weights of the rank with the largest part, where `ranks` generate together (tensor_parallel/column_model.hpp); the
 /// description of that part, for its cache and scratch, is description_of(model, split_columns(model, 0, ranks)).
 /// Errors  bad_argument: those of split_columns.
-int64_t column_weight_bytes(const model_description& model, int ranks);
+int64_t column_weight_bytes(const model_description& model, int ranks, dtype type = dtype::f32);
 
 /// Bytes that saved_activations holds for a micro-batch of so many tokens.
 int64_t saved_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing);

@@ -1,7 +1,9 @@
 #include "kernels/activation.hpp"
 
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/activation.hpp"
+#include "kernels/device_ops.hpp"
 
 namespace troupe::kernels {
 
@@ -13,29 +15,29 @@ static void check(const char* operation, int64_t n, int64_t f) {
 
 void activation_forward(context& ctx, const activation_args& args) {
   check("activation_forward", args.n, args.f);
-  cpu::activation_forward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().activation_forward(ctx, args) : cpu::activation_forward(ctx, args);
 }
 
 void activation_backward(context& ctx, const activation_backward_args& args) {
   check("activation_backward", args.n, args.f);
-  cpu::activation_backward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().activation_backward(ctx, args) : cpu::activation_backward(ctx, args);
 }
 
 void gated_activation_forward(context& ctx, const gated_activation_args& args) {
   check("gated_activation_forward", args.n, args.f);
-  cpu::gated_activation_forward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().gated_activation_forward(ctx, args) : cpu::gated_activation_forward(ctx, args);
 }
 
 void gated_activation_backward(context& ctx, const gated_activation_backward_args& args) {
   check("gated_activation_backward", args.n, args.f);
-  cpu::gated_activation_backward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().gated_activation_backward(ctx, args) : cpu::gated_activation_backward(ctx, args);
 }
 
-void add_in_place(context& ctx, float* y, const float* x, int64_t count) {
+void add_in_place(context& ctx, reals y, const_reals x, int64_t count) {
   if (count < 0) {
     throw error(errc::shape_mismatch, "add_in_place: {} values", count);
   }
-  cpu::add_in_place(ctx, y, x, count);
+  ctx.on != nullptr ? ctx.on->ops().add_in_place(ctx, y, x, count) : cpu::add_in_place(ctx, y, x, count);
 }
 
 }  // namespace troupe::kernels

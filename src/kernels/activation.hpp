@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 
@@ -10,8 +11,8 @@ namespace troupe::kernels {
 enum class activation { relu, gelu_tanh, gelu_erf, silu };
 
 struct activation_args {
-  float* y_NF = nullptr;
-  const float* x_NF = nullptr;
+  reals y_NF = nullptr;
+  const_reals x_NF = nullptr;
   int64_t n = 0, f = 0;
   activation kind = activation::relu;
 };
@@ -22,9 +23,9 @@ struct activation_args {
 void activation_forward(context& ctx, const activation_args& args);
 
 struct activation_backward_args {
-  float* dx_NF = nullptr;  ///< overwritten; may be dy_NF itself
-  const float* dy_NF = nullptr;
-  const float* x_NF = nullptr;
+  reals dx_NF = nullptr;  ///< overwritten; may be dy_NF itself
+  const_reals dy_NF = nullptr;
+  const_reals x_NF = nullptr;
   int64_t n = 0, f = 0;
   activation kind = activation::relu;
 };
@@ -32,8 +33,8 @@ struct activation_backward_args {
 void activation_backward(context& ctx, const activation_backward_args& args);
 
 struct gated_activation_args {
-  float* y_NF = nullptr;
-  const float* gate_up_N2F = nullptr;  ///< each row: F gate values, then F up values
+  reals y_NF = nullptr;
+  const_reals gate_up_N2F = nullptr;  ///< each row: F gate values, then F up values
   int64_t n = 0, f = 0;
   activation kind = activation::silu;
 };
@@ -43,16 +44,16 @@ struct gated_activation_args {
 void gated_activation_forward(context& ctx, const gated_activation_args& args);
 
 struct gated_activation_backward_args {
-  float* dgate_up_N2F = nullptr;  ///< overwritten; may be gate_up_N2F itself
-  const float* dy_NF = nullptr;
-  const float* gate_up_N2F = nullptr;
+  reals dgate_up_N2F = nullptr;  ///< overwritten; may be gate_up_N2F itself
+  const_reals dy_NF = nullptr;
+  const_reals gate_up_N2F = nullptr;
   int64_t n = 0, f = 0;
   activation kind = activation::silu;
 };
 
 void gated_activation_backward(context& ctx, const gated_activation_backward_args& args);
 
-/// y += x, element by element, over `count` floats.
-void add_in_place(context& ctx, float* y, const float* x, int64_t count);
+/// y += x, element by element, over `count` values.
+void add_in_place(context& ctx, reals y, const_reals x, int64_t count);
 
 }  // namespace troupe::kernels

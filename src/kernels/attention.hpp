@@ -14,6 +14,7 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 #include <span>
@@ -31,49 +32,53 @@ struct attention_shape {
 
 struct attention_args {
   attention_shape shape;
-  float* out_NHK = nullptr;
+  reals out_NHK = nullptr;
   float* lse_NH = nullptr;  ///< log sum exp of each row's a, saved for backward; may be null
-  const float* qkv_NE = nullptr;
+  const_reals qkv_NE = nullptr;
   std::span<const int64_t> offset_B1;  ///< B + 1 row offsets; an empty sequence is allowed
+  std::span<const int32_t> tile_T2;    ///< for a card alone: for each 64 rows their sequence and their tile in it
 };
 
 void attention_forward(context& ctx, const attention_args& args);
 
 struct attention_backward_args {
   attention_shape shape;
-  float* dqkv_NE = nullptr;  ///< overwritten
-  const float* dout_NHK = nullptr;
-  const float* out_NHK = nullptr;
+  reals dqkv_NE = nullptr;  ///< overwritten
+  const_reals dout_NHK = nullptr;
+  const_reals out_NHK = nullptr;
   const float* lse_NH = nullptr;
-  const float* qkv_NE = nullptr;
+  const_reals qkv_NE = nullptr;
   std::span<const int64_t> offset_B1;
+  std::span<const int32_t> tile_T2;  ///< as in forward
 };
 
 void attention_backward(context& ctx, const attention_backward_args& args);
 
-/// One layer's cache. A page holds 64 positions of one sequence: keys [G, K, 64], values [G, 64,
+/// One layer's cache. A page holds 64 positions of one sequence: keys [G, K, 64] (on a card [G, 64, K]), values [G, 64,
 /// K]; what a page holds past the sequence's end is not used. Pages may be shared by sequences with
 /// a common prefix.
 struct kv_pages {
-  float* keys = nullptr;
-  float* values = nullptr;
+  reals keys = nullptr;
+  reals values = nullptr;
   int64_t page_floats(const attention_shape& shape) const { return shape.kv_heads * shape.head_width * attention_tile; }
 };
 
-/// A sequence's new rows: rows [first_row, first_row + rows) of the call stand at its positions
-/// [first_position, first_position + rows). page_table[p] is the page of positions [64 p, 64 p +
-/// 64).
-struct paged_sequence {
-  std::span<const int32_t> page_table;
-  int64_t first_row = 0, rows = 0, first_position = 0;
+/// The sequences of a paged call. Sequence s has the new rows [row_S1[s], row_S1[s + 1]), which stand at its positions
+/// from position_S[s] on; page_SP[s * stride + p] is the page of its positions [64 p, 64 p + 64).
+struct page_map {
+  const int32_t* page_SP = nullptr;  ///< [S, stride]; behind a sequence's last page is what is not looked at
+  const int64_t* row_S1 = nullptr;   ///< from 0, rising; a sequence may have no new row
+  const int32_t* position_S = nullptr;
+  int64_t sequences = 0, stride = 0;
+  int64_t rows = 0, longest = 0;  ///< for a card alone: of all new rows; of the positions of a sequence, the most
 };
 
 struct paged_attention_args {
   attention_shape shape;
-  float* out_NHK = nullptr;
-  const float* qkv_NE = nullptr;  ///< the new rows of all sequences
+  reals out_NHK = nullptr;
+  const_reals qkv_NE = nullptr;  ///< the new rows of all sequences
   kv_pages pages;
-  std::span<const paged_sequence> sequences;
+  page_map where;
 };
 
 /// Writes the keys and values of the new rows into their pages, then attends from the new rows to

@@ -1,8 +1,10 @@
 #include "kernels/log_prob.hpp"
 
 #include "base/aligned.hpp"
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/log_prob.hpp"
+#include "kernels/device_ops.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
@@ -17,17 +19,34 @@ static void check_temperature(float temperature) {
   }
 }
 
-static void check(const log_prob_args& args) {
+static void check(const context& ctx, const log_prob_args& args) {
   if (args.n < 0 || args.d < 1 || args.vocabulary < 1) {
     throw error(errc::shape_mismatch, "log_prob: {} rows {} wide over a vocabulary of {}", args.n, args.d,
                 args.vocabulary);
   }
   check_temperature(args.temperature);
-  for (int64_t row = 0; row < args.n; ++row) {
+  for (int64_t row = 0; row < args.n && ctx.on == nullptr; ++row) {
     if (args.target_N[row] < 0 || args.target_N[row] >= args.vocabulary) {
       throw error(errc::bad_argument, "log_prob: target {} of row {} is outside [0, {})", args.target_N[row], row,
                   args.vocabulary);
     }
+  }
+}
+
+static void check(const context& ctx, const log_prob_train_args& args) {
+  check(ctx, args.forward);
+  const token_loss& loss = args.loss;
+  const bool complete =
+      args.forward.logprob_N != nullptr && args.forward.entropy_N != nullptr && loss.terms_N != nullptr;
+  if (args.forward.n > 0 && !complete) {
+    throw error(errc::bad_argument, "log_prob_train: logprob_N, entropy_N and terms_N are all required");
+  }
+  const bool policy = loss.logprob_old_N != nullptr && loss.advantage_N != nullptr && loss.weight_N != nullptr &&
+                      (loss.logprob_ref_N != nullptr || loss.policy.kl_coefficient == 0);
+  if (args.forward.n > 0 && loss.kind == loss_kind::policy && !policy) {
+    throw error(errc::bad_argument,
+                "log_prob_train: a policy's loss needs logprob_old_N, advantage_N, weight_N and, for "
+                "a term of KL, logprob_ref_N");
   }
 }
 
@@ -88,7 +107,10 @@ private:
 }  // namespace
 
 void log_prob_forward(context& ctx, const log_prob_args& args) {
-  check(args);
+  check(ctx, args);
+  if (ctx.on != nullptr) {
+    return ctx.on->ops().log_prob_forward(ctx, args);
+  }
   logit_chunk chunk(args);
   for (int64_t first = 0; first < args.n; first += chunk.rows()) {
     chunk.forward(ctx, first, std::min(chunk.rows(), args.n - first));
@@ -96,21 +118,19 @@ void log_prob_forward(context& ctx, const log_prob_args& args) {
 }
 
 void log_prob_train(context& ctx, const log_prob_train_args& args) {
-  const log_prob_args& f = args.forward;
-  check(f);
-  if (f.n > 0 && (f.logprob_N == nullptr || f.entropy_N == nullptr || !args.gradient)) {
-    throw error(errc::bad_argument, "log_prob_train: logprob_N, entropy_N and gradient are all required");
+  check(ctx, args);
+  if (ctx.on != nullptr) {
+    return ctx.on->ops().log_prob_train(ctx, args);
   }
+  const log_prob_args& f = args.forward;
   logit_chunk chunk(f);
-  std::vector<float> dlogprob, dentropy;
   for (int64_t first = 0; first < f.n; first += chunk.rows()) {
     const int64_t count = std::min(chunk.rows(), f.n - first);
-    const auto size = static_cast<size_t>(count);
     const cpu::log_prob_rows_args rows = chunk.forward(ctx, first, count);
-    dlogprob.assign(size, 0.0F);
-    dentropy.assign(size, 0.0F);
-    args.gradient(first, {rows.logprob_N, size}, {rows.entropy_N, size}, dlogprob, dentropy);
-    cpu::log_prob_rows_backward(ctx, rows, dlogprob.data(), dentropy.data());
+    for (int64_t row = first; row < first + count; ++row) {
+      args.loss.terms_N[row] = terms_of(args.loss, row, f.logprob_N[row], f.entropy_N[row]);
+    }
+    cpu::log_prob_rows_backward(ctx, rows, args.loss.terms_N + first);
     linear_backward_input(ctx, {.dx_NI = args.dx_ND + first * f.d,
                                 .dy_NO = chunk.logits(),
                                 .weight = f.weight,

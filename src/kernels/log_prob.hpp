@@ -8,10 +8,10 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
+#include "kernels/token_loss.hpp"
 
 #include <cstdint>
-#include <functional>
-#include <span>
 
 namespace troupe::kernels {
 
@@ -25,16 +25,16 @@ struct softmax_statistics {
 softmax_statistics log_softmax_row(float* logits_V, int64_t vocabulary, float temperature);
 
 /// log p_v, with the one formula that everything uses.
-inline float log_prob_of(const float* scaled_logits_V, const softmax_statistics& s, int64_t v) {
+TROUPE_HD inline float log_prob_of(const float* scaled_logits_V, const softmax_statistics& s, int64_t v) {
   return (scaled_logits_V[v] - s.maximum) - s.log_sum;
 }
 
 struct log_prob_args {
   float* logprob_N = nullptr;
   float* entropy_N = nullptr;         ///< nats; may be null
-  const float* x_ND = nullptr;        ///< last hidden states, after the final norm
-  const float* weight = nullptr;      ///< panels of [V, D]
-  const float* bias_V = nullptr;      ///< or null
+  const_reals x_ND = nullptr;         ///< last hidden states, after the final norm
+  const_reals weight = nullptr;       ///< panels of [V, D]
+  const_reals bias_V = nullptr;       ///< or null
   const int32_t* target_N = nullptr;  ///< each in [0, V)
   int64_t n = 0, d = 0, vocabulary = 0;
   float temperature = 1.0F;
@@ -46,18 +46,12 @@ void log_prob_forward(context& ctx, const log_prob_args& args);
 /// serves many rows.
 int64_t logit_rows(int64_t vocabulary);
 
-/// Rows [first, first + logprob.size()) have these log-probabilities and entropies: writes the gradient of the loss
-/// with respect to each. Called for blocks of rows in rising order, on the caller's thread.
-using log_prob_gradient =
-    std::function<void(int64_t first, std::span<const float> logprob, std::span<const float> entropy,
-                       std::span<float> dlogprob, std::span<float> dentropy)>;
-
 struct log_prob_train_args {
-  float* dx_ND = nullptr;    ///< overwritten
+  reals dx_ND = nullptr;     ///< overwritten
   float* dweight = nullptr;  ///< panels of [V, D]; accumulated onto
   float* dbias_V = nullptr;  ///< accumulated onto; or null
   log_prob_args forward;     ///< outputs are written too (both required)
-  log_prob_gradient gradient;
+  token_loss loss;           ///< of the forward's rows
 };
 
 /// Forward and backward in one pass over the logits: a loss whose gradient is a function of each row's

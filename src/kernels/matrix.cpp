@@ -1,31 +1,52 @@
 #include "kernels/matrix.hpp"
 
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/matrix.hpp"
+#include "kernels/device_ops.hpp"
 
 #include <algorithm>
 
 namespace troupe::kernels {
 
-void to_panels(const float* weight_OI, int64_t outputs, int64_t inputs, float* panels) {
+static void assign(float value, float& to) { to = value; }
+static void assign(float value, bf16& to) { to = to_bf16(value); }
+
+template <class Real> static void write_panels(const float* weight_OI, int64_t outputs, int64_t inputs, Real* panels) {
   for (int64_t first = 0; first < outputs; first += panel_width, panels += inputs * panel_width) {
     const int64_t columns = std::min(panel_width, outputs - first);
     for (int64_t i = 0; i < inputs; ++i) {
-      float* row = panels + i * panel_width;
+      Real* row = panels + i * panel_width;
       for (int64_t o = 0; o < columns; ++o) {
-        row[o] = weight_OI[(first + o) * inputs + i];
+        assign(weight_OI[(first + o) * inputs + i], row[o]);
       }
-      std::fill(row + columns, row + panel_width, 0.0F);
+      std::fill(row + columns, row + panel_width, Real{});
     }
   }
 }
 
-void from_panels(const float* panels, int64_t outputs, int64_t inputs, float* weight_OI) {
+template <class Real> static void read_panels(const Real* panels, int64_t outputs, int64_t inputs, float* weight_OI) {
   for (int64_t o = 0; o < outputs; ++o) {
-    const float* column = panels + o / panel_width * inputs * panel_width + o % panel_width;
+    const Real* column = panels + o / panel_width * inputs * panel_width + o % panel_width;
     for (int64_t i = 0; i < inputs; ++i) {
-      weight_OI[o * inputs + i] = column[i * panel_width];
+      weight_OI[o * inputs + i] = to_float(column[i * panel_width]);
     }
+  }
+}
+
+void to_panels(const float* weight_OI, int64_t outputs, int64_t inputs, reals panels) {
+  if (panels.type() == dtype::bf16) {
+    write_panels(weight_OI, outputs, inputs, panels.as<bf16>());
+  } else {
+    write_panels(weight_OI, outputs, inputs, panels.as<float>());
+  }
+}
+
+void from_panels(const_reals panels, int64_t outputs, int64_t inputs, float* weight_OI) {
+  if (panels.type() == dtype::bf16) {
+    read_panels(panels.as<bf16>(), outputs, inputs, weight_OI);
+  } else {
+    read_panels(panels.as<float>(), outputs, inputs, weight_OI);
   }
 }
 
@@ -54,6 +75,9 @@ void linear_forward(context& ctx, const linear_args& args) {
   if (args.n == 0) {
     return;
   }
+  if (ctx.on != nullptr) {
+    return ctx.on->ops().linear_forward(ctx, args);
+  }
   cpu::product(ctx, {.c = args.y_NO,
                      .c_stride = y_stride,
                      .c_panel_stride = panel_width,
@@ -75,6 +99,9 @@ void linear_backward_input(context& ctx, const linear_backward_input_args& args)
   if (args.n == 0) {
     return;
   }
+  if (ctx.on != nullptr) {
+    return ctx.on->ops().linear_backward_input(ctx, args);
+  }
   cpu::product(ctx, {.c = args.dx_NI,
                      .c_stride = args.inputs,
                      .c_panel_stride = panel_width,
@@ -94,6 +121,9 @@ void linear_backward_weight(context& ctx, const linear_backward_weight_args& arg
   const int64_t dy_stride = checked_stride("linear_backward_weight", "dy", args.dy_stride, args.outputs);
   if (args.n == 0) {
     return;
+  }
+  if (ctx.on != nullptr) {
+    return ctx.on->ops().linear_backward_weight(ctx, args);
   }
   // dW in panels is x^T dy: its rows are inputs, its columns outputs.
   cpu::product(ctx, {.c = args.dweight,

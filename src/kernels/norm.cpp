@@ -1,7 +1,9 @@
 #include "kernels/norm.hpp"
 
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/norm.hpp"
+#include "kernels/device_ops.hpp"
 
 namespace troupe::kernels {
 
@@ -36,12 +38,12 @@ void layer_norm_forward(context& ctx, const norm_args& args) {
   if (args.beta_D == nullptr) {
     throw error(errc::bad_argument, "layer_norm_forward: beta_D is missing");
   }
-  cpu::layer_norm_forward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().layer_norm_forward(ctx, args) : cpu::layer_norm_forward(ctx, args);
 }
 
 void rms_norm_forward(context& ctx, const norm_args& args) {
   check(args);
-  cpu::rms_norm_forward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().rms_norm_forward(ctx, args) : cpu::rms_norm_forward(ctx, args);
 }
 
 void layer_norm_backward(context& ctx, const norm_backward_args& args) {
@@ -49,12 +51,12 @@ void layer_norm_backward(context& ctx, const norm_backward_args& args) {
   if (args.dbeta_D == nullptr || (args.n > 0 && args.mean_N == nullptr)) {
     throw error(errc::bad_argument, "layer_norm_backward: dbeta_D or mean_N is missing");
   }
-  cpu::layer_norm_backward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().layer_norm_backward(ctx, args) : cpu::layer_norm_backward(ctx, args);
 }
 
 void rms_norm_backward(context& ctx, const norm_backward_args& args) {
   check(args);
-  cpu::rms_norm_backward(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().rms_norm_backward(ctx, args) : cpu::rms_norm_backward(ctx, args);
 }
 
 }  // namespace troupe::kernels

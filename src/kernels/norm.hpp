@@ -5,19 +5,20 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 
 namespace troupe::kernels {
 
 struct norm_args {
-  float* y_ND = nullptr;
-  float* rstd_N = nullptr;        ///< saved for backward; may be null
-  float* mean_N = nullptr;        ///< saved for backward (LayerNorm only); may be null
-  float* x_ND = nullptr;          ///< input; where add_ND is given, becomes x + add (the residual stream)
-  const float* add_ND = nullptr;  ///< null: no residual addition
-  const float* gamma_D = nullptr;
-  const float* beta_D = nullptr;  ///< LayerNorm only
+  reals y_ND = nullptr;
+  float* rstd_N = nullptr;       ///< saved for backward; may be null
+  float* mean_N = nullptr;       ///< saved for backward (LayerNorm only); may be null
+  reals x_ND = nullptr;          ///< input; where add_ND is given, becomes x + add (the residual stream)
+  const_reals add_ND = nullptr;  ///< null: no residual addition
+  const_reals gamma_D = nullptr;
+  const_reals beta_D = nullptr;  ///< LayerNorm only
   int64_t n = 0, d = 0;
   float epsilon = 1e-5F;
 };
@@ -28,12 +29,12 @@ void layer_norm_forward(context& ctx, const norm_args& args);
 void rms_norm_forward(context& ctx, const norm_args& args);
 
 struct norm_backward_args {
-  float* dx_ND = nullptr;     ///< accumulated onto (the residual stream's gradient)
+  reals dx_ND = nullptr;      ///< accumulated onto (the residual stream's gradient)
   float* dgamma_D = nullptr;  ///< accumulated onto
   float* dbeta_D = nullptr;   ///< LayerNorm only; accumulated onto
-  const float* dy_ND = nullptr;
-  const float* x_ND = nullptr;  ///< the input after the residual addition
-  const float* gamma_D = nullptr;
+  const_reals dy_ND = nullptr;
+  const_reals x_ND = nullptr;  ///< the input after the residual addition
+  const_reals gamma_D = nullptr;
   const float* rstd_N = nullptr;
   const float* mean_N = nullptr;  ///< LayerNorm only
   int64_t n = 0, d = 0;

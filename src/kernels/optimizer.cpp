@@ -1,7 +1,9 @@
 #include "kernels/optimizer.hpp"
 
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/cpu/optimizer.hpp"
+#include "kernels/device_ops.hpp"
 
 #include <algorithm>
 
@@ -26,12 +28,12 @@ void adamw_update(context& ctx, const adamw_args& args) {
   if (!(args.epsilon > 0.0F)) {
     throw error(errc::bad_argument, "adamw_update: epsilon {} must be positive: padding has no gradient", args.epsilon);
   }
-  cpu::adamw_update(ctx, args);
+  ctx.on != nullptr ? ctx.on->ops().adamw_update(ctx, args) : cpu::adamw_update(ctx, args);
 }
 
 double sum_of_squares(context& ctx, const float* values, int64_t count) {
   check_count("sum_of_squares", count);
-  return cpu::sum_of_squares(ctx, values, count);
+  return ctx.on != nullptr ? ctx.on->ops().sum_of_squares(ctx, values, count) : cpu::sum_of_squares(ctx, values, count);
 }
 
 void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P) {
@@ -39,7 +41,8 @@ void sums_of_squares(context& ctx, const float* values, std::span<const int64_t>
     throw error(errc::shape_mismatch, "sums_of_squares: {} offsets for {} sums, or they do not rise", offset_P1.size(),
                 sum_P.size());
   }
-  cpu::sums_of_squares(ctx, values, offset_P1, sum_P);
+  ctx.on != nullptr ? ctx.on->ops().sums_of_squares(ctx, values, offset_P1, sum_P)
+                    : cpu::sums_of_squares(ctx, values, offset_P1, sum_P);
 }
 
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay) {
@@ -47,7 +50,8 @@ void fold_average(context& ctx, float* average, const float* values, int64_t cou
   if (!(decay >= 0.0F && decay <= 1.0F)) {
     throw error(errc::bad_argument, "fold_average: decay {} must lie in [0, 1]", decay);
   }
-  cpu::fold_average(ctx, average, values, count, decay);
+  ctx.on != nullptr ? ctx.on->ops().fold_average(ctx, average, values, count, decay)
+                    : cpu::fold_average(ctx, average, values, count, decay);
 }
 
 }  // namespace troupe::kernels

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 #include <span>
@@ -10,6 +11,7 @@ namespace troupe::kernels {
 
 struct adamw_args {
   float* weight = nullptr;
+  reals compute = nullptr;  ///< bf16: becomes the new weight, rounded (to_bf16); or null
   float* first_moment = nullptr;
   float* second_moment = nullptr;
   const float* gradient = nullptr;
@@ -24,8 +26,10 @@ struct adamw_args {
 /// Source  Loshchilov & Hutter, arXiv:1711.05101.
 void adamw_update(context& ctx, const adamw_args& args);
 
-/// Sum of squares in double: blocks of 4096 floats in 16 virtual lanes, blocks joined in rising order; the same
-/// bits for any number of threads.
+inline constexpr int64_t squares_block = 4096;
+
+/// Sum of squares in double: blocks of squares_block floats in 16 virtual lanes, blocks joined in rising order; the
+/// same bits for any number of threads.
 double sum_of_squares(context& ctx, const float* values, int64_t count);
 
 /// sum_of_squares of each range [offset_P1[p], offset_P1[p + 1]) of `values`: sum_P [P]. Offsets rise.

@@ -4,13 +4,14 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 
 namespace troupe::kernels {
 
 struct rotary_args {
-  float* x_NE = nullptr;   ///< rows that hold `heads` heads of `head_width`; turned in place
+  reals x_NE = nullptr;    ///< rows that hold `heads` heads of `head_width`; turned in place
   int64_t row_stride = 0;  ///< E: floats between rows (queries and keys stand in one fused row)
   int64_t n = 0, heads = 0, head_width = 0;
   int64_t rotated = 0;                  ///< R, even, at most head_width

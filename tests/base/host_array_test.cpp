@@ -64,7 +64,8 @@ TEST_P(SixteenBitTest, RoundingIsToNearestAndTiesGoToEven) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, SixteenBitTest,
                          testing::Values(format{5, 10, half_to_float, float_to_half},
-                                         format{8, 7, bfloat16_to_float, float_to_bfloat16}),
+                                         format{8, 7, [](uint16_t bits) { return to_float(bf16{bits}); },
+                                                [](float value) { return to_bf16(value).bits; }}),
                          [](const auto& info) { return info.param.fraction_bits == 10 ? "half" : "bfloat16"; });
 
 TEST(HostArrayTest, OwnsItsValuesAndKnowsItsSize) {

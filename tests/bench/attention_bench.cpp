@@ -104,16 +104,16 @@ void attention_decode(benchmark::State& state) {
   fill(qkv);
   std::vector<int32_t> table(static_cast<size_t>(sequences * pages));
   std::iota(table.begin(), table.end(), 0);
-  std::vector<kernels::paged_sequence> rows;
-  for (int64_t s = 0; s < sequences; ++s) {
-    rows.push_back({{table.data() + s * pages, static_cast<size_t>(pages)}, s, 1, length});
-  }
+  std::vector<int64_t> row(static_cast<size_t>(sequences) + 1);
+  std::iota(row.begin(), row.end(), 0);
+  const std::vector<int32_t> position(static_cast<size_t>(sequences), static_cast<int32_t>(length));
+  const kernels::page_map where{table.data(), row.data(), position.data(), sequences, pages};
   int64_t layer = 0;
   for (auto _ : state) {
     float* layer_keys = keys.data() + layer * layer_floats;
     float* layer_values = values.data() + layer * layer_floats;
     layer = (layer + 1) % layers;
-    kernels::paged_attention_forward(ctx, {shape, out.data(), qkv.data(), {layer_keys, layer_values}, rows});
+    kernels::paged_attention_forward(ctx, {shape, out.data(), qkv.data(), {layer_keys, layer_values}, where});
   }
   const auto cached = static_cast<double>(sequences * (length + 1) * shape.kv_heads * shape.head_width);
   const auto per_key = static_cast<double>(shape.heads / shape.kv_heads);

@@ -2,6 +2,7 @@
 /// and of wider layers. "floor" is the share of what the machine allows: the larger of operations
 /// at the FMA peak and weight bytes at the read bandwidth, over the time measured.
 #include "base/aligned.hpp"
+#include "base/host_array.hpp"
 #include "kernels/matrix.hpp"
 
 #include <benchmark/benchmark.h>
@@ -35,9 +36,20 @@ struct operands {
   }
 
   float* next_weight() { return weights.data() + (turn++ % copies) * panel_floats; }
+  const bf16* next_narrow_weight() { return narrow.data() + (turn++ % copies) * panel_floats; }
+
+  /// The weights in bfloat16 alone.
+  void narrow_weights() {
+    narrow = aligned_buffer<bf16>(weights.size());
+    for (int64_t i = 0; i < weights.size(); ++i) {
+      narrow[i] = to_bf16(weights[i]);
+    }
+    weights = aligned_buffer<float>(0);
+  }
 
   int64_t panel_floats, copies, turn = 0;
   aligned_buffer<float> x, y, weights;
+  aligned_buffer<bf16> narrow;
 };
 
 void report(benchmark::State& state, double operations, double bytes) {
@@ -57,19 +69,23 @@ struct sizes {
   double operations, weight_bytes;
 };
 
-void forward(benchmark::State& state) {
+template <dtype Type> void forward(benchmark::State& state) {
   const sizes s(state);
   context ctx{pool()};
   operands o(s.n, s.outputs, s.inputs, s.n <= 64);
-  for (auto _ : state) {
-    kernels::linear_forward(ctx, {.y_NO = o.y.data(),
-                                  .x_NI = o.x.data(),
-                                  .weight = o.next_weight(),
-                                  .n = s.n,
-                                  .outputs = s.outputs,
-                                  .inputs = s.inputs});
+  if (Type == dtype::bf16) {
+    o.narrow_weights();
   }
-  report(state, s.operations, s.weight_bytes);
+  for (auto _ : state) {
+    kernels::linear_forward(
+        ctx, {.y_NO = o.y.data(),
+              .x_NI = o.x.data(),
+              .weight = Type == dtype::bf16 ? const_reals(o.next_narrow_weight()) : const_reals(o.next_weight()),
+              .n = s.n,
+              .outputs = s.outputs,
+              .inputs = s.inputs});
+  }
+  report(state, s.operations, s.weight_bytes * static_cast<double>(size_of(Type)) / 4);
 }
 
 void backward_input(benchmark::State& state) {
@@ -113,14 +129,13 @@ void layer_shapes(benchmark::internal::Benchmark* b, const std::vector<int64_t>&
   b->ArgNames({"N", "O", "I"})->Unit(benchmark::kMicrosecond)->UseRealTime();
 }
 
-BENCHMARK(forward)->Apply([](auto* b) { layer_shapes(b, {1, 4, 16, 64, 512, 2048}); });
-BENCHMARK(forward)
-    ->Args({1, 49152, 576})
-    ->Args({16, 49152, 576})
-    ->Args({512, 49152, 576})
-    ->ArgNames({"N", "O", "I"})
-    ->Unit(benchmark::kMicrosecond)
-    ->UseRealTime();
+void forward_shapes(benchmark::internal::Benchmark* b) {
+  layer_shapes(b, {1, 4, 16, 64, 512, 2048});
+  b->Args({1, 49152, 576})->Args({16, 49152, 576})->Args({512, 49152, 576});
+}
+
+BENCHMARK(forward<dtype::f32>)->Name("forward")->Apply(forward_shapes);
+BENCHMARK(forward<dtype::bf16>)->Name("forward_bf16")->Apply(forward_shapes);
 BENCHMARK(backward_input)->Apply([](auto* b) { layer_shapes(b, {512, 2048}); });
 BENCHMARK(backward_input)->Args({256, 49152, 576})->Unit(benchmark::kMicrosecond)->UseRealTime();
 BENCHMARK(backward_weight)->Apply([](auto* b) { layer_shapes(b, {512, 2048}); });

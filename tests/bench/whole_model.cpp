@@ -1,11 +1,14 @@
 // Whole-model measurements, one per process, one JSON line out, so that the peak memory belongs to that measurement:
 //
-//   whole_model MODEL WHAT [--threads 2] [--batch 4] [--len 512] [--new 128] [--repeats 3]
+//   whole_model MODEL WHAT [--threads 2] [--batch 4] [--len 512] [--new 128] [--repeats 3] [--bf16 0]
 //
 //   train     forward, backward, AdamW on the loss of every token
 //   score     log-probability of every token
 //   gen       greedy generation of --new tokens after --len, ends ignored
 //   ppo       one PPO iteration in DeepSpeed-Chat's shape: --batch prompts of --len tokens, --new sampled; four models
+//   types     gen with weights in float32 and in bfloat16 in turn, both in memory
+//
+// --bf16 1: the others with weights in bfloat16; what learns has float32 masters.
 //
 // It does what the PyTorch programs do that docs/performance.md compares it with. GFLOP/s count 2 per weight and token
 // forward and 6 in training, attention and head included by the model's parameter count alone.
@@ -13,6 +16,7 @@
 #include "base/random.hpp"
 #include "base/thread_pool.hpp"
 #include "engine/generate/generator.hpp"
+#include "engine/optim/learner.hpp"
 #include "engine/train/experience.hpp"
 #include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
@@ -34,8 +38,12 @@ namespace eng = troupe::engine;
 
 struct setting {
   std::string model, what;
-  std::map<std::string, int64_t> numbers = {{"threads", 2}, {"batch", 4}, {"len", 512}, {"new", 128}, {"repeats", 3}};
+  std::map<std::string, int64_t> numbers = {{"threads", 2}, {"batch", 4},   {"len", 512},
+                                            {"new", 128},   {"repeats", 3}, {"bf16", 0}};
   int64_t operator[](const char* name) const { return numbers.at(name); }
+  actors::model_loading loading(bool learns) const {
+    return {.type = (*this)["bf16"] != 0 ? dtype::bf16 : dtype::f32, .learns = learns};
+  }
 };
 
 double seconds_of(const std::function<void()>& work) {
@@ -78,7 +86,7 @@ double train_seconds(const setting& s, context& ctx, actors::model& m) {
   const eng::lm_scale scale{.tokens = static_cast<double>(batch.tokens() - batch.sequences())};
   const auto step = [&] {
     eng::sft_micro_batch(ctx, {m.net, m.weights.data(), learner.gradients(ctx, 0), work}, batch, scale);
-    learner.update(ctx, m.weights.data(), 1e-5);
+    learner.update(ctx, m.learned().data(), 1e-5, m.rounded());
   };
   step();
   return median_of(s["repeats"], step);
@@ -109,10 +117,10 @@ std::vector<eng::generated_sequence> generate(const setting& s, context& ctx, co
 
 /// Seconds of each part of an iteration.
 std::map<std::string, double> ppo_parts(const setting& s, context& ctx) {
-  const auto policy = actors::load_model(s.model, actors::head_kind::language_model);
-  const auto reference = actors::load_model(s.model, actors::head_kind::language_model);
-  const auto critic = actors::load_model(s.model, actors::head_kind::scalar);
-  const auto reward = actors::load_model(s.model, actors::head_kind::scalar);
+  const auto policy = actors::load_model(s.model, actors::head_kind::language_model, s.loading(true));
+  const auto reference = actors::load_model(s.model, actors::head_kind::language_model, s.loading(false));
+  const auto critic = actors::load_model(s.model, actors::head_kind::scalar, s.loading(true));
+  const auto reward = actors::load_model(s.model, actors::head_kind::scalar, s.loading(false));
   eng::learner policy_learner(policy->net.layout(), {});
   eng::learner critic_learner(critic->net.layout(), {});
   eng::train_workspace work;  // policy and critic take turns
@@ -163,7 +171,7 @@ std::map<std::string, double> ppo_parts(const setting& s, context& ctx) {
                                 {cut(rollout.logprob_old_A), cut(rollout.logprob_ref_A),
                                  cut(rollout.learned_advantage_A), std::span(weight_A).subspan(a, n)});
       });
-      policy_learner.update(ctx, policy->weights.data(), 1e-6);
+      policy_learner.update(ctx, policy->learned().data(), 1e-6, policy->rounded());
     });
     parts["critic"] = seconds_of([&] {
       each([&](const eng::packed_batch& part, size_t a, size_t n) {
@@ -172,10 +180,29 @@ std::map<std::string, double> ppo_parts(const setting& s, context& ctx) {
                                 part, {},
                                 {cut(rollout.value_A), cut(rollout.return_A), std::span(weight_A).subspan(a, n)});
       });
-      critic_learner.update(ctx, critic->weights.data(), 1e-6);
+      critic_learner.update(ctx, critic->learned().data(), 1e-6, critic->rounded());
     });
   }
   return parts;
+}
+
+/// Generation in both types by turns, so that what else the machine does hits both alike.
+void compare_types(const setting& s, context& ctx) {
+  const auto wide = actors::load_model(s.model, actors::head_kind::language_model);
+  const auto narrow = actors::load_model(s.model, actors::head_kind::language_model, {.type = dtype::bf16});
+  const auto tokens = static_cast<double>(s["batch"] * s["new"]);
+  std::vector<double> ratios;
+  for (int64_t i = 0; i <= s["repeats"]; ++i) {
+    const double in_f32 = seconds_of([&] { generate(s, ctx, *wide, 0); });
+    const double in_bf16 = seconds_of([&] { generate(s, ctx, *narrow, 0); });
+    if (i > 0) {
+      fmt::print("f32 {:.1f} tok/s, bf16 {:.1f} tok/s, {:.2f} times\n", tokens / in_f32, tokens / in_bf16,
+                 in_f32 / in_bf16);
+      ratios.push_back(in_f32 / in_bf16);
+    }
+  }
+  std::sort(ratios.begin(), ratios.end());
+  fmt::print("median of {} pairs: {:.2f} times\n", ratios.size(), ratios[ratios.size() / 2]);
 }
 
 double peak_mb() {
@@ -194,8 +221,9 @@ void print(const setting& s, double seconds, double tokens, const std::string& m
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    fmt::print(stderr, "usage: whole_model MODEL train|score|gen|ppo [--threads N] [--batch N] [--len N] [--new N] "
-                       "[--repeats N]\n");
+    fmt::print(stderr,
+               "usage: whole_model MODEL train|score|gen|ppo|types [--threads N] [--batch N] [--len N] [--new N] "
+               "[--repeats N] [--bf16 0|1]\n");
     return 2;
   }
   setting s{.model = argv[1], .what = argv[2]};
@@ -216,7 +244,11 @@ int main(int argc, char** argv) {
     print(s, total, static_cast<double>(s["batch"] * (s["len"] + s["new"])), more);
     return 0;
   }
-  const auto m = actors::load_model(s.model, actors::head_kind::language_model);
+  if (s.what == "types") {
+    compare_types(s, ctx);
+    return 0;
+  }
+  const auto m = actors::load_model(s.model, actors::head_kind::language_model, s.loading(s.what == "train"));
   if (s.what == "train") {
     print(s, train_seconds(s, ctx, *m), tokens, "");
   } else if (s.what == "score") {

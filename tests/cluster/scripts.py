@@ -29,9 +29,9 @@ PartitionName=warned Nodes=ALL MaxTime=INFINITE PriorityTier=1 GraceTime=30
 PartitionName=spare Nodes=ALL MaxTime=INFINITE PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10"""
 RESOURCES = ["--cpus-per-task=2", "--mem=1000M"]
-# Long enough for ten slices on a quick machine.
+# Long enough for ten slices, on a quick machine as on a busy one.
 LONG = ["--pairs.prompts-per-iteration", "24", "--sft.updates", "24", "--reward.updates", "24",
-        "--ppo.iterations", "24"]
+        "--ppo.iterations", "36"]
 RECOVERY = ["--recovery.silence-deadline-s", "5", "--recovery.start-deadline-s", "30"]
 
 
@@ -215,11 +215,70 @@ def submitted(bench, name):
     return f"on {hosts}", problems
 
 
+def all_nodes(bench, name):
+    """Without a number of ranks, each node that Slurm gives gets one."""
+    run = bench.run(name)
+    bench.cluster.renew()
+    bench.finish(bench.submit("several-nodes", run, [f"--nodes={NODES}"], []), run, 120)
+    return f"on {run.hosts()}", [] if len(run.hosts().split()) == NODES else ["not every node has a rank"]
+
+
+def in_the_queue(bench, name):
+    """A run from submit to its end, as its user asks after it: refused where there is no such node, waiting, running,
+    taken out by its user's scancel in the middle of its work, submitted again."""
+    whole = bench.uncut("several-nodes", [f"--nodes={NODES}"], THREE_RANKS)
+    run, problems = bench.run(name), []
+    bench.cluster.renew()
+
+    def troupe(command, *words):
+        done = subprocess.run([bench.options.troupe.resolve(), command, *words], cwd=ROOT, capture_output=True,
+                              text=True, env=bench.cluster.environment, check=False, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    def says(told, status, *words):
+        missing = [word for word in words if word not in told[1]]
+        if told[0] != status or missing:
+            problems.append(f"{told[0]} instead of {status}, without {missing}:\n{told[1]}")
+
+    def submit(nodes=NODES):
+        return troupe("submit", bench.job, "--nodes", str(nodes), "--cpus-per-rank", "2", "--time", "10",
+                      "--run.dir", str(run.folder), *LONG)
+
+    def status_says(state, *words):
+        wait_until(f"the status {state}", lambda: state in troupe("status", str(run.folder))[1], 60, pause=0.2)
+        says(troupe("status", str(run.folder)), 0, *words)
+
+    says(submit(nodes=9), 1, "Slurm refuses", "asked for: 8-9 node(s) of 2 cores", "partition urgent: ")
+
+    before = bench.cluster.slurm("sbatch", "--parsable", f"--nodes={NODES}", "--exclusive", "--output=/dev/null",
+                                 "--wrap=sleep 600")
+    ident = submit()[1].strip()
+    if not ident.isdigit():
+        return "", [*problems, f"submit printed no job's number: {ident}"]
+    status_says("PENDING", f"slurm job    {ident}, PENDING (")
+    says(submit(), 1, f"its job {ident}, PENDING", f"scancel {ident} takes it out")
+    bench.cluster.slurm("scancel", before)
+
+    status_says("RUNNING", f"slurm job    {ident}, RUNNING on node", str(run.folder / f"slurm-{ident}.log"))
+    wait_until("work to cut", lambda: worked_after(run, 0), 120)
+    says(submit(), 1, "is in use (")
+    bench.cluster.slurm("scancel", ident)
+    status_says("no longer in the queue", f"slurm job    {ident}, no longer in the queue (CANCELLED)")
+    blamed = [event for event in run.ledger() if event["event"] in ("worker_failed", "host_suspected")]
+    problems += [f"its user's scancel was taken for a failure: {event}" for event in blamed]
+
+    again = submit()[1].strip()
+    bench.finish(Job.submitted(bench.cluster, again, run.folder / f"slurm-{again}.log"), run, 120)
+    return f"jobs {ident} and {again}", problems + compare.differences(whole.folder, run.folder)
+
+
 THREE_RANKS = ["--place.ranks", "3", *LONG]
 TESTS = {
     "chain of phases": chain,
     "sweep": sweep,
     "troupe submit": submitted,
+    "all nodes": all_nodes,
+    "in the queue": in_the_queue,
     "one node, pushed out": slices("preemptible", ["--partition=spare"], LONG, [by_pushing_out]),
     "three nodes, warned before": slices("several-nodes", ["--partition=warned", f"--nodes={NODES}"], THREE_RANKS,
                                          [by_pushing_out], most_redone=0),

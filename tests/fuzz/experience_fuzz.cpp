@@ -1,7 +1,10 @@
 /// Experience files of any structure: data sets that are missing, of other types, sizes or layouts, links instead of
 /// them, and any values. HDF5 writes them, so what is tried is our reader, not HDF5's: read or refused.
 #include "base/error.hpp"
+#include "io/experience/capabilities.hpp"
 #include "io/experience/experience.hpp"
+#include "io/experience/selection.hpp"
+#include "io/experience/summary.hpp"
 
 #include <fuzzer/FuzzedDataProvider.h>
 #include <hdf5.h>
@@ -35,6 +38,7 @@ std::vector<expected> sound_data_sets() {
   const std::vector<float> answers = {-1, -2, -3, -4};
   return {{"sequence_id", H5T_NATIVE_UINT64, {2}, bytes_of<uint64_t>({1, 2})},
           {"prompt_id", H5T_NATIVE_UINT64, {2}, bytes_of<uint64_t>({7, 8})},
+          {"group", H5T_NATIVE_UINT64, {2}, bytes_of<uint64_t>({5, 5})},
           {"source", H5T_NATIVE_UINT16, {2}, bytes_of<uint16_t>({0, 0})},
           {"token", H5T_NATIVE_INT32, {6}, bytes_of<int32_t>({1, 2, 3, 1, 2, 3})},
           {"sequence_offset", H5T_NATIVE_INT64, {3}, bytes_of<int64_t>({0, 3, 6})},
@@ -44,6 +48,7 @@ std::vector<expected> sound_data_sets() {
           {"logprob_ref", H5T_NATIVE_FLOAT, {4}, bytes_of(answers)},
           {"value", H5T_NATIVE_FLOAT, {4}, bytes_of(answers)},
           {"reward_raw", H5T_NATIVE_FLOAT, {2, 1}, bytes_of<float>({0.5F, 1})},
+          {"reward_weight", H5T_NATIVE_DOUBLE, {1}, bytes_of<double>({0.5})},
           {"reward_shaped", H5T_NATIVE_FLOAT, {4}, bytes_of(answers)},
           {"advantage", H5T_NATIVE_FLOAT, {4}, bytes_of(answers)}};
 }
@@ -147,8 +152,32 @@ void add_attribute(hid_t file, const char* name, hid_t type, const std::vector<h
   H5Sclose(space);
 }
 
+/// What format 2 says beyond format 1.
+void add_later_attributes(choices& from, hid_t file, hid_t text) {
+  for (const char* name : {"complete", "reward_scale_count"}) {
+    const auto value = from.ConsumeIntegralInRange<int64_t>(-1, 2);
+    add_attribute(file, name, H5T_NATIVE_INT64, {}, &value);
+  }
+  for (const char* name :
+       {"min_p", "repetition_penalty", "kl_coefficient", "reward_scale_mean", "reward_scale_squares"}) {
+    const double value = from.ConsumeBool() ? 1 : from.ConsumeFloatingPoint<double>();
+    add_attribute(file, name, H5T_NATIVE_DOUBLE, {}, &value);
+  }
+  const std::string letters(160, 'a');
+  for (const char* name : {"reference_digest", "critic_digest", "behaviour_digest"}) {
+    add_attribute(file, name, text, {}, letters.data());
+  }
+  const char* words[] = {"sampled\0", "imported", "scored\0\0", "unknown\0", "whatever"};
+  const hid_t word = H5Tcopy(H5T_C_S1);
+  H5Tset_size(word, 8);
+  add_attribute(file, "behaviour", word, {}, from.PickValueInArray(words));
+  H5Tclose(word);
+}
+
 void add_attributes(choices& from, hid_t file) {
-  for (const char* name : {"format", "iteration", "policy_version", "seed", "temperature", "top_k", "top_p"}) {
+  const int64_t format = from.ConsumeIntegralInRange<int64_t>(1, 2);
+  add_attribute(file, "format", H5T_NATIVE_INT64, {}, &format);
+  for (const char* name : {"iteration", "policy_version", "seed", "temperature", "top_k", "top_p"}) {
     const bool odd = from.ConsumeIntegralInRange(0, 30) == 0;
     const int64_t value = odd ? from.ConsumeIntegral<int64_t>() : 1;
     const std::vector<hsize_t> shape = odd && from.ConsumeBool() ? std::vector<hsize_t>{3} : std::vector<hsize_t>{};
@@ -164,6 +193,9 @@ void add_attributes(choices& from, hid_t file) {
   const hsize_t names = from.ConsumeIntegralInRange<hsize_t>(0, 3);
   add_attribute(file, "source_names", text, {names}, names > 0 ? letters.data() : nullptr);
   add_attribute(file, "reward_names", text, {1}, letters.data());
+  if (format == 2) {
+    add_later_attributes(from, file, text);
+  }
   H5Tclose(text);
 }
 
@@ -184,8 +216,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   choices from(data, size);
   write_file(path, from);
   try {
+    troupe::io::read_summary(path);
     const troupe::io::experience read = troupe::io::read_experience(path);
     troupe::io::validate(read, "what was read");
+    capabilities_of(read);
+    take(read, passing(read, {.reward_min = 0.5}));
   } catch (const troupe::error&) {
     return 0;
   }

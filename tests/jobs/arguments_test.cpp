@@ -1,6 +1,5 @@
 // What a user types after a command's name.
 #include "jobs/arguments.hpp"
-#include "support/damage.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // The batch script: what is asked of Slurm, and the words of it.
 #include "jobs/batch_script.hpp"
 #include "jobs/job_plan.hpp"
-#include "support/damage.hpp"
+#include "support/errors.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
@@ -12,14 +12,6 @@ namespace troupe {
 namespace {
 
 bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
-TEST(ShellWord, IsQuotedWhereTheShellWouldReadMore) {
-  EXPECT_EQ(shell_word("runs/a_b-1.ini"), "runs/a_b-1.ini");
-  EXPECT_EQ(shell_word("two words"), "'two words'");
-  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
-  EXPECT_EQ(shell_word("$HOME"), "'$HOME'");
-  EXPECT_EQ(shell_word(""), "''");
-}
 
 TEST(OpenFiles, ThreeForEachRankAndGuardAQuarterForHandshakesAndItsOwn) {
   EXPECT_EQ(open_files_for(1, 1), 94);       // ceil(4 / 3 * (3 * 2 + 64))
@@ -87,6 +79,27 @@ TEST(PlanBatchJob, TimeIsThePlansAQuarterMoreAndTenMinutes) {
   EXPECT_TRUE(contains(batch.time_reason, "as stated")) << batch.time_reason;
 }
 
+/// A sweep's tasks are all asked for alike: whichever variant needs most decides.
+TEST(PlanBatchArray, ServesTheTaskThatNeedsMost) {
+  const io::job small = tiny_job();
+  io::job large = small;
+  large.sft.training.micro_batch_tokens = 1 << 20;
+  large.sft.training.batch = 4096;
+  io::job wide = small;
+  wide.place.ranks = 3;
+  const submit_request request{.gflops = 1};
+  const batch_job alone = plan_batch_job(large, request);
+  ASSERT_GT(alone.memory_gib, plan_batch_job(small, request).memory_gib);
+  for (const std::vector<io::job>& jobs : {std::vector{small, large, wide}, std::vector{wide, large, small}}) {
+    const batch_job all = plan_batch_array(jobs, request);
+    EXPECT_EQ(all.memory_gib, alone.memory_gib);
+    EXPECT_EQ(all.memory_reason, alone.memory_reason);
+    EXPECT_EQ(all.time, alone.time);
+    EXPECT_EQ(all.time_reason, alone.time_reason);
+    EXPECT_EQ(all.ranks_per_node, 3);
+  }
+}
+
 TEST(PlanBatchJob, FewerNodesThanTheJobNeedsAreRefused) {
   io::job job = tiny_job();
   job.place.min_nodes = 3;
@@ -121,13 +134,7 @@ TEST_F(BatchScript, OneNodeAsksForLittle) {
 }
 
 TEST_F(BatchScript, NoNameEndsTheLineOfAComment) {
-  const auto refusal = [&] {
-    try {
-      return script();
-    } catch (const error& failure) {
-      return std::string(failure.what());
-    }
-  };
+  const auto refusal = [&] { return test::error_text([&] { script(); }); };
   origin.command.front() = "/home/ada/demo\ntouch x;.ini";
   EXPECT_TRUE(contains(refusal(), "control character")) << refusal();
   origin.command.front() = "/home/ada/demo.ini";

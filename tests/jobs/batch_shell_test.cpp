@@ -56,7 +56,7 @@ protected:
   }
 
   temporary_folder folder_;
-  fs::path shell_ = fs::path(test_data()).parent_path().parent_path() / "slurm/troupe.sh";
+  fs::path shell_ = source_tree() / "slurm/troupe.sh";
 };
 
 TEST_F(BatchShell, AJobThatIsDoneOrHasFailedIsNotRequeued) {
@@ -120,6 +120,75 @@ TEST_F(BatchShell, AControllerThatIsAwayIsAskedAgain) {
   EXPECT_EQ(never.requeues, 180);
   EXPECT_EQ(never.status, 75);
   EXPECT_NE(never.output.find("submit the same command again"), std::string::npos) << never.output;
+}
+
+/// A script of slurm/ as Slurm runs it: a copy elsewhere, in the folder that it was submitted from.
+class BatchScript : public ::testing::Test {
+protected:
+  static fs::path tree() { return source_tree() / "slurm"; }
+
+  void put(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name) << text;
+    fs::permissions(folder_ / name, fs::perms::owner_all);
+  }
+  /// What troupe is given.
+  std::string given_to_troupe(const std::string& script, const std::string& arguments) const {
+    fs::copy_file(tree() / script, folder_ / "slurm_script", fs::copy_options::overwrite_existing);
+    put("troupe", "#!/bin/bash\necho \"$@\" > told\n");
+    put("scontrol", "#!/bin/bash\necho '   UserId=me(1) GroupId=me(1)'\necho '   Command=" +
+                        (tree() / script).string() + " job.ini more'\n");
+    const std::string folder = folder_.path().string();
+    const int ended = std::system(("cd " + folder + " && PATH=" + folder + ":$PATH TROUPE=" + folder +
+                                   "/troupe SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=3 SLURM_ARRAY_TASK_ID=2 IMAGE=x "
+                                   "timeout 20 bash slurm_script job.ini " +
+                                   arguments)
+                                      .c_str());
+    EXPECT_EQ(ended, 0) << script;
+    std::ifstream file(folder_ / "told");
+    std::string line;
+    std::getline(file, line);
+    return line;
+  }
+
+  temporary_folder folder_;
+};
+
+TEST_F(BatchScript, WorksFromAnyFolder) {
+  put("job.ini", "[run]\n");
+  for (const char* script : {"one-node.sbatch", "preemptible.sbatch"}) {
+    EXPECT_EQ(given_to_troupe(script, "--run.seed 3"), "run job.ini --run.seed 3");
+  }
+  EXPECT_EQ(given_to_troupe("sweep.sbatch", ""), "run job.ini --run.dir runs/sweep-job/2 --run.seed 2");
+}
+
+TEST_F(BatchScript, EachNodeGetsARankUnlessSomebodyHasSaid) {
+  put("job.ini", "[place]\npolicy-ranks = 1\n");
+  EXPECT_EQ(given_to_troupe("several-nodes.sbatch", ""), "run job.ini --place.ranks 3");
+  EXPECT_EQ(given_to_troupe("several-nodes.sbatch", "--place.ranks 2"), "run job.ini --place.ranks 2");
+  EXPECT_EQ(given_to_troupe("several-nodes.sbatch", "--place.ranks=2"), "run job.ini --place.ranks=2");
+  put("job.ini", "[place]\n ranks = 6\n");
+  EXPECT_EQ(given_to_troupe("several-nodes.sbatch", ""), "run job.ini");
+}
+
+TEST_F(BatchScript, OutsideOfAJobItSourcesWhatStandsBesideItself) {
+  put("troupe", "#!/bin/bash\necho \"$@\" > told\n");
+  put("ch-run", "#!/bin/bash\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n");
+  put("scontrol", "#!/bin/bash\necho '   Command=" + (folder_ / "another.sbatch").string() + "'\n");  // of any job
+  put("troupe.sh", "troupe_run() { echo 'of another' > told; }\n");
+  const std::string folder = folder_.path().string();
+  for (const fs::directory_entry& script : fs::directory_iterator(tree())) {
+    if (script.path().extension() != ".sbatch") {
+      continue;
+    }
+    fs::remove(folder_ / "told");
+    std::system(("cd " + folder + " && env -u SLURM_JOB_ID PATH=" + folder + ":$PATH TROUPE=" + folder +
+                 "/troupe IMAGE=x timeout 20 bash " + script.path().string() + " job.ini")
+                    .c_str());
+    std::ifstream file(folder_ / "told");
+    std::string line;
+    std::getline(file, line);
+    EXPECT_TRUE(line.starts_with("run job.ini")) << script.path() << ": " << line;
+  }
 }
 
 }  // namespace troupe::test

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -186,8 +187,84 @@ TEST(Chat, RemembersWhatWasSaidUntilToldToForget) {
 }
 
 TEST(Chat, ObeysCommands) {
-  const std::string said = chat("/help\n/quit\nHello\n");
-  EXPECT_EQ(said, "/clear forgets the conversation, /quit leaves\n");
+  const std::string said = "\n" + chat("/help\n/quit\nHello\n");
+  for (const char* name : {"/help", "/retry", "/clear", "/system [TEXT]", "/save FILE", "/save! FILE", "/quit"}) {
+    EXPECT_NE(said.find(std::string("\n") + name + " "), std::string::npos) << name << "\n" << said;
+  }
+  EXPECT_NE(chat("/rety\n").find("there is no command /rety: /help lists them"), std::string::npos);
+  EXPECT_NE(chat("/quit now\n").find("/quit takes nothing after it"), std::string::npos);
+  EXPECT_EQ(chat(" \n\n\r\n"), "") << "blank lines are no messages";
+}
+
+/// The messages that chat saves after these lines.
+static json saved_after(const std::string& lines, const std::vector<std::string>& options = {}) {
+  const temporary_folder folder;
+  std::vector<std::string> call = {"chat", stories, "--max-new-tokens", "6", "--seed", "3"};
+  call.insert(call.end(), options.begin(), options.end());
+  const program_result result = run_program(call, lines + "/save " + (folder / "talk.json").string() + "\n");
+  EXPECT_EQ(result.status, 0) << result.output;
+  return json::parse(text_of(folder / "talk.json"))["messages"];
+}
+
+TEST(Chat, TheSystemMessageStandsInFront) {
+  const json talk = saved_after("Hello\n", {"--system", "Be kind."});
+  ASSERT_EQ(talk.size(), 3U) << talk;
+  EXPECT_EQ(talk[0], (json{{"role", "system"}, {"content", "Be kind."}}));
+  EXPECT_EQ(saved_after("/system Be kind.\nHello\n"), talk) << "it does not matter how it was given";
+  const json without = saved_after("Hello\n");
+  EXPECT_NE(without[1]["content"], talk[2]["content"]) << "the model does not see it";
+  EXPECT_EQ(saved_after("/system Be kind.\n/clear\n/system\n/system -\nHello\n"), without);
+  EXPECT_EQ(chat("/system Be kind.\n/clear\n/system\n"), "(system: Be kind.)\n(forgotten)\n(system: Be kind.)\n");
+}
+
+TEST(Chat, RetryAnswersTheSameMessageByOtherNumbers) {
+  const json once = saved_after("Hello\nThe dog\n");
+  const json twice = saved_after("Hello\nThe dog\n/retry\n");
+  ASSERT_EQ(twice.size(), 4U) << twice;
+  for (const size_t same : {0U, 1U, 2U}) {
+    EXPECT_EQ(once[same], twice[same]);
+  }
+  EXPECT_NE(once[3]["content"], twice[3]["content"]);
+  EXPECT_EQ(chat("Hello\n/retry\n"), chat("Hello\n") + chat("Hello\n")) << "greedily there is one answer";
+  EXPECT_NE(chat("/retry\n").find("no message yet"), std::string::npos);
+}
+
+TEST(Chat, SavesOverNoOtherFileUnlessAsked) {
+  const temporary_folder folder;
+  const std::string file = (folder / "talk.json").string();
+  std::ofstream(file) << "mine\n";
+  EXPECT_NE(chat("Hello\n/save " + file + "\n").find("is there already"), std::string::npos);
+  EXPECT_EQ(text_of(file), "mine\n");
+  EXPECT_NE(chat("/save! " + file + "\n").find("nothing was said yet"), std::string::npos);
+  EXPECT_EQ(text_of(file), "mine\n");
+  EXPECT_NE(chat("Hello\n/save! " + file + "\n").find("(saved to "), std::string::npos);
+  EXPECT_EQ(json::parse(text_of(file))["messages"][0]["content"], "Hello");
+  EXPECT_NE(chat("Hello\n/save\n").find("needs the name of a file"), std::string::npos);
+}
+
+TEST(Chat, WhatNoMessageCouldBeAnsweredWithEndsItAtOnce) {
+  const temporary_folder folder;
+  std::ofstream(folder / "no-system.jinja")
+      << "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+         "{{ m.content }}{% endfor %}";
+  const std::string format = (folder / "no-system.jinja").string();
+  const auto refused = [](std::vector<std::string> options, const std::string& why, int status) {
+    options.insert(options.begin(), {"chat", stories});
+    const program_result result = run_program(options, "Hello\n");
+    EXPECT_EQ(result.status, status) << result.output;
+    EXPECT_NE(result.output.find(why), std::string::npos) << result.output;
+    EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+  };
+  refused({"--temperature", "-1"}, "temperature is -1; it must be 0 (greedy) or positive", 2);
+  refused({"--top-p", "0"}, "top-p is 0; it must be above 0", 2);
+  refused({"--max-new-tokens", "600"}, "of the model's 512 positions", 1);
+  refused({"--chat-template", format, "--system", "Be kind."}, "no system here", 1);
+  refused({"--chat-template", "no-such-format"}, "no-such-format", 1);
+  const program_result later = run_program({"chat", stories, "--max-new-tokens", "4", "--chat-template", format},
+                                           "/system Be kind.\n/system\nHello\n");
+  EXPECT_EQ(later.status, 0);
+  EXPECT_NE(later.output.find("no system here"), std::string::npos) << later.output;
+  EXPECT_NE(later.output.find("(no system message)"), std::string::npos) << later.output;
 }
 
 TEST(Chat, AnswerStreams) {
@@ -267,15 +344,49 @@ TEST(Convert, FolderToBfloat16Loads) {
   EXPECT_EQ(run_program({"score", target}, "{\"ids\": [1, 2, 3]}\n").status, 0);
 }
 
+TEST(Dtype, WeightsInBfloat16SayWhatABfloat16FileSaysInFloat32) {
+  const temporary_folder folder;
+  const std::string narrow = folder / "stories-bf16";
+  ASSERT_EQ(run_program({"convert", stories, narrow, "--dtype", "bf16"}).status, 0);
+  const std::string ids = R"({"ids": [1, 403, 407, 261]})"
+                          "\n";
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"generate", "--max-new-tokens", "12", "--seed", "5"}, {"score"}}) {
+    const auto with = [&](const std::string& model, const char* type) {
+      std::vector<std::string> call = command;
+      call.insert(call.begin() + 1, {model, "--dtype", type});
+      const program_result result = run_program(call, ids);
+      EXPECT_EQ(result.status, 0) << result.output;
+      return result.output.substr(result.output.find('{'));  // behind what the log says
+    };
+    const std::string expected = with(narrow, "f32");
+    EXPECT_EQ(with(narrow, "bf16"), expected);
+    EXPECT_EQ(with(stories, "bf16"), expected) << "rounded as the file was";
+    EXPECT_NE(with(stories, "f32"), expected);
+  }
+  const std::vector<std::vector<std::string>> wrong = {{"generate", stories},
+                                                       {"score", stories},
+                                                       {"chat", stories},
+                                                       {"eval", stories, "--data", "x.jsonl"},
+                                                       {"rescore", stories, "--to", folder / "new"}};
+  for (std::vector<std::string> call : wrong) {
+    call.insert(call.end(), {"--dtype", "f16"});
+    const program_result result = run_program(call, ids);
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_NE(result.output.find("f32 or bf16"), std::string::npos) << result.output;
+  }
+}
+
 TEST(Plan, KnowsOptWithoutItsWeights) {
-  const std::string recipe = data + "/../../jobs/recipes/opt-1.3b.ini";
+  const std::string recipe = source_tree() / "jobs/recipes/opt-1.3b.ini";
   const program_result result = run_program({"plan", recipe});
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_NE(result.output.find("policy: 1315758080 parameters"), std::string::npos) << result.output;
 }
 
 TEST(Help, EveryCommandHasIt) {
-  for (const char* command : {"run", "plan", "eval", "generate", "score", "tokenize", "chat", "inspect", "convert"}) {
+  for (const char* command :
+       {"run", "plan", "eval", "generate", "score", "tokenize", "chat", "inspect", "rescore", "convert"}) {
     const program_result result = run_program({command, "--help"});
     EXPECT_EQ(result.status, 0) << command;
     EXPECT_NE(result.output.find(std::string("troupe ") + command), std::string::npos) << command;

@@ -116,6 +116,20 @@ TEST(JobPlan, AnswersAreAsLongAsTheJobSaysNotAsItsRecords) {
       << "no longer than the model's 128 positions";
 }
 
+TEST(JobPlan, ExperienceOnDiskIsWhatTheJobKeeps) {
+  io::job job = ppo_job();
+  job.ppo.iterations = 100;
+  job.evaluation.prompts = 0;
+  const auto bytes = [&](const io::experience_section& keeps) {
+    job.experience = keeps;
+    return plan_job(job).front().experience_bytes;
+  };
+  const int64_t all = bytes({});
+  EXPECT_EQ(bytes({.keep = 10}) * 10, all);
+  EXPECT_EQ(bytes({.keep = 10, .keep_every = 20, .keep_best = 5}) * 5, all);
+  EXPECT_EQ(bytes({.keep = 90, .keep_every = 1}), all);
+}
+
 TEST(JobPlan, MixtureMayHaveTheLongestSequences) {
   io::job job = ppo_job();
   job.length.max_tokens = 128;

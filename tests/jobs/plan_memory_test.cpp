@@ -1,5 +1,6 @@
 // What `troupe plan` says of a rank's memory, against the peaks of real runs: a Llama of random weights, large enough
 // to stand out against the program itself.
+#include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
@@ -75,6 +76,13 @@ micro-batch-tokens = 64
 [model]
 policy = )";
 
+using words = std::vector<std::string>;
+
+static words operator+(words a, const words& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
 class PlanMemory : public ::testing::Test {
 protected:
   /// A folder with a model, its data and the job.
@@ -146,7 +154,7 @@ protected:
     all.emplace_back("--json");
     const program_result result = run_program(all);
     EXPECT_EQ(result.status, 0) << result.output;
-    return json::parse(result.output)["peak_bytes"].get<double>();
+    return json_output(result.output)["peak_bytes"].get<double>();
   }
 
   /// The peak of the rank that has the highest.
@@ -225,6 +233,21 @@ TEST_F(PlanMemory, OfStepsThatAreLongerThanAGroup) {
 
 TEST_F(PlanMemory, OfAnswersThatAreLongerThanRecords) {
   expect_close("ppo", {"--generation.max-new-tokens", "600", "--ppo.iterations", "1", "--run.lanes", "1"});
+}
+
+TEST_F(PlanMemory, OfWeightsInBf16) {
+  const words narrow = {"--model.dtype", "bf16"};
+  expect_close("sft", narrow);
+  for (const char* stage : {"1", "3"}) {
+    expect_close("sft", narrow + words{"--place.ranks", "2", "--place.policy-zero", stage});
+  }
+  const double generating = expect_close("pairs", {});
+  EXPECT_LT(expect_close("pairs", narrow), 0.9 * generating);
+  const words judged = {"--rewards.learned.kind", "model", "--rewards.learned.model", folder() / "judge"};
+  expect_close("ppo", narrow + judged);
+  expect_close("ppo", narrow + judged +
+                          words{"--place.ranks", "2", "--place.policy-zero", "3", "--place.critic-zero", "3",
+                                "--place.frozen-zero", "3", "--place.tensor-parallel", "2"});
 }
 
 TEST_F(PlanMemory, OfPairs) {

@@ -1,4 +1,5 @@
 // troupe plan, on the recipes: models that nobody has here are only arithmetic.
+#include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
@@ -13,18 +14,14 @@ namespace troupe::test {
 
 using nlohmann::json;
 
-static const std::filesystem::path recipes =
-    std::filesystem::path(test_data()).parent_path().parent_path() / "jobs/recipes";
+static const std::filesystem::path recipes = source_tree() / "jobs/recipes";
 
-/// The JSON line of the output: a warning may stand beside it.
 static json plan(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "plan");
   arguments.emplace_back("--json");
   const program_result result = run_program(arguments);
   EXPECT_EQ(result.status, 0) << result.output;
-  const size_t begin = result.output.find('{');
-  const size_t end = result.output.rfind('}');
-  return begin == std::string::npos ? json() : json::parse(result.output.substr(begin, end - begin + 1));
+  return json_output(result.output);
 }
 
 static const json& phase(const json& all, const std::string& name) {
@@ -215,7 +212,7 @@ lexicon = words.txt
     const program_result result = run_program({command, folder / "job.ini", "--run.dir", folder / "run"});
     EXPECT_EQ(result.status, 2) << command << ": " << result.output;
     EXPECT_FALSE(std::filesystem::exists(folder / "run")) << command << " leaves nothing behind";
-    const size_t at = result.output.find("the job does not fit its models");
+    const size_t at = result.output.find("the job does not fit what it names");
     EXPECT_NE(at, std::string::npos) << command << ": " << result.output;
     return at == std::string::npos ? "" : result.output.substr(at);
   };
@@ -232,7 +229,7 @@ TEST(Plan, MissingModelNamesKeyAndFile) {
   const program_result result = run_program({"plan", folder / "job.ini"});
   EXPECT_EQ(result.status, 1);
   EXPECT_NE(result.output.find("model.policy"), std::string::npos) << result.output;
-  EXPECT_NE(result.output.find("nowhere/config.json"), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("nowhere: there is no such folder"), std::string::npos) << result.output;
 }
 
 TEST(Plan, BadRateIsRefused) {

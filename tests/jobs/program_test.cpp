@@ -28,12 +28,23 @@ program_end run(std::vector<std::string> words) {
 TEST(Program, HelpListsTheCommandsOfUsers) {
   const program_end help = run({"--help"});
   EXPECT_EQ(help.status, exit_ok);
-  for (const char* name :
-       {"run", "plan", "submit", "status", "eval", "generate", "score", "tokenize", "chat", "inspect", "convert"}) {
+  for (const char* name : {"run", "plan", "submit", "status", "eval", "generate", "score", "tokenize", "chat",
+                           "inspect", "experience", "import", "rescore", "convert", "fork", "completion", "manual"}) {
     EXPECT_NE(help.out.find(std::string("\n  ") + name + " "), std::string::npos) << name << "\n" << help.out;
   }
   EXPECT_EQ(help.out.find("worker"), std::string::npos) << "it is started by the program alone";
   EXPECT_EQ(run({}).status, exit_usage) << "nothing was asked for";
+}
+
+TEST(Program, VersionNamesLibrariesAndTheCpu) {
+  const program_end version = run({"--version"});
+  EXPECT_EQ(version.status, exit_ok);
+  for (const char* word :
+       {"troupe " TROUPE_VERSION "\n", "CAF 0.17.", "\nMPI ", "\nHDF5          1.", "\nkernels for   "}) {
+    EXPECT_NE(version.out.find(word), std::string::npos) << word << "\n" << version.out;
+  }
+  EXPECT_EQ(version.out.find(", ,"), std::string::npos) << "a version is empty: " << version.out;
+  EXPECT_EQ(version.out.find(" ,"), std::string::npos) << "a version is empty: " << version.out;
 }
 
 TEST(Program, AnUnknownCommandIsNamed) {

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace troupe {
 namespace {
 
@@ -17,7 +19,7 @@ io::experience evaluation(std::vector<float> rewards, const std::string& answers
   e.source_names = {"a"};
   e.reward_names = {"words"};
   e.source_B = {0, 0, 0, 0};
-  e.prompt_id_B = {1, 1, 2, 2};
+  e.prompt_id_B = e.group_B = {1, 1, 2, 2};
   e.sequence_id_B = {10, 11, 20, 21};
   e.token_N = {5, 6, 5, 6, 5, 6, 5, 6};
   e.sequence_offset_B1 = {0, 2, 4, 6, 8};
@@ -54,6 +56,15 @@ TEST_F(Report, MetricsBeforeAndAfterAndWhereAllLies) {
   EXPECT_FALSE(contains(text, "policy")) << "there is no such model";
 }
 
+TEST_F(Report, WhatWasNotMeasuredHasNoHeading) {
+  io::job job;
+  job.run.phases = {io::phase::pairs};
+  io::metrics_writer(run.metrics()).append({.phase = "pairs", .update = 1, .values = {}});
+  const std::string text = report_text(run, job);
+  EXPECT_FALSE(contains(text, "What was learned")) << text;
+  EXPECT_TRUE(contains(text, "Where it lies\n")) << text;
+}
+
 TEST_F(Report, TheGainIsPairedByPrompt) {
   std::filesystem::create_directories(run.evaluations());
   io::write_experience(run.evaluation(0), evaluation({0, 1, 2, 3}, "before"));
@@ -66,6 +77,20 @@ TEST_F(Report, TheGainIsPairedByPrompt) {
   // Two prompts gain 2 and 4: the deviation is the root of 2, and 1.96 of it by the root of 2 is the half interval.
   EXPECT_TRUE(contains(text, "+3.000, 95 % interval [+1.040, +4.960] over 2 prompts")) << text;
   EXPECT_TRUE(contains(text, "\n  two\n    before: before\n    after:  after\n")) << text;
+}
+
+TEST_F(Report, RewardsThatCouldNotBeHadAreInNoMean) {
+  std::filesystem::create_directories(run.evaluations());
+  io::experience before = evaluation({0, 1, std::numeric_limits<float>::quiet_NaN(), 3}, "before");
+  before.reward_shaped_A[2] = before.advantage_A[2] = 0;
+  io::write_experience(run.evaluation(0), before);
+  io::write_experience(run.evaluation(3), evaluation({2, 3, 6, 7}, "after"));
+  io::job job;
+  job.ppo.iterations = 3;
+  io::metrics_writer metrics(run.metrics());
+  const std::string text = report_text(run, job);
+  EXPECT_TRUE(contains(text, "held-out reward \"words\"            1.333 -> 4.500\n")) << text;
+  EXPECT_TRUE(contains(text, "+3.000, 95 % interval [+1.040, +4.960] over 2 prompts")) << text;
 }
 
 }  // namespace

@@ -60,6 +60,26 @@ TEST(StatusText, OfARunThatGoesOn) {
       "9; recovered after 12.3 s\n");
 }
 
+TEST(StatusText, ARunOfSlurmsHasItsJobAndItsLogs) {
+  io::run_status status = running();
+  status.slurm_job = "4711";
+  status.logs = {"/runs/a/log.txt", "/runs/a/slurm-4711.log"};
+  const std::string text = status_text(status, 1030, parse_queue("4711", "RUNNING|node[1-2]"));
+  EXPECT_NE(text.find("slurm job    4711, RUNNING on node[1-2]\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("log          /runs/a/log.txt\n             /runs/a/slurm-4711.log\n"), std::string::npos)
+      << text;
+  EXPECT_EQ(describe(parse_queue("4711", "PENDING|(Priority)")), "4711, PENDING (Priority)");
+  EXPECT_EQ(describe(parse_queue("4711", "")), "4711, no longer in the queue");
+  EXPECT_EQ(describe({.id = "4711"}), "4711") << "nobody could be asked";
+}
+
+TEST(StatusText, WhereRecordsShouldHaveComeNobodyKnowsHowMuchTimeIsLeft) {
+  EXPECT_NE(status_text(running(), 1150).find("about 13 min left"), std::string::npos) << "ten more at most";
+  const std::string text = status_text(running(), 1161);
+  EXPECT_EQ(text.find("left in the phase"), std::string::npos) << text;
+  EXPECT_NE(text.find("per minute at its last records, of which none has come since"), std::string::npos) << text;
+}
+
 TEST(StatusText, OfARunThatHasNotBegun) {
   EXPECT_EQ(status_text({.root = "/runs/a"}, 0), "run          /runs/a\n"
                                                  "state        not started\n"
@@ -84,7 +104,8 @@ TEST(StatusJson, WhatIsNotKnownIsNull) {
   const std::string text = status_json({.root = "/runs/a", .reason = "quoted \xff"}, 0);
   EXPECT_EQ(text.find('\n'), text.size() - 1) << "one line";
   const auto status = nlohmann::json::parse(text);
-  for (const char* key : {"total", "per_second", "seconds_left", "last_record", "checkpoint", "best"}) {
+  for (const char* key :
+       {"slurm_job", "queue_state", "total", "per_second", "seconds_left", "last_record", "checkpoint", "best"}) {
     EXPECT_TRUE(status[key].is_null()) << key;
   }
 }

@@ -1,6 +1,6 @@
 // The command line of `troupe submit`: its own options, and what is left for the job.
-#include "jobs/arguments.hpp"
 #include "jobs/submit_request.hpp"
+#include "support/errors.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
@@ -14,12 +14,7 @@ using words = std::vector<std::string>;
 
 /// What is said of arguments that cannot be meant.
 std::string refusal(words arguments) {
-  try {
-    take_request(arguments);
-  } catch (const usage_error& failure) {
-    return failure.what();
-  }
-  return "";
+  return test::error_text([&] { take_request(arguments); });
 }
 
 TEST(TakeRequest, OwnOptionsGoAndTheJobsStay) {
@@ -52,6 +47,7 @@ TEST(TakeRequest, WhatCannotBeMeantIsRefusedByName) {
       {{"--nodes"}, "--nodes needs a value"},
       {{"--nodes", "none"}, "--nodes none: give it a number above 0"},
       {{"--nodes", "-1"}, "--nodes -1: give it a number above 0"},
+      {{"--nodes", "3", "--nodes", "9"}, "--nodes is given twice, as 3 and as 9"},
       {{"--mem", "2.5"}, "--mem 2.5: give it a number above 0"},
       {{"--partition", "a b"}, "--partition \"a b\": a word without spaces"},
       {{"--sbatch", "qos=high"}, "--sbatch qos=high: an option of sbatch, as one word"},

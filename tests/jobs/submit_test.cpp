@@ -1,4 +1,6 @@
 // troupe submit and troupe status, as a user calls them. Slurm is a script of the test's own.
+#include "io/run/run_directory.hpp"
+#include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
@@ -28,13 +30,19 @@ static bool contains(const std::string& text, const std::string& part) { return 
 /// that notes what it is asked and answers 4711.
 class Submit : public ::testing::Test {
 protected:
+  void write_records(int count) const {
+    std::ofstream data(root / "a.jsonl");
+    for (int i = 0; i < count; ++i) {
+      data << R"({"prompt": "a)" << i << R"(", "answer": "b"})"
+           << "\n";
+    }
+  }
   void SetUp() override {
     fs::create_directories(root);
     std::ofstream(root / "job.ini")
         << "[run]\nphases = sft\n[model]\npolicy = " << test_data()
         << "/stories260k\n[data.a]\npath = a.jsonl\nformat = prompt-answer\n[sft]\nupdates = 10\n";
-    std::ofstream(root / "a.jsonl") << R"({"prompt": "a", "answer": "b"})"
-                                    << "\n";
+    write_records(200);
     fs::create_directories(folder / "bin");
     path_before = std::getenv("PATH");
     ::setenv("PATH", ((folder / "bin").string() + ":" + path_before).c_str(), 1);
@@ -46,6 +54,10 @@ protected:
     std::ofstream(file) << "#!/bin/bash\necho \"$@\" >> '" << (folder / "asked").string()
                         << "'\nif [ \"$1\" = --test-only ]; then " << on_test << "; else " << on_submit << "; fi\n";
     fs::permissions(file, fs::perms::owner_all);
+  }
+  void fake(const std::string& name, const std::string& script) {
+    std::ofstream(folder.path() / "bin" / name) << "#!/bin/bash\n" << script << "\n";
+    fs::permissions(folder.path() / "bin" / name, fs::perms::owner_all);
   }
   program_result submit(std::vector<std::string> options) {
     options.insert(options.begin(), {"submit", root / "job.ini", "--run.dir", run});
@@ -96,7 +108,7 @@ TEST_F(Submit, OneNodeMayBeLostWhereTheJobDoesNotSay) {
 }
 
 TEST_F(Submit, TheScriptSaysWhatLostNodesCostInMemory) {
-  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = source_tree() / "jobs/recipes/opt-1.3b";
   const auto script = [&](std::vector<std::string> more) {
     more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt});
     return submit(more).output;
@@ -186,7 +198,7 @@ static int64_t memory_of(const std::string& script) {
 }
 
 TEST_F(Submit, MemoryIsPlannedForTheRanksThatAreAskedFor) {
-  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = source_tree() / "jobs/recipes/opt-1.3b";
   const auto mem = [&](std::vector<std::string> more) {
     more.insert(more.end(), {"--dry-run", "--nodes", "4", "--model.policy", opt, "--place.min-nodes", "4"});
     return memory_of(submit(more).output);
@@ -198,7 +210,7 @@ TEST_F(Submit, MemoryIsPlannedForTheRanksThatAreAskedFor) {
 }
 
 TEST_F(Submit, WhereRanksBecomeFewerShardsBecomeLarger) {
-  const fs::path opt = fs::path(test_data()).parent_path().parent_path() / "jobs/recipes/opt-1.3b";
+  const fs::path opt = source_tree() / "jobs/recipes/opt-1.3b";
   const auto mem = [&](const std::string& shrink, const std::string& least) {
     return memory_of(submit({"--dry-run", "--nodes", "8", "--model.policy", opt, "--place.policy-zero", "3",
                              "--place.shrink", shrink, "--place.min-nodes", least, "--run.lanes", "8"})
@@ -268,15 +280,15 @@ TEST_F(Submit, WhatTheRunHasShownCountsMore) {
   EXPECT_EQ(minutes_of(submit({"--dry-run", "--ranks-per-node", "2"}).output), 5 * 60 * 5 / 4 + 10);
   const program_result plan = run_program({"plan", root / "job.ini", "--run.dir", run});
   EXPECT_TRUE(contains(plan.output, "time 10.0 h: measured in ")) << plan.output;
+  const fs::path odd = folder / "r\xff";  // not UTF-8
+  fs::copy(run, odd, fs::copy_options::recursive);
+  EXPECT_TRUE(contains(run_program({"plan", root / "job.ini", "--run.dir", odd}).output, "/r\\xff\n"));
+  const json of_odd = json_output(run_program({"plan", root / "job.ini", "--run.dir", odd, "--json"}).output);
+  EXPECT_TRUE(contains(of_odd.at("pace"), "/r\xef\xbf\xbd")) << of_odd;
 }
 
 TEST_F(Submit, EpochsAreCountedInTheDataWhereTheyAreHere) {
-  std::ofstream data(root / "a.jsonl");
-  for (int i = 0; i < 100; ++i) {
-    data << R"({"prompt": "a)" << i << R"(", "answer": "b"})"
-         << "\n";
-  }
-  data.close();
+  write_records(100);
   std::vector<std::string> epochs = {"--dry-run", "--sft.updates", "0", "--sft.epochs", "3", "--sft.batch", "5"};
   for (const char* none :
        {"--split.reward", "--split.ppo", "--split.held-out", "--evaluation.prompts", "--evaluation.records"}) {
@@ -286,7 +298,7 @@ TEST_F(Submit, EpochsAreCountedInTheDataWhereTheyAreHere) {
   const auto plan_of = [&](std::vector<std::string> options) {
     options.erase(options.begin());
     options.insert(options.begin(), {"plan", root / "job.ini", "--json"});
-    return json::parse(run_program(options).output);
+    return json_output(run_program(options).output);
   };
   EXPECT_EQ(plan_of(epochs)["phases"][0]["count"], 60);
   EXPECT_FALSE(contains(submit(epochs).output, "a guess"));
@@ -303,12 +315,65 @@ TEST_F(Submit, TheScriptIsCheckedThenSubmitted) {
   EXPECT_EQ(std::system(("bash -n '" + run + "/submit.sbatch'").c_str()), 0);
 }
 
+TEST_F(Submit, WarningsOfSbatchAreToldAndAreNotTheJobsNumber) {
+  fake_sbatch("exit 0", "echo 'sbatch: warning: nodes will be shared' >&2; echo 4711");
+  const program_result result = submit({});
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_EQ(result.output, "sbatch: warning: nodes will be shared\n4711\n");
+  EXPECT_EQ(io::run_directory::open(run).slurm_job(), "4711");
+}
+
+TEST_F(Submit, AnAnswerThatIsNoNumberIsNotNoted) {
+  fake_sbatch("exit 0", "echo 'see you later'");
+  const program_result result = submit({});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "sbatch has answered \"see you later")) << result.output;
+  EXPECT_EQ(io::run_directory::open(run).slurm_job(), "");
+  fake_sbatch("exit 0", "echo 'no' >&2; exit 3");
+  const program_result failed = submit({});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_TRUE(contains(failed.output, "no\n") && contains(failed.output, "exit code 3")) << failed.output;
+}
+
 TEST_F(Submit, WhatSlurmRefusesIsNotSubmitted) {
   fake_sbatch("echo 'allocation failure: Requested node configuration is not available'; exit 1", "echo 4711");
   const program_result result = submit({});
   EXPECT_EQ(result.status, 1);
   EXPECT_TRUE(contains(result.output, "Requested node configuration")) << result.output;
+  EXPECT_TRUE(contains(result.output, "asked for: 1 node(s) of 8 cores and ")) << result.output;
   EXPECT_FALSE(contains(contents(folder / "asked"), "--parsable"));
+}
+
+TEST_F(Submit, WhatThePartitionsHaveIsToldWithARefusal) {
+  fake_sbatch("echo 'Requested node configuration is not available'; exit 1", "echo 4711");
+  fake("sinfo", "echo 'main*|4|2|7800|1-00:00:00'");
+  const program_result result = submit({"--partition", "main"});
+  EXPECT_TRUE(contains(result.output, ", partition main\n")) << result.output;
+  EXPECT_TRUE(contains(result.output, "partition main*: 4 node(s) of 2 cores and 7800 MiB, at most 1-00:00:00\n"))
+      << result.output;
+}
+
+TEST_F(Submit, ARunWhoseJobIsInTheQueueIsRefused) {
+  fake_sbatch("exit 0", "echo 4711");
+  ASSERT_EQ(submit({}).status, 0);
+  fake("squeue", "echo 'PENDING|(Priority)'");
+  const program_result result = submit({});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "its job 4711, PENDING (Priority) is in the queue already: scancel 4711"))
+      << result.output;
+  EXPECT_TRUE(contains(run_program({"status", run}).output, "slurm job    4711, PENDING (Priority)\n"));
+  fake("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
+  EXPECT_EQ(submit({}).status, 0);
+  EXPECT_TRUE(contains(run_program({"status", run}).output, "slurm job    4711, no longer in the queue\n"));
+}
+
+TEST_F(Submit, ARunThatIsInUseIsRefused) {
+  fake_sbatch("exit 0", "echo 4711");
+  ASSERT_EQ(submit({}).status, 0);
+  const io::run_lock lock(io::run_directory::open(run));
+  const program_result result = submit({});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.output, "is in use (pid ")) << result.output;
 }
 
 TEST_F(Submit, WithoutSlurmTheScriptIsWrittenAndNamed) {
@@ -336,6 +401,8 @@ TEST_F(Submit, AFolderOfAnotherJobIsRefused) {
   std::string text = contents(root / "job.ini");
   text.replace(text.find("a.jsonl"), 7, (root / "a.jsonl").string());  // as a run keeps it: absolute
   std::ofstream(run + "/job.ini") << text;
+  std::ofstream(run + "/ledger.jsonl") << R"({"event":"phase_started","time":1,"attempt":1,"phase":"sft"})"
+                                       << "\n";
   const program_result result = submit({"--run.seed", "77"});
   EXPECT_EQ(result.status, 1);
   EXPECT_TRUE(contains(result.output, "run.seed")) << result.output;
@@ -365,7 +432,7 @@ TEST_F(Submit, StatusOfARunThatWaitsInTheQueue) {
                                         << "\n";
   const program_result told = run_program({"status", run, "--json"});
   ASSERT_EQ(told.status, 0) << told.output;
-  const json status = json::parse(told.output);
+  const json status = json_output(told.output);
   EXPECT_EQ(status["state"], "interrupted");
   EXPECT_EQ(status["phase"], "sft");
   EXPECT_EQ(status["counter"], 3);

@@ -1,5 +1,6 @@
 #include "base/error.hpp"
 #include "kernels/activation.hpp"
+#include "support/activation_oracle.hpp"
 #include "support/random_values.hpp"
 #include "support/simd_targets.hpp"
 
@@ -13,25 +14,6 @@ namespace troupe::kernels {
 namespace {
 
 using test::random_values;
-
-double oracle(activation kind, double x) {
-  switch (kind) {
-  case activation::relu:
-    return std::max(x, 0.0);
-  case activation::gelu_tanh:
-    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
-  case activation::gelu_erf:
-    return 0.5 * x * (1 + std::erf(x / std::numbers::sqrt2));
-  case activation::silu:
-    return x / (1 + std::exp(-x));
-  }
-  return 0;
-}
-
-double slope(activation kind, double x) {
-  const double h = 1e-5;
-  return (oracle(kind, x + h) - oracle(kind, x - h)) / (2 * h);
-}
 
 const char* name_of(activation kind) {
   constexpr const char* names[] = {"relu", "gelu_tanh", "gelu_erf", "silu"};
@@ -56,7 +38,7 @@ TEST_P(ActivationTest, ForwardIsNearItsOracle) {
     activation_forward(ctx, {.y_NF = y.data() + 1, .x_NF = x.data() + 1, .n = n, .f = f, .kind = kind});
     EXPECT_EQ(y[0], 7.0F);
     for (size_t i = 1; i < x.size(); ++i) {
-      const double want = oracle(kind, static_cast<double>(x[i]));
+      const double want = test::activation_oracle(kind, static_cast<double>(x[i]));
       EXPECT_NEAR(y[i], want, 3e-7 * std::max(1.0, std::fabs(want))) << x[i];
     }
   }
@@ -72,7 +54,7 @@ TEST_P(ActivationTest, BackwardMatchesCentralDifferences) {
     std::vector<float> dx = dy;  // in place
     activation_backward(ctx, {.dx_NF = dx.data(), .dy_NF = dx.data(), .x_NF = x.data(), .n = n, .f = f, .kind = kind});
     for (size_t i = 0; i < x.size(); ++i) {
-      const double want = static_cast<double>(dy[i]) * slope(kind, static_cast<double>(x[i]));
+      const double want = static_cast<double>(dy[i]) * test::activation_slope(kind, static_cast<double>(x[i]));
       EXPECT_NEAR(dx[i], want, 1e-6) << x[i];
     }
   }
@@ -100,9 +82,9 @@ TEST_P(ActivationTest, GatedFormIsTheProductWithUp) {
       const double gate = gate_up[gate_at];
       const double up = gate_up[up_at];
       const double dy_i = dy[static_cast<size_t>(i)];
-      EXPECT_NEAR(y[static_cast<size_t>(i)], oracle(kind, gate) * up, 2e-5);
-      EXPECT_NEAR(dgate_up[gate_at], slope(kind, gate) * up * dy_i, 2e-5);
-      EXPECT_NEAR(dgate_up[up_at], oracle(kind, gate) * dy_i, 2e-6);
+      EXPECT_NEAR(y[static_cast<size_t>(i)], test::activation_oracle(kind, gate) * up, 2e-5);
+      EXPECT_NEAR(dgate_up[gate_at], test::activation_slope(kind, gate) * up * dy_i, 2e-5);
+      EXPECT_NEAR(dgate_up[up_at], test::activation_oracle(kind, gate) * dy_i, 2e-6);
     }
   }
 }

@@ -12,31 +12,14 @@
 namespace troupe::kernels {
 namespace {
 
+using problem = test::attention_problem;
 using test::random_values;
-
-std::vector<double> to_double(const std::vector<float>& values) { return {values.begin(), values.end()}; }
-
-struct problem {
-  const char* name;
-  int64_t heads, kv_heads, head_width;
-  std::vector<int64_t> offset_B1;
-  bool alibi = false;
-  double amplitude = 1;  ///< of queries and keys: 100 makes scores of +-1e4 and more
-};
+using test::to_double;
 
 /// Seeded operands of a problem, and what the kernels make of them.
 struct attention_case {
   explicit attention_case(const problem& p) : offset(p.offset_B1) {
-    shape = {.heads = p.heads,
-             .kv_heads = p.kv_heads,
-             .head_width = p.head_width,
-             .scale = 1.0F / std::sqrt(static_cast<float>(p.head_width))};
-    for (int64_t h = 0; h < p.heads; ++h) {
-      slopes.push_back(static_cast<float>(std::exp2(-8.0 * static_cast<double>(h + 1) / static_cast<double>(p.heads))));
-    }
-    if (p.alibi) {
-      shape.alibi_slope_H = slopes.data();
-    }
+    shape = test::shape_of(p, slopes);
     rows = offset.back();
     qkv = random_values(rows * shape.row_width(), 1, p.amplitude);
     dout = random_values(rows * heads_width(), 2);
@@ -161,12 +144,17 @@ public:
   }
 
   void append(context& ctx, int64_t begin, int64_t end) {
-    const paged_sequence sequence{.page_table = table_, .first_row = 0, .rows = end - begin, .first_position = begin};
+    const std::vector<int64_t> row = {0, end - begin};
+    const auto position = static_cast<int32_t>(begin);
     paged_attention_forward(ctx, {.shape = values_.shape,
                                   .out_NHK = out.data() + begin * values_.heads_width(),
                                   .qkv_NE = values_.qkv.data() + begin * values_.shape.row_width(),
                                   .pages = {keys_.data(), values_pages_.data()},
-                                  .sequences = {&sequence, 1}});
+                                  .where = {.page_SP = table_.data(),
+                                            .row_S1 = row.data(),
+                                            .position_S = &position,
+                                            .sequences = 1,
+                                            .stride = pages_}});
   }
 
   std::vector<float> out;
@@ -263,18 +251,21 @@ TEST(PagedAttentionTest, SequencesOfACallShareThePagesOfTheirPrefix) {
   values.forward(ctx);
   const auto page = static_cast<size_t>(kv_pages{}.page_floats(values.shape));
   std::vector<float> keys(4 * page), cached(4 * page);
-  const std::vector<int32_t> first_table = {2, 0}, second_table = {2, 3};
+  const std::vector<int32_t> table = {2, -1};  // its second page is not looked at
+  const std::vector<int64_t> row = {0, 64};
+  const int32_t position = 0;
   std::vector<float> out(values.out.size());
-  const paged_sequence prefix{first_table, 0, 64, 0};
   const kv_pages pages{keys.data(), cached.data()};
-  paged_attention_forward(ctx, {values.shape, out.data(), values.qkv.data(), pages, {&prefix, 1}});
+  paged_attention_forward(
+      ctx, {values.shape, out.data(), values.qkv.data(), pages, {table.data(), row.data(), &position, 1, 2}});
   // Both go on with row 64; the second then takes 65 too. One has no new row at all.
   std::vector<float> rows(values.qkv.begin() + 64 * values.shape.row_width(), values.qkv.end());
   rows.insert(rows.begin(), rows.begin(), rows.begin() + values.shape.row_width());
-  const std::vector<paged_sequence> sequences = {
-      {first_table, 0, 1, 64}, {second_table, 1, 2, 64}, {first_table, 3, 0, 65}};
+  const std::vector<int32_t> tables = {2, 0, 2, 3, 2, 0}, positions = {64, 64, 65};
+  const std::vector<int64_t> rows_of = {0, 1, 3, 3};
   std::vector<float> next(static_cast<size_t>(3 * values.heads_width()));
-  paged_attention_forward(ctx, {values.shape, next.data(), rows.data(), pages, sequences});
+  paged_attention_forward(
+      ctx, {values.shape, next.data(), rows.data(), pages, {tables.data(), rows_of.data(), positions.data(), 3, 2}});
   const auto at = [&](const std::vector<float>& from, int64_t row) {
     const auto begin = from.begin() + row * values.heads_width();
     return std::vector<float>(begin, begin + values.heads_width());
@@ -294,9 +285,14 @@ TEST(AttentionArgumentsTest, ImpossibleShapesAreErrors) {
   EXPECT_THROW(attention_forward(ctx, {.shape = good, .offset_B1 = falling}), error);
   EXPECT_THROW(attention_forward(ctx, {.shape = good, .offset_B1 = {}}), error);
   EXPECT_THROW(attention_backward(ctx, {.shape = good, .offset_B1 = offset}), error);
-  const std::vector<int32_t> table = {0};
-  const paged_sequence past_its_pages{table, 0, 2, 63};
-  EXPECT_THROW(paged_attention_forward(ctx, {.shape = good, .pages = {}, .sequences = {&past_its_pages, 1}}), error);
+  const auto paged = [&](int32_t page, int64_t rows, int32_t position) {
+    const std::vector<int64_t> row = {0, rows};
+    paged_attention_forward(ctx, {.shape = good, .where = {&page, row.data(), &position, 1, 1}});
+  };
+  EXPECT_THROW(paged(0, 2, 63), error) << "past its pages";
+  EXPECT_THROW(paged(-1, 1, 0), error);
+  EXPECT_THROW(paged(0, -1, 5), error);
+  EXPECT_THROW(paged(0, 1, -1), error);
 }
 
 }  // namespace

@@ -52,6 +52,28 @@ TEST_P(EmbeddingTest, ForwardCopiesOrAddsTheRow) {
   }
 }
 
+TEST_P(EmbeddingTest, ATableInBf16GivesItsValues) {
+  thread_pool pool(2);
+  context ctx{pool};
+  const std::vector<bf16> narrow = test::round_to_bf16(panels);
+  const std::vector<float> before = random_values(s.n * s.d, 2);
+  for (const bool accumulate : {false, true}) {
+    std::vector<float> y = before, expected = before;
+    embedding_args args{.y_ND = expected.data(),
+                        .index_N = index.data(),
+                        .table = panels.data(),
+                        .n = s.n,
+                        .rows = s.rows,
+                        .d = s.d,
+                        .accumulate = accumulate};
+    embedding_forward(ctx, args);
+    args.y_ND = y.data();
+    args.table = narrow.data();
+    embedding_forward(ctx, args);
+    EXPECT_EQ(y, expected);
+  }
+}
+
 TEST_P(EmbeddingTest, BackwardAddsRowsInRisingOrderForAnyNumberOfThreads) {
   const std::vector<float> dy = random_values(s.n * s.d, 3);
   std::vector<float> expected(rows.size(), 0.25F);

@@ -14,8 +14,7 @@ namespace troupe::kernels {
 namespace {
 
 using test::random_values;
-
-std::vector<double> to_double(std::span<const float> values) { return {values.begin(), values.end()}; }
+using test::to_double;
 
 struct shape {
   int64_t n, d, vocabulary;
@@ -25,19 +24,20 @@ struct shape {
 
 constexpr float before = 0.25F;  ///< what accumulated gradients hold beforehand
 
-/// A head with seeded operands, and a loss that is linear in each row's log-probability and
-/// entropy.
+/// A head with seeded operands, and a policy's loss with every term.
 struct head_case {
   explicit head_case(const shape& given)
       : s(given), x(random_values(s.n * s.d, 1)), weight(random_values(s.vocabulary * s.d, 2, s.amplitude)),
-        bias(random_values(s.vocabulary, 3)), dlogprob(random_values(s.n, 4)), dentropy(random_values(s.n, 5)),
-        panels(static_cast<size_t>(panels_size(s.vocabulary, s.d))), logprob(dlogprob.size()), entropy(dlogprob.size()),
-        dx(x.size(), NAN), dpanels(panels.size()), dbias(bias.size(), before) {
+        bias(random_values(s.vocabulary, 3)), advantage(random_values(s.n, 4)),
+        panels(static_cast<size_t>(panels_size(s.vocabulary, s.d))), logprob(advantage.size()),
+        entropy(advantage.size()), dx(x.size(), NAN), dpanels(panels.size()), dbias(bias.size(), before),
+        terms(advantage.size()) {
     to_panels(weight.data(), s.vocabulary, s.d, panels.data());
     const std::vector<float> start(weight.size(), before);
     to_panels(start.data(), s.vocabulary, s.d, dpanels.data());
     for (int64_t row = 0; row < s.n; ++row) {
       target.push_back(static_cast<int32_t>(row * 7919 % s.vocabulary));
+      weight_N.push_back(static_cast<double>((row + 1) % 5) / 4);  // some do not count
     }
   }
 
@@ -54,18 +54,36 @@ struct head_case {
             .temperature = s.temperature};
   }
 
+  log_prob_train_args train_args() {
+    return {.dx_ND = dx.data(),
+            .dweight = dpanels.data(),
+            .dbias_V = dbias.data(),
+            .forward = forward_args(),
+            .loss = {.kind = loss_kind::policy,
+                     .policy = {.entropy_coefficient = 0.4, .kl_coefficient = 0.3},
+                     .logprob_old_N = old.data(),
+                     .advantage_N = advantage.data(),
+                     .logprob_ref_N = ref.data(),
+                     .weight_N = weight_N.data(),
+                     .terms_N = terms.data()}};
+  }
+
   void train(context& ctx) {
-    log_prob_train(ctx, {.dx_ND = dx.data(),
-                         .dweight = dpanels.data(),
-                         .dbias_V = dbias.data(),
-                         .forward = forward_args(),
-                         .gradient = [this](int64_t first, std::span<const float> lp, std::span<const float>,
-                                            std::span<float> dlp, std::span<float> de) {
-                           rows_seen += static_cast<int64_t>(lp.size());
-                           const auto at = static_cast<size_t>(first);
-                           std::copy_n(dlogprob.data() + at, lp.size(), dlp.begin());
-                           std::copy_n(dentropy.data() + at, lp.size(), de.begin());
-                         }});
+    log_prob_forward(ctx, forward_args());
+    old = ref = logprob;
+    for (size_t row = 0; row < old.size(); ++row) {
+      old[row] += 0.1F * advantage[row];
+      ref[row] -= 0.5F * advantage[row];
+    }
+    log_prob_train(ctx, train_args());
+  }
+
+  std::vector<double> gradient(float token_terms::*by) const {
+    std::vector<double> values;
+    for (const token_terms& t : terms) {
+      values.push_back(t.*by);
+    }
+    return values;
   }
 
   test::head_problem oracle() const {
@@ -73,9 +91,10 @@ struct head_case {
   }
 
   shape s;
-  std::vector<float> x, weight, bias, dlogprob, dentropy, panels, logprob, entropy, dx, dpanels, dbias;
+  std::vector<float> x, weight, bias, advantage, panels, logprob, entropy, dx, dpanels, dbias, old, ref;
+  std::vector<token_terms> terms;
+  std::vector<double> weight_N;
   std::vector<int32_t> target;
-  int64_t rows_seen = 0;
 };
 
 double largest_difference(std::span<const float> a, std::span<const double> b) {
@@ -108,14 +127,14 @@ TEST_P(LogProbTest, ForwardMatchesTheOracle) {
 
 TEST_P(LogProbTest, TrainingMatchesTheOracle) {
   head_case& v = values_;
-  auto oracle = test::log_prob_backward_oracle(v.oracle(), to_double(v.dlogprob), to_double(v.dentropy));
+  v.train(ctx_);
+  auto oracle = test::log_prob_backward_oracle(v.oracle(), v.gradient(&token_terms::dlogprob),
+                                               v.gradient(&token_terms::dentropy));
   for (auto* gradient : {&oracle.dweight_VD, &oracle.dbias_V}) {
     for (double& value : *gradient) {
       value += before;
     }
   }
-  v.train(ctx_);
-  EXPECT_EQ(v.rows_seen, v.s.n);
   std::vector<float> dweight(v.weight.size());
   from_panels(v.dpanels.data(), v.s.vocabulary, v.s.d, dweight.data());
   const double limit = v.s.amplitude > 1 ? 1e-5 : 1e-10;  // as the tolerance, squared and relative
@@ -130,6 +149,19 @@ TEST_P(LogProbTest, TrainingGivesForwardsBits) {
   values_.train(ctx_);
   EXPECT_EQ(values_.logprob, logprob);
   EXPECT_EQ(values_.entropy, entropy);
+}
+
+TEST_P(LogProbTest, EachRowHasItsOwnLoss) {
+  head_case& v = values_;
+  v.train(ctx_);
+  for (size_t row = 0; row < v.terms.size(); ++row) {
+    const token_terms expected =
+        terms_of(v.train_args().loss, static_cast<int64_t>(row), v.logprob[row], v.entropy[row]);
+    EXPECT_EQ(v.terms[row].dlogprob, expected.dlogprob) << row;
+    EXPECT_EQ(v.terms[row].dentropy, expected.dentropy) << row;
+    EXPECT_EQ(v.terms[row].loss, expected.loss) << row;
+    EXPECT_EQ(v.terms[row].dentropy == 0, v.weight_N[row] == 0) << row;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LogProbTest,
@@ -203,7 +235,7 @@ TEST(LogSoftmaxTest, ForbiddenTokenHasNoProbability) {
 TEST(LogProbOracleTest, BackwardMatchesCentralDifferences) {
   head_case v({3, 4, 6, 0.7F});
   test::head_problem p = v.oracle();
-  const std::vector<double> dlogprob = to_double(v.dlogprob), dentropy = to_double(v.dentropy);
+  const std::vector<double> dlogprob = to_double(random_values(3, 4)), dentropy = to_double(random_values(3, 5));
   const auto loss = [&] {
     const auto values = test::log_prob_oracle(p);
     return std::inner_product(dlogprob.begin(), dlogprob.end(), values.logprob_N.begin(), 0.0) +
@@ -235,9 +267,13 @@ TEST(LogProbArgumentsTest, BadTargetsAndTemperaturesAreErrors) {
   outside.target[1] = 10;
   EXPECT_THROW(log_prob_forward(ctx, outside.forward_args()), error);
   head_case silent({2, 4, 10});
-  log_prob_train_args args{
-      .dx_ND = silent.dx.data(), .dweight = silent.dpanels.data(), .forward = silent.forward_args(), .gradient = {}};
-  EXPECT_THROW(log_prob_train(ctx, args), error);
+  silent.train(ctx);
+  log_prob_train_args without_terms = silent.train_args();
+  without_terms.loss.terms_N = nullptr;
+  EXPECT_THROW(log_prob_train(ctx, without_terms), error);
+  log_prob_train_args without_reference = silent.train_args();
+  without_reference.loss.logprob_ref_N = nullptr;
+  EXPECT_THROW(log_prob_train(ctx, without_reference), error);
 }
 
 }  // namespace

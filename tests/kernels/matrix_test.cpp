@@ -38,14 +38,21 @@ private:
 };
 
 /// Seeded operands of one linear layer. Rows of x, y and dy stand further apart than they are wide,
-/// and everything begins one float past an aligned address.
+/// and everything begins one value past an aligned address. `type`: of weight and bias.
 struct layer {
-  explicit layer(const shape& s)
+  explicit layer(const shape& s, dtype type = dtype::f32)
       : n(s.n), outputs(s.outputs), inputs(s.inputs), x_stride(inputs + 5), y_stride(outputs + 3),
         x(random_values(n * x_stride + 1, 1)), dense_x(n * inputs), dy(random_values(n * y_stride + 1, 2)),
         weight(random_values(outputs * inputs, 3)), bias(random_values(outputs, 4)),
         panels(static_cast<size_t>(panels_size(outputs, inputs) + 1)) {
+    if (type == dtype::bf16) {
+      test::round_to_bf16(weight);
+      bias16 = test::round_to_bf16(bias);
+    }
     to_panels(weight.data(), outputs, inputs, panels.data() + 1);
+    if (type == dtype::bf16) {
+      panels16 = test::round_to_bf16(panels);
+    }
     for (int64_t i = 0; i < n; ++i) {
       for (int64_t k = 0; k < inputs; ++k) {
         dense_x[static_cast<size_t>(i * inputs + k)] = x_at(i, k);
@@ -55,7 +62,12 @@ struct layer {
 
   int64_t n, outputs, inputs, x_stride, y_stride;
   std::vector<float> x, dense_x, dy, weight, bias, panels;
+  std::vector<bf16> panels16, bias16;  ///< empty: float32
 
+  const_reals typed_panels() const {
+    return (panels16.empty() ? const_reals(panels.data()) : const_reals(panels16.data())) + 1;
+  }
+  const_reals typed_bias() const { return bias16.empty() ? const_reals(bias.data()) : const_reals(bias16.data()); }
   float x_at(int64_t i, int64_t k) const { return x[static_cast<size_t>(i * x_stride + k + 1)]; }
   float dy_at(int64_t i, int64_t o) const { return dy[static_cast<size_t>(i * y_stride + o + 1)]; }
   float weight_at(int64_t o, int64_t i) const { return weight[static_cast<size_t>(o * inputs + i)]; }
@@ -116,8 +128,8 @@ std::vector<float> run_forward(context& ctx, const layer& l, start from) {
   }
   linear_forward(ctx, {.y_NO = y.data() + 1,
                        .x_NI = l.x.data() + 1,
-                       .weight = l.panels.data() + 1,
-                       .bias_O = from == start::bias ? l.bias.data() : nullptr,
+                       .weight = l.typed_panels(),
+                       .bias_O = from == start::bias ? l.typed_bias() : nullptr,
                        .n = l.n,
                        .outputs = l.outputs,
                        .inputs = l.inputs,
@@ -142,7 +154,7 @@ std::vector<float> run_backward_input(context& ctx, const layer& l, bool accumul
   }
   linear_backward_input(ctx, {.dx_NI = dx.data(),
                               .dy_NO = l.dy.data() + 1,
-                              .weight = l.panels.data() + 1,
+                              .weight = l.typed_panels(),
                               .n = l.n,
                               .outputs = l.outputs,
                               .inputs = l.inputs,
@@ -211,17 +223,21 @@ TEST_P(MatrixTest, EveryProductIsNearItsOracle) {
   EXPECT_LE(test::relative_error(run_backward_weight(ctx, l), backward_weight_chain<double>(l).values()), limit);
 }
 
-std::string name_of(const testing::TestParamInfo<std::tuple<int64_t, shape>>& info) {
-  const auto& [target, s] = info.param;
+std::string name_of(int64_t target, const shape& s) {
   return std::string(hwy::TargetName(target)) + "_" + std::to_string(s.n) + "_" + std::to_string(s.outputs) + "_" +
          std::to_string(s.inputs);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MatrixTest,
-                         testing::Combine(testing::ValuesIn(test::simd_targets()), testing::ValuesIn(shapes)), name_of);
+                         testing::Combine(testing::ValuesIn(test::simd_targets()), testing::ValuesIn(shapes)),
+                         [](const auto& info) { return name_of(std::get<0>(info.param), std::get<1>(info.param)); });
 
 /// Equality with the chain, bit by bit, is independence from rows, threads and vector width in one.
-class MatrixBitsTest : public MatrixTest {};
+class MatrixBitsTest : public testing::TestWithParam<std::tuple<int64_t, shape, dtype>> {
+protected:
+  const test::simd_target_scope target{std::get<0>(GetParam())};
+  const layer l{std::get<1>(GetParam()), std::get<2>(GetParam())};
+};
 
 TEST_P(MatrixBitsTest, EveryElementIsOneFusedChainForAnyNumberOfThreads) {
   const auto forward = forward_chain<float>(l, start::bias);
@@ -239,25 +255,31 @@ TEST_P(MatrixBitsTest, EveryElementIsOneFusedChainForAnyNumberOfThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, MatrixBitsTest,
-                         testing::Combine(testing::ValuesIn(test::fused_simd_targets()), testing::ValuesIn(shapes)),
-                         name_of);
+                         testing::Combine(testing::ValuesIn(test::fused_simd_targets()), testing::ValuesIn(shapes),
+                                          testing::Values(dtype::f32, dtype::bf16)),
+                         [](const auto& info) {
+                           return name_of(std::get<0>(info.param), std::get<1>(info.param)) + "_" +
+                                  to_string(std::get<2>(info.param));
+                         });
 
 TEST(MatrixRowsTest, ARowHasTheSameBitsAloneAndInABatch) {
   thread_pool pool(2);
   context ctx{pool};
-  const layer l({40, 100, 777});
-  const std::vector<float> batch = run_forward(ctx, l, start::bias);
-  for (int64_t i = 0; i < l.n; ++i) {
-    std::vector<float> row(static_cast<size_t>(l.outputs));
-    linear_forward(ctx, {.y_NO = row.data(),
-                         .x_NI = l.x.data() + 1 + i * l.x_stride,
-                         .weight = l.panels.data() + 1,
-                         .bias_O = l.bias.data(),
-                         .n = 1,
-                         .outputs = l.outputs,
-                         .inputs = l.inputs});
-    const auto first = batch.begin() + i * l.outputs;
-    EXPECT_EQ(row, std::vector<float>(first, first + l.outputs)) << i;
+  for (const dtype type : {dtype::f32, dtype::bf16}) {
+    const layer l({400, 100, 777}, type);  // many rows, of which few are used alone
+    const std::vector<float> batch = run_forward(ctx, l, start::bias);
+    for (int64_t i = 0; i < l.n; i += 37) {
+      std::vector<float> row(static_cast<size_t>(l.outputs));
+      linear_forward(ctx, {.y_NO = row.data(),
+                           .x_NI = l.x.data() + 1 + i * l.x_stride,
+                           .weight = l.typed_panels(),
+                           .bias_O = l.typed_bias(),
+                           .n = 1,
+                           .outputs = l.outputs,
+                           .inputs = l.inputs});
+      const auto first = batch.begin() + i * l.outputs;
+      EXPECT_EQ(row, std::vector<float>(first, first + l.outputs)) << to_string(type) << ", row " << i;
+    }
   }
 }
 

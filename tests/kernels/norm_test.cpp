@@ -13,11 +13,10 @@ namespace {
 
 using test::norm_kind;
 using test::random_values;
+using test::to_double;
 
 constexpr float epsilon = 1e-5F;
 constexpr float before = 0.5F;  ///< what accumulated gradients hold beforehand
-
-std::vector<double> to_double(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Seeded operands, which begin one float past an aligned address, and the kernels' results.
 struct norm_case {
@@ -37,8 +36,8 @@ struct norm_case {
                          .mean_N = mean.data(),
                          .x_ND = x.data() + 1,
                          .add_ND = residual ? add.data() : nullptr,
-                         .gamma_D = gamma.data(),
-                         .beta_D = beta.data(),
+                         .gamma_D = typed(gamma, gamma16),
+                         .beta_D = typed(beta, beta16),
                          .n = n,
                          .d = d,
                          .epsilon = epsilon};
@@ -51,7 +50,7 @@ struct norm_case {
                                   .dbeta_D = dbeta.data(),
                                   .dy_ND = dy.data(),
                                   .x_ND = x.data() + 1,
-                                  .gamma_D = gamma.data(),
+                                  .gamma_D = typed(gamma, gamma16),
                                   .rstd_N = rstd.data(),
                                   .mean_N = mean.data(),
                                   .n = n,
@@ -59,11 +58,16 @@ struct norm_case {
     kind == norm_kind::layer ? layer_norm_backward(ctx, args) : rms_norm_backward(ctx, args);
   }
 
+  static const_reals typed(const std::vector<float>& values, const std::vector<bf16>& narrow) {
+    return narrow.empty() ? const_reals(values.data()) : const_reals(narrow.data());
+  }
+
   std::span<const float> inside(const std::vector<float>& values) const { return std::span(values).subspan(1); }
 
   norm_kind kind;
   int64_t n, d;
   std::vector<float> x, add, gamma, beta, dy, y, mean, rstd, dx, dgamma, dbeta;
+  std::vector<bf16> gamma16, beta16;  ///< empty: float32
 };
 
 class NormTest : public testing::TestWithParam<std::tuple<norm_kind, int64_t, int64_t, int64_t>> {
@@ -114,6 +118,20 @@ TEST_P(NormTest, BackwardAddsTheOraclesGradients) {
   if (v.kind == norm_kind::layer) {
     EXPECT_LT(test::relative_error(v.dbeta, oracle.dbeta_D), 1e-11);
   }
+}
+
+TEST_P(NormTest, ParametersInBf16GiveTheirValues) {
+  norm_case& wide = values_;
+  norm_case narrow = wide;
+  narrow.gamma16 = test::round_to_bf16(wide.gamma);
+  narrow.beta16 = test::round_to_bf16(wide.beta);
+  for (norm_case* v : {&wide, &narrow}) {
+    v->forward(ctx_, true);
+    v->backward(ctx_);
+  }
+  EXPECT_EQ(narrow.y, wide.y);
+  EXPECT_EQ(narrow.dx, wide.dx);
+  EXPECT_EQ(narrow.dgamma, wide.dgamma);
 }
 
 std::string kind_name(norm_kind kind) { return kind == norm_kind::layer ? "Layer" : "Rms"; }

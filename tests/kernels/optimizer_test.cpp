@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace troupe::kernels {
@@ -61,6 +62,65 @@ TEST_P(OptimizerTest, AdamwFollowsItsFormulaOverSeveralSteps) {
     EXPECT_LE(test::relative_error(a.first, m), 1e-12);
     EXPECT_LE(test::relative_error(a.second, v), 1e-12);
   }
+}
+
+std::vector<uint16_t> bits_of(const std::vector<bf16>& values) {
+  std::vector<uint16_t> bits(values.size());
+  std::transform(values.begin(), values.end(), bits.begin(), [](bf16 value) { return value.bits; });
+  return bits;
+}
+
+/// Halfway cases, numbers that are too small or too large for a bfloat16, and what is no number.
+std::vector<float> hard_to_round() {
+  std::vector<float> values;
+  for (const uint32_t bits : {0x3F808000U, 0x3F818000U, 0x3F808001U, 0x3F807FFFU, 0xBF818000U, 0x00000001U, 0x00008000U,
+                              0x00018000U, 0x807FFFFFU, 0x7F7FFFFFU, 0x7F7F8000U, 0x7F7F7FFFU, 0xFF7FFFFFU, 0x7F800000U,
+                              0xFF800000U, 0x7FC00000U, 0x7F800001U, 0xFFFFFFFFU, 0x80000000U}) {
+    values.push_back(__builtin_bit_cast(float, bits));
+  }
+  return values;
+}
+
+TEST_P(OptimizerTest, TheNewWeightIsWrittenRoundedToo) {
+  thread_pool pool(2);
+  context ctx{pool};
+  for (const int64_t count : {0, 1, 15, 33, 40000}) {
+    arenas a(count);
+    arenas alone = a;
+    const std::vector<float> gradient = random_values(count, 6);
+    std::vector<bf16> rounded(static_cast<size_t>(count) + 1, bf16{0xABCD});
+    adamw_args args = arguments(a, gradient, 2);
+    args.compute = rounded.data();
+    adamw_update(ctx, args);
+    std::vector<bf16> expected(a.weight.size());
+    std::transform(a.weight.begin(), a.weight.end(), expected.begin(), to_bf16);
+    expected.push_back({0xABCD});  // nothing past the last
+    EXPECT_EQ(bits_of(rounded), bits_of(expected)) << count;
+    adamw_update(ctx, arguments(alone, gradient, 2));
+    EXPECT_EQ(alone.weight, a.weight) << count;
+  }
+}
+
+TEST_P(OptimizerTest, RoundsToTheNearestEvenLikeTheScalarFunction) {
+  thread_pool pool(1);
+  context ctx{pool};
+  arenas a(0);
+  for (int i = 0; i < 3; ++i) {
+    for (const float value : hard_to_round()) {
+      a.weight.push_back(value);
+    }
+  }
+  a.first.resize(a.weight.size());
+  a.second.resize(a.weight.size());
+  std::vector<bf16> expected(a.weight.size());
+  std::transform(a.weight.begin(), a.weight.end(), expected.begin(), to_bf16);
+  std::vector<bf16> rounded(a.weight.size());
+  const std::vector<float> gradient(a.weight.size());
+  adamw_args args = arguments(a, gradient, 1);
+  args.learning_rate = 0;  // the weights stay
+  args.compute = rounded.data();
+  adamw_update(ctx, args);
+  EXPECT_EQ(bits_of(rounded), bits_of(expected));
 }
 
 TEST_P(OptimizerTest, PaddingWithoutGradientStaysZero) {

@@ -18,7 +18,7 @@ import sys
 from fnmatch import fnmatchcase
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TOPS = ["cmake", "docs", "jobs", "slurm", "src", "tests"]
+TOPS = ["cmake", "docs", "jobs", "packaging", "slurm", "src", "tests"]
 # Folders that sources without an ending are named by. What else has a slash (`policy/loss`) is no file.
 ROOMS = ["base", "kernels", "io", "engine", "actors", "cast", "director", "hosts", "protocol", "stage", "supervisor"]
 
@@ -126,7 +126,7 @@ def faults(file, text, there):
 
 def main():
     there = Tree(tree())
-    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    documents = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "packaging/README.md"]
     found = [fault for path in documents
              for fault in faults(path.relative_to(ROOT).as_posix(), path.read_text(), there)]
     print("\n".join(found) or f"paths in {len(documents)} documents: all there")

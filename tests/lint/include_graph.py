@@ -3,7 +3,8 @@
 draws them.
 
     include_graph.py            fails on an arrow against the order, on a cycle, on a library in a folder that it is not
-                                for, and where docs/pictures/include-graph.svg is not what the sources give
+                                for, on a .cu file that reaches what nvcc cannot read, and where
+                                docs/pictures/include-graph.svg is not what the sources give
     include_graph.py --write    writes that picture
 """
 
@@ -27,9 +28,10 @@ ORDER = [
     ["io/job"],
     ["io/run"],
     ["io/experience"],
-    ["io/datasets", "io/inspect"],
+    ["io/datasets", "io/inspect", "io/fork"],
     ["io/rewards"],
-    ["engine/arena", "engine/parallel", "engine/objectives"],
+    ["engine/tensor"],
+    ["engine/arena", "engine/cards", "engine/parallel", "engine/objectives"],
     ["engine/models"],
     ["engine/tensor_parallel", "engine/optim"],
     ["engine/generate", "engine/train"],
@@ -50,23 +52,27 @@ LAYERS = {
     "io": ["base"],
     "engine": ["base", "kernels"],
     "actors": ["base", "io", "engine"],
-    "jobs": ["base", "io", "engine", "actors"],
+    "jobs": ["base", "kernels", "io", "engine", "actors"],
 }
 
 # Folders that are the inside of another: nobody else may include them, and they count as it.
 INSIDES = {
     "kernels/cpu": "kernels",
+    "kernels/cuda": "kernels",
     "io/weights/pickle": "io/weights",
     "engine/models/families": "engine/models",
     "jobs/examples": "jobs",
+    "jobs/examples/grpo": "jobs",
 }
 
 # What is included of a library, and the only folders (below src/, or jobs) or files that may.
 LIBRARIES = {
     r"caf/": ["actors"],
-    r"openssl/": ["actors/control"],
+    r"openssl/": ["actors/control", "jobs/sha256.cpp"],
     r"mpi\.h": ["engine/parallel"],
     r"hwy/": ["kernels/cpu"],
+    r"cuda|cublas|nccl": ["kernels/cuda"],
+    r"dlfcn\.h": ["engine/cards"],
     r"hdf5|H5": ["io/hdf5"],
     r"nlohmann/": ["io", "jobs"],
     r"boost/": ["io", "jobs"],
@@ -76,6 +82,12 @@ LIBRARIES = {
     r"spdlog/": ["actors", "jobs"],
     r"filesystem|fstream": ["io", "actors", "jobs"],
 }
+
+# nvcc cannot parse fmt, so that no .cu file may reach it, by whatever way.
+NOT_FOR_NVCC = r"fmt/"
+
+# Kernels of a card run on the host in tests: the one door from src/ to there.
+EMULATION = ("src/kernels/cuda/thread.cuh", "support/emulation/cuda_on_host.hpp")
 
 ROW = {folder: row for row, folders in enumerate(ORDER) for folder in folders}
 
@@ -108,11 +120,12 @@ def room_of(path):
 def read_includes():
     """Includes of our own files, and those of libraries."""
     own, libraries = [], []
-    for path in sorted(p for top in ("src", "jobs") for p in (ROOT / top).rglob("*.[hc]pp")):
+    for path in sorted(p for top in ("src", "jobs") for p in (ROOT / top).rglob("*")
+                       if p.suffix in (".hpp", ".cpp", ".cu", ".cuh")):
         file = path.relative_to(ROOT).as_posix()
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = re.match(r'#include (?:"([^"]+/[^"]+)"|<([^>]+)>)', line)
-            if found:
+            if found and (file, found[1]) != EMULATION:
                 (own if found[1] else libraries).append(Include(file, number, found[1] or found[2]))
     return own, libraries
 
@@ -153,6 +166,26 @@ def library_faults(includes):
             place = place_of(include.file)
             if re.match(library, include.text) and not place.startswith(tuple(places)):
                 yield f"{include}: only {', '.join(places)} may"
+
+
+def nvcc_faults(own, libraries):
+    """The way from a .cu file to a library that nvcc cannot read."""
+    used_by, unreadable = defaultdict(list), {}
+    for include in own:
+        used_by[include.file].append("src/" + include.text)
+    for include in libraries:
+        if re.match(NOT_FOR_NVCC, include.text):
+            unreadable[include.file] = include.text
+    for kernel in sorted(file for file in used_by if file.endswith(".cu")):
+        ways, seen = [[kernel]], {kernel}
+        for way in ways:
+            if way[-1] in unreadable:
+                yield f"{' -> '.join(way)} -> {unreadable[way[-1]]}: nvcc cannot read that"
+                break
+            for file in used_by[way[-1]]:
+                if file not in seen:
+                    seen.add(file)
+                    ways.append([*way, file])
 
 
 def reachable(arrows, start):
@@ -247,7 +280,8 @@ def picture(arrows):
 def main():
     own, libraries = read_includes()
     arrows = arrows_of(own)
-    faults = [*order_faults(arrows), *cycle_faults(arrows), *inside_faults(own), *library_faults(libraries)]
+    faults = [*order_faults(arrows), *cycle_faults(arrows), *inside_faults(own), *library_faults(libraries),
+              *nvcc_faults(own, libraries)]
     if not faults and sys.argv[1:] == ["--write"]:
         PICTURE.write_text(picture(arrows))
     elif not faults and (not PICTURE.exists() or PICTURE.read_text() != picture(arrows)):

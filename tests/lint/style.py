@@ -12,7 +12,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TOPS = ["src", "jobs", "tests", "slurm", "cmake"]
-KINDS = {".hpp", ".cpp", ".py", ".sh", ".cmake"}
+KINDS = {".hpp", ".cpp", ".cu", ".cuh", ".py", ".sh", ".cmake"}
 DATA = ("tests/data/", "tests/fuzz/corpus/")  # files as others made them
 
 LONGEST = 120
@@ -43,7 +43,7 @@ def cut_twice(lines, i):
 
 
 def faults(name, text):
-    source = name.endswith(("pp",))
+    source = name.endswith(("pp", ".cu", ".cuh"))
     lines = (without_raw_strings(text) if source else text).splitlines()
     for i, line in enumerate(lines):
         if len(line) > LONGEST:

@@ -1,4 +1,5 @@
 // run.keep-best: the checkpoint with the best evaluation outlives those that came after it.
+#include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
@@ -89,7 +90,7 @@ TEST_F(BestCheckpoint, IsKeptBesideTheLast) {
   EXPECT_TRUE(contains(contents(run / "ledger.jsonl"), "the best so far: held_out/perplexity"));
   const program_result status = run_program({"status", run});
   EXPECT_TRUE(contains(status.output, "best         checkpoints/sft/" + best(run))) << status.output;
-  const json told = json::parse(run_program({"status", run, "--json"}).output);
+  const json told = json_output(run_program({"status", run, "--json"}).output);
   EXPECT_EQ(told["best"]["path"], "checkpoints/sft/" + best(run));
   EXPECT_EQ(told["best"]["metric"], "held_out/perplexity");
 

@@ -1,6 +1,7 @@
 // A run that was stopped, and whose data or model are others when it is to
 // go on: it is refused, in words that say what.
 #include "support/program.hpp"
+#include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
@@ -22,12 +23,7 @@ class ChangedInputs : public ::testing::Test {
 protected:
   void SetUp() override {
     fs::copy(test_data() + "/stories260k", model, fs::copy_options::recursive);
-    std::ofstream lines(data);
-    for (int i = 0; i < 200; ++i) {
-      lines << R"({"prompt": "Once upon a time there were )" << i << R"( dogs.", "answer": " They liked to play."})"
-            << '\n';
-    }
-    lines.close();
+    write_stories(data, 200);
     program troupe(arguments(), folder / "output");
     while (troupe.running() && !fs::exists(run / "checkpoints/sft/update-000001/manifest.json")) {
       std::this_thread::sleep_for(5ms);

@@ -2,6 +2,7 @@
 // experience kept, or in a rollback.
 #include "actors/models/model_files.hpp"
 #include "support/program.hpp"
+#include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
@@ -66,12 +67,7 @@ static program_result run_ppo(const fs::path& run, const std::vector<std::string
 }
 
 static program_result run_sft(const temporary_folder& folder, const std::vector<std::string>& more) {
-  std::ofstream data(folder / "data.jsonl");
-  for (int i = 0; i < 60; ++i) {
-    data << R"({"prompt": "Once upon a time there were )" << i << R"( dogs.", "answer": " They liked to play."})"
-         << '\n';
-  }
-  data.close();
+  write_stories(folder / "data.jsonl", 60);
   std::vector<std::string> all = {"run",
                                   test_data() + "/jobs/tiny.ini",
                                   "--run.dir",
@@ -99,8 +95,9 @@ static void expect_one_error(const program_result& result, const std::string& pa
 TEST(Judge, WithoutAStoredHeadIsRefused) {
   const temporary_folder folder;
   const program_result result = run_ppo(folder / "run", {}, small_model);
-  EXPECT_EQ(result.status, 1) << result.output;
-  EXPECT_NE(result.output.find(small_model + ": this model has no scalar head"), std::string::npos) << result.output;
+  EXPECT_EQ(result.status, 2) << result.output;
+  EXPECT_NE(result.output.find(small_model + "): this model has no scalar head"), std::string::npos) << result.output;
+  EXPECT_FALSE(std::filesystem::exists(folder / "run")) << "before anything starts";
 }
 
 TEST(Divergence, DamagedWeightsEndGenerationWithTheirName) {

@@ -1,5 +1,6 @@
 // A run that is moved with its data and its model: it goes on, and ends in the bytes of one that stayed.
 #include "support/program.hpp"
+#include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
@@ -17,11 +18,7 @@ namespace fs = std::filesystem;
 static void fill(const fs::path& folder) {
   fs::create_directories(folder);
   fs::copy(test_data() + "/stories260k", folder / "model", fs::copy_options::recursive);
-  std::ofstream lines(folder / "data.jsonl");
-  for (int i = 0; i < 200; ++i) {
-    lines << R"({"prompt": "Once upon a time there were )" << i << R"( dogs.", "answer": " They liked to play."})"
-          << '\n';
-  }
+  write_stories(folder / "data.jsonl", 200);
   std::ofstream(folder / "job.ini") << "[run]\nphases = sft\ncheckpoint-every = 1\nthreads = 1\n"
                                        "[model]\npolicy = model\n[data.d]\npath = data.jsonl\n"
                                        "[length]\nmax-tokens = 64\nmax-prompt-tokens = 48\n"

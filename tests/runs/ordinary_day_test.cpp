@@ -1,6 +1,7 @@
 // What happens to a run on a day without faults: a terminal that is closed, a pipe that nobody reads, Ctrl-C and
 // Ctrl-Z, a machine that is suspended. Nothing is lost, and the bytes at the end are those of an undisturbed run.
 #include "support/program.hpp"
+#include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
@@ -13,7 +14,6 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -65,12 +65,7 @@ class OrdinaryDay : public ::testing::TestWithParam<int> {
 protected:
   static void SetUpTestSuite() {
     folder_ = new temporary_folder;
-    std::ofstream lines(data());
-    for (int i = 0; i < 200; ++i) {
-      lines << R"({"prompt": "Once upon a time there were )" << i << R"( dogs.", "answer": " They liked to play."})"
-            << '\n';
-    }
-    lines.close();
+    write_stories(data(), 200);
     const program_result result = run_program(arguments(data(), undisturbed(), 1));
     ASSERT_EQ(result.status, 0) << result.output;
   }

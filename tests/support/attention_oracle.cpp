@@ -4,6 +4,18 @@
 #include <cmath>
 
 namespace troupe::test {
+
+kernels::attention_shape shape_of(const attention_problem& p, std::vector<float>& slope_H) {
+  for (int64_t h = 0; h < p.heads; ++h) {
+    slope_H.push_back(static_cast<float>(std::exp2(-8.0 * static_cast<double>(h + 1) / static_cast<double>(p.heads))));
+  }
+  return {.heads = p.heads,
+          .kv_heads = p.kv_heads,
+          .head_width = p.head_width,
+          .scale = 1.0F / std::sqrt(static_cast<float>(p.head_width)),
+          .alibi_slope_H = p.alibi ? slope_H.data() : nullptr};
+}
+
 namespace {
 
 /// One query row of one head: its probabilities over the keys it sees, and where its operands are.

@@ -10,6 +10,17 @@
 
 namespace troupe::test {
 
+struct attention_problem {
+  const char* name;
+  int64_t heads, kv_heads, head_width;
+  std::vector<int64_t> offset_B1;
+  bool alibi = false;
+  double amplitude = 1;  ///< of queries and keys: 100 makes scores of +-1e4 and more
+};
+
+/// `slope_H` becomes ALiBi's, which the shape of a problem with it points to.
+kernels::attention_shape shape_of(const attention_problem& p, std::vector<float>& slope_H);
+
 struct attention_values {
   std::vector<double> out_NHK;
   std::vector<double> lse_NH;

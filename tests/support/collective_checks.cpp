@@ -1,6 +1,7 @@
 #include "support/collective_checks.hpp"
 
 #include "base/random.hpp"
+#include "support/naive_join.hpp"
 #include "support/random_values.hpp"
 
 #include <fmt/format.h>
@@ -16,17 +17,6 @@ namespace troupe::test {
 using engine::communicator;
 using engine::communicator_ptr;
 using engine::pending;
-
-float naive_join(std::span<const std::vector<float>> piece_R, size_t first, size_t last, size_t i) {
-  if (last - first == 1) {
-    return piece_R[first][i];
-  }
-  size_t half = 1;
-  while (half * 2 < last - first) {
-    half *= 2;
-  }
-  return naive_join(piece_R, first, first + half, i) + naive_join(piece_R, first + half, last, i);
-}
 
 namespace {
 
@@ -73,9 +63,10 @@ std::vector<int64_t> cut(int64_t count, int ranks, uint64_t style) {
   return offset_R1;
 }
 
-std::span<float> part_of(std::span<float> whole, const std::vector<int64_t>& offset_R1, int rank) {
+template <class Real>
+std::span<Real> part_of(std::vector<Real>& whole, const std::vector<int64_t>& offset_R1, int rank) {
   const auto first = static_cast<size_t>(offset_R1[static_cast<size_t>(rank)]);
-  return whole.subspan(first, static_cast<size_t>(offset_R1[static_cast<size_t>(rank) + 1]) - first);
+  return std::span(whole).subspan(first, static_cast<size_t>(offset_R1[static_cast<size_t>(rank) + 1]) - first);
 }
 
 template <class T> bool same_bits(std::span<const T> a, std::span<const T> b) {
@@ -127,7 +118,11 @@ private:
   std::span<float> part_;
 };
 
-class all_gather_trial final : public trial {
+float as(float value, float) { return value; }
+bf16 as(float value, bf16) { return to_bf16(value); }
+
+/// Of floats, or of bfloat16.
+template <class Real> class all_gather_trial final : public trial {
 public:
   all_gather_trial(int64_t count, uint64_t stream, uint64_t style) : count_(count), stream_(stream), style_(style) {}
 
@@ -136,24 +131,27 @@ public:
     constexpr int64_t before = 3;
     std::vector<int64_t> offset_R1 = cut(count_, group.size(), style_);
     std::for_each(offset_R1.begin(), offset_R1.end(), [](int64_t& offset) { offset += before; });
-    whole_.assign(static_cast<size_t>(count_ + before), 7.0F);
+    whole_.assign(static_cast<size_t>(count_ + before), as(7.0F, Real{}));
     expected_ = whole_;
     for (int r = 0; r < group.size(); ++r) {
       std::vector<float> of_rank = input(count_ + before, stream_, r);
       const std::span<float> part = part_of(of_rank, offset_R1, r);
-      std::copy(part.begin(), part.end(), part_of(expected_, offset_R1, r).begin());
+      std::transform(part.begin(), part.end(), part_of(expected_, offset_R1, r).begin(),
+                     [](float value) { return as(value, Real{}); });
     }
-    const std::span<float> own = part_of(expected_, offset_R1, group.rank());
+    const std::span<Real> own = part_of(expected_, offset_R1, group.rank());
     std::copy(own.begin(), own.end(), part_of(whole_, offset_R1, group.rank()).begin());
-    under_way_.push_back(group.all_gather(whole_, offset_R1));
+    under_way_.push_back(group.all_gather(whole_.data(), count_ + before, offset_R1));
   }
-  bool right() const override { return same_bits<float>(whole_, expected_); }
-  std::string text() const override { return fmt::format("all_gather of {}, cut {}", count_, style_); }
+  bool right() const override { return same_bits<Real>(whole_, expected_); }
+  std::string text() const override {
+    return fmt::format("all_gather of {} values of {} bytes, cut {}", count_, sizeof(Real), style_);
+  }
 
 private:
   int64_t count_;
   uint64_t stream_, style_;
-  std::vector<float> whole_, expected_;
+  std::vector<Real> whole_, expected_;
 };
 
 class all_to_all_trial final : public trial {
@@ -243,7 +241,10 @@ std::unique_ptr<trial> random_trial(uint64_t seed, uint64_t number) {
   case 0:
     return std::make_unique<reduce_scatter_trial>(size, stream, random() % 6, random() % 2 == 0);
   case 1:
-    return std::make_unique<all_gather_trial>(size, stream, random() % 6);
+    if (stream % 2 == 0) {
+      return std::make_unique<all_gather_trial<bf16>>(size, stream, random() % 6);
+    }
+    return std::make_unique<all_gather_trial<float>>(size, stream, random() % 6);
   case 2:
     return std::make_unique<all_to_all_trial>(size, stream);
   case 3:
@@ -293,8 +294,10 @@ findings check_each_operation(engine::world& world) {
         reduce_scatter_trial reduce(count, ++stream, style, in_place);
         run(*group, reduce, found);
       }
-      all_gather_trial gather(count, ++stream, style);
+      all_gather_trial<float> gather(count, ++stream, style);
       run(*group, gather, found);
+      all_gather_trial<bf16> narrow(count, ++stream, style);
+      run(*group, narrow, found);
     }
     all_to_all_trial exchange(count, ++stream);
     run(*group, exchange, found);
@@ -322,7 +325,7 @@ void check_group(engine::world& world, const std::vector<int>& members, uint64_t
   for (const int64_t count : {1, 5000}) {
     reduce_scatter_trial reduce(count, ++stream, 1, false);
     run(*group, reduce, found);
-    all_gather_trial gather(count, ++stream, 2);
+    all_gather_trial<float> gather(count, ++stream, 2);
     run(*group, gather, found);
     all_to_all_trial exchange(count, ++stream);
     run(*group, exchange, found);

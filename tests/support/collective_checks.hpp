@@ -14,10 +14,6 @@ namespace troupe::test {
 
 using findings = std::vector<std::string>;
 
-/// The sum of one value over the pieces [first, last), from the definition of the tree: the left half is the largest
-/// power of two.
-float naive_join(std::span<const std::vector<float>> piece_R, size_t first, size_t last, size_t i);
-
 /// Every operation, alone, for many sizes and cuts into parts, in place and not.
 findings check_each_operation(engine::world& world);
 

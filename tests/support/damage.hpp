@@ -2,19 +2,17 @@
 /// crash.
 #pragma once
 
-#include "base/error.hpp"
+#include "support/errors.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cstddef>
 #include <cstring>
-#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,26 +32,6 @@ inline byte_vector read_bytes(const std::filesystem::path& path) {
   EXPECT_TRUE(in.good()) << path;
   const std::string text((std::istreambuf_iterator<char>(in)), {});
   return to_bytes(text);
-}
-
-/// The error that `action` throws, or none. Any other exception fails the test.
-inline std::optional<error> caught(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const error& failure) {
-    return failure;
-  } catch (const std::exception& failure) {
-    ADD_FAILURE() << "not a troupe::error: " << failure.what();
-  }
-  return std::nullopt;
-}
-
-/// Expects `action` to throw `code` with `part` in the text.
-inline void expect_error(errc code, std::string_view part, const std::function<void()>& action) {
-  const auto failure = caught(action);
-  ASSERT_TRUE(failure.has_value()) << "no error; expected one with \"" << part << '"';
-  EXPECT_EQ(to_string(failure->code()), std::string(to_string(code))) << failure->what();
-  EXPECT_NE(std::string(failure->what()).find(part), std::string::npos) << failure->what();
 }
 
 using parser = std::function<void(std::span<const std::byte>)>;

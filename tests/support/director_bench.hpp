@@ -29,45 +29,14 @@ struct bench_state {
 
 class DirectorBench : public ::testing::Test {
 protected:
-  void SetUp() override {
-    job_.run.phases = {io::phase::sft, io::phase::ppo};
-    job_.run.checkpoint_every = 1;
-    job_.ppo.policy = job_.ppo.critic = {.learning_rate = 0.5, .schedule = io::schedule::constant};
-    run_.begin_attempt();
-  }
-  void TearDown() override {
-    if (bench_) {
-      actors_.end(bench_);
-    }
-    if (cast_) {
-      cast_->end();
-    }
-  }
+  void SetUp() override;
+  void TearDown() override;
 
   /// For tests that change what the cast answers.
   stub_cast& cast(size_t ranks = 1) { return cast_ ? *cast_ : cast_.emplace(actors_, ranks); }
 
   /// Sets the stage, and does the work until nothing is left to do.
-  void perform(io::phase phase, director_work work) {
-    actors::director_settings settings{.job = job_,
-                                       .run = run_,
-                                       .attempt = 1,
-                                       .finished_phases = {},
-                                       .stages = cast().stages,
-                                       .metrics = cast().metrics,
-                                       .supervisor = cast().supervisor};
-    bench_ = actors_.system().spawn(
-        [this, phase, work = std::move(work), settings = std::move(settings)](
-            actors::director_actor::stateful_pointer<bench_state> self) -> actors::director_actor::behavior_type {
-          bench_state& state = self->state;
-          state.context.emplace(self, settings);
-          state.checkpoints.emplace(*state.context);
-          state.performance = watch(&state, phase, work);
-          state.performance.start();
-          return {[&state](actors::stop_atom) { state.context->request_stop(); }};
-        });
-    actors_.run();
-  }
+  void perform(io::phase phase, director_work work);
   void stop() { caf::anon_send(bench_, actors::stop_atom_v); }
 
   /// Calls `react` when any rank hears what begins so; what it throws is the answer.
@@ -103,18 +72,7 @@ protected:
   std::optional<error> failure_;
 
 private:
-  actors::task<> watch(bench_state* state, io::phase phase, director_work work) {
-    try {
-      co_await state->context->set_stage(phase);
-      actors::task<> performance = work(*state->context, *state->checkpoints);
-      co_await performance;
-    } catch (const actors::stop_requested&) {
-      dropped_ = true;
-    } catch (const error& failure) {
-      failure_ = failure;
-    }
-    ended_ = true;
-  }
+  actors::task<> watch(bench_state* state, io::phase phase, director_work work);
 
   std::optional<stub_cast> cast_;
   actors::director_actor bench_;

@@ -92,7 +92,7 @@ test_cache::test_cache(const engine::model_description& d, int64_t pages) {
   std::stable_partition(free_.begin(), free_.end(), [](int32_t page) { return page % 2 != 0; });
 }
 
-kernels::paged_sequence test_cache::grow(int64_t sequence, int64_t rows) {
+void test_cache::grow(int64_t sequence, int64_t rows) {
   if (sequence >= static_cast<int64_t>(sequences_.size())) {
     sequences_.resize(static_cast<size_t>(sequence) + 1);
   }
@@ -103,10 +103,7 @@ kernels::paged_sequence test_cache::grow(int64_t sequence, int64_t rows) {
     s.page_table.push_back(free_.back());
     free_.pop_back();
   }
-  const kernels::paged_sequence placed{
-      .page_table = s.page_table, .first_row = next_row_, .rows = rows, .first_position = first};
-  next_row_ += rows;
-  return placed;
+  call_.add(s.page_table, rows, first);
 }
 
 }  // namespace troupe::test

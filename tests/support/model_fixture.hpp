@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/aligned.hpp"
+#include "engine/models/page_tables.hpp"
 #include "engine/models/transformer.hpp"
 #include "io/weights/model_folder.hpp"
 #include "support/fixture.hpp"
@@ -57,10 +58,10 @@ class test_cache {
 public:
   test_cache(const engine::model_description& description, int64_t pages);
 
-  /// Adds `rows` rows to the sequence's count and returns where they stand; the pages are taken in
-  /// an order that is not the sequence's own.
-  void begin_call() { next_row_ = 0; }
-  kernels::paged_sequence grow(int64_t sequence, int64_t rows);
+  void begin_call() { call_.clear(); }
+  /// The call's next `rows` rows are the sequence's; the pages are taken in an order that is not the sequence's own.
+  void grow(int64_t sequence, int64_t rows);
+  kernels::page_map where() { return call_.map(); }
   std::span<const kernels::kv_pages> pages() const { return pages_L_; }
 
 private:
@@ -72,7 +73,7 @@ private:
   std::vector<kernels::kv_pages> pages_L_;
   std::vector<sequence_state> sequences_;
   std::vector<int32_t> free_;
-  int64_t next_row_ = 0;
+  engine::page_tables call_;
 };
 
 }  // namespace troupe::test

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -83,15 +84,17 @@ int program::wait() {
 
 void program::signal(int number) const { ::kill(pid_, number); }
 
-/// From /proc/PID/stat: the fields after the name, which stands in parentheses. 0: it is gone, or a zombie.
-static pid_t parent_of(pid_t pid) {
+/// From /proc/PID/stat: state and parent, which stand after the name in parentheses. None: it is gone, or a zombie.
+static std::optional<pid_t> parent_of(pid_t pid) {
   const std::string stat = text_of("/proc/" + std::to_string(pid) + "/stat");
   const size_t end = stat.rfind(')');
   if (end == std::string::npos || end + 4 > stat.size() || stat[end + 2] == 'Z') {
-    return 0;
+    return std::nullopt;
   }
   return std::atoi(stat.c_str() + end + 4);
 }
+
+bool process_exists(pid_t pid) { return parent_of(pid).has_value(); }
 
 int program::stop(int number) {
   signal(number);
@@ -100,8 +103,8 @@ int program::stop(int number) {
 }
 
 static bool descends_from(pid_t pid, pid_t ancestor) {
-  for (pid_t parent = parent_of(pid); parent > 1; parent = parent_of(parent)) {
-    if (parent == ancestor) {
+  for (auto parent = parent_of(pid); parent && *parent > 1; parent = parent_of(*parent)) {
+    if (*parent == ancestor) {
       return true;
     }
   }
@@ -161,12 +164,6 @@ program_result run_program(const std::vector<std::string>& arguments, const std:
   return result;
 }
 
-bool process_exists(pid_t pid) {
-  const std::string stat = text_of("/proc/" + std::to_string(pid) + "/stat");
-  const size_t end = stat.rfind(')');
-  return end != std::string::npos && stat[end + 2] != 'Z';
-}
-
 static std::set<std::string> files_of(const fs::path& root) {
   std::set<std::string> files;
   for (const char* folder : {"models", "experience", "evaluations", "pairs"}) {
@@ -206,6 +203,14 @@ static std::set<std::string> checkpoints_of(const fs::path& root) {
     }
   }
   return folders;
+}
+
+/// Whether a checkpoint is older than all of its phase. A process that dies between the last checkpoint of a phase and
+/// the removal of older ones leaves these.
+static bool is_before_all(const std::string& name, const std::set<std::string>& checkpoints) {
+  const std::string phase = name.substr(0, name.find('/') + 1);
+  const auto first = checkpoints.lower_bound(phase);
+  return first != checkpoints.end() && first->starts_with(phase) && name < *first;
 }
 
 /// The director's state, which all ranks have, and each model's count of updates, which its own ranks have.
@@ -263,12 +268,18 @@ std::vector<std::string> differences_of_runs(const fs::path& a, const fs::path& 
     }
   }
   const auto checkpoints_a = checkpoints_of(a / "checkpoints");
-  if (checkpoints_a != checkpoints_of(b / "checkpoints")) {
-    found.emplace_back("other checkpoints");
-  } else {
-    for (const std::string& name : checkpoints_a) {
-      const auto others = differences_of_checkpoints(name, a / "checkpoints" / name, b / "checkpoints" / name);
-      found.insert(found.end(), others.begin(), others.end());
+  const auto checkpoints_b = checkpoints_of(b / "checkpoints");
+  for (const std::string& name : checkpoints_a) {
+    if (!checkpoints_b.contains(name)) {
+      found.push_back(name + ": a checkpoint of the first only");
+      continue;
+    }
+    const auto others = differences_of_checkpoints(name, a / "checkpoints" / name, b / "checkpoints" / name);
+    found.insert(found.end(), others.begin(), others.end());
+  }
+  for (const std::string& name : checkpoints_b) {
+    if (!checkpoints_a.contains(name) && !is_before_all(name, checkpoints_a)) {
+      found.push_back(name + ": a checkpoint of the second only");
     }
   }
   const auto metrics_a = comparable_metrics(a);

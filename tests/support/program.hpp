@@ -58,7 +58,8 @@ bool process_exists(pid_t pid);
 std::string text_of(const std::filesystem::path& path);
 
 /// What makes two runs differ, as "file: why"; empty where they are equal: models, averages, experience, evaluations,
-/// pairs byte for byte, checkpoints array by array, metrics without time, attempt, time/* and rate/*.
+/// pairs byte for byte, checkpoints array by array, metrics without time, attempt, time/* and rate/*. The second may
+/// have older checkpoints besides: it may have been killed.
 std::vector<std::string> differences_of_runs(const std::filesystem::path& a, const std::filesystem::path& b);
 
 }  // namespace troupe::test

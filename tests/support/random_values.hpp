@@ -1,6 +1,7 @@
 /// Seeded test inputs and the error measure of kernel tests.
 #pragma once
 
+#include "base/host_array.hpp"
 #include "base/random.hpp"
 
 #include <gtest/gtest.h>
@@ -20,6 +21,18 @@ inline std::vector<float> random_values(int64_t count, uint64_t stream, double s
   }
   return values;
 }
+
+/// Rounds the values to bfloat16, and gives them in that type.
+inline std::vector<bf16> round_to_bf16(std::vector<float>& values) {
+  std::vector<bf16> narrow;
+  for (float& value : values) {
+    narrow.push_back(to_bf16(value));
+    value = to_float(narrow.back());
+  }
+  return narrow;
+}
+
+inline std::vector<double> to_double(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// sum (a - b)^2 / sum b^2, b the oracle; 0 for nothing.
 inline double relative_error(std::span<const float> a, std::span<const double> b) {

@@ -1,8 +1,11 @@
 #include "actors/cast/checkpointer.hpp"
 
+#include "actors/cast/input_change.hpp"
+#include "actors/cast/stored_state.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/optim/gradient_sums.hpp"
+#include "io/files/paths.hpp"
 
 #include <pthread.h>
 #include <spdlog/spdlog.h>
@@ -15,8 +18,6 @@
 namespace troupe::actors {
 
 namespace {
-
-constexpr const char* state_prefix = "state/";
 
 /// Of the thread that writes, as "nice" counts: a tenth of a core where training uses all of them, and what it leaves
 /// idle.
@@ -88,7 +89,7 @@ void checkpointer_state::open(checkpointer_settings settings) {
                         .whole = all,
                         .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
     };
-    add("/weights", model.trained->of->weights.data(), true);
+    add("/weights", model.trained->of->learned().data(), true);
     add("/first_moment", learner.first_moment().data(), whole);
     add("/second_moment", learner.second_moment().data(), whole);
   }
@@ -148,9 +149,7 @@ snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   for (const checkpointed_model& model : settings_->models) {
     scalars_.integers[model.name + "/updates"] = model.trained->learner->updates();
   }
-  for (const auto& [name, value] : state.values) {
-    scalars_.reals[state_prefix + name] = value;
-  }
+  add_state(state.values, scalars_);
   return {.seconds = watch.seconds()};
 }
 
@@ -175,18 +174,25 @@ void checkpointer_state::write_snapshot() {
 /// On a thread of its own, which yields the cores to training: only a privileged process could raise its priority
 /// again.
 void checkpointer_state::write() {
-  std::thread([this] {
-    const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "write checkpoint");
-    ::pthread_setname_np(::pthread_self(), "checkpoint");
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), writing_priority);
-    try {
-      write_snapshot();
-    } catch (const error& failure) {
-      failure_ = failure;  // told to whoever asks for durability next
-    } catch (const std::exception& failure) {
-      failure_ = error(errc::io_failure, "cannot write the checkpoint: {}", failure.what());
-    }
-  }).join();
+  std::exception_ptr failure;
+  try {
+    std::thread([this, &failure] {
+      const operation_scope scope(settings_->on->pulse_of(role::checkpointer), "write checkpoint");
+      ::pthread_setname_np(::pthread_self(), "checkpoint");
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), writing_priority);
+      try {
+        write_snapshot();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+    }).join();
+  } catch (...) {  // no thread is to be had
+    failure = std::current_exception();
+  }
+  if (failure) {  // told to whoever asks for durability next
+    const error why = to_troupe_error(failure);
+    failure_ = error(why.code(), "cannot write the checkpoint: {}", why.what());
+  }
 }
 
 written_file checkpointer_state::durable() {
@@ -249,8 +255,11 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
       }
     };
     const bool whole = learner.whole_moments();
-    engine::rank_weights& weights = model.trained->of->weights;
+    engine::rank_weights& weights = model.trained->of->learned();
     read("/weights", weights.data(), true, !weights.sharded());
+    if (const reals rounded = model.trained->of->rounded(); rounded != nullptr) {
+      learner.round(settings_->on->ctx, weights.data(), rounded);
+    }
     read("/first_moment", learner.first_moment().data(), whole, whole);
     read("/second_moment", learner.second_moment().data(), whole, whole);
     const int writer = reader.writer(model.name + "/weights/" + model.trained->of->net.layout().all().front().name);
@@ -291,18 +300,12 @@ damage_report checkpointer_state::verify(const located_checkpoint& candidate) {
 /// The job's options were compared when the run was opened (run.cpp); what the files behind them hold is known only
 /// now.
 void checkpointer_state::require_same_inputs(const io::checkpoint_manifest& manifest) const {
-  for (const auto& [name, now] : settings_->digests) {
-    const auto then = manifest.digests.find(name);
-    if (name == "job" || then == manifest.digests.end() || then->second == now) {
-      continue;
-    }
-    const bool data = name.ends_with("data");
-    throw error(
-        errc::bad_argument,
-        "{}: {} {} changed since {} {} of phase {} (digest {} then, {} now): the run would go on from what it has "
-        "learned of the former. Put the former {} back, or take another run.dir",
-        settings_->run.root().string(), name, data ? "have" : "has", manifest.unit, manifest.counter, manifest.phase,
-        then->second, now, data ? "files of [data.*] and tokenizer" : "model folder");
+  if (const auto change = find_input_change(manifest.digests, settings_->digests)) {
+    throw error(errc::bad_argument,
+                "{}: {} since {} {} of phase {} (digest {} then, {} now): the run would go on from what it has "
+                "learned of the former. Put the former {} back, or take another run.dir",
+                settings_->run.root().string(), change->what, manifest.unit, manifest.counter, manifest.phase,
+                change->then, change->now, change->former);
   }
 }
 
@@ -325,17 +328,13 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
   }
   fill(*reader);
   state.counter = static_cast<uint64_t>(reader->manifest().counter);
-  for (const std::string& name : reader->scalar_names()) {
-    if (name.starts_with(state_prefix)) {
-      state.values[name.substr(std::string_view(state_prefix).size())] = reader->real(name);
-    }
-  }
+  state.values = stored_state(*reader);
   return state;
 }
 
 /// Takes part in a model's saving: its weights come by segments to all of its ranks, of which one writes them.
 void checkpointer_state::save(const saved_model& saved) const {
-  engine::gathered_weights weights(saved.average ? saved.average->weights() : saved.of->weights);
+  engine::gathered_weights weights(saved.average ? saved.average->weights() : saved.of->learned());
   const engine::weights_view view = weights.view();
   const auto segments = static_cast<int64_t>(saved.of->net.segments().size());
   engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
@@ -351,9 +350,13 @@ void checkpointer_state::save(const saved_model& saved) const {
   }
   const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(saved.name);
-  std::filesystem::create_directories(target.parent_path());
+  io::make_folder(target.parent_path());
   save_model(*saved.of, view.data, target,
-             {.pad_token = saved.pad_token, .enter = enter, .fence = &behind, .further_files = settings_->saved_files});
+             {.pad_token = saved.pad_token,
+              .enter = enter,
+              .fence = &behind,
+              .chat_template = settings_->turns.chat_template,
+              .turn_ends = settings_->turns.ends});
 }
 
 std::vector<std::string> checkpointer_state::save_all() const {

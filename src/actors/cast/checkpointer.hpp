@@ -6,6 +6,7 @@
 
 #include "actors/cast/device.hpp"
 #include "actors/models/model_files.hpp"
+#include "actors/models/special_tokens.hpp"
 #include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "base/aligned.hpp"
@@ -51,7 +52,7 @@ struct checkpointer_settings {
   std::vector<checkpointed_model> models;           ///< that are on this rank
   std::shared_ptr<engine::weight_average> average;  ///< of the first model; null: none
   std::vector<saved_model> saved;
-  std::map<std::string, std::string> saved_files;  ///< that each saved model gets besides: name to text
+  learned_turns turns;  ///< that saved models are to write
 };
 
 /// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot found it.

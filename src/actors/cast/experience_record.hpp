@@ -20,9 +20,13 @@ struct experience_origin {
   uint64_t seed = 1;
   io::generation_section generation;
   std::vector<std::string> source_names;  ///< data sets
-  std::string job_digest, policy_digest;
-  bool text = true;  ///< prompts and answers are written as text too
+  std::string job_digest;
+  std::string policy_digest, reference_digest, critic_digest;  ///< of weights, at the phase's start
+  bool text = true;                                            ///< prompts and answers are written as text too
 };
+
+/// What the command says of the phase's state before the iteration.
+io::shaping_state shaping_of(const assemble_command& command);
 
 /// `arrays`: what has been made of the answers of `sequences`, end to end. `rewards`: in the order of the raw rewards.
 io::experience record_of(const experience_origin& origin, const assemble_command& command, const rollout& sequences,

@@ -1,9 +1,13 @@
 #include "actors/cast/judging.hpp"
 
 #include "base/assert.hpp"
+#include "base/error.hpp"
 #include "engine/train/scoring.hpp"
+#include "io/datasets/joiner.hpp"
 #include "io/rewards/answer_reward.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 
 namespace troupe::actors {
@@ -28,12 +32,36 @@ static double reward_of(const reward_judge& rule, const std::string& answer, con
   case io::reward_kind::answer:
     return io::answer_reward(answer, reference, rule.source.last_number);
   case io::reward_kind::model:
+  case io::reward_kind::command:
     break;
   }
-  assertion_failed("a rule that is a model", __FILE__, __LINE__);
+  assertion_failed("a judge that is no rule", __FILE__, __LINE__);
 }
 
-judging::judging(std::span<const reward_judge> judges, const io::tokenizer& tokens) : judges_(judges), tokens_(tokens) {
+bool may_be_unscorable(io::reward_kind kind) {
+  return kind == io::reward_kind::command || kind == io::reward_kind::answer;
+}
+
+void require_scored(const io::reward_source& source, std::span<const float> raw) {
+  const auto missing = std::count_if(raw.begin(), raw.end(), [](float reward) { return std::isnan(reward); });
+  const auto answers = static_cast<double>(raw.size());
+  if (missing == 0 || (static_cast<double>(missing) <= std::ceil(source.max_unscorable * answers) &&
+                       static_cast<double>(missing) < answers)) {
+    return;
+  }
+  const char* reason = source.kind == io::reward_kind::answer
+                           ? "their data set's own answers have no number (`troupe data` names the lines)"
+                           : "the program said null or failed, as the log says";
+  throw error(errc::bad_argument,
+              "rewards.{}: {} of {} answers could not be scored: {}. rewards.{}.max-unscorable = {:g} allows {:g} %: "
+              "mend what keeps them from it, or raise that",
+              source.name, missing, raw.size(), reason, source.name, source.max_unscorable,
+              100 * source.max_unscorable);
+}
+
+judging::judging(std::span<const reward_judge> judges, const io::tokenizer& tokens,
+                 std::span<const std::string> source_names)
+    : judges_(judges), tokens_(tokens), source_names_(source_names) {
   for (const reward_judge& judge : judges) {
     weights_.push_back(judge.of ? std::make_unique<engine::gathered_weights>(judge.of->weights) : nullptr);
   }
@@ -49,14 +77,34 @@ engine::communicator_ptr judging::group() const {
   return group;
 }
 
+io::answer_item judging::item_of(const finished_sequence& sequence) const {
+  const size_t source = sequence.prompt.source;
+  return {.prompt = tokens_.decode(sequence.prompt.tokens, true),
+          .answer = io::answer_text(tokens_, sequence.prompt.tokens, sequence.answer),
+          .label = sequence.prompt.reference,
+          .source = source < source_names_.size() ? source_names_[source] : "",
+          .finished = sequence.finished};
+}
+
+std::vector<float> judging::rewards_by_program(io::command_reward& program, const scored_batch& batch) const {
+  std::vector<io::answer_item> items;
+  for (const sequence_handle& sequence : batch.sequences) {
+    items.push_back(item_of(*sequence));
+  }
+  return program.score(items);
+}
+
 std::vector<float> judging::rewards_by(size_t judge, context& ctx, const scored_batch& batch) {
   const reward_judge& by = judges_[judge];
   if (by.source.kind == io::reward_kind::model) {
     return engine::end_scores(ctx, by.of->net, weights_[judge]->view(), batch.packed);
   }
+  if (by.program) {
+    return rewards_by_program(*by.program, batch);
+  }
   std::vector<float> rewards;
   for (const sequence_handle& sequence : batch.sequences) {
-    const std::string answer = tokens_.decode(sequence->answer, true);
+    const std::string answer = io::answer_text(tokens_, sequence->prompt.tokens, sequence->answer);
     rewards.push_back(static_cast<float>(reward_of(by, answer, sequence->prompt.reference)));
   }
   return rewards;

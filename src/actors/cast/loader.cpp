@@ -2,6 +2,7 @@
 
 #include "actors/protocol/error_replies.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -9,17 +10,22 @@ namespace troupe::actors {
 
 void loader_state::open(loader_settings settings) {
   settings_ = std::move(settings);
-  order_.emplace(settings_.batches.seed, settings_.phase, settings_.data.sources);
+  if (!settings_.data.sources.empty()) {  // a replay needs none
+    order_.emplace(settings_.batches.seed, settings_.phase, settings_.data.sources);
+  }
   if (settings_.mixture) {
     mixture_order_.emplace(settings_.batches.seed, io::phase::sft, settings_.mixture->sources);
   }
 }
 
-loader_state::examples loader_state::choose(io::blend& order, const io::phase_data& data, uint64_t counter,
-                                            int64_t count) const {
+loader_state::examples loader_state::choose(std::optional<io::blend>& order, const io::phase_data& data,
+                                            uint64_t counter, int64_t count) const {
+  if (!order) {
+    throw error(errc::bad_argument, "the phase has no data to draw from");
+  }
   examples chosen;
   for (int64_t i = 0; i < count; ++i) {
-    const io::blend_pick pick = order.at(static_cast<int64_t>(counter) * count + i);
+    const io::blend_pick pick = order->at(static_cast<int64_t>(counter) * count + i);
     chosen.push_back(&data.training[static_cast<size_t>(pick.source)][static_cast<size_t>(pick.index)]);
   }
   return chosen;
@@ -43,6 +49,24 @@ loader_state::examples loader_state::choose_held_out(int64_t count) const {
   return chosen;
 }
 
+/// The sequences' weights, divided by their mean over the tokens that are learned; none where all are 1.
+static void weigh(const std::vector<const io::example*>& chosen, engine::packed_batch& whole) {
+  double tokens = 0;
+  double weighted = 0;
+  for (size_t b = 0; b < chosen.size(); ++b) {
+    const auto answer = static_cast<double>(whole.offset_B1[b + 1] - whole.offset_B1[b] - whole.prompt_length_B[b]);
+    tokens += answer;
+    weighted += chosen[b]->weight * answer;
+  }
+  const bool all_alike = std::all_of(chosen.begin(), chosen.end(), [](const io::example* e) { return e->weight == 1; });
+  if (all_alike || weighted <= 0) {
+    return;
+  }
+  for (const io::example* example : chosen) {
+    whole.weight_B.push_back(example->weight * (tokens / weighted));
+  }
+}
+
 void loader_state::add_sequences(const examples& chosen, bool pairs, int64_t token_budget, example_batch& batch,
                                  serve_reply& reply) const {
   engine::packed_batch whole;
@@ -57,6 +81,9 @@ void loader_state::add_sequences(const examples& chosen, bool pairs, int64_t tok
     if (pairs) {
       whole.add(example->prompt, example->rejected, learned_from);
     }
+  }
+  if (!pairs) {
+    weigh(chosen, whole);
   }
   reply.sequences = whole.sequences();
   reply.tokens = whole.tokens();
@@ -87,7 +114,7 @@ void loader_state::add_mixture(uint64_t counter, example_batch& batch, serve_rep
     throw error(errc::bad_argument, "the phase has no data for mixture training");
   }
   const batch_options& wanted = settings_.batches;
-  add_sequences(choose(*mixture_order_, settings_.mixture->examples, counter, wanted.mixture), false,
+  add_sequences(choose(mixture_order_, settings_.mixture->examples, counter, wanted.mixture), false,
                 wanted.mixture_micro_batch_tokens, batch, reply);
 }
 
@@ -96,12 +123,12 @@ void loader_state::fill(const serve_command& command, example_batch& batch, serv
   const io::phase_data& data = settings_.data.examples;
   switch (command.what) {
   case serving::training:
-    return add_sequences(choose(*order_, data, command.counter, wanted.training), wanted.pairs,
+    return add_sequences(choose(order_, data, command.counter, wanted.training), wanted.pairs,
                          wanted.micro_batch_tokens, batch, reply);
   case serving::held_out:
     return add_sequences(choose_held_out(wanted.held_out), wanted.pairs, wanted.micro_batch_tokens, batch, reply);
   case serving::prompts:
-    return add_prompts(choose(*order_, data, command.counter, wanted.prompts), batch, reply);
+    return add_prompts(choose(order_, data, command.counter, wanted.prompts), batch, reply);
   case serving::held_out_prompts:
     return add_prompts(choose_held_out(wanted.held_out_prompts), batch, reply);
   case serving::mixture:

@@ -45,7 +45,8 @@ private:
   using examples = std::vector<const io::example*>;
 
   /// The `count` training examples of an update or iteration.
-  examples choose(io::blend& order, const io::phase_data& data, uint64_t counter, int64_t count) const;
+  /// Errors  bad_argument: there is no order, since the phase has no data.
+  examples choose(std::optional<io::blend>& order, const io::phase_data& data, uint64_t counter, int64_t count) const;
   /// Held-out examples, at most `count`: evenly spread, so that all sources are seen.
   examples choose_held_out(int64_t count) const;
   void add_sequences(const examples& chosen, bool pairs, int64_t token_budget, example_batch& batch,

@@ -3,6 +3,7 @@
 #include "base/random.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <span>
 #include <utility>
@@ -41,7 +42,8 @@ minibatch::part make_part(const engine::packed_batch& packed, std::span<const in
   part.packed = packed;
   for (const int64_t place : chosen) {
     const auto b = static_cast<size_t>(place);
-    append_answer(part.logprob_old_A, arrays.logprob_old_A, arrays, b);
+    append_answer(part.logprob_old_A, arrays.logprob_start_A.empty() ? arrays.logprob_old_A : arrays.logprob_start_A,
+                  arrays, b);
     append_answer(part.logprob_ref_A, arrays.logprob_ref_A, arrays, b);
     append_answer(part.value_old_A, arrays.value_A, arrays, b);
     append_answer(part.advantage_A, arrays.learned_advantage_A, arrays, b);
@@ -49,6 +51,15 @@ minibatch::part make_part(const engine::packed_batch& packed, std::span<const in
   }
   const counted_answers answers = counted(chosen, arrays);
   part.weight_A = engine::answer_weights(mean, of_minibatch, answers.offset_B1, answers.counts_A);
+  part.policy_weight_A = part.weight_A;
+  if (!arrays.importance_A.empty()) {
+    std::vector<float> importance_A;
+    for (const int64_t place : chosen) {
+      append_answer(importance_A, arrays.importance_A, arrays, static_cast<size_t>(place));
+    }
+    std::transform(part.weight_A.begin(), part.weight_A.end(), importance_A.begin(), part.policy_weight_A.begin(),
+                   std::multiplies<>());
+  }
   return part;
 }
 
@@ -76,14 +87,14 @@ std::vector<int64_t> sequences_of(const minibatch_rules& rules, const minibatch_
 }
 
 served_minibatch make_minibatch(const minibatch_rules& rules, const minibatch_command& wanted, const rollout& assembled,
-                                const engine::rollout_arrays& arrays) {
+                                const engine::rollout_arrays& arrays, bool as_sampled) {
   const std::vector<int64_t> chosen = sequences_of(rules, wanted, static_cast<int64_t>(assembled.size()));
   const counted_answers answers = counted(chosen, arrays);
   const engine::answer_counts counts = engine::count_answers(answers.offset_B1, answers.counts_A);
   const engine::packed_batch whole = pack(chosen, assembled);
   auto batch = std::make_shared<minibatch>();
   batch->id = make_minibatch_id(wanted.epoch, wanted.index);
-  batch->fresh = wanted.epoch == 0 && wanted.index == 0;
+  batch->fresh = as_sampled && wanted.epoch == 0 && wanted.index == 0;
   size_t first = 0;
   for (const engine::packed_batch& packed : split_into_micro_batches(whole, rules.micro_batches)) {
     const auto count = static_cast<size_t>(packed.sequences());

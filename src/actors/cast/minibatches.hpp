@@ -29,8 +29,9 @@ struct served_minibatch {
   serve_reply reply;
 };
 
-/// `arrays`: what has been made of the answers of `assembled`, end to end.
+/// `arrays`: what has been made of the answers of `assembled`, end to end. `as_sampled`: before its first update the
+/// policy has the log-probabilities that the arrays start from.
 served_minibatch make_minibatch(const minibatch_rules& rules, const minibatch_command& wanted, const rollout& assembled,
-                                const engine::rollout_arrays& arrays);
+                                const engine::rollout_arrays& arrays, bool as_sampled = true);
 
 }  // namespace troupe::actors

@@ -12,8 +12,9 @@ step_reply optimizer_state::step(const step_command& command) {
   const operation_scope scope(settings_.on->pulse_of(settings_.as), operation);
   const turn mine(settings_.trained->turns, operation);
   const stopwatch watch;
-  const engine::update_report report = settings_.trained->learner->update(
-      settings_.on->ctx, settings_.trained->of->weights.data(), command.learning_rate);
+  model& of = *settings_.trained->of;
+  const engine::update_report report =
+      settings_.trained->learner->update(settings_.on->ctx, of.learned().data(), command.learning_rate, of.rounded());
   const engine::traffic now = traffic_so_far();
   const engine::traffic before = std::exchange(reported_, now);
   return {.gradient_norm = report.gradient_norm,

@@ -29,7 +29,7 @@ generate_reply policy_state::generate(const generate_command& command) {
   const turn mine(settings_.trained->turns, operation);
   // A batch that was served once more, after a rollback, begins once more.
   if (!rollout_->has_begun(command.batch_id) || examples_.has(command.batch_id)) {
-    rollout_->begin(examples_.take(command.batch_id));
+    rollout_->begin(examples_.take(command.batch_id), command.rollbacks);
   }
   return rollout_->advance(command, scope);
 }
@@ -95,7 +95,7 @@ engine::policy_targets targets_of(const minibatch::part& part, float temperature
   return {.logprob_old_A = part.logprob_old_A,
           .logprob_ref_A = part.logprob_ref_A,
           .advantage_A = part.advantage_A,
-          .weight_A = part.weight_A,
+          .weight_A = part.policy_weight_A,
           .temperature = temperature};
 }
 

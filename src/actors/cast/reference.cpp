@@ -11,15 +11,20 @@ void reference_state::open(reference_settings settings) {
   settings_ = std::move(settings);
   scorer_.emplace(sequence_scorer_settings{.on = settings_.on,
                                            .as = role::reference,
-                                           .by = scorer::reference,
+                                           .by = settings_.by,
                                            .micro_batch_tokens = settings_.micro_batch_tokens,
                                            .replay = settings_.replay});
 }
 
 score_reply reference_state::score() {
+  const char* const operation = settings_.learning ? "policy scoring" : "reference scoring";
+  std::optional<turn> mine;
+  if (settings_.learning) {
+    mine.emplace(settings_.learning->turns, operation);
+  }
   model& m = *settings_.of;
   engine::gathered_weights weights(m.weights);
-  return scorer_->score("reference scoring", m.weights.group(), [&](context& ctx, const scored_batch& batch) {
+  return scorer_->score(operation, m.weights.group(), [&](context& ctx, const scored_batch& batch) {
     return by_answer(batch.sequences,
                      engine::answer_log_probs(ctx, m.net, weights.view(), batch.packed, settings_.temperature));
   });

@@ -1,9 +1,11 @@
-/// The reference: the frozen policy that PPO must not stray from. Gives log-probabilities of finished answers.
+/// The reference: the frozen policy that PPO must not stray from. Gives log-probabilities of finished answers. The
+/// policy itself is asked so too, about answers that an older one sampled.
 #pragma once
 
 #include "actors/cast/device.hpp"
 #include "actors/cast/scoring.hpp"
 #include "actors/models/model_files.hpp"
+#include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 
 #include <caf/all.hpp>
@@ -15,6 +17,8 @@ namespace troupe::actors {
 struct reference_settings {
   device_ptr on;
   model_ptr of;
+  trained_model_ptr learning;  ///< the policy itself: its turn is taken; null: the model is frozen
+  scorer by = scorer::reference;
   float temperature = 1.0F;  ///< of the rollout
   int64_t micro_batch_tokens = 2048;
   caf::actor replay;

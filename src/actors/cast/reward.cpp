@@ -22,7 +22,7 @@ void reward_state::open(reward_settings settings) {
 }
 
 score_reply reward_state::score() {
-  judging judges(settings_.judges, *settings_.tokens);
+  judging judges(settings_.judges, *settings_.tokens, settings_.source_names);
   return scorer_->score("reward scoring", judges.group(),
                         [&](context& ctx, const scored_batch& batch) { return judges.verdicts(ctx, batch); });
 }

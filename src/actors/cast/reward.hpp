@@ -24,6 +24,8 @@ namespace troupe::actors {
 struct reward_settings {
   device_ptr on;
 
+  std::vector<std::string> source_names;  ///< data sets
+
   // Where it judges (ppo, pairs):
   std::vector<reward_judge> judges;
   std::shared_ptr<const io::tokenizer> tokens;  ///< of the policy
@@ -34,7 +36,6 @@ struct reward_settings {
   trained_model_ptr trained;  ///< null elsewhere
   bool activation_checkpointing = false;
   engine::pair_settings loss;
-  std::vector<std::string> source_names;  ///< data sets
 };
 
 class reward_state {

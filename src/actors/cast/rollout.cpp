@@ -100,7 +100,7 @@ void write(byte_writer& to, const sequence_scores& scores) {
 void read(byte_reader& from, sequence_scores& scores) {
   scores.sequence_id = from.value<uint64_t>();
   const auto by = from.value<uint8_t>();
-  if (by > static_cast<uint8_t>(scorer::critic)) {
+  if (by > static_cast<uint8_t>(scorer::policy)) {
     throw error(errc::bad_file, "scores from another rank are by scorer {}, which there is not", by);
   }
   scores.by = static_cast<scorer>(by);

@@ -10,7 +10,12 @@ namespace troupe::actors {
 
 rollout_generation::rollout_generation(rollout_settings settings)
     : settings_(std::move(settings)), stop_tokens_(stop_tokens_of(*settings_.of, *settings_.tokens)),
-      stop_check_(make_stop_check(settings_.tokens, settings_.options.stop)) {}
+      stop_check_(make_stop_check(settings_.tokens, settings_.options.stop)) {
+  if (settings_.journal) {
+    journal_.emplace(*settings_.journal);
+  }
+  stop_tokens_.insert(stop_tokens_.end(), settings_.turn_ends.begin(), settings_.turn_ends.end());
+}
 
 /// The weights as they are now, where the generator reads them.
 void rollout_generation::gather_weights() {
@@ -22,7 +27,7 @@ void rollout_generation::gather_weights() {
     return;
   }
   if (!columns_) {
-    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns);
+    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type());
   }
   const engine::weights_view view = weights_->view();
   columns_->fill(settings_.on->ctx, view.data, view.access);
@@ -50,7 +55,43 @@ std::vector<int> rollout_generation::share_of_prompts() const {
   return engine::divide_by_tokens(tokens, settings_.ranks / ranks_together());
 }
 
-void rollout_generation::begin(const batch_handle& prompts) {
+/// What earlier attempts have finished of these prompts. Other prompts under the same ids would be those of data that
+/// has changed since.
+void rollout_generation::read_journal(uint64_t rollbacks) {
+  finished_before_.clear();
+  if (!keeps_journal()) {
+    return;
+  }
+  std::map<uint64_t, sequence_handle> found = journal_->begin(*prompts_, rollbacks);
+  for (uint64_t place = 0; place < prompts_->prompts.size(); ++place) {
+    for (const uint64_t id : sequence_ids(place)) {
+      const auto sequence = found.find(id);
+      if (sequence != found.end() && sequence->second->prompt.tokens == prompts_->prompts[place].tokens) {
+        finished_before_.insert(*sequence);
+      }
+    }
+  }
+}
+
+/// Hands on what earlier attempts have finished of a prompt.
+void rollout_generation::take_up(uint64_t prompt) {
+  for (const uint64_t id : sequence_ids(prompt)) {
+    const auto found = finished_before_.find(id);
+    if (found == finished_before_.end()) {
+      continue;
+    }
+    auto sequence = std::make_shared<finished_sequence>(*found->second);
+    sequence->batch_id = prompts_->id;
+    sequence->prompt = prompts_->prompts[prompt];
+    ++taken_up_;
+    taken_up_tokens_ += static_cast<int64_t>(sequence->answer.size());
+    if (sends()) {
+      caf::anon_send(settings_.replay, sequence_handle{std::move(sequence)});
+    }
+  }
+}
+
+void rollout_generation::begin(const batch_handle& prompts, uint64_t rollbacks) {
   if (generator_) {
     generator_->cancel();
   }
@@ -60,9 +101,11 @@ void rollout_generation::begin(const batch_handle& prompts) {
   }
   prompts_ = prompts;
   prompt_of_id_.clear();
+  read_journal(rollbacks);
   const std::vector<int> share_of = share_of_prompts();
   for (size_t place = 0; place < share_of.size(); ++place) {
     if (share_of[place] == settings_.rank / ranks_together()) {
+      take_up(place);
       add_prompt(place);
     }
   }
@@ -77,11 +120,21 @@ std::vector<uint64_t> rollout_generation::sequence_ids(uint64_t prompt) const {
   return ids;
 }
 
+std::vector<uint64_t> rollout_generation::unfinished_ids(uint64_t prompt) const {
+  std::vector<uint64_t> ids = sequence_ids(prompt);
+  std::erase_if(ids, [this](uint64_t id) { return finished_before_.contains(id); });
+  return ids;
+}
+
 void rollout_generation::add_prompt(uint64_t prompt) {
   if (prompt >= prompts_->prompts.size()) {
     throw error(errc::bad_argument, "prompt {} of a batch of {}", prompt, prompts_->prompts.size());
   }
-  engine::generation_request request{.sequence_ids = sequence_ids(prompt),
+  std::vector<uint64_t> ids = unfinished_ids(prompt);
+  if (ids.empty()) {
+    return;
+  }
+  engine::generation_request request{.sequence_ids = std::move(ids),
                                      .prompt = prompts_->prompts[prompt].tokens,
                                      .max_new_tokens = settings_.options.new_tokens,
                                      .sampling = settings_.options.sampling,
@@ -95,7 +148,7 @@ void rollout_generation::add_prompt(uint64_t prompt) {
 }
 
 void rollout_generation::withdraw_prompt(uint64_t prompt) {
-  const std::vector<uint64_t> ids = sequence_ids(prompt);
+  const std::vector<uint64_t> ids = unfinished_ids(prompt);
   generator_->withdraw(ids.front());
   for (const uint64_t id : ids) {
     prompt_of_id_.erase(id);
@@ -116,7 +169,11 @@ generate_reply rollout_generation::advance(const generate_command& command, cons
     progress.touch();
   }
   send_finished();
+  if (keeps_journal()) {
+    journal_->save(generator_->idle());
+  }
   generate_reply reply = report(answer_tokens_before, watch);
+  taken_up_ = taken_up_tokens_ = 0;
   if (reply.unfinished == 0) {
     generator_->release_memory();
   }
@@ -130,19 +187,26 @@ generate_reply rollout_generation::report(int64_t answer_tokens_before, const st
   generate_reply reply{.unfinished = generator_->unfinished(),
                        .answer_tokens = generator_->counters().answer_tokens - answer_tokens_before,
                        .seconds = watch.seconds(),
-                       .waiting = {}};
+                       .waiting = {},
+                       .taken_up = taken_up_,
+                       .taken_up_tokens = taken_up_tokens_};
   for (const uint64_t id : generator_->not_begun()) {
     reply.waiting.push_back(prompt_of_id_.at(id));
   }
   return reply;
 }
 
-/// Ranks that generate together all have the same sequences, of which the first sends them.
+void rollout_generation::send(const sequence_handle& sequence) {
+  if (keeps_journal()) {
+    journal_->add(sequence);
+  }
+  caf::anon_send(settings_.replay, sequence);
+}
+
 void rollout_generation::send_finished() {
-  const bool sends = !settings_.columns || settings_.columns->rank() == 0;
   for (engine::generated_sequence& done : generator_->take_finished()) {
     const uint64_t prompt = prompt_of_id_.extract(done.sequence_id).mapped();
-    if (!sends) {
+    if (!sends()) {
       continue;
     }
     auto sequence = std::make_shared<finished_sequence>();
@@ -152,7 +216,7 @@ void rollout_generation::send_finished() {
     sequence->answer = std::move(done.ids);
     sequence->logprob = std::move(done.logprobs);
     sequence->finished = done.finish == engine::finish_reason::stop;
-    caf::anon_send(settings_.replay, sequence_handle{std::move(sequence)});
+    send({std::move(sequence)});
   }
 }
 

@@ -60,7 +60,6 @@ score_reply score_waiting(scoring_queue& queue, const operation_scope& progress,
   std::vector<std::vector<sequence_handle>> micro_batches;
   while (queue.waiting() > 0) {
     micro_batches.push_back(queue.take(token_budget));
-    reply.sequences += static_cast<int64_t>(micro_batches.back().size());
   }
   micro_batches.resize(most_of(group, micro_batches.size()));
   for (const std::vector<sequence_handle>& sequences : micro_batches) {

@@ -3,6 +3,7 @@
 #include "actors/control/control_doorman.hpp"
 #include "actors/protocol/type_ids.hpp"
 #include "base/error.hpp"
+#include "io/files/paths.hpp"
 
 #include <caf/io/basp_broker.hpp>
 #include <fcntl.h>
@@ -58,7 +59,7 @@ certificate_ptr self_signed(EVP_PKEY* key) {
 /// Makes a folder that is the user's own, and nobody else's to enter.
 /// Errors  io_failure: another user has made it, it is no folder, or the file system does not keep modes.
 void make_private(const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
+  io::make_folder(folder);
   ::chmod(folder.c_str(), 0700);
   struct stat found {};
   const bool own = ::lstat(folder.c_str(), &found) == 0 && S_ISDIR(found.st_mode) && found.st_uid == ::geteuid();
@@ -123,6 +124,10 @@ control_config::control_config(const std::filesystem::path& credentials, std::ch
   set("middleman.connection-timeout", peer == silent_peer::is_kept ? caf::timespan(for_ever) : caf::timespan(silence));
 }
 
+caf::actor network_of(caf::actor_system& system) {
+  return system.middleman().named_broker<caf::io::basp_broker>(caf::atom("BASP"));
+}
+
 uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port) {
   caf::actor_system& system = supervisor.home_system();
   const caf::actor_system_config& config = system.config();
@@ -134,18 +139,44 @@ uint16_t publish(const caf::actor& supervisor, const std::string& address, uint1
   caf::io::middleman& middleman = system.middleman();
   auto& multiplexer = dynamic_cast<caf::io::network::default_multiplexer&>(middleman.backend());
   caf::io::doorman_ptr door = caf::make_counted<control_doorman>(multiplexer, std::move(read_end), front);
-  caf::anon_send(middleman.named_broker<caf::io::basp_broker>(caf::atom("BASP")), caf::publish_atom::value,
-                 std::move(door), front->port(), caf::actor_cast<caf::strong_actor_ptr>(supervisor),
-                 std::set<std::string>{});
+  caf::anon_send(network_of(system), caf::publish_atom::value, std::move(door), front->port(),
+                 caf::actor_cast<caf::strong_actor_ptr>(supervisor), std::set<std::string>{});
   // Hidden: the system does not wait for it before it closes the doorman, which ends it.
   system.spawn<caf::detached + caf::hidden>([front](caf::blocking_actor*) { front->run(); });
   return front->port();
 }
 
+void withdraw(const caf::actor& supervisor) {
+  caf::actor_system& system = supervisor.home_system();
+  caf::scoped_actor self(system);
+  constexpr uint16_t all_ports = 0;
+  constexpr std::chrono::seconds patience{10};  // with a network that may have failed
+  self->request(network_of(system), patience, caf::unpublish_atom::value, caf::actor_cast<caf::actor_addr>(supervisor),
+                all_ports)
+      .receive([] {}, [](const caf::error&) { /* it was not there, or nobody answers: no more can be done */ });
+}
+
+std::unique_ptr<caf::actor_system> begin_system(caf::actor_system_config& config) {
+  std::unique_ptr<caf::actor_system> system;
+  // Of a thread that nobody catches exceptions of the C++ runtime ends the process where they are thrown, before
+  // anything is destroyed.
+  std::thread([&] { system = std::make_unique<caf::actor_system>(config); }).join();
+  return system;
+}
+
 last_word::last_word(const caf::actor& of) : self_(of.home_system()) { self_->monitor(of); }
 
 void last_word::wait() {
-  self_->receive([](const caf::down_msg&) {});
+  if (!reason_) {
+    self_->receive([this](const caf::down_msg& down) { reason_ = down.reason; });
+  }
+}
+
+const std::optional<caf::error>& last_word::ended_within(std::chrono::milliseconds time) {
+  if (!reason_) {
+    self_->receive([this](const caf::down_msg& down) { reason_ = down.reason; }, caf::after(time) >> [] {});
+  }
+  return reason_;
 }
 
 /// One attempt to connect. The manager itself waits for ever for a peer that accepts and says nothing.

@@ -10,6 +10,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 
 namespace troupe::actors {
@@ -33,9 +35,25 @@ public:
                           silent_peer peer = silent_peer::is_given_up);
 };
 
+/// The actor that receives and sends for the system. It ends by itself where it lacks memory for a message, and nobody
+/// is reached from then on.
+caf::actor network_of(caf::actor_system& system);
+
 /// Makes `supervisor` reachable at `address`, on `port` (0: on one that the system chooses). Returns the port.
 /// Errors  io_failure: no address of this host, or a port that somebody else has.
 uint16_t publish(const caf::actor& supervisor, const std::string& address, uint16_t port = 0);
+
+/// Takes back what publish has done: the network holds the actor no more. Call it when the actor has ended, and before
+/// its system is taken down.
+///
+/// A message to a peer that is sent while the network's thread stops stays in that thread's queue and keeps CAF's
+/// broker in memory, and that what it has published. A detached actor's thread waits until the actor is freed, and the
+/// system waits for that thread: for ever.
+void withdraw(const caf::actor& supervisor);
+
+/// The actor system of a process, which `config` outlives. Where CAF cannot start one of its threads, or lacks memory,
+/// the process ends (with the words of its terminate handler): to take down a system that is half there crashes.
+std::unique_ptr<caf::actor_system> begin_system(caf::actor_system_config& config);
 
 /// Hears of an actor's end after everybody else has. Make it before the actor is published, and wait for it before the
 /// actor's system is taken down.
@@ -48,9 +66,12 @@ class last_word {
 public:
   explicit last_word(const caf::actor& of);
   void wait();
+  /// Why it has ended; none: it has not, within the time.
+  const std::optional<caf::error>& ended_within(std::chrono::milliseconds time);
 
 private:
   caf::scoped_actor self_;
+  std::optional<caf::error> reason_;
 };
 
 /// Connects, trying again until `patience` is over.

@@ -15,6 +15,7 @@ task<assemble_reply> assemble(director_context& on, uint64_t iteration, assemble
   command.training = purpose == assembled_for::training;
   command.keep = std::move(file);
   command.reward_scale = reward_scale(on.state());
+  command.rollbacks = static_cast<uint64_t>(rollbacks(on.state()));
   std::vector<assemble_reply> replies =
       co_await on.ask_all<replay_actor, assemble_reply>(&cast::replay, assemble_atom_v, command);
   assemble_reply& reply = replies.front();  // every rank has assembled the whole rollout

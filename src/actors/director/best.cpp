@@ -22,6 +22,11 @@ bool note_best(phase_state& state, const evaluation_measure& by, const statistic
   return true;
 }
 
+void forget_best(phase_state& state) {
+  state.values.erase(best_counter_key);
+  state.values.erase(best_value_key);
+}
+
 best_so_far best_of(const phase_state& state, const evaluation_measure& by) {
   if (!state.values.contains(best_counter_key)) {
     return {};

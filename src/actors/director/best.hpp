@@ -17,6 +17,9 @@ struct evaluation_measure {
 /// that number, or with one that is not finite, is not.
 bool note_best(phase_state& state, const evaluation_measure& by, const statistics& evaluated);
 
+/// As before the first evaluation.
+void forget_best(phase_state& state);
+
 /// The best evaluation that was noted in the state.
 best_so_far best_of(const phase_state& state, const evaluation_measure& by);
 

@@ -1,6 +1,7 @@
 #include "actors/director/checkpointing.hpp"
 
 #include "base/stopwatch.hpp"
+#include "io/checkpoint/checkpoint.hpp"
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
@@ -63,10 +64,46 @@ task<checkpoint_search> checkpointing::find(uint64_t before) {
   co_return search;
 }
 
+task<checkpoint_search> checkpointing::look_at(std::string folder) {
+  const stopwatch watch;
+  const io::checkpoint_manifest manifest = io::read_manifest(folder);
+  if (!folder.ends_with(fmt::format("{}-{:06}", manifest.unit, manifest.counter))) {
+    throw error(errc::bad_file, "{} holds the checkpoint after {} {}: put the right one back", folder, manifest.unit,
+                manifest.counter);
+  }
+  located_checkpoint located{
+      .found = true, .path = folder, .counter = static_cast<uint64_t>(manifest.counter), .files = {}, .problem = {}};
+  for (const io::checkpoint_file& file : manifest.files) {
+    located.files.push_back({.name = file.name, .bytes = file.bytes, .digest = file.digest});
+  }
+  const auto reports =
+      co_await on_.ask_all<checkpointer_actor, damage_report>(&cast::checkpointer, verify_atom_v, located);
+  if (const std::string problem = first_problem(reports); !problem.empty()) {
+    throw error(errc::bad_file, "{} is damaged: {}", folder, problem);
+  }
+  co_return checkpoint_search{.found = std::move(located), .problems = {}, .seconds = watch.seconds()};
+}
+
 task<> checkpointing::begin_phase(uint64_t total, evaluation_measure by) {
   total_ = total;
   measure_ = std::move(by);
   checkpoint_search search = co_await find();
+  if (search.found.found && search.found.counter > total_) {
+    throw error(errc::bad_argument,
+                "phase {} has done {} already, and the job gives it {}: nothing is done. Make it at least as long as "
+                "it was",
+                io::to_string(on_.state().phase), search.found.counter, total_);
+  }
+  co_await restore(std::move(search));
+}
+
+task<> checkpointing::begin_replay(uint64_t total, std::string origin) {
+  total_ = total;
+  measure_ = {};
+  checkpoint_search search = co_await find();
+  if (!search.found.found && !origin.empty()) {
+    search = co_await look_at(std::move(origin));
+  }
   co_await restore(std::move(search));
 }
 

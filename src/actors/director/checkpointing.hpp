@@ -36,6 +36,10 @@ public:
   /// with. `by`: how its evaluations are compared.
   task<> begin_phase(uint64_t total, evaluation_measure by);
 
+  /// The same of a phase without evaluations. `origin`: the folder of another run's checkpoint, which takes the start's
+  /// place; empty: none does.
+  task<> begin_replay(uint64_t total, std::string origin);
+
   /// The newest whole checkpoint before a counter. Every rank reads its share of a candidate's files, and the director
   /// decides by what all have found.
   /// Errors  bad_file: there are checkpoints, but all of them are damaged.
@@ -60,6 +64,9 @@ public:
   const phase_state& last() const { return last_; }
 
 private:
+  /// Another run's checkpoint, verified by all ranks.
+  /// Errors  bad_file: it is damaged; those of io::read_manifest.
+  task<checkpoint_search> look_at(std::string folder);
   void require_one_sound(const checkpoint_search& search) const;
   /// How long training stood still for a checkpoint, in s.
   struct pause {

@@ -30,7 +30,9 @@ task<> director_context::record(metrics_record line) {
 task<> director_context::truncate_records(int64_t counter) {
   std::vector<stale_records> stale = {{.phase = state_.phase, .beyond = counter}};
   for (const io::phase later : io::phases_after(settings_.job.run.phases, state_.phase)) {
-    stale.push_back({.phase = later, .beyond = -1});
+    if (!finished(later)) {  // as one may be that does not go on from this phase
+      stale.push_back({.phase = later, .beyond = -1});
+    }
   }
   co_await ask<bool>(self_, settings_.metrics, truncate_atom_v, stale);
 }
@@ -50,6 +52,13 @@ void director_context::note(io::ledger_kind kind, uint64_t counter, std::string 
 }
 
 void director_context::note(ledger_note event) { caf::anon_send(settings_.supervisor, std::move(event)); }
+
+void director_context::doubt(const std::vector<std::string>& doubts) {
+  for (const std::string& told : doubts_.fresh(doubts)) {
+    spdlog::warn("{}: {}", io::to_string(state_.phase), told);
+    note(io::ledger_kind::note, state_.counter, told);
+  }
+}
 
 void director_context::finish_phase() {
   settings_.finished_phases.insert(state_.phase);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "actors/director/company.hpp"
+#include "actors/director/doubts.hpp"
 #include "actors/protocol/concurrent_tasks.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "actors/protocol/task.hpp"
@@ -74,7 +75,8 @@ public:
   /// Writes a line of metrics; phase and attempt are filled in.
   /// Errors  io_failure.
   task<> record(metrics_record line);
-  /// Drops what this phase recorded beyond a counter (negative: all of it), and all that later phases did.
+  /// Drops what this phase recorded beyond a counter (negative: all of it), and all that later phases did that are not
+  /// finished.
   /// Errors  io_failure.
   task<> truncate_records(int64_t counter);
   /// Tells the terminal how far the phase is. `doing`: what goes on within an update; empty: one has ended.
@@ -83,6 +85,9 @@ public:
   /// Writes to the ledger, about this phase. The counter of phase_started is the one that the phase will end with.
   void note(io::ledger_kind kind, uint64_t counter, std::string text = "");
   void note(ledger_note event);
+
+  /// Says on the terminal and in the ledger what is almost surely not meant (doubts.hpp); each once in an attempt.
+  void doubt(const std::vector<std::string>& doubts);
 
   bool finished(io::phase phase) const { return settings_.finished_phases.contains(phase); }
   /// This phase has come to its end, and left all that it is to leave.
@@ -98,6 +103,7 @@ private:
   actors::company company_;
   phase_state state_;
   concurrent_tasks concurrent_;
+  doubtful doubts_;
 };
 
 }  // namespace troupe::actors

@@ -2,13 +2,16 @@
 
 #include "actors/director/pairs_plan.hpp"
 #include "actors/director/ppo_plan.hpp"
+#include "actors/director/replay_plan.hpp"
 #include "actors/director/supervised_plan.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "base/assert.hpp"
 
 namespace troupe::actors {
 
 director_actor::behavior_type director(director_actor::stateful_pointer<director_state> self,
                                        director_settings settings) {
+  die_telling_why(self);
   self->state.open(std::move(settings));
   return {[self](stop_atom) { self->state.request_stop(); }};
 }
@@ -31,6 +34,8 @@ std::unique_ptr<phase_plan> director_state::plan_of(io::phase phase) {
     return std::make_unique<supervised_plan>(*context_, *checkpoints_, reward_lesson(job));
   case io::phase::ppo:
     return std::make_unique<ppo_plan>(*context_, *checkpoints_);
+  case io::phase::replay:
+    return std::make_unique<replay_plan>(*context_, *checkpoints_);
   }
   assertion_failed("a phase without a plan", __FILE__, __LINE__);
 }
@@ -48,18 +53,31 @@ task<outcome> director_state::perform_phases() {
   co_return all_finished ? outcome::finished : outcome::stopped;  // a stop may come as the last phase ends
 }
 
+/// Nobody awaits it: what it throws besides, where no memory is left to tell of a failure, ends the director, and the
+/// supervisor hears of that.
 task<> director_state::perform() {
+  std::exception_ptr failure;
+  try {
+    co_await perform_and_report();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    self_->quit(to_caf_error(to_troupe_error(failure)));
+  }
+}
+
+task<> director_state::perform_and_report() {
   attempt_result result;
   result.attempt = context_->attempt();
   bool at_rest = false;  // the ranks, after a failure
   try {
     result.outcome = co_await perform_phases();
-  } catch (const error& failure) {
+  } catch (...) {
+    const error failure = to_troupe_error(std::current_exception());
     result.code = failure.code();
     result.text = failure.what();
     at_rest = found_by_all(failure);
-  } catch (const std::exception& failure) {
-    result.text = failure.what();
   }
   if (at_rest) {
     co_await checkpoints_->rescue_last();

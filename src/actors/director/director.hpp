@@ -2,11 +2,12 @@
 /// it keeps (counters, controller state, running moments) is a few numbers that go into each checkpoint.
 ///
 /// Each phase has a plan, a coroutine that reads from top to bottom (protocol/task.hpp):
-///   supervised_plan.hpp  sft, reward      pairs_plan.hpp  pairs      ppo_plan.hpp  ppo
+///   supervised_plan.hpp  sft, reward      pairs_plan.hpp  pairs      ppo_plan.hpp  ppo      replay_plan.hpp  replay
 /// The plans share what is in files of its own:
 ///   context.hpp      whom to ask, how far the phase is    checkpointing.hpp  what a phase goes on from, and leaves
 ///   rollout.hpp      answers, generated and scored        assembly.hpp       answers made experience
 ///   update.hpp       one step of one model                learning.hpp       the updates of an iteration
+///   recall.hpp       a rollout that is stored             lesson.hpp         from experience to the KL's controller
 ///   evaluation.hpp   on the held-out split                rollback.hpp       the way back from a divergence
 #pragma once
 
@@ -35,6 +36,7 @@ public:
 private:
   /// All phases that are not finished yet.
   task<> perform();
+  task<> perform_and_report();
   /// Whether the phases have come to their end, or a stop has come first.
   task<outcome> perform_phases();
   std::unique_ptr<phase_plan> plan_of(io::phase phase);

@@ -1,6 +1,7 @@
 /// The files of experience and evaluations that iterations of the ppo phase leave in the run, and when they go.
 #pragma once
 
+#include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 
 #include <cstdint>
@@ -8,9 +9,11 @@
 
 namespace troupe::actors {
 
-/// Removes the experience that is older than the last `keep` iterations. `keep` 0: all is kept.
+/// Removes the experience of iterations up to this one that the job does not keep: neither among the last, nor one of
+/// every so many, nor among the best. A file that tells no mean reward is never among the best; one that cannot be
+/// read stays, since nobody knows what it is worth.
 /// Errors  io_failure, of all three.
-void drop_old_experience(const io::run_directory& run, uint64_t iteration, int64_t keep,
+void drop_old_experience(const io::run_directory& run, uint64_t iteration, const io::experience_section& keeps,
                          const io::attempt_fence& fence);
 
 /// Removes what iterations after this one left behind: they are done again.

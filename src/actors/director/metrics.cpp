@@ -2,10 +2,14 @@
 
 #include "actors/protocol/error_replies.hpp"
 #include "base/durations.hpp"
+#include "io/run/markdown.hpp"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdio>
+#include <ctime>
 #include <span>
 
 namespace troupe::actors {
@@ -17,9 +21,10 @@ void metrics_state::open(metrics_settings settings) {
 }
 
 static std::string rollouts_as_markdown(const std::vector<rollout_text>& rollouts) {
-  std::string text;
+  std::string text = "| reward | prompt | answer |\n|---|---|---|\n";
   for (const rollout_text& one : rollouts) {
-    text += fmt::format("**reward {:.3f}**\n\n{}**{}**\n\n---\n\n", one.reward, one.prompt, one.answer);
+    const std::string reward = std::isnan(one.reward) ? "none" : fmt::format("{:.3f}", one.reward);
+    text += fmt::format("| {} | {} | {} |\n", reward, io::markdown_text(one.prompt), io::markdown_text(one.answer));
   }
   return text;
 }
@@ -39,6 +44,7 @@ bool metrics_state::record(const metrics_record& record) {
     line.texts.emplace_back(fmt::format("rollout/{}/prompt", i), record.rollouts[i].prompt);
     line.texts.emplace_back(fmt::format("rollout/{}/answer", i), record.rollouts[i].answer);
   }
+  line.texts.insert(line.texts.end(), record.origin.begin(), record.origin.end());
   files_.persist([&] { lines_->append(line, record.durable); });
   files_.persist([&] { board_->add_scalars(line.phase, line.counter(), line.time, line.values); });
   if (!record.rollouts.empty()) {
@@ -82,26 +88,30 @@ std::string metrics_state::rate_and_time_left(const progress_note& note) {
 void metrics_state::show(const progress_note& note) {
   const std::string pace = rate_and_time_left(note);
   const bool whole = note.doing.empty();
-  const std::string phase(io::to_string(note.phase));
-  if (settings_->terminal) {
-    const auto now = clock::now();
-    if (now - last_shown_ < std::chrono::milliseconds(100) && note.done != note.total) {
-      return;
+  const std::string so_far = fmt::format("{} {}/{}", io::to_string(note.phase), note.done, note.total);
+  const bool last = note.done == note.total;
+  if (whole && (last || note.done % static_cast<uint64_t>(settings_->log_every) == 0)) {
+    const std::string line = fmt::format("{} {}{}  {}", so_far, note.unit, pace, note.summary);
+    const std::string logged = fmt::format("{:%H:%M:%S} {}", fmt::localtime(std::time(nullptr)), line);
+    if (!settings_->words->terminal() || last) {
+      settings_->words->show("");
+      settings_->words->say(weight::detail, line, logged);
+    } else {
+      settings_->words->note(logged);
     }
-    last_shown_ = now;
-    std::fprintf(stderr, "\r\033[K%s %lu/%lu%s%s%s  %s%s", phase.c_str(), static_cast<unsigned long>(note.done),
-                 static_cast<unsigned long>(note.total), pace.c_str(), whole ? "" : ": ", note.doing.c_str(),
-                 note.summary.c_str(), whole && note.done == note.total ? "\n" : "");
+  }
+  const auto now = clock::now();
+  if (whole && last) {
     return;
   }
-  const bool due = note.done % static_cast<uint64_t>(settings_->log_every) == 0 || note.done == note.total;
-  if (whole && due) {
-    std::fprintf(stderr, "%s %lu/%lu %s%s  %s\n", phase.c_str(), static_cast<unsigned long>(note.done),
-                 static_cast<unsigned long>(note.total), note.unit.c_str(), pace.c_str(), note.summary.c_str());
+  if (last || now - last_shown_ >= std::chrono::milliseconds(100)) {
+    last_shown_ = now;
+    settings_->words->show(fmt::format("{}{}{}{}  {}", so_far, pace, whole ? "" : ": ", note.doing, note.summary));
   }
 }
 
 metrics_actor::behavior_type metrics(metrics_actor::stateful_pointer<metrics_state> self, metrics_settings settings) {
+  die_telling_why(self);
   self->state.open(std::move(settings));
   return {
       replying_errors([self](record_atom, const metrics_record& record) { return self->state.record(record); }),

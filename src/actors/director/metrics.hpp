@@ -4,6 +4,7 @@
 
 #include "actors/protocol/file_patience.hpp"
 #include "actors/protocol/interfaces.hpp"
+#include "base/console.hpp"
 #include "io/run/metrics.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/run/tensorboard.hpp"
@@ -19,8 +20,8 @@ namespace troupe::actors {
 
 struct metrics_settings {
   io::run_directory run;
-  bool terminal = false;  ///< stderr is one: a line that is rewritten; else whole lines
-  int64_t log_every = 1;
+  console_ptr words;      ///< progress goes there: on a terminal a line that is rewritten, else whole lines
+  int64_t log_every = 1;  ///< updates or iterations for each whole line
 };
 
 class metrics_state {

@@ -3,13 +3,13 @@
 #include "actors/director/assembly.hpp"
 #include "actors/director/evaluation.hpp"
 #include "actors/director/kept_experience.hpp"
-#include "actors/director/learning.hpp"
+#include "actors/director/lesson.hpp"
 #include "actors/director/ppo_state.hpp"
+#include "actors/director/recall.hpp"
 #include "actors/director/replies.hpp"
 #include "actors/director/rollback.hpp"
 #include "actors/director/rollout.hpp"
-#include "actors/models/plan_options.hpp"
-#include "base/stopwatch.hpp"
+#include "io/experience/sampled_parts.hpp"
 
 #include <fmt/format.h>
 
@@ -22,8 +22,7 @@ task<> ppo_plan::begin() {
   if (on_.state().counter > 0) {
     co_return;
   }
-  set_kl_coefficient(on_.state(), on_.job().ppo.kl_coef);
-  begin_policy_updates(on_.state());
+  begin_ppo(on_.state(), on_.job().ppo.kl_coef);
   metrics_record before;
   before.counts_iterations = true;
   try {
@@ -33,38 +32,16 @@ task<> ppo_plan::begin() {
   }
 }
 
-void ppo_plan::require_near(double kl_nats, uint64_t iteration) const {
-  const double most = on_.job().ppo.max_kl;
-  if (most > 0 && kl_nats > most) {
-    throw error(errc::not_finite,
-                "the KL from the reference is {:.3f} nats per sequence, above ppo.max-kl = {}; the experience is kept "
-                "in experience/iteration-{:06}.h5. Lower ppo.policy-learning-rate or raise ppo.kl-coef",
-                kl_nats, most, iteration);
-  }
-}
-
-void ppo_plan::control_kl(double kl_nats, int64_t sequences) {
-  engine::kl_controller_state controller{.coefficient = kl_coefficient(on_.state())};
-  engine::update_kl_controller(kl_controller_of(on_.job().ppo), controller, kl_nats, sequences);
-  set_kl_coefficient(on_.state(), controller.coefficient);
-}
-
 task<> ppo_plan::roll_out_and_learn(uint64_t iteration, metrics_record& line) {
   line.values = co_await roll_out(on_, serving::prompts, iteration - 1);
+  const statistics mixed = co_await mix_in(on_, on_.run(), iteration);
+  merge(line.values, mixed);
+  const statistics scored = co_await score_by_policy(on_);
+  merge(line.values, scored);
   std::string file = fmt::format("experience/iteration-{:06}.h5", iteration);
   assemble_reply assembled = co_await assemble(on_, iteration, assembled_for::training, std::move(file));
-  merge(line.values, assembled.statistics);
-  line.values["kl/coefficient"] = kl_coefficient(on_.state());
-  if (iteration % static_cast<uint64_t>(on_.job().ppo.log_rollouts_every) == 0 || iteration == 1) {
-    line.rollouts = std::move(assembled.rollouts);
-  }
-  const double kl_nats = statistic(line.values, "kl/per_sequence_nats");
-  require_near(kl_nats, iteration);
-  const stopwatch watch;
-  const statistics learned = co_await learn(on_, iteration);
-  merge(line.values, learned);
-  line.values["time/learn_s"] = watch.seconds();
-  control_kl(kl_nats, assembled.sequences);
+  on_.doubt(doubts_of_iteration(on_.job(), assembled.statistics, assembled.sequences));
+  co_await learn_lesson(on_, iteration, std::move(assembled), line);
 }
 
 task<> ppo_plan::iterate() {
@@ -80,11 +57,14 @@ task<> ppo_plan::iterate() {
     merge(line.values, evaluation);
   }
   on_.show("", total_, "iterations",
-           fmt::format("reward {:.3f}, KL {:.3f} nats/sequence, length {:.0f}",
-                       statistic(line.values, "reward/raw_mean"), statistic(line.values, "kl/per_sequence_nats"),
-                       statistic(line.values, "answer/length_mean")));
+           fmt::format("{}, KL {:.3f} nats/sequence, length {:.0f}", shown_reward(line.values),
+                       statistic(line.values, "kl/per_sequence_nats"), statistic(line.values, "answer/length_mean")));
+  const uint64_t before = checkpoints_.last().counter;
   co_await checkpoints_.close(std::move(line), state.counter == total_);
-  drop_old_experience(on_.run(), state.counter, on_.job().experience.keep, on_.fence());
+  if (checkpoints_.last().counter != before) {  // which the one before has been written for: it is durable
+    io::remove_sampled_parts(on_.run(), before, on_.fence());
+  }
+  drop_old_experience(on_.run(), state.counter, on_.job().experience, on_.fence());
 }
 
 task<> ppo_plan::perform() {
@@ -111,6 +91,7 @@ task<> ppo_plan::perform() {
     }
   }
   co_await checkpoints_.end_phase();
+  io::remove_sampled_parts(on_.run(), checkpoints_.last().counter, on_.fence());
 }
 
 }  // namespace troupe::actors

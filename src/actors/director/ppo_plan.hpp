@@ -22,12 +22,8 @@ private:
   task<> begin();
   /// An iteration, to its record and checkpoint.
   task<> iterate();
-  /// Its rollout, made experience and learned from. Fills in what the record is to say.
+  /// Its rollout, made experience and learned from, with what is mixed in. Fills in what the record is to say.
   task<> roll_out_and_learn(uint64_t iteration, metrics_record& line);
-  /// Errors  not_finite: the policy has gone too far from the reference.
-  void require_near(double kl_nats, uint64_t iteration) const;
-  /// Adapts the KL's coefficient to what the rollout has shown.
-  void control_kl(double kl_nats, int64_t sequences);
 
   director_context& on_;
   checkpointing& checkpoints_;

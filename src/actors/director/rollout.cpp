@@ -1,10 +1,13 @@
 #include "actors/director/rollout.hpp"
 
+#include "actors/director/ppo_state.hpp"
 #include "actors/director/replies.hpp"
 #include "actors/director/rollout_turns.hpp"
 #include "actors/director/scoring_groups.hpp"
 #include "actors/models/plan_options.hpp"
 #include "base/stopwatch.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <coroutine>
@@ -55,15 +58,19 @@ task<> hand_over(director_context& on, shared_progress rollout) {
 
 /// What generation has come to.
 struct generated_so_far {
-  int64_t unfinished = 0, tokens = 0;  ///< sequences, answer tokens
-  double seconds = 0;                  ///< of the slowest ranks
+  int64_t unfinished = 0, tokens = 0;         ///< sequences, answer tokens
+  double seconds = 0;                         ///< of the slowest ranks
+  int64_t taken_up = 0, taken_up_tokens = 0;  ///< sequences of earlier attempts, and their answer tokens
 };
 
 /// A turn of all ranks that generate. `last`: what each group of `group_ranks` ranks answered the time before, and now.
 task<> take_turn(director_context& on, uint64_t batch_id, size_t group_ranks, std::vector<generate_reply>& last,
                  generated_so_far& sum) {
   const auto policies = on.company().everyone<policy_actor>(&cast::policy);
-  const auto commands = next_turn(batch_id, last);
+  auto commands = next_turn(batch_id, last);
+  for (generate_command& command : commands) {
+    command.rollbacks = static_cast<uint64_t>(rollbacks(on.state()));
+  }
   const auto command_of = [&commands, group_ranks](size_t rank) {
     return std::make_tuple(generate_atom_v, commands[rank / group_ranks]);
   };
@@ -74,6 +81,8 @@ task<> take_turn(director_context& on, uint64_t batch_id, size_t group_ranks, st
     const generate_reply& reply = last[group] = replies[group * group_ranks];  // its ranks say the same
     sum.unfinished += reply.unfinished;
     sum.tokens += reply.answer_tokens;
+    sum.taken_up += reply.taken_up;
+    sum.taken_up_tokens += reply.taken_up_tokens;
     slowest = std::max(slowest, reply.seconds);
   }
   sum.seconds += slowest;
@@ -100,6 +109,12 @@ task<> generate_all(director_context& on, shared_progress rollout) {
   end.batch_id = rollout->served.batch_id;
   end.ends = true;
   co_await on.ask_all<policy_actor, generate_reply>(&cast::policy, generate_atom_v, end);
+  if (sum.taken_up > 0) {
+    on.note(io::ledger_kind::note, on.state().counter,
+            fmt::format("took up {} of {} sequences of a rollout ({} answer tokens) that an earlier attempt had "
+                        "finished; {} answer tokens were sampled for the others",
+                        sum.taken_up, rollout->served.sequences, sum.taken_up_tokens, sum.tokens));
+  }
   rollout->found["time/generate_s"] = sum.seconds;
   rollout->found["rate/generate_tokens_per_s"] = per_second(static_cast<double>(sum.tokens), sum.seconds);
 }
@@ -119,16 +134,6 @@ task<> generate(director_context& on, shared_progress rollout) {
   }
 }
 
-/// Scores what waits at one of the scorers: tokens of all ranks, seconds of the slowest.
-task<score_reply> score_waiting(director_context& on, cast_part scorer) {
-  score_reply total;
-  for (const score_reply& rank : co_await on.ask_all<scorer_actor, score_reply>(scorer, score_atom_v)) {
-    total.tokens += rank.tokens;
-    total.seconds = std::max(total.seconds, rank.seconds);
-  }
-  co_return total;
-}
-
 /// Scores what has been handed over, and what comes, until all has come.
 task<> score(director_context& on, scoring_group group, shared_progress rollout) {
   std::vector<score_reply> totals(group.size());
@@ -146,9 +151,7 @@ task<> score(director_context& on, scoring_group group, shared_progress rollout)
     }
   }
   for (size_t i = 0; i < group.size(); ++i) {
-    rollout->found["time/" + group[i].name + "_s"] = totals[i].seconds;
-    rollout->found["rate/" + group[i].name + "_tokens_per_s"] =
-        per_second(static_cast<double>(totals[i].tokens), totals[i].seconds);
+    add_scoring(rollout->found, group[i].name, totals[i]);
   }
 }
 

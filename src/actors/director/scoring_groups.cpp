@@ -1,5 +1,7 @@
 #include "actors/director/scoring_groups.hpp"
 
+#include "actors/director/replies.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -32,5 +34,19 @@ std::vector<scoring_group> scoring_groups(const company& of) {
 }
 
 bool waits_for_policy(const company& of, const scoring_group& group) { return share_ranks(of, group, &cast::policy); }
+
+task<score_reply> score_waiting(director_context& on, cast_part scorer) {
+  score_reply total;
+  for (const score_reply& rank : co_await on.ask_all<scorer_actor, score_reply>(scorer, score_atom_v)) {
+    total.tokens += rank.tokens;
+    total.seconds = std::max(total.seconds, rank.seconds);
+  }
+  co_return total;
+}
+
+void add_scoring(statistics& to, const std::string& name, const score_reply& scored) {
+  to["time/" + name + "_s"] = scored.seconds;
+  to["rate/" + name + "_tokens_per_s"] = per_second(static_cast<double>(scored.tokens), scored.seconds);
+}
 
 }  // namespace troupe::actors

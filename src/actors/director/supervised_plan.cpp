@@ -86,6 +86,9 @@ task<> supervised_plan::perform() {
       const statistics held_out = co_await evaluate_held_out(on_, lesson_.model.trainee);
       merge(line.values, held_out);
     }
+    if (state.counter == total_) {
+      on_.doubt(doubts_of_reward_model(line.values));
+    }
     on_.show("", total_, "updates", summary_of(line.values));
     co_await checkpoints_.close(std::move(line), state.counter == total_);
   }

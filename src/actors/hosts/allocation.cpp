@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
 
@@ -240,6 +241,20 @@ std::optional<allocation> read_allocation(const environment& variables) {
     given.batch_host = *here;
   }
   return given;
+}
+
+std::vector<std::string> state_command(const allocation& given) {
+  return {"sh", "-c", "timeout 5 squeue --noheader --states all --jobs \"$1\" --format %T 2>&1 || :", "sh",
+          given.job_id};
+}
+
+bool is_over(std::string_view said) {
+  // squeue knows a job that is over for some minutes (MinJobAge), and then no more.
+  constexpr auto ended =
+      std::to_array<std::string_view>({"Invalid job id", "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED",
+                                       "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT"});
+  return std::any_of(ended.begin(), ended.end(),
+                     [&](std::string_view word) { return said.find(word) != std::string_view::npos; });
 }
 
 std::vector<std::string> hosts_command(const allocation& given) {

@@ -42,6 +42,13 @@ struct allocation {
 /// Errors  bad_argument naming the variable: counts that do not match the nodes, not a number.
 std::optional<allocation> read_allocation(const environment& variables);
 
+/// Prints the job's state, or why Slurm cannot tell it.
+std::vector<std::string> state_command(const allocation& given);
+
+/// Whether `said`, what state_command prints, tells that the job is over. Then this process only has its environment: a
+/// shell, or a terminal of tmux, that was begun within the job has outlived it.
+bool is_over(std::string_view said);
+
 /// Prints the hosts that the job still has: Slurm takes one that it finds DOWN away for good.
 std::vector<std::string> hosts_command(const allocation& given);
 

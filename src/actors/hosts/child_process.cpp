@@ -2,27 +2,20 @@
 
 #include "base/descriptor.hpp"
 #include "base/error.hpp"
+#include "base/processes.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 extern char** environ;  // NOLINT(readability-identifier-naming): POSIX's own
 
 namespace troupe::actors {
-
-std::string describe_exit(int wait_status) {
-  if (WIFSIGNALED(wait_status)) {
-    const int number = WTERMSIG(wait_status);
-    return fmt::format("killed by signal {} ({})", number, ::strsignal(number));
-  }
-  return fmt::format("exit code {}", WEXITSTATUS(wait_status));
-}
 
 /// What this process has, with `extra` in its place or added.
 static std::vector<std::string> merged_environment(const std::map<std::string, std::string>& extra) {
@@ -37,17 +30,6 @@ static std::vector<std::string> merged_environment(const std::map<std::string, s
     merged.push_back(fmt::format("{}={}", name, value));
   }
   return merged;
-}
-
-/// The form that exec wants: pointers into `texts`, then null.
-static std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  pointers.reserve(texts.size() + 1);
-  for (std::string& text : texts) {
-    pointers.push_back(text.data());
-  }
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 /// `output`, `errors`: what becomes the program's standard output, and its standard error; negative: this process's
@@ -90,13 +72,6 @@ static pid_t spawn_group(std::vector<std::string> arguments, const std::map<std:
   return pid;
 }
 
-static int wait_for(pid_t pid) {
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {  // a signal to this thread: wait on
-  }
-  return status;
-}
-
 std::string output_of(const std::vector<std::string>& arguments) {
   int ends[2] = {-1, -1};
   if (::pipe2(ends, O_CLOEXEC) != 0) {
@@ -118,19 +93,27 @@ std::string output_of(const std::vector<std::string>& arguments) {
 }
 
 child_process::child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
-                             const std::map<std::string, std::string>& extra, bool listen) {
+                             const std::map<std::string, std::string>& extra, line_listener listen) {
   if (listen) {
-    relay_.emplace();
+    relay_.emplace(std::move(listen));
   }
   pid_ = spawn_group(arguments, extra, -1, relay_ ? relay_->inlet() : -1);
-  if (relay_) {
-    relay_->begin();
+  try {
+    if (relay_) {
+      relay_->begin();
+    }
+    waiter_ = std::thread([this, on_exit = std::move(on_exit)] {
+      const int status = wait_for(pid_);
+      if (relay_) {
+        said_ = relay_->finish();
+      }
+      on_exit(status);
+    });
+  } catch (...) {  // no thread is to be had: nobody would hear of its end
+    signal(SIGKILL);
+    wait_for(pid_);
+    throw;
   }
-  waiter_ = std::thread([this, on_exit = std::move(on_exit)] {
-    const int status = wait_for(pid_);
-    said_ = relay_ ? relay_->finish() : "";
-    on_exit(status);
-  });
 }
 
 child_process::~child_process() {

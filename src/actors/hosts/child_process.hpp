@@ -14,9 +14,6 @@
 
 namespace troupe::actors {
 
-/// "killed by signal 9 (Killed)", "exit code 3": for messages and the ledger.
-std::string describe_exit(int wait_status);
-
 /// What a short command prints on its standard output.
 /// Errors  io_failure: it cannot be started, or ends with another status than 0.
 std::string output_of(const std::vector<std::string>& arguments);
@@ -25,10 +22,11 @@ class child_process {
 public:
   /// Starts `arguments` (the first is the program's path, or a bare name that PATH finds) in this process's environment
   /// with `extra` set on top. `on_exit` is called once, on a thread of this object's, with what waitpid gave. `listen`:
-  /// keeps the end of what it says on its standard error, which goes where this process's own goes.
+  /// hears what it says on its standard error, line by line, on another thread, and its last words are kept; none: that
+  /// goes where this process's own goes.
   /// Errors  io_failure.
   child_process(const std::vector<std::string>& arguments, std::function<void(int wait_status)> on_exit,
-                const std::map<std::string, std::string>& extra = {}, bool listen = false);
+                const std::map<std::string, std::string>& extra = {}, line_listener listen = {});
 
   /// Kills the group if it still runs, and waits for it.
   ~child_process();
@@ -37,15 +35,15 @@ public:
 
   pid_t pid() const { return pid_; }
 
-  /// The end of what it has said on its standard error. Only from on_exit on, and empty where nobody has listened.
-  const std::string& said() const { return said_; }
+  /// What it has said on its standard error. Only from on_exit on, and nothing where nobody has listened.
+  const last_words& said() const { return said_; }
 
   /// Signals the whole group; does nothing once it has ended.
   void signal(int number) const;
 
 private:
   std::optional<error_relay> relay_;
-  std::string said_;
+  last_words said_;
   pid_t pid_ = -1;
   std::thread waiter_;
 };

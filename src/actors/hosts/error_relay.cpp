@@ -3,39 +3,19 @@
 #include "base/error.hpp"
 
 #include <fcntl.h>
-#include <fmt/ranges.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <sstream>
-#include <vector>
+#include <utility>
 
 namespace troupe::actors {
 
-constexpr size_t most_kept = 4096;
-constexpr size_t longest_line = 200;
+constexpr size_t longest_passed_on = 16384;  // a line that is longer is told in pieces
 
-std::string last_words(const std::string& text, size_t most) {
-  std::vector<std::string> all, errors;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) {
-      continue;
-    }
-    line.resize(std::min(line.size(), longest_line));
-    all.push_back(line);
-    if (line.find("error") != std::string::npos) {
-      errors.push_back(line);
-    }
-  }
-  std::vector<std::string>& told = errors.empty() ? all : errors;
-  told.erase(told.begin(), told.end() - static_cast<ptrdiff_t>(std::min(most, told.size())));
-  return fmt::format("{}", fmt::join(told, "; "));
-}
-
-error_relay::error_relay() : end_(::eventfd(0, EFD_CLOEXEC)) {
+error_relay::error_relay(line_listener tell) : tell_(std::move(tell)), end_(::eventfd(0, EFD_CLOEXEC)) {
   int ends[2] = {-1, -1};
   if (!end_.valid() || ::pipe2(ends, O_CLOEXEC) != 0) {
     throw error(errc::io_failure, "cannot make a pipe: {}", std::strerror(errno));
@@ -52,14 +32,18 @@ void error_relay::begin() {
   thread_ = std::thread([this] { pass_on(); });
 }
 
-std::string error_relay::finish() {
+const last_words& error_relay::finish() {
   if (thread_.joinable()) {
     const uint64_t one = 1;
     while (::write(end_.get(), &one, sizeof(one)) < 0 && errno == EINTR) {
     }
     thread_.join();
+    if (!begun_.empty()) {
+      tell(begun_);
+      begun_.clear();
+    }
   }
-  return kept_;
+  return said_;
 }
 
 void error_relay::pass_on() {
@@ -81,18 +65,23 @@ bool error_relay::take() {
   char piece[1024];
   ssize_t got = 0;
   while ((got = ::read(from_.get(), piece, sizeof(piece))) > 0) {
-    for (ssize_t done = 0, more = 0; done < got; done += more) {
-      more = ::write(STDERR_FILENO, piece + done, static_cast<size_t>(got - done));
-      if (more <= 0) {
-        break;  // nobody to tell
-      }
-    }
-    kept_.append(piece, static_cast<size_t>(got));
-    if (kept_.size() > most_kept) {
-      kept_.erase(0, kept_.size() - most_kept);
-    }
+    begun_.append(piece, static_cast<size_t>(got));
+    tell_lines();
   }
   return got < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+void error_relay::tell_lines() {
+  for (size_t end = 0; (end = begun_.find('\n')) != std::string::npos || begun_.size() > longest_passed_on;) {
+    const size_t length = std::min(end, longest_passed_on);
+    tell(std::string_view(begun_).substr(0, length));
+    begun_.erase(0, length == end ? length + 1 : length);
+  }
+}
+
+void error_relay::tell(std::string_view line) {
+  tell_(line);
+  said_.hear(line);
 }
 
 }  // namespace troupe::actors

@@ -1,22 +1,25 @@
-/// Stands between a program and this process's standard error: passes on at once what the program says there, and keeps
-/// the end of it, since a program's exit status alone does not tell what was wrong.
+/// Takes the place of a program's standard error: passes on each line that the program says there at once, and keeps
+/// its last words.
 #pragma once
 
+#include "actors/hosts/last_words.hpp"
 #include "base/descriptor.hpp"
 
-#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 namespace troupe::actors {
 
-/// The lines of `text` that name an error, the last `most` of them, else its last ones; on one line, and cut short.
-std::string last_words(const std::string& text, size_t most = 3);
+/// Who hears a line, without its newline.
+using line_listener = std::function<void(std::string_view line)>;
 
 class error_relay {
 public:
+  /// `tell` is called on the relay's thread.
   /// Errors  io_failure.
-  error_relay();
+  explicit error_relay(line_listener tell);
   error_relay(const error_relay&) = delete;
   error_relay& operator=(const error_relay&) = delete;
   ~error_relay();
@@ -26,17 +29,21 @@ public:
 
   /// The program has started: listens from now on, on a thread of its own.
   void begin();
-  /// The program has ended: passes on what is left of its words and returns the end of them (4 KiB at most). What
-  /// others who have inherited its standard error say later is lost.
-  std::string finish();
+  /// The program has ended: passes on what is left of its words and returns the last of them. What others who have
+  /// inherited its standard error say later is lost.
+  const last_words& finish();
 
 private:
   void pass_on();
   bool take();
+  void tell_lines();
+  void tell(std::string_view line);
 
+  line_listener tell_;
   descriptor from_, to_;  ///< of the pipe
   descriptor end_;        ///< readable once the program has ended
-  std::string kept_;      ///< the relay's thread's, until it has ended
+  last_words said_;       ///< the relay's thread's, until it has ended
+  std::string begun_;     ///< a line whose end has not come yet
   std::thread thread_;
 };
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace troupe::actors {
 
@@ -86,10 +87,13 @@ model_ptr save_checkpointed(const fs::path& checkpoint, const std::string& name,
   model_ptr shape = empty_model(started_from, known->head);
   fill(*shape, reader, known->arrays);
   const bool scalar = known->head == head_kind::scalar;
+  const io::job job = run.recorded_job();
+  learned_turns turns = learned_turns_of(job);
   save_model(*shape, shape->weights.data(), place,
              {.pad_token = scalar ? pad_token_of(*io::load_tokenizer(shape->folder)) : 0,
               .type = type,
-              .further_files = template_files_of(run.recorded_job())});
+              .chat_template = std::move(turns.chat_template),
+              .turn_ends = std::move(turns.ends)});
   return shape;
 }
 

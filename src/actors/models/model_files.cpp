@@ -5,7 +5,10 @@
 #include "engine/models/weights.hpp"
 #include "io/json/json_keys.hpp"
 #include "io/weights/array_types.hpp"
+#include "io/weights/model_config.hpp"
 #include "io/weights/model_folder.hpp"
+
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <fstream>
@@ -23,6 +26,21 @@ std::string read_if_there(const std::filesystem::path& path) {
 
 constexpr const char* value_head = "v_head.weight";
 
+/// Whether the files have a scalar head, by either of its names.
+bool has_scalar_head(const std::vector<std::string>& tensor_names) {
+  return std::any_of(tensor_names.begin(), tensor_names.end(),
+                     [](const std::string& name) { return name == "score.weight" || name == value_head; });
+}
+
+/// What the engine finds amiss, which knows of no folder, with the folder's name.
+template <class Call> auto naming(const std::filesystem::path& folder, const Call& call) {
+  try {
+    return call();
+  } catch (const error& failure) {
+    throw error(failure.code(), "{}: {}", folder.string(), failure.what());
+  }
+}
+
 /// The value head of another model that shares this trunk is no mistake in a language model's folder.
 std::vector<std::string> names_for(const engine::model_description& description, const io::model_folder& source) {
   std::vector<std::string> names = source.tensor_names();
@@ -38,33 +56,31 @@ struct blank {
   bool new_head = false;
 };
 
-blank make_blank(const io::model_folder& source, head_kind head, engine::communicator_ptr group) {
-  engine::model_description description = engine::describe(source.config());
+void shard(engine::rank_weights& weights, const engine::inference_model& net, const engine::communicator_ptr& group) {
+  if (group) {
+    weights.shard(std::make_shared<engine::shard_plan>(net.layout(), net.segments(), group->size()), group);
+  }
+}
+
+blank make_blank(const io::model_folder& source, head_kind head, const model_loading& how) {
+  engine::model_description description = naming(source.path(), [&] { return engine::describe(source.config()); });
   const auto names = source.tensor_names();
-  const bool stored_head = std::any_of(
-      names.begin(), names.end(), [](const std::string& name) { return name == "score.weight" || name == value_head; });
+  if (const std::string problem = head_problem(description, names, head); !problem.empty()) {
+    throw error(errc::bad_argument, "{}: {}", source.path().string(), problem);
+  }
+  const bool stored_head = has_scalar_head(names);
   const bool scalar_stored = description.scalar_head || stored_head;
-  if (head == head_kind::language_model && description.scalar_head) {
-    throw error(errc::bad_argument,
-                "{}: this model has a scalar head (a reward model or critic); a language model is needed here",
-                source.path().string());
-  }
-  if (head == head_kind::stored_scalar && !stored_head) {
-    throw error(errc::bad_argument,
-                "{}: this model has no scalar head (neither score.weight nor {}), so it cannot judge: name a trained "
-                "reward model, or let a reward phase train one from this",
-                source.path().string(), value_head);
-  }
   description.scalar_head =
       head == head_kind::scalar || head == head_kind::stored_scalar || (head == head_kind::as_stored && scalar_stored);
 
-  auto shape = std::make_shared<model>(description);
+  auto shape = std::make_shared<model>(description, how.type);
   shape->config_json = source.config_json();
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
-  if (group) {
-    const auto plan = std::make_shared<engine::shard_plan>(shape->net.layout(), shape->net.segments(), group->size());
-    shape->weights.shard(plan, std::move(group));
+  shard(shape->weights, shape->net, how.group);
+  if (how.learns && how.type != dtype::f32) {
+    shape->masters = std::make_unique<engine::rank_weights>(shape->net.layout().arena_size());
+    shard(*shape->masters, shape->net, how.master_group);
   }
   return {shape, description.scalar_head && !stored_head};
 }
@@ -82,46 +98,141 @@ engine::row_choice own_rows(const engine::rank_weights& weights) {
   };
 }
 
+/// Both of a model that has masters, each from the same values.
+template <class Fill> void fill_weights(model& m, const Fill& fill) {
+  fill(m.weights);
+  if (m.masters) {
+    fill(*m.masters);
+  }
+}
+
+/// Files in another type lose what the weights' own cannot hold.
+void tell_of_rounding(const io::model_folder& source, dtype type) {
+  for (const std::string& name : source.tensor_names()) {
+    const std::optional<host_array> found = source.finder()(name);
+    const bool real = found && (found->type == dtype::f32 || found->type == dtype::f16 || found->type == dtype::f64);
+    if (real && found->type != type) {
+      spdlog::info("{}: weights of type {} are rounded to {} as they are read", source.path().string(),
+                   to_string(found->type), to_string(type));
+      return;
+    }
+  }
+}
+
 }  // namespace
+
+/// `eos_token_id` of a config is an integer or a list of them.
+static void add_end_ids(const std::string& json, const std::string& where, std::vector<int32_t>& ids) {
+  if (json.empty()) {
+    return;
+  }
+  const key_map keys = io::parse_json_keys(json, where);
+  const auto found = keys.find("eos_token_id");
+  if (found == keys.end()) {
+    return;
+  }
+  if (const auto* id = std::get_if<int64_t>(&found->second)) {
+    ids.push_back(static_cast<int32_t>(*id));
+  } else if (const auto* list = std::get_if<std::vector<int64_t>>(&found->second)) {
+    ids.insert(ids.end(), list->begin(), list->end());
+  }
+}
+
+std::vector<int32_t> named_end_ids(const model& m) {
+  std::vector<int32_t> ids;
+  add_end_ids(m.generation_config_json, "generation_config.json", ids);
+  if (ids.empty()) {
+    add_end_ids(m.config_json, "config.json", ids);
+  }
+  return ids;
+}
+
+engine::model_description shape_of(const std::filesystem::path& folder) {
+  const key_map config = io::read_json_keys(folder / "config.json");
+  return naming(folder, [&] { return engine::describe(config); });
+}
+
+std::string head_problem(const engine::model_description& shape, const std::vector<std::string>& tensor_names,
+                         head_kind head) {
+  if (head == head_kind::language_model && shape.scalar_head) {
+    return "this model has a scalar head (a reward model or critic), and a language model is needed here: name one, as "
+           "a run leaves it in models/sft or models/policy";
+  }
+  if (head == head_kind::stored_scalar && !has_scalar_head(tensor_names)) {
+    return fmt::format("this model has no scalar head (neither score.weight nor {}), so it cannot judge: name a "
+                       "trained reward model, or let a reward phase train one from this",
+                       value_head);
+  }
+  return "";
+}
 
 bool has_both_heads(const std::filesystem::path& folder) {
   const io::model_folder source = io::model_folder::open(folder);
-  const engine::model_description description = engine::describe(source.config());
+  const engine::model_description description = naming(folder, [&] { return engine::describe(source.config()); });
   const auto names = source.tensor_names();
   const auto stored = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   const bool language_head = description.tied_head || stored("lm_head.weight") || stored("embed_out.weight");
   return !description.scalar_head && language_head && stored(value_head);
 }
 
-model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group) {
+model_ptr load_model(const std::filesystem::path& folder, head_kind head, const model_loading& how) {
   const io::model_folder source = io::model_folder::open(folder);
-  try {
-    const blank made = make_blank(source, head, std::move(group));
-    engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
-                         made.shape->weights.data(), made.new_head, own_rows(made.shape->weights));
-    return made.shape;
-  } catch (const error& failure) {
-    throw error(failure.code(), "{}: {}", folder.string(), failure.what());
+  const blank made = make_blank(source, head, how);
+  naming(folder, [&] {
+    fill_weights(*made.shape, [&](engine::rank_weights& weights) {
+      engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
+                           weights.data(), made.new_head, own_rows(weights));
+    });
+  });
+  if (how.type != dtype::f32 && !how.learns && how.tells) {
+    tell_of_rounding(source, how.type);
   }
+  return made.shape;
 }
 
-model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
-                       engine::communicator_ptr group) {
+model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed, const model_loading& how) {
   const io::model_folder source = io::model_folder::open_shape(folder);
-  const blank made = make_blank(source, head, std::move(group));
-  engine::rank_weights& weights = made.shape->weights;
+  const blank made = make_blank(source, head, how);
   constexpr double standard_deviation = 0.02;  // GPT-2's and OPT's own
-  engine::initialise_weights(made.shape->net, seed, standard_deviation, weights.data(),
-                             [&weights] { weights.drop_others(); });
+  fill_weights(*made.shape, [&](engine::rank_weights& weights) {
+    engine::initialise_weights(made.shape->net, seed, standard_deviation, weights.data(),
+                               [&weights] { weights.drop_others(); });
+  });
   return made.shape;
 }
 
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head) {
-  return make_blank(io::model_folder::open_shape(folder), head, nullptr).shape;
+  return make_blank(io::model_folder::open_shape(folder), head, {}).shape;
 }
 
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target,
-                const model_saving& how) {
+/// The template that a tokenizer_config.json names would be another's word for it: older versions of transformers read
+/// that one alone.
+static std::map<std::string, std::string> template_files(const model& shape, const std::string& chat_template) {
+  if (chat_template.empty()) {
+    return {};
+  }
+  std::map<std::string, std::string> files = {{"chat_template.jinja", chat_template}};
+  const std::string config = read_if_there(shape.folder / "tokenizer_config.json");
+  if (!config.empty()) {
+    files["tokenizer_config.json"] = io::templated_tokenizer_config(config, chat_template);
+  }
+  return files;
+}
+
+/// generation_config.json, with further tokens that end an answer.
+static std::string ending_config(const model& shape, const std::vector<int32_t>& turn_ends) {
+  std::vector<int32_t> ids = named_end_ids(shape);
+  const size_t named = ids.size();
+  for (const int32_t end : turn_ends) {
+    if (std::find(ids.begin(), ids.end(), end) == ids.end()) {
+      ids.push_back(end);
+    }
+  }
+  return ids.size() == named ? shape.generation_config_json
+                             : io::ending_generation_config(shape.generation_config_json, ids);
+}
+
+void save_model(const model& shape, const_reals weights, const std::filesystem::path& target, const model_saving& how) {
   constexpr int64_t keep_pad_token = -1;
   const bool pad_known = io::parse_json_keys(shape.config_json, "config.json").contains("pad_token_id");
   const bool scalar = shape.net.description().scalar_head;
@@ -138,11 +249,11 @@ void save_model(const model& shape, const float* weights, const std::filesystem:
                                     : io::language_model_config(shape.config_json, classes.language_model);
   io::write_model_folder(target,
                          {.config_json = io::typed_config(config, io::torch_type_name(how.type)),
-                          .generation_config_json = scalar ? "" : shape.generation_config_json,
+                          .generation_config_json = scalar ? "" : ending_config(shape, how.turn_ends),
                           .tensors = std::move(tensors),
                           .producer = producer,
                           .tokenizer_source = shape.folder,
-                          .further_files = how.further_files},
+                          .further_files = template_files(shape, how.chat_template)},
                          how.fence);
 }
 

@@ -8,21 +8,30 @@
 
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace troupe::actors {
 
 /// A Transformer and its weights.
 struct model {
-  explicit model(const engine::model_description& description) : net(description), weights(net.layout().arena_size()) {}
+  /// `type`: of the weights that passes read, f32 or bf16.
+  explicit model(const engine::model_description& description, dtype type = dtype::f32)
+      : net(description), weights(net.layout().arena_size(), type) {}
+
+  /// What the optimizer steps, averages follow, and files and checkpoints hold.
+  engine::rank_weights& learned() { return masters ? *masters : weights; }
+  const engine::rank_weights& learned() const { return masters ? *masters : weights; }
+  /// What a step is to write rounded; null where passes read what is stepped.
+  reals rounded() { return masters ? weights.data() : nullptr; }
 
   engine::transformer net;
-  engine::rank_weights weights;
-  std::string config_json;             ///< of the folder it came from
-  std::string generation_config_json;  ///< empty where there was none
-  std::filesystem::path folder;        ///< for its tokenizer files
+  engine::rank_weights weights;                   ///< what passes read
+  std::unique_ptr<engine::rank_weights> masters;  ///< in float32, where `weights` are these rounded; null: they learn
+  std::string config_json;                        ///< of the folder it came from
+  std::string generation_config_json;             ///< empty where there was none
+  std::filesystem::path folder;                   ///< for its tokenizer files
 };
 
 using model_ptr = std::shared_ptr<model>;
@@ -35,34 +44,57 @@ enum class head_kind {
   stored_scalar,   ///< for a model that judges as it is: refused if the folder has no scalar head
 };
 
+/// The shape that a folder's config.json tells of.
+/// Errors  those of io::read_json_keys and engine::describe, each naming the folder.
+engine::model_description shape_of(const std::filesystem::path& folder);
+
+/// Why a model of this shape, whose files have tensors of these names, cannot be loaded with such a head. Empty: it
+/// can.
+std::string head_problem(const engine::model_description& shape, const std::vector<std::string>& tensor_names,
+                         head_kind head);
+
 /// Whether a folder holds a language model and beside it a value head (v_head.safetensors). It can be loaded as either;
 /// as_stored gives the scalar head.
 /// Errors  those of io::model_folder and engine::describe.
 bool has_both_heads(const std::filesystem::path& folder);
 
-/// `group`: the ranks that share the weights (ZeRO stage 3), of which each keeps its shard only, also while it reads;
-/// null: this rank has all weights.
+/// What of a model is in memory, and where.
+struct model_loading {
+  dtype type = dtype::f32;  ///< of the weights that passes read
+  bool learns = false;      ///< where `type` is another than f32, it has masters
+  bool tells = true;        ///< the log of weights that are rounded for good, since nothing learns from what they were
+  /// The ranks that share the weights (ZeRO stage 3), of which each keeps its shard only, also while it reads; null:
+  /// this rank has all weights.
+  engine::communicator_ptr group = nullptr;
+  engine::communicator_ptr master_group = nullptr;  ///< the same of the masters, from stage 1 on
+};
+
 /// Errors  those of io::model_folder, engine::describe and engine::load_weights, each naming the folder.
-model_ptr load_model(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr group = nullptr);
+model_ptr load_model(const std::filesystem::path& folder, head_kind head, const model_loading& how = {});
 
 /// The shape of `folder` with random weights, a function of the seed.
 model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint64_t seed,
-                       engine::communicator_ptr group = nullptr);
+                       const model_loading& how = {});
 
 /// The shape of `folder` with weights of zeros, to be filled from elsewhere.
 model_ptr empty_model(const std::filesystem::path& folder, head_kind head);
 
+/// Ids that end an answer by the model's generation_config.json, or, where that names none, its config.json, as the
+/// file names them.
+std::vector<int32_t> named_end_ids(const model& m);
+
 /// How a model is saved.
 struct model_saving {
-  int64_t pad_token = 0;                             ///< of a scalar-head model whose config.json names none
-  dtype type = dtype::f32;                           ///< as the weights are stored
-  std::function<void()> enter = {};                  ///< that of engine::save_weights
-  const io::attempt_fence* fence = nullptr;          ///< that of io::write_model_folder
-  std::map<std::string, std::string> further_files;  ///< name to text, beside those of the model's folder
+  int64_t pad_token = 0;                     ///< of a scalar-head model whose config.json names none
+  dtype type = dtype::f32;                   ///< as the weights are stored
+  std::function<void()> enter = {};          ///< that of engine::save_weights
+  const io::attempt_fence* fence = nullptr;  ///< that of io::write_model_folder
+  std::string chat_template = {};            ///< in place of that of the model's folder; empty: that one stays
+  std::vector<int32_t> turn_ends = {};       ///< tokens that end an answer, besides those that its files name
 };
 
 /// Writes `weights` (an arena of the model's layout) as a folder that `transformers` loads, tokenizer files included.
 /// Errors  io_failure; those of the fence; bad_argument: a value that does not fit the type.
-void save_model(const model& shape, const float* weights, const std::filesystem::path& target, const model_saving& how);
+void save_model(const model& shape, const_reals weights, const std::filesystem::path& target, const model_saving& how);
 
 }  // namespace troupe::actors

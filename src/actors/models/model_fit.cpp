@@ -61,27 +61,38 @@ std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path& folder
   }
 }
 
-static void require_same_ids(const io::tokenizer& tokens, const std::filesystem::path& policy, const io::tokenizer& own,
-                             const std::filesystem::path& folder) {
+/// Each id must stand for the same text. Empty: it does.
+static std::string id_problem(const io::tokenizer& tokens, const std::filesystem::path& policy,
+                              const io::tokenizer& own, const std::filesystem::path& folder) {
   for (int64_t id = 0; id < tokens.vocabulary_size(); ++id) {
     const std::array token = {static_cast<int32_t>(id)};
     if (tokens.decode(token, false) != own.decode(token, false)) {
-      throw error(errc::bad_argument,
-                  "{}: its tokenizer is not that of the policy in {}: id {} stands for another text. Models that "
-                  "read the policy's tokens must have been trained with its tokenizer: name another model",
-                  folder.string(), policy.string(), id);
+      return fmt::format(
+          "{}: its tokenizer is not that of the policy in {}: id {} stands for another text. Models that "
+          "read the policy's tokens must have been trained with its tokenizer: name another model",
+          folder.string(), policy.string(), id);
     }
   }
+  return "";
+}
+
+std::string reading_problem(const io::tokenizer& tokens, const std::filesystem::path& policy,
+                            const engine::model_description& shape, const std::filesystem::path& folder) {
+  const std::unique_ptr<io::tokenizer> own = folder == policy ? nullptr : own_tokenizer(folder);
+  std::string problem;
+  if (own && own->digest() != tokens.digest()) {
+    problem = id_problem(tokens, policy, *own, folder);
+  }
+  return problem.empty() ? vocabulary_problem(tokens, policy, shape, folder) : problem;
 }
 
 void require_reads(const io::job& job, const io::tokenizer& tokens, const std::filesystem::path& policy,
                    const model& reader) {
   require_lengths(job, reader);
-  const std::unique_ptr<io::tokenizer> own = own_tokenizer(reader.folder);
-  if (own && own->digest() != tokens.digest()) {
-    require_same_ids(tokens, policy, *own, reader.folder);
+  if (const std::string problem = reading_problem(tokens, policy, reader.net.description(), reader.folder);
+      !problem.empty()) {
+    throw error(errc::bad_argument, problem);
   }
-  require_vocabulary(tokens, policy, reader);
 }
 
 }  // namespace troupe::actors

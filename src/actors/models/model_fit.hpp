@@ -25,6 +25,12 @@ std::unique_ptr<io::tokenizer> own_tokenizer(const std::filesystem::path& folder
 std::string vocabulary_problem(const io::tokenizer& tokens, const std::filesystem::path& tokens_folder,
                                const engine::model_description& shape, const std::filesystem::path& folder);
 
+/// Why a model of this shape, from `folder`, cannot read what the policy in the folder `policy` writes with `tokens`:
+/// an id stands for another text in its own tokenizer, or has no row. Empty: it can.
+/// Errors  those of io::load_tokenizer, except not_found.
+std::string reading_problem(const io::tokenizer& tokens, const std::filesystem::path& policy,
+                            const engine::model_description& shape, const std::filesystem::path& folder);
+
 /// Requires that the job's sequences fit into the model.
 /// Errors  bad_argument: length.max-tokens is beyond the model's positions, or its sliding window.
 void require_lengths(const io::job& job, const model& m);

@@ -137,6 +137,26 @@ static engine::reward_scaling scaling_of(io::reward_scaling kind) {
   throw error(errc::bad_argument, "there is no scaling of rewards {}", static_cast<int>(kind));
 }
 
+static engine::importance_rule rule_of(io::importance_rule kind) {
+  switch (kind) {
+  case io::importance_rule::none:
+    return engine::importance_rule::none;
+  case io::importance_rule::truncated:
+    return engine::importance_rule::truncated;
+  case io::importance_rule::masked:
+    return engine::importance_rule::masked;
+  case io::importance_rule::sequence_mask:
+    return engine::importance_rule::sequence_mask;
+  case io::importance_rule::geometric_mask:
+    return engine::importance_rule::geometric_mask;
+  }
+  throw error(errc::bad_argument, "there is no rule of importance {}", static_cast<int>(kind));
+}
+
+engine::importance_settings importance_of(const io::replay_section& replay) {
+  return engine::importance_of(rule_of(replay.weights), replay.low, replay.high);
+}
+
 engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_coefficient) {
   return {.scaling = {.kind = scaling_of(ppo.reward_scaling), .centre = ppo.reward_centre},
           .shaping = {.kl_coefficient = coefficient_in(io::kl_place::reward, ppo, kl_coefficient),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/generate/generator.hpp"
+#include "engine/objectives/importance.hpp"
 #include "engine/objectives/pairwise.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/train/experience.hpp"
@@ -59,6 +60,7 @@ engine::pair_settings pair_loss_of(const io::reward_section& reward);
 engine::policy_settings policy_loss_of(const io::ppo_section& ppo, double kl_coefficient);
 engine::value_settings value_loss_of(const io::ppo_section& ppo);
 engine::loss_mean loss_mean_of(const io::ppo_section& ppo);
+engine::importance_settings importance_of(const io::replay_section& replay);
 engine::experience_settings experience_of(const io::ppo_section& ppo, double kl_coefficient);
 
 }  // namespace troupe::actors

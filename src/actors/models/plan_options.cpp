@@ -7,6 +7,10 @@
 
 namespace troupe::actors {
 
+dtype weight_type_of(const io::model_section& model) {
+  return model.type == io::weight_type::bf16 ? dtype::bf16 : dtype::f32;
+}
+
 int tensor_parallel_of(const io::place_section& place, int ranks) {
   return static_cast<int>(std::gcd(place.tensor_parallel, static_cast<int64_t>(ranks)));
 }

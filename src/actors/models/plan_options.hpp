@@ -2,6 +2,7 @@
 /// supervisor include this header, and so do not see the engine's models.
 #pragma once
 
+#include "base/dtype.hpp"
 #include "engine/objectives/kl.hpp"
 #include "engine/optim/schedule.hpp"
 #include "io/job/job.hpp"
@@ -10,6 +11,9 @@
 #include <cstdint>
 
 namespace troupe::actors {
+
+/// Of the weights that models compute with.
+dtype weight_type_of(const io::model_section& model);
 
 /// How many of `ranks` ranks generate together: what the job says; or, on fewer ranks than it says, the largest number
 /// that divides both.

@@ -1,7 +1,7 @@
 #include "actors/models/special_tokens.hpp"
 
+#include "actors/models/model_fit.hpp"
 #include "io/chat/chat.hpp"
-#include "io/json/json_keys.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -11,37 +11,10 @@
 
 namespace troupe::actors {
 
-/// `eos_token_id` of a config is an integer or a list of them.
-static void add_end_ids(const std::string& json, const std::string& where, std::vector<int32_t>& ids) {
-  if (json.empty()) {
-    return;
-  }
-  const key_map keys = io::parse_json_keys(json, where);
-  const auto found = keys.find("eos_token_id");
-  if (found == keys.end()) {
-    return;
-  }
-  if (const auto* id = std::get_if<int64_t>(&found->second)) {
-    ids.push_back(static_cast<int32_t>(*id));
-  } else if (const auto* list = std::get_if<std::vector<int64_t>>(&found->second)) {
-    ids.insert(ids.end(), list->begin(), list->end());
-  }
-}
-
 static std::vector<int32_t> known_once(std::vector<int32_t> ids, int64_t vocabulary) {
   std::erase_if(ids, [&](int32_t id) { return id < 0 || id >= vocabulary; });
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
-}
-
-/// In the order in which the file names them.
-static std::vector<int32_t> named_end_ids(const model& m) {
-  std::vector<int32_t> ids;
-  add_end_ids(m.generation_config_json, "generation_config.json", ids);
-  if (ids.empty()) {
-    add_end_ids(m.config_json, "config.json", ids);
-  }
   return ids;
 }
 
@@ -71,17 +44,39 @@ std::vector<int32_t> stop_tokens_of(const model& m, const io::tokenizer& tokens)
 
 int64_t pad_token_of(const io::tokenizer& tokens) { return tokens.pad_id().value_or(tokens.eos_id().value_or(0)); }
 
-std::map<std::string, std::string> template_files_of(const io::job& job) {
-  std::set<std::string> written;
+/// The sets that say how their turns are written. Of others nobody knows before they are read whether they hold turns.
+static std::vector<const io::data_section*> sets_with_template(const io::job& job) {
+  std::vector<const io::data_section*> sets;
   for (const io::data_section& set : job.data) {
-    if (set.format != io::data_format::text && set.format != io::data_format::hh_dialogue) {
-      written.insert(set.chat_template);
+    if (!set.chat_template.empty() || set.format == io::data_format::conversations) {
+      sets.push_back(&set);
     }
   }
-  if (written.size() != 1 || written.begin()->empty() || *written.begin() == "model") {
-    return {};
+  return sets;
+}
+
+learned_turns learned_turns_of(const io::job& job, const io::tokenizer* tokens) {
+  learned_turns out;
+  std::set<std::string> named;
+  for (const io::data_section* set : sets_with_template(job)) {
+    named.insert(set->chat_template.empty() ? "model" : set->chat_template);
+    const std::optional<int32_t> end =
+        tokens == nullptr
+            ? std::nullopt
+            : io::end_of_turn_token(io::chat_format::chosen(io::chat_settings_of(*set), *tokens), *tokens);
+    if (end && std::find(out.ends.begin(), out.ends.end(), *end) == out.ends.end()) {
+      out.ends.push_back(*end);
+    }
   }
-  return {{"chat_template.jinja", io::chat_template_source(*written.begin())}};
+  if (named.size() == 1 && *named.begin() != "model") {
+    out.chat_template = io::chat_template_source(*named.begin());
+  }
+  return out;
+}
+
+learned_turns learned_turns_of(const io::job& job) {
+  return sets_with_template(job).empty() ? learned_turns()
+                                         : learned_turns_of(job, own_tokenizer(job.model.policy).get());
 }
 
 io::example_rules example_rules_of(const io::job& job, std::shared_ptr<const io::tokenizer> tokens) {

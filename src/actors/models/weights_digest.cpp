@@ -15,7 +15,9 @@ std::string weights_digest(context& ctx, model& m) {
   const std::vector<engine::arena_range> segments = m.net.segments();
   for (size_t s = 0; s < segments.size(); ++s) {
     const engine::held_segment held(ctx, view.access, static_cast<int64_t>(s));
-    stream.update(std::as_bytes(std::span(view.data + segments[s].first, static_cast<size_t>(segments[s].size()))));
+    const const_reals first = view.data + segments[s].first;
+    stream.update(
+        {static_cast<const std::byte*>(first.data()), static_cast<size_t>(segments[s].size() * size_of(first.type()))});
   }
   return digest_text(stream.value());
 }

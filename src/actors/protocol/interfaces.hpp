@@ -85,7 +85,8 @@ using policy_actor = supervised_actor::extend<
     // Runs a rollout a few decode steps further; what finishes goes to replay.
     caf::replies_to<generate_atom, generate_command>::with<generate_reply>>;
 
-/// The frozen policy (cast/reference.hpp). Its scores are log-probabilities.
+/// The frozen policy (cast/reference.hpp), or the policy itself where stored answers are scored. Its scores are
+/// log-probabilities.
 using reference_actor = scorer_actor;
 
 /// Judges answers, and learns from pairs in the reward phase (cast/reward.hpp). Its scores are the raw reward of each
@@ -120,6 +121,13 @@ using replay_actor = caf::typed_actor<
     caf::reacts_to<introduce_atom, cast>,
     // Collective: hands what the policy has finished since the last time to the scorers. Says how many, of all ranks.
     caf::replies_to<hand_over_atom>::with<int64_t>,
+    // Takes up a stored rollout, and hands it to those who score it once more.
+    // Errors  bad_file, bad_argument: it is not this run's, of this iteration, or not whole.
+    caf::replies_to<recall_atom, recall_command>::with<recall_reply>,
+    // Collective: takes up stored answers beside the rollout that has been handed over or recalled, and hands them to
+    // the policy's scorer. Says what was taken.
+    // Errors  those of reading the files.
+    caf::replies_to<mix_atom, mix_command>::with<statistics>,
     // Joins the rollout, makes rewards and advantages, writes the file.
     // Errors  not_finite: the file is written all the same, for inspection.
     caf::replies_to<assemble_atom, assemble_command>::with<assemble_reply>,

@@ -73,7 +73,7 @@ using minibatch_handle = local_handle<minibatch>;
 
 /// What both sides of the control channel must have in common: the version of the project, and that of the messages,
 /// which goes up with every change of them. An older program on some node would misread them.
-inline std::string this_version() { return TROUPE_VERSION ", messages 5"; }
+inline std::string this_version() { return TROUPE_VERSION ", messages 8"; }
 
 /// A rank's first words to the supervisor. The version is the first field and stays a text, so that any program can
 /// read it.
@@ -118,14 +118,16 @@ struct cast {
   caf::strong_actor_ptr loader, policy, reference, reward, critic;
   caf::strong_actor_ptr policy_optimizer, reward_optimizer, critic_optimizer;
   caf::strong_actor_ptr ema, replay, checkpointer;
-  int64_t held_out = 0;            ///< examples
-  int64_t epoch_size = 0;          ///< examples in a pass over the data, by the weights of their sources
-  std::vector<std::string> notes;  ///< what became of the records, a line each
+  caf::strong_actor_ptr policy_scorer;  ///< what the policy says of stored answers
+  int64_t held_out = 0;                 ///< examples
+  int64_t epoch_size = 0;               ///< examples in a pass over the data, by the weights of their sources
+  std::vector<std::string> notes;       ///< what became of the records, a line each
 };
 
 template <class Inspector> auto inspect(Inspector& f, cast& x) {
   return f(caf::meta::type_name("cast"), x.loader, x.policy, x.reference, x.reward, x.critic, x.policy_optimizer,
-           x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer, x.held_out, x.epoch_size, x.notes);
+           x.reward_optimizer, x.critic_optimizer, x.ema, x.replay, x.checkpointer, x.policy_scorer, x.held_out,
+           x.epoch_size, x.notes);
 }
 
 /// Which examples the loader is asked for.
@@ -163,11 +165,12 @@ struct generate_command {
   int64_t steps = 0;
   std::vector<uint64_t> give;  ///< prompts that leave this rank's share; it has not begun them
   std::vector<uint64_t> take;  ///< prompts that join it
+  uint64_t rollbacks = 0;      ///< of the phase so far: with the job and the draw they tell which weights sample
   bool ends = false;           ///< all ranks have finished: memory that only generation needs is given back
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_command& x) {
-  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps, x.give, x.take, x.ends);
+  return f(caf::meta::type_name("generate_command"), x.batch_id, x.steps, x.give, x.take, x.rollbacks, x.ends);
 }
 
 struct generate_reply {
@@ -175,19 +178,22 @@ struct generate_reply {
   int64_t answer_tokens = 0;
   double seconds = 0;
   std::vector<uint64_t> waiting;  ///< prompts that have not been begun
+  int64_t taken_up = 0;           ///< sequences that an earlier attempt had finished; none in later replies
+  int64_t taken_up_tokens = 0;    ///< of their answers
 };
 
 template <class Inspector> auto inspect(Inspector& f, generate_reply& x) {
-  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.answer_tokens, x.seconds, x.waiting);
+  return f(caf::meta::type_name("generate_reply"), x.unfinished, x.answer_tokens, x.seconds, x.waiting, x.taken_up,
+           x.taken_up_tokens);
 }
 
 struct score_reply {
-  int64_t sequences = 0, tokens = 0;
+  int64_t tokens = 0;
   double seconds = 0;
 };
 
 template <class Inspector> auto inspect(Inspector& f, score_reply& x) {
-  return f(caf::meta::type_name("score_reply"), x.sequences, x.tokens, x.seconds);
+  return f(caf::meta::type_name("score_reply"), x.tokens, x.seconds);
 }
 
 /// Computes the gradients of a served batch, and of the mixture text that goes with it. A loss is a sum over all ranks,
@@ -247,13 +253,14 @@ struct assemble_command {
   uint64_t policy_version = 0;
   double kl_coefficient = 0;
   actors::statistics reward_scale;  ///< running moments, empty at the start
+  uint64_t rollbacks = 0;           ///< of the phase
   bool training = true;             ///< false: statistics only (evaluation)
   std::string keep;                 ///< experience file to write, relative to the run; empty: none
 };
 
 template <class Inspector> auto inspect(Inspector& f, assemble_command& x) {
   return f(caf::meta::type_name("assemble_command"), x.iteration, x.policy_version, x.kl_coefficient, x.reward_scale,
-           x.training, x.keep);
+           x.rollbacks, x.training, x.keep);
 }
 
 /// A few rollouts in full, for the log.
@@ -275,6 +282,41 @@ struct assemble_reply {
 
 template <class Inspector> auto inspect(Inspector& f, assemble_reply& x) {
   return f(caf::meta::type_name("assemble_reply"), x.statistics, x.reward_scale, x.rollouts, x.sequences);
+}
+
+/// Has replay take up a stored rollout, in the place of one that is generated and scored (replay phase).
+struct recall_command {
+  uint64_t iteration = 0;
+  uint64_t policy_version = 0;  ///< updates done so far; compared where `exact`
+  std::string file;             ///< absolute
+  std::string next;             ///< read ahead meanwhile; empty: none
+  bool exact = false;           ///< what is made of it must be what the run made of it, to the last bit
+  bool as_sampled = false;      ///< the policy is the one that sampled it
+};
+
+template <class Inspector> auto inspect(Inspector& f, recall_command& x) {
+  return f(caf::meta::type_name("recall_command"), x.iteration, x.policy_version, x.file, x.next, x.exact,
+           x.as_sampled);
+}
+
+struct recall_reply {
+  int64_t rollbacks = -1;  ///< of the run before this iteration; negative: the file does not say
+};
+
+template <class Inspector> auto inspect(Inspector& f, recall_reply& x) {
+  return f(caf::meta::type_name("recall_reply"), x.rollbacks);
+}
+
+/// Has replay take up some of the answers that earlier iterations have stored, to be learned from beside those of this
+/// one.
+struct mix_command {
+  uint64_t iteration = 0;
+  uint64_t policy_version = 0;     ///< updates done so far
+  std::vector<std::string> files;  ///< of the iterations that are near enough, ascending; absolute
+};
+
+template <class Inspector> auto inspect(Inspector& f, mix_command& x) {
+  return f(caf::meta::type_name("mix_command"), x.iteration, x.policy_version, x.files);
 }
 
 /// Asks replay for a minibatch of the assembled experience, served to policy and critic.
@@ -356,7 +398,7 @@ template <class Inspector> auto inspect(Inspector& f, durable_report& x) {
 /// A checkpoint that may be the one to go on from.
 struct located_checkpoint {
   bool found = false;
-  std::string path;  ///< its folder, relative to the run's
+  std::string path;  ///< its folder, relative to the run's; absolute: another run's
   uint64_t counter = 0;
   std::vector<written_file> files;  ///< as its manifest has them: every rank checks its share against these
   std::string problem;              ///< not empty: it is damaged, and how
@@ -384,11 +426,12 @@ struct metrics_record {
   bool durable = false;  ///< on disk, with all before it, when the answer comes: a checkpoint follows
   actors::statistics values;
   std::vector<rollout_text> rollouts;
+  std::map<std::string, std::string> origin;  ///< what it was learned from, where not from the run's own rollout
 };
 
 template <class Inspector> auto inspect(Inspector& f, metrics_record& x) {
   return f(caf::meta::type_name("metrics_record"), x.phase, x.update, x.iteration, x.attempt, x.counts_iterations,
-           x.durable, x.values, x.rollouts);
+           x.durable, x.values, x.rollouts, x.origin);
 }
 
 /// Records of a phase that are to go: those beyond a counter.

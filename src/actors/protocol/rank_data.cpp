@@ -46,6 +46,9 @@ std::vector<engine::packed_batch> split_into_micro_batches(const engine::packed_
       const auto first = static_cast<size_t>(whole.offset_B1[static_cast<size_t>(b)]);
       const auto last = static_cast<size_t>(whole.offset_B1[static_cast<size_t>(b + 1)]);
       part.add(std::span(whole.token_N).subspan(first, last - first), whole.prompt_length_B[static_cast<size_t>(b)]);
+      if (!whole.weight_B.empty()) {
+        part.weight_B.push_back(whole.weight_B[static_cast<size_t>(b)]);
+      }
     }
   }
   return parts;

@@ -44,10 +44,15 @@ struct finished_sequence {
   int64_t tokens() const { return static_cast<int64_t>(prompt.tokens.size() + answer.size()); }
 };
 
-enum class scorer : uint8_t { reference, reward, critic };
+enum class scorer : uint8_t {
+  reference,
+  reward,
+  critic,
+  policy,  ///< the policy itself, of answers that an older one sampled
+};
 
-/// The scores that one of the models gives a sequence. Reference and critic: the log-probability or value of each
-/// answer token. Reward: the raw reward of each source, in the job's order.
+/// The scores that one of the models gives a sequence. Reference, policy and critic: the log-probability or value
+/// of each answer token. Reward: the raw reward of each source, in the job's order.
 struct sequence_scores {
   uint64_t sequence_id = 0;
   scorer by = scorer::reference;
@@ -59,7 +64,8 @@ struct minibatch {
   struct part {
     engine::packed_batch packed;
     std::vector<float> logprob_old_A, logprob_ref_A, value_old_A, advantage_A, return_A;
-    std::vector<double> weight_A;
+    std::vector<double> weight_A;         ///< of each token in the critic's loss
+    std::vector<double> policy_weight_A;  ///< and in the policy's: the same, times its importance
   };
   uint64_t id = 0;
   std::vector<part> parts;

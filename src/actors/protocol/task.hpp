@@ -206,9 +206,14 @@ public:
     joint_->replies.resize(receivers_.size());
     // The last reply may resume the plan, and so end this awaiter, but never before this function has returned: replies
     // are handled by the actor that is running it.
-    for (size_t i = 0; i < receivers_.size(); ++i) {
-      Message message = message_(i);
-      std::apply([&](auto&... parts) { request(i, std::move(parts)...); }, message);
+    try {
+      for (size_t i = 0; i < receivers_.size(); ++i) {
+        Message message = message_(i);
+        std::apply([&](auto&... parts) { request(i, std::move(parts)...); }, message);
+      }
+    } catch (...) {  // the plan goes on with this exception: replies to what was asked already must not resume it
+      joint_->plan = nullptr;
+      throw;
     }
   }
   std::vector<Reply> await_resume() {

@@ -85,4 +85,11 @@ CAF_ADD_TYPE_ID(troupe, (troupe::io::phase))
 CAF_ADD_TYPE_ID(troupe, (std::vector<troupe::actors::stale_records>))
 CAF_ADD_TYPE_ID(troupe, (troupe::actors::ledger_note))
 
+CAF_ADD_ATOM(troupe, troupe::actors, recall_atom, "recall")
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::recall_command))
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::recall_reply))
+
+CAF_ADD_ATOM(troupe, troupe::actors, mix_atom, "mix")
+CAF_ADD_TYPE_ID(troupe, (troupe::actors::mix_command))
+
 CAF_END_TYPE_ID_BLOCK(troupe)

@@ -57,7 +57,14 @@ caf::strong_actor_ptr cast_builder::spawn_optimizer(role as, const trained_model
   return pointer(spawn<optimizer_actor>(optimizer, optimizer_settings{.on = on(), .as = as, .trained = trained}));
 }
 
-std::string cast_builder::job_digest() const { return digest_text(io::job_digest(job())); }
+std::string cast_builder::job_digest(io::phase phase) const { return digest_text(io::job_digest(job(), phase)); }
+
+std::string cast_builder::digest_on_all(const model_ptr& of, const seat& at) const {
+  const bool takes_part = of && (at.first() || of->weights.sharded());  // shards are gathered by all
+  const std::string digest = takes_part ? digest_of(*of) : "";
+  on()->pulse_of(role::stage).touch();
+  return told_by_one(*work_, at.first() ? digest : "");
+}
 
 std::string cast_builder::digest_of(model& m) const { return weights_digest(on()->ctx, m); }
 
@@ -69,15 +76,15 @@ checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::st
           .phase = phase,
           .unit = unit,
           .keep = job().run.keep_checkpoints,
-          .digests = {{"job", job_digest()}, {"data", digest_text(data.digest)}},
+          .digests = {{"job", job_digest(phase)}, {"data", digest_text(data.digest)}},
           .on = on(),
           .models = {},
           .average = nullptr,
           .saved = {},
-          .saved_files = template_files_of(job())};
+          .turns = learned_turns_of(job())};
 }
 
-replay_settings cast_builder::replaying(std::shared_ptr<const io::tokenizer> tokens) const {
+replay_settings cast_builder::replaying(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const {
   return {.on = on(),
           .ppo = job().ppo,
           .minibatches = {.seed = job().run.seed,
@@ -91,8 +98,10 @@ replay_settings cast_builder::replaying(std::shared_ptr<const io::tokenizer> tok
           .origin = {.seed = job().run.seed,
                      .generation = job().generation,
                      .source_names = {},
-                     .job_digest = job_digest(),
+                     .job_digest = job_digest(phase),
                      .policy_digest = {},
+                     .reference_digest = {},
+                     .critic_digest = {},
                      .text = job().experience.text},
           .run = settings_.run,
           .attempt = settings_.attempt,
@@ -102,6 +111,7 @@ replay_settings cast_builder::replaying(std::shared_ptr<const io::tokenizer> tok
 rollout_settings cast_builder::rolling_out(io::phase phase, const model_ptr& of,
                                            std::shared_ptr<const io::tokenizer> tokens, const seat& at,
                                            engine::communicator_ptr columns, const caf::actor& replay) const {
+  std::vector<int32_t> turn_ends = learned_turns_of(job(), tokens.get()).ends;
   return {.on = on(),
           .of = of,
           .tokens = std::move(tokens),
@@ -109,7 +119,17 @@ rollout_settings cast_builder::rolling_out(io::phase phase, const model_ptr& of,
           .rank = at.place,
           .ranks = at.ranks(),
           .columns = std::move(columns),
-          .replay = replay};
+          .replay = replay,
+          .turn_ends = std::move(turn_ends),
+          .journal = std::nullopt};
+}
+
+journal_settings cast_builder::journal(io::phase phase, const seat& at) const {
+  return {.run = settings_.run,
+          .job_digest = job_digest(phase),
+          .attempt = settings_.attempt,
+          .rank = at.place,
+          .every_s = job().experience.save_rollout_s};
 }
 
 }  // namespace troupe::actors

@@ -7,6 +7,7 @@
 #include "actors/cast/optimizer.hpp"
 #include "actors/cast/replay.hpp"
 #include "actors/cast/rollout_generation.hpp"
+#include "actors/protocol/error_replies.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "actors/stage/phase_loading.hpp"
 #include "actors/stage/rank_groups.hpp"
@@ -17,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,20 +31,33 @@ inline caf::actor untyped(const auto& handle) { return caf::actor_cast<caf::acto
 /// The actors that a stage has spawned, to be ended before the next phase.
 class spawned_actors {
 public:
-  explicit spawned_actors(caf::actor_system& system) : system_(system) {}
+  /// `owner` monitors each, and hears by a down message that one has ended, and why.
+  explicit spawned_actors(caf::local_actor& owner) : owner_(owner) {}
 
   /// Models compute in handlers that block for long, so every actor of the cast has a thread of its own.
-  template <class Handle, class... Arguments> Handle spawn(Arguments&&... arguments) {
-    auto handle = system_.spawn<caf::detached>(std::forward<Arguments>(arguments)...);
+  template <class Handle, class Behavior, class Pointer, class Settings>
+  Handle spawn(Behavior (*function)(Pointer, Settings), Settings settings) {
+    const auto telling_why = [function](Pointer self, Settings given) -> Behavior {
+      die_telling_why(self);
+      return function(self, std::move(given));
+    };
+    auto handle = owner_.system().spawn<caf::detached>(telling_why, std::move(settings));
+    owner_.monitor(handle);
     spawned_.push_back(pointer(handle));
+    alive_.insert(handle.address());
     return handle;
   }
 
   void end_all();
 
+  /// The owner has heard of an end.
+  void note_end(const caf::actor_addr& ended) { alive_.erase(ended); }
+  bool all_have_ended() const { return alive_.empty(); }
+
 private:
-  caf::actor_system& system_;
-  std::vector<caf::strong_actor_ptr> spawned_;
+  caf::local_actor& owner_;
+  std::vector<caf::strong_actor_ptr> spawned_;  ///< of this phase
+  std::set<caf::actor_addr> alive_;             ///< of this phase, and of earlier ones that are still ending
 };
 
 class cast_builder {
@@ -58,8 +73,9 @@ public:
   const engine::communicator_ptr& work() const { return work_; }
   const phase_loading& load() const { return load_; }
 
-  template <class Handle, class... Arguments> Handle spawn(Arguments&&... arguments) {
-    return actors_.spawn<Handle>(std::forward<Arguments>(arguments)...);
+  template <class Handle, class Behavior, class Pointer, class Settings>
+  Handle spawn(Behavior (*function)(Pointer, Settings), Settings settings) {
+    return actors_.spawn<Handle>(function, std::move(settings));
   }
 
   /// A cast without actors, that says what the phase's data are.
@@ -75,15 +91,22 @@ public:
 
   /// What the replays of all phases have in common: `scorers` and `reward_sources` are still empty, and `origin` names
   /// neither data nor models.
-  replay_settings replaying(std::shared_ptr<const io::tokenizer> tokens) const;
+  replay_settings replaying(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
 
   /// How the policy generates on its ranks. Collective: `columns` are opened.
   rollout_settings rolling_out(io::phase phase, const model_ptr& of, std::shared_ptr<const io::tokenizer> tokens,
                                const seat& at, engine::communicator_ptr columns, const caf::actor& replay) const;
 
-  std::string job_digest() const;
+  /// Of the rollouts that ranks with this seat take part in.
+  journal_settings journal(io::phase phase, const seat& at) const;
+
+  /// Of the options that the phase goes by.
+  std::string job_digest(io::phase phase) const;
   /// Of all weights. Collective among the ranks that share them.
   std::string digest_of(model& m) const;
+  /// The same, told to all ranks by the first of those that have the model; null: it is on others. Collective among
+  /// all.
+  std::string digest_on_all(const model_ptr& of, const seat& at) const;
 
 private:
   /// Among how many a batch's micro-batches are dealt: a batch is formed alike on all ranks, as the learner has its

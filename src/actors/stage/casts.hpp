@@ -21,4 +21,8 @@ cast make_reward_cast(cast_builder& build);
 /// PPO: policy, critic, reference and reward, each on the ranks that the job gives it; replay on all.
 cast make_ppo_cast(cast_builder& build);
 
+/// Replay: policy and critic, which learn from the experience that another run's ppo phase has stored.
+/// Errors  those of io::replayed_run.
+cast make_replay_cast(cast_builder& build);
+
 }  // namespace troupe::actors

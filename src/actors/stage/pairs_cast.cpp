@@ -19,7 +19,7 @@ cast make_pairs_cast(cast_builder& build) {
   const io::job& job = build.job();
   const seat all = build.ranks().all_ranks();
   const auto generating = std::make_shared<trained_model>();
-  generating->of = build.load().policy(job.model.policy, nullptr);
+  generating->of = build.load().policy(job.model.policy, build.load().frozen(nullptr, all));
   const model& m = *generating->of;
   const auto tokens = build.load().tokens(m.folder, &m);
   io::phase_data data = build.load().data(io::phase::pairs, tokens);
@@ -32,11 +32,12 @@ cast make_pairs_cast(cast_builder& build) {
   }
 
   cast parts = build.with_data(data);
-  replay_settings collects = build.replaying(tokens);
+  replay_settings collects = build.replaying(io::phase::pairs, tokens);
   collects.scorers = {{scorer::reward, all.members}};
   collects.reward_sources = sources;
   const auto replay_handle = build.spawn<replay_actor>(replay, std::move(collects));
   reward_settings judging{.on = build.on(),
+                          .source_names = data.source_names,
                           .judges = std::move(judges),
                           .tokens = tokens,
                           .micro_batch_tokens = job.ppo.micro_batch_tokens,

@@ -1,7 +1,9 @@
 #include "actors/stage/phase_loading.hpp"
 
+#include "actors/cast/judge_loading.hpp"
 #include "actors/models/model_fit.hpp"
 #include "actors/models/options.hpp"
+#include "actors/models/plan_options.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "io/experience/pairs_file.hpp"
 
@@ -9,19 +11,20 @@
 
 namespace troupe::actors {
 
-model_ptr phase_loading::policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const {
+dtype phase_loading::type() const { return weight_type_of(settings_.job.model); }
+
+model_ptr phase_loading::policy(const std::filesystem::path& folder, const model_loading& how) const {
   const io::job& job = settings_.job;
   const bool random = job.model.initial == io::initial_weights::random && folder == job.model.policy;
-  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, std::move(shared))
-                       : load_model(folder, head_kind::language_model, std::move(shared));
+  model_ptr m = random ? random_model(folder, head_kind::language_model, job.run.seed, how)
+                       : load_model(folder, head_kind::language_model, how);
   require_lengths(job, *m);
   touch();
   return m;
 }
 
-model_ptr phase_loading::any(const std::filesystem::path& folder, head_kind head,
-                             engine::communicator_ptr shared) const {
-  model_ptr m = load_model(folder, head, std::move(shared));
+model_ptr phase_loading::any(const std::filesystem::path& folder, head_kind head, const model_loading& how) const {
+  model_ptr m = load_model(folder, head, how);
   touch();
   return m;
 }
@@ -48,7 +51,9 @@ std::shared_ptr<const io::tokenizer> phase_loading::tokens(const std::filesystem
 }
 
 io::phase_data phase_loading::data(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const {
-  const auto made_pairs = io::pairs_file(settings_.run);
+  // A replay mixes in what its run had.
+  const auto& replayed = settings_.job.replay.of;
+  const auto made_pairs = io::pairs_file(replayed.empty() ? settings_.run : io::run_directory::open(replayed));
   io::phase_data data = io::load_phase_data(settings_.job, phase, example_rules_of(settings_.job, std::move(tokens)),
                                             std::filesystem::exists(made_pairs) ? made_pairs.string() : "");
   touch();
@@ -62,28 +67,13 @@ std::vector<reward_judge> phase_loading::judges(const std::vector<io::reward_sou
     const engine::communicator_ptr shared =
         is_model ? ranks_.open_weights("reward " + source.name, settings_.job.place.frozen_zero, of) : nullptr;
     if (of.here()) {
-      judges.push_back(judge(source, shared));
+      judges.push_back(load_judge(source, {.own_model = starts().reward,
+                                           .loading = frozen(shared, of),
+                                           .waiting = [on = settings_.on] { on->pulse_of(role::reward).touch(); }}));
+      touch();
     }
   }
   return judges;
-}
-
-reward_judge phase_loading::judge(const io::reward_source& source, engine::communicator_ptr shared) const {
-  reward_judge judge{.source = source, .of = nullptr, .words = {}};
-  switch (source.kind) {
-  case io::reward_kind::model: {
-    const std::filesystem::path folder = source.model.empty() ? starts().reward : std::filesystem::path(source.model);
-    judge.of = load_model(folder, head_kind::stored_scalar, std::move(shared));
-    break;
-  }
-  case io::reward_kind::lexicon:
-    judge.words = io::lexicon::load(source.lexicon);
-    break;
-  case io::reward_kind::answer:
-    break;
-  }
-  touch();
-  return judge;
 }
 
 }  // namespace troupe::actors

@@ -14,6 +14,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace troupe::actors {
@@ -26,10 +27,16 @@ public:
   /// The folders that models start from, of the run as it is now.
   io::starting_folders starts() const { return io::starting_folders_of(settings_.job, &settings_.run); }
 
-  /// `shared`: the ranks that share the weights (load_model); null: all are here.
+  /// Of the weights that passes read, in every model of the job.
+  dtype type() const;
+  /// One that only computes, on the ranks of a seat. `shared`: those that share the weights; null: all are here.
+  model_loading frozen(engine::communicator_ptr shared, const seat& of) const {
+    return {.type = type(), .tells = of.first(), .group = std::move(shared)};
+  }
+
   /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.
-  model_ptr policy(const std::filesystem::path& folder, engine::communicator_ptr shared) const;
-  model_ptr any(const std::filesystem::path& folder, head_kind head, engine::communicator_ptr shared) const;
+  model_ptr policy(const std::filesystem::path& folder, const model_loading& how) const;
+  model_ptr any(const std::filesystem::path& folder, head_kind head, const model_loading& how) const;
 
   /// `of` with a learner.   `zero_stage`: of the model; `gradients`: of its ranks.
   trained_model_ptr learning(model_ptr of, const io::optimizer_options& options, int64_t zero_stage,
@@ -45,7 +52,6 @@ public:
   std::vector<reward_judge> judges(const std::vector<io::reward_source>& sources, const seat& of) const;
 
 private:
-  reward_judge judge(const io::reward_source& source, engine::communicator_ptr shared) const;
   void touch() const { settings_.on->pulse_of(role::stage).touch(); }
 
   const stage_settings& settings_;

@@ -12,8 +12,9 @@ cast make_reward_cast(cast_builder& build) {
   const io::job& job = build.job();
   const std::filesystem::path start = build.load().starts().trunk;
   const seat all = build.ranks().all_ranks();
-  const auto shared = build.ranks().open_weights("reward model", job.place.reward_zero, all);
-  const model_ptr m = build.load().any(start, head_kind::scalar, shared);
+  const model_loading how =
+      build.ranks().open_learning("reward model", job.place.reward_zero, build.load().type(), all);
+  const model_ptr m = build.load().any(start, head_kind::scalar, how);
   require_lengths(job, *m);
   const auto gradients = build.ranks().open("reward model gradients", all);
   const trained_model_ptr trained =
@@ -22,7 +23,8 @@ cast make_reward_cast(cast_builder& build) {
   io::phase_data data = build.load().data(io::phase::reward, tokens);
   if (data.made_pairs) {  // ids of the policy's tokenizer
     const std::filesystem::path& policy = job.model.policy;
-    require_reads(job, *build.load().tokens(policy, nullptr), policy, *m);
+    const auto written_with = policy == start ? tokens : build.load().tokens(policy, nullptr);
+    require_reads(job, *written_with, policy, *m);
   }
 
   cast parts = build.with_data(data);
@@ -32,11 +34,11 @@ cast make_reward_cast(cast_builder& build) {
   keeps.saved = {{"reward", m, all.first(), nullptr, pad_token_of(*tokens)}};
   parts.checkpointer = pointer(build.spawn<checkpointer_actor>(checkpointer, std::move(keeps)));
   reward_settings learns{.on = build.on(),
+                         .source_names = data.source_names,
                          .tokens = tokens,
                          .trained = trained,
                          .activation_checkpointing = job.run.activation_checkpointing,
-                         .loss = pair_loss_of(job.reward),
-                         .source_names = data.source_names};
+                         .loss = pair_loss_of(job.reward)};
   const auto reward_handle = build.spawn<reward_actor>(reward, std::move(learns));
   parts.reward = pointer(reward_handle);
   parts.reward_optimizer = build.spawn_optimizer(role::reward_optimizer, trained);

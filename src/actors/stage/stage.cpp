@@ -18,6 +18,8 @@ static cast make_cast(io::phase phase, cast_builder& build) {
     return make_reward_cast(build);
   case io::phase::ppo:
     return make_ppo_cast(build);
+  case io::phase::replay:
+    return make_replay_cast(build);
   }
   assertion_failed("a phase without a cast", __FILE__, __LINE__);
 }
@@ -35,21 +37,37 @@ cast stage_state::set(io::phase phase) {
   return make_cast(phase, build);
 }
 
-/// The launcher takes a rank that ends without leaving the others for a failure.
 void stage_state::leave() {
+  leaving_ = true;
   actors_.end_all();
+  if (actors_.all_have_ended()) {
+    leave_ranks();
+  }
+}
+
+void stage_state::note_end(const caf::down_msg& down) {
+  actors_.note_end(down.source);
+  if (down.reason != caf::exit_reason::user_shutdown) {
+    self_->quit(down.reason);
+  } else if (leaving_ && actors_.all_have_ended()) {
+    leave_ranks();
+  }
+}
+
+/// The launcher takes a rank that ends without leaving the others for a failure.
+void stage_state::leave_ranks() {
   work_.reset();
   ranks_.reset();
+  self_->quit();
 }
 
 stage_actor::behavior_type stage(stage_actor::stateful_pointer<stage_state> self, stage_settings settings) {
+  die_telling_why(self);
+  self->set_down_handler([self](const caf::down_msg& down) { self->state.note_end(down); });
   self->state.open(std::move(settings));
   return {
       replying_errors([self](stage_atom, io::phase phase) { return self->state.set(phase); }),
-      [self](quit_atom) {
-        self->state.leave();
-        self->quit();
-      },
+      [self](quit_atom) { self->state.leave(); },
   };
 }
 

@@ -19,9 +19,11 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 
 namespace troupe::actors {
@@ -30,7 +32,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
+/// In which the supervisor hears, on the control channel, why a stage has ended.
+constexpr std::chrono::milliseconds time_for_a_word = 300ms;
+
 constexpr int exit_dismissed = 0;
+constexpr int exit_failed = 1;
 constexpr int exit_lost_supervisor = 3;
 
 /// The kernel ends this process with the one that started it: the supervisor, or the launcher, which the supervisor
@@ -91,21 +97,35 @@ bool is_far_from_supervisor(const worker_settings& settings) {
   return settings.supervisor_pid == 0 && read_allocation(current_environment());
 }
 
-/// Waits until the stage has ended (dismissed) or the supervisor is gone.
-int wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const caf::actor& lifeline,
-                 const stage_actor& stage) {
+struct worker_end {
+  int code = exit_dismissed;
+  std::string reason;  ///< of a failure
+};
+
+/// Waits until the stage has ended (dismissed, or an actor of its cast has failed) or the supervisor is gone.
+worker_end wait_for_end(caf::scoped_actor& self, const caf::actor& supervisor, const caf::actor& lifeline,
+                        const stage_actor& stage) {
   self->monitor(supervisor);
   if (lifeline) {
     self->monitor(lifeline);
   }
   self->monitor(stage);
-  int code = exit_dismissed;
+  worker_end end;
   self->receive([&](const caf::down_msg& down) {
     if (down.source != stage.address()) {
-      code = exit_lost_supervisor;
+      end.code = exit_lost_supervisor;
+    } else if (down.reason && down.reason != caf::exit_reason::normal) {
+      end = {.code = exit_failed, .reason = to_troupe_error(down.reason).what()};
     }
   });
-  return code;
+  return end;
+}
+
+/// The launcher's standard error takes the reason to the supervisor's log (last_words.hpp).
+[[noreturn]] void fail(int32_t rank, const std::string& reason) {
+  std::fprintf(stderr, "troupe worker: rank %d: %s\n", rank, reason.c_str());
+  std::fflush(stderr);
+  std::_Exit(exit_failed);
 }
 
 /// Tells the supervisor that this rank is there; returns its heart (lifeline.hpp). Ends the process where it is not
@@ -168,20 +188,12 @@ caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& se
   }
 }
 
-}  // namespace
-
-void run_worker(const worker_settings& settings) {
-  die_with_parent(settings.supervisor_pid);
-  std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which changes nothing
-  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond `ulimit -f` is an error of that file, told as such
-  if (settings.supervisor_pid != 0) {
-    std::signal(SIGTERM, SIG_IGN);  // these are meant for the supervisor, which takes a last checkpoint first
-    std::signal(SIGHUP, SIG_IGN);
-  }
-  const int32_t rank = rank_of(settings);
+/// Everything up to the process's end. Its actor system is never taken down: that could wait for ever for an actor that
+/// the supervisor watches (last_word, control_channel.hpp), or that has never begun for lack of a thread.
+[[noreturn]] void work(const worker_settings& settings, int32_t rank) {
   const io::run_directory run = io::run_directory::open(settings.run);
-  control_config config(run.control(), silence_of(settings.job.recovery), silent_peer::is_kept);
-  caf::actor_system system(config);
+  auto& config = *new control_config(run.control(), silence_of(settings.job.recovery), silent_peer::is_kept);
+  auto& system = *begin_system(config).release();
   const auto on = std::make_shared<device>(static_cast<int>(threads_of(settings)));
 
   // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
@@ -190,7 +202,7 @@ void run_worker(const worker_settings& settings) {
       stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .join = [settings] {
                               return join_ranks(settings);
                             }});
-  caf::scoped_actor self(system);
+  auto& self = *new caf::scoped_actor(system);
   const beat_sender beats(supervisor, settings.attempt, rank, on);
   const caf::actor heart = report(self, supervisor,
                                   {.attempt = settings.attempt,
@@ -202,18 +214,40 @@ void run_worker(const worker_settings& settings) {
   const caf::actor lifeline = is_far_from_supervisor(settings)
                                   ? spawn_lifeline(system, heart, silence_of(settings.job.recovery))
                                   : caf::actor();
-  if (wait_for_end(self, supervisor, lifeline, on_stage) == exit_lost_supervisor) {
+  const worker_end end = wait_for_end(self, supervisor, lifeline, on_stage);
+  if (end.code == exit_lost_supervisor) {
     // Something may be in the middle of a computation or of writing a file that will never be committed.
     spdlog::warn("the supervisor is gone: this worker ends");
     leave_without_supervisor(settings);
+  }
+  if (end.code == exit_failed) {
+    std::this_thread::sleep_for(time_for_a_word);
+    fail(rank, end.reason);
   }
   if (rank == 0) {
     log_peak();
   }
   spdlog::default_logger()->flush();
-  // Everything that was to be kept is on disk. Taking down the actor system could wait for ever for an actor that the
-  // supervisor watches (last_word, control_channel.hpp), and there are many: the process just ends.
+  // Everything that was to be kept is on disk, and MPI has ended: the process just ends.
   std::_Exit(exit_dismissed);
+}
+
+}  // namespace
+
+void run_worker(const worker_settings& settings) {
+  die_with_parent(settings.supervisor_pid);
+  std::signal(SIGPIPE, SIG_IGN);  // nobody may read any more what is said here, which changes nothing
+  if (settings.supervisor_pid != 0) {
+    std::signal(SIGTERM, SIG_IGN);  // these are meant for the supervisor, which takes a last checkpoint first
+    std::signal(SIGHUP, SIG_IGN);
+  }
+  int32_t rank = -1;
+  try {
+    rank = rank_of(settings);
+    work(settings, rank);
+  } catch (...) {
+    fail(rank, to_troupe_error(std::current_exception()).what());
+  }
 }
 
 }  // namespace troupe::actors

@@ -1,5 +1,8 @@
 #include "actors/supervisor/attempt.hpp"
 
+#include "actors/hosts/launcher_talk.hpp"
+#include "base/printable.hpp"
+#include "base/processes.hpp"
 #include "base/stopwatch.hpp"
 
 #include <fmt/format.h>
@@ -12,14 +15,22 @@
 namespace troupe::actors {
 
 constexpr double patience_with_launcher_s = 1;
+constexpr double patience_after_failure_s = 5;
 constexpr double patience_with_late_ranks_s = 5;
 
 attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
-                 std::function<void(int wait_status)> on_exit, clock::time_point now)
+                 std::function<void(int wait_status)> on_exit, console_ptr words, clock::time_point now)
     : number_(number), plan_(std::move(plan)), started_(now) {
   ranks_.begin(plan_.ranks, started_);
-  launcher_ =
-      std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, plan_.kind == launcher_kind::srun);
+  // mpirun's own explanations belong to the log: why an attempt fails is the supervisor's to say.
+  line_listener hear = [words, talk = launcher_talk()](std::string_view line) mutable {
+    if (talk.is_own(line)) {
+      words->note(printable(line));
+    } else {
+      words->say(is_log_detail(line) ? weight::detail : weight::trouble, printable(line));
+    }
+  };
+  launcher_ = std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, std::move(hear));
 }
 
 void attempt::conclude(const attempt_result& result, clock::time_point now) {
@@ -35,14 +46,23 @@ void attempt::condemn(const std::string& reason, clock::time_point now) {
   }
 }
 
-void attempt::note_end(int wait_status) { failure_ += fmt::format(" ({})", describe_exit(wait_status)); }
+void attempt::note_end(int wait_status) {
+  const std::string words = said().of_ranks();
+  failure_ += fmt::format(" ({}{}{})", describe_exit(wait_status), words.empty() ? "" : ": ", words);
+}
+
+/// A failure has left ranks wherever they were, perhaps waiting for each other: they may not be able to leave.
+bool attempt::ends_in_order() const { return result_ && result_->outcome != outcome::failed; }
 
 bool attempt::refused(int wait_status) const {
-  return plan_.kind == launcher_kind::srun && !condemned() && !ranks_.complete() && is_refusal(wait_status, said());
+  return plan_.kind == launcher_kind::srun && !condemned() && !ranks_.complete() &&
+         is_refusal(wait_status, said().text());
 }
 
 void attempt::hasten_end(const io::recovery_section& limits, clock::time_point now) {
-  const double patience_s = condemned() ? patience_with_launcher_s : limits.stop_deadline_s;
+  const double patience_s = condemned()       ? patience_with_launcher_s
+                            : ends_in_order() ? limits.stop_deadline_s
+                                              : patience_after_failure_s;
   if (seconds(now - ending_since_) > patience_s) {
     kill();
     ending_since_ = now;
@@ -69,6 +89,13 @@ std::optional<trouble> attempt::overdue(const io::recovery_section& limits, cloc
                    .reason = fmt::format("no progress for {:.1f} s{}", hang->seconds,
                                          hang->waits ? ", waiting for other ranks" : ""),
                    .fields = {{"seconds", hang->seconds}}};
+  }
+  if (const std::optional<double> idle = ranks_.all_idle(now); idle.value_or(0) > limits.worker_deadline_s) {
+    return trouble{.kind = io::ledger_kind::worker_hung,
+                   .reason = fmt::format("no rank has had anything to do for {:.1f} s, and none has failed: what the "
+                                         "director waits for will not come",
+                                         *idle),
+                   .fields = {{"seconds", *idle}}};
   }
   return std::nullopt;
 }
@@ -104,7 +131,7 @@ std::optional<trouble> attempt::overdue_start(const io::recovery_section& limits
 trouble attempt::untimely_end(int wait_status) const {
   const bool clean = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   const std::string how = describe_exit(wait_status);
-  const std::string words = last_words(said());
+  const std::string words = ranks_.complete() ? said().of_ranks() : said().of_anybody();
   return {.kind = io::ledger_kind::worker_failed,
           .rank = ranks_.size() == 1 ? 0 : -1,
           .reason = (clean ? "it ended before its work was done" : how) + (words.empty() ? "" : ": " + words),

@@ -10,6 +10,7 @@
 #include "actors/hosts/launcher.hpp"
 #include "actors/protocol/messages.hpp"
 #include "actors/supervisor/rank_watch.hpp"
+#include "base/console.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 
@@ -35,11 +36,11 @@ class attempt {
 public:
   using clock = rank_watch::clock;
 
-  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status. `now`, here and
-  /// below, is of one clock of the caller's.
+  /// Starts the launcher. `on_exit` is called once, on a thread of its own, with its wait status; `words` hears what
+  /// launcher and ranks say. `now`, here and below, is of one clock of the caller's.
   /// Errors  io_failure.
   attempt(uint64_t number, launch_plan plan, const launch_command& start, std::function<void(int wait_status)> on_exit,
-          clock::time_point now);
+          console_ptr words, clock::time_point now);
 
   uint64_t number() const { return number_; }
   const launch_plan& plan() const { return plan_; }
@@ -65,8 +66,8 @@ public:
   /// Kills a launcher that does not end: one that waits for a dead node, or whose ranks do not go.
   void hasten_end(const io::recovery_section& limits, clock::time_point now);
 
-  /// The end of what the launcher has said, once it has ended; empty: it is not srun.
-  std::string said() const { return launcher_ ? launcher_->said() : ""; }
+  /// What launcher and ranks have said, once the launcher has ended.
+  last_words said() const { return launcher_ ? launcher_->said() : last_words(); }
 
   /// Slurm has not started the ranks, and has ended with this status.
   bool refused(int wait_status) const;
@@ -82,6 +83,7 @@ public:
   trouble untimely_end(int wait_status) const;
 
 private:
+  bool ends_in_order() const;
   std::optional<trouble> overdue_sign(const io::recovery_section& limits, clock::time_point now) const;
   std::optional<trouble> overdue_start(const io::recovery_section& limits, clock::time_point now) const;
   /// Slurm's names of the hosts of these ranks.

@@ -36,6 +36,7 @@ void rank_watch::welcome(const hello& words, clock::time_point now) {
   one.host = words.host;
   one.pid = words.pid;
   one.last_sign = now;
+  one.idle_since = now;
   ++reported_;
   first_report_ = first_report_.value_or(now);
 }
@@ -52,6 +53,11 @@ void rank_watch::note(const beat& sign, clock::time_point now) {
                                   [&is](const activity& before) { return before.actor == is.actor; });
     const bool stands = was != one.busy.end() && was->pulse == is.pulse;
     progress[is.actor] = stands ? one.last_progress[is.actor] : now;
+  }
+  if (!sign.busy.empty()) {
+    one.idle_since.reset();
+  } else if (!one.idle_since) {
+    one.idle_since = now;
   }
   one.busy = sign.busy;
   one.last_progress = std::move(progress);
@@ -130,8 +136,28 @@ std::optional<standstill> rank_watch::find_hang(double limit, clock::time_point 
   std::vector<standstill> causes;
   std::copy_if(all.begin(), all.end(), std::back_inserter(causes),
                [limit](const standstill& one) { return !one.waits && one.seconds > limit / 2; });
-  const standstill* cause = longest(causes);
-  return cause != nullptr ? *cause : *most;
+  if (const standstill* cause = longest(causes)) {
+    return *cause;
+  }
+  for (int64_t r = 0; r < size(); ++r) {  // others wait for it, and it knows nothing of that
+    const auto& idle = (*this)[r].idle_since;
+    if (idle && seconds(now - *idle) > limit / 2) {
+      return standstill{.rank = r, .actor = "", .operation = "idle", .seconds = seconds(now - *idle)};
+    }
+  }
+  return *most;
+}
+
+std::optional<double> rank_watch::all_idle(clock::time_point now) const {
+  std::optional<double> shortest;
+  for (const rank& one : ranks_) {
+    if (!one.idle_since) {
+      return std::nullopt;
+    }
+    const double idle = seconds(now - *one.idle_since);
+    shortest = std::min(shortest.value_or(idle), idle);
+  }
+  return shortest;
 }
 
 std::optional<standstill> rank_watch::last_of(int64_t rank, clock::time_point now) const {

@@ -32,6 +32,7 @@ public:
     clock::time_point last_sign;
     std::vector<activity> busy;                              ///< as it last said
     std::map<std::string, clock::time_point> last_progress;  ///< of the actors that are busy
+    std::optional<clock::time_point> idle_since;             ///< none: an actor is busy, or it has not reported
   };
 
   /// A new attempt begins.
@@ -61,8 +62,12 @@ public:
   std::vector<int64_t> silent(double seconds, clock::time_point now) const;  ///< ranks that have been for so long
 
   /// An actor that has stood still for longer than `limit`, in seconds; none: all get on. Where others wait for its
-  /// rank they stand still too, so that one which waits for nobody is named before those that do.
+  /// rank they stand still too, so that one which waits for nobody is named before those that do, and so is a rank
+  /// which has nothing to do at all (with no actor).
   std::optional<standstill> find_hang(double limit, clock::time_point now) const;
+
+  /// For how many seconds all ranks have had nothing to do. None: one has, or has not reported.
+  std::optional<double> all_idle(clock::time_point now) const;
 
   /// What a rank was doing: of its actors the one that waits for nobody, or else any, for longest. None: nothing.
   std::optional<standstill> last_of(int64_t rank, clock::time_point now) const;

@@ -1,8 +1,5 @@
 #include "actors/supervisor/run_history.hpp"
 
-#include "io/job/phases.hpp"
-
-#include <optional>
 #include <utility>
 
 namespace troupe::actors {
@@ -25,6 +22,8 @@ static bool is_directors(io::ledger_kind kind) {
   case io::ledger_kind::worker_hung:
   case io::ledger_kind::host_suspected:
   case io::ledger_kind::recovered:
+  case io::ledger_kind::phase_reopened:
+  case io::ledger_kind::forked:
   case io::ledger_kind::attempt_finished:
   case io::ledger_kind::run_finished:
   case io::ledger_kind::run_failed:
@@ -36,10 +35,7 @@ static bool is_directors(io::ledger_kind kind) {
 run_history::run_history(const io::run_directory& run) : ledger_(run) {
   for (const io::ledger_event& event : io::read_ledger(run.ledger())) {
     add_to_count(event.kind);
-    const std::optional<io::phase> phase = io::phase_of(event.phase);
-    if (event.kind == io::ledger_kind::phase_finished && phase) {
-      finished_phases_.insert(*phase);
-    }
+    phases_.note(event);
   }
 }
 
@@ -50,6 +46,7 @@ void run_history::append(io::ledger_kind kind, io::ledger_fields fields) {
 void run_history::write(const io::ledger_event& event) {
   files_.persist([&] { ledger_.append(event); });
   add_to_count(event.kind);
+  phases_.note(event);
 }
 
 void run_history::add_to_count(io::ledger_kind kind) {
@@ -86,9 +83,6 @@ io::ledger_kind run_history::note(const ledger_note& told) {
     event.fields.emplace_back("text", told.text);
   }
   write(event);
-  if (event.kind == io::ledger_kind::phase_finished) {
-    finished_phases_.insert(told.phase);
-  }
   return event.kind;
 }
 

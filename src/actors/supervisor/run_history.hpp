@@ -8,6 +8,7 @@
 #include "actors/protocol/file_patience.hpp"
 #include "actors/protocol/messages.hpp"
 #include "io/run/ledger.hpp"
+#include "io/run/phases_begun.hpp"
 #include "io/run/run_directory.hpp"
 
 #include <cstdint>
@@ -30,7 +31,7 @@ public:
   /// Something that the director tells. Returns its kind: what is not the director's to say becomes a note.
   io::ledger_kind note(const ledger_note& told);
 
-  const std::set<io::phase>& finished_phases() const { return finished_phases_; }
+  std::set<io::phase> finished_phases() const { return phases_.finished(); }
 
   /// Supervisors in a row, this one included, that have stopped, or will have, without a new checkpoint or a phase's
   /// end. 0: this one has got on.
@@ -42,7 +43,7 @@ private:
 
   io::ledger_writer ledger_;
   file_patience files_;
-  std::set<io::phase> finished_phases_;
+  io::phases_begun phases_;
   int64_t stops_ = 0;                      ///< fruitless ones of earlier supervisors, in a row
   bool stopped_ = false, got_on_ = false;  ///< since the last one started
   uint64_t attempt_ = 0;

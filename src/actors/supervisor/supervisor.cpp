@@ -4,6 +4,7 @@
 #include "actors/director/director.hpp"
 #include "actors/hosts/child_process.hpp"
 #include "actors/protocol/error_replies.hpp"
+#include "base/processes.hpp"
 #include "base/stopwatch.hpp"
 
 #include <fmt/ranges.h>
@@ -21,7 +22,7 @@ using namespace std::chrono_literals;
 
 constexpr auto between_looks = 100ms;
 constexpr auto longest_nap = 1s;
-constexpr auto pause_for_files = 10s;         // what a disk may be full for
+constexpr auto patience_with_exit = 250ms;    // which says more than a lost connection does
 constexpr auto patience_with_start = 1500ms;  // then the hosts are asked whether they are still there
 
 supervisor_actor::behavior_type supervisor(supervisor_actor::stateful_pointer<supervisor_state> self,
@@ -36,14 +37,13 @@ supervisor_actor::behavior_type supervisor_state::make_behavior(supervisor_setti
   settings_.emplace(std::move(settings));
   // Before anything that may throw, a damaged ledger above all: else nobody would hear how the run ended.
   self_->set_exception_handler([this](std::exception_ptr& failure) -> caf::error {
-    try {
-      std::rethrow_exception(failure);
-    } catch (const std::exception& e) {
-      finish({outcome::failed, e.what()});
-    }
+    finish({outcome::failed, to_troupe_error(failure).what()});
     return caf::exit_reason::user_shutdown;
   });
-  self_->set_down_handler([this](const caf::down_msg& down) { note_lost_connection(down); });
+  self_->set_down_handler([this](const caf::down_msg& down) { note_down(down); });
+  if (settings_->metrics) {
+    self_->monitor(settings_->metrics);
+  }
   restarts_.emplace(settings_->job.recovery.restarts);
   hosts_.emplace(settings_->given, output_of);
   guards_.emplace([this](const std::vector<std::string>& hosts, std::function<void(int)> on_exit) {
@@ -90,7 +90,7 @@ void supervisor_state::start_attempt() {
   if (over_) {
     return;
   }
-  if (stop_signal_ != 0) {  // it came between two attempts
+  if (stops_.first() != 0) {  // it came before this attempt
     finish({outcome::stopped, attempt_ ? "stopped; the last attempt had failed: " + attempt_->failure() : "stopped"});
     return;
   }
@@ -114,8 +114,8 @@ void supervisor_state::start_attempt() {
     }
     launch(std::move(plan));
     guards_->keep(hosts_->fit_others(now()), now());
-  } catch (const std::exception& failure) {
-    finish({outcome::failed, failure.what()});
+  } catch (...) {
+    finish({outcome::failed, to_troupe_error(std::current_exception()).what()});
   }
 }
 
@@ -163,7 +163,8 @@ void supervisor_state::launch(launch_plan plan) {
       [target = caf::actor_cast<supervisor_actor>(self_), number](int status) {
         caf::anon_send(target, exited_atom_v, number, int32_t{status});
       },
-      now());
+      settings_->words, now());
+  lost_rank_.reset();
 }
 
 caf::result<caf::actor> supervisor_state::welcome(const hello& words) {
@@ -204,7 +205,8 @@ void supervisor_state::begin_direction() {
                                                        .stages = stages_of(attempt_->ranks()),
                                                        .metrics = settings_->metrics,
                                                        .supervisor = caf::actor_cast<caf::actor>(self_)});
-  if (stop_signal_ != 0) {
+  self_->monitor(director_);
+  if (stops_.first() != 0) {
     self_->send(director_, stop_atom_v);
   }
 }
@@ -261,15 +263,57 @@ void supervisor_state::note_result(const attempt_result& result) {
   }
 }
 
-void supervisor_state::note_lost_connection(const caf::down_msg& down) {
-  if (over_ || !attempt_ || attempt_->result()) {
+void supervisor_state::note_down(const caf::down_msg& down) {
+  if (over_) {
+    return;
+  }
+  if (settings_->metrics && down.source == settings_->metrics.address()) {
+    finish({outcome::failed, to_troupe_error(down.reason).what()});
+    return;
+  }
+  if (director_ && down.source == director_.address()) {
+    note_lost_director(down.reason);
+    return;
+  }
+  if (!attempt_ || attempt_->result()) {
     return;
   }
   if (const std::optional<int64_t> rank = attempt_->ranks().rank_of(down.source)) {
-    if (settings_->given && settings_->given->hosts.size() > 1) {  // else there is no choice of hosts
-      crashes_.note_lost(host_of(attempt_->plan(), *rank), !attempt_->condemned(), now());
-    }
-    condemn({.rank = *rank, .reason = "the connection to it was lost"});
+    note_lost_rank(*rank, down.reason);
+  }
+}
+
+/// It has no other way left to say how the attempt ends.
+void supervisor_state::note_lost_director(const caf::error& reason) {
+  const error why = to_troupe_error(reason);
+  director_ = nullptr;
+  note_result({.attempt = attempt_->number(), .outcome = outcome::failed, .code = why.code(), .text = why.what()});
+}
+
+void supervisor_state::note_lost_rank(int64_t rank, const caf::error& reason) {
+  if (settings_->given && settings_->given->hosts.size() > 1 &&
+      !slurm_ends_ranks()) {  // else there is no choice of hosts
+    crashes_.note_lost(host_of(attempt_->plan(), rank), !attempt_->condemned(), now());
+  }
+  if (is_told(reason)) {  // an actor of its cast has failed
+    const error why = to_troupe_error(reason);
+    note_result({.attempt = attempt_->number(),
+                 .outcome = outcome::failed,
+                 .code = why.code(),
+                 .text = fmt::format("rank {}: {}", rank, why.what())});
+  } else if (!lost_rank_) {
+    lost_rank_.emplace(rank, now());
+  }
+}
+
+/// SIGTERM comes to the batch script and to the ranks alike where Slurm ends the job (scancel, a partition that wants
+/// its nodes back, time that is up): that they go is then no failure, and no host's fault.
+bool supervisor_state::slurm_ends_ranks() const { return settings_->given && stops_.first() == SIGTERM; }
+
+/// The launcher says nothing of its end: the others have to go.
+void supervisor_state::judge_lost_rank() {
+  if (lost_rank_ && !attempt_->ending() && now() - lost_rank_->second > patience_with_exit) {
+    condemn({.rank = lost_rank_->first, .reason = "the connection to it was lost"});
   }
 }
 
@@ -286,7 +330,11 @@ void supervisor_state::note_exit(uint64_t number, int32_t wait_status) {
   if (attempt_->condemned()) {
     attempt_->note_end(wait_status);
   } else {
-    condemn(attempt_->untimely_end(wait_status));
+    trouble end = attempt_->untimely_end(wait_status);
+    if (lost_rank_) {
+      end.rank = lost_rank_->first;
+    }
+    condemn(end);
   }
   follow_failure(refused);
 }
@@ -295,13 +343,28 @@ void supervisor_state::request_stop(int32_t signal) {
   if (over_) {
     return;
   }
-  if (stop_signal_ != 0) {
-    if (signal == SIGINT) {
-      insist_on_stop();
-    }
+  switch (stops_.note(signal, clock::now())) {
+  case stop_request::stop:
+    stop_at_boundary(signal);
+    break;
+  case stop_request::tell:
+    spdlog::info("stopping: waiting for {}. Ctrl-C once more ends the run at once, without what it has done since its "
+                 "last checkpoint",
+                 what_is_awaited());
+    break;
+  case stop_request::end_at_once:
+    end_at_once();
+    break;
+  case stop_request::repetition:
+    break;
+  }
+}
+
+void supervisor_state::stop_at_boundary(int32_t signal) {
+  if (attempt_ && attempt_->released()) {
+    finish({outcome::stopped, "stopped; the last attempt had failed: " + attempt_->failure()});
     return;
   }
-  stop_signal_ = signal;
   spdlog::info("stopping at the next boundary (signal {})", signal);
   if (director_) {
     self_->send(director_, stop_atom_v);
@@ -310,20 +373,15 @@ void supervisor_state::request_stop(int32_t signal) {
   }
 }
 
-void supervisor_state::insist_on_stop() {
-  if (++insisted_ == 1) {
-    spdlog::info("stopping: waiting for {}. Ctrl-C once more ends the run at once, without what it has done since its "
-                 "last checkpoint",
-                 what_is_awaited());
-    return;
-  }
+void supervisor_state::end_at_once() {
   spdlog::warn("ending at once");
   if (!attempt_ || attempt_->released()) {
     finish({outcome::stopped, "stopped between two attempts"});
-  } else if (attempt_->condemned()) {
+  } else if (attempt_->ending()) {
     attempt_->kill();
   } else {
     condemn({.kind = io::ledger_kind::stopped, .reason = "ended at once on request"});
+    attempt_->kill();
   }
 }
 
@@ -355,6 +413,7 @@ void supervisor_state::look_at_deadlines() {
     return;
   }
   const io::recovery_section& limits = settings_->job.recovery;
+  judge_lost_rank();
   const auto now = this->now();
   if (attempt_->ending()) {
     attempt_->hasten_end(limits, now);
@@ -387,6 +446,14 @@ void supervisor_state::condemn(const trouble& why) {
   if (attempt_->condemned() || over_) {
     return;
   }
+  if (slurm_ends_ranks() && why.kind == io::ledger_kind::worker_failed) {
+    constexpr const char* reason = "Slurm has ended the ranks";
+    history_->append(io::ledger_kind::stopped, {{"reason", std::string(reason)}});
+    spdlog::info("{}", reason);
+    dismiss_director();
+    attempt_->condemn(reason, now());
+    return;
+  }
   const auto now = this->now();
   if (failed_ == clock::time_point{}) {  // else the recovery from an earlier failure is still under way
     failed_ = now;
@@ -396,7 +463,7 @@ void supervisor_state::condemn(const trouble& why) {
   if (why.rank >= 0) {
     const rank_watch::rank& one = attempt_->ranks()[why.rank];
     const std::optional<standstill> at = why.at ? why.at : attempt_->ranks().last_of(why.rank, now);
-    const std::string doing = at ? fmt::format("{} in \"{}\"", at->actor, at->operation) : "idle";
+    const std::string doing = at && !at->actor.empty() ? fmt::format("{} in \"{}\"", at->actor, at->operation) : "idle";
     who = fmt::format("rank {} (host {}, pid {}, {})", why.rank, one.host, one.pid, doing);
     fields.insert(fields.begin(), {{"rank", why.rank},
                                    {"host", one.host},
@@ -421,6 +488,9 @@ void supervisor_state::suspect(const std::set<std::string>& hosts) {
 }
 
 void supervisor_state::judge_crash() {
+  if (slurm_ends_ranks()) {
+    return;
+  }
   const std::optional<crash_watch::crash> found = crashes_.conclude(now());
   if (!found) {
     return;
@@ -445,7 +515,11 @@ void supervisor_state::follow_failure(bool refused) {
     restarts_->note_failure(attempt_->ranks().complete());
   }
   judge_crash();
-  if (stop_signal_ != 0) {
+  if (slurm_ends_ranks()) {
+    finish({outcome::stopped, "stopped; " + attempt_->failure()});
+    return;
+  }
+  if (stops_.first() != 0) {
     finish({outcome::stopped, "stopped; the worker failed meanwhile: " + attempt_->failure()});
     return;
   }
@@ -456,7 +530,7 @@ void supervisor_state::follow_failure(bool refused) {
   if (refused) {
     spdlog::info("Slurm has not started the ranks; another try");
     if (restarts_->failed_launches() > 1) {  // one may be chance
-      suspect(named_hosts(attempt_->plan(), attempt_->said()));
+      suspect(named_hosts(attempt_->plan(), attempt_->said().text()));
     }
   } else {
     spdlog::info("restarting from the last checkpoint ({} of {} tries)", restarts_->failures(), restarts_->restarts());
@@ -477,7 +551,10 @@ void supervisor_state::try_again() {
   }
   if (std::exchange(wait_for_files_, false)) {
     attempt_->release();
-    self_->delayed_send(self_, pause_for_files, retry_atom_v);
+    self_->delayed_send(self_,
+                        std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::duration<double>(settings_->job.recovery.pause_s)),
+                        retry_atom_v);
     return;
   }
   if (launched ||
@@ -541,7 +618,7 @@ void supervisor_state::finish(run_result result) {
     fields.emplace_back("reason", result.text);
   }
   if (result.outcome == outcome::stopped) {
-    fields.emplace_back("signal", int64_t{stop_signal_});
+    fields.emplace_back("signal", int64_t{stops_.first()});
   }
   try {
     if (history_ && owns_run()) {  // else it could not be opened, which is why the run ends, or tells of another's

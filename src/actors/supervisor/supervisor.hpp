@@ -20,7 +20,9 @@
 #include "actors/supervisor/guard_keeper.hpp"
 #include "actors/supervisor/restart_policy.hpp"
 #include "actors/supervisor/run_history.hpp"
+#include "actors/supervisor/stop_requests.hpp"
 #include "base/awake_clock.hpp"
+#include "base/console.hpp"
 #include "io/job/job.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/run_directory.hpp"
@@ -31,6 +33,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::actors {
@@ -51,6 +54,7 @@ struct supervisor_settings {
   worker_command command;
   std::function<std::vector<std::string>()> guard;  ///< the command line of a guard
   metrics_actor metrics;
+  console_ptr words;                       ///< hears what ranks say
   std::function<void(run_result)> on_end;  ///< called once, from the supervisor's thread
 };
 
@@ -89,9 +93,14 @@ private:
   bool may_pass(const attempt_result& failed);
   void note_event(const ledger_note& event);
   void note_recovery();
-  void note_lost_connection(const caf::down_msg& down);
+  void note_down(const caf::down_msg& down);
+  void note_lost_rank(int64_t rank, const caf::error& reason);
+  void note_lost_director(const caf::error& reason);
+  void judge_lost_rank();
+  bool slurm_ends_ranks() const;
   void request_stop(int32_t signal);
-  void insist_on_stop();
+  void stop_at_boundary(int32_t signal);
+  void end_at_once();
   std::string what_is_awaited();
 
   void look_at_deadlines();
@@ -122,8 +131,9 @@ private:
   file_patience files_;
   bool node_failed_ = false;     ///< since the last checkpoint, and was tried again (may_pass)
   bool wait_for_files_ = false;  ///< before the next attempt
-  int32_t stop_signal_ = 0;
-  int64_t insisted_ = 0;  ///< how often SIGINT has come since
+  stop_requests stops_;
+  /// A rank whose connection is gone, while its launcher may still tell how it ended: since when it waits for that.
+  std::optional<std::pair<int64_t, clock::time_point>> lost_rank_;
   bool over_ = false;
 };
 

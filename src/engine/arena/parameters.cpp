@@ -1,5 +1,6 @@
 #include "engine/arena/parameters.hpp"
 
+#include "base/copy_reals.hpp"
 #include "base/error.hpp"
 #include "base/round_up.hpp"
 #include "kernels/matrix.hpp"
@@ -65,18 +66,18 @@ int64_t parameter_layout::parameter_count() const {
   return count;
 }
 
-std::vector<float> read_rows(const parameter& p, int64_t rows, const float* at) {
+std::vector<float> read_rows(const parameter& p, int64_t rows, const_reals at) {
   const int64_t width = p.is_matrix() ? p.shape[1] : 1;
   std::vector<float> values(static_cast<size_t>(rows * width));
   if (p.is_matrix()) {
     kernels::from_panels(at, rows, width, values.data());
   } else {
-    std::copy_n(at, rows, values.data());
+    copy_reals(at, values);
   }
   return values;
 }
 
-void write_rows(const parameter& p, int64_t rows, std::span<const float> values, float* at) {
+void write_rows(const parameter& p, int64_t rows, std::span<const float> values, reals at) {
   const int64_t width = p.is_matrix() ? p.shape[1] : 1;
   if (static_cast<int64_t>(values.size()) != rows * width) {
     throw error(errc::shape_mismatch, "{} values were given for {} rows of parameter {}, which have {}", values.size(),
@@ -85,15 +86,15 @@ void write_rows(const parameter& p, int64_t rows, std::span<const float> values,
   if (p.is_matrix()) {
     kernels::to_panels(values.data(), rows, width, at);
   } else {
-    std::copy(values.begin(), values.end(), at);
+    copy_reals(values, at);
   }
 }
 
-std::vector<float> read_parameter(const parameter& p, const float* arena) {
+std::vector<float> read_parameter(const parameter& p, const_reals arena) {
   return read_rows(p, p.shape[0], arena + p.offset);
 }
 
-void write_parameter(const parameter& p, std::span<const float> values, float* arena) {
+void write_parameter(const parameter& p, std::span<const float> values, reals arena) {
   write_rows(p, p.shape[0], values, arena + p.offset);
 }
 

@@ -1,5 +1,8 @@
-/// The parameters of a model in one flat arena. Weights, gradients, moments and averages are arenas of the same layout.
+/// The parameters of a model in one flat arena. Weights, gradients, moments and averages are arenas of the same layout;
+/// weights may be bfloat16, the rest is float32.
 #pragma once
+
+#include "base/reals.hpp"
 
 #include <cstdint>
 #include <span>
@@ -77,15 +80,15 @@ private:
   int64_t arena_size_ = 0;
 };
 
-/// One parameter's values as plain rows, from an arena and into it.
+/// One parameter's values as plain rows, from an arena and into it. An arena of bfloat16 takes the nearest (to_bf16).
 /// Errors  shape_mismatch.
-std::vector<float> read_parameter(const parameter& p, const float* arena);
-void write_parameter(const parameter& p, std::span<const float> values, float* arena);
+std::vector<float> read_parameter(const parameter& p, const_reals arena);
+void write_parameter(const parameter& p, std::span<const float> values, reals arena);
 
 /// The same for `rows` rows of a matrix (values of a vector), of which the first stands at `at`: for a matrix the first
 /// of a panel. Panels are whole, so only a matrix' last rows may leave a panel unfilled.
 /// Errors  shape_mismatch.
-std::vector<float> read_rows(const parameter& p, int64_t rows, const float* at);
-void write_rows(const parameter& p, int64_t rows, std::span<const float> values, float* at);
+std::vector<float> read_rows(const parameter& p, int64_t rows, const_reals at);
+void write_rows(const parameter& p, int64_t rows, std::span<const float> values, reals at);
 
 }  // namespace troupe::engine

@@ -3,9 +3,10 @@
 #include "base/error.hpp"
 #include "engine/generate/sequence.hpp"
 #include "engine/generate/token_sampler.hpp"
+#include "engine/models/page_tables.hpp"
+#include "engine/models/workspace.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <utility>
 
@@ -21,18 +22,6 @@ bool by_turn(const sequence_ptr& a, const sequence_ptr& b) { return a->turn < b-
 void insert(std::vector<sequence_ptr>& among, sequence_ptr s) {
   const auto place = std::lower_bound(among.begin(), among.end(), s, by_turn);
   among.insert(place, std::move(s));
-}
-
-void check_sampling(const kernels::sampling_settings& s) {
-  const bool fits = s.temperature >= 0 && std::isfinite(s.temperature) && s.top_k >= 0 && s.top_p > 0 && s.top_p <= 1 &&
-                    s.min_p >= 0 && s.min_p < 1 && s.repetition_penalty > 0 && std::isfinite(s.repetition_penalty);
-  if (!fits) {
-    throw error(errc::bad_argument,
-                "sampling with temperature {}, top-k {}, top-p {}, min-p {}, repetition penalty "
-                "{}: temperature and top-k are at least 0, top-p in (0, 1], min-p in [0, 1), the "
-                "penalty above 0",
-                s.temperature, s.top_k, s.top_p, s.min_p, s.repetition_penalty);
-  }
 }
 
 void check_prompt(const model_description& model, const std::vector<int32_t>& prompt) {
@@ -60,7 +49,7 @@ void check_prompt(const model_description& model, const std::vector<int32_t>& pr
 
 struct generator::state {
   const inference_model& net;
-  const float* weights;
+  const_reals weights;
   generator_settings settings;
   kv_cache cache;
   generator_counters counters;
@@ -73,13 +62,14 @@ struct generator::state {
   std::map<uint64_t, generated_sequence> finished;
 
   // One step's model call.
-  std::vector<int32_t> token_N, position_N;
-  std::vector<kernels::paged_sequence> call;
+  std::vector<int32_t> token_N;
+  page_tables call;
   std::vector<sampling_row> sampling;
-  aligned_buffer<float> hidden_ND;
+  buffer hidden_ND;
 
-  state(const inference_model& net, const float* weights, const generator_settings& settings)
-      : net(net), weights(weights), settings(settings), cache(net.description(), settings.cache_pages) {}
+  state(const inference_model& net, const_reals weights, const generator_settings& settings, device* on)
+      : net(net), weights(weights), settings(settings),
+        cache(net.description(), settings.cache_pages, on, on == nullptr ? dtype::f32 : weights.type()) {}
 
   void check_request(const generation_request& request) const;
   sequence_ptr make_sequence(const std::shared_ptr<const generation_request>& request, uint64_t id);
@@ -98,7 +88,7 @@ struct generator::state {
 
 void generator::state::check_request(const generation_request& request) const {
   check_prompt(net.description(), request.prompt);
-  check_sampling(request.sampling);
+  kernels::check_sampling(request.sampling);
   if (request.max_new_tokens < 1) {
     throw error(errc::bad_argument, "{} new tokens were asked for: ask for at least 1", request.max_new_tokens);
   }
@@ -179,21 +169,17 @@ void generator::state::admit(int64_t budget) {
 /// Packs the planned rows into one call.
 void generator::state::gather() {
   token_N.clear();
-  position_N.clear();
   call.clear();
   sampling.clear();
   for (const sequence_ptr& s : running) {
     if (s->rows == 0) {
       continue;
     }
-    const auto first_row = static_cast<int64_t>(token_N.size());
-    for (int64_t i = s->cached; i < s->cached + s->rows; ++i) {
-      token_N.push_back(s->tokens[static_cast<size_t>(i)]);
-      position_N.push_back(static_cast<int32_t>(i));
-    }
-    call.push_back({s->pages, first_row, s->rows, s->cached});
+    const auto first = s->tokens.begin() + s->cached;
+    token_N.insert(token_N.end(), first, first + s->rows);
+    call.add(s->pages, s->rows, s->cached);
     if (s->rows == s->pending()) {
-      sampling.push_back({first_row + s->rows - 1, {s.get()}});
+      sampling.push_back({call.rows() - 1, {s.get()}});
       for (const sequence_ptr& follower : s->followers) {
         sampling.back().drawers.push_back(follower.get());
       }
@@ -202,9 +188,8 @@ void generator::state::gather() {
 }
 
 void generator::state::run(context& ctx) {
-  const auto rows = static_cast<int64_t>(token_N.size());
-  hidden_ND.reserve(rows * net.description().embedding_width);
-  net.extend(ctx, weights, {token_N, position_N, call, cache.layers()}, hidden_ND.data());
+  hidden_ND.room(ctx, activation_type(ctx, weights), call.rows() * net.description().embedding_width);
+  net.extend(ctx, weights, {token_N, call.map(), cache.layers()}, hidden_ND.data());
   sampler.sample(ctx, net, weights, hidden_ND.data(), sampling);
   ++counters.steps;
   counters.peak_pages = std::max(counters.peak_pages, cache.pages() - cache.free_pages());
@@ -273,14 +258,14 @@ void generator::state::advance() {
   std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
 }
 
-generator::generator(const inference_model& net, const float* weights, const generator_settings& settings) {
+generator::generator(const inference_model& net, const_reals weights, const generator_settings& settings, device* on) {
   if (net.description().scalar_head) {
     throw error(errc::bad_argument, "a model with a scalar head (a reward model or critic) does not generate");
   }
   if (settings.step_tokens < 1) {
     throw error(errc::bad_argument, "{} tokens per step: at least 1", settings.step_tokens);
   }
-  state_ = std::make_unique<state>(net, weights, settings);
+  state_ = std::make_unique<state>(net, weights, settings, on);
 }
 
 generator::~generator() = default;
@@ -314,7 +299,7 @@ void generator::step(context& ctx) {
   budget = g.plan_running(budget, false);
   g.admit(budget);
   g.gather();
-  if (!g.call.empty()) {
+  if (g.call.rows() > 0) {
     g.run(ctx);
     g.advance();
   }

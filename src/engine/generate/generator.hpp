@@ -66,9 +66,10 @@ struct generator_counters {
 
 class generator {
 public:
-  /// `net` and `weights` outlive the generator; the weights change only while it is idle.
+  /// `net`, `weights` and `on`, the card where it computes (null: none), outlive the generator; the weights change
+  /// only while it is idle.
   /// Errors  bad_argument.
-  generator(const inference_model& net, const float* weights, const generator_settings& settings);
+  generator(const inference_model& net, const_reals weights, const generator_settings& settings, device* on = nullptr);
   ~generator();
 
   /// Errors  bad_argument: an empty prompt, a token outside of the vocabulary, a prompt that fills the model's

@@ -23,12 +23,19 @@ int64_t floats_per_page(const model_description& model) {
 
 }  // namespace
 
-kv_cache::kv_cache(const model_description& model, int64_t pages)
-    : page_floats_(floats_per_page(model)), layers_(static_cast<size_t>(model.layers)), memory_(nullptr, std::free) {
+kv_cache::kv_cache(const model_description& model, int64_t pages, device* on, dtype type)
+    : page_floats_(floats_per_page(model)), layers_(static_cast<size_t>(model.layers)), on_(on), type_(type),
+      memory_(nullptr, [on](void* range) {
+        if (on == nullptr) {
+          std::free(range);
+        } else {
+          on->free(static_cast<std::byte*>(range));
+        }
+      }) {
   if (pages < 1 || pages > std::numeric_limits<int32_t>::max() ||
-      pages > std::numeric_limits<int64_t>::max() / 2 / page_bytes(model)) {
-    throw error(errc::bad_argument, "a cache of {} pages of {} bytes: give it 1 to {} pages", pages, page_bytes(model),
-                std::numeric_limits<int32_t>::max());
+      pages > std::numeric_limits<int64_t>::max() / 2 / page_bytes(model, type)) {
+    throw error(errc::bad_argument, "a cache of {} pages of {} bytes: give it 1 to {} pages", pages,
+                page_bytes(model, type), std::numeric_limits<int32_t>::max());
   }
   owners_.assign(static_cast<size_t>(pages), 0);
   free_.resize(static_cast<size_t>(pages));
@@ -36,28 +43,60 @@ kv_cache::kv_cache(const model_description& model, int64_t pages)
   std::iota(free_.rbegin(), free_.rend(), 0);
 }
 
-int64_t kv_cache::page_bytes(const model_description& model) {
-  return 2 * model.layers * floats_per_page(model) * static_cast<int64_t>(sizeof(float));
+int64_t kv_cache::page_bytes(const model_description& model, dtype type) {
+  return 2 * model.layers * floats_per_page(model) * size_of(type);
 }
 
 int64_t kv_cache::pages_for(int64_t positions) { return divide_up(positions, kernels::attention_tile); }
 
 void kv_cache::allocate() {
-  const auto layer_floats = static_cast<size_t>(pages() * page_floats_);
-  const size_t bytes = 2 * layers_.size() * layer_floats * sizeof(float);
-  // calloc's pages come into being when they are first written to: an unused budget costs nothing.
-  memory_.reset(std::calloc(bytes + alignment_bytes, 1));
-  if (memory_ == nullptr) {
-    throw error(errc::out_of_memory, "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
-                bytes, pages());
+  const int64_t layer_values = pages() * page_floats_;
+  const int64_t layer_bytes = layer_values * size_of(type_);
+  const size_t bytes = 2 * layers_.size() * static_cast<size_t>(layer_bytes);
+  void* start = nullptr;
+  if (on_ != nullptr) {
+    memory_.reset(on_->reserve(static_cast<int64_t>(bytes), "keys and values"));
+    try {
+      on_->map(static_cast<std::byte*>(memory_.get()), static_cast<int64_t>(bytes));
+    } catch (const error&) {
+      memory_.reset();
+      throw;
+    }
+    start = memory_.get();
+  } else {
+    // calloc's pages come into being when they are first written to: an unused budget costs nothing.
+    memory_.reset(std::calloc(bytes + alignment_bytes, 1));
+    if (memory_ == nullptr) {
+      throw error(errc::out_of_memory, "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
+                  bytes, pages());
+    }
+    start = memory_.get();
+    size_t space = bytes + alignment_bytes;
+    start = std::align(alignment_bytes, bytes, start, space);
   }
-  void* start = memory_.get();
-  size_t space = bytes + alignment_bytes;
-  auto* next = static_cast<float*>(std::align(alignment_bytes, bytes, start, space));
+  auto next = reals(start, type_);
   for (kernels::kv_pages& layer : layers_) {
     layer.keys = next;
-    layer.values = next + layer_floats;
-    next += 2 * layer_floats;
+    layer.values = next + layer_values;
+    next = next + 2 * layer_values;
+  }
+}
+
+void kv_cache::zero(reals values) const {
+  const int64_t bytes = page_floats_ * size_of(type_);
+  if (on_ != nullptr) {
+    on_->zero(queue::compute, values.data(), bytes);
+  } else {
+    std::memset(values.data(), 0, static_cast<size_t>(bytes));
+  }
+}
+
+void kv_cache::copy(reals to, const_reals from) const {
+  const int64_t bytes = page_floats_ * size_of(type_);
+  if (on_ != nullptr) {
+    on_->copy(queue::compute, to.data(), from.data(), bytes);
+  } else {
+    std::memcpy(to.data(), from.data(), static_cast<size_t>(bytes));
   }
 }
 
@@ -71,10 +110,9 @@ std::optional<int32_t> kv_cache::acquire() {
   const int32_t page = free_.back();
   free_.pop_back();
   owners_[static_cast<size_t>(page)] = 1;
-  const auto bytes = static_cast<size_t>(page_floats_) * sizeof(float);
   for (const kernels::kv_pages& layer : layers_) {
-    std::memset(layer.keys + page * page_floats_, 0, bytes);
-    std::memset(layer.values + page * page_floats_, 0, bytes);
+    zero(layer.keys + page * page_floats_);
+    zero(layer.values + page * page_floats_);
   }
   return page;
 }
@@ -94,8 +132,8 @@ void kv_cache::release(int32_t page) {
 
 void kv_cache::copy(int32_t from, int32_t to) {
   for (const kernels::kv_pages& layer : layers_) {
-    for (float* half : {layer.keys, layer.values}) {
-      std::copy_n(half + from * page_floats_, page_floats_, half + to * page_floats_);
+    for (const reals half : {layer.keys, layer.values}) {
+      copy(half + to * page_floats_, half + from * page_floats_);
     }
   }
 }

@@ -3,10 +3,13 @@
 /// `release_memory` gives it back.
 #pragma once
 
+#include "base/device.hpp"
+#include "base/reals.hpp"
 #include "engine/models/description.hpp"
 #include "kernels/attention.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,10 +21,11 @@ class kv_cache {
 public:
   /// Room for `pages` pages of kernels::attention_tile positions.
   /// Errors  bad_argument: pages < 1.
-  kv_cache(const model_description& model, int64_t pages);
+  /// On a card (which outlives it) where `on` is set; of the type of what is computed.
+  kv_cache(const model_description& model, int64_t pages, device* on = nullptr, dtype type = dtype::f32);
 
   /// Bytes of a page in all layers, keys and values.
-  static int64_t page_bytes(const model_description& model);
+  static int64_t page_bytes(const model_description& model, dtype type = dtype::f32);
   /// Pages that `positions` of one sequence take.
   static int64_t pages_for(int64_t positions);
 
@@ -47,12 +51,16 @@ public:
 
 private:
   void allocate();
+  void zero(reals values) const;
+  void copy(reals to, const_reals from) const;
 
   int64_t page_floats_ = 0;                ///< of keys, or of values, in one layer
   std::vector<kernels::kv_pages> layers_;  ///< null until allocated
   std::vector<int32_t> owners_;            ///< per page
   std::vector<int32_t> free_;              ///< a stack
-  std::unique_ptr<void, void (*)(void*)> memory_;
+  device* on_;
+  dtype type_;
+  std::unique_ptr<void, std::function<void(void*)>> memory_;
 };
 
 }  // namespace troupe::engine

@@ -5,6 +5,8 @@
 #include "base/context.hpp"
 #include "engine/generate/sequence.hpp"
 #include "engine/models/inference_model.hpp"
+#include "engine/tensor/buffer.hpp"
+#include "engine/tensor/call_sheet.hpp"
 
 #include <cstdint>
 #include <span>
@@ -25,11 +27,19 @@ public:
 
   /// Sets `drawn` of every drawer.
   /// Errors  not_finite: a logit is NaN or infinite (names the sequence).
-  void sample(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
+  void sample(context& ctx, const inference_model& net, const_reals weights, const_reals hidden_ND,
               std::span<const sampling_row> rows);
 
 private:
-  void compute_logits(context& ctx, const inference_model& net, const float* weights, const float* hidden_ND,
+  void compute_logits(context& ctx, const inference_model& net, const_reals weights, const_reals hidden_ND,
+                      std::span<const sampling_row> rows);
+
+  void sample_on_host(context& ctx, const inference_model& net, const_reals weights, const_reals hidden_ND,
+                      std::span<const sampling_row> rows);
+  struct card_draws;
+  void draw_on_card(context& ctx, const inference_model& net, const_reals weights, const_reals hidden_ND,
+                    const card_draws& draws);
+  void sample_on_card(context& ctx, const inference_model& net, const_reals weights, const_reals hidden_ND,
                       std::span<const sampling_row> rows);
 
   struct thread_scratch {
@@ -38,8 +48,13 @@ private:
   };
   static void draw(std::span<float> logits_V, const sampling_row& row, thread_scratch& scratch);
 
+  std::vector<int64_t> row_R_;
   aligned_buffer<float> hidden_RD_, logits_RV_;
   std::vector<thread_scratch> scratch_;
+
+  // on a card
+  call_sheet sheet_;
+  buffer drawn_hidden_, drawn_logits_, drawn_;
 };
 
 }  // namespace troupe::engine

@@ -19,8 +19,8 @@ inference_model::inference_model(inference_model&&) noexcept = default;
 const model_description& inference_model::description() const { return parts_->description; }
 const parameter_layout& inference_model::layout() const { return parts_->layout; }
 
-void inference_model::logits(context& ctx, const float* weights, int64_t n, const float* hidden_ND,
-                             float* logits_NV) const {
+void inference_model::logits(context& ctx, const_reals weights, int64_t n, const_reals hidden_ND,
+                             reals logits_NV) const {
   const linear_slot& head = parts_->slots.head;
   result_exchange& results = *parts_->results;
   kernels::linear_forward(ctx, {.y_NO = results.own_columns(divided_result::logits, n, logits_NV),
@@ -29,10 +29,10 @@ void inference_model::logits(context& ctx, const float* weights, int64_t n, cons
                                 .n = n,
                                 .outputs = head.outputs,
                                 .inputs = head.inputs});
-  results.complete(divided_result::logits, n, logits_NV);
+  results.complete(ctx, divided_result::logits, n, logits_NV);
 }
 
-const float* inference_model::head(const float* arena) const { return arena + parts_->slots.head.weight; }
+const_reals inference_model::head(const_reals arena) const { return arena + parts_->slots.head.weight; }
 float* inference_model::head(float* arena) const { return arena + parts_->slots.head.weight; }
 
 int64_t inference_model::head_segment() const {
@@ -41,7 +41,7 @@ int64_t inference_model::head_segment() const {
 }
 
 void inference_model::parts::forward_group(context& ctx, const weights_view& weights, const token_batch& group,
-                                           float* hidden_NE) const {
+                                           reals hidden_NE) const {
   const block_call call = packed_call(ctx, weights.data, group);
   segment_walk walk(ctx, weights.access, 0, last_segment());
   if (call.n == 0) {
@@ -50,7 +50,7 @@ void inference_model::parts::forward_group(context& ctx, const weights_view& wei
   }
   const block_buffers buffers = scratch_buffers(call);
   walk.enter_next();
-  embed(call, group.token_N.data(), buffers.input_ND);
+  embed(call, buffers.input_ND);
   for (const block_slots& block : slots.blocks) {
     walk.enter_next();
     block_forward(call, block, {}, buffers, buffers.input_ND);
@@ -62,7 +62,7 @@ void inference_model::parts::forward_group(context& ctx, const weights_view& wei
 /// A row does not depend on the batch, so a large one is run as groups of sequences: scratch is
 /// bounded by the larger of a group and the longest sequence.
 void inference_model::forward(context& ctx, const weights_view& weights, const token_batch& batch,
-                              float* hidden_ND) const {
+                              reals hidden_ND) const {
   if (batch.tokens() <= largest_forward_group || weights.access != nullptr) {
     parts_->forward_group(ctx, weights, batch, hidden_ND);
     return;
@@ -87,13 +87,13 @@ void inference_model::forward(context& ctx, const weights_view& weights, const t
   }
 }
 
-void inference_model::extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const {
+void inference_model::extend(context& ctx, const_reals weights, const paged_batch& batch, reals hidden_ND) const {
   const block_call call = parts_->paged_call(ctx, weights, batch);
   if (call.n == 0) {
     return;
   }
   const block_buffers buffers = parts_->scratch_buffers(call);
-  parts_->embed(call, batch.token_N.data(), buffers.input_ND);
+  parts_->embed(call, buffers.input_ND);
   for (size_t layer = 0; layer < parts_->slots.blocks.size(); ++layer) {
     block_forward(call, parts_->slots.blocks[layer], batch.pages_L[layer], buffers, buffers.input_ND);
   }

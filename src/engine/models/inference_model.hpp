@@ -37,19 +37,19 @@ public:
   /// weights are fetched, so that all ranks fetch alike. A batch without tokens fetches what others do.
   /// Errors  bad_argument: a token outside of the vocabulary, a position past max_positions (learned, rotary);
   ///         shape_mismatch: offsets that do not cover the tokens.
-  void forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND) const;
+  void forward(context& ctx, const weights_view& weights, const token_batch& batch, reals hidden_ND) const;
 
   /// Runs the new tokens, writing their keys and values into the pages. hidden_ND is as in forward, bit for bit. All
   /// weights are present.
-  void extend(context& ctx, const float* weights, const paged_batch& batch, float* hidden_ND) const;
+  void extend(context& ctx, const_reals weights, const paged_batch& batch, reals hidden_ND) const;
 
   /// logits_NV := hidden_ND W_head^T of the language model. All weights are present.
   /// Errors  lost_peer.
-  void logits(context& ctx, const float* weights, int64_t n, const float* hidden_ND, float* logits_NV) const;
+  void logits(context& ctx, const_reals weights, int64_t n, const_reals hidden_ND, reals logits_NV) const;
 
   /// The head's matrix within an arena (weights or gradients): [V, D] of the language model (the token table itself
   /// where tied), or [1, D] of the scalar head. No supported family has a bias there.
-  const float* head(const float* arena) const;
+  const_reals head(const_reals arena) const;
   float* head(float* arena) const;
   int64_t head_segment() const;  ///< which segment the matrix is in
 

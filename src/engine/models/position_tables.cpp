@@ -1,8 +1,12 @@
 #include "engine/models/position_tables.hpp"
 
+#include "engine/tensor/transfer.hpp"
+
 #include <bit>
 #include <cmath>
 #include <numbers>
+#include <span>
+#include <utility>
 
 namespace troupe::engine {
 
@@ -63,6 +67,32 @@ std::vector<float> alibi_slopes(int64_t heads) {
         static_cast<float>(std::exp2(-8.0 * static_cast<double>(2 * i - 1) / static_cast<double>(2 * whole))));
   }
   return slopes;
+}
+
+constant_tables position_constants::on_host() const {
+  return {.cos_PR2 = rotary.cos_PR2.data(),
+          .sin_PR2 = rotary.sin_PR2.data(),
+          .alibi_slope_H = alibi_slope_H.empty() ? nullptr : alibi_slope_H.data()};
+}
+
+static void copy_to(context& ctx, std::span<const float> values, buffer& on_card) {
+  if (!values.empty()) {
+    send(ctx, on_card.floats(ctx, static_cast<int64_t>(values.size())), values.data(),
+         static_cast<int64_t>(values.size_bytes()));
+  }
+}
+
+constant_tables constants_on_card::of(context& ctx, const position_constants_ptr& constants) {
+  auto found = all_.find(constants);
+  if (found == all_.end()) {
+    copies made;
+    copy_to(ctx, constants->rotary.cos_PR2.span(), made.cos);
+    copy_to(ctx, constants->rotary.sin_PR2.span(), made.sin);
+    copy_to(ctx, constants->alibi_slope_H, made.slopes);
+    found = all_.emplace(constants, std::move(made)).first;
+  }
+  const copies& there = found->second;
+  return {.cos_PR2 = there.cos.data(), .sin_PR2 = there.sin.data(), .alibi_slope_H = there.slopes.data()};
 }
 
 }  // namespace troupe::engine

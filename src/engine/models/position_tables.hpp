@@ -2,8 +2,12 @@
 #pragma once
 
 #include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/models/description.hpp"
+#include "engine/tensor/buffer.hpp"
 
+#include <map>
+#include <memory>
 #include <vector>
 
 namespace troupe::engine {
@@ -32,5 +36,35 @@ rotary_tables make_rotary_tables(const rotary_description& rotary, int64_t posit
 /// = 1..H-m.
 /// Source  Press et al., arXiv:2108.12409 (the authors' code for other head counts).
 std::vector<float> alibi_slopes(int64_t heads);
+
+/// Where a call finds them; null where the model has none.
+struct constant_tables {
+  const float* cos_PR2 = nullptr;
+  const float* sin_PR2 = nullptr;
+  const float* alibi_slope_H = nullptr;
+};
+
+/// A model's own tables.
+struct position_constants {
+  rotary_tables rotary;
+  std::vector<float> alibi_slope_H;
+
+  constant_tables on_host() const;
+};
+using position_constants_ptr = std::shared_ptr<const position_constants>;
+
+/// The copies on a card of what models there read. They are the card's, and stay.
+class constants_on_card {
+public:
+  /// Sends them when they are first asked for.
+  /// Errors  out_of_memory, device_failure.
+  constant_tables of(context& ctx, const position_constants_ptr& constants);
+
+private:
+  struct copies {
+    buffer cos, sin, slopes;
+  };
+  std::map<position_constants_ptr, copies> all_;  ///< which keeps its keys: no other model gets an address of theirs
+};
 
 }  // namespace troupe::engine

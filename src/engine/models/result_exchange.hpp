@@ -3,6 +3,9 @@
 /// the others.
 #pragma once
 
+#include "base/context.hpp"
+#include "base/reals.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -17,11 +20,12 @@ enum class divided_result : uint8_t {
   logits,     ///< [N, V]
 };
 
-/// This class itself is for a model that computes everything alone.
+/// This class itself is for a model that computes everything alone. Arrays lie where the model computes; those who
+/// exchange do so in host memory, in float32.
 class result_exchange {
 public:
   /// Writes rows row_M of this rank's token table to y_ME.
-  using table_lookup = std::function<void(std::span<const int32_t> row_M, float* y_ME)>;
+  using table_lookup = std::function<void(std::span<const int32_t> row_M, reals y_ME)>;
 
   result_exchange() = default;
   result_exchange(const result_exchange&) = delete;
@@ -29,15 +33,16 @@ public:
   virtual ~result_exchange() = default;
 
   /// Where to write this rank's columns of a result that is to stand in whole_NO.
-  virtual float* own_columns(divided_result, int64_t /*n*/, float* whole_NO) { return whole_NO; }
+  virtual reals own_columns(divided_result, int64_t /*n*/, reals whole_NO) { return whole_NO; }
 
   /// whole_NO := the columns of all ranks, after own_columns with the same arguments. Collective.
   /// Errors  lost_peer.
-  virtual void complete(divided_result, int64_t /*n*/, float* /*whole_NO*/) {}
+  virtual void complete(context& /*ctx*/, divided_result, int64_t /*n*/, reals /*whole_NO*/) {}
 
   /// y_NE := the tokens' rows of the whole token table, E wide. Collective.
   /// Errors  bad_argument: a token outside of the vocabulary; lost_peer.
-  virtual void look_up(std::span<const int32_t> token_N, int64_t /*width*/, float* y_NE, const table_lookup& own) {
+  virtual void look_up(context& /*ctx*/, std::span<const int32_t> token_N, int64_t /*width*/, reals y_NE,
+                       const table_lookup& own) {
     own(token_N, y_NE);
   }
 };

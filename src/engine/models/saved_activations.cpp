@@ -7,25 +7,25 @@ saved_activations::storage::row_widths::row_widths(const model_description& d)
       middle(d.parallel_residual ? 0 : d.width), up((d.gated ? 2 : 1) * d.feed_forward),
       sum(d.norm_first ? 0 : d.width) {}
 
-void saved_activations::storage::prepare(const model_description& d, int64_t tokens) {
+void saved_activations::storage::prepare(context& ctx, const model_description& d, int64_t tokens, dtype type) {
   n = tokens;
   layers = d.layers;
   width = d.width;
   widths = row_widths(d);
   const int64_t rows = (checkpointing ? 1 : layers) * n;
-  input_LND.reserve((layers + 1) * n * widths.input);
-  qkv_LNE.reserve(rows * widths.qkv);
-  attention_LNHK.reserve(rows * widths.attention);
-  lse_LNH.reserve(rows * widths.lse);
-  middle_LND.reserve(rows * widths.middle);
-  up_LNU.reserve(rows * widths.up);
-  sum_LND.reserve(rows * widths.sum);
+  input_LND.room(ctx, type, (layers + 1) * n * widths.input);
+  qkv_LNE.room(ctx, type, rows * widths.qkv);
+  attention_LNHK.room(ctx, type, rows * widths.attention);
+  lse_LNH.floats(ctx, rows * widths.lse);
+  middle_LND.room(ctx, type, rows * widths.middle);
+  up_LNU.room(ctx, type, rows * widths.up);
+  sum_LND.room(ctx, type, rows * widths.sum);
 }
 
 block_buffers saved_activations::storage::block(int64_t layer) {
   const int64_t row = checkpointing ? 0 : layer * n;
-  const auto rows_of = [&](aligned_buffer<float>& buffer, int64_t row_width) {
-    return buffer.empty() ? nullptr : buffer.data() + row * row_width;
+  const auto rows_of = [&](const buffer& kept, int64_t row_width) {
+    return kept.empty() ? reals(nullptr) : kept.data() + row * row_width;
   };
   return {.input_ND = input(layer),
           .qkv_NE = rows_of(qkv_LNE, widths.qkv),
@@ -37,9 +37,8 @@ block_buffers saved_activations::storage::block(int64_t layer) {
 }
 
 int64_t saved_activations::storage::bytes() const {
-  const int64_t floats = input_LND.size() + qkv_LNE.size() + attention_LNHK.size() + lse_LNH.size() +
-                         middle_LND.size() + up_LNU.size() + sum_LND.size();
-  return floats * static_cast<int64_t>(sizeof(float));
+  return input_LND.size_bytes() + qkv_LNE.size_bytes() + attention_LNHK.size_bytes() + lse_LNH.size_bytes() +
+         middle_LND.size_bytes() + up_LNU.size_bytes() + sum_LND.size_bytes();
 }
 
 saved_activations::saved_activations(bool checkpointing) : storage_(std::make_unique<storage>()) {

@@ -23,12 +23,12 @@ struct saved_activations::storage {
   int64_t layers = 0, width = 0;
   row_widths widths{model_description{}};
 
-  aligned_buffer<float> input_LND;  ///< [L + 1, N, D]
-  aligned_buffer<float> qkv_LNE, attention_LNHK, lse_LNH, middle_LND, up_LNU, sum_LND;
+  buffer input_LND;  ///< [L + 1, N, D]
+  buffer qkv_LNE, attention_LNHK, lse_LNH, middle_LND, up_LNU, sum_LND;
 
-  /// Makes room for a batch of n tokens.
-  void prepare(const model_description& description, int64_t tokens);
-  float* input(int64_t layer) { return input_LND.data() + layer * n * width; }
+  /// Makes room for a batch of n tokens, whose activations are of `type`.
+  void prepare(context& ctx, const model_description& description, int64_t tokens, dtype type);
+  reals input(int64_t layer) const { return input_LND.data() + layer * n * width; }
   block_buffers block(int64_t layer);
   int64_t bytes() const;
 };

@@ -21,8 +21,7 @@ struct token_batch {
 /// New tokens of sequences whose past is in a paged cache.
 struct paged_batch {
   std::span<const int32_t> token_N;
-  std::span<const int32_t> position_N;
-  std::span<const kernels::paged_sequence> sequences;
+  kernels::page_map where;
   std::span<const kernels::kv_pages> pages_L;  ///< one per layer
 };
 

@@ -7,19 +7,19 @@
 
 namespace troupe::engine {
 
-void transformer::forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND,
+void transformer::forward(context& ctx, const weights_view& weights, const token_batch& batch, reals hidden_ND,
                           saved_activations& saved) const {
   const parts& net = own();
   const block_call call = net.packed_call(ctx, weights.data, batch);
   saved_activations::storage& kept = *saved.storage_;
-  kept.prepare(net.description, call.n);
+  kept.prepare(ctx, net.description, call.n, call.type);
   segment_walk walk(ctx, weights.access, 0, net.last_segment());
   if (call.n == 0) {
     walk.enter_all();
     return;
   }
   walk.enter_next();
-  net.embed(call, batch.token_N.data(), kept.input(0));
+  net.embed(call, kept.input(0));
   for (int64_t layer = 0; layer < kept.layers; ++layer) {
     walk.enter_next();
     block_forward(call, net.slots.blocks[static_cast<size_t>(layer)], {}, kept.block(layer), kept.input(layer + 1));
@@ -29,10 +29,10 @@ void transformer::forward(context& ctx, const weights_view& weights, const token
 }
 
 void transformer::backward(context& ctx, const weights_view& weights, const token_batch& batch,
-                           saved_activations& saved, float* dhidden_ND, float* gradients,
+                           saved_activations& saved, reals dhidden_ND, float* gradients,
                            const std::function<void(int64_t)>& segment_done) const {
   const parts& net = own();
-  const block_call call = net.packed_call(ctx, weights.data, batch);
+  const block_call call = net.packed_call(ctx, weights.data, batch, call_kind::backward);
   saved_activations::storage& kept = *saved.storage_;
   if (kept.n != call.n || kept.layers != net.description.layers) {
     throw error(errc::shape_mismatch, "backward was given {} tokens and {} layers, the saved forward had {} and {}",
@@ -51,7 +51,7 @@ void transformer::backward(context& ctx, const weights_view& weights, const toke
     }
     return;
   }
-  float* dstream_ND = call.scratch.dstream_ND.reserve(call.n * kept.width);
+  reals dstream_ND = call.room(call.scratch.dstream_ND, call.n * kept.width);
   walk.enter_next();
   net.finish_backward(call, kept.input(kept.layers), dhidden_ND, dstream_ND, gradients);
   done(kept.layers + 1);
@@ -66,7 +66,7 @@ void transformer::backward(context& ctx, const weights_view& weights, const toke
     done(layer + 1);
   }
   walk.enter_next();  // where it reads any
-  net.embed_backward(call, batch.token_N.data(), dstream_ND, gradients);
+  net.embed_backward(call, dstream_ND, gradients);
   done(0);
 }
 

@@ -34,7 +34,7 @@ public:
   using inference_model::forward;
 
   /// The same, keeping what backward needs. The bits of hidden_ND are those of the plain forward.
-  void forward(context& ctx, const weights_view& weights, const token_batch& batch, float* hidden_ND,
+  void forward(context& ctx, const weights_view& weights, const token_batch& batch, reals hidden_ND,
                saved_activations& saved) const;
 
   /// Accumulates the gradient of every parameter (but the head's own product) onto the arena `gradients`.
@@ -43,7 +43,7 @@ public:
   /// it for none; or for all where weights are fetched, since all ranks have to start their fetches and reductions in
   /// one order.
   void backward(context& ctx, const weights_view& weights, const token_batch& batch, saved_activations& saved,
-                float* dhidden_ND, float* gradients, const std::function<void(int64_t)>& segment_done = {}) const;
+                reals dhidden_ND, float* gradients, const std::function<void(int64_t)>& segment_done = {}) const;
 };
 
 }  // namespace troupe::engine

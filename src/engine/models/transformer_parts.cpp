@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 namespace troupe::engine {
@@ -11,48 +12,66 @@ namespace troupe::engine {
 inference_model::parts::parts(const model_description& whole, const model_share& share,
                               std::unique_ptr<result_exchange> others)
     : description(description_of(whole, share)), slots(lay_out(whole, share, layout)), results(std::move(others)) {
+  position_constants own;
   switch (whole.position) {
   case position_kind::learned:
     break;
   case position_kind::rotary:
-    rotary = make_rotary_tables(whole.rotary, whole.max_positions);
+    own.rotary = make_rotary_tables(whole.rotary, whole.max_positions);
     break;
   case position_kind::alibi: {
     const std::vector<float> slopes = alibi_slopes(whole.heads);
-    alibi.assign(slopes.begin() + share.heads.first, slopes.begin() + share.heads.last);
+    own.alibi_slope_H.assign(slopes.begin() + share.heads.first, slopes.begin() + share.heads.last);
     break;
   }
   }
+  constants = std::make_shared<const position_constants>(std::move(own));
 }
 
-kernels::attention_shape inference_model::parts::attention() const {
+kernels::attention_shape inference_model::parts::attention(const constant_tables& tables) const {
   const model_description& d = description;
   return {.heads = d.heads,
           .kv_heads = d.kv_heads,
           .head_width = d.head_width,
           .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_width))),
-          .alibi_slope_H = alibi.empty() ? nullptr : alibi.data()};
+          .alibi_slope_H = tables.alibi_slope_H};
 }
 
-block_call inference_model::parts::call(context& ctx, const float* weights, int64_t n, const int32_t* position_N,
-                                        workspace& scratch) const {
-  const bool turns = description.position == position_kind::rotary;
-  check_positions({position_N, static_cast<size_t>(n)});
+block_call inference_model::parts::call(context& ctx, const_reals weights, int64_t n, const call_rows& rows) const {
+  workspace& scratch = workspace_of(ctx);
+  const constant_tables tables = ctx.on == nullptr ? constants->on_host() : scratch.constants.of(ctx, constants);
   return {.ctx = ctx,
           .description = description,
           .weights = weights,
-          .attention = attention(),
-          .cos_PR2 = turns ? rotary.cos_PR2.data() : nullptr,
-          .sin_PR2 = turns ? rotary.sin_PR2.data() : nullptr,
+          .attention = attention(tables),
+          .type = activation_type(ctx, weights),
+          .cos_PR2 = tables.cos_PR2,
+          .sin_PR2 = tables.sin_PR2,
           .n = n,
-          .position_N = position_N,
+          .token_N = rows.token_N(),
+          .position_N = rows.position_N(),
+          .position_row_N = rows.position_row_N(),
+          .by_token = rows.by_token(),
+          .by_position = rows.by_position(),
           .offset_B1 = {},
-          .sequences = {},
+          .tile_T2 = {},
+          .where = {},
           .scratch = scratch,
           .results = *results};
 }
 
-void inference_model::parts::check_positions(std::span<const int32_t> position_N) const {
+/// What kernels do not check where arrays are on a card.
+static void check_tokens(std::span<const int32_t> token_N, int64_t vocabulary) {
+  for (size_t n = 0; n < token_N.size(); ++n) {
+    if (token_N[n] < 0 || token_N[n] >= vocabulary) {
+      throw error(errc::bad_argument, "token {} of the batch is {}, outside of the model's vocabulary of {}", n,
+                  token_N[n], vocabulary);
+    }
+  }
+}
+
+void inference_model::parts::check(std::span<const int32_t> token_N, std::span<const int32_t> position_N) const {
+  check_tokens(token_N, description.vocabulary);
   if (description.position == position_kind::alibi) {
     return;
   }
@@ -79,52 +98,88 @@ void inference_model::parts::check_batch(const token_batch& batch) {
   }
 }
 
-static const int32_t* count_positions(const token_batch& batch, workspace& scratch) {
-  int32_t* position_N = scratch.position_N.reserve(batch.tokens());
-  for (size_t b = 0; b + 1 < batch.offset_B1.size(); ++b) {
-    for (int64_t row = batch.offset_B1[b]; row < batch.offset_B1[b + 1]; ++row) {
-      position_N[row] = static_cast<int32_t>(row - batch.offset_B1[b]);
-    }
+/// Sequence b has the rows [row_B1[b], row_B1[b + 1]) and counts from first_B[b]; from 0 where that is null.
+static std::span<const int32_t> count_positions(int64_t sequences, const int64_t* row_B1, const int32_t* first_B,
+                                                workspace& scratch) {
+  std::vector<int32_t>& position_N = scratch.position_N;
+  position_N.resize(static_cast<size_t>(sequences == 0 ? 0 : row_B1[sequences]));
+  for (int64_t b = 0; b < sequences; ++b) {
+    const int32_t first = first_B == nullptr ? 0 : first_B[b];
+    std::iota(position_N.begin() + row_B1[b], position_N.begin() + row_B1[b + 1], first);
   }
   return position_N;
 }
 
-block_call inference_model::parts::packed_call(context& ctx, const float* weights, const token_batch& batch) const {
+int64_t inference_model::parts::table_offset() const { return slots.position_table ? description.position_offset : -1; }
+
+block_call inference_model::parts::packed_call(context& ctx, const_reals weights, const token_batch& batch,
+                                               call_kind kind) const {
   check_batch(batch);
-  workspace& scratch = thread_workspace();
-  const int32_t* position_N = batch.position_N.empty() ? count_positions(batch, scratch) : batch.position_N.data();
-  block_call result = call(ctx, weights, batch.tokens(), position_N, scratch);
-  result.offset_B1 = batch.offset_B1;
+  workspace& scratch = workspace_of(ctx);
+  const std::span<const int32_t> position_N =
+      batch.position_N.empty() ? count_positions(batch.sequences(), batch.offset_B1.data(), nullptr, scratch)
+                               : batch.position_N;
+  check(batch.token_N, position_N);
+  call_sheet& sheet = scratch.sheet;
+  sheet.begin();
+  const call_rows rows(sheet, batch.token_N, position_N, table_offset(),
+                       ctx.on != nullptr && kind == call_kind::backward);
+  const std::vector<int32_t> tile_T2 = ctx.on != nullptr ? query_tiles(batch.offset_B1) : std::vector<int32_t>();
+  const size_t offsets = sheet.add(batch.offset_B1);
+  const size_t tiles = sheet.add(std::span<const int32_t>(tile_T2));
+  sheet.send(ctx);
+  block_call result = call(ctx, weights, batch.tokens(), rows);
+  result.offset_B1 = {sheet.at<int64_t>(offsets), batch.offset_B1.size()};
+  result.tile_T2 = {sheet.at<int32_t>(tiles), tile_T2.size()};
   return result;
 }
 
-block_call inference_model::parts::paged_call(context& ctx, const float* weights, const paged_batch& batch) const {
-  if (batch.position_N.size() != batch.token_N.size() ||
-      static_cast<int64_t>(batch.pages_L.size()) != description.layers) {
-    throw error(errc::shape_mismatch, "{} tokens came with {} positions, and caches of {} layers for a model of {}",
-                batch.token_N.size(), batch.position_N.size(), batch.pages_L.size(), description.layers);
+block_call inference_model::parts::paged_call(context& ctx, const_reals weights, const paged_batch& batch) const {
+  if (static_cast<int64_t>(batch.pages_L.size()) != description.layers) {
+    throw error(errc::shape_mismatch, "the caches of {} layers came for a model of {}", batch.pages_L.size(),
+                description.layers);
   }
-  int64_t rows = 0;
-  for (const kernels::paged_sequence& sequence : batch.sequences) {
-    rows += sequence.rows;
+  const kernels::page_map& where = batch.where;
+  const int64_t rows = where.sequences == 0 ? 0 : where.row_S1[where.sequences];
+  if (rows != static_cast<int64_t>(batch.token_N.size()) ||
+      (rows > 0 && !(where.row_S1[0] == 0 && std::is_sorted(where.row_S1, where.row_S1 + where.sequences + 1)))) {
+    throw error(errc::shape_mismatch, "the rows of {} tokens' sequences do not rise from 0 to {}", batch.token_N.size(),
+                batch.token_N.size());
   }
-  if (rows != static_cast<int64_t>(batch.token_N.size())) {
-    throw error(errc::shape_mismatch, "{} tokens were given, their sequences have {}", batch.token_N.size(), rows);
+  workspace& scratch = workspace_of(ctx);
+  const std::span<const int32_t> position_N = count_positions(where.sequences, where.row_S1, where.position_S, scratch);
+  check(batch.token_N, position_N);
+  call_sheet& sheet = scratch.sheet;
+  sheet.begin();
+  const call_rows of_call(sheet, batch.token_N, position_N, table_offset(), false);
+  const auto sequences = static_cast<size_t>(where.sequences);
+  const size_t pages = sheet.add(std::span(where.page_SP, sequences * static_cast<size_t>(where.stride)));
+  const size_t rows_at = sheet.add(std::span(where.row_S1, sequences == 0 ? 0 : sequences + 1));
+  const size_t positions = sheet.add(std::span(where.position_S, sequences));
+  sheet.send(ctx);
+  block_call result = call(ctx, weights, rows, of_call);
+  result.where = {.page_SP = sheet.at<int32_t>(pages),
+                  .row_S1 = sheet.at<int64_t>(rows_at),
+                  .position_S = sheet.at<int32_t>(positions),
+                  .sequences = where.sequences,
+                  .stride = where.stride,
+                  .rows = rows};
+  for (size_t s = 0; s < sequences; ++s) {
+    const int64_t after = where.position_S[s] + where.row_S1[s + 1] - where.row_S1[s];
+    result.where.longest = std::max(result.where.longest, after);
   }
-  block_call result = call(ctx, weights, rows, batch.position_N.data(), thread_workspace());
-  result.sequences = batch.sequences;
   return result;
 }
 
 block_buffers inference_model::parts::scratch_buffers(const block_call& call) const {
   workspace& s = call.scratch;
   const block_slots& first = slots.blocks.front();
-  block_buffers b{.input_ND = s.stream_ND.reserve(call.n * description.width),
-                  .qkv_NE = s.qkv_NE.reserve(call.n * first.qkv.outputs),
-                  .attention_NHK = s.attention_NHK.reserve(call.n * first.out.inputs),
-                  .up_NU = s.up_NU.reserve(call.n * first.up.outputs)};
+  block_buffers b{.input_ND = call.room(s.stream_ND, call.n * description.width),
+                  .qkv_NE = call.room(s.qkv_NE, call.n * first.qkv.outputs),
+                  .attention_NHK = call.room(s.attention_NHK, call.n * first.out.inputs),
+                  .up_NU = call.room(s.up_NU, call.n * first.up.outputs)};
   b.middle_ND = b.input_ND;
-  b.sum_ND = s.normed_ND.reserve(call.n * description.width);
+  b.sum_ND = call.room(s.normed_ND, call.n * description.width);
   return b;
 }
 

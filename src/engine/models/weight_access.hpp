@@ -4,7 +4,9 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 
@@ -28,11 +30,12 @@ public:
 
 /// An arena of weights, and how to get at its segments.
 struct weights_view {
-  const float* data = nullptr;
+  const_reals data = nullptr;
   weight_access* access = nullptr;  ///< null: all weights are present
 
+  template <std::convertible_to<const_reals> Arena>
   // NOLINTNEXTLINE(google-explicit-constructor): whoever has all weights passes the arena as it is.
-  weights_view(const float* all, weight_access* by = nullptr) : data(all), access(by) {}
+  weights_view(Arena all, weight_access* by = nullptr) : data(all), access(by) {}
 };
 
 /// A segment that is in use.

@@ -60,7 +60,7 @@ public:
   }
 
   void check(bool new_scalar_head);
-  void fill(float* weights, const row_choice& choose) const;
+  void fill(reals weights, const row_choice& choose) const;
 
 private:
   void place(const file_tensor& tensor, const chosen_rows& chosen, std::span<float> values) const;
@@ -176,7 +176,7 @@ void loader::check_tied_head() {
   }
 }
 
-void loader::fill(float* weights, const row_choice& choose) const {
+void loader::fill(reals weights, const row_choice& choose) const {
   for (size_t i = 0; i < tensors_.size();) {
     const parameter& p = net_.layout()[tensors_[i].parameter];
     const chosen_rows chosen =
@@ -225,13 +225,13 @@ void loader::place(const file_tensor& tensor, const chosen_rows& chosen, std::sp
 }  // namespace
 
 void load_weights(const inference_model& net, const std::vector<std::string>& names, const array_finder& find,
-                  float* weights, bool new_scalar_head, const row_choice& choose) {
+                  reals weights, bool new_scalar_head, const row_choice& choose) {
   loader file(net, names, find);
   file.check(new_scalar_head);
   file.fill(weights, choose);
 }
 
-void save_weights(const inference_model& net, const float* weights, const std::function<void(host_array)>& sink,
+void save_weights(const inference_model& net, const_reals weights, const std::function<void(host_array)>& sink,
                   const std::function<void()>& enter) {
   const std::vector<arena_range> segments = net.segments();
   auto next = segments.begin();
@@ -256,7 +256,7 @@ void save_weights(const inference_model& net, const float* weights, const std::f
   enter_up_to(net.layout().arena_size());
 }
 
-void initialise_weights(const inference_model& net, uint64_t seed, double standard_deviation, float* weights,
+void initialise_weights(const inference_model& net, uint64_t seed, double standard_deviation, reals weights,
                         const std::function<void()>& written) {
   const auto all = net.layout().all();
   for (size_t i = 0; i < all.size(); ++i) {

@@ -1,5 +1,9 @@
 #include "engine/models/workspace.hpp"
 
+#include "base/device.hpp"
+
+#include <memory>
+
 namespace troupe::engine {
 
 workspace_row workspace_row_of(const model_description& d) {
@@ -12,9 +16,24 @@ workspace_row workspace_row_of(const model_description& d) {
           .backward = 2 * d.width + query + qkv + d.feed_forward + (d.head_norm ? qkv : 0) + 2 * normed_heads};
 }
 
-workspace& thread_workspace() {
-  static thread_local workspace scratch;
-  return scratch;
+namespace {
+
+class card_workspace final : public kept_with_device {
+public:
+  workspace scratch;
+};
+
+}  // namespace
+
+workspace& workspace_of(context& ctx) {
+  if (ctx.on == nullptr) {
+    static thread_local workspace scratch;
+    return scratch;
+  }
+  if (ctx.on->kept() == nullptr) {
+    ctx.on->keep(std::make_unique<card_workspace>());
+  }
+  return static_cast<card_workspace*>(ctx.on->kept())->scratch;
 }
 
 }  // namespace troupe::engine

@@ -1,24 +1,32 @@
 /// Scratch memory of forward and backward passes.
 #pragma once
 
-#include "base/aligned.hpp"
+#include "base/context.hpp"
 #include "engine/models/description.hpp"
+#include "engine/models/position_tables.hpp"
+#include "engine/tensor/buffer.hpp"
+#include "engine/tensor/call_sheet.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace troupe::engine {
 
 /// Named buffers that grow to the largest call and stay, so that a decode step allocates nothing.
 /// What a buffer holds does not outlive the function that asked for it.
 struct workspace {
-  aligned_buffer<int32_t> position_N;
-  aligned_buffer<int32_t> table_index_N;
-  aligned_buffer<float> stream_ND, normed_ND, delta_ND, embedding_NE;
-  aligned_buffer<float> qkv_NE, attention_NHK, up_NU, activated_NF;
-  aligned_buffer<float> rstd_N, mean_N;
-  aligned_buffer<float> heads_MK, head_rstd_M, raw_qkv_NE, dheads_MK, dnormed_heads_MK;  // of models that norm heads
+  std::vector<int32_t> position_N;  ///< of a call that counts them
+  call_sheet sheet;
+  constants_on_card constants;
+  buffer stream_ND, normed_ND, delta_ND, embedding_NE;
+  buffer qkv_NE, attention_NHK, up_NU, activated_NF;
+  buffer rstd_N, mean_N;
+  buffer heads_MK, head_rstd_M, raw_qkv_NE, dheads_MK, dnormed_heads_MK;  // of models that norm heads
+  // head and loss, between forward and backward
+  call_sheet head_sheet;
+  buffer score_N, logprob_N, entropy_N, terms_N;
   // backward
-  aligned_buffer<float> dstream_ND, dnormed_ND, dattention_NHK, dqkv_NE, dactivated_NF;
+  buffer dstream_ND, dnormed_ND, dattention_NHK, dqkv_NE, dactivated_NF;
 };
 
 /// Floats of a workspace for a row of a pass; those of a norm's statistics and of positions are left aside.
@@ -29,8 +37,13 @@ struct workspace_row {
 };
 workspace_row workspace_row_of(const model_description& description);
 
-/// The calling thread's own: a pass holds it from start to end, and passes on one thread follow
-/// each other.
-workspace& thread_workspace();
+/// Activations are float32 on the host, and of the weights' type on a card.
+inline dtype activation_type(const context& ctx, const_reals weights) {
+  return ctx.on == nullptr ? dtype::f32 : weights.type();
+}
+
+/// The calling thread's own, or the card's: a pass holds it from start to end, and passes on one thread (on one card)
+/// follow each other.
+workspace& workspace_of(context& ctx);
 
 }  // namespace troupe::engine

@@ -7,32 +7,6 @@
 
 namespace troupe::engine {
 
-double kl_estimate(kl_estimator kind, double log_ratio) {
-  switch (kind) {
-  case kl_estimator::k1:
-    return log_ratio;
-  case kl_estimator::k2:
-    return 0.5 * log_ratio * log_ratio;
-  case kl_estimator::k3:
-  case kl_estimator::k3_plus:
-    return std::expm1(-log_ratio) + log_ratio;
-  }
-  throw error(errc::bad_argument, "unknown KL estimator {}", static_cast<int>(kind));
-}
-
-double kl_gradient(kl_estimator kind, double log_ratio) {
-  switch (kind) {
-  case kl_estimator::k1:
-    return 1.0;
-  case kl_estimator::k2:
-  case kl_estimator::k3_plus:
-    return log_ratio;
-  case kl_estimator::k3:
-    return -std::expm1(-log_ratio);
-  }
-  throw error(errc::bad_argument, "unknown KL estimator {}", static_cast<int>(kind));
-}
-
 void update_kl_controller(const kl_controller_settings& settings, kl_controller_state& state, double kl_nats,
                           int64_t sequences) {
   if (!settings.adaptive) {

@@ -154,7 +154,7 @@ pair_statistics pairwise_loss(const pair_settings& settings, const pair_loss_arg
     }
     const double margin = static_cast<double>(args.score_N[c]) - args.score_N[r];
     ++statistics.pairs;
-    statistics.right += margin > 0 ? 1 : 0;
+    statistics.right += rightness(margin);
     statistics.margin += margin;
     statistics.chosen_score += args.score_N[c];
     statistics.rejected_score += args.score_N[r];

@@ -8,7 +8,7 @@
 ///               with `end_B`. Identical pair: d is the last row, E the end of the rows.
 ///   centring    + centring * (c + r)^2 at the end scores, which keeps them near 0
 /// The loss of an update is the sum over its pairs divided by `pairs`, the global count.
-/// Units   scores are the model's own; accuracy compares end scores (strictly greater is right).
+/// Units   scores are the model's own; accuracy compares end scores (rightness).
 /// Source  end_token: Ouyang et al., arXiv:2203.02155, eq. 1; span: docs of DeepSpeed-Chat's reward_model.py;
 ///         centring: arXiv:2312.09244.
 #pragma once
@@ -25,15 +25,19 @@ struct pair_settings {
   double centring = 0;
 };
 
+/// What a pair adds to the accuracy: a tie is half a win, so that a model which cannot tell is at one half.
+inline double rightness(double margin) { return margin > 0 ? 1 : margin == 0 ? 0.5 : 0; }
+
 struct pair_statistics {
-  int64_t pairs = 0, right = 0;
+  int64_t pairs = 0;
+  double right = 0;   ///< sum of rightness
   double loss = 0;    ///< sum over pairs, centring included
   double margin = 0;  ///< sums of c - r, c, r
   double chosen_score = 0, rejected_score = 0;
 
   void add(const pair_statistics& other);
   double mean_loss() const { return mean(loss); }
-  double accuracy() const { return mean(static_cast<double>(right)); }
+  double accuracy() const { return mean(right); }
   double mean_margin() const { return mean(margin); }
   double mean_chosen() const { return mean(chosen_score); }
   double mean_rejected() const { return mean(rejected_score); }

@@ -27,65 +27,28 @@ size_t checked_answers(std::span<const int64_t> offset_B1, std::span<const uint8
   return answers;
 }
 
-void check_arguments(const policy_settings& settings, const policy_loss_args& args) {
-  const size_t answers = args.logprob_A.size();
-  check_size("dlogprob_A", args.dlogprob_A.size(), "logprob_A", answers);
-  check_size("dentropy_A", args.dentropy_A.size(), "logprob_A", answers);
-  check_size("entropy_A", args.entropy_A.size(), "logprob_A", answers);
-  check_size("logprob_old_A", args.logprob_old_A.size(), "logprob_A", answers);
-  check_size("advantage_A", args.advantage_A.size(), "logprob_A", answers);
-  check_size("weight_A", args.weight_A.size(), "logprob_A", answers);
-  if (settings.kl_coefficient != 0 || !args.logprob_ref_A.empty()) {
-    check_size("logprob_ref_A", args.logprob_ref_A.size(), "logprob_A", answers);
-  }
-}
-
-/// The clipped surrogate of one token and its derivative by the log-probability.
-struct surrogate {
-  double loss = 0, slope = 0;
-};
-
-surrogate clipped_surrogate(const policy_settings& settings, double ratio, double advantage) {
-  const double clipped = std::clamp(ratio, 1.0 - settings.clip_low, 1.0 + settings.clip_high);
-  const double plain_loss = -advantage * ratio;
-  const double clipped_loss = -advantage * clipped;
-  // Where clipping decides, the ratio is outside of the range and the loss does not depend on it.
-  return plain_loss >= clipped_loss ? surrogate{plain_loss, plain_loss} : surrogate{clipped_loss, 0.0};
-}
-
-void count_ratio(const policy_settings& settings, double log_ratio, double ratio, policy_statistics& s) {
-  s.clipped += ratio < 1.0 - settings.clip_low || ratio > 1.0 + settings.clip_high ? 1 : 0;
-  s.ratio += ratio;
-  s.ratio_max = std::max(s.ratio_max, ratio);
+/// A token that counts.
+void add(const kernels::token_loss& loss, size_t a, float logprob, float entropy, policy_statistics& s) {
+  const kernels::token_terms& terms = loss.terms_N[a];
+  check_finite(terms.ratio, "ratio", a);
+  check_finite(loss.advantage_N[a], "advantage_A", a);
+  check_finite(terms.loss, "loss", a);
+  const double weight = loss.weight_N[a];
+  const double log_ratio = static_cast<double>(logprob) - loss.logprob_old_N[a];
+  const policy_settings& settings = loss.policy;
+  ++s.tokens;
+  s.different += std::bit_cast<uint32_t>(logprob) == std::bit_cast<uint32_t>(loss.logprob_old_N[a]) ? 0 : 1;
+  s.loss += weight * terms.loss;
+  s.surrogate_loss += weight * terms.surrogate_loss;
+  s.entropy_nats += entropy;
+  s.clipped += terms.ratio < 1.0 - settings.clip_low || terms.ratio > 1.0 + settings.clip_high ? 1 : 0;
+  s.ratio += terms.ratio;
+  s.ratio_max = std::max(s.ratio_max, terms.ratio);
   s.k1_nats -= log_ratio;
   s.k3_nats += std::expm1(log_ratio) - log_ratio;
-}
-
-void token_loss(const policy_settings& settings, const policy_loss_args& args, size_t a, policy_statistics& s) {
-  const double weight = args.weight_A[a];
-  const double log_ratio = static_cast<double>(args.logprob_A[a]) - args.logprob_old_A[a];
-  const double ratio = std::exp(log_ratio);
-  check_finite(ratio, "ratio", a);
-  check_finite(args.advantage_A[a], "advantage_A", a);
-  const surrogate first = clipped_surrogate(settings, ratio, args.advantage_A[a]);
-  double slope = first.slope;
-  double loss = first.loss - settings.entropy_coefficient * args.entropy_A[a];
-  if (!args.logprob_ref_A.empty()) {
-    const double x = static_cast<double>(args.logprob_A[a]) - args.logprob_ref_A[a];
-    s.ref_kl_nats += x;
-    const double weight_of_kl = settings.kl_coefficient * ratio;
-    loss += weight_of_kl * kl_estimate(settings.estimator, x);
-    slope += weight_of_kl * kl_gradient(settings.estimator, x);
+  if (loss.logprob_ref_N != nullptr) {
+    s.ref_kl_nats += static_cast<double>(logprob) - loss.logprob_ref_N[a];
   }
-  check_finite(loss, "loss", a);
-  args.dlogprob_A[a] = static_cast<float>(weight * slope);
-  args.dentropy_A[a] = static_cast<float>(-weight * settings.entropy_coefficient);
-  ++s.tokens;
-  s.different += std::bit_cast<uint32_t>(args.logprob_A[a]) == std::bit_cast<uint32_t>(args.logprob_old_A[a]) ? 0 : 1;
-  s.loss += weight * loss;
-  s.surrogate_loss += weight * first.loss;
-  s.entropy_nats += args.entropy_A[a];
-  count_ratio(settings, log_ratio, ratio, s);
 }
 
 }  // namespace
@@ -148,16 +111,15 @@ void policy_statistics::add(const policy_statistics& other) {
   entropy_nats += other.entropy_nats;
 }
 
-void policy_loss(const policy_settings& settings, const policy_loss_args& args, policy_statistics& statistics) {
-  check_arguments(settings, args);
-  for (size_t a = 0; a < args.logprob_A.size(); ++a) {
-    if (args.weight_A[a] == 0) {
-      args.dlogprob_A[a] = 0;
-      args.dentropy_A[a] = 0;
-      continue;
+policy_statistics policy_sums(const kernels::token_loss& loss, std::span<const float> logprob_A,
+                              std::span<const float> entropy_A) {
+  policy_statistics sums;
+  for (size_t a = 0; a < logprob_A.size(); ++a) {
+    if (loss.weight_N[a] != 0) {
+      add(loss, a, logprob_A[a], entropy_A[a], sums);
     }
-    token_loss(settings, args, a, statistics);
   }
+  return sums;
 }
 
 }  // namespace troupe::engine

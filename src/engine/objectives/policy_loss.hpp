@@ -1,15 +1,11 @@
-/// PPO's loss of the policy and its gradient per answer token.
-///   ratio = exp(logprob - logprob_old)
-///   loss  = sum_a w_a [ max(-A ratio, -A clip(ratio, 1 - clip_low, 1 + clip_high))
-///                       + kl_coefficient [ratio] k(logprob - logprob_ref) - entropy_coefficient entropy_a ]
-/// [ratio] is a weight without a gradient: it makes the KL term of samples that an older policy has drawn that of the
-/// policy's own (it is 1 before the first update of an iteration).
+/// PPO's loss of the policy: the weights of its tokens, and the sums of what they come to. The formula of one token is
+/// in kernels/token_loss.hpp.
 /// The weights w_a carry the mean (over tokens, or over sequences of their token means) with
 /// *global* counts, so the losses and gradients of micro-batches add up exactly.
-/// Source  Schulman et al., arXiv:1707.06347.
 #pragma once
 
 #include "engine/objectives/kl.hpp"
+#include "kernels/token_loss.hpp"
 
 #include <cstdint>
 #include <span>
@@ -33,12 +29,7 @@ answer_counts count_answers(std::span<const int64_t> offset_B1, std::span<const 
 std::vector<double> answer_weights(loss_mean mean, const answer_counts& global, std::span<const int64_t> offset_B1,
                                    std::span<const uint8_t> counts_A = {});
 
-struct policy_settings {
-  double clip_low = 0.2, clip_high = 0.2;  ///< DeepSpeed-Chat's values
-  double entropy_coefficient = 0;
-  double kl_coefficient = 0;                       ///< KL as a term of the loss
-  kl_estimator estimator = kl_estimator::k3_plus;  ///< of that term; k1 has no gradient on average
-};
+using kernels::policy_settings;
 
 /// Sums over counted tokens (the means are per counted token).
 struct policy_statistics {
@@ -57,18 +48,10 @@ struct policy_statistics {
   double clip_fraction() const { return mean(static_cast<double>(clipped)); }
 };
 
-/// Spans over the same answer tokens: all of a micro-batch, or a block of its rows.
-struct policy_loss_args {
-  std::span<float> dlogprob_A, dentropy_A;  ///< overwritten
-  std::span<const float> logprob_A, entropy_A;
-  std::span<const float> logprob_old_A, advantage_A;
-  std::span<const float> logprob_ref_A;  ///< may be empty where kl_coefficient is 0
-  std::span<const double> weight_A;      ///< 0: does not count
-};
-
-/// A token is counted as clipped where the ratio is outside of the clip range.
-/// Errors  shape_mismatch; not_finite: a ratio or log-probability is NaN or infinite (the text says
-/// which token).
-void policy_loss(const policy_settings& settings, const policy_loss_args& args, policy_statistics& statistics);
+/// Sums the loss's terms of the answer tokens, whose log-probabilities and entropies these are, in their order. A token
+/// is counted as clipped where the ratio is outside of the clip range.
+/// Errors  not_finite: a ratio, advantage or loss is NaN or infinite (the text says which token).
+policy_statistics policy_sums(const kernels::token_loss& loss, std::span<const float> logprob_A,
+                              std::span<const float> entropy_A);
 
 }  // namespace troupe::engine

@@ -7,21 +7,34 @@
 
 namespace troupe::engine {
 
-void scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B) {
+static void check_scores(std::span<const float> score_B) {
   for (size_t b = 0; b < score_B.size(); ++b) {
     check_finite(score_B[b], "score_B", b);
   }
+}
+
+moments scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B) {
   moments of;
   switch (settings.kind) {
   case reward_scaling::none:
-    return;
+    break;
   case reward_scaling::batch:
     of = moments_of(score_B);
     break;
   case reward_scaling::running:
+    check_scores(score_B);  // before they are part of a state that stays
     seen.merge(moments_of(score_B));
     of = seen;
     break;
+  }
+  scale_rewards_by(settings, of, score_B);
+  return of;
+}
+
+void scale_rewards_by(const reward_scaling_settings& settings, const moments& of, std::span<float> score_B) {
+  check_scores(score_B);
+  if (settings.kind == reward_scaling::none) {
+    return;
   }
   const double spread = std::sqrt(of.variance());
   const double scale = spread > 0 ? 1.0 / (spread + 1e-8) : 1.0;

@@ -21,9 +21,13 @@ struct reward_scaling_settings {
 
 /// score = (score - mean) / (std + 1e-8), with the statistics of these scores (`batch`) or of all
 /// so far, these included (`running`, whose state `seen` is updated and belongs into the
-/// checkpoint). A spread of zero leaves the scale alone.
+/// checkpoint). A spread of zero leaves the scale alone. Returns those statistics.
 /// Errors  not_finite: a score is NaN or infinite.
-void scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B);
+moments scale_rewards(const reward_scaling_settings& settings, moments& seen, std::span<float> score_B);
+
+/// The same by statistics of other scores: what scale_rewards has returned for them.
+/// Errors  not_finite.
+void scale_rewards_by(const reward_scaling_settings& settings, const moments& of, std::span<float> score_B);
 
 struct reward_shaping {
   double kl_coefficient = 0.1;  ///< 0 where the KL is a term of the loss instead

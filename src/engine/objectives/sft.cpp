@@ -14,28 +14,25 @@ void lm_statistics::add(const lm_statistics& other) {
 
 double lm_statistics::perplexity() const { return std::exp(mean_nll_nats()); }
 
-void lm_loss(const lm_scale& scale, std::span<const float> logprob_A, std::span<float> dlogprob_A,
-             lm_statistics& statistics) {
-  check_size("dlogprob_A", dlogprob_A.size(), "logprob_A", logprob_A.size());
-  if (logprob_A.empty()) {
-    return;
+lm_statistics lm_sums(const kernels::token_loss& loss, int64_t first, int64_t last) {
+  lm_statistics sums{.tokens = last - first};
+  if (first == last) {
+    return sums;
   }
-  if (!(scale.tokens > 0)) {
+  if (!(loss.lm.tokens > 0)) {
     throw error(errc::bad_argument,
                 "the update's token count is {}, but {} tokens are to be learnt: count them over "
                 "all micro-batches",
-                scale.tokens, logprob_A.size());
+                loss.lm.tokens, sums.tokens);
   }
-  const double weight = scale.coefficient / scale.tokens;
-  double sum = 0;
-  for (size_t a = 0; a < logprob_A.size(); ++a) {
-    check_finite(logprob_A[a], "logprob_A", a);
-    sum -= logprob_A[a];
-    dlogprob_A[a] = static_cast<float>(-weight);
+  for (int64_t a = first; a < last; ++a) {
+    const double nll_nats = loss.terms_N[a].loss;
+    check_finite(-nll_nats, "logprob_A", static_cast<size_t>(a));
+    sums.nll_nats += nll_nats;
+    sums.weighted_loss += (loss.weight_N == nullptr ? 1.0 : loss.weight_N[a]) * nll_nats;
   }
-  statistics.nll_nats += sum;
-  statistics.tokens += static_cast<int64_t>(logprob_A.size());
-  statistics.weighted_loss += weight * sum;
+  sums.weighted_loss *= loss.lm.coefficient / loss.lm.tokens;
+  return sums;
 }
 
 }  // namespace troupe::engine

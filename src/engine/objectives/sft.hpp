@@ -1,4 +1,4 @@
-/// Language-model loss: supervised fine-tuning, perplexity, and the mixture term (PTX) of PPO.
+/// Language-model loss (kernels/token_loss.hpp): supervised fine-tuning, perplexity, and the mixture term (PTX) of PPO.
 ///   loss = coefficient * (- sum_a logprob_a) / tokens,   perplexity = exp(- mean logprob)
 /// `tokens` is the global count of predicted tokens in the update (all micro-batches, all ranks),
 /// so micro-batches add up to the mean exactly. Mixture (PTX): the update's loss is  ppo_loss +
@@ -9,8 +9,9 @@
 /// Source  Ouyang et al., arXiv:2203.02155, section 3.5.
 #pragma once
 
+#include "kernels/token_loss.hpp"
+
 #include <cstdint>
-#include <span>
 
 namespace troupe::engine {
 
@@ -24,15 +25,11 @@ struct lm_statistics {
   double perplexity() const;
 };
 
-struct lm_scale {
-  double tokens = 0;  ///< global count of predicted tokens; > 0 where there are any
-  double coefficient = 1;
-};
+using kernels::lm_scale;
 
-/// dlogprob_a = - coefficient / tokens for each; adds to the statistics.
-/// Errors  bad_argument: no tokens in the scale; shape_mismatch; not_finite: a log-probability is
-/// NaN.
-void lm_loss(const lm_scale& scale, std::span<const float> logprob_A, std::span<float> dlogprob_A,
-             lm_statistics& statistics);
+/// Sums the loss's terms of tokens [first, last); of the sums only weighted_loss is weighted. The weights of an update
+/// should be 1 on average.
+/// Errors  bad_argument: no tokens in the scale; not_finite: a log-probability is NaN.
+lm_statistics lm_sums(const kernels::token_loss& loss, int64_t first, int64_t last);
 
 }  // namespace troupe::engine

@@ -17,14 +17,14 @@ weight_average::weight_average(shard_plan_ptr plan, communicator_ptr group, cons
   }
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     const arena_range part = plan_->part(s, rank_);
-    std::copy(weights + part.first, weights + part.last, average_.data() + part.first);
+    std::copy(weights + part.first, weights + part.last, average_.begin() + part.first);
   }
 }
 
 void weight_average::fold(context& ctx, const float* weights) {
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     const arena_range part = plan_->part(s, rank_);
-    kernels::fold_average(ctx, average_.data() + part.first, weights + part.first, part.size(),
+    kernels::fold_average(ctx, average_.begin() + part.first, weights + part.first, part.size(),
                           static_cast<float>(decay_));
   }
 }

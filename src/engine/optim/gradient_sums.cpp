@@ -276,10 +276,12 @@ gradient_sums::memory gradient_sums::memory_of(const shard_plan& plan, int rank,
   return held;
 }
 
-void gather_parts(communicator& group, const shard_plan& plan, float* arena) {
+void gather_parts(communicator& group, const shard_plan& plan, reals arena) {
   std::vector<pending> under_way;
   for (int64_t s = 0; s < plan.segments(); ++s) {
-    under_way.push_back(group.all_gather(floats(arena, plan.segment(s)), plan.offset_R1(s), {.label = label_of(s)}));
+    const arena_range segment = plan.segment(s);
+    under_way.push_back(
+        group.all_gather(arena + segment.first, segment.size(), plan.offset_R1(s), {.label = label_of(s)}));
   }
   for (pending& each : under_way) {
     each.wait();

@@ -125,6 +125,6 @@ private:
 
 /// `arena` := all ranks' parts of it, segment by segment.
 /// Errors  lost_peer.
-void gather_parts(communicator& group, const shard_plan& plan, float* arena);
+void gather_parts(communicator& group, const shard_plan& plan, reals arena);
 
 }  // namespace troupe::engine

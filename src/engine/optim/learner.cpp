@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "engine/models/inference_model.hpp"
 #include "kernels/optimizer.hpp"
+#include "kernels/rows.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -113,7 +114,7 @@ double learner::norm(context& ctx) {
 
 /// AdamW on a range of the arena; the gradient's and moments' pointers are those of its first float.
 void learner::step_range(context& ctx, arena_range range, const float* gradient, int64_t moment,
-                         const step_scale& scale, float* weights) {
+                         const step_scale& scale, float* weights, reals rounded) {
   for (const decay_run& run : runs_) {
     const arena_range both = overlap(run.range, range);
     if (both.size() <= 0) {
@@ -122,6 +123,7 @@ void learner::step_range(context& ctx, arena_range range, const float* gradient,
     const int64_t from = both.first - range.first;
     kernels::adamw_args args;
     args.weight = weights + both.first;
+    args.compute = rounded == nullptr ? rounded : rounded + both.first;
     args.first_moment = first_moment_.data() + moment + from;
     args.second_moment = second_moment_.data() + moment + from;
     args.gradient = gradient + from;
@@ -138,21 +140,36 @@ void learner::step_range(context& ctx, arena_range range, const float* gradient,
 }
 
 /// whole_sums: where moments are whole.
-void learner::step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights) {
+void learner::step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights,
+                           reals rounded) {
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     if (whole_moments()) {
       const arena_range segment = plan_->segment(s);
-      step_range(ctx, segment, whole_sums + segment.first, segment.first, scale, weights);
+      step_range(ctx, segment, whole_sums + segment.first, segment.first, scale, weights, rounded);
     } else {
-      step_range(ctx, plan_->part(s, rank_), sums_.part(s), plan_->shard_offset(s, rank_), scale, weights);
+      step_range(ctx, plan_->part(s, rank_), sums_.part(s), plan_->shard_offset(s, rank_), scale, weights, rounded);
     }
   }
+  share_weights(rounded == nullptr ? reals(weights) : rounded);
+}
+
+/// Of what passes read, each rank has made its own parts in stages 1 and 2.
+void learner::share_weights(reals weights) {
   if (!whole_moments() && !sharded_weights()) {
     gather_parts(*group_, *plan_, weights);
   }
 }
 
-update_report learner::update(context& ctx, float* weights, double learning_rate) {
+void learner::round(context& ctx, const float* weights, reals rounded) {
+  for (int64_t s = 0; s < plan_->segments(); ++s) {
+    const arena_range range = whole_moments() ? plan_->segment(s) : plan_->part(s, rank_);
+    kernels::copy_rows(ctx,
+                       {.to = rounded + range.first, .from = weights + range.first, .n = range.size(), .width = 1});
+  }
+  share_weights(rounded);
+}
+
+update_report learner::update(context& ctx, float* weights, double learning_rate, reals rounded) {
   sums_.complete(ctx);
   const float* whole_sums = whole_moments() ? sums_.gather_whole() : nullptr;
   const double gradient_norm = norm(ctx);
@@ -166,7 +183,7 @@ update_report learner::update(context& ctx, float* weights, double learning_rate
   }
   const double most = settings_.adamw.clip_norm;
   const double clip = most > 0 ? std::min(1.0, most / (gradient_norm + 1e-6)) : 1.0;
-  step_weights(ctx, whole_sums, {.learning_rate = learning_rate, .gradient = clip}, weights);
+  step_weights(ctx, whole_sums, {.learning_rate = learning_rate, .gradient = clip}, weights, rounded);
   discard();
   ++updates_;
   return {updates_, gradient_norm, learning_rate};

@@ -9,8 +9,12 @@
 ///          All bits of an update depend on the number of lanes alone: not on the ranks, and not on the stage.
 /// Traffic  bytes that rank r sends in an update beside those of gradient_sums (P_r: the bytes of its shard):
 ///            all_gather  (R - 1) P_r, of gradients in stage 0, of weights in 1 and 2; none in 3, where passes gather
-///          and 8 bytes for each unit of its shard to each other rank, for the norm.
+///          (half of it where weights are bfloat16), and 8 bytes for each unit of its shard to each other rank, for the
+///          norm.
 /// Norm     the square root of the sums of squares of the plan's units, joined serially over units in double.
+/// Types    Weights that passes read in bfloat16 are a second arena (`rounded`), half as large, and whole but in stage
+///          3. Those that step are then masters in float32, of which a rank needs no more than it steps: an arena in
+///          stage 0, its own parts from 1 on.
 /// Use      learns.begin(n);
 ///          for (int64_t j : learns.order(n)) {
 ///            if (j >= 0) { train(batch[j], learns.gradients(ctx, j), learns.segment_done(ctx)); }
@@ -21,6 +25,7 @@
 /// Errors   lost_peer from everything that waits for other ranks.
 #pragma once
 
+#include "base/reals.hpp"
 #include "engine/arena/shards.hpp"
 #include "engine/optim/gradient_sums.hpp"
 #include "engine/parallel/communicator.hpp"
@@ -78,7 +83,12 @@ public:
   /// Clips, steps and zeroes the gradients. `weights` is a whole arena; in stage 3 only this rank's parts of it count.
   /// Errors  not_finite: the gradient norm is NaN or infinite, on all ranks alike; weights, moments and count are
   ///         then as before and the gradients dropped.
-  update_report update(context& ctx, float* weights, double learning_rate);
+  /// `rounded`: a whole arena of bf16, what passes read in the place of `weights`: it becomes them, rounded. Then in
+  /// stages 1 and 2 too only this rank's parts of `weights` count.
+  update_report update(context& ctx, float* weights, double learning_rate, reals rounded = nullptr);
+
+  /// Makes `rounded` anew from weights that came from elsewhere. Collective.
+  void round(context& ctx, const float* weights, reals rounded);
 
   // For checkpoints. Moments are whole arenas, or shards (parts end to end).
   int64_t updates() const { return updates_; }
@@ -108,8 +118,9 @@ private:
   double norm(context& ctx);
   std::vector<double> gather_units(const std::vector<double>& mine);
   void step_range(context& ctx, arena_range range, const float* gradient, int64_t moment, const step_scale& scale,
-                  float* weights);
-  void step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights);
+                  float* weights, reals rounded);
+  void step_weights(context& ctx, const float* whole_sums, const step_scale& scale, float* weights, reals rounded);
+  void share_weights(reals weights);
 
   shard_plan_ptr plan_;
   communicator_ptr group_;

@@ -9,7 +9,7 @@ namespace troupe::engine {
 
 void rank_weights::shard(shard_plan_ptr plan, communicator_ptr group) {
   if (plan->arena_size() != size() || plan->ranks() != group->size()) {
-    throw error(errc::bad_argument, "weights of {} floats on {} ranks are given a plan for {} floats on {} ranks",
+    throw error(errc::bad_argument, "weights of {} values on {} ranks are given a plan for {} values on {} ranks",
                 size(), group->size(), plan->arena_size(), plan->ranks());
   }
   if (group->size() == 1) {
@@ -57,11 +57,11 @@ gathered_weights::~gathered_weights() {
   of_.gathered_ = false;
 }
 
-int64_t gathered_weights::others_floats(int64_t segment) const {
+int64_t gathered_weights::others_size(int64_t segment) const {
   return of_.plan_->segment(segment).size() - of_.plan_->part(segment, of_.group_->rank()).size();
 }
 
-int64_t gathered_weights::most_floats(const shard_plan& plan, int rank) {
+int64_t gathered_weights::most_values(const shard_plan& plan, int rank) {
   const auto others = [&](int64_t s) { return plan.segment(s).size() - plan.part(s, rank).size(); };
   int64_t most = 0;
   for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
@@ -76,7 +76,7 @@ void gathered_weights::drop_idle() {
     if (state.present && state.holds == 0 && !state.wanted) {
       state.present = false;
       of_.drop_others(static_cast<int64_t>(i));
-      floats_ -= others_floats(static_cast<int64_t>(i));
+      present_ -= others_size(static_cast<int64_t>(i));
     }
   }
 }
@@ -89,12 +89,11 @@ void gathered_weights::fetch(int64_t segment) {
   }
   drop_idle();
   const arena_range range = of_.plan_->segment(segment);
-  const std::span<float> whole(of_.data() + range.first, static_cast<size_t>(range.size()));
-  state.fetching =
-      of_.group_->all_gather(whole, of_.plan_->offset_R1(segment), {.label = fmt::format("segment {}", segment)});
+  state.fetching = of_.group_->all_gather(of_.data() + range.first, range.size(), of_.plan_->offset_R1(segment),
+                                          {.label = fmt::format("segment {}", segment)});
   state.present = true;
-  floats_ += others_floats(segment);
-  peak_floats_ = std::max(peak_floats_, floats_);
+  present_ += others_size(segment);
+  peak_ = std::max(peak_, present_);
 }
 
 void gathered_weights::prefetch(int64_t segment) {

@@ -1,4 +1,5 @@
-/// What a rank holds of a model's weights: all of them, or (ZeRO stage 3) its shard, and of the rest what is in use.
+/// What a rank holds of a model's weights, which are float32 or bfloat16: all of them, or (ZeRO stage 3) its shard, and
+/// of the rest what is in use.
 ///
 /// Memory   A sharded arena keeps its addresses; the pages of other ranks' parts come with a gather and go again.
 ///          Between uses there is the shard alone, about A / R. A pass takes at most two segments beside it: the one
@@ -26,8 +27,8 @@ namespace troupe::engine {
 
 class rank_weights {
 public:
-  /// All of an arena of `size` floats, zero at first.
-  explicit rank_weights(int64_t size) : arena_(size) {}
+  /// All of an arena of `size` values (f32 or bf16), zero at first.
+  explicit rank_weights(int64_t size, dtype type = dtype::f32) : arena_(size, type) {}
 
   /// From now on this rank keeps its parts only. `group` is for gathers of these weights and nothing else; of one
   /// rank: all stays as it was.
@@ -40,13 +41,15 @@ public:
   /// Gives back what others hold. For whoever has written whole parameters: a file's reader calls it after each.
   void drop_others();
 
-  float* data() { return arena_.data(); }
-  const float* data() const { return arena_.data(); }
+  reals data() { return arena_.data(); }
+  const_reals data() const { return arena_.data(); }
   int64_t size() const { return arena_.size(); }
+  dtype type() const { return arena_.type(); }
+  // Of float32 alone:
   float* begin() { return data(); }
-  float* end() { return data() + size(); }
+  float* end() { return begin() + size(); }
   const float* begin() const { return data(); }
-  const float* end() const { return data() + size(); }
+  const float* end() const { return begin() + size(); }
 
 private:
   friend class gathered_weights;
@@ -79,11 +82,11 @@ public:
   /// Fetches all segments, until this object ends: for generation, which has no collective in its loop.
   void hold_all(context& ctx);
 
-  /// Floats of a rank at most while a pass uses the weights: its shard, and of two neighbouring segments all.
-  static int64_t most_floats(const shard_plan& plan, int rank);
+  /// Values of a rank at most while a pass uses the weights: its shard, and of two neighbouring segments all.
+  static int64_t most_values(const shard_plan& plan, int rank);
 
   /// The most that has been in memory at a time beside the shard.
-  int64_t peak_bytes() const { return peak_floats_ * static_cast<int64_t>(sizeof(float)); }
+  int64_t peak_bytes() const { return peak_ * size_of(of_.type()); }
 
 private:
   struct segment_state {
@@ -93,13 +96,13 @@ private:
     pending fetching;
   };
 
-  int64_t others_floats(int64_t segment) const;
+  int64_t others_size(int64_t segment) const;
   void fetch(int64_t segment);
   void drop_idle();
 
   rank_weights& of_;
   std::vector<segment_state> segments_;
-  int64_t floats_ = 0, peak_floats_ = 0;
+  int64_t present_ = 0, peak_ = 0;  ///< values of others
 };
 
 }  // namespace troupe::engine

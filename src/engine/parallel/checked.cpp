@@ -171,21 +171,24 @@ pending checked_communicator::reduce_scatter(std::span<const float> whole, std::
   made.from = std::as_bytes(whole).data();
   made.to = std::as_writable_bytes(part).data();
   made.from_offset_R1 = in_bytes(offset_R1, float_bytes);
+  made.width = float_bytes;
   made.bytes = own * float_bytes;
   const int64_t sent_values = offset_R1.back() - offset_R1.front() - own;
   return begin(std::move(made), &traffic::reduced, sent_values * float_bytes);
 }
 
-pending checked_communicator::all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+pending checked_communicator::all_gather(reals whole, int64_t size, std::span<const int64_t> offset_R1,
                                          const operation_options& options) {
   call made{.kind = operation_kind::all_gather,
             .rank = rank_,
             .label = std::string(options.label),
             .deadline = options.deadline};
-  check_offsets(made, offset_R1, whole.size());
-  made.to = std::as_writable_bytes(whole).data();
-  made.to_offset_R1 = in_bytes(offset_R1, float_bytes);
-  return begin(std::move(made), &traffic::gathered, part_size(offset_R1, rank_) * float_bytes * (size_ - 1));
+  check_offsets(made, offset_R1, static_cast<size_t>(size));
+  made.width = size_of(whole.type());
+  made.to = static_cast<std::byte*>(whole.data());
+  made.to_offset_R1 = in_bytes(offset_R1, made.width);
+  const int64_t sent = part_size(offset_R1, rank_) * made.width * (size_ - 1);
+  return begin(std::move(made), &traffic::gathered, sent);
 }
 
 pending checked_communicator::all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,

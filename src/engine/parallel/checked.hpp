@@ -24,6 +24,7 @@ struct call {
   std::byte* to = nullptr;          ///< reduce_scatter: the part; all_gather: the whole; all_to_all, broadcast, receive
   std::vector<int64_t> from_offset_R1, to_offset_R1;
   int64_t bytes = 0;  ///< broadcast, send, receive; reduce_scatter: of the part
+  int64_t width = 1;  ///< bytes of a value
   int peer = -1;      ///< root; receiver of a send, sender of a receive
   int tag = 0;
   std::string label = {};
@@ -46,7 +47,7 @@ public:
   int size() const final { return size_; }
   pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1, std::span<float> part,
                          const operation_options& options) final;
-  pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+  pending all_gather(reals whole, int64_t size, std::span<const int64_t> offset_R1,
                      const operation_options& options) final;
   pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
                      std::span<std::byte> receive, std::span<const int64_t> receive_offset_R1,

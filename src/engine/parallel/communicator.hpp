@@ -3,8 +3,8 @@
 /// Use      Every rank of the group calls the same operations in the same order; a call only starts the operation, and
 ///          `pending::wait` ends it. Buffers belong to the operation until then. Each (model, purpose) has a
 ///          communicator of its own, so that two parts of a program need not agree on an order between them.
-/// Sums     are joined over ranks by a fixed tree, element by element (joined.hpp): the same bits on every rank, for
-///          every split into parts and for every implementation.
+/// Sums     are joined over ranks by a fixed tree, element by element (kernels/join.hpp): the same bits on every rank,
+///          for every split into parts and for every implementation.
 /// Parts    Part r of an array is its range [offset_R1[r], offset_R1[r + 1]).
 /// Failure  A rank that has waited for an operation for longer than its deadline ends, or fails with lost_peer,
 ///          naming the operation: a collective cannot be cancelled. The time before `wait` does not count, so that an
@@ -13,6 +13,8 @@
 ///          shape_mismatch from `wait` where the implementation can see it (local); with MPI it ends at the deadline.
 /// NCCL     would be a third implementation, beside local and MPI: docs/extending.md says what it must keep to.
 #pragma once
+
+#include "base/reals.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -80,9 +82,13 @@ public:
   virtual pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1,
                                  std::span<float> part, const operation_options& options = {}) = 0;
 
-  /// Each rank holds its own part of `whole`; afterwards all hold all of it.
-  virtual pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+  /// Each rank holds its own part of `whole`, `size` values; afterwards all hold all of it.
+  virtual pending all_gather(reals whole, int64_t size, std::span<const int64_t> offset_R1,
                              const operation_options& options = {}) = 0;
+  pending all_gather(std::span<float> whole, std::span<const int64_t> offset_R1,
+                     const operation_options& options = {}) {
+    return all_gather(whole.data(), static_cast<int64_t>(whole.size()), offset_R1, options);
+  }
 
   /// Rank s's bytes for r arrive at r behind those of the ranks before s. Offsets count bytes.
   virtual pending all_to_all(std::span<const std::byte> send, std::span<const int64_t> send_offset_R1,
@@ -138,7 +144,7 @@ std::vector<std::unique_ptr<world>> local_worlds(int ranks, std::chrono::millise
 /// MPI_Finalize included; it ends with the last of this object's communicators, and then waits for those of all
 /// ranks: a rank that has failed leaves by _Exit instead. Whoever waits above `deadline` (for MPI to start, a minute
 /// at least) prints a line that names the operation and ends the process with status 70. One such object per process.
-/// Limits  2^31 - 1 floats or bytes in one operation.
+/// Limits  2^31 - 1 values or bytes in one operation.
 /// Errors  bad_argument: MPI started another number of ranks than `ranks`, or was already used; unsupported: built
 ///         without MPI, or an operation above the limit.
 std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline);

@@ -2,7 +2,7 @@
 // operation depends on the order in which ranks wait for theirs.
 #include "base/error.hpp"
 #include "engine/parallel/checked.hpp"
-#include "engine/parallel/joined.hpp"
+#include "kernels/join.hpp"
 
 #include <fmt/ranges.h>
 
@@ -102,7 +102,7 @@ void reduce_scatter_all(const std::vector<call>& calls) {
       pieces_R[s] = reinterpret_cast<const float*>(calls[s].from + calls[s].from_offset_R1[r]);
     }
     const int64_t count = calls[r].bytes / static_cast<int64_t>(sizeof(float));
-    join_pieces(pieces_R, count, reinterpret_cast<float*>(calls[r].to));
+    kernels::join_pieces(pieces_R, count, reinterpret_cast<float*>(calls[r].to));
   }
 }
 

@@ -1,7 +1,8 @@
 #include "base/error.hpp"
 #include "engine/parallel/checked.hpp"
-#include "engine/parallel/joined.hpp"
+#include "engine/parallel/mpi_version.hpp"
 #include "engine/parallel/transport.hpp"
+#include "kernels/join.hpp"
 
 #include <algorithm>
 #include <array>
@@ -58,7 +59,7 @@ public:
     }
     const auto own = static_cast<size_t>(made_.rank);
     pieces_R[own] = reinterpret_cast<const float*>(made_.from + made_.from_offset_R1[own]);
-    join_pieces(pieces_R, made_.bytes / float_bytes, reinterpret_cast<float*>(made_.to));
+    kernels::join_pieces(pieces_R, made_.bytes / float_bytes, reinterpret_cast<float*>(made_.to));
   }
 
 private:
@@ -71,11 +72,12 @@ private:
 class all_gather_job final : public transport::job {
 public:
   all_gather_job(MPI_Comm comm, call made)
-      : comm_(comm), made_(std::move(made)), parts_(made_.to_offset_R1, float_bytes) {}
+      : comm_(comm), made_(std::move(made)), parts_(made_.to_offset_R1, made_.width) {}
 
   void start(std::vector<MPI_Request>& requests) override {
     check_mpi(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, made_.to + made_.to_offset_R1[0],
-                              parts_.count_R.data(), parts_.displacement_R.data(), MPI_FLOAT, comm_,
+                              parts_.count_R.data(), parts_.displacement_R.data(),
+                              made_.width == float_bytes ? MPI_FLOAT : MPI_UINT16_T, comm_,
                               &requests.emplace_back(MPI_REQUEST_NULL)),
               "MPI_Iallgatherv");
   }
@@ -293,18 +295,10 @@ private:
       return offset_R1.empty() ? 0 : offset_R1.back() - offset_R1.front();
     };
     int64_t largest = std::max(span_of(made.from_offset_R1), span_of(made.to_offset_R1));
-    int64_t width = 1;
-    if (made.kind == operation_kind::reduce_scatter) {
-      largest = std::max(largest, made.bytes * (size() - 1));
-      width = float_bytes;
-    } else if (made.kind == operation_kind::all_gather) {
-      width = float_bytes;
-    } else {
-      largest = std::max(largest, made.bytes);
-    }
-    if (largest / width > std::numeric_limits<int>::max()) {
+    largest = std::max(largest, made.kind == operation_kind::reduce_scatter ? made.bytes * (size() - 1) : made.bytes);
+    if (largest / made.width > std::numeric_limits<int>::max()) {
       throw error(errc::unsupported, "{}: {} items at once, MPI counts to {}: use several operations", who,
-                  largest / width, std::numeric_limits<int>::max());
+                  largest / made.width, std::numeric_limits<int>::max());
     }
   }
 
@@ -381,6 +375,16 @@ private:
 
 std::unique_ptr<world> mpi_world(int ranks, std::chrono::milliseconds deadline) {
   return std::make_unique<mpi_ranks>(ranks, deadline);
+}
+
+std::string mpi_version() {
+  std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
+  int length = 0;
+  if (MPI_Get_library_version(text.data(), &length) != MPI_SUCCESS) {  // may be asked before MPI_Init
+    return "unknown";
+  }
+  const std::string all(text.data(), static_cast<size_t>(length));
+  return all.substr(0, all.find_first_of(",\n"));  // Open MPI's goes on with who built it
 }
 
 }  // namespace troupe::engine

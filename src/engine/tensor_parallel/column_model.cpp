@@ -52,7 +52,8 @@ std::vector<int64_t> sources_of(const std::vector<row_range>& ranges) {
 
 /// Fills panel `panel` of the rank's matrix: neighbours in the panel that are neighbours in a panel of the whole one go
 /// together.
-void copy_panel(const float* whole, std::span<const int64_t> source, int64_t inputs, int64_t panel, float* to) {
+template <class Real>
+void copy_panel(const Real* whole, std::span<const int64_t> source, int64_t inputs, int64_t panel, Real* to) {
   const int64_t end = std::min<int64_t>(static_cast<int64_t>(source.size()), (panel + 1) * panel_width);
   for (int64_t row = panel * panel_width; row < end;) {
     const int64_t first = source[static_cast<size_t>(row)];
@@ -61,8 +62,8 @@ void copy_panel(const float* whole, std::span<const int64_t> source, int64_t inp
            (first + count) % panel_width != 0) {
       ++count;
     }
-    const float* from = whole + first / panel_width * panel_width * inputs + first % panel_width;
-    float* at = to + panel * panel_width * inputs + row % panel_width;
+    const Real* from = whole + first / panel_width * panel_width * inputs + first % panel_width;
+    Real* at = to + panel * panel_width * inputs + row % panel_width;
     for (int64_t i = 0; i < inputs; ++i) {
       std::copy_n(from + i * panel_width, count, at + i * panel_width);
     }
@@ -70,30 +71,39 @@ void copy_panel(const float* whole, std::span<const int64_t> source, int64_t inp
   }
 }
 
+template <class Real>
+void copy_parameter(context& ctx, const parameter& from, const Real* whole, std::span<const int64_t> source, Real* to) {
+  if (!from.is_matrix()) {
+    std::transform(source.begin(), source.end(), to, [&](int64_t row) { return whole[row]; });
+    return;
+  }
+  const int64_t panels = divide_up(static_cast<int64_t>(source.size()), panel_width);
+  ctx.pool.parallel_for(panels, [&](int64_t panel) { copy_panel(whole, source, from.shape[1], panel, to); });
+}
+
 }  // namespace
 
-column_model::column_model(const inference_model& whole, const communicator_ptr& group)
+column_model::column_model(const inference_model& whole, const communicator_ptr& group, dtype type)
     : whole_(whole), split_(split_columns(whole.description(), group->rank(), group->size())),
       net_(group->size() > 1
                ? inference_model(whole.description(), split_, std::make_unique<column_exchange>(group, split_))
                : inference_model(whole.description())),
-      arena_(net_.layout().arena_size()) {}
+      arena_(net_.layout().arena_size(), type) {}
 
-void column_model::copy(context& ctx, const float* whole_weights, size_t index) {
+void column_model::copy(context& ctx, const_reals whole_weights, size_t index) {
   const parameter& from = whole_.layout().all()[index];
   const parameter& to = net_.layout().all()[index];
   const std::vector<int64_t> source = sources_of(rows_of(whole_.description(), split_, from));
-  const float* first = whole_weights + from.offset;
-  float* target = arena_.data() + to.offset;
-  if (!from.is_matrix()) {
-    std::transform(source.begin(), source.end(), target, [&](int64_t row) { return first[row]; });
-    return;
+  const const_reals first = whole_weights + from.offset;
+  const reals target = arena_.data() + to.offset;
+  if (arena_.type() == dtype::bf16) {
+    copy_parameter(ctx, from, first.as<bf16>(), source, target.as<bf16>());
+  } else {
+    copy_parameter(ctx, from, first.as<float>(), source, target.as<float>());
   }
-  const int64_t panels = divide_up(to.shape[0], panel_width);
-  ctx.pool.parallel_for(panels, [&](int64_t panel) { copy_panel(first, source, from.shape[1], panel, target); });
 }
 
-void column_model::fill(context& ctx, const float* whole_weights, weight_access* access) {
+void column_model::fill(context& ctx, const_reals whole_weights, weight_access* access) {
   const std::vector<arena_range> segments = whole_.segments();
   const auto count = static_cast<int64_t>(segments.size());
   if (access != nullptr) {

@@ -14,27 +14,28 @@ namespace troupe::engine {
 
 class column_model {
 public:
-  /// Ranks of `group` generate with `whole`, which outlives this; one rank alone has a copy of it.
+  /// Ranks of `group` generate with `whole`, which outlives this and whose weights are of `type`; one rank alone has
+  /// a copy of it.
   /// Errors  bad_argument: those of split_columns.
-  column_model(const inference_model& whole, const communicator_ptr& group);
+  column_model(const inference_model& whole, const communicator_ptr& group, dtype type = dtype::f32);
 
   /// What a generator on every rank of the group takes: given the same requests and settings, it makes the same calls
   /// everywhere. Where the cache's pages come from a budget of bytes, all count with the largest: rank 0's.
   const inference_model& net() const { return net_; }
-  const float* weights() const { return arena_.data(); }  ///< stays where it is, filled or not
+  const_reals weights() const { return arena_.data(); }  ///< stays where it is, filled or not
 
   /// Takes this rank's rows from the arena of `whole`, a segment at a time. Where `access` is not null, it fetches each
   /// segment before; that is collective among the ranks that share `whole`.
   /// Errors  lost_peer.
-  void fill(context& ctx, const float* whole_weights, weight_access* access);
+  void fill(context& ctx, const_reals whole_weights, weight_access* access);
 
   /// Gives the memory back.
   void release() { arena_.release(0, arena_.size()); }
 
-  int64_t bytes() const { return arena_.size() * static_cast<int64_t>(sizeof(float)); }
+  int64_t bytes() const { return arena_.bytes(); }
 
 private:
-  void copy(context& ctx, const float* whole_weights, size_t index);
+  void copy(context& ctx, const_reals whole_weights, size_t index);
 
   const inference_model& whole_;
   column_split split_;

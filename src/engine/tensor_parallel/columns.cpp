@@ -1,6 +1,7 @@
 #include "engine/tensor_parallel/columns.hpp"
 
 #include "base/error.hpp"
+#include "kernels/rows.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -81,7 +82,8 @@ column_split split_columns(const model_description& whole, int rank, int ranks) 
   return split;
 }
 
-void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts, float* whole_NO) {
+void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts,
+                    float* whole_NO) {
   std::vector<int64_t> block_R1(offset_R1.begin(), offset_R1.end());
   for (int64_t& offset : block_R1) {
     offset *= n;
@@ -93,9 +95,9 @@ void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int
   const int64_t outputs = offset_R1.back();
   for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
     const int64_t width = offset_R1[r + 1] - offset_R1[r];
-    for (int64_t row = 0; row < n; ++row) {
-      std::copy_n(parts + block_R1[r] + row * width, width, whole_NO + row * outputs + offset_R1[r]);
-    }
+    kernels::copy_rows(
+        ctx,
+        {.to = whole_NO + offset_R1[r], .from = parts + block_R1[r], .n = n, .width = width, .to_stride = outputs});
   }
 }
 
@@ -138,17 +140,18 @@ float* column_exchange::parts_of(int64_t n, int64_t columns, float* whole_NO) {
   return n == 1 ? whole_NO : parts_NO_.reserve(n * columns);
 }
 
-float* column_exchange::own_columns(divided_result of, int64_t n, float* whole_NO) {
+reals column_exchange::own_columns(divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
   return parts_of(n, columns_R1.back(), whole_NO) + n * columns_R1[static_cast<size_t>(split_.rank)];
 }
 
-void column_exchange::complete(divided_result of, int64_t n, float* whole_NO) {
+void column_exchange::complete(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
-  gather_columns(*group_, columns_R1, n, parts_of(n, columns_R1.back(), whole_NO), whole_NO);
+  gather_columns(ctx, *group_, columns_R1, n, parts_of(n, columns_R1.back(), whole_NO), whole_NO);
 }
 
-void column_exchange::look_up(std::span<const int32_t> token_N, int64_t width, float* y_NE, const table_lookup& own) {
+void column_exchange::look_up(context& ctx, std::span<const int32_t> token_N, int64_t width, reals y_NE,
+                              const table_lookup& own) {
   token_turns turns = turns_of(split_, token_N);
   const auto n = static_cast<int64_t>(token_N.size());
   const row_range mine = {turns.row_R1[static_cast<size_t>(split_.rank)],
@@ -166,8 +169,8 @@ void column_exchange::look_up(std::span<const int32_t> token_N, int64_t width, f
     offset *= width;
   }
   group_->all_gather({found_NE, static_cast<size_t>(n * width)}, turns.row_R1, {.label = "embeddings"}).wait();
-  for (int64_t row = 0; row < n && found_NE != y_NE; ++row) {
-    std::copy_n(found_NE + turns.place_N[static_cast<size_t>(row)] * width, width, y_NE + row * width);
+  if (found_NE != y_NE) {
+    kernels::gather_rows(ctx, {y_NE, found_NE, turns.place_N.data(), n, width});
   }
 }
 

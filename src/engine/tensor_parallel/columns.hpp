@@ -43,7 +43,8 @@ column_split split_columns(const model_description& whole, int rank, int ranks);
 /// O_r being offset_R1[r + 1] - offset_R1[r]; this rank's is there on entry. A single row's parts are the whole:
 /// `parts` may be it.
 /// Errors  lost_peer.
-void gather_columns(communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts, float* whole_NO);
+void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts,
+                    float* whole_NO);
 
 /// How the rows of a call are looked up: in the order of the ranks that have them.
 struct token_turns {
@@ -59,10 +60,11 @@ class column_exchange final : public result_exchange {
 public:
   column_exchange(communicator_ptr group, column_split split) : group_(std::move(group)), split_(std::move(split)) {}
 
-  float* own_columns(divided_result of, int64_t n, float* whole_NO) override;
-  void complete(divided_result of, int64_t n, float* whole_NO) override;
+  reals own_columns(divided_result of, int64_t n, reals whole_NO) override;
+  void complete(context& ctx, divided_result of, int64_t n, reals whole_NO) override;
   /// Each rank finds the rows of its tokens. They come from all ranks, in the ranks' order, and are put in the call's.
-  void look_up(std::span<const int32_t> token_N, int64_t width, float* y_NE, const table_lookup& own) override;
+  void look_up(context& ctx, std::span<const int32_t> token_N, int64_t width, reals y_NE,
+               const table_lookup& own) override;
 
 private:
   const std::vector<int64_t>& offset_R1(divided_result of) const;

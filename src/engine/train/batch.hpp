@@ -16,6 +16,7 @@ struct packed_batch {
   std::vector<int64_t> offset_B1 = {0};
   std::vector<int64_t> prompt_length_B;
   std::vector<int32_t> position_N;  ///< empty: each sequence counts from 0
+  std::vector<double> weight_B;     ///< of a sequence's language-model loss; empty: all are 1
 
   void add(std::span<const int32_t> tokens, int64_t prompt_length);
   /// A sequence in two pieces; `prompt_length` is not `prompt`'s where other tokens than the answer's are learned.

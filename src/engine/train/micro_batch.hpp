@@ -3,12 +3,12 @@
 /// counts in the arguments), so the micro-batches of an update, on any rank, add up to it.
 #pragma once
 
-#include "base/aligned.hpp"
 #include "base/context.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/objectives/pairwise.hpp"
 #include "engine/objectives/ppo.hpp"
 #include "engine/objectives/sft.hpp"
+#include "engine/tensor/buffer.hpp"
 #include "engine/train/batch.hpp"
 
 #include <functional>
@@ -21,8 +21,8 @@ struct train_workspace {
   explicit train_workspace(bool checkpointing = false) : saved(checkpointing) {}
 
   saved_activations saved;
-  aligned_buffer<float> hidden_ND, dhidden_ND;
-  aligned_buffer<float> rows_AD, drows_AD;  ///< those rows that predict something
+  buffer hidden_ND, dhidden_ND;
+  buffer rows_AD, drows_AD;  ///< those rows that predict something
 
   int64_t bytes() const;
   /// Floats for a token of a micro-batch, beside `saved`.

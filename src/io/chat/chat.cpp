@@ -258,7 +258,7 @@ special_token_counter::special_token_counter(const tokenizer& tokens) {
   };
   for (int32_t id = 0; id < tokens.vocabulary_size(); ++id) {
     if (tokens.is_special(id)) {
-      add(id, tokens.decode(std::vector<int32_t>{id}, false));
+      add(id, tokens.spelling_of(id));
     }
   }
   for (const auto& [name, words] : tokens.special_texts()) {

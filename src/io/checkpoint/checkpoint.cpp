@@ -2,9 +2,11 @@
 #include "io/checkpoint/checkpoint.hpp"
 
 #include "base/error.hpp"
+#include "base/system_reason.hpp"
 #include "io/checkpoint/checkpoint_files.hpp"
 #include "io/checkpoint/checkpoint_replace.hpp"
 #include "io/files/atomic_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/hdf5/hdf5.hpp"
 
 #include <algorithm>
@@ -117,7 +119,7 @@ void write_content(hdf5_file& file, const checkpoint_content& content) {
 
 /// Creates the folder and makes each new name on the way durable.
 void create_folder(const fs::path& folder) {
-  if (fs::is_directory(folder)) {
+  if (is_folder(folder)) {
     return;
   }
   const fs::path parent = folder.parent_path();
@@ -127,7 +129,7 @@ void create_folder(const fs::path& folder) {
   std::error_code failure;
   fs::create_directory(folder, failure);
   if (failure) {
-    throw error(errc::io_failure, "cannot create {}: {}", folder.string(), failure.message());
+    throw error(errc::io_failure, "cannot create {}: {}", folder.string(), system_reason(failure.value()));
   }
   sync_folder(parent);
 }

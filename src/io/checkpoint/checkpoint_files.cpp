@@ -92,7 +92,11 @@ static std::vector<std::exception_ptr> check_files(const fs::path& folder, std::
   const size_t cores = std::max(1U, std::thread::hardware_concurrency());
   std::vector<std::jthread> others;
   for (size_t i = 1; i < std::min(cores, (files.size() + step - 1) / step); ++i) {
-    others.emplace_back(check_some);
+    try {
+      others.emplace_back(check_some);
+    } catch (const std::system_error&) {  // no further thread is to be had: those that are there do it
+      break;
+    }
   }
   check_some();
   others.clear();  // joins

@@ -2,6 +2,7 @@
 
 #include "io/checkpoint/checkpoint_files.hpp"
 #include "io/files/atomic_file.hpp"
+#include "io/files/paths.hpp"
 
 namespace troupe::io {
 namespace {
@@ -26,7 +27,7 @@ private:
 };
 
 void remove_manifest(const fs::path& folder, const attempt_fence& fence) {
-  if (fs::exists(folder / manifest_name)) {
+  if (is_there(folder / manifest_name)) {
     fence.remove(folder / manifest_name);
   }
 }

@@ -1,6 +1,7 @@
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/checkpoint/checkpoint_files.hpp"
+#include "io/files/paths.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -18,14 +19,7 @@ struct candidate {
   int64_t counter = 0;
 
   /// Errors  io_failure: it cannot be looked up, which is not the same as absent.
-  bool has_manifest() const {
-    std::error_code failure;
-    const bool there = fs::exists(folder / manifest_name, failure);
-    if (failure) {
-      throw error(errc::io_failure, "cannot look up {}: {}", (folder / manifest_name).string(), failure.message());
-    }
-    return there;
-  }
+  bool has_manifest() const { return is_there(folder / manifest_name); }
 };
 
 std::optional<candidate> parse_name(const fs::path& folder) {
@@ -49,13 +43,8 @@ std::optional<candidate> parse_name(const fs::path& folder) {
 /// Errors  io_failure: what cannot be read must not be taken for what is not there.
 std::vector<candidate> candidates(const fs::path& root, const std::string& phase) {
   std::vector<candidate> found;
-  std::error_code failure;
-  const fs::directory_iterator entries(root / phase, failure);
-  if (failure && failure != std::errc::no_such_file_or_directory) {
-    throw error(errc::io_failure, "cannot list {}: {}", (root / phase).string(), failure.message());
-  }
-  for (const fs::directory_entry& entry : entries) {
-    if (std::optional<candidate> one = parse_name(entry.path()); one && entry.is_directory()) {
+  for (const fs::directory_entry& entry : entries_of(root / phase)) {
+    if (std::optional<candidate> one = parse_name(entry.path()); one && is_folder(entry.path())) {
       found.push_back(std::move(*one));
     }
   }

@@ -2,6 +2,7 @@
 
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "io/job/phases.hpp"
 
 #include <fmt/format.h>
 
@@ -10,6 +11,11 @@
 namespace troupe::io {
 
 namespace {
+
+constexpr const char* too_long_reason = "too long";
+constexpr const char* empty_reason = "empty or equal";
+constexpr const char* lacking_reason = "without the answer or pair needed";
+constexpr const char* conflicting_reason = "claimed by another set";
 
 enum class fit { whole, too_long, empty };
 
@@ -146,14 +152,23 @@ fit fill_example(cutter& cut, const made_pair& from, phase wanted, example& out)
   return result == fit::whole && out.chosen == out.rejected ? fit::empty : result;
 }
 
+void note_line(source_report& report, const char* reason, int64_t line) {
+  constexpr size_t most = 5;
+  if (std::vector<int64_t>& lines = report.lines[reason]; lines.size() < most) {
+    lines.push_back(line);
+  }
+}
+
 /// Counts what became of an example; whether it is kept.
-bool count(fit result, bool truncated, source_report& report) {
+bool count(fit result, bool truncated, int64_t line, source_report& report) {
   switch (result) {
   case fit::too_long:
     ++report.too_long;
+    note_line(report, too_long_reason, line);
     return false;
   case fit::empty:
     ++report.empty;
+    note_line(report, empty_reason, line);
     return false;
   case fit::whole:
     break;
@@ -174,6 +189,7 @@ std::optional<example> make_example(const record& record, phase wanted, const da
   const bool lacking = (wanted == phase::sft && !record.has_answer) || (wanted == phase::reward && !record.has_pair);
   if (lacking) {
     ++report.lacking;
+    note_line(report, lacking_reason, record.line);
     return std::nullopt;
   }
   example out;
@@ -186,16 +202,17 @@ std::optional<example> make_example(const record& record, phase wanted, const da
     report.spelled += spelled_in(*record.rendered, *rules.spelled);
   }
   const fit result = fill_example(make, record, wanted, out);
-  return count(result, cut.truncated(), report) ? std::optional(std::move(out)) : std::nullopt;
+  return count(result, cut.truncated(), out.line, report) ? std::optional(std::move(out)) : std::nullopt;
 }
 
-std::optional<example> make_example(const made_pair& pair, phase wanted, const length_section& length,
+std::optional<example> make_example(const made_pair& pair, int64_t line, phase wanted, const length_section& length,
                                     source_report& report) {
   example out;
+  out.line = line;
   out.prompt_digest = pair.prompt_digest;
   cutter cut(length);
   const fit result = fill_example(cut, pair, wanted, out);
-  return count(result, cut.truncated(), report) ? std::optional(std::move(out)) : std::nullopt;
+  return count(result, cut.truncated(), out.line, report) ? std::optional(std::move(out)) : std::nullopt;
 }
 
 namespace {
@@ -205,22 +222,20 @@ public:
   phase_loader(const job& job, phase wanted, const example_rules& rules) : job_(job), wanted_(wanted), rules_(rules) {}
 
   void add(const data_section& set);
+  void add_stored(const data_section& set);
   void add_made(const std::string& path);
   phase_data finish();
+  phase_data read() { return std::move(out_); }
 
 private:
   enum class part { none, training, held_out };
 
-  bool serves(const data_section& set) const {
-    const auto phases = served_phases(set);
-    return std::find(phases.begin(), phases.end(), wanted_) != phases.end();
-  }
-
   int64_t begin_source(const std::string& name);
   part part_of(data_use use) const;
   /// Where what belongs to a prompt goes; counted where it goes nowhere.
-  part claim(uint64_t prompt_digest, const split_shares& shares);
+  part claim(uint64_t prompt_digest, int64_t line, const split_shares& shares);
   void keep(std::optional<example> made, part where);
+  void keep_stored(const stored_answer& stored, const split_shares& shares, int64_t source);
 
   const job& job_;
   phase wanted_;
@@ -245,11 +260,9 @@ double share_of(const split_shares& shares, data_use use) {
 
 phase_loader::part phase_loader::part_of(data_use use) const {
   if (wanted_ == phase::pairs) {
-    const auto trains = [&](phase p) {
-      return std::find(job_.pairs.phases.begin(), job_.pairs.phases.end(), p) != job_.pairs.phases.end();
-    };
-    const bool wanted = use == data_use::held_out || (use == data_use::sft && trains(phase::sft)) ||
-                        (use == data_use::reward && trains(phase::reward));
+    const bool wanted = use == data_use::held_out ||
+                        (use == data_use::sft && contains(job_.pairs.phases, phase::sft)) ||
+                        (use == data_use::reward && contains(job_.pairs.phases, phase::reward));
     return wanted ? part::training : part::none;
   }
   if (use == data_use::held_out) {
@@ -261,12 +274,13 @@ phase_loader::part phase_loader::part_of(data_use use) const {
   return use == own ? part::training : part::none;
 }
 
-phase_loader::part phase_loader::claim(uint64_t prompt_digest, const split_shares& shares) {
+phase_loader::part phase_loader::claim(uint64_t prompt_digest, int64_t line, const split_shares& shares) {
   source_report& report = out_.reports.back();
   const data_use use = registry_.claim(prompt_digest, shares);
   ++report.records;
   if (share_of(shares, use) <= 0) {
     ++report.conflicting;
+    note_line(report, conflicting_reason, line);
     return part::none;
   }
   const part where = part_of(use);
@@ -277,6 +291,10 @@ phase_loader::part phase_loader::claim(uint64_t prompt_digest, const split_share
 void phase_loader::keep(std::optional<example> made, part where) {
   if (made) {
     auto& list = where == part::training ? out_.training : out_.held_out;
+    if (where == part::held_out) {
+      --out_.reports.back().kept;  // as which make_example has counted it
+      ++out_.reports.back().held_out;
+    }
     list.back().push_back(std::move(*made));
   }
 }
@@ -292,17 +310,20 @@ int64_t phase_loader::begin_source(const std::string& name) {
 void phase_loader::add(const data_section& set) {
   const int64_t source = begin_source(set.name);
   const split_shares shares = shares_for(job_, set);
-  const bool used = serves(set);
+  const bool used = serves(set, wanted_);
   const chat_format format = rules_.format_of(set);
   record_reader records(set, format);
   source_report& report = out_.reports.back();
   for (record one; records.next(one);) {
+    if (!shares.any()) {
+      continue;  // no phase of the run has a part in it
+    }
     if (!used) {
       registry_.claim(one.prompt_digest, shares);  // what it claims holds against later sets in every phase
       continue;
     }
     one.source = source;
-    const part where = claim(one.prompt_digest, shares);
+    const part where = claim(one.prompt_digest, one.line, shares);
     if (where != part::none) {
       keep(make_example(one, wanted_, set, rules_, report), where);
     }
@@ -315,27 +336,86 @@ void phase_loader::add(const data_section& set) {
   }
 }
 
+void phase_loader::keep_stored(const stored_answer& stored, const split_shares& shares, int64_t source) {
+  source_report& report = out_.reports.back();
+  const int64_t number = report.records + 1;
+  const part where = claim(stored.ids.prompt_digest, number, shares);
+  if (where == part::none) {
+    return;
+  }
+  std::optional<example> made = make_example(stored.ids, number, wanted_, rules_.length, report);
+  if (made) {
+    made->source = source;
+    made->weight = stored.weight;
+  }
+  if (made && where == part::training) {
+    const auto kept = static_cast<double>(report.kept);
+    report.chosen_tokens += (static_cast<double>(length_of(made->chosen)) - report.chosen_tokens) / kept;
+    report.rejected_tokens += (static_cast<double>(length_of(made->rejected)) - report.rejected_tokens) / kept;
+  }
+  keep(std::move(made), where);
+}
+
+/// Where every answer was left out for its reward, there is nothing to choose by.
+void require_scored(const data_section& set, const stored_counts& counts) {
+  if (counts.unscorable > 0 && counts.unscorable == counts.answers - counts.duplicates) {
+    throw error(errc::bad_argument,
+                "data.{}: none of its {} answers has a reward, and what is learned from it is chosen by rewards: score "
+                "them (troupe rescore)",
+                set.name, counts.answers);
+  }
+}
+
+void phase_loader::add_stored(const data_section& set) {
+  const int64_t source = begin_source(set.name);
+  const split_shares shares = shares_for(job_, set);
+  if (!shares.any()) {
+    return;  // no phase of the run has a part in it
+  }
+  const bool used = serves(set, wanted_);
+  int64_t answers = 0;
+  for (const std::filesystem::path& file : stored_files(set)) {
+    if (set.limit > 0 && answers >= set.limit) {
+      return;  // a survey, which has seen enough
+    }
+    const experience e = read_experience(file);
+    answers += e.sequences();
+    if (rules_.tokens) {
+      require_same_tokenizer(e, rules_.tokens->digest(), file);
+    }
+    if (!used) {
+      for (const uint64_t prompt : e.prompt_id_B) {
+        registry_.claim(prompt, shares);
+      }
+      continue;
+    }
+    for (const stored_answer& stored : choose_stored(e, set, wanted_, out_.reports.back().stored)) {
+      keep_stored(stored, shares, source);
+    }
+  }
+  require_scored(set, out_.reports.back().stored);
+}
+
 void phase_loader::add_made(const std::string& path) {
   data_section set;
   set.name = "pairs";
   set.format = data_format::pairs;
   set.phases = job_.pairs.phases;
   const int64_t source = begin_source(set.name);
-  if (!serves(set)) {
+  if (!serves(set, wanted_)) {
     return;
   }
   const split_shares shares = shares_for(job_, set);
   int64_t line = 0;
   for (const made_pair& pair : read_pairs(path)) {
     ++line;
-    const part where = claim(pair.prompt_digest, shares);
+    const part where = claim(pair.prompt_digest, line, shares);
     if (where == part::none) {
       continue;
     }
-    std::optional<example> made = make_example(pair, wanted_, rules_.length, out_.reports.back());
+    std::optional<example> made = make_example(pair, line, wanted_, rules_.length, out_.reports.back());
     if (made) {
       made->source = source;
-      made->line = line;
       out_.made_pairs = true;
     }
     keep(std::move(made), where);
@@ -367,6 +447,9 @@ phase_data phase_loader::finish() {
         fold(stream, one.chosen);
         fold(stream, one.rejected);
         stream.update(one.reference);
+        if (one.weight != 1) {
+          stream.update(std::as_bytes(std::span(&one.weight, 1)));
+        }
       }
     }
   }
@@ -386,15 +469,24 @@ phase_data phase_loader::finish() {
 
 }  // namespace
 
-phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules, const std::string& made_pairs) {
+static phase_loader filled_loader(const job& job, phase wanted, const example_rules& rules,
+                                  const std::string& made_pairs) {
   phase_loader loader(job, wanted, rules);
   for (const data_section& set : job.data) {
-    loader.add(set);
+    set.format == data_format::experience ? loader.add_stored(set) : loader.add(set);
   }
   if (!made_pairs.empty()) {
     loader.add_made(made_pairs);
   }
-  return loader.finish();
+  return loader;
+}
+
+phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules, const std::string& made_pairs) {
+  return filled_loader(job, wanted, rules, made_pairs).finish();
+}
+
+phase_data read_phase_data(const job& job, phase wanted, const example_rules& rules, const std::string& made_pairs) {
+  return filled_loader(job, wanted, rules, made_pairs).read();
 }
 
 std::vector<blend_source> sources_of(const phase_data& data, const job& job) {
@@ -406,8 +498,34 @@ std::vector<blend_source> sources_of(const phase_data& data, const job& job) {
   return sources;
 }
 
+std::vector<left_out> left_out_of(const source_report& report) {
+  const std::pair<const char*, int64_t> counts[] = {{too_long_reason, report.too_long},
+                                                    {empty_reason, report.empty},
+                                                    {lacking_reason, report.lacking},
+                                                    {conflicting_reason, report.conflicting}};
+  std::vector<left_out> all;
+  for (const auto& [reason, count] : counts) {
+    if (count > 0) {
+      const auto lines = report.lines.find(reason);
+      all.push_back({reason, count, lines == report.lines.end() ? std::vector<int64_t>() : lines->second});
+    }
+  }
+  return all;
+}
+
+std::vector<std::pair<int64_t, const char*>> passed_over(const stored_counts& counts) {
+  std::vector<std::pair<int64_t, const char*>> all = {{counts.duplicates, "answers equal to another of their prompt"},
+                                                      {counts.unscorable, "answers without a reward"},
+                                                      {counts.not_chosen, "answers not chosen"}};
+  std::erase_if(all, [](const auto& one) { return one.first == 0; });
+  return all;
+}
+
 std::string describe(const source_report& r) {
   std::string out = fmt::format("{}: {} records, {} kept", r.name, r.records, r.kept);
+  if (r.held_out > 0) {
+    out += fmt::format(", {} held out", r.held_out);
+  }
   if (r.truncated > 0) {
     out += fmt::format(" ({} truncated)", r.truncated);
   }
@@ -419,12 +537,18 @@ std::string describe(const source_report& r) {
       out += fmt::format(", {} {}", count, what);
     }
   };
-  add(r.other_use, "for other phases or held out");
-  add(r.too_long, "too long");
-  add(r.empty, "empty or equal");
-  add(r.lacking, "without the answer or pair needed");
-  add(r.conflicting, "claimed by another set");
+  add(r.other_use, "for other phases");
+  for (const left_out& one : left_out_of(r)) {
+    add(one.count, one.reason);
+  }
   add(r.unusable, "that cannot be used");
+  for (const auto& [count, what] : passed_over(r.stored)) {
+    add(count, what);
+  }
+  if (r.rejected_tokens > 0) {
+    out += fmt::format("; chosen answers have {:.1f} tokens on average, rejected ones {:.1f}", r.chosen_tokens,
+                       r.rejected_tokens);
+  }
   if (r.spelled > 0) {
     out += fmt::format("; {} special tokens that its messages spell out are taken for text", r.spelled);
   }

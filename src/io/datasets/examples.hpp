@@ -5,11 +5,14 @@
 #include "io/datasets/joiner.hpp"
 #include "io/datasets/record_reader.hpp"
 #include "io/datasets/split.hpp"
+#include "io/datasets/stored_answers.hpp"
 #include "io/experience/pairs_file.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace troupe::io {
 
@@ -21,6 +24,7 @@ struct example {
   int64_t source = 0;
   int64_t line = 0;
   uint64_t prompt_digest = 0;
+  double weight = 1;  ///< sft: of its loss, among those of its batch
 };
 
 struct example_rules {
@@ -35,22 +39,41 @@ struct example_rules {
   std::shared_ptr<const special_token_counter> spelled = {};
 };
 
-/// What became of a source's records. `records` is the sum of all but `truncated`.
+/// What became of a source's records (of stored experience: answers, or pairs). `records` is the sum of all but
+/// `truncated` and `spelled`.
 struct source_report {
   std::string name;
   int64_t records = 0;  ///< of the set, if the phase uses it
-  int64_t kept = 0;     ///< `truncated` of them shortened
-  int64_t truncated = 0;
+  int64_t kept = 0;     ///< to train on
+  int64_t held_out = 0;
+  int64_t truncated = 0;    ///< shortened, of those kept or held out
   int64_t too_long = 0;     ///< dropped
   int64_t empty = 0;        ///< dropped: no prompt token where one is needed, an empty answer, a pair of equals
   int64_t lacking = 0;      ///< the phase needs an answer or a pair that the record has not
-  int64_t other_use = 0;    ///< belongs to another phase or the held-out part
+  int64_t other_use = 0;    ///< belongs to another phase
   int64_t conflicting = 0;  ///< another set claimed the prompt for a phase that this set does not serve
   int64_t unusable = 0;     ///< left out in every phase: see record_reader.hpp
-  int64_t spelled = 0;      ///< special tokens that turns spell out: they are taken for text
-  std::vector<std::string> examples;  ///< of these: "line N: reason"
-  double share = 0;                   ///< of an epoch's examples
+  stored_counts stored;     ///< of a set of stored experience: what was chosen of it, before anything else
+  double chosen_tokens = 0, rejected_tokens = 0;  ///< mean lengths of kept pairs of experience
+  int64_t spelled = 0;                            ///< special tokens that turns spell out: they are taken for text
+  std::vector<std::string> examples;              ///< of these: "line N: reason"
+  /// Of what was left out for other reasons: the lines of the first few, by reason.
+  std::map<std::string, std::vector<int64_t>> lines = {};
+  double share = 0;  ///< of an epoch's examples
 };
+
+/// Records that were left out for one reason.
+struct left_out {
+  const char* reason;
+  int64_t count = 0;
+  std::vector<int64_t> lines;  ///< of the first few
+};
+
+/// By reason; those that cannot be used in any phase are apart.
+std::vector<left_out> left_out_of(const source_report& report);
+
+/// Stored answers that were not taken: how many, and why.
+std::vector<std::pair<int64_t, const char*>> passed_over(const stored_counts& counts);
 
 /// Tokenises what the phase needs (pairs, ppo: the prompt; sft: and the answer; reward: and both
 /// answers), or counts in `report` why not. A prompt too long is cut at its beginning (start tokens
@@ -59,7 +82,7 @@ std::optional<example> make_example(const record& record, phase wanted, const da
                                     const example_rules& rules, source_report& report);
 
 /// The same of a pair that the run made: its ids are those that were sampled, an end token only where one was.
-std::optional<example> make_example(const made_pair& pair, phase wanted, const length_section& length,
+std::optional<example> make_example(const made_pair& pair, int64_t line, phase wanted, const length_section& length,
                                     source_report& report);
 
 struct phase_data {
@@ -77,6 +100,10 @@ struct phase_data {
 /// Errors  of the readers and of require_usable; bad_argument when nothing is left to train on: the text says where the
 ///         records went.
 phase_data load_phase_data(const job& job, phase wanted, const example_rules& rules,
+                           const std::string& made_pairs = "");
+
+/// The same, but nothing may be left to train on.
+phase_data read_phase_data(const job& job, phase wanted, const example_rules& rules,
                            const std::string& made_pairs = "");
 
 /// What a phase's order of examples is drawn from; the last source is that of made pairs, where there is one.

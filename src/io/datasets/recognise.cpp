@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <optional>
 
 namespace troupe::io {
 
@@ -213,21 +214,53 @@ std::string recognise_columns(const json& record, data_section& set) {
                      found.front().columns.size() > 1 ? "s" : "", fmt::join(found.front().columns, ", "));
 }
 
+namespace {
+
+json parse_record(const std::string& line, const std::string& where) {
+  require_utf8(line, where);
+  json record = parse_json(line, where);
+  if (!record.is_object()) {
+    throw error(errc::bad_file, "{}: is a JSON {}, not an object: one record a line is expected", where,
+                record.type_name());
+  }
+  return record;
+}
+
+/// Columns that a record has and those before it did not.
+void add_columns(const json& record, json& known) {
+  for (const auto& [name, value] : record.items()) {
+    if (!value.is_null() && known.value(name, json()).is_null()) {
+      known[name] = value;
+    }
+  }
+}
+
+}  // namespace
+
 std::string recognise_format(data_section& set) {
+  constexpr int64_t most_records = 100;
   line_reader lines(open_text(set.path), set.path);
-  std::string line;
-  while (lines.next(line)) {
+  json known = json::object();
+  std::optional<error> unusable;  // the first line that is no record
+  int64_t records = 0;
+  for (std::string line; records < most_records && lines.next(line);) {
     if (is_blank(line)) {
       continue;
     }
-    const json record = parse_json(line, fmt::format("{}, line {}", set.path, lines.line()));
-    if (record.is_object()) {
-      return recognise_columns(record, set);
+    ++records;
+    try {
+      add_columns(parse_record(line, fmt::format("{}, line {}", set.path, lines.line())), known);
+    } catch (const error& failure) {
+      unusable = unusable.value_or(failure);
     }
-    throw error(errc::bad_file, "{}, line {}: is a JSON {}, not an object: one record a line is expected", set.path,
-                lines.line(), record.type_name());
   }
-  throw error(errc::bad_argument, "{} is empty: there is nothing to tell its format by", set.path);
+  if (known.empty() && unusable) {
+    throw error(*unusable);
+  }
+  if (records == 0) {
+    throw error(errc::bad_argument, "{} is empty: there is nothing to tell its format by", set.path);
+  }
+  return recognise_columns(known, set);
 }
 
 std::function<void(data_section&)> recogniser(std::vector<std::string>& told) {

@@ -11,7 +11,8 @@
 namespace troupe::io {
 
 /// Gives a set of format auto the format, and the field names that the job does not give, that the columns of its first
-/// record call for. Returns what to tell: "data.NAME: pairs, by its columns chosen and rejected".
+/// hundred records call for together: some of them may lack a column, or be none that can be read. Returns what to
+/// tell: "data.NAME: pairs, by its columns chosen and rejected".
 ///   chosen, rejected [, prompt | messages]           pairs; hh-dialogue where both begin with "\n\nHuman:"
 ///   messages | conversations [, prompt]              conversations
 ///   instruction, output | response                   instruction, with input or context
@@ -25,7 +26,7 @@ namespace troupe::io {
 /// Source  the dataset formats of TRL, OpenRLHF and verl.
 std::string recognise_format(data_section& set);
 
-/// recognise_format of a record.
+/// recognise_format by the columns of one record.
 std::string recognise_columns(const nlohmann::json& record, data_section& set);
 
 /// For load_job: recognise_format that puts what there is to tell into `told`, which must outlive it.

@@ -7,7 +7,6 @@
 #include "io/json/json.hpp"
 
 #include <algorithm>
-#include <optional>
 
 namespace troupe::io {
 
@@ -372,7 +371,10 @@ void record_parser::read_format() {
   case data_format::prompt_answer:
   case data_format::automatic:
     return read_prompt_answer("prompt", "answer", false);
+  case data_format::experience:
+    break;
   }
+  fail("format experience is for files of rollouts (HDF5), not for lines of JSON");
 }
 
 record record_parser::read() {

@@ -1,6 +1,7 @@
 #include "io/datasets/record_reader.hpp"
 
 #include "base/error.hpp"
+#include "io/datasets/recognise.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -39,16 +40,31 @@ bool record_reader::next(record& out) {
   return false;
 }
 
+std::string other_format(const data_section& set) {
+  data_section open = set;
+  open.format = data_format::automatic;
+  try {
+    recognise_format(open);
+  } catch (const error&) {
+    return "";
+  }
+  return open.format == set.format
+             ? ""
+             : fmt::format("By its columns it is of format = {}: give that, or none, and it is recognised. ",
+                           to_string(open.format));
+}
+
 void require_usable(const data_section& set, const line_counts& counts, double most) {
   const double share =
       counts.records == 0 ? 0 : static_cast<double>(counts.unusable) / static_cast<double>(counts.records);
   if (share > most) {
+    const std::string other = counts.unusable == counts.records ? other_format(set) : "";
     throw error(errc::bad_argument,
                 "{}: {} of {} records ({:.3g} %) cannot be used, and data.max-unusable = {:g} allows {:.3g} %:\n"
-                "  {}{}\nMend them, give data.{} another format, or raise data.max-unusable",
+                "  {}{}\n{}Mend them, give data.{} another format, or raise data.max-unusable",
                 set.path, counts.unusable, counts.records, 100 * share, most, 100 * most,
                 fmt::join(counts.examples, "\n  "),
-                counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", set.name);
+                counts.unusable > static_cast<int64_t>(counts.examples.size()) ? "\n  ..." : "", other, set.name);
   }
 }
 

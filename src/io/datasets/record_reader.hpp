@@ -37,6 +37,10 @@ private:
   line_counts counts_;
 };
 
+/// What to say of a set none of whose records can be used: "By its columns it is of format = instruction: ... ". Empty:
+/// its columns tell no other format than the set's own.
+std::string other_format(const data_section& set);
+
 /// Errors  bad_argument, with examples, where a larger share of the set's records than `most` cannot be used.
 void require_usable(const data_section& set, const line_counts& counts, double most);
 

@@ -2,8 +2,6 @@
 
 #include "base/error.hpp"
 
-#include <algorithm>
-
 namespace troupe::io {
 
 std::string_view to_string(data_use use) {
@@ -20,26 +18,6 @@ std::string_view to_string(data_use use) {
   return "unknown";
 }
 
-split_shares shares_for(const job& job, const data_section& set) {
-  split_shares out{.held_out = job.split.held_out};
-  const auto serve = [&](phase p) {
-    if (p == phase::sft) {
-      out.sft = job.split.sft;
-    } else if (p == phase::reward) {
-      out.reward = job.split.reward;
-    } else if (p == phase::ppo) {
-      out.ppo = job.split.ppo;
-    }
-  };
-  for (const phase p : served_phases(set)) {
-    serve(p);
-    if (p == phase::pairs) {
-      std::for_each(job.pairs.phases.begin(), job.pairs.phases.end(), serve);
-    }
-  }
-  return out;
-}
-
 /// Uniform in [0, 1): the digest's bits once more mixed, so that it may serve other purposes as it
 /// is.
 /// Source  the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
@@ -54,7 +32,7 @@ static double unit_of(uint64_t digest) {
 
 data_use assign_use(uint64_t prompt_digest, const split_shares& shares) {
   const double sum = shares.sft + shares.reward + shares.ppo + shares.held_out;
-  if (!(sum > 0)) {
+  if (!shares.any()) {
     throw error(errc::bad_argument, "a data set has no share in any phase: give [split] shares above 0");
   }
   double at = unit_of(prompt_digest) * sum;

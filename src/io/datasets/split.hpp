@@ -4,21 +4,12 @@
 
 #include "io/datasets/record.hpp"
 
-#include <optional>
 #include <unordered_map>
 
 namespace troupe::io {
 
 enum class data_use : uint8_t { sft, reward, ppo, held_out };
 std::string_view to_string(data_use use);
-
-struct split_shares {
-  double sft = 0, reward = 0, ppo = 0, held_out = 0;
-};
-
-/// The job's shares, with those of phases that the set does not serve set to 0. A set that serves
-/// `pairs` also serves the phases that train on the pairs.
-split_shares shares_for(const job& job, const data_section& set);
 
 /// Where the digest falls when [0, 1) is cut in proportion to the shares. The digest's bits are
 /// mixed first.

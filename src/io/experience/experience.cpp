@@ -1,76 +1,28 @@
 #include "io/experience/experience.hpp"
 
-#include "base/digest.hpp"
 #include "base/error.hpp"
+#include "io/experience/experience_set.hpp"
+#include "io/experience/summary.hpp"
+#include "io/experience/user_block.hpp"
 #include "io/files/atomic_file.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/hdf5/hdf5.hpp"
 
+#include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <span>
+#include <system_error>
+#include <utility>
 
 namespace troupe::io {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t experience_format = 1;
-constexpr size_t user_block_bytes = 512;
-constexpr std::string_view user_block_magic = "troupe experience 1\n";
-constexpr std::string_view hdf5_signature = "\x89HDF\r\n\x1a\n";
+constexpr int64_t experience_format = 2;
 
-/// What the first 512 bytes of a file are whose other bytes are `rest`.
-std::string user_block_of(std::span<const std::byte> rest) {
-  std::string block = fmt::format("{}bytes after this block: {}\nxxh3-64 of them: {}\n", user_block_magic, rest.size(),
-                                  digest_text(digest(rest)));
-  block.resize(user_block_bytes, '\0');
-  return block;
-}
-
-/// Errors  bad_file: the bytes are not those that were written. A plain HDF5 file passes.
-void check_user_block(const fs::path& path) {
-  const auto file = mapped_file::open(path);
-  const std::span<const std::byte> bytes = file->bytes();
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.substr(0, hdf5_signature.size()) == hdf5_signature) {
-    return;
-  }
-  if (text.substr(0, user_block_magic.size()) != user_block_magic || text.size() < user_block_bytes) {
-    throw error(errc::bad_file,
-                "{} is not an experience file, or its first bytes are damaged (a model is read by its folder: GGUF and "
-                "single safetensors files become one by troupe convert)",
-                path.string());
-  }
-  const std::string expected = user_block_of(bytes.subspan(user_block_bytes));
-  if (text.substr(0, user_block_bytes) != expected) {
-    throw error(errc::bad_file,
-                "{}: its {} bytes do not agree with the digest at its start: it is damaged, or was "
-                "changed (write changed experience to a new HDF5 file without user block)",
-                path.string(), bytes.size());
-  }
-}
-
-void write_attributes(hdf5_file& file, const experience& e) {
-  file.write_attribute("/", "format", experience_format);
-  file.write_attribute("/", "iteration", e.iteration);
-  file.write_attribute("/", "policy_version", e.policy_version);
-  file.write_attribute("/", "seed", e.seed);
-  file.write_attribute("/", "temperature", e.temperature);
-  file.write_attribute("/", "top_k", e.top_k);
-  file.write_attribute("/", "top_p", e.top_p);
-  file.write_attribute("/", "job_digest", e.job_digest);
-  file.write_attribute("/", "policy_digest", e.policy_digest);
-  file.write_attribute("/", "tokenizer_digest", e.tokenizer_digest);
-  file.write_attribute("/", "source_names", std::span<const std::string>(e.source_names));
-  file.write_attribute("/", "reward_names", std::span<const std::string>(e.reward_names));
-}
-
-template <class T> void write_flat(hdf5_file& file, const char* name, const std::vector<T>& values) {
-  file.write<T>(name, {static_cast<int64_t>(values.size())}, values);
-}
-
-/// A model whose tokens are bytes may answer with a NUL, where HDF5's strings end.
+/// A model whose tokens are bytes may answer with a NUL, and imported names may hold one, where HDF5's strings end.
 std::vector<std::string> without_nul(std::vector<std::string> texts) {
   constexpr std::string_view symbol = "\u2400";  // SYMBOL FOR NULL
   for (std::string& text : texts) {
@@ -81,30 +33,107 @@ std::vector<std::string> without_nul(std::vector<std::string> texts) {
   return texts;
 }
 
+void write_attributes(hdf5_file& file, const experience& e) {
+  file.write_attribute("/", "format", experience_format);
+  file.write_attribute("/", "iteration", e.iteration);
+  file.write_attribute("/", "policy_version", e.policy_version);
+  file.write_attribute("/", "seed", e.seed);
+  file.write_attribute("/", "temperature", e.temperature);
+  file.write_attribute("/", "top_k", e.top_k);
+  file.write_attribute("/", "top_p", e.top_p);
+  file.write_attribute("/", "min_p", e.min_p);
+  file.write_attribute("/", "repetition_penalty", e.repetition_penalty);
+  file.write_attribute("/", "job_digest", e.job_digest);
+  file.write_attribute("/", "tokenizer_digest", e.tokenizer_digest);
+  file.write_attribute("/", "policy_digest", e.policy_digest);
+  file.write_attribute("/", "reference_digest", e.reference_digest);
+  file.write_attribute("/", "critic_digest", e.critic_digest);
+  file.write_attribute("/", "source_names", std::span<const std::string>(without_nul(e.source_names)));
+  file.write_attribute("/", "reward_names", std::span<const std::string>(without_nul(e.reward_names)));
+  file.write_attribute("/", "complete", static_cast<int64_t>(e.complete ? 1 : 0));
+  file.write_attribute("/", "behaviour", std::string(to_string(e.behaviour)));
+  file.write_attribute("/", "behaviour_digest", e.behaviour_digest);
+  if (e.shaping) {
+    file.write_attribute("/", "kl_coefficient", e.shaping->kl_coefficient);
+    file.write_attribute("/", "reward_scale_count", e.shaping->scale_count);
+    file.write_attribute("/", "reward_scale_mean", e.shaping->scale_mean);
+    file.write_attribute("/", "reward_scale_squares", e.shaping->scale_squares);
+    file.write_attribute("/", "rollbacks", e.shaping->rollbacks);
+  }
+}
+
+template <class T> void write_flat(hdf5_file& file, const char* name, const std::vector<T>& values) {
+  file.write<T>(name, {static_cast<int64_t>(values.size())}, values);
+}
+
+/// An array over answer tokens that nobody has said anything of is not in the file.
+void write_answers(hdf5_file& file, const char* name, const experience& e, const std::vector<float>& values_A) {
+  if (!values_A.empty() || e.answer_tokens() == 0) {
+    write_flat(file, name, values_A);
+  }
+}
+
+void write_texts(hdf5_file& file, const char* name, const std::vector<std::string>& texts_B) {
+  if (!texts_B.empty()) {
+    file.write_texts(name, without_nul(texts_B));
+  }
+}
+
 void write_data_sets(hdf5_file& file, const experience& e) {
   write_flat(file, "sequence_id", e.sequence_id_B);
   write_flat(file, "prompt_id", e.prompt_id_B);
+  write_flat(file, "group", e.group_B);
   write_flat(file, "source", e.source_B);
   write_flat(file, "token", e.token_N);
   write_flat(file, "sequence_offset", e.sequence_offset_B1);
   write_flat(file, "answer_offset", e.answer_offset_B1);
   write_flat(file, "finished", e.finished_B);
-  write_flat(file, "logprob_old", e.logprob_old_A);
-  write_flat(file, "logprob_ref", e.logprob_ref_A);
-  write_flat(file, "value", e.value_A);
+  write_answers(file, "logprob_old", e, e.logprob_old_A);
+  write_answers(file, "logprob_ref", e, e.logprob_ref_A);
+  write_answers(file, "value", e, e.value_A);
   file.write<float>("reward_raw", {e.sequences(), static_cast<int64_t>(e.reward_names.size())}, e.reward_raw_BS);
-  write_flat(file, "reward_shaped", e.reward_shaped_A);
-  write_flat(file, "advantage", e.advantage_A);
-  if (!e.prompt_text_B.empty() || !e.answer_text_B.empty()) {
-    file.write_texts("text/prompt", without_nul(e.prompt_text_B));
-    file.write_texts("text/answer", without_nul(e.answer_text_B));
+  if (!e.reward_weight_S.empty()) {
+    write_flat(file, "reward_weight", e.reward_weight_S);
+  }
+  write_answers(file, "reward_shaped", e, e.reward_shaped_A);
+  write_answers(file, "advantage", e, e.advantage_A);
+  write_texts(file, "text/prompt", e.prompt_text_B);
+  write_texts(file, "text/answer", e.answer_text_B);
+  write_texts(file, "text/label", e.label_text_B);
+}
+
+behaviour_source read_behaviour(const hdf5_file& file) {
+  const std::string word = file.read_text_attribute("/", "behaviour");
+  if (const auto known = behaviour_named(word)) {
+    return *known;
+  }
+  throw error(errc::bad_file, "{}: behaviour is \"{}\", not one of sampled, imported, scored, unknown",
+              file.path().string(), word);
+}
+
+/// What format 2 says beyond format 1.
+void read_later_attributes(const hdf5_file& file, experience& e) {
+  e.min_p = file.read_double_attribute("/", "min_p");
+  e.repetition_penalty = file.read_double_attribute("/", "repetition_penalty");
+  e.reference_digest = file.read_text_attribute("/", "reference_digest");
+  e.critic_digest = file.read_text_attribute("/", "critic_digest");
+  e.complete = file.read_int_attribute("/", "complete") != 0;
+  e.behaviour = read_behaviour(file);
+  e.behaviour_digest = file.read_text_attribute("/", "behaviour_digest");
+  if (file.has_attribute("/", "kl_coefficient")) {
+    e.shaping = shaping_state{.kl_coefficient = file.read_double_attribute("/", "kl_coefficient"),
+                              .scale_count = file.read_int_attribute("/", "reward_scale_count"),
+                              .scale_mean = file.read_double_attribute("/", "reward_scale_mean"),
+                              .scale_squares = file.read_double_attribute("/", "reward_scale_squares"),
+                              .rollbacks = file.read_int_attribute("/", "rollbacks")};
   }
 }
 
-void read_attributes(const hdf5_file& file, experience& e) {
+/// Returns the file's format.
+int64_t read_attributes(const hdf5_file& file, experience& e) {
   const int64_t format = file.read_int_attribute("/", "format");
-  if (format != experience_format) {
-    throw error(errc::unsupported, "{}: format {}, this Troupe reads format {}", file.path().string(), format,
+  if (format < 1 || format > experience_format) {
+    throw error(errc::unsupported, "{}: format {}, this Troupe reads formats 1 and {}", file.path().string(), format,
                 experience_format);
   }
   e.iteration = file.read_int_attribute("/", "iteration");
@@ -118,41 +147,133 @@ void read_attributes(const hdf5_file& file, experience& e) {
   e.tokenizer_digest = file.read_text_attribute("/", "tokenizer_digest");
   e.source_names = file.read_texts_attribute("/", "source_names");
   e.reward_names = file.read_texts_attribute("/", "reward_names");
+  if (format > 1) {
+    read_later_attributes(file, e);
+  }
+  return format;
 }
 
-void read_data_sets(const hdf5_file& file, experience& e) {
+template <class T> void read_if_there(const hdf5_file& file, const char* name, std::vector<T>& values) {
+  if (file.exists(name)) {
+    values = file.read<T>(name);
+  }
+}
+
+void read_texts(const hdf5_file& file, const char* name, std::vector<std::string>& texts_B) {
+  if (file.exists(name)) {
+    texts_B = file.read_texts(name);
+  }
+}
+
+void read_data_sets(const hdf5_file& file, int64_t format, experience& e) {
   e.sequence_id_B = file.read<uint64_t>("sequence_id");
   e.prompt_id_B = file.read<uint64_t>("prompt_id");
+  e.group_B = format > 1 ? file.read<uint64_t>("group") : e.prompt_id_B;
   e.source_B = file.read<uint16_t>("source");
   e.token_N = file.read<int32_t>("token");
   e.sequence_offset_B1 = file.read<int64_t>("sequence_offset");
   e.answer_offset_B1 = file.read<int64_t>("answer_offset");
   e.finished_B = file.read<uint8_t>("finished");
-  e.logprob_old_A = file.read<float>("logprob_old");
-  e.logprob_ref_A = file.read<float>("logprob_ref");
-  e.value_A = file.read<float>("value");
+  read_if_there(file, "logprob_old", e.logprob_old_A);
+  read_if_there(file, "logprob_ref", e.logprob_ref_A);
+  read_if_there(file, "value", e.value_A);
   e.reward_raw_BS = file.read<float>("reward_raw");
-  e.reward_shaped_A = file.read<float>("reward_shaped");
-  e.advantage_A = file.read<float>("advantage");
-  if (file.exists("text/prompt") || file.exists("text/answer")) {
-    e.prompt_text_B = file.read_texts("text/prompt");
-    e.answer_text_B = file.read_texts("text/answer");
-  }
-}
-
-/// The number N of iteration-N.h5; negative for other names.
-int64_t iteration_of(const fs::path& path) {
-  constexpr std::string_view prefix = "iteration-";
-  const std::string stem = path.stem().string();
-  int64_t number = -1;
-  if (path.extension() != ".h5" || stem.rfind(prefix, 0) != 0) {
-    return -1;
-  }
-  const auto [stop, failure] = std::from_chars(stem.data() + prefix.size(), stem.data() + stem.size(), number);
-  return failure == std::errc() && stop == stem.data() + stem.size() ? number : -1;
+  read_if_there(file, "reward_weight", e.reward_weight_S);
+  read_if_there(file, "reward_shaped", e.reward_shaped_A);
+  read_if_there(file, "advantage", e.advantage_A);
+  read_texts(file, "text/prompt", e.prompt_text_B);
+  read_texts(file, "text/answer", e.answer_text_B);
+  read_texts(file, "text/label", e.label_text_B);
 }
 
 }  // namespace
+
+std::string_view to_string(behaviour_source value) {
+  switch (value) {
+  case behaviour_source::sampled:
+    return "sampled";
+  case behaviour_source::imported:
+    return "imported";
+  case behaviour_source::scored:
+    return "scored";
+  case behaviour_source::unknown:
+    return "unknown";
+  }
+  throw error(errc::bad_argument, "a behaviour without a word");
+}
+
+std::optional<behaviour_source> behaviour_named(std::string_view word) {
+  for (const auto known :
+       {behaviour_source::sampled, behaviour_source::imported, behaviour_source::scored, behaviour_source::unknown}) {
+    if (word == to_string(known)) {
+      return known;
+    }
+  }
+  return std::nullopt;
+}
+
+template <class T> static std::span<const T> part_of(const std::vector<T>& values, int64_t begin, int64_t end) {
+  return std::span(values).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+}
+
+std::span<const int32_t> experience::prompt_tokens(int64_t b) const {
+  const auto i = static_cast<size_t>(b);
+  const int64_t answer = answer_offset_B1[i + 1] - answer_offset_B1[i];
+  return part_of(token_N, sequence_offset_B1[i], sequence_offset_B1[i + 1] - answer);
+}
+
+std::span<const int32_t> experience::answer_tokens(int64_t b) const {
+  const auto i = static_cast<size_t>(b);
+  const int64_t answer = answer_offset_B1[i + 1] - answer_offset_B1[i];
+  return part_of(token_N, sequence_offset_B1[i + 1] - answer, sequence_offset_B1[i + 1]);
+}
+
+std::span<const float> experience::of_answer(const std::vector<float>& values_A, int64_t b) const {
+  const auto i = static_cast<size_t>(b);
+  return values_A.empty() ? std::span<const float>() : part_of(values_A, answer_offset_B1[i], answer_offset_B1[i + 1]);
+}
+
+float weighted_score(std::span<const float> raw_S, std::span<const double> weight_S) {
+  double total = 0;
+  for (size_t s = 0; s < raw_S.size(); ++s) {
+    const double weight = weight_S.empty() ? 1.0 : weight_S[s];
+    if (weight != 0) {
+      total += weight * static_cast<double>(raw_S[s]);
+    }
+  }
+  return static_cast<float>(total);
+}
+
+float experience::score(int64_t b) const {
+  const auto sources = static_cast<int64_t>(reward_names.size());
+  return weighted_score(part_of(reward_raw_BS, b * sources, (b + 1) * sources), reward_weight_S);
+}
+
+std::optional<int64_t> iteration_of(const fs::path& path) {
+  constexpr std::string_view prefix = "iteration-";
+  const std::string stem = path.stem().string();
+  int64_t number = -1;
+  if (path.extension() != ".h5" || !stem.starts_with(prefix)) {
+    return std::nullopt;
+  }
+  const auto [stop, failure] = std::from_chars(stem.data() + prefix.size(), stem.data() + stem.size(), number);
+  if (failure != std::errc() || stop != stem.data() + stem.size() || number < 0) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+std::vector<fs::path> experience_files(const fs::path& folder) {
+  std::vector<fs::path> files = all_experience_files(folder);
+  const auto twice = std::adjacent_find(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) {
+    return iteration_of(a) == iteration_of(b);
+  });
+  if (twice != files.end()) {
+    throw error(errc::bad_argument, "{}: {} and {} are of one iteration, whose answers would count twice: move one",
+                folder.string(), twice->filename().string(), std::next(twice)->filename().string());
+  }
+  return files;
+}
 
 void write_experience(const fs::path& path, const experience& e, const attempt_fence* fence) {
   try {
@@ -180,12 +301,13 @@ void write_experience_unchecked(const fs::path& path, const experience& e, const
   }
   const fs::path temporary = workplace_of(path, fence);
   atomic_file out(path, temporary);  // owns and locks the temporary file, which HDF5 opens once more
-  hdf5_file file = hdf5_file::create(temporary, user_block_bytes);
+  hdf5_file file = hdf5_file::create(temporary, static_cast<int64_t>(experience_block_bytes));
   write_attributes(file, e);
   write_data_sets(file, e);
   file.close();
   const auto written = mapped_file::open(temporary);
-  const std::string block = user_block_of(written->bytes().subspan(user_block_bytes));
+  const std::string block =
+      user_block_of(written->bytes().subspan(experience_block_bytes), summary_text(summary_of(e)));
   out.write_at(0, std::as_bytes(std::span(block)));
   if (fence != nullptr) {
     fence->require();
@@ -197,8 +319,8 @@ experience read_experience_unchecked(const fs::path& path) {
   check_user_block(path);
   const hdf5_file file = hdf5_file::open(path);
   experience e;
-  read_attributes(file, e);
-  read_data_sets(file, e);
+  const int64_t format = read_attributes(file, e);
+  read_data_sets(file, format, e);
   const hdf5_shape rewards = file.shape("reward_raw");
   if (rewards.shape.size() != 2 || rewards.shape[1] != static_cast<int64_t>(e.reward_names.size())) {
     throw error(errc::bad_file, "{}: reward_raw has shape [{}], not [{}, {}]", path.string(),
@@ -215,17 +337,10 @@ experience read_experience(const fs::path& path) {
 }
 
 void remove_experience_after(const fs::path& folder, int64_t iteration, const attempt_fence& fence) {
-  if (!fs::is_directory(folder)) {
-    return;
-  }
-  std::vector<fs::path> beyond;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
-    if (iteration_of(entry.path()) > iteration) {
-      beyond.push_back(entry.path());
+  for (const fs::path& path : all_experience_files(folder)) {
+    if (iteration_of(path).value() > iteration) {
+      fence.remove(path);
     }
-  }
-  for (const fs::path& path : beyond) {
-    fence.remove(path);
   }
 }
 

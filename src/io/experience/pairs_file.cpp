@@ -3,6 +3,7 @@
 #include "base/digest.hpp"
 #include "base/error.hpp"
 #include "io/files/atomic_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/json/json.hpp"
 
 #include <charconv>
@@ -65,13 +66,13 @@ void write_pairs_part(const run_directory& run, int64_t iteration, std::span<con
   for (const made_pair& pair : pairs) {
     text += line_of(pair);
   }
-  std::filesystem::create_directories(run.root() / "pairs");
+  make_folder(run.root() / "pairs");
   write_behind(fence, part_file(run, iteration), text);
 }
 
 int64_t count_pairs_parts(const run_directory& run) {
   int64_t parts = 0;
-  while (std::filesystem::exists(part_file(run, parts))) {
+  while (is_there(part_file(run, parts))) {
     ++parts;
   }
   return parts;

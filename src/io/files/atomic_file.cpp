@@ -1,6 +1,8 @@
 #include "io/files/atomic_file.hpp"
 
 #include "base/error.hpp"
+#include "base/system_reason.hpp"
+#include "io/files/paths.hpp"
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,7 +15,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -29,7 +30,7 @@ fs::path with_suffix(const fs::path& path, const char* suffix) {
 }
 
 [[noreturn]] void refuse(const char* what, const fs::path& path, int reason) {
-  throw error(errc::io_failure, "cannot {} {}: {}", what, path.string(), std::strerror(reason));
+  throw error(errc::io_failure, "cannot {} {}: {}", what, path.string(), system_reason(reason));
 }
 
 /// Opens, locks and empties the temporary file of `target`.
@@ -79,12 +80,7 @@ void sync_path(const fs::path& path, int flags) {
 }
 
 void sync_tree(const fs::path& folder) {
-  std::error_code failure;
-  const fs::directory_iterator entries(folder, failure);
-  if (failure) {
-    refuse("list", folder, failure.value());
-  }
-  for (const fs::directory_entry& entry : entries) {
+  for (const fs::directory_entry& entry : entries_of(folder)) {
     if (entry.is_symlink()) {
       continue;
     }
@@ -97,13 +93,6 @@ void sync_tree(const fs::path& folder) {
   sync_path(folder, O_DIRECTORY);
 }
 
-void rename_path(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) {
-    const int reason = errno;
-    throw error(errc::io_failure, "cannot rename {} to {}: {}", from.string(), to.string(), std::strerror(reason));
-  }
-}
-
 /// Swaps two names in one step; false where the file system cannot.
 bool exchange(const fs::path& a, const fs::path& b) {
   return ::syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
@@ -112,14 +101,6 @@ bool exchange(const fs::path& a, const fs::path& b) {
 fs::path without_trailing_slash(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
 }  // namespace
-
-void remove_tree(const fs::path& path) {
-  std::error_code failure;
-  fs::remove_all(path, failure);
-  if (failure) {
-    throw error(errc::io_failure, "cannot remove {}: {}", path.string(), failure.message());
-  }
-}
 
 void sync_file(const fs::path& file) { sync_path(file, 0); }
 
@@ -161,7 +142,7 @@ void atomic_file::write_at(int64_t offset, std::span<const std::byte> bytes) {
     if (count <= 0) {
       const int reason = count < 0 ? errno : ENOSPC;
       throw error(errc::io_failure, "cannot write {} bytes at offset {} of {}: {}; nothing was changed at {}",
-                  bytes.size() - done, offset + static_cast<int64_t>(done), workplace_.string(), std::strerror(reason),
+                  bytes.size() - done, offset + static_cast<int64_t>(done), workplace_.string(), system_reason(reason),
                   target_.string());
     }
     done += static_cast<size_t>(count);
@@ -189,16 +170,6 @@ void write_file_atomically(const fs::path& target, std::string_view text) {
 
 namespace {
 
-/// Makes the folder that is to hold another, if need be.
-void make_parent(const fs::path& path) {
-  const fs::path parent = path.parent_path();
-  std::error_code failure;
-  fs::create_directories(parent.empty() ? "." : parent, failure);
-  if (failure) {
-    throw error(errc::io_failure, "cannot create the folder {}: {}", parent.string(), failure.message());
-  }
-}
-
 /// False: something of that name is there.
 bool made_folder(const fs::path& path) {
   if (::mkdir(path.c_str(), 0777) == 0) {
@@ -212,7 +183,7 @@ bool made_folder(const fs::path& path) {
 
 /// A new folder beside `target`, of a name that nothing else has: what lies there is somebody's.
 fs::path new_folder_beside(const fs::path& target) {
-  make_parent(target);
+  make_folder(target.parent_path());
   for (int i = 0;; ++i) {
     fs::path path = target.parent_path() / fmt::format(".{}.{}-{}", target.filename().string(), ::getpid(), i);
     if (made_folder(path)) {
@@ -224,12 +195,12 @@ fs::path new_folder_beside(const fs::path& target) {
 }  // namespace
 
 atomic_folder::atomic_folder(const fs::path& target)
-    : target_(without_trailing_slash(target)), replaces_(fs::exists(target_)), staging_(new_folder_beside(target_)) {
+    : target_(without_trailing_slash(target)), replaces_(is_there(target_)), staging_(new_folder_beside(target_)) {
   require_no_file();
 }
 
 atomic_folder::atomic_folder(const fs::path& target, fs::path staging)
-    : target_(without_trailing_slash(target)), replaces_(fs::exists(target_)), staging_(std::move(staging)) {
+    : target_(without_trailing_slash(target)), replaces_(is_there(target_)), staging_(std::move(staging)) {
   require_no_file();
   remove_tree(staging_);
   if (!made_folder(staging_)) {  // and not the place that it is in, which may be gone for a reason
@@ -238,7 +209,7 @@ atomic_folder::atomic_folder(const fs::path& target, fs::path staging)
 }
 
 void atomic_folder::require_no_file() const {
-  if (replaces_ && !fs::is_directory(target_)) {
+  if (replaces_ && !is_folder(target_)) {
     std::error_code ignored;
     fs::remove(staging_, ignored);
     throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());

@@ -46,10 +46,6 @@ private:
 void write_file_atomically(const std::filesystem::path& target, std::span<const std::byte> bytes);
 void write_file_atomically(const std::filesystem::path& target, std::string_view text);
 
-/// Removes a file or a folder with all that is in it; nothing where there is none.
-/// Errors  io_failure.
-void remove_tree(const std::filesystem::path& path);
-
 /// A folder in the making: its files are written below staging(), and commit() makes all of them durable and puts the
 /// folder in `target`'s place. A folder that was there when the making began is replaced as a whole, so whoever names
 /// the target must know that it may be removed; one that has come there since is not. The exchange is one step where

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "io/files/atomic_file.hpp"
+#include "io/files/paths.hpp"
 
 #include <cerrno>
 #include <cstdio>

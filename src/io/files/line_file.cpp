@@ -1,6 +1,7 @@
 #include "io/files/line_file.hpp"
 
 #include "base/error.hpp"
+#include "base/system_reason.hpp"
 #include "io/files/mapped_file.hpp"
 
 #include <fcntl.h>
@@ -44,7 +45,7 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
     }
     if (count <= 0) {
       throw error(errc::io_failure, "cannot append {} bytes to {}: {}", bytes.size(), path.string(),
-                  std::strerror(count < 0 ? errno : ENOSPC));
+                  system_reason(count < 0 ? errno : ENOSPC));
     }
     bytes.remove_prefix(static_cast<size_t>(count));
   }
@@ -53,7 +54,7 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
 line_file::line_file(fs::path path)
     : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
   if (descriptor_ < 0) {
-    throw error(errc::io_failure, "cannot open {}: {}", path_.string(), std::strerror(errno));
+    throw error(errc::io_failure, "cannot open {}: {}", path_.string(), system_reason(errno));
   }
   try {
     if (::ftruncate(descriptor_, complete_size(descriptor_, path_)) != 0) {

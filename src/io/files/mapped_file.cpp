@@ -1,6 +1,7 @@
 #include "io/files/mapped_file.hpp"
 
 #include "base/error.hpp"
+#include "io/files/git_lfs.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -38,10 +39,17 @@ std::span<const std::byte> map(int descriptor, const std::filesystem::path& path
   return {static_cast<const std::byte*>(address), size};
 }
 
+void require_contents(std::span<const std::byte> bytes, const std::filesystem::path& path) {
+  if (bytes.size() >= lfs_pointer.size() && std::memcmp(bytes.data(), lfs_pointer.data(), lfs_pointer.size()) == 0) {
+    throw error(errc::bad_file, "{}: is {}", path.string(), lfs_pointer_told);
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const mapped_file> mapped_file::open(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a named pipe would be waited for here, before it can be refused.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     refuse(path, errno);
   }
@@ -54,6 +62,7 @@ std::shared_ptr<const mapped_file> mapped_file::open(const std::filesystem::path
     throw;
   }
   ::close(descriptor);
+  require_contents(file->bytes_, path);
   return file;
 }
 

@@ -14,7 +14,8 @@ namespace troupe::io {
 /// is beyond help (SIGBUS), which is why Troupe only ever replaces files by rename.
 class mapped_file {
 public:
-  /// Errors  not_found (no such file), io_failure (not readable, a folder).
+  /// Errors  not_found (no such file); io_failure (not readable, a folder, a pipe, which is not waited for); bad_file
+  ///         (a pointer of Git LFS).
   static std::shared_ptr<const mapped_file> open(const std::filesystem::path& path);
   ~mapped_file();
   mapped_file(const mapped_file&) = delete;

@@ -1,6 +1,7 @@
 // The file itself: create, open, close, and what it holds.
 #include "base/error.hpp"
 #include "io/files/atomic_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/hdf5/hdf5.hpp"
 #include "io/hdf5/objects.hpp"
 
@@ -53,7 +54,7 @@ hdf5_file hdf5_file::create(const fs::path& path, int64_t user_block_bytes) {
 }
 
 hdf5_file hdf5_file::open(const fs::path& path) {
-  if (!fs::exists(path)) {
+  if (!is_there(path)) {
     throw error(errc::not_found, "{} does not exist", path.string());
   }
   const h5::library_lock lock;
@@ -97,13 +98,6 @@ void hdf5_file::close() {
 bool hdf5_file::exists(const std::string& object) const {
   const h5::library_lock lock;
   return h5::link_exists(id_, object);
-}
-
-void hdf5_file::create_group(const std::string& name) {
-  const h5::library_lock lock;
-  const h5::place at{path_, true, "create group", name};
-  const h5::handle links = h5::link_properties(at);
-  const h5::handle group(at.check_id(H5Gcreate2(id_, name.c_str(), links, H5P_DEFAULT, H5P_DEFAULT)), H5Gclose);
 }
 
 std::vector<std::string> hdf5_file::data_sets() const {

@@ -6,7 +6,6 @@
 #include "io/hdf5/library.hpp"
 
 #include <cstdint>
-#include <string>
 
 namespace troupe::io::h5 {
 

@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -74,7 +73,6 @@ public:
   const std::filesystem::path& path() const { return path_; }
 
   bool exists(const std::string& object) const;
-  void create_group(const std::string& name);
 
   /// Paths of all data sets, sorted, without a leading slash.
   std::vector<std::string> data_sets() const;

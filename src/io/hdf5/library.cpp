@@ -1,12 +1,27 @@
 #include "io/hdf5/library.hpp"
 
 #include "base/error.hpp"
+#include "base/system_reason.hpp"
+#include "io/hdf5/version.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <exception>
 
 namespace troupe::io::h5 {
 namespace {
 
+thread_local bool in_library = false;  ///< this thread has the lock
+
 std::mutex& process_mutex() {
   static std::mutex the_mutex;
+  // Called by the thread that ends the process.
+  [[maybe_unused]] static const int end_is_told = std::atexit([] {
+    if (in_library) {
+      std::terminate();
+    }
+  });
   // A file whose close fails (full disk) stays in HDF5's table although its memory is gone, and HDF5's cleanup at
   // exit would close it again and crash (HDFGroup/hdf5 pull request 2291). We close every file ourselves.
   [[maybe_unused]] static const herr_t no_cleanup_at_exit = H5dont_atexit();
@@ -34,9 +49,12 @@ herr_t collect(unsigned, const H5E_error2_t* entry, void* data) {
 }  // namespace
 
 library_lock::library_lock() : lock_(process_mutex()) {
+  in_library = true;
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5Eclear2(H5E_DEFAULT);
 }
+
+library_lock::~library_lock() { in_library = false; }
 
 /// HDF5 reports system errors as "..., errno = 28, error message = 'No space left on device', buf =
 /// 0x...".
@@ -44,11 +62,10 @@ std::string failure_reason() {
   stack_text text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &text);
   H5Eclear2(H5E_DEFAULT);
-  const std::string marker = "error message = '";
+  const std::string marker = "errno = ";
   const size_t found = text.inner.find(marker);
   if (found != std::string::npos) {
-    const size_t begin = found + marker.size();
-    text.inner = text.inner.substr(begin, text.inner.find('\'', begin) - begin);
+    text.inner = system_reason(std::atoi(text.inner.c_str() + found + marker.size()));
   }
   return text.outer == text.inner ? text.inner : text.inner + " (" + text.outer + ")";
 }
@@ -59,3 +76,15 @@ void place::fail() const {
 }
 
 }  // namespace troupe::io::h5
+
+namespace troupe::io {
+
+std::string hdf5_version() {
+  const h5::library_lock lock;
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned release = 0;
+  return H5get_libversion(&major, &minor, &release) < 0 ? "unknown" : fmt::format("{}.{}.{}", major, minor, release);
+}
+
+}  // namespace troupe::io

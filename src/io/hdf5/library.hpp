@@ -13,9 +13,15 @@ namespace troupe::io::h5 {
 
 /// One call at a time. Debian's serial HDF5 sees to that itself, other builds do not. HDF5 keeps its error stack, and
 /// whether to print it, for each thread: so printing is turned off whenever the lock is taken.
+///
+/// HDF5 calls exit(-1), without a word, where it gets no memory for an identifier: under the lock that is
+/// std::terminate, which a program can have told.
 class library_lock {
 public:
   library_lock();
+  ~library_lock();
+  library_lock(const library_lock&) = delete;
+  library_lock& operator=(const library_lock&) = delete;
 
 private:
   std::lock_guard<std::mutex> lock_;

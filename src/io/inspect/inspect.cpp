@@ -3,11 +3,16 @@
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/checkpoint/checkpoint_files.hpp"
+#include "io/experience/capabilities.hpp"
 #include "io/experience/experience.hpp"
+#include "io/experience/summary.hpp"
+#include "io/files/near_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/json/json_outline.hpp"
 #include "io/json/json_values.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
+#include "io/run/phases_begun.hpp"
 #include "io/run/run_directory.hpp"
 #include "io/weights/model_folder.hpp"
 
@@ -137,8 +142,10 @@ json reward_statistics(const experience& e) {
 
 json describe_experience(const fs::path& path) {
   const experience e = read_experience_unchecked(path);
-  std::vector<float> kl(e.logprob_old_A.size());
-  std::transform(e.logprob_old_A.begin(), e.logprob_old_A.end(), e.logprob_ref_A.begin(), kl.begin(), std::minus<>());
+  std::vector<float> kl(std::min(e.logprob_old_A.size(), e.logprob_ref_A.size()));  // none where one is not there
+  std::transform(e.logprob_old_A.begin(), e.logprob_old_A.begin() + static_cast<int64_t>(kl.size()),
+                 e.logprob_ref_A.begin(), kl.begin(), std::minus<>());
+  const experience_summary summary = summary_of(e);
   return {{"kind", "experience"},
           {"path", path.string()},
           {"iteration", e.iteration},
@@ -149,8 +156,16 @@ json describe_experience(const fs::path& path) {
           {"top_p", e.top_p},
           {"job_digest", e.job_digest},
           {"policy_digest", e.policy_digest},
+          {"reference_digest", e.reference_digest},
+          {"critic_digest", e.critic_digest},
           {"tokenizer_digest", e.tokenizer_digest},
+          {"behaviour", to_string(e.behaviour)},
+          {"behaviour_digest", e.behaviour_digest},
+          {"complete", e.complete},
+          {"serves", describe(capabilities_of(e))},
           {"sequences", e.sequences()},
+          {"groups", summary.groups},
+          {"unscorable", summary.unscorable},
           {"tokens", e.token_N.size()},
           {"answer_tokens", e.answer_tokens()},
           {"sources", e.source_names},
@@ -167,13 +182,11 @@ json describe_experience(const fs::path& path) {
 
 std::vector<std::string> names_in(const fs::path& folder, bool folders) {
   std::vector<std::string> names;
-  std::error_code failure;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, failure)) {
-    if (entry.is_directory() == folders) {
+  for (const fs::directory_entry& entry : entries_of(folder)) {
+    if (is_folder(entry.path()) == folders) {
       names.push_back(entry.path().filename().string());
     }
   }
-  std::sort(names.begin(), names.end());
   return names;
 }
 
@@ -214,7 +227,7 @@ bool is_failure(ledger_kind kind) {
 }
 
 void add_ledger(json& result, const run_directory& run) {
-  json failures = json::array(), finished = json::array();
+  json failures = json::array(), finished = json::array(), forked;
   std::string phase;
   const std::vector<ledger_event> events = read_ledger(run.ledger());
   for (const ledger_event& event : events) {
@@ -222,9 +235,15 @@ void add_ledger(json& result, const run_directory& run) {
       failures.push_back(event_entry(event));
     } else if (event.kind == ledger_kind::phase_started) {
       phase = event.phase;
-    } else if (event.kind == ledger_kind::phase_finished) {
-      finished.push_back(event.phase);
+    } else if (event.kind == ledger_kind::forked) {
+      forked = event_entry(event);
     }
+  }
+  for (const io::phase done : phases_begun_of(events).finished()) {
+    finished.push_back(to_string(done));
+  }
+  if (!forked.is_null()) {
+    result["forked"] = std::move(forked);
   }
   result["phase"] = phase;
   result["finished_phases"] = std::move(finished);
@@ -233,7 +252,7 @@ void add_ledger(json& result, const run_directory& run) {
 }
 
 json last_metrics(const run_directory& run) {
-  if (!fs::exists(run.metrics())) {
+  if (!is_there(run.metrics())) {
     return nullptr;
   }
   const std::vector<metrics_record> records = read_metrics(run.metrics());
@@ -258,19 +277,19 @@ json describe_run(const fs::path& path) {
 }
 
 json describe_json(const fs::path& path) {
-  if (!fs::exists(path)) {
-    throw error(errc::not_found, "{} does not exist", path.string());
+  if (!is_there(path)) {
+    throw error(errc::not_found, "{} does not exist{}", path.string(), did_you_mean_file(path));
   }
   if (fs::is_regular_file(path)) {
     return describe_experience(path);
   }
-  if (fs::exists(path / manifest_name)) {
+  if (is_there(path / manifest_name)) {
     return describe_checkpoint(path);
   }
-  if (fs::exists(path / "config.json")) {
+  if (is_there(path / "config.json")) {
     return describe_model(path);
   }
-  if (fs::exists(path / "attempt")) {
+  if (is_there(path / "attempt")) {
     return describe_run(path);
   }
   throw error(errc::bad_argument,

@@ -1,6 +1,5 @@
 #include "io/jinja/operators.hpp"
 
-#include "base/error.hpp"
 #include "io/jinja/print.hpp"
 
 #include <fmt/format.h>

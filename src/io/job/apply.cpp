@@ -1,10 +1,13 @@
 // Assignments into the job's fields; and what to say of those that fit nowhere.
+#include "base/near_names.hpp"
 #include "io/job/options.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <utility>
 
 namespace troupe::io {
 
@@ -50,43 +53,102 @@ static const option* find_option(const place& at) {
   return nullptr;
 }
 
-static size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) {
-    row[j] = j;
+static std::vector<std::string_view> parts_of(std::string_view key) {
+  std::vector<std::string_view> parts;
+  while (!key.empty()) {
+    const size_t end = std::min(key.find_first_of("-_"), key.size());
+    parts.push_back(key.substr(0, end));
+    key.remove_prefix(std::min(end + 1, key.size()));
   }
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+  return parts;
+}
+
+/// The word is one of the key's parts, or has the key as one of its own, "batch-size", or is short for its end, "lr".
+static bool abbreviates(std::string_view word, std::string_view key) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> short_words{
+      {{"lr", "learning-rate"}, {"wd", "weight-decay"}, {"bs", "batch"}, {"steps", "updates"}}};
+  const auto has = [](const std::vector<std::string_view>& all, std::string_view one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  const auto* found =
+      std::find_if(short_words.begin(), short_words.end(), [&](const auto& pair) { return pair.first == word; });
+  return has(parts_of(key), word) || has(parts_of(word), key) ||
+         (found != short_words.end() && key.ends_with(found->second));
+}
+
+/// Words of other programs for what a job calls otherwise.
+static std::string_view translated(std::string_view word) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> words{{{"gpus", "place.ranks"},
+                                                                                 {"gpu", "place.ranks"},
+                                                                                 {"devices", "place.ranks"},
+                                                                                 {"num-gpus", "place.ranks"},
+                                                                                 {"nproc", "place.ranks"},
+                                                                                 {"world-size", "place.ranks"},
+                                                                                 {"output-dir", "run.dir"},
+                                                                                 {"max-length", "length.max-tokens"},
+                                                                                 {"model-name-or-path", "model.policy"},
+                                                                                 {"beta", "ppo.kl-coef"},
+                                                                                 {"rollouts", "ppo.prompts"},
+                                                                                 {"zero-stage", "place.policy-zero"}}};
+  const auto* found = std::find_if(words.begin(), words.end(), [&](const auto& pair) { return pair.first == word; });
+  return found == words.end() ? std::string_view() : found->second;
+}
+
+static std::string joined_names(const std::vector<std::string>& names) {
+  return names.size() < 2 ? names.front()
+                          : fmt::format("{} or {}", fmt::join(names.begin(), names.end() - 1, ", "), names.back());
+}
+
+/// "; did you mean ...?", or what keys there are.
+static std::string suggest_key(const place& at) {
+  const auto named = [&](const std::string& key) {
+    return option{.section = at.section, .key = key, .help = {}, .range = {}, .find = {}}.full_name(at.entry);
+  };
+  std::vector<std::string> same_section;
+  std::vector<std::string> short_for;
+  for (const option& row : job_options()) {
+    if (row.section == at.section) {
+      same_section.push_back(row.key);
+      if (abbreviates(at.key, row.key)) {
+        short_for.push_back(named(row.key));
+      }
+    } else if (row.key == at.key && !row.named()) {
+      return fmt::format("; did you mean {}?", row.full_name(""));  // the right key in the wrong section
     }
   }
-  return row[b.size()];
+  if (const std::string near = near_name(at.key, same_section); !near.empty()) {
+    return fmt::format("; did you mean {}?", named(near));
+  }
+  if (const std::string_view known = translated(at.key); !known.empty()) {
+    return fmt::format("; did you mean {}?{}", known,
+                       known == "place.ranks" ? " (Troupe runs on CPUs: a rank is a process)" : "");
+  }
+  constexpr size_t most_told = 6;
+  if (!short_for.empty() && short_for.size() <= most_told) {
+    return fmt::format("; did you mean {}?", joined_names(short_for));
+  }
+  return fmt::format(": [{}] has {}", at.section, fmt::join(same_section, ", "));
+}
+
+/// Of a key without its section: where it may belong.
+static std::string suggest_home(const std::string& key) {
+  std::vector<std::string> homes;
+  for (const option& row : job_options()) {
+    if (row.key == key || row.key.ends_with("-" + key)) {
+      homes.push_back("--" + row.full_name("NAME"));
+    }
+  }
+  constexpr size_t most_told = 6;
+  return homes.empty() || homes.size() > most_told
+             ? std::string("write --section.key value (`troupe run --help` lists all)")
+             : fmt::format("did you mean {}?", joined_names(homes));
 }
 
 static std::string nearest(std::string_view word, const std::vector<std::string>& known) {
-  constexpr size_t longest_compared = 100;
-  word = word.substr(0, longest_compared);
   const auto closer = [&](const std::string& a, const std::string& b) {
     return edit_distance(word, a) < edit_distance(word, b);
   };
   return *std::min_element(known.begin(), known.end(), closer);
-}
-
-static std::string suggest_key(const place& at) {
-  std::vector<std::string> same_section;
-  for (const option& row : job_options()) {
-    if (row.section == at.section) {
-      same_section.push_back(row.key);
-    } else if (row.key == at.key && !row.named()) {
-      return row.full_name("");  // the right key in the wrong section
-    }
-  }
-  const option named{.section = at.section, .key = nearest(at.key, same_section), .help = {}, .range = {}, .find = {}};
-  return named.full_name(at.entry);
 }
 
 static std::string suggest_section(const std::string& name) {
@@ -121,6 +183,11 @@ public:
   void values(const std::string& name, const std::vector<assignment>& given) {
     const place at = take_apart(name, false);
     const std::string& where = given.front().where;
+    if (name.find('.') == std::string::npos && !is_section(name)) {
+      problems_.push_back(fmt::format("{}: {} = {}: a key without its section: {}", where, name, given.front().value,
+                                      suggest_home(name)));
+      return;
+    }
     if (!known_section(at, where)) {
       return;
     }
@@ -132,8 +199,8 @@ public:
     }
     const option* row = find_option(at);
     if (row == nullptr) {
-      problems_.push_back(fmt::format("{}: {} = {}: there is no such key; did you mean {}?", where, name,
-                                      given.front().value, suggest_key(at)));
+      problems_.push_back(
+          fmt::format("{}: {} = {}: there is no such key{}", where, name, given.front().value, suggest_key(at)));
       return;
     }
     if (row->named() && !enter(at, where)) {

@@ -1,12 +1,16 @@
 // Combinations of options that cannot work, each with its remedy.
+#include "base/error.hpp"
 #include "io/chat/chat.hpp"
+#include "io/job/command_words.hpp"
 #include "io/job/options.hpp"
+#include "io/job/phases.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <tuple>
 
 namespace troupe::io {
 
@@ -26,45 +30,33 @@ struct checker {
   void models();
   void data_sets();
   void data_set(const data_section& set);
+  void stored_set(const data_section& set);
   void phase_has_data(phase wanted);
   void split_and_length();
   void pairs();
   void supervised(const char* section, const training_options& t);
   void default_reward();
   void rewards();
+  void command_is_whole(const reward_source& source);
   void reward_source_is_whole(const reward_source& source);
+  void reward_sources_are_whole();
   void ppo();
   void warm_ups();
   void generation();
+  void experience();
+  void mixing();
+  void replay();
 };
-
-bool serves(const data_section& set, phase wanted) {
-  const auto phases = served_phases(set);
-  return std::find(phases.begin(), phases.end(), wanted) != phases.end();
-}
-
-bool contains(const std::vector<phase>& list, phase wanted) {
-  return std::find(list.begin(), list.end(), wanted) != list.end();
-}
-
-std::string joined(const std::vector<phase>& list) {
-  std::vector<std::string_view> words;
-  words.reserve(list.size());
-  for (const phase p : list) {
-    words.push_back(to_string(p));
-  }
-  return fmt::format("{}", fmt::join(words, " "));
-}
 
 void checker::run() {
   if (j.run.phases.empty()) {
-    refuse("run.phases is empty: name at least one of pairs, sft, reward, ppo");
+    refuse("run.phases is empty: name at least one of pairs, sft, reward, ppo, or replay alone");
   }
   const auto end = j.run.phases.end();
   if (std::adjacent_find(j.run.phases.begin(), end, std::greater_equal<>()) != end) {
     refuse("run.phases = {}: each may stand once, in the order pairs sft reward ppo, since each uses what those before "
            "it made",
-           joined(j.run.phases));
+           phases_text(j.run.phases));
   }
   if ((j.run.lanes & (j.run.lanes - 1)) != 0) {
     refuse("run.lanes = {}: give a power of two", j.run.lanes);
@@ -118,9 +110,56 @@ void checker::models() {
   }
 }
 
+/// What says what is learned from experience.
+static auto stored_options(const data_section& set) {
+  return std::make_tuple(set.unique, set.best, set.min_reward, set.advantage_temperature, set.pairs_per_prompt,
+                         set.pair_margin);
+}
+
+/// What would be passed over without a word is refused by name.
+void checker::stored_set(const data_section& set) {
+  const data_section plain;
+  if (set.limit > 0) {
+    refuse("data.{}.limit = {} is for files of records: of experience choose by best or pairs-per-prompt", set.name,
+           set.limit);
+  }
+  const auto of_records = [&](const char* key, const auto& value, const auto& usual) {
+    if (value != usual) {
+      refuse(
+          "data.{}.{} = {} is for files of records: experience has tokens, which are taken as they are; leave it out",
+          set.name, key, value);
+    }
+  };
+  of_records("text", set.text, plain.text);
+  of_records("prompt", set.prompt, plain.prompt);
+  of_records("input", set.input, plain.input);
+  of_records("answer", set.answer, plain.answer);
+  of_records("chosen", set.chosen, plain.chosen);
+  of_records("rejected", set.rejected, plain.rejected);
+  of_records("conversations", set.conversations, plain.conversations);
+  of_records("reference", set.reference, plain.reference);
+  of_records("prompt-template", set.prompt_template, plain.prompt_template);
+  of_records("answer-template", set.answer_template, plain.answer_template);
+  of_records("chat-template", set.chat_template, plain.chat_template);
+  of_records("template-date", set.template_date, plain.template_date);
+  of_records("template-variables", set.template_variables, plain.template_variables);
+  of_records("end-token", set.end_token, plain.end_token);
+  const auto of_phase = [&](phase of, const char* key, const auto& value, const auto& usual) {
+    if (value != usual && !serves(set, of)) {
+      refuse("data.{}.{} = {} is about phase {}, which the set does not serve (phases = {}): leave it out", set.name,
+             key, value, to_string(of), phases_text(set.phases));
+    }
+  };
+  of_phase(phase::sft, "best", set.best, plain.best);
+  of_phase(phase::sft, "min-reward", set.min_reward, plain.min_reward);
+  of_phase(phase::sft, "advantage-temperature", set.advantage_temperature, plain.advantage_temperature);
+  of_phase(phase::reward, "pairs-per-prompt", set.pairs_per_prompt, plain.pairs_per_prompt);
+  of_phase(phase::reward, "pair-margin", set.pair_margin, plain.pair_margin);
+}
+
 void checker::data_set(const data_section& set) {
   if (set.path.empty()) {
-    refuse("data.{}.path is missing: name a .jsonl or .jsonl.gz file", set.name);
+    refuse("data.{}.path is missing: name a .jsonl or .jsonl.gz file, or stored experience", set.name);
   }
   for (const phase wanted : set.phases) {
     if (!can_serve(set.format, set.prompt_words > 0, wanted)) {
@@ -133,6 +172,14 @@ void checker::data_set(const data_section& set) {
   if (set.prompt_words > 0 && set.format != data_format::text) {
     refuse("data.{}.prompt-words = {} is for format = text only, here it is {}", set.name, set.prompt_words,
            to_string(set.format));
+  }
+  if (set.format == data_format::experience) {
+    stored_set(set);
+  } else if (stored_options(set) != stored_options(data_section())) {
+    refuse(
+        "data.{}: unique, best, min-reward, advantage-temperature, pairs-per-prompt and pair-margin are for format = "
+        "experience, here it is {}",
+        set.name, to_string(set.format));
   }
   const bool whole_texts = set.format == data_format::text || set.format == data_format::hh_dialogue;
   if (!set.chat_template.empty() && whole_texts) {
@@ -169,7 +216,9 @@ void checker::data_sets() {
     }
   }
   for (const phase wanted : j.run.phases) {
-    phase_has_data(wanted);
+    if (wanted != phase::replay) {  // what it learns from is stored
+      phase_has_data(wanted);
+    }
   }
 }
 
@@ -197,7 +246,7 @@ void checker::pairs() {
   const bool bad = j.pairs.phases.empty() || std::any_of(j.pairs.phases.begin(), j.pairs.phases.end(),
                                                          [](phase p) { return p != phase::sft && p != phase::reward; });
   if (bad) {
-    refuse("pairs.phases = {}: give sft, reward or both", joined(j.pairs.phases));
+    refuse("pairs.phases = {}: give sft, reward or both", phases_text(j.pairs.phases));
   }
   if (!j.has(phase::pairs)) {
     return;
@@ -205,11 +254,12 @@ void checker::pairs() {
   const reward_source* source = j.reward_named(j.pairs.reward);
   if (j.pairs.reward.empty()) {
     refuse("pairs.reward is missing: phase pairs needs the name of a [rewards.NAME] of kind "
-           "lexicon or answer");
+           "lexicon, answer or command");
   } else if (source == nullptr) {
     refuse("pairs.reward = {}: there is no [rewards.{}]", j.pairs.reward, j.pairs.reward);
   } else if (source->kind == reward_kind::model) {
-    refuse("pairs.reward = {} is of kind model: pairs are labelled by a rule (lexicon or answer)", j.pairs.reward);
+    refuse("pairs.reward = {} is of kind model: pairs are labelled by a rule (lexicon, answer or command)",
+           j.pairs.reward);
   }
 }
 
@@ -221,31 +271,52 @@ void checker::supervised(const char* section, const training_options& t) {
 }
 
 void checker::default_reward() {
-  if (j.rewards.empty() && j.has(phase::ppo)) {
+  if (j.rewards.empty() && j.learns_by_ppo()) {
     reward_source& source = j.rewards.emplace_back();
     source.name = "model";
   }
 }
 
+void checker::command_is_whole(const reward_source& source) {
+  try {
+    if (command_words(source.command).empty()) {
+      refuse("rewards.{}.command is missing: kind = command needs a program and its arguments, as in python3 reward.py",
+             source.name);
+    }
+  } catch (const error& failure) {
+    refuse("rewards.{}.command = {}: {}", source.name, source.command, failure.what());
+  }
+}
+
 void checker::reward_source_is_whole(const reward_source& source) {
-  const bool lexicon = source.kind == reward_kind::lexicon;
-  if (lexicon && source.lexicon.empty()) {
+  if (source.kind == reward_kind::lexicon && source.lexicon.empty()) {
     refuse("rewards.{}.lexicon is missing: kind = lexicon needs a word list", source.name);
   }
-  if (!lexicon && !source.lexicon.empty()) {
-    refuse("rewards.{}.lexicon = {} has no use with kind = {}: set kind = lexicon or leave it out", source.name,
-           source.lexicon, to_string(source.kind));
+  if (source.kind == reward_kind::command) {
+    command_is_whole(source);
   }
-  if (source.kind != reward_kind::model && !source.model.empty()) {
-    refuse("rewards.{}.model = {} has no use with kind = {}: set kind = model or leave it out", source.name,
-           source.model, to_string(source.kind));
-  }
+  const auto only_of = [&](reward_kind kind, const char* key, const std::string& value) {
+    if (source.kind != kind && !value.empty()) {
+      refuse("rewards.{}.{} = {} has no use with kind = {}: set kind = {} or leave it out", source.name, key, value,
+             to_string(source.kind), to_string(kind));
+    }
+  };
+  only_of(reward_kind::lexicon, "lexicon", source.lexicon);
+  only_of(reward_kind::model, "model", source.model);
+  only_of(reward_kind::command, "command", source.command);
+  only_of(reward_kind::command, "folder", source.folder);
   const bool own = source.model.empty();
   if (source.kind == reward_kind::model && own && j.has(phase::ppo) && !j.has(phase::reward) &&
       j.model.reward.empty()) {
     refuse("phase ppo has no reward: rewards.{} is a model, but there is neither a reward phase nor model.reward; add "
-           "one of them, or a [rewards.NAME] with kind = lexicon or answer",
+           "one of them, or a [rewards.NAME] with kind = lexicon, answer or command",
            source.name);
+  }
+}
+
+void checker::reward_sources_are_whole() {
+  for (const reward_source& source : j.rewards) {
+    reward_source_is_whole(source);
   }
 }
 
@@ -253,17 +324,16 @@ void checker::rewards() {
   bool learned = false;
   bool answers = false;
   for (const reward_source& source : j.rewards) {
-    reward_source_is_whole(source);
     learned = learned || source.weight != 0;
     answers = answers || source.kind == reward_kind::answer;
   }
-  if (!learned && j.has(phase::ppo)) {
-    refuse("phase ppo has no reward: every [rewards.NAME] has weight = 0");
+  if (!learned && j.learns_by_ppo()) {
+    refuse("phase {} has no reward: every [rewards.NAME] has weight = 0", j.has(phase::ppo) ? "ppo" : "replay");
   }
   const auto has_reference = [&](const data_section& set) {
     return set.format != data_format::text && (serves(set, phase::ppo) || serves(set, phase::pairs));
   };
-  if (answers && !std::any_of(j.data.begin(), j.data.end(), has_reference)) {
+  if (answers && !j.has(phase::replay) && !std::any_of(j.data.begin(), j.data.end(), has_reference)) {
     refuse("a reward of kind answer needs prompts with a known answer: give a [data.NAME] with format = "
            "question-answer or prompt-answer that serves ppo or pairs");
   }
@@ -304,7 +374,7 @@ void checker::ppo() {
   const bool sft_data =
       (j.has(phase::pairs) && contains(j.pairs.phases, phase::sft)) ||
       std::any_of(j.data.begin(), j.data.end(), [](const data_section& set) { return serves(set, phase::sft); });
-  if (p.ptx_coef > 0 && !sft_data) {
+  if (p.ptx_coef > 0 && !sft_data && !j.has(phase::replay)) {  // a replay has the pairs of its run
     refuse("ppo.ptx-coef = {} needs sft data: give a [data.NAME] that serves sft, or set it to 0", p.ptx_coef);
   }
 }
@@ -321,10 +391,65 @@ void checker::warm_ups() {
   check("critic-warm-up", j.ppo.critic.warm_up, j.ppo.iterations);
 }
 
+void checker::replay() {
+  const replay_section& r = j.replay;
+  if (j.run.phases.size() > 1) {
+    refuse("run.phases = {}: replay stands alone, since it takes the place of another run's ppo phase",
+           phases_text(j.run.phases));
+  }
+  if (r.of.empty()) {
+    refuse("replay.of is missing: name the folder of the run whose experience is replayed");
+  }
+  if (r.to_iteration <= r.from_iteration) {
+    refuse("replay.to-iteration = {} leaves nothing to replay after replay.from-iteration = {}: raise it",
+           r.to_iteration, r.from_iteration);
+  }
+  if (r.low > r.high) {
+    refuse("replay.low = {} is above replay.high = {}", r.low, r.high);
+  }
+  if (r.verify && r.weights != importance_rule::none) {
+    refuse("replay.verify = true replays the run's own updates, which have no replay.weights: give none");
+  }
+}
+
 void checker::generation() {
   const std::vector<std::string>& stop = j.generation.stop;
   if (std::find(stop.begin(), stop.end(), "") != stop.end()) {
     refuse("generation.stop = \"\": an empty text would end every answer at once: leave it out");
+  }
+}
+
+void checker::experience() {
+  const experience_section& keeps = j.experience;
+  if (keeps.keep == 0 && (keeps.keep_every > 0 || keeps.keep_best > 0)) {
+    refuse("experience.keep = 0 keeps all, so that experience.{} = {} says nothing: say by keep how many of the last "
+           "iterations stay besides",
+           keeps.keep_every > 0 ? "keep-every" : "keep-best",
+           keeps.keep_every > 0 ? keeps.keep_every : keeps.keep_best);
+  }
+}
+
+void checker::mixing() {
+  const experience_section& stored = j.experience;
+  if (stored.mix == 0) {
+    return;
+  }
+  const int64_t window = j.mixing_window();
+  if (window == 0) {
+    refuse("experience.mix = {} has nothing to take: the answers of the iteration before are {} * {} policy versions "
+           "behind (ppo.epochs, ppo.minibatches), more than experience.max-staleness = {}. Raise it, or set mix to 0",
+           stored.mix, j.ppo.epochs, j.ppo.minibatches, stored.max_staleness);
+  }
+  // The oldest checkpoint that a run may go back to is so far behind the iteration after which files were removed: the
+  // newest of them may not be written yet.
+  const double behind = (static_cast<double>(j.run.keep_checkpoints) + 1) * static_cast<double>(j.run.checkpoint_every);
+  const double needed = static_cast<double>(window) + behind;
+  if (j.has(phase::ppo) && stored.keep > 0 && static_cast<double>(stored.keep) < needed) {
+    refuse("experience.keep = {} removes what experience.mix = {} needs: answers of {} iterations (by "
+           "experience.max-staleness = {}) before each of the {:.0f} that may be done again (run.checkpoint-every = "
+           "{}, run.keep-checkpoints = {}). Give keep = {:.0f} at least, or 0 to keep all",
+           stored.keep, stored.mix, window, stored.max_staleness, behind, j.run.checkpoint_every,
+           j.run.keep_checkpoints, needed);
   }
 }
 
@@ -340,17 +465,29 @@ void check_job(job& job, problem_list& problems) {
   check.split_and_length();
   check.pairs();
   check.generation();
+  check.experience();
   if (job.has(phase::sft)) {
     check.supervised("sft", job.sft.training);
   }
   if (job.has(phase::reward)) {
     check.supervised("reward", job.reward.training);
   }
+  check.reward_sources_are_whole();
   check.rewards();
-  if (job.has(phase::ppo)) {
+  if (job.learns_by_ppo()) {
     check.ppo();
     check.warm_ups();
+    check.mixing();
   }
+  if (job.has(phase::replay)) {
+    check.replay();
+  }
+}
+
+void check_reward_sources(job& job, problem_list& problems) {
+  checker check{job, problems};
+  check.default_reward();
+  check.reward_sources_are_whole();
 }
 
 }  // namespace troupe::io

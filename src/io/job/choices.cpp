@@ -16,6 +16,7 @@ constexpr std::string_view word_of(phase value) {
   case phase::sft:    return "sft";
   case phase::reward: return "reward";
   case phase::ppo:    return "ppo";
+  case phase::replay: return "replay";
   }
   return {};
 }
@@ -24,6 +25,14 @@ constexpr std::string_view word_of(initial_weights value) {
   switch (value) {
   case initial_weights::stored: return "stored";
   case initial_weights::random: return "random";
+  }
+  return {};
+}
+
+constexpr std::string_view word_of(weight_type value) {
+  switch (value) {
+  case weight_type::f32:  return "f32";
+  case weight_type::bf16: return "bf16";
   }
   return {};
 }
@@ -37,6 +46,7 @@ constexpr std::string_view word_of(data_format value) {
   case data_format::conversations:   return "conversations";
   case data_format::instruction:     return "instruction";
   case data_format::question_answer: return "question-answer";
+  case data_format::experience:      return "experience";
   case data_format::automatic:       return "auto";
   }
   return {};
@@ -118,6 +128,15 @@ constexpr std::string_view word_of(loss_mean value) {
   return {};
 }
 
+constexpr std::string_view word_of(device_choice value) {
+  switch (value) {
+  case device_choice::automatic: return "auto";
+  case device_choice::cpu:       return "cpu";
+  case device_choice::cuda:      return "cuda";
+  }
+  return {};
+}
+
 constexpr std::string_view word_of(on_divergence value) {
   switch (value) {
   case on_divergence::stop:     return "stop";
@@ -131,6 +150,7 @@ constexpr std::string_view word_of(reward_kind value) {
   case reward_kind::model:   return "model";
   case reward_kind::lexicon: return "lexicon";
   case reward_kind::answer:  return "answer";
+  case reward_kind::command: return "command";
   }
   return {};
 }
@@ -140,6 +160,27 @@ constexpr std::string_view word_of(valence_measure value) {
   case valence_measure::sum:               return "sum";
   case valence_measure::normalised:        return "normalised";
   case valence_measure::per_hundred_words: return "per-hundred-words";
+  }
+  return {};
+}
+
+constexpr std::string_view word_of(importance_rule value) {
+  switch (value) {
+  case importance_rule::none:           return "none";
+  case importance_rule::truncated:      return "truncated";
+  case importance_rule::masked:         return "masked";
+  case importance_rule::sequence_mask:  return "sequence-mask";
+  case importance_rule::geometric_mask: return "geometric-mask";
+  }
+  return {};
+}
+
+constexpr std::string_view word_of(replay_leniency value) {
+  switch (value) {
+  case replay_leniency::job:        return "job";
+  case replay_leniency::policy:     return "policy";
+  case replay_leniency::iterations: return "iterations";
+  case replay_leniency::groups:     return "groups";
   }
   return {};
 }
@@ -172,6 +213,7 @@ template <class Enum> std::span<const std::string_view> words_of() {
 
 template std::span<const std::string_view> words_of<phase>();
 template std::span<const std::string_view> words_of<initial_weights>();
+template std::span<const std::string_view> words_of<weight_type>();
 template std::span<const std::string_view> words_of<data_format>();
 template std::span<const std::string_view> words_of<too_long>();
 template std::span<const std::string_view> words_of<schedule>();
@@ -183,8 +225,11 @@ template std::span<const std::string_view> words_of<kl_place>();
 template std::span<const std::string_view> words_of<reward_scaling>();
 template std::span<const std::string_view> words_of<loss_mean>();
 template std::span<const std::string_view> words_of<on_divergence>();
+template std::span<const std::string_view> words_of<device_choice>();
 template std::span<const std::string_view> words_of<reward_kind>();
 template std::span<const std::string_view> words_of<valence_measure>();
+template std::span<const std::string_view> words_of<importance_rule>();
+template std::span<const std::string_view> words_of<replay_leniency>();
 
 std::string_view to_string(phase value) { return word_of(value); }
 

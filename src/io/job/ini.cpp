@@ -1,6 +1,7 @@
 // From bytes to assignments. Boost.Program_options reads the INI text and the command line; what it
 // lacks is done to the text before: line numbers, comments after ';', '#' inside values, and going
 // on after a bad line.
+#include "base/error.hpp"
 #include "io/files/byte_order_mark.hpp"
 #include "io/job/options.hpp"
 #include "io/tokenizer/utf8.hpp"
@@ -144,11 +145,27 @@ static std::vector<options::option> read_with_boost(const std::string& clean) {
   return options::parse_config_file(stream, none, allow_unregistered).options;
 }
 
-parsed_text parse_ini(std::string_view text, const std::string& name, problem_list& problems) {
+/// Why a file cannot be a job file; empty: it can.
+static std::string no_job_text(std::string_view text) {
   constexpr size_t max_bytes = 1 << 20;
-  if (text.size() > max_bytes || text.find('\0') != std::string_view::npos || find_invalid_utf8(text)) {
-    problems.push_back(fmt::format("{} is no job file: it is longer than 1 MiB or not UTF-8 text", name));
-    return {};
+  if (text.size() > max_bytes) {
+    return "it is longer than 1 MiB";
+  }
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    return "it is UTF-16: save it as UTF-8";
+  }
+  if (const size_t at = text.find('\0'); at != std::string_view::npos) {
+    return fmt::format("byte {} is 0, which no text has", at + 1);
+  }
+  if (const auto at = find_invalid_utf8(text)) {
+    return fmt::format("byte {} is not UTF-8: save it as UTF-8", *at + 1);
+  }
+  return "";
+}
+
+parsed_text parse_ini(std::string_view text, const std::string& name, problem_list& problems) {
+  if (const std::string reason = no_job_text(text); !reason.empty()) {
+    throw error(errc::bad_argument, "{} is no job file: {}", name, reason);
   }
   text = without_byte_order_mark(text);
   ini_cleaner cleaner{name, problems, {}, {}, {}};
@@ -194,7 +211,9 @@ std::vector<assignment> parse_overrides(std::span<const std::string> words, prob
     bool value_of_unknown = false;
     for (const options::option& o : parsed.options) {
       if (o.position_key >= 0) {
-        if (!value_of_unknown) {
+        if (value_of_unknown) {
+          out.back().value = o.value.front();
+        } else {
           problems.push_back(fmt::format("command line: \"{}\" belongs to no option: write --section.key value",
                                          fmt::join(o.value, " ")));
         }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,8 +19,9 @@
 
 namespace troupe::io {
 
-enum class phase { pairs, sft, reward, ppo };
+enum class phase { pairs, sft, reward, ppo, replay };
 enum class initial_weights { stored, random };
+enum class weight_type { f32, bf16 };
 enum class data_format {
   text,
   prompt_answer,
@@ -28,7 +30,8 @@ enum class data_format {
   conversations,
   instruction,
   question_answer,
-  automatic  ///< by the columns of the file: load_job puts another in its place
+  experience,  ///< stored rollouts
+  automatic    ///< by the columns of the file: load_job puts another in its place
 };
 enum class too_long { drop, truncate };
 enum class schedule { linear, cosine, constant };
@@ -40,8 +43,12 @@ enum class kl_place { reward, loss };
 enum class reward_scaling { none, running, batch };
 enum class loss_mean { token, sequence };
 enum class on_divergence { stop, rollback };
-enum class reward_kind { model, lexicon, answer };
+enum class device_choice { automatic, cpu, cuda };
+enum class reward_kind { model, lexicon, answer, command };
 enum class valence_measure { sum, normalised, per_hundred_words };
+enum class importance_rule { none, truncated, masked, sequence_mask, geometric_mask };
+/// What stored experience may lack, where the job says so.
+enum class replay_leniency { job, policy, iterations, groups };
 
 /// The word that stands for the value in a job file: "prompt-answer".
 std::string_view to_string(phase value);
@@ -70,6 +77,7 @@ struct model_section {
                           ///< trained reward model; empty: the reward phase starts from `policy`
   std::string critic;     ///< empty: starts as the reward model; without one, as the policy with a new head
   initial_weights initial = initial_weights::stored;
+  weight_type type = weight_type::f32;  ///< key dtype: of the weights that passes read
   bool operator==(const model_section&) const = default;
 };
 
@@ -96,6 +104,13 @@ struct data_section {
   int64_t prompt_words = 0;        ///< text: the first words of each text are its prompt
   bool end_token = true;           ///< append the end token to answers
   int64_t limit = 0;               ///< read at most so many records; 0: all
+  // experience: what is learned from it (experience/groups.hpp).
+  bool unique = true;                                            ///< equal answers of a group count once
+  int64_t best = 0;                                              ///< sft: of each group; 0: all
+  double min_reward = -std::numeric_limits<double>::infinity();  ///< sft
+  double advantage_temperature = 0;                              ///< sft; 0: all weigh the same
+  int64_t pairs_per_prompt = 1;                                  ///< reward; 0: all
+  double pair_margin = 0;                                        ///< reward
   bool operator==(const data_section&) const = default;
 };
 
@@ -107,9 +122,10 @@ std::vector<phase> served_phases(const data_section& set);
 bool can_serve(data_format format, bool with_prompt_words, phase wanted);
 
 /// Relative shares of the prompts (by hash of their content); shares of phases that a data set does
-/// not serve go to the others. DeepSpeed-Chat: 2, 4, 4.
+/// not serve, or that the run does not have, go to the others. DeepSpeed-Chat: 2, 4, 4.
 struct split_section {
   double sft = 2, reward = 4, ppo = 4, held_out = 0.5;
+  std::vector<phase> phases;  ///< that the run has or is to have; empty: those of run.phases (divided_phases)
   bool operator==(const split_section&) const = default;
 };
 
@@ -213,11 +229,16 @@ struct ppo_section {
 struct reward_source {
   std::string name;
   reward_kind kind = reward_kind::model;
-  double weight = 1.0;  ///< 0: reported, not learned from
-  std::string model;    ///< kind model: folder; empty: the run's own reward model
-  std::string lexicon;  ///< kind lexicon: file
+  double weight = 1.0;       ///< 0: reported, not learned from
+  std::string model = {};    ///< kind model: folder; empty: the run's own reward model
+  std::string lexicon = {};  ///< kind lexicon: file
   valence_measure measure = valence_measure::per_hundred_words;
-  bool last_number = false;  ///< kind answer: without "#### N" the last number of the text counts
+  bool last_number = false;      ///< kind answer: without "#### N" the last number of the text counts
+  std::string command = {};      ///< kind command: the program's words (io/job/command_words.hpp)
+  std::string folder = {};       ///< kind command: where it runs; empty in a file: where the job file is
+  int64_t batch = 64;            ///< kind command: answers of a request, at most
+  double deadline_s = 60;        ///< kind command: for the reply to a request
+  double max_unscorable = 0.05;  ///< share of an iteration's answers that may be left without this reward
   bool operator==(const reward_source&) const = default;
 };
 
@@ -233,6 +254,22 @@ struct generation_section {
   bool operator==(const generation_section&) const = default;
 };
 
+/// Phase replay: the updates of a run's ppo phase, made again from its experience (io/run/replayed_run.hpp).
+struct replay_section {
+  std::string of;                                        ///< the run's folder; required with the phase
+  int64_t from_iteration = 0;                            ///< the checkpoint after so many iterations; 0: the start
+  int64_t to_iteration = 0;                              ///< required with the phase
+  bool verify = false;                                   ///< every number is to be the run's: what differs is an error
+  importance_rule weights = importance_rule::truncated;  ///< of the stored answers under the policy as it is by then
+  double low = 0, high = 0;            ///< bounds of the rule; both 0: its own (engine/objectives/importance.hpp)
+  double min_ess = 0;                  ///< effective sample size, as a share, below which the replay stops; 0: none
+  double max_kl = 0;                   ///< nats per token from the policy that sampled, that stop it; 0: none
+  std::vector<replay_leniency> allow;  ///< what is refused otherwise
+  bool operator==(const replay_section&) const = default;
+
+  bool allows(replay_leniency what) const;
+};
+
 struct evaluation_section {
   int64_t prompts = 128;  ///< held-out prompts sampled; 0: none
   int64_t samples_per_prompt = 1;
@@ -241,14 +278,20 @@ struct evaluation_section {
 };
 
 struct experience_section {
-  int64_t keep = 0;  ///< the last so many iterations' files; 0: all
+  int64_t keep = 0;           ///< the last so many iterations' files; 0: all
+  int64_t keep_every = 0;     ///< of older ones, every so many iterations' ...
+  int64_t keep_best = 0;      ///< ... and the so many of highest mean reward; 0: none
+  double mix = 0;             ///< share of what an iteration learns from that older answers are; 0: none
+  int64_t max_staleness = 0;  ///< policy versions that they may be behind
   bool text = true;
+  double save_rollout_s = 5;
   bool operator==(const experience_section&) const = default;
 };
 
 struct recovery_section {
   double start_deadline_s = 120, worker_deadline_s = 300, stop_deadline_s = 60;
   double silence_deadline_s = 10;
+  double pause_s = 10;       ///< before an attempt that follows a lack of files, memory or threads
   int64_t restarts = 5;      ///< attempts in a row without a new checkpoint before the run gives up
   std::string control_host;  ///< by which ranks reach the batch host, %h its own name; empty: that name
   int64_t control_port = 0;  ///< 0: any
@@ -266,6 +309,7 @@ std::string rank_text(std::span<const int64_t> ranks);
 
 struct place_section {
   int64_t ranks = 1;
+  device_choice device = device_choice::automatic;
   int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container
@@ -289,15 +333,35 @@ struct job {
   ppo_section ppo;
   std::vector<reward_source> rewards;  ///< never empty with a ppo phase
   generation_section generation;
+  replay_section replay;
   evaluation_section evaluation;
   experience_section experience;
   recovery_section recovery;
   place_section place;
   bool operator==(const job&) const = default;
 
-  bool has(phase wanted) const;                                    ///< is it in run.phases?
+  bool has(phase wanted) const;  ///< is it in run.phases?
+  bool learns_by_ppo() const { return has(phase::ppo) || has(phase::replay); }
+  /// How many iterations before one may lend it answers (experience.mix); an iteration makes epochs times minibatches
+  /// policy versions at most. 0: none.
+  int64_t mixing_window() const;
   const reward_source* reward_named(std::string_view name) const;  ///< null: there is none
 };
+
+/// The phases that the prompts of a job are divided among: those of split.phases and of run.phases, and those that
+/// train on the prompts of others (on pairs, on a mixture). In order.
+std::vector<phase> divided_phases(const job& job);
+
+struct split_shares {
+  double sft = 0, reward = 0, ppo = 0, held_out = 0;
+  bool operator==(const split_shares&) const = default;
+  bool any() const { return sft + reward + ppo + held_out > 0; }
+};
+
+/// The job's shares of a set's prompts, with those of phases that it does not serve, or that prompts are not divided
+/// among, set to 0; all of them where no phase is left: then the set has no prompts. A set that serves `pairs` also
+/// serves the phases that train on the pairs.
+split_shares shares_for(const job& job, const data_section& set);
 
 /// Where a job text comes from: what messages call it and where its relative paths start.
 struct job_origin {
@@ -321,17 +385,31 @@ job parse_job(std::string_view text, const job_origin& origin, std::span<const s
 job load_job(const std::string& path, std::span<const std::string> overrides = {},
              const std::function<void(data_section&)>& recognise = {});
 
+/// The models, data and lexicons that the job names and that are not there, one line each.
+std::vector<std::string> missing_files(const job& job);
+
 /// Every option, resolved: parse_job of it gives an equal job.
 std::string job_text(const job& job);
 
-/// Over the options that influence the numbers: not folders, threads, checkpoints, recovery,
-/// logging. Of a path the last component counts; what the file holds has a digest of its own in the
-/// manifest.
-uint64_t job_digest(const job& job);
+/// Over the options that influence the numbers of a phase: not those of other phases, folders, threads, checkpoints,
+/// recovery, logging. Of a path the last component counts; what the file holds has a digest of its own in the manifest.
+/// How long the phase is counts only where its learning rates depend on it (falls_with_length).
+uint64_t job_digest(const job& job, phase of);
 
-/// Options whose change would change the numbers, as "ppo.kl-coef: 0.1 before, 0.05 now". Empty:
-/// equal digests.
-std::vector<std::string> differences(const job& before, const job& now);
+/// Options whose change would change the numbers of one of these phases, as "ppo.kl-coef: 0.1 before, 0.05 now".
+/// Empty: equal digests.
+std::vector<std::string> differences(const job& before, const job& now, std::span<const phase> of);
+
+/// Whether the learning rates of the phase fall towards its end, so that it cannot become longer or shorter without
+/// having been another from its first update on.
+bool falls_with_length(const job& job, phase of);
+
+/// As differences, of the options that say what the phase starts from and learns from: a checkpoint of it cannot go on
+/// with others.
+std::vector<std::string> input_differences(const job& before, const job& now, phase of);
+
+/// As differences, of the options that only say how long the phase is.
+std::vector<std::string> length_differences(const job& before, const job& now, phase of);
 
 /// Text for `troupe run --help`, and docs/job-file.md.
 std::string job_help();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "io/job/job.hpp"
+#include "io/job/phase_rules.hpp"
 
 #include <functional>
 #include <limits>
@@ -41,6 +42,7 @@ struct limits {
   double high = std::numeric_limits<double>::infinity();
   bool open_low = false;
   bool open_high = false;
+  bool infinite = false;  ///< inf and -inf are values too
 
   bool contain(double x) const;
   std::string text() const;  ///< "at least 1", "0 < x <= 1"; empty: any
@@ -66,7 +68,9 @@ struct option {
   std::string help;
   limits range;
   text_kind text = text_kind::plain;
-  bool numbers = true;  ///< does it influence the numbers that a run produces?
+  bool numbers = true;      ///< does it influence the numbers that a run produces?
+  phase_rule of = nullptr;  ///< of which phases; null: of those of its section
+  bool lengthens = false;   ///< it says how long a phase is
   std::function<field(job&, const std::string& name)> find;
 
   bool named() const { return section.ends_with(".*"); }
@@ -79,13 +83,23 @@ const std::vector<option>& job_options();
 struct section_help {
   std::string_view name;
   std::string_view help;
+  phase_rule of = nullptr;  ///< the phases whose numbers its options influence, those that name no others
 };
 std::span<const section_help> job_sections();
+
+/// Whether the numbers of a phase depend on an option.
+bool goes_by(const job& job, const option& row, const std::string& name, phase of);
 
 /// Names of the entries of a section with names ("data.*"); one empty name for any other.
 std::vector<std::string> entry_names(const job& job, const std::string& section);
 /// Makes the entry if it is not there.
 void ensure_entry(job& job, const std::string& section, const std::string& name);
+
+/// Gets an option of an entry, and where its value is.
+using option_visitor = std::function<void(const option& row, const std::string& name, const field& value)>;
+
+/// Calls with each option of each entry, section by section, in the table's order.
+void visit_job(const job& job, const option_visitor& visit);
 
 // --- one value
 
@@ -93,6 +107,8 @@ void ensure_entry(job& job, const std::string& section, const std::string& name)
 std::string value_domain(const option& option);
 /// Of a job's field as an INI file has it; a list has several (none: one empty text).
 std::vector<std::string> write_field(const field& field);
+/// The same in one text, by which two jobs are compared: of a path the last component, since a run may move.
+std::string compared_text(const option& row, const field& value);
 /// Empty on success, else what is wrong: "is not an integer".
 std::string read_field(const field& field, const limits& range, std::span<const std::string> values);
 
@@ -122,9 +138,19 @@ std::vector<assignment> parse_overrides(std::span<const std::string> words, prob
 /// Sets the job's fields; unknown names, bad values and repetitions become problems.
 void apply(const parsed_text& file, std::span<const assignment> overrides, job& job, problem_list& problems);
 
+/// A job as its text and the command line have it, with paths from where they start. Not held against itself.
+job read_options(std::string_view text, const job_origin& origin, std::span<const std::string> overrides,
+                 problem_list& problems);
+
 /// Combinations of options. Fills in the default reward source.
 void check_job(job& job, problem_list& problems);
+/// Of the reward sources alone, which a job without them gets too.
+void check_reward_sources(job& job, problem_list& problems);
 /// Files and folders that the job names.
 void check_files(const job& job, problem_list& problems);
+/// Those of the reward sources alone.
+void check_reward_files(const job& job, problem_list& problems);
+/// Errors  bad_argument, with all of them; none where there are none.
+void throw_if_any(const problem_list& problems, const std::string& name);
 
 }  // namespace troupe::io

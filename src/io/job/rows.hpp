@@ -35,7 +35,7 @@ template <class Enum> field field_of_choices(std::vector<Enum>& value) {
 template <class T> field field_of(T& value) {
   if constexpr (std::is_enum_v<T>) {
     return field_of_choice(value);
-  } else if constexpr (std::is_same_v<T, std::vector<phase>>) {
+  } else if constexpr (std::is_same_v<T, std::vector<phase>> || std::is_same_v<T, std::vector<replay_leniency>>) {
     return field_of_choices(value);
   } else {
     return &value;
@@ -94,6 +94,7 @@ void add_data_rows(std::vector<option>& table);
 void add_supervised_rows(std::vector<option>& table);
 void add_ppo_rows(std::vector<option>& table);
 void add_reward_source_rows(std::vector<option>& table);
+void add_replay_rows(std::vector<option>& table);
 void add_other_rows(std::vector<option>& table);
 void add_optimizer_rows(std::vector<option>& table, const std::string& section,
                         const rows<optimizer_options>::finder& find, const std::string& prefix);

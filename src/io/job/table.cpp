@@ -1,6 +1,7 @@
 #include "base/assert.hpp"
 #include "io/job/rows.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace troupe::io {
@@ -9,7 +10,8 @@ static void add_generation(std::vector<option>& table) {
   rows<generation_section> g(table, "generation",
                              [](job& j, const std::string&) -> generation_section& { return j.generation; });
   g.add("max-new-tokens", &generation_section::max_new_tokens, "Longest answer.", between(1, 1e9));
-  g.add("temperature", &generation_section::temperature, "Divides the logits; 0: greedy.", between(0, 100));
+  g.add("temperature", &generation_section::temperature, "Divides the logits; 0: greedy.", between(0, 100)).of =
+      only<phase::ppo>;
   g.add("top-k", &generation_section::top_k, "Draw from the k likeliest tokens; 0: off.", between(0, 1e9));
   g.add("top-p", &generation_section::top_p, "Draw from the fewest tokens that hold this probability; 1: off.",
         {.low = 0, .high = 1, .open_low = true});
@@ -37,8 +39,30 @@ void add_other_rows(std::vector<option>& table) {
 
   rows<experience_section> x(table, "experience",
                              [](job& j, const std::string&) -> experience_section& { return j.experience; });
-  x.add_silent("keep", &experience_section::keep, "Iterations whose experience is kept; 0: all.", at_least(0));
+  x.add_silent("keep", &experience_section::keep, "The last so many iterations' experience is kept; 0: all.",
+               at_least(0));
+  x.add_silent("keep-every", &experience_section::keep_every,
+               "With keep: of older iterations, every so many are kept too; 0: none.", at_least(0));
+  x.add_silent("keep-best", &experience_section::keep_best,
+               "With keep: of older iterations, the so many of highest mean reward (weighted sum of the sources) are "
+               "kept too; 0: none.",
+               at_least(0));
+  x.add("mix", &experience_section::mix,
+        "Phase ppo: share of the answers an iteration learns from that are not its own but stored ones of earlier "
+        "iterations, weighed by importance (docs/experience.md); 0: none.",
+        {.low = 0, .high = 1, .open_high = true})
+      .of = of_ppo_that_mixes;
+  x.add("max-staleness", &experience_section::max_staleness,
+        "With mix: policy versions (updates) that such answers may be behind. Those of the last max-staleness / "
+        "(ppo.epochs ppo.minibatches) iterations, rounded down, are drawn from.",
+        at_least(0))
+      .of = of_ppo_that_mixes;
   x.add_silent("text", &experience_section::text, "Store prompts and answers as text too.");
+  x.add_silent(
+      "save-rollout-s", &experience_section::save_rollout_s,
+      "While a rollout goes on, sequences that have finished are made durable after so many seconds, so that an "
+      "attempt that ends loses no more; 0: never.",
+      at_least(0));
 
   rows<recovery_section> r(table, "recovery",
                            [](job& j, const std::string&) -> recovery_section& { return j.recovery; });
@@ -51,6 +75,9 @@ void add_other_rows(std::vector<option>& table) {
   r.add_silent("stop-deadline-s", &recovery_section::stop_deadline_s,
                "Seconds that ranks have to leave when their work is done or stopped; then they are killed.",
                more_than(0));
+  r.add_silent("pause-s", &recovery_section::pause_s,
+               "Seconds of pause after a rank could not have a file, memory or a thread, before it is tried again.",
+               between(0, 3600));
   r.add_silent("restarts", &recovery_section::restarts,
                "Attempts in a row without a new checkpoint before the run gives up.", between(0, 1e6));
   r.add_line(
@@ -62,6 +89,9 @@ void add_other_rows(std::vector<option>& table) {
 
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
+  p.add_silent("device", &place_section::device,
+               "What the ranks compute on: auto, cpu, or cuda: NVIDIA cards (docs/cuda.md). Runs of this version "
+               "compute on CPUs alone: auto means cpu, and cuda is refused.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",
@@ -101,6 +131,7 @@ const std::vector<option>& job_options() {
     add_supervised_rows(rows);
     add_ppo_rows(rows);
     add_reward_source_rows(rows);
+    add_replay_rows(rows);
     add_other_rows(rows);
     return rows;
   }();
@@ -109,27 +140,50 @@ const std::vector<option>& job_options() {
 
 std::span<const section_help> job_sections() {
   static constexpr auto sections = std::to_array<section_help>({
-      {"run", "The run as a whole."},
-      {"model", "The models it starts from."},
-      {"data", "All data sets together."},
-      {"data.*", "One section for each data set, under any name. The sets of a phase are blended by weight."},
-      {"split", "How prompts are divided, by a hash of their content: no prompt is in two phases. A phase "
-                "that a set does not serve leaves its share to the others."},
-      {"length", "Limits on what is read from data sets."},
-      {"pairs", "Phase pairs: preference pairs made from the policy's own samples, labelled by a rule."},
-      {"sft", "Phase sft: supervised fine-tuning."},
-      {"reward", "Phase reward: a reward model from preference pairs."},
-      {"ppo", "Phase ppo: proximal policy optimisation."},
-      {"rewards.*", "One section for each source of reward, under any name; ppo learns from their weighted sum. "
-                    "Without any, ppo learns from the reward model."},
-      {"generation", "How answers are sampled: in rollouts, in evaluations, and in pairs where that section "
-                     "does not differ."},
-      {"evaluation", "What is measured on held-out data."},
-      {"experience", "The record of rollouts below the run's folder."},
-      {"recovery", "What happens when a worker dies or hangs."},
-      {"place", "Where the work is done."},
+      {"run", "The run as a whole.", of_every_phase},
+      {"model", "The models it starts from.", of_every_phase},
+      {"data", "All data sets together.", of_every_phase},
+      {"data.*", "One section for each data set, under any name. The sets of a phase are blended by weight.",
+       of_phases_drawing},
+      {"split",
+       "How prompts are divided, by a hash of their content: no prompt is in two phases. A phase "
+       "that a set does not serve, or that the run does not have, leaves its share to the others. Options "
+       "marked * are held as far as they change the prompts of a phase that has begun.",
+       of_no_phase},
+      {"length", "Limits on what is read from data sets.", of_every_phase},
+      {"pairs", "Phase pairs: preference pairs made from the policy's own samples, labelled by a rule.",
+       only<phase::pairs>},
+      {"sft", "Phase sft: supervised fine-tuning.", only<phase::sft>},
+      {"reward", "Phase reward: a reward model from preference pairs.", only<phase::reward>},
+      {"ppo", "Phase ppo: proximal policy optimisation.", only<phase::ppo, phase::replay>},
+      {"rewards.*",
+       "One section for each source of reward, under any name; ppo learns from their weighted sum. "
+       "Without any, ppo learns from the reward model.",
+       of_phases_judged},
+      {"generation",
+       "How answers are sampled: in rollouts, in evaluations, and in pairs where that section "
+       "does not differ.",
+       only<phase::pairs, phase::ppo>},
+      {"replay",
+       "Phase replay, the only one of its run: the updates of another run's ppo phase, from its stored experience. "
+       "`troupe replay` writes such a job.",
+       only<phase::replay>},
+      {"evaluation", "What is measured on held-out data.", of_every_phase},
+      {"experience", "The record of rollouts below the run's folder.", of_every_phase},
+      {"recovery", "What happens when a worker dies or hangs.", of_every_phase},
+      {"place", "Where the work is done.", of_every_phase},
   });
   return sections;
+}
+
+bool goes_by(const job& job, const option& row, const std::string& name, phase of) {
+  if (row.of != nullptr) {
+    return row.numbers && row.of(job, name, of);
+  }
+  const auto sections = job_sections();
+  const auto own = std::find_if(sections.begin(), sections.end(), [&](const auto& s) { return s.name == row.section; });
+  TROUPE_ASSERT(own != sections.end() && own->of != nullptr);
+  return row.numbers && own->of(job, name, of);
 }
 
 std::string option::full_name(const std::string& name) const {

@@ -5,7 +5,7 @@ namespace troupe::io {
 using ppo_rows = rows<ppo_section>;
 
 static void add_batches(ppo_rows& p) {
-  p.add("iterations", &ppo_section::iterations, "Rollouts, each with its updates.", between(1, 1e9));
+  p.add("iterations", &ppo_section::iterations, "Rollouts, each with its updates.", between(1, 1e9)).lengthens = true;
   p.add("prompts", &ppo_section::prompts, "Prompts of an iteration.", between(1, most_prompts));
   p.add("samples-per-prompt", &ppo_section::samples_per_prompt,
         "Answers to each prompt. The generation batch is prompts times this.", between(1, most_samples));
@@ -23,8 +23,7 @@ static void add_rewards_and_advantages(ppo_rows& p) {
   p.add("lambda", &ppo_section::lambda, "Of generalised advantage estimation.", between(0, 1));
   p.add("reward-clip", &ppo_section::reward_clip, "Scores are clipped to plus and minus this; 0: off.", at_least(0));
   p.add("reward-scaling", &ppo_section::reward_scaling,
-        "Divide scores by their standard deviation: of all so far (running) or of the iteration "
-        "(batch).");
+        "Divide scores by their standard deviation: of all so far (running) or of the iteration (batch).");
   p.add("reward-centre", &ppo_section::reward_centre, "The scaling subtracts the mean too.");
   p.add("missing-end-penalty", &ppo_section::missing_end_penalty,
         "Taken from the score of an answer that was cut for its length.", at_least(0));
@@ -111,13 +110,29 @@ void add_reward_source_rows(std::vector<option>& table) {
   rows<reward_source> r(table, "rewards.*", reward_entry);
   r.add("kind", &reward_source::kind,
         "model: a reward model; lexicon: the valence of the answer's words; answer: 1 if the answer's final number is "
-        "the data set's, else 0.");
-  r.add("weight", &reward_source::weight, "Factor in the sum of all sources; 0: only reported.");
+        "the data set's, else 0; command: what a program of yours says (docs/rewards.md).");
+  r.add("weight", &reward_source::weight, "Factor in the sum of all sources; 0: only reported.").of =
+      only<phase::ppo>;  // pairs are labelled by one alone
   r.add_path("model", &reward_source::model, "model: its folder. Empty: the run's reward model.");
   r.add_path("lexicon", &reward_source::lexicon, "lexicon: word list in VADER's format. Required there.");
   r.add("measure", &reward_source::measure,
         "lexicon: sum of valences s, s / sqrt(s^2 + 15) (normalised), or 100 s / words.");
   r.add("last-number", &reward_source::last_number, "answer: a text without \"#### N\" answers with its last number.");
+  r.add("command", &reward_source::command,
+        "command: the program and its arguments, apart by blanks; one with blanks in it stands in single quotes. No "
+        "shell reads it. Required there.")
+      .text = text_kind::line;
+  option& folder = r.add_path("folder", &reward_source::folder,
+                              "command: the folder in which the program runs. Empty: the job file's.");
+  folder.numbers = false;
+  r.add("batch", &reward_source::batch, "command: answers of a request, at most.", between(1, 1e6));
+  r.add_silent("deadline-s", &reward_source::deadline_s, "command: seconds in which a request must be answered.",
+               {.low = 0, .high = 1e6, .open_low = true});
+  r.add_silent(
+      "max-unscorable", &reward_source::max_unscorable,
+      "Largest share of an iteration's answers that may be left without this reward (command: the program says null, "
+      "or fails; answer: the data set's answer has no number). They are not learned from. More of them end the run.",
+      {.low = 0, .high = 1, .open_high = true});
 }
 
 }  // namespace troupe::io

@@ -36,16 +36,30 @@ static void add_run_section(std::vector<option>& table) {
 static void add_model_section(std::vector<option>& table) {
   rows<model_section> model(table, "model", [](job& j, const std::string&) -> model_section& { return j.model; });
   model.add_path("policy", &model_section::policy, "Folder (Hugging Face layout) of the model to train. Required.");
-  model.add_path("reference", &model_section::reference,
-                 "Folder of the model that the KL is measured against. Empty: the policy as PPO starts.");
-  model.add_path("reward", &model_section::reward,
-                 "Folder of the model that the reward phase starts from; without that phase, of the trained "
-                 "reward model. Empty: the reward phase starts from model.policy.");
-  model.add_path("critic", &model_section::critic,
-                 "Folder that the critic starts from. Empty: the reward model; where there is none, the "
-                 "policy with a new head.");
-  model.add("initial", &model_section::initial,
-            "random: the weights of model.policy are drawn from the seed; its folder needs no weights.");
+  model
+      .add_path("reference", &model_section::reference,
+                "Folder of the model that the KL is measured against. Empty: the policy as PPO starts.")
+      .of = only<phase::ppo>;
+  model
+      .add_path("reward", &model_section::reward,
+                "Folder of the model that the reward phase starts from; without that phase, of the trained "
+                "reward model. Empty: the reward phase starts from model.policy.")
+      .of = only<phase::reward, phase::ppo>;
+  model
+      .add_path("critic", &model_section::critic,
+                "Folder that the critic starts from. Empty: the reward model; where there is none, the "
+                "policy with a new head.")
+      .of = only<phase::ppo>;
+  model
+      .add("initial", &model_section::initial,
+           "random: the weights of model.policy are drawn from the seed; its folder needs no weights.")
+      .of = only<phase::pairs, phase::sft, phase::ppo>;
+  model
+      .add("dtype", &model_section::type,
+           "Type of the weights in memory that models compute with. bf16: half the bytes to hold, to read and to send. "
+           "Models that learn keep float32 weights beside it, which the optimizer steps and checkpoints hold; frozen "
+           "ones are rounded when they are read, unless their files are bf16. All else stays float32.")
+      .of = of_models_in_bf16;
 }
 
 void add_run_rows(std::vector<option>& table) {
@@ -81,6 +95,28 @@ static void add_field_names(rows<data_section>& data) {
            "field of a field. Empty: the answer.");
 }
 
+static void add_stored_answers(rows<data_section>& data) {
+  data.add("unique", &data_section::unique,
+           "experience: of equal answers to a prompt in an iteration only one counts.");
+  data.add("best", &data_section::best,
+           "experience, in sft: of each prompt's answers in an iteration only so many of the highest reward "
+           "(best-of-n); 0: all.",
+           at_least(0));
+  data.add("min-reward", &data_section::min_reward,
+           "experience, in sft: only answers with at least this reward; -inf: all.", {.infinite = true});
+  data.add("advantage-temperature", &data_section::advantage_temperature,
+           "experience, in sft: an answer's loss is weighted by min(exp(A / temperature), 20), A its reward above the "
+           "mean of its prompt's answers in that iteration, so that weights of a batch are 1 on average over its "
+           "tokens; 0: all weigh the same, as with inf.",
+           {.low = 0, .infinite = true});
+  data.add("pairs-per-prompt", &data_section::pairs_per_prompt,
+           "experience, in reward: of each prompt's answers in an iteration at most so many pairs, those that differ "
+           "most first (1: the best against the worst); 0: every pair, so that the ranked answers are learned.",
+           at_least(0));
+  data.add("pair-margin", &data_section::pair_margin,
+           "experience, in reward: rewards of a pair differ by more than this.", at_least(0));
+}
+
 void add_data_rows(std::vector<option>& table) {
   rows<data_sets_section> sets(table, "data",
                                [](job& j, const std::string&) -> data_sets_section& { return j.data_sets; });
@@ -90,15 +126,18 @@ void add_data_rows(std::vector<option>& table) {
                   between(0, 1));
 
   rows<data_section> data(table, "data.*", data_entry);
-  data.add_path("path", &data_section::path, "JSON Lines, plain or gzip-compressed. Required.");
+  data.add_path("path", &data_section::path,
+                "JSON Lines, plain or gzip-compressed; of format experience a file, or a folder of files "
+                "iteration-N.h5. Required.");
   data.add("format", &data_section::format,
-           "What a record looks like. auto: by the columns of the file's first record, which is told.");
+           "What a record looks like. auto: by the columns of the file's first records, which is told.");
   data.add("weight", &data_section::weight,
            "Passes over this set in an epoch: 2 shows each record twice, 0.5 half of them.",
            {.low = 0, .high = 1000, .open_low = true});
   data.add("phases", &data_section::phases,
            "Who uses the set. Empty: sft, reward and ppo as far as the format can serve them (conversations: not "
-           "reward). pairs must be asked for.");
+           "reward). pairs must be asked for.")
+      .of = of_no_phase;  // what its prompts are for is held, see options_of
   add_field_names(data);
   data.add("prompt-template", &data_section::prompt_template,
            "Text around the prompt, with {prompt} in it. Empty: the format's own (\"\\n\\nHuman: "
@@ -118,17 +157,24 @@ void add_data_rows(std::vector<option>& table) {
            between(0, 1e6));
   data.add("end-token", &data_section::end_token, "Append the tokenizer's end token to answers.");
   data.add("limit", &data_section::limit, "Read at most so many records; 0: all.", at_least(0));
+  add_stored_answers(data);
 
   rows<split_section> split(table, "split", [](job& j, const std::string&) -> split_section& { return j.split; });
   split.add("sft", &split_section::sft, "Share of the prompts for sft.", at_least(0));
   split.add("reward", &split_section::reward, "Share of the prompts for reward.", at_least(0));
   split.add("ppo", &split_section::ppo, "Share of the prompts for ppo.", at_least(0));
   split.add("held-out", &split_section::held_out, "Share that is only evaluated on.", at_least(0));
+  split.add(
+      "phases", &split_section::phases,
+      "The phases that the run has or is to have. Where they are run one at a time, name them all when the first "
+      "begins: what it is given then, no later phase can have. Empty: as the run began, and those of run.phases.");
 
   rows<length_section> length(table, "length", [](job& j, const std::string&) -> length_section& { return j.length; });
   length.add("max-prompt-tokens", &length_section::max_prompt_tokens, "Longest prompt.", between(1, 1e9));
-  length.add("max-tokens", &length_section::max_tokens,
-             "Longest prompt and answer together, end token included, in sft and reward.", between(2, 1e9));
+  length
+      .add("max-tokens", &length_section::max_tokens,
+           "Longest prompt and answer together, end token included, in sft and reward.", between(2, 1e9))
+      .of = only<phase::sft, phase::reward, phase::ppo>;
   length.add("too-long", &length_section::too_long,
              "truncate: a prompt loses its beginning, an answer its end; drop: the record is left out. "
              "Both are counted.");

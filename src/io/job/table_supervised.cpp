@@ -26,8 +26,9 @@ static void add_training_rows(std::vector<option>& table, const std::string& sec
                               const rows<training_options>::finder& find) {
   rows<training_options> t(table, section, find);
   t.add("epochs", &training_options::epochs, "Passes over the data; ignored when updates is not 0.",
-        {.low = 0, .high = 1e6, .open_low = true});
-  t.add("updates", &training_options::updates, "Optimizer steps; 0: as epochs says.", at_least(0));
+        {.low = 0, .high = 1e6, .open_low = true})
+      .lengthens = true;
+  t.add("updates", &training_options::updates, "Optimizer steps; 0: as epochs says.", at_least(0)).lengthens = true;
   t.add("batch", &training_options::batch, "Sequences (sft) or pairs (reward) of an update.", between(1, 1e9));
   t.add("micro-batch-tokens", &training_options::micro_batch_tokens,
         "Tokens computed at once, at most; a longer sequence makes a micro-batch of its own. With several lanes or "
@@ -54,13 +55,16 @@ void add_supervised_rows(std::vector<option>& table) {
             {.low = 0, .high = 100, .open_low = true});
   pairs.add("max-new-tokens", &pairs_section::max_new_tokens, "Longest sample; 0: generation.max-new-tokens.",
             between(0, 1e9));
-  pairs.add("phases", &pairs_section::phases, "Who trains on the pairs: sft (on the better one), reward.");
-  pairs.add("weight", &pairs_section::weight, "As of a data set.", {.low = 0, .high = 1000, .open_low = true});
+  pairs.add("phases", &pairs_section::phases, "Who trains on the pairs: sft (on the better one), reward.").of =
+      of_pairs_and_their_phases;
+  pairs.add("weight", &pairs_section::weight, "As of a data set.", {.low = 0, .high = 1000, .open_low = true}).of =
+      of_pairs_and_their_phases;
 
   rows<sft_section> sft(table, "sft", [](job& j, const std::string&) -> sft_section& { return j.sft; });
   add_training_rows(table, "sft", [](job& j, const std::string&) -> training_options& { return j.sft.training; });
   sft.add("loss", &sft_section::loss,
-          "answers: prompts carry no loss, and of a conversation only the last assistant's turn does.");
+          "answers: prompts carry no loss, and of a conversation only the last assistant's turn does.")
+      .of = of_sft_and_mixture;
 
   rows<reward_section> reward(table, "reward", [](job& j, const std::string&) -> reward_section& { return j.reward; });
   add_training_rows(table, "reward", [](job& j, const std::string&) -> training_options& { return j.reward.training; });

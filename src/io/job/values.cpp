@@ -1,4 +1,5 @@
 // One value: from the text of an INI file into a field and back.
+#include "base/near_names.hpp"
 #include "io/job/options.hpp"
 
 #include <fmt/format.h>
@@ -23,6 +24,10 @@ std::string limits::text() const {
     return fmt::format("{} {}", open_low ? "more than" : "at least", low);
   }
   return fmt::format("{} {} x {} {}", low, open_low ? "<" : "<=", open_high ? "<" : "<=", high);
+}
+
+static std::string nearest_word(std::string_view given, std::span<const std::string_view> words) {
+  return did_you_mean(given, std::vector<std::string>(words.begin(), words.end()));
 }
 
 static std::string words_text(std::span<const std::string_view> words) {
@@ -143,6 +148,8 @@ struct field_reader {
 
   std::string_view single() const { return values.front(); }
 
+  std::string limit() const { return range.text().empty() ? "" : ", " + range.text(); }
+
   std::string out_of_range(double x) const {
     return range.contain(x) ? "" : fmt::format("is out of range: give {}", range.text());
   }
@@ -153,7 +160,7 @@ struct field_reader {
   }
 
   std::string operator()(int64_t* v) const {
-    return parse_number(single(), *v) ? out_of_range(static_cast<double>(*v)) : "is not an integer";
+    return parse_number(single(), *v) ? out_of_range(static_cast<double>(*v)) : "is not an integer: give one" + limit();
   }
 
   std::string operator()(uint64_t* v) const {
@@ -161,7 +168,8 @@ struct field_reader {
   }
 
   std::string operator()(double* v) const {
-    return parse_number(single(), *v) && std::isfinite(*v) ? out_of_range(*v) : "is not a number";
+    const bool is_number = parse_number(single(), *v) && !std::isnan(*v) && (range.infinite || std::isfinite(*v));
+    return is_number ? out_of_range(*v) : "is not a number: give one" + limit();
   }
 
   static const char* bad_text() {
@@ -199,13 +207,13 @@ struct field_reader {
   }
 
   static std::string not_among(std::string_view word, std::span<const std::string_view> words) {
-    return fmt::format("has no meaning for \"{}\": give {}", word, words_text(words));
+    return fmt::format("has no meaning for \"{}\": give {}{}", word, words_text(words), nearest_word(word, words));
   }
 
   std::string operator()(const choice_field& f) const {
     const auto found = std::find(f.words.begin(), f.words.end(), single());
     if (found == f.words.end()) {
-      return fmt::format("is none of {}", words_text(f.words));
+      return fmt::format("is none of {}{}", words_text(f.words), nearest_word(single(), f.words));
     }
     f.set(f.value, static_cast<size_t>(found - f.words.begin()));
     return "";

@@ -37,6 +37,17 @@ private:
   std::vector<std::set<std::string>> keys_;
 };
 
+/// "invalid literal; last read: 'no'": without the library's own number and place before it.
+std::string reason_of(std::string_view what) {
+  for (const std::string_view mark : {"while parsing", "] "}) {
+    if (const size_t at = what.find(mark); at != std::string_view::npos) {
+      what.remove_prefix(at + (mark == "] " ? mark.size() : 0));
+      return std::string(what);
+    }
+  }
+  return std::string(what);
+}
+
 template <class Json> Json parse(std::string_view text, const std::string& where) {
   json_checks checks(where);
   try {
@@ -45,7 +56,7 @@ template <class Json> Json parse(std::string_view text, const std::string& where
                          return checks.operator()<Json>(depth, event, parsed);
                        });
   } catch (const typename Json::parse_error& failure) {
-    throw error(errc::bad_file, "{}: malformed JSON at byte {}: {}", where, failure.byte, failure.what());
+    throw error(errc::bad_file, "{}: malformed JSON at byte {}: {}", where, failure.byte, reason_of(failure.what()));
   } catch (const typename Json::exception& failure) {
     throw error(errc::bad_file, "{}: malformed JSON: {}", where, failure.what());
   }

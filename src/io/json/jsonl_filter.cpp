@@ -36,7 +36,8 @@ void append(std::string& text, const json_line& value) {
     text += '{';
     for (const auto& [key, member] : value.items()) {
       text += std::exchange(gap, ",");
-      text += json_line(key).dump() + ':';
+      append(text, key);
+      text += ':';
       append(text, member);
     }
     text += '}';
@@ -50,7 +51,7 @@ void append(std::string& text, const json_line& value) {
   } else if (value.is_number_float()) {
     append_double(text, value.get<double>());
   } else {
-    text += value.dump();
+    text += value.dump(-1, ' ', false, json_line::error_handler_t::replace);
   }
 }
 
@@ -86,7 +87,8 @@ json_line shortest_float(float value) {
 int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
                  const std::function<void(json_line&)>& transform) {
   std::string line;
-  for (int64_t number = 1; std::getline(in, line); ++number) {
+  int64_t number = 1;
+  for (; std::getline(in, line); ++number) {
     if (number == 1) {
       line = std::string(without_byte_order_mark(line));
     }
@@ -105,6 +107,10 @@ int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
       err << "line " << number << ": the output cannot be written\n" << std::flush;
       return 1;
     }
+  }
+  if (in.bad()) {
+    err << "line " << number << ": the input cannot be read\n" << std::flush;
+    return 1;
   }
   return 0;
 }

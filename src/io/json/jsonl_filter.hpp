@@ -25,8 +25,8 @@ int filter_jsonl(std::istream& in, std::ostream& out, std::ostream& err,
 /// Errors  bad_file, with the column.
 json_line parse_json_line(std::string_view line);
 
-/// The text of one line, without the newline: numbers in shortest round-trip form, non-finite ones
-/// as null.
+/// The text of one line, without the newline: numbers in shortest round-trip form, non-finite ones as null. Texts may
+/// quote bytes that are not UTF-8 (file names, the words of others): each is U+FFFD in the line.
 std::string json_line_text(const json_line& line);
 
 /// A float as a JSON number whose text is the shortest that reads back as this float (0.1f is 0.1,

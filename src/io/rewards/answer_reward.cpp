@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 
 namespace troupe::io {
@@ -94,10 +95,15 @@ bool same_number(const text_number& a, const text_number& b) {
   return a.percent != b.percent && (a.percent ? a.hundredth == b.value : b.hundredth == a.value);
 }
 
+std::optional<text_number> reference_number(std::string_view reference) { return final_answer(reference, true); }
+
 double answer_reward(std::string_view answer, std::string_view reference, bool last_number) {
+  const std::optional<text_number> right = reference_number(reference);
+  if (!right) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
   const std::optional<text_number> given = final_answer(answer, last_number);
-  const std::optional<text_number> right = final_answer(reference, true);
-  return given && right && same_number(*given, *right) ? 1.0 : 0.0;
+  return given && same_number(*given, *right) ? 1.0 : 0.0;
 }
 
 }  // namespace troupe::io

@@ -22,8 +22,11 @@ std::optional<text_number> final_answer(std::string_view text, bool last_number)
 /// are not. Where one of the two alone has a percent sign, it may mean hundredths or not: 50% equals 50 and 0.5.
 bool same_number(const text_number& a, const text_number& b);
 
-/// 1 if both have a final answer and they are the same number, else 0. The reference is read with
-/// last_number, so that a bare "42" is a reference too.
+/// The number that an answer must give: the reference is read with last_number, so that a bare "42" is one too.
+std::optional<text_number> reference_number(std::string_view reference);
+
+/// 1 if the answer has a final answer that is the reference's number, else 0. NaN: the reference has no number, so that
+/// no answer is right or wrong.
 double answer_reward(std::string_view answer, std::string_view reference, bool last_number);
 
 }  // namespace troupe::io

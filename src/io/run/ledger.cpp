@@ -60,8 +60,6 @@ ledger_event parse_event(std::string_view text, const std::string& where) {
 
 }  // namespace
 
-ledger_writer::ledger_writer(const run_directory& run) : file_(run.ledger()) {}
-
 void ledger_writer::append(ledger_event event) {
   if (event.time == 0) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();

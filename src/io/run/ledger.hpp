@@ -31,7 +31,8 @@ struct ledger_event {
 /// Errors  io_failure.
 class ledger_writer {
 public:
-  explicit ledger_writer(const run_directory& run);
+  explicit ledger_writer(const run_directory& run) : ledger_writer(run.ledger()) {}
+  explicit ledger_writer(const std::filesystem::path& file) : file_(file) {}
   void append(ledger_event event);
 
 private:

@@ -30,6 +30,10 @@ constexpr const char* name_of(ledger_kind kind) {
     return "phase_resumed";
   case ledger_kind::phase_finished:
     return "phase_finished";
+  case ledger_kind::phase_reopened:
+    return "phase_reopened";
+  case ledger_kind::forked:
+    return "forked";
   case ledger_kind::attempt_finished:
     return "attempt_finished";
   case ledger_kind::stopped:

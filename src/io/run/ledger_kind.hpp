@@ -21,6 +21,8 @@ enum class ledger_kind : uint8_t {
   phase_started,       ///< total: updates or iterations that the phase will have
   phase_resumed,       ///< all ranks have loaded what it goes on from; text
   phase_finished,
+  phase_reopened,    ///< a finished phase that the job has made longer
+  forked,            ///< a run begun from another's checkpoint: from, checkpoint
   attempt_finished,  ///< clean end of the ranks
   stopped,           ///< on request; signal
   run_finished,

@@ -2,12 +2,14 @@
 
 #include "base/error.hpp"
 #include "base/host_name.hpp"
+#include "base/system_reason.hpp"
 #include "io/files/atomic_file.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/files/near_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/job/job.hpp"
 
 #include <fcntl.h>
-#include <fmt/ranges.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -25,19 +27,21 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The mark of a run: every one has it from its creation on.
-bool is_run(const fs::path& root) { return fs::exists(root / "attempt"); }
+bool is_run(const fs::path& root) { return is_there(root / "attempt"); }
 
 /// What a creation that was cut short can have left.
 bool is_new(const fs::path& root) {
   const auto harmless = [](const fs::directory_entry& entry) { return entry.path().filename() == "attempt.tmp"; };
-  return std::all_of(fs::directory_iterator(root), fs::directory_iterator(), harmless);
+  const std::vector<fs::directory_entry> entries = entries_of(root);
+  return std::all_of(entries.begin(), entries.end(), harmless);
 }
 
 void create_folder(const fs::path& path) {
   std::error_code failure;
   fs::create_directories(path, failure);
   if (failure) {
-    throw error(errc::io_failure, "cannot create {}: {}", path.string(), failure.message());
+    throw error(errc::io_failure, "cannot create {}: {}: name a folder that you may write to (run.dir)", path.string(),
+                system_reason(failure.value()));
   }
 }
 
@@ -58,8 +62,10 @@ std::string read_some(int descriptor) {
 }  // namespace
 
 run_directory run_directory::open(const fs::path& root) {
-  if (!fs::is_directory(root)) {
-    throw error(errc::not_found, "there is no run at {}", root.string());
+  if (!is_folder(root)) {
+    throw error(errc::not_found,
+                "there is no run at {}: give the folder of a run (run.dir of its job, by default runs/JOB){}",
+                root.string(), did_you_mean_file(root));
   }
   if (!is_run(root)) {
     throw error(errc::bad_argument, "{} is not a run directory (it has no file 'attempt')", root.string());
@@ -92,17 +98,30 @@ fs::path run_directory::evaluation(int64_t iteration) const { return evaluations
 
 job run_directory::recorded_job() const {
   const std::string file = job().string();
-  return parse_job(read_text_file(file), {.name = file, .stem = "job", .folder = "/", .current = "/"});
+  io::job recorded = parse_job(read_text_file(file), {.name = file, .stem = "job", .folder = "/", .current = "/"});
+  if (recorded.split.phases.empty()) {  // by a version that divided prompts among all phases
+    recorded.split.phases = {phase::sft, phase::reward, phase::ppo};
+  }
+  return recorded;
 }
 
-void run_directory::require_same_job(const io::job& job) const {
-  if (!fs::exists(this->job())) {
-    return;
+static fs::path slurm_job_file(const run_directory& run) { return run.root() / "slurm-job"; }
+
+std::string run_directory::slurm_job() const {
+  if (!is_there(slurm_job_file(*this))) {
+    return "";
   }
-  if (const auto changed = differences(recorded_job(), job); !changed.empty()) {
-    throw error(errc::bad_argument,
-                "{} holds a run of another job:\n  {}\nTake another run.dir, or give these options their former values",
-                root_.string(), fmt::join(changed, "\n  "));
+  std::string id = read_text_file(slurm_job_file(*this));
+  id.erase(id.find_last_not_of('\n') + 1);
+  const auto of_number = [](char c) { return (c >= '0' && c <= '9') || c == '_' || c == '+'; };
+  return std::all_of(id.begin(), id.end(), of_number) ? id : "";
+}
+
+void run_directory::note_slurm_job(const std::string& id) const {
+  if (id.empty()) {
+    remove_tree(slurm_job_file(*this));
+  } else {
+    write_file_atomically(slurm_job_file(*this), id + "\n");
   }
 }
 
@@ -164,13 +183,11 @@ static void remove_stubborn(const fs::path& folder) {
 }
 
 void run_directory::remove_fences() const {
-  std::vector<fs::path> found;
-  for (const fs::directory_entry& entry : fs::directory_iterator(root_)) {
+  for (const fs::directory_entry& entry : entries_of(root_)) {
     if (is_fence(entry.path())) {
-      found.push_back(entry.path());
+      remove_stubborn(entry.path());
     }
   }
-  std::for_each(found.begin(), found.end(), remove_stubborn);
 }
 
 attempt_fence run_directory::fence(int64_t attempt) const {

@@ -30,24 +30,28 @@ public:
   std::filesystem::path lock() const { return root_ / "lock"; }
   std::filesystem::path attempt_file() const { return root_ / "attempt"; }
   std::filesystem::path ledger() const { return root_ / "ledger.jsonl"; }
+  std::filesystem::path log() const { return root_ / "log.txt"; }  ///< what `troupe run` said
   std::filesystem::path metrics() const { return root_ / "metrics.jsonl"; }
   std::filesystem::path tensorboard() const { return root_ / "tensorboard"; }
   std::filesystem::path checkpoints() const { return root_ / "checkpoints"; }
   std::filesystem::path experience() const { return root_ / "experience"; }
   std::filesystem::path experience(int64_t iteration) const;
+  std::filesystem::path rollouts() const { return root_ / "rollouts"; }        ///< parts of rollouts that are under way
   std::filesystem::path evaluations() const { return root_ / "evaluations"; }  ///< experience of held-out prompts
   std::filesystem::path evaluation(int64_t iteration) const;
   std::filesystem::path models() const { return root_ / "models"; }
   std::filesystem::path model(const std::string& name) const { return models() / name; }
   std::filesystem::path control() const { return root_ / "control"; }  ///< credentials of supervisor and ranks
 
+  /// Slurm's number of the job that the run was last submitted or started by; empty: none, or it was started without.
+  std::string slurm_job() const;
+  /// Empty: it is started without Slurm.
+  /// Errors  io_failure.
+  void note_slurm_job(const std::string& id) const;
+
   /// The job of the run, as it was last started. Models and data that it names may have gone since.
   /// Errors  not_found, io_failure, bad_argument: from the run's job.ini.
   io::job recorded_job() const;
-
-  /// A run belongs to one job: what would change its numbers must not change under way. A new run takes any job.
-  /// Errors  bad_argument, with every option that differs; those of recorded_job.
-  void require_same_job(const io::job& job) const;
 
   /// The number of the attempt that may write; 0 before the first.
   /// Errors  bad_file.

@@ -2,9 +2,11 @@
 
 #include "base/error.hpp"
 #include "io/checkpoint/checkpoint.hpp"
-#include "io/job/job.hpp"
+#include "io/files/paths.hpp"
+#include "io/job/phases.hpp"
 #include "io/run/ledger.hpp"
 #include "io/run/metrics.hpp"
+#include "io/run/phases_begun.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -97,8 +99,8 @@ void add_event(run_status& status, const ledger_event& event) {
     status.phase = event.phase;
     status.total = total_told(event);
     break;
-  case ledger_kind::phase_finished:
-    status.finished_phases.push_back(event.phase);
+  case ledger_kind::phase_reopened:
+    status.phase = event.phase;
     break;
   case ledger_kind::recovered:
     ++status.recoveries;
@@ -123,13 +125,9 @@ void add_event(run_status& status, const ledger_event& event) {
   }
 }
 
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 /// Of the phase under way, from its records in metrics.jsonl.
 void add_progress(run_status& status, const fs::path& metrics) {
-  if (!fs::exists(metrics)) {
+  if (!is_there(metrics)) {
     return;
   }
   const std::vector<metrics_record> records = read_metrics(metrics);
@@ -152,29 +150,16 @@ void add_progress(run_status& status, const fs::path& metrics) {
   }
 }
 
-std::optional<int64_t> total_of(const job& settings, const std::string& phase_name) {
-  if (phase_name == to_string(phase::ppo)) {
-    return settings.ppo.iterations;
-  }
-  if (phase_name == to_string(phase::pairs)) {
-    const int64_t each = std::max<int64_t>(1, settings.pairs.prompts_per_iteration);
-    return (settings.pairs.prompts + each - 1) / each;
-  }
-  const int64_t updates = phase_name == to_string(phase::sft)      ? settings.sft.training.updates
-                          : phase_name == to_string(phase::reward) ? settings.reward.training.updates
-                                                                   : 0;
-  return updates > 0 ? std::optional(updates) : std::nullopt;
-}
-
 void add_job(run_status& status, const run_directory& run) {
-  if (!fs::exists(run.job())) {
+  if (!is_there(run.job())) {
     return;  // the supervisor writes it after it has taken the folder
   }
   const job settings = run.recorded_job();
   for (const phase planned : settings.run.phases) {
     status.phases.emplace_back(to_string(planned));
   }
-  if (const auto total = total_of(settings, status.phase)) {  // else a phase that goes by epochs
+  const std::optional<phase> now = phase_of(status.phase);
+  if (const auto total = now ? length_of(settings, *now) : std::nullopt) {  // else a phase that goes by epochs
     status.total = total;
   }
 }
@@ -183,7 +168,7 @@ void add_job(run_status& status, const run_directory& run) {
 std::optional<best_checkpoint> best_of(const run_directory& run, const checkpoint_manifest& newest) {
   const int64_t counter = get_int(newest.counters, "best", -1);
   const fs::path folder = checkpoint_folder(run.checkpoints(), newest.phase, newest.unit, counter);
-  if (counter < 0 || !fs::exists(folder / "manifest.json")) {
+  if (counter < 0 || !is_there(folder / "manifest.json")) {
     return std::nullopt;
   }
   return best_checkpoint{.folder = folder.lexically_relative(run.root()).string(),
@@ -192,8 +177,7 @@ std::optional<best_checkpoint> best_of(const run_directory& run, const checkpoin
 }
 
 void add_checkpoint(run_status& status, const run_directory& run) {
-  std::error_code none;
-  for (const fs::directory_entry& phase : fs::directory_iterator(run.checkpoints(), none)) {
+  for (const fs::directory_entry& phase : entries_of(run.checkpoints())) {
     for (const found_checkpoint& found : list_checkpoints(run.checkpoints(), phase.path().filename().string())) {
       struct stat written {};
       if (::stat((found.folder / "manifest.json").c_str(), &written) != 0) {
@@ -242,9 +226,20 @@ run_status read_run_status(const fs::path& root, size_t most_failures) {
   run_status status{.root = root};
   // Before the ledger: what ends between the two is then shown as ended, with the reason there.
   status.holder = lock_holder(run);
+  status.slurm_job = run.slurm_job();
+  for (const fs::path& log : {run.log(), run.root() / ("slurm-" + status.slurm_job + ".log")}) {
+    if (is_there(log)) {
+      status.logs.push_back(log);
+    }
+  }
   status.attempt = run.attempt();
+  phases_begun phases;
   for (const ledger_event& event : read_ledger(run.ledger())) {
     add_event(status, event);
+    phases.note(event);
+  }
+  for (const phase finished : phases.finished()) {
+    status.finished_phases.emplace_back(to_string(finished));
   }
   if (status.last_failures.size() > most_failures) {
     status.last_failures.erase(status.last_failures.begin(),
@@ -255,7 +250,8 @@ run_status read_run_status(const fs::path& root, size_t most_failures) {
   }
   add_progress(status, run.metrics());
   add_job(status, run);
-  if (status.total && status.per_second && !contains(status.finished_phases, status.phase)) {
+  const std::optional<phase> now = phase_of(status.phase);
+  if (status.total && status.per_second && now && !phases.finished(*now)) {
     status.seconds_left =
         static_cast<double>(std::max<int64_t>(0, *status.total - status.counter)) / *status.per_second;
   }

@@ -52,8 +52,10 @@ struct best_checkpoint {
 struct run_status {
   std::filesystem::path root;
   run_state state = run_state::not_started;
-  std::string reason;  ///< of a failed run, or why it stopped
-  std::string holder;  ///< who holds the lock: "pid 7 on node1"; empty: nobody
+  std::string reason;                       ///< of a failed run, or why it stopped
+  std::string holder;                       ///< who holds the lock: "pid 7 on node1"; empty: nobody
+  std::string slurm_job;                    ///< its number; empty: none, or the run was started without
+  std::vector<std::filesystem::path> logs;  ///< what it has said: its own, then the batch job's; those that there are
 
   std::vector<std::string> phases, finished_phases;  ///< in the job's order
   std::string phase;                                 ///< the one under way, or the last one; empty: none has begun

@@ -4,6 +4,7 @@
 #include "io/files/atomic_file.hpp"
 #include "io/files/line_file.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/run/tfrecord.hpp"
 
 #include <fcntl.h>
@@ -53,15 +54,11 @@ std::string text_metadata() {
   return metadata;
 }
 
-/// TensorProto{dtype: DT_STRING, tensor_shape{dim{size: 1}}, string_val: text}.
+/// TensorProto{dtype: DT_STRING, tensor_shape: that of a scalar, string_val: text}.
 std::string text_tensor(std::string_view text) {
-  std::string dim;
-  put_varint(dim, 1, 1);
-  std::string shape;
-  put_bytes(shape, 2, dim);
   std::string tensor;
   put_varint(tensor, 1, 7);
-  put_bytes(tensor, 2, shape);
+  put_bytes(tensor, 2, "");
   put_bytes(tensor, 8, text);
   return tensor;
 }
@@ -118,8 +115,7 @@ int tensorboard_writer::descriptor(const std::string& phase, double time) {
   }
   check_phase(phase);
   const fs::path path = folder_ / phase / event_file_name;
-  std::error_code failure;
-  fs::create_directories(path.parent_path(), failure);
+  make_folder(path.parent_path());
   const int opened = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (opened < 0) {
     throw error(errc::io_failure, "cannot open {}: {}", path.string(), std::strerror(errno));
@@ -187,7 +183,7 @@ void tensorboard_writer::truncate_after(const std::string& phase, int64_t counte
     fs::remove(folder_ / later, not_empty);
   }
   const fs::path path = folder_ / phase / event_file_name;
-  if (fs::exists(path)) {
+  if (is_there(path)) {
     const std::string text = read_text_file(path);
     const std::string kept = whole_records(
         text, [counter](std::string_view data) { return event_step(data).value_or(counter + 1) <= counter; });

@@ -21,8 +21,14 @@ bool is_space(uint32_t code) {
   }
 }
 
-// \w: letters, marks, digits and connectors.
+// \w of Unicode's regular expressions (UTS 18): alphabetic characters, marks, digits, connectors, joiners.
 bool is_word(uint32_t code) {
+  const bool enclosed_letter = (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+                               (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
+  const bool joiner = code == 0x200C || code == 0x200D;
+  if (enclosed_letter || joiner) {
+    return true;
+  }
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(code))) {
   case UTF8PROC_CATEGORY_LU:
   case UTF8PROC_CATEGORY_LL:
@@ -33,6 +39,7 @@ bool is_word(uint32_t code) {
   case UTF8PROC_CATEGORY_MC:
   case UTF8PROC_CATEGORY_ME:
   case UTF8PROC_CATEGORY_ND:
+  case UTF8PROC_CATEGORY_NL:
   case UTF8PROC_CATEGORY_PC:
     return true;
   default:
@@ -92,8 +99,10 @@ void added_token_finder::add(const added_token& token, std::string_view spelling
     }
     node = child->second;
   }
-  token_of_node_[node] = static_cast<int32_t>(tokens_.size());
-  tokens_.push_back(token);
+  if (token_of_node_[node] < 0) {
+    token_of_node_[node] = static_cast<int32_t>(tokens_.size());
+    tokens_.push_back(token);
+  }
 }
 
 std::optional<added_token_finder::match> added_token_finder::longest_at(std::string_view text, size_t at,

@@ -27,6 +27,7 @@ struct added_token {
 /// Finds the tokens of a set in texts: leftmost first, the longest of those that start together.
 class added_token_finder {
 public:
+  /// Of several tokens that are spelt alike the first is found: normalised texts of tokens can be.
   void add(const added_token& token, std::string_view spelling);
   bool empty() const { return tokens_.empty(); }
 

@@ -1,6 +1,5 @@
 #include "io/tokenizer/bpe_tokenizer.hpp"
 
-#include "base/error.hpp"
 #include "io/tokenizer/utf8.hpp"
 
 #include <utility>

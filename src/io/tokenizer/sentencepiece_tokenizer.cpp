@@ -111,6 +111,11 @@ void sentencepiece_tokenizer::add_tokens(const tokenizer_config& config) {
       add_token(token, config.where);
     }
   }
+  for (size_t id = 0; id < pieces_.size(); ++id) {
+    if (pieces_[id].kind == piece_kind::control) {
+      in_filtered_text_.add({.id = static_cast<int32_t>(id), .content = pieces_[id].text}, pieces_[id].text);
+    }
+  }
 }
 
 void sentencepiece_tokenizer::add_token(const added_token& token, const std::string& where) {
@@ -155,7 +160,6 @@ void sentencepiece_tokenizer::read_pieces(const std::string& where) {
     ids_.emplace(next.text, id);
     if (processor_->IsControl(id)) {
       next.kind = piece_kind::control;
-      in_filtered_text_.add({.id = id, .content = next.text}, next.text);
     } else if (processor_->IsUnknown(id)) {
       next.kind = piece_kind::unknown;
       next.text = processor_->DecodeIds({id});
@@ -235,6 +239,11 @@ void sentencepiece_tokenizer::encode_around(const added_token_finder& finder, st
     }
     at_start = false;
   });
+}
+
+std::string sentencepiece_tokenizer::spelling_of(int32_t id) const {
+  return pieces_.at(static_cast<size_t>(id)).kind == piece_kind::control ? pieces_[static_cast<size_t>(id)].text
+                                                                         : tokenizer::spelling_of(id);
 }
 
 std::unique_ptr<stream_decoder> sentencepiece_tokenizer::make_stream_decoder(bool skip_special) const {

@@ -33,6 +33,7 @@ public:
   int64_t vocabulary_size() const override { return static_cast<int64_t>(pieces_.size()); }
   std::optional<int32_t> find(std::string_view token) const override;
   bool is_special(int32_t id) const override;
+  std::string spelling_of(int32_t id) const override;
 
 private:
   class stream;

@@ -5,7 +5,6 @@
 #include "io/files/mapped_file.hpp"
 #include "io/json/json.hpp"
 #include "io/tokenizer/bpe_tokenizer.hpp"
-#include "io/tokenizer/json_members.hpp"
 #include "io/tokenizer/sentencepiece_tokenizer.hpp"
 #include "io/tokenizer/tokenizer_config.hpp"
 #include "io/tokenizer/tokenizer_json.hpp"
@@ -87,16 +86,17 @@ std::unique_ptr<tokenizer> make_of_kind(const tokenizer_files& files, const toke
   } else if (files.vocab_json && files.merges_txt) {
     definition = read_vocab_merges(*files.vocab_json, *files.merges_txt, config, where);
   } else if (files.vocab_json || files.merges_txt) {
-    throw error(errc::not_found, "{}: {} without {}", where, files.vocab_json ? "vocab.json" : "merges.txt",
-                files.vocab_json ? "merges.txt" : "vocab.json");
+    throw error(errc::not_found, "{}: {} without {}: copy both from where the model comes from", where,
+                files.vocab_json ? "vocab.json" : "merges.txt", files.vocab_json ? "merges.txt" : "vocab.json");
   } else if (files.tokenizer_model) {
     return std::make_unique<sentencepiece_tokenizer>(*files.tokenizer_model, config, digest,
                                                      where + "/tokenizer.model");
   } else {
-    throw error(errc::not_found,
-                "{} has no tokenizer: tokenizer.json, vocab.json with merges.txt, or "
-                "tokenizer.model is needed",
-                where);
+    throw error(
+        errc::not_found,
+        "{} has no tokenizer: tokenizer.json, vocab.json with merges.txt, or tokenizer.model is needed: copy it from "
+        "where the model comes from",
+        where);
   }
   add_configured_tokens(config, definition);
   const special_ids specials =
@@ -141,10 +141,12 @@ void tokenizer::take_end_token_of(const std::filesystem::path& folder) {
     const auto id = specials_.eos ? std::nullopt : end_id_in(folder / name);
     if (id && *id < vocabulary_size()) {
       specials_.eos = id;
-      special_texts_.emplace_back("eos_token", decode(std::vector<int32_t>{*id}, false));
+      special_texts_.emplace_back("eos_token", spelling_of(*id));
     }
   }
 }
+
+std::string tokenizer::spelling_of(int32_t id) const { return decode(std::vector<int32_t>{id}, false); }
 
 std::string tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
   const auto decoder = make_stream_decoder(skip_special);

@@ -78,6 +78,9 @@ public:
   /// Whether decode drops `id` under skip_special.
   virtual bool is_special(int32_t id) const = 0;
 
+  /// How a text spells this one token, which decode may leave out: "</s>".
+  virtual std::string spelling_of(int32_t id) const;
+
   const special_ids& specials() const { return specials_; }
   std::optional<int32_t> bos_id() const { return specials_.bos; }
   std::optional<int32_t> eos_id() const { return specials_.eos; }

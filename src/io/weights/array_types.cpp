@@ -69,7 +69,7 @@ host_array convert_array(const host_array& array, dtype type) {
     case dtype::f16:
       return narrow(array, type, float_to_half);
     case dtype::bf16:
-      return narrow(array, type, float_to_bfloat16);
+      return narrow(array, type, [](float value) { return to_bf16(value).bits; });
     default:
       break;
     }

@@ -2,7 +2,7 @@
 
 #include "base/error.hpp"
 #include "io/files/mapped_file.hpp"
-#include "io/json/json.hpp"
+#include "io/files/paths.hpp"
 #include "io/weights/array_types.hpp"
 #include "io/weights/gguf_model.hpp"
 #include "io/weights/model_folder.hpp"
@@ -53,7 +53,7 @@ model_folder_contents contents_of_folder(const fs::path& source, array_finder& f
   find = model.finder();
   model_folder_contents contents;
   contents.config_json = model.config_json();
-  if (fs::exists(source / "generation_config.json")) {
+  if (is_there(source / "generation_config.json")) {
     contents.generation_config_json = read_text_file(source / "generation_config.json");
   }
   for (const std::string& name : model.tensor_names()) {
@@ -70,13 +70,13 @@ conversion_report convert_model(const fs::path& source, const fs::path& target, 
   if (type != dtype::f32 && type != dtype::bf16 && type != dtype::f16) {
     throw error(errc::bad_argument, "models are written as f32, bf16 or f16, not {}", to_string(type));
   }
-  if (!fs::exists(source)) {
+  if (!is_there(source)) {
     throw error(errc::not_found, "{}: no such model (a GGUF file or a folder)", source.string());
   }
   const fs::path place = model_target(target, std::span(&source, 1), overwrite);
   array_finder find;
   model_folder_contents contents =
-      fs::is_directory(source) ? contents_of_folder(source, find) : contents_of_gguf(source, find);
+      is_folder(source) ? contents_of_folder(source, find) : contents_of_gguf(source, find);
   conversion_report report;
   report.tensors = static_cast<int64_t>(contents.tensors.size());
   report.parameters = set_types(contents.tensors, type);

@@ -7,10 +7,10 @@ namespace troupe::io {
 
 namespace {
 
-nlohmann::ordered_json parse_config(const std::string& text) {
-  auto config = parse_ordered_json(text, "config.json");
+nlohmann::ordered_json parse_config(const std::string& text, const std::string& name = "config.json") {
+  auto config = parse_ordered_json(text, name);
   if (!config.is_object()) {
-    throw error(errc::bad_file, "config.json: a JSON object is expected, this is a {}", config.type_name());
+    throw error(errc::bad_file, "{}: a JSON object is expected, this is a {}", name, config.type_name());
   }
   return config;
 }
@@ -47,6 +47,23 @@ std::string typed_config(const std::string& config_json, const std::string& torc
   // Recent versions of transformers write "dtype" and read both names.
   config.erase("dtype");
   config["torch_dtype"] = torch_type;
+  return to_text(config);
+}
+
+std::string templated_tokenizer_config(const std::string& tokenizer_config_json, const std::string& chat_template) {
+  nlohmann::ordered_json config = parse_config(tokenizer_config_json, "tokenizer_config.json");
+  if (!config.contains("chat_template")) {
+    return tokenizer_config_json;
+  }
+  config["chat_template"] = chat_template;
+  return to_text(config);
+}
+
+std::string ending_generation_config(const std::string& generation_config_json, const std::vector<int32_t>& end_ids) {
+  nlohmann::ordered_json config = generation_config_json.empty()
+                                      ? nlohmann::ordered_json::object()
+                                      : parse_config(generation_config_json, "generation_config.json");
+  config["eos_token_id"] = end_ids;
   return to_text(config);
 }
 

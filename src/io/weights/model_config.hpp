@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace troupe::io {
 
@@ -18,5 +19,11 @@ std::string language_model_config(const std::string& config_json, std::string_vi
 
 /// With torch_dtype = `torch_type` ("float32").
 std::string typed_config(const std::string& config_json, const std::string& torch_type);
+
+/// tokenizer_config.json with this chat template, where it has one of its own.
+std::string templated_tokenizer_config(const std::string& tokenizer_config_json, const std::string& chat_template);
+
+/// generation_config.json (empty: there was none) whose eos_token_id are these.
+std::string ending_generation_config(const std::string& generation_config_json, const std::vector<int32_t>& end_ids);
 
 }  // namespace troupe::io

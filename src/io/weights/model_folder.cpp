@@ -4,9 +4,11 @@
 #include "io/files/atomic_file.hpp"
 #include "io/files/byte_reader.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/files/paths.hpp"
 #include "io/json/json.hpp"
 #include "io/json/json_keys.hpp"
 #include "io/weights/array_types.hpp"
+#include "io/weights/missing_model.hpp"
 #include "io/weights/torch_file.hpp"
 
 #include <algorithm>
@@ -92,7 +94,7 @@ struct model_folder::weights {
     }
     for (const std::string& shard : shards) {
       const fs::path path = index.parent_path() / shard;
-      if (!fs::exists(path)) {
+      if (!is_there(path)) {
         throw error(errc::bad_file, "{}: the shard {} that it names is missing", index.string(), path.string());
       }
       add_file(path);
@@ -125,15 +127,14 @@ private:
 };
 
 model_folder model_folder::open_shape(const fs::path& folder) {
-  if (!fs::is_directory(folder)) {
-    throw error(errc::not_found, "{}: no such folder (a model is a folder with config.json and weights)",
-                folder.string());
+  if (!is_there(folder / "config.json")) {
+    throw error(errc::not_found, "{}: {}", folder.string(), missing_model(folder));
   }
   model_folder model;
   model.path_ = folder;
   model.config_json_ = read_text_file(folder / "config.json");
   model.config_ = parse_json_keys(model.config_json_, (folder / "config.json").string());
-  if (fs::exists(folder / "generation_config.json")) {
+  if (is_there(folder / "generation_config.json")) {
     model.generation_config_ = read_json_keys(folder / "generation_config.json");
   }
   model.weights_ = std::make_shared<weights>();
@@ -143,19 +144,19 @@ model_folder model_folder::open_shape(const fs::path& folder) {
 model_folder model_folder::open(const fs::path& folder) {
   model_folder model = open_shape(folder);
   auto found = std::make_shared<weights>();
-  if (fs::exists(folder / single_file)) {
+  if (is_there(folder / single_file)) {
     found->add_file(folder / single_file);
-  } else if (fs::exists(folder / single_index)) {
+  } else if (is_there(folder / single_index)) {
     found->add_indexed(folder / single_index);
-  } else if (fs::exists(folder / torch_single_file)) {
+  } else if (is_there(folder / torch_single_file)) {
     found->add_file(folder / torch_single_file);
-  } else if (fs::exists(folder / torch_index)) {
+  } else if (is_there(folder / torch_index)) {
     found->add_indexed(folder / torch_index);
   } else {
     throw error(errc::not_found, "{}: no weights: none of {}, {}, {}, {} is there", folder.string(), single_file,
                 single_index, torch_single_file, torch_index);
   }
-  if (fs::exists(folder / value_head_file)) {
+  if (is_there(folder / value_head_file)) {
     found->add_file(folder / value_head_file);
   }
   model.weights_ = std::move(found);
@@ -201,9 +202,9 @@ static bool is_name_of_a_model_file(const std::string& name) {
 }
 
 std::optional<std::string> stranger_in_model_folder(const fs::path& folder) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  for (const fs::directory_entry& entry : entries_of(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!is_name_of_a_model_file(name) || entry.is_directory()) {
+    if (!is_name_of_a_model_file(name) || is_folder(entry.path())) {
       return name;
     }
   }
@@ -212,7 +213,7 @@ std::optional<std::string> stranger_in_model_folder(const fs::path& folder) {
 
 void copy_tokenizer_files(const fs::path& source, const fs::path& target) {
   for (const char* name : tokenizer_files) {
-    if (fs::exists(source / name)) {
+    if (is_there(source / name)) {
       const auto file = mapped_file::open(source / name);
       write_file_atomically(target / name, file->bytes());
     }
@@ -300,15 +301,15 @@ private:
 
 /// A folder of the model's name that holds other things than models do was not made by a run: it gets another name.
 static void keep_strangers(const fs::path& target) {
-  if (!fs::is_directory(target) || !stranger_in_model_folder(target)) {
+  if (!is_folder(target) || !stranger_in_model_folder(target)) {
     return;
   }
   fs::path kept;
-  for (int i = 1; kept.empty() || fs::exists(kept); ++i) {
+  for (int i = 1; kept.empty() || is_there(kept); ++i) {
     kept = target;
     kept += fmt::format(".kept-{}", i);
   }
-  fs::rename(target, kept);
+  rename_path(target, kept);
 }
 
 void write_model_folder(const fs::path& target, const model_folder_contents& contents, const attempt_fence* fence) {

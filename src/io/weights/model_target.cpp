@@ -1,6 +1,7 @@
 #include "io/weights/model_target.hpp"
 
 #include "base/error.hpp"
+#include "io/files/paths.hpp"
 #include "io/weights/model_folder.hpp"
 
 #include <algorithm>
@@ -28,8 +29,8 @@ bool lies_in(const fs::path& inner, const fs::path& outer) {
 /// What is read of a source: itself, and where the links in a folder lead.
 std::vector<fs::path> real_paths_of(const fs::path& source) {
   std::vector<fs::path> all = {real_path(source)};
-  if (fs::is_directory(source)) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
+  if (is_folder(source)) {
+    for (const fs::directory_entry& entry : entries_of(source)) {
       all.push_back(real_path(entry.path()));
     }
   }
@@ -50,10 +51,10 @@ void require_apart(const fs::path& target, const fs::path& source) {
 }
 
 void require_replaceable(const fs::path& target, bool overwrite) {
-  if (!fs::is_directory(target)) {
+  if (!is_folder(target)) {
     throw error(errc::bad_argument, "{}: a file of that name is there: name another folder", target.string());
   }
-  if (fs::is_empty(target)) {
+  if (entries_of(target).empty()) {
     return;
   }
   if (const auto stranger = stranger_in_model_folder(target)) {
@@ -62,7 +63,7 @@ void require_replaceable(const fs::path& target, bool overwrite) {
                 "there yet",
                 target.string(), *stranger);
   }
-  if (!fs::exists(target / "config.json")) {
+  if (!is_there(target / "config.json")) {
     throw error(errc::bad_argument, "{}: this folder holds no whole model: name a folder that is not there yet",
                 target.string());
   }
@@ -84,7 +85,7 @@ fs::path model_target(const fs::path& target, std::span<const fs::path> sources,
   for (const fs::path& source : sources) {
     require_apart(real, source);
   }
-  if (fs::exists(real)) {
+  if (is_there(real)) {
     require_replaceable(real, overwrite);
   }
   return real;

@@ -80,7 +80,8 @@ private:
   void attach_bytes(entry& item) const {
     host_array& array = item.array;
     if (item.end > data_.size()) {
-      throw error(errc::bad_file, "{}: tensor {} ends at byte {} of the data, which has only {}: the file is truncated",
+      throw error(errc::bad_file,
+                  "{}: tensor {} ends at byte {} of the data, which has only {}: the file is truncated, copy it again",
                   where_, array.name, item.end, data_.size());
     }
     const int64_t needed = tensor_shape{array.name, array.type, array.shape}.bytes();

@@ -209,7 +209,7 @@ void gated_activation_backward(context& ctx, const gated_activation_backward_arg
   });
 }
 
-void add_in_place(context& ctx, float* y, const float* x, int64_t count) {
+void add_in_place(context& ctx, reals y, const_reals x, int64_t count) {
   in_pieces(ctx, count, task_floats, [&](int64_t first, int64_t size) {
     HWY_DYNAMIC_DISPATCH(add)(y + first, x + first, size);
   });

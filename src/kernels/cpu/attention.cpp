@@ -26,8 +26,7 @@ static constexpr int64_t queries_per_unit = 64;
 /// Rows [begin, end) of one sequence (counted from its first row in the call) and the heads of one
 /// key/value head.
 struct attention_unit {
-  size_t sequence = 0;
-  int64_t kv_head = 0, begin = 0, end = 0;
+  int64_t sequence = 0, kv_head = 0, begin = 0, end = 0;
 };
 
 }  // namespace troupe::kernels
@@ -177,7 +176,7 @@ static void attend(const attention_shape& shape, const std::vector<row_block>& b
 
 void attend_packed(const attention_args& args, const attention_unit& unit) {
   const attention_shape& shape = args.shape;
-  const int64_t start = args.offset_B1[unit.sequence];
+  const int64_t start = args.offset_B1[static_cast<size_t>(unit.sequence)];
   const float* keys = args.qkv_NE + start * shape.row_width() + (shape.heads + unit.kv_head) * shape.head_width;
   const float* values = keys + shape.kv_heads * shape.head_width;
   aligned_buffer<float> keys_K64(shape.head_width * attention_tile);
@@ -190,20 +189,19 @@ void attend_packed(const attention_args& args, const attention_unit& unit) {
   });
 }
 
-/// Where head `kv_head` of a position's page begins, in keys as in values.
-static int64_t page_offset(const paged_attention_args& args, const paged_sequence& sequence, int64_t position,
-                           int64_t kv_head) {
-  const int64_t page = sequence.page_table[static_cast<size_t>(position / attention_tile)];
-  return page * args.pages.page_floats(args.shape) + kv_head * args.shape.head_width * attention_tile;
+/// Where the unit's head begins in the page of a position, in keys as in values.
+static int64_t page_offset(const paged_attention_args& args, const attention_unit& unit, int64_t position) {
+  const int64_t page = args.where.page_SP[unit.sequence * args.where.stride + position / attention_tile];
+  return page * args.pages.page_floats(args.shape) + unit.kv_head * args.shape.head_width * attention_tile;
 }
 
 void attend_paged(const paged_attention_args& args, const attention_unit& unit) {
   const attention_shape& shape = args.shape;
-  const paged_sequence& sequence = args.sequences[unit.sequence];
-  const auto blocks = blocks_of(shape, unit, sequence.first_row + unit.begin, sequence.first_position + unit.begin,
-                                args.qkv_NE, args.out_NHK, nullptr);
-  attend(shape, blocks, sequence.first_position + unit.end, [&](int64_t first) {
-    const int64_t offset = page_offset(args, sequence, first, unit.kv_head);
+  const int64_t row = args.where.row_S1[unit.sequence], position = args.where.position_S[unit.sequence];
+  const auto blocks =
+      blocks_of(shape, unit, row + unit.begin, position + unit.begin, args.qkv_NE, args.out_NHK, nullptr);
+  attend(shape, blocks, position + unit.end, [&](int64_t first) {
+    const int64_t offset = page_offset(args, unit, first);
     return key_tile{args.pages.keys + offset, args.pages.values + offset, shape.head_width, first};
   });
 }
@@ -211,19 +209,18 @@ void attend_paged(const paged_attention_args& args, const attention_unit& unit) 
 /// Writes the unit's keys and values into their pages.
 void append_to_pages(const paged_attention_args& args, const attention_unit& unit) {
   const attention_shape& shape = args.shape;
-  const paged_sequence& sequence = args.sequences[unit.sequence];
   const int64_t width = shape.head_width;
   for (int64_t row = unit.begin; row < unit.end;) {
-    const int64_t position = sequence.first_position + row;
+    const int64_t position = args.where.position_S[unit.sequence] + row;
     const int64_t column = position % attention_tile;
     const int64_t count = std::min(attention_tile - column, unit.end - row);
-    const int64_t offset = page_offset(args, sequence, position, unit.kv_head);
-    const float* key =
-        args.qkv_NE + (sequence.first_row + row) * shape.row_width() + (shape.heads + unit.kv_head) * width;
+    const int64_t offset = page_offset(args, unit, position);
+    const float* key = args.qkv_NE + (args.where.row_S1[unit.sequence] + row) * shape.row_width() +
+                       (shape.heads + unit.kv_head) * width;
     const float* value = key + shape.kv_heads * width;
     transpose_tile(key, shape.row_width(), count, width, args.pages.keys + offset + column);
     for (int64_t j = 0; j < count; ++j) {
-      std::copy_n(value + j * shape.row_width(), width, args.pages.values + offset + (column + j) * width);
+      std::copy_n(value + j * shape.row_width(), width, args.pages.values.as<float>() + offset + (column + j) * width);
     }
     row += count;
   }
@@ -241,7 +238,7 @@ HWY_EXPORT(append_to_pages);
 
 /// Adds the units of a sequence of `rows` rows. Late rows see the most keys: they come first, so
 /// that the threads finish together.
-static void add_units(std::vector<attention_unit>& units, size_t sequence, int64_t rows, int64_t kv_heads) {
+static void add_units(std::vector<attention_unit>& units, int64_t sequence, int64_t rows, int64_t kv_heads) {
   const int64_t blocks = divide_up(rows, queries_per_unit);
   for (int64_t block = blocks - 1; block >= 0; --block) {
     const int64_t begin = block * queries_per_unit;
@@ -254,7 +251,7 @@ static void add_units(std::vector<attention_unit>& units, size_t sequence, int64
 void cpu::attention_forward(context& ctx, const attention_args& args) {
   std::vector<attention_unit> units;
   for (size_t b = 0; b + 1 < args.offset_B1.size(); ++b) {
-    add_units(units, b, args.offset_B1[b + 1] - args.offset_B1[b], args.shape.kv_heads);
+    add_units(units, static_cast<int64_t>(b), args.offset_B1[b + 1] - args.offset_B1[b], args.shape.kv_heads);
   }
   ctx.pool.parallel_for(static_cast<int64_t>(units.size()), [&](int64_t i) {
     HWY_DYNAMIC_DISPATCH(attend_packed)(args, units[static_cast<size_t>(i)]);
@@ -263,8 +260,8 @@ void cpu::attention_forward(context& ctx, const attention_args& args) {
 
 void cpu::paged_attention_forward(context& ctx, const paged_attention_args& args) {
   std::vector<attention_unit> units;
-  for (size_t s = 0; s < args.sequences.size(); ++s) {
-    add_units(units, s, args.sequences[s].rows, args.shape.kv_heads);
+  for (int64_t s = 0; s < args.where.sequences; ++s) {
+    add_units(units, s, args.where.row_S1[s + 1] - args.where.row_S1[s], args.shape.kv_heads);
   }
   const auto count = static_cast<int64_t>(units.size());
   ctx.pool.parallel_for(count, [&](int64_t i) {

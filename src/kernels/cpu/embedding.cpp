@@ -13,18 +13,24 @@ namespace troupe::kernels::cpu {
 
 static int64_t column_offset(int64_t row, int64_t d) { return row / panel_width * d * panel_width + row % panel_width; }
 
-void embedding_forward(context& ctx, const embedding_args& args) {
+template <class Real> static void look_up(context& ctx, const embedding_args& args) {
   constexpr int64_t rows_in_task = 16;
+  const Real* table = args.table.as<Real>();
   ctx.pool.parallel_for(divide_up(args.n, rows_in_task), [&](int64_t task) {
     const int64_t end = std::min((task + 1) * rows_in_task, args.n);
     for (int64_t row = task * rows_in_task; row < end; ++row) {
-      const float* column = args.table + column_offset(args.index_N[row], args.d);
+      const Real* column = table + column_offset(args.index_N[row], args.d);
       float* y = args.y_ND + row * args.d;
       for (int64_t i = 0; i < args.d; ++i) {
-        y[i] = args.accumulate ? y[i] + column[i * panel_width] : column[i * panel_width];
+        const float value = to_float(column[i * panel_width]);
+        y[i] = args.accumulate ? y[i] + value : value;
       }
     }
   });
+}
+
+void embedding_forward(context& ctx, const embedding_args& args) {
+  args.table.type() == dtype::bf16 ? look_up<bf16>(ctx, args) : look_up<float>(ctx, args);
 }
 
 void embedding_backward(context& ctx, const embedding_backward_args& args) {

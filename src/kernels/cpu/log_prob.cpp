@@ -102,12 +102,11 @@ void cpu::log_prob_rows(context& ctx, const log_prob_rows_args& args) {
   });
 }
 
-void cpu::log_prob_rows_backward(context& ctx, const log_prob_rows_args& args, const float* dlogprob_N,
-                                 const float* dentropy_N) {
+void cpu::log_prob_rows_backward(context& ctx, const log_prob_rows_args& args, const token_terms* terms_N) {
   ctx.pool.parallel_for(args.n, [&](int64_t row) {
     HWY_DYNAMIC_DISPATCH(gradient_of_row)
     (args.logits_NV + row * args.vocabulary, args.vocabulary, args.target_N[row], args.statistics_N[row],
-     args.entropy_N[row], dlogprob_N[row], dentropy_N[row], args.temperature);
+     args.entropy_N[row], terms_N[row].dlogprob, terms_N[row].dentropy, args.temperature);
   });
 }
 

@@ -22,7 +22,6 @@ struct log_prob_rows_args {
 void log_prob_rows(context& ctx, const log_prob_rows_args& args);
 
 /// Replaces scaled logits by the loss's gradient with respect to the logits before scaling.
-void log_prob_rows_backward(context& ctx, const log_prob_rows_args& rows, const float* dlogprob_N,
-                            const float* dentropy_N);
+void log_prob_rows_backward(context& ctx, const log_prob_rows_args& rows, const token_terms* terms_N);
 
 }  // namespace troupe::kernels::cpu

@@ -3,6 +3,7 @@
 #include "base/aligned.hpp"
 #include "kernels/cpu/matrix_plan.hpp"
 
+#include <algorithm>
 #include <functional>
 
 #undef HWY_TARGET_INCLUDE
@@ -41,21 +42,24 @@ void pack_tile(const product_args& args, const packed_span& span, int64_t block,
   }
 }
 
-/// Block [k, k + k_size) of panel `panel` of B, packed into `scratch` unless B lies in panels.
-static const float* panel_block(const product_args& args, int64_t panel, int64_t k, int64_t k_size, float* scratch) {
+/// Packs block [k, k + k_size) of panel `panel` of B.
+static void pack_block(const product_args& args, int64_t panel, int64_t k, int64_t k_size, float* to) {
   const int64_t column = panel * panel_width;
   const int64_t columns = std::min(panel_width, args.n - column);
+  const bool narrow = args.b.type() == dtype::bf16;
+  const const_reals transposed = args.b + (k * args.n + column * panel_width);
   switch (args.b_kind) {
   case b_layout::panels:
-    return args.b + panel * args.k * panel_width + k * panel_width;
+    widen_panel(args.b.as<bf16>() + (panel * args.k + k) * panel_width, k_size, to);
+    break;
   case b_layout::rows:
-    pack_panel_rows(args.b + k * args.b_stride + column, args.b_stride, columns, k_size, scratch);
-    return scratch;
+    pack_panel_rows(args.b.as<float>() + k * args.b_stride + column, args.b_stride, columns, k_size, to);
+    break;
   case b_layout::transposed_panels:
-    pack_panel_transposed(args.b + k * args.n + column * panel_width, args.n * panel_width, columns, k_size, scratch);
-    return scratch;
+    narrow ? pack_panel_transposed(transposed.as<bf16>(), args.n * panel_width, columns, k_size, to)
+           : pack_panel_transposed(transposed.as<float>(), args.n * panel_width, columns, k_size, to);
+    break;
   }
-  return nullptr;
 }
 
 /// Where the chains of one panel start in the first block of k.
@@ -65,7 +69,12 @@ struct chain_start {
   chain_start(const product_args& args, int64_t panel) {
     if (args.bias != nullptr) {
       const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
-      std::memcpy(values, args.bias + panel * panel_width, static_cast<size_t>(columns) * sizeof(float));
+      const const_reals bias = args.bias + panel * panel_width;
+      if (bias.type() == dtype::bf16) {
+        std::transform(bias.as<bf16>(), bias.as<bf16>() + columns, values, [](bf16 value) { return to_float(value); });
+      } else {
+        std::memcpy(values, bias.as<float>(), static_cast<size_t>(columns) * sizeof(float));
+      }
     }
   }
 };
@@ -78,9 +87,9 @@ static void copy_tile(const float* from, int64_t from_stride, float* to, int64_t
 }
 
 /// A tile of which only `columns` columns exist in C goes through a copy.
-static void multiply_narrow_tile(const tile_args& args, int64_t rows, int64_t columns) {
+template <class Real> static void multiply_narrow_tile(const tile_args<Real>& args, int64_t rows, int64_t columns) {
   HWY_ALIGN float c[max_tile_rows * panel_width] = {};
-  tile_args copy = args;
+  tile_args<Real> copy = args;
   copy.c = c;
   copy.c_stride = panel_width;
   if (args.start == args.c) {
@@ -88,7 +97,7 @@ static void multiply_narrow_tile(const tile_args& args, int64_t rows, int64_t co
     copy.start = c;
     copy.start_stride = panel_width;
   }
-  multiply_tile_of_rows[static_cast<size_t>(rows - 1)](copy);
+  multiply_tile_of_rows<Real>[static_cast<size_t>(rows - 1)](copy);
   copy_tile(c, panel_width, args.c, args.c_stride, rows, columns);
 }
 
@@ -101,8 +110,9 @@ static void prefetch_tile(const float* c, int64_t c_stride, int64_t rows) {
 }
 
 /// All tiles of the task in one panel and one block of k.
+template <class Real>
 static void multiply_panel(const product_args& args, const packed_span& span, const product_task& task, int64_t panel,
-                           int64_t block, const float* b, const float* next_b) {
+                           int64_t block, const Real* b, const Real* next_b) {
   const bool from_c = args.accumulate || span.k_begin + block > 0;
   const chain_start start(args, panel);
   const int64_t columns = std::min(panel_width, args.n - panel * panel_width);
@@ -112,21 +122,21 @@ static void multiply_panel(const product_args& args, const packed_span& span, co
     const int64_t row = span.row_begin + span.tile_begin(tile);
     const int64_t rows = span.tile_rows(tile);
     float* c = args.c + row * args.c_stride + panel * args.c_panel_stride;
-    tile_args arguments{.a = span.packed + span.tile_offset(block, tile),
-                        .b = b,
-                        .k = k_size,
-                        .start = from_c ? c : start.values,
-                        .start_stride = from_c ? args.c_stride : 0,
-                        .c = c,
-                        .c_stride = args.c_stride,
-                        .ahead = b};
+    tile_args<Real> arguments{.a = span.packed + span.tile_offset(block, tile),
+                              .b = b,
+                              .k = k_size,
+                              .start = from_c ? c : start.values,
+                              .start_stride = from_c ? args.c_stride : 0,
+                              .c = c,
+                              .c_stride = args.c_stride,
+                              .ahead = b};
     if (next_b != nullptr) {  // the tiles of this block share the fetching of the next
       arguments.ahead = next_b + (tile - task.tile_begin) * k_size * share;
       arguments.ahead_step = share;
     }
     prefetch_tile(c + rows * args.c_stride, args.c_stride, rows);
     if (columns == panel_width) {
-      multiply_tile_of_rows[static_cast<size_t>(rows - 1)](arguments);
+      multiply_tile_of_rows<Real>[static_cast<size_t>(rows - 1)](arguments);
     } else {
       multiply_narrow_tile(arguments, rows, columns);
     }
@@ -135,9 +145,10 @@ static void multiply_panel(const product_args& args, const packed_span& span, co
 
 /// Block by block of k, so that A stays in cache while panels pass; but where rows are few, panel
 /// by panel, so that the weight is read in the order of its addresses. `scratch` holds one block of
-/// a panel.
-void run_task(const product_args& args, const packed_span& span, const product_task& task, float* scratch) {
-  const bool ready = args.b_kind == b_layout::panels;
+/// a panel; null where B is used as it lies, in Real.
+template <class Real>
+static void run_task_of(const product_args& args, const packed_span& span, const product_task& task, float* scratch) {
+  const bool ready = scratch == nullptr;
   const bool by_panel = ready && cpu::few_tiles(task.tile_end - task.tile_begin);
   const int64_t blocks = span.k_blocks();
   const int64_t panels = task.panel_end - task.panel_begin;
@@ -146,11 +157,21 @@ void run_task(const product_args& args, const packed_span& span, const product_t
     const int64_t panel = task.panel_begin + (by_panel ? i / blocks : i % panels);
     const int64_t k_size = span.block_size(block);
     const int64_t k = span.k_begin + block * span.k_block;
-    const float* b = panel_block(args, panel, k, k_size, scratch);
+    if (!ready) {
+      pack_block(args, panel, k, k_size, scratch);
+      multiply_panel<float>(args, span, task, panel, block, scratch, nullptr);
+      continue;
+    }
+    const Real* b = args.b.as<Real>() + (panel * args.k + k) * panel_width;
     const int64_t step = (by_panel ? k_size : args.k) * panel_width;
     const bool last = by_panel ? i + 1 == blocks * panels : panel + 1 == task.panel_end;
-    multiply_panel(args, span, task, panel, block, b, ready && !last ? b + step : nullptr);
+    multiply_panel<Real>(args, span, task, panel, block, b, last ? nullptr : b + step);
   }
+}
+
+void run_task(const product_args& args, const packed_span& span, const product_task& task, float* scratch) {
+  const bool narrow = scratch == nullptr && args.b.type() == dtype::bf16;
+  narrow ? run_task_of<bf16>(args, span, task, nullptr) : run_task_of<float>(args, span, task, scratch);
 }
 
 void add_rows(float* sums, const float* x, int64_t stride, int64_t m, int64_t n) {
@@ -240,6 +261,9 @@ static void multiply_span(context& ctx, const product_args& args, const packed_s
   const int64_t wanted = divide_up(per_thread * int64_t{ctx.pool.threads()}, groups);
   const int64_t most = groups > 1 ? divide_up(panels, int64_t{2}) : panels;
   const int64_t parts = std::clamp(wanted, int64_t{1}, most);
+  // A bfloat16 costs a little to widen: once where many rows use it.
+  const bool in_place =
+      args.b_kind == b_layout::panels && (args.b.type() == dtype::f32 || few_tiles(divide_up(span.tiles, groups)));
   const auto run = [&](int64_t index) {
     const int64_t part = index / groups;
     const int64_t group = index % groups;
@@ -247,8 +271,7 @@ static void multiply_span(context& ctx, const product_args& args, const packed_s
                             .tile_end = part_begin(span.tiles, groups, group + 1),
                             .panel_begin = part_begin(panels, parts, part),
                             .panel_end = part_begin(panels, parts, part + 1)};
-    float* scratch = args.b_kind == b_layout::panels ? nullptr : panel_scratch();
-    HWY_DYNAMIC_DISPATCH(run_task)(args, span, task, scratch);
+    HWY_DYNAMIC_DISPATCH(run_task)(args, span, task, in_place ? nullptr : panel_scratch());
   };
   ctx.pool.parallel_for(parts * groups, std::ref(run));
 }

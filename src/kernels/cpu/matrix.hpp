@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/reals.hpp"
 
 #include <cstdint>
 
@@ -31,11 +32,11 @@ struct product_args {
   const float* a = nullptr;
   int64_t a_stride = 0;
   a_layout a_kind = a_layout::rows;
-  const float* b = nullptr;
+  const_reals b = nullptr;  ///< bf16 in panels only, of either kind
   int64_t b_stride = 0;
   b_layout b_kind = b_layout::panels;
-  const float* bias = nullptr;  ///< [N], where a chain starts; null: 0
-  bool accumulate = false;      ///< a chain starts from C instead
+  const_reals bias = nullptr;  ///< [N], where a chain starts; null: 0
+  bool accumulate = false;     ///< a chain starts from C instead
   int64_t m = 0, n = 0, k = 0;
 };
 

@@ -24,17 +24,17 @@ namespace troupe::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace math = troupe::HWY_NAMESPACE;
 
-/// One tile: start and C may be the same memory.
-struct tile_args {
+/// One tile: start and C may be the same memory. `Real` is float or bf16.
+template <class Real> struct tile_args {
   const float* a = nullptr;  ///< [k, rows]
-  const float* b = nullptr;  ///< [k, 32]
+  const Real* b = nullptr;   ///< [k, 32]
   int64_t k = 0;
   const float* start = nullptr;
   int64_t start_stride = 0;
   float* c = nullptr;
   int64_t c_stride = 0;
-  const float* ahead = nullptr;  ///< memory to bring into the second-level cache meanwhile
-  int64_t ahead_step = 0;        ///< floats of it for each k
+  const Real* ahead = nullptr;  ///< memory to bring into the second-level cache meanwhile
+  int64_t ahead_step = 0;       ///< values of it for each k
 };
 
 // Registers decide the shape: accumulators, one vector of each column group and one broadcast value
@@ -52,7 +52,7 @@ inline constexpr int max_tile_rows = 6;
 /// nearer.
 inline constexpr int64_t prefetch_k = 32;
 
-HWY_INLINE void prefetch_second_level(const float* p) {
+HWY_INLINE void prefetch_second_level(const void* p) {
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
   __builtin_prefetch(p, 0, 2);
 #else
@@ -60,8 +60,16 @@ HWY_INLINE void prefetch_second_level(const float* p) {
 #endif
 }
 
+template <class D> HWY_INLINE hn::Vec<D> load_real(D d, const float* p) { return hn::LoadU(d, p); }
+template <class D> HWY_INLINE hn::Vec<D> load_real(D d, const bf16* p) {
+  const hn::RebindToUnsigned<D> wide;
+  const hn::Rebind<uint16_t, D> narrow;
+  const auto bits = hn::LoadU(narrow, reinterpret_cast<const uint16_t*>(p));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(wide, bits)));
+}
+
 /// C[Rows, Vectors * lanes] = start + a b.
-template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_args& args) {
+template <int Rows, int Vectors, class Real> HWY_INLINE void multiply_columns(const tile_args<Real>& args) {
   const math::float_tag d;
   constexpr int lanes = hn::MaxLanes(d);
   hn::Vec<decltype(d)> sum[Rows][Vectors];
@@ -73,17 +81,19 @@ template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_arg
     }
   }
   const float* HWY_RESTRICT a = args.a;
-  const float* HWY_RESTRICT b = args.b;
-  const float* ahead = args.ahead;
+  const Real* HWY_RESTRICT b = args.b;
+  const Real* ahead = args.ahead;
   for (int64_t k = 0; k < args.k; ++k, a += Rows, b += panel_width) {
     hwy::Prefetch(a + prefetch_k * Rows);
     prefetch_second_level(ahead);
-    prefetch_second_level(ahead + 16);
+    if constexpr (sizeof(Real) == 4) {  // else the 32 values of a panel's row are one line
+      prefetch_second_level(ahead + 16);
+    }
     ahead += args.ahead_step;
     hn::Vec<decltype(d)> column[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      column[v] = hn::LoadU(d, b + v * lanes);
+      column[v] = load_real(d, b + v * lanes);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
@@ -104,10 +114,10 @@ template <int Rows, int Vectors> HWY_INLINE void multiply_columns(const tile_arg
 }
 
 /// A tile of Rows x 32, in one go where the registers allow it.
-template <int Rows> void multiply_tile(const tile_args& args) {
+template <int Rows, class Real> void multiply_tile(const tile_args<Real>& args) {
   constexpr int lanes = hn::MaxLanes(math::float_tag());
   constexpr int vectors = lanes == 16 ? 2 : (lanes == 8 && Rows > 2 ? 2 : 4);
-  tile_args part = args;
+  tile_args<Real> part = args;
   for (int64_t column = 0; column < panel_width; column += vectors * lanes) {
     part.b = args.b + column;
     part.start = args.start + column;
@@ -116,34 +126,36 @@ template <int Rows> void multiply_tile(const tile_args& args) {
   }
 }
 
-using tile_function = void (*)(const tile_args&);
+template <class Real> using tile_function = void (*)(const tile_args<Real>&);
 
-template <size_t... Index>
-constexpr std::array<tile_function, sizeof...(Index)> tile_table(std::index_sequence<Index...>) {
-  return {&multiply_tile<static_cast<int>(Index) + 1>...};
+template <class Real, size_t... Index>
+constexpr std::array<tile_function<Real>, sizeof...(Index)> tile_table(std::index_sequence<Index...>) {
+  return {&multiply_tile<static_cast<int>(Index) + 1, Real>...};
 }
 
-inline constexpr auto multiply_tile_of_rows = tile_table(std::make_index_sequence<max_tile_rows>());
+template <class Real>
+inline constexpr auto multiply_tile_of_rows = tile_table<Real>(std::make_index_sequence<max_tile_rows>());
 
 /// Rows that are read a piece at a time lie too far apart for the CPU to guess: they are asked for
 /// this many ahead.
 inline constexpr int64_t prefetch_rows = 8;
 
 /// to[j * to_stride + i] = from[i * from_stride + j], 4 x 4.
-HWY_INLINE void transpose_4x4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+template <class Real>
+HWY_INLINE void transpose_4x4(const Real* from, int64_t from_stride, float* to, int64_t to_stride) {
 #if HWY_TARGET == HWY_SCALAR
   for (int64_t i = 0; i < 4; ++i) {
     for (int64_t j = 0; j < 4; ++j) {
-      to[j * to_stride + i] = from[i * from_stride + j];
+      to[j * to_stride + i] = to_float(from[i * from_stride + j]);
     }
   }
 #else
   const hn::CappedTag<float, 4> d;
   const hn::RepartitionToWide<decltype(d)> wide;
-  const auto r0 = hn::LoadU(d, from);
-  const auto r1 = hn::LoadU(d, from + from_stride);
-  const auto r2 = hn::LoadU(d, from + 2 * from_stride);
-  const auto r3 = hn::LoadU(d, from + 3 * from_stride);
+  const auto r0 = load_real(d, from);
+  const auto r1 = load_real(d, from + from_stride);
+  const auto r2 = load_real(d, from + 2 * from_stride);
+  const auto r3 = load_real(d, from + 3 * from_stride);
   const auto low01 = hn::BitCast(wide, hn::InterleaveLower(d, r0, r1));
   const auto low23 = hn::BitCast(wide, hn::InterleaveLower(d, r2, r3));
   const auto high01 = hn::BitCast(wide, hn::InterleaveUpper(d, r0, r1));
@@ -214,15 +226,24 @@ HWY_INLINE void pack_panel_rows(const float* from, int64_t stride, int64_t colum
   }
 }
 
+/// A block of a panel as it is.
+HWY_INLINE void widen_panel(const bf16* from, int64_t k_size, float* to) {
+  const math::float_tag d;
+  for (int64_t i = 0; i < k_size * panel_width; i += static_cast<int64_t>(hn::Lanes(d))) {
+    hn::StoreU(load_real(d, from + i), d, to + i);
+  }
+}
+
 /// The same from panels of the transpose: `from` is W(k = 0, j = 0), a multiple of 32 k later the
 /// next panel begins.
-HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, int64_t columns, int64_t k_size,
+template <class Real>
+HWY_INLINE void pack_panel_transposed(const Real* from, int64_t panel_stride, int64_t columns, int64_t k_size,
                                       float* to) {
   for (int64_t k = 0; k < k_size; k += 4) {
-    const float* source = from + k / panel_width * panel_stride + k % panel_width;
+    const Real* source = from + k / panel_width * panel_stride + k % panel_width;
     float* target = to + k * panel_width;
-    // the same eighth of the next panel's 4 KiB
-    const float* next = from + (k / panel_width + 1) * panel_stride + k % panel_width * panel_width;
+    // the same eighth of the next panel's rows
+    const Real* next = from + (k / panel_width + 1) * panel_stride + k % panel_width * panel_width;
     for (int64_t i = 0; i < 4 * panel_width; i += 16) {
       hwy::Prefetch(next + i);
     }
@@ -232,7 +253,7 @@ HWY_INLINE void pack_panel_transposed(const float* from, int64_t panel_stride, i
     }
     for (; j < panel_width; ++j) {
       for (int64_t i = 0; i < 4; ++i) {
-        target[i * panel_width + j] = j < columns ? source[j * panel_width + i] : 0.0F;
+        target[i * panel_width + j] = j < columns ? to_float(source[j * panel_width + i]) : 0.0F;
       }
     }
   }

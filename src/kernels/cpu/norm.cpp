@@ -1,6 +1,7 @@
 #include "kernels/cpu/norm.hpp"
 
 #include "base/round_up.hpp"
+#include "kernels/cpu/as_floats.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -51,7 +52,7 @@ static float sum_of_squared_deviations(const float* x, int64_t d, float mean) {
                         }));
 }
 
-void layer_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
+void layer_norm_rows(const norm_args& args, const float* gamma, const float* beta, int64_t begin, int64_t end) {
   const tag t;
   const int64_t d = args.d;
   for (int64_t row = begin; row < end; ++row) {
@@ -66,7 +67,7 @@ void layer_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
     math::ForEachVector(t, d, [&](int64_t i, int64_t count) HWY_ATTR {
       const vector unit = hn::Mul(hn::Sub(math::PartialLoad(t, x + i, count), mean_v), rstd_v);
       const vector scaled =
-          hn::MulAdd(unit, math::PartialLoad(t, args.gamma_D + i, count), math::PartialLoad(t, args.beta_D + i, count));
+          hn::MulAdd(unit, math::PartialLoad(t, gamma + i, count), math::PartialLoad(t, beta + i, count));
       math::PartialStore(scaled, t, y + i, count);
     });
     if (args.mean_N != nullptr) {
@@ -78,7 +79,7 @@ void layer_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
   }
 }
 
-void rms_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
+void rms_norm_rows(const norm_args& args, const float* gamma, int64_t begin, int64_t end) {
   const tag t;
   const int64_t d = args.d;
   for (int64_t row = begin; row < end; ++row) {
@@ -90,7 +91,7 @@ void rms_norm_rows(const norm_args& args, int64_t begin, int64_t end) {
     const vector rstd_v = hn::Set(t, rstd);
     math::ForEachVector(t, d, [&](int64_t i, int64_t count) HWY_ATTR {
       const vector unit = hn::Mul(math::PartialLoad(t, x + i, count), rstd_v);
-      math::PartialStore(hn::Mul(unit, math::PartialLoad(t, args.gamma_D + i, count)), t, y + i, count);
+      math::PartialStore(hn::Mul(unit, math::PartialLoad(t, gamma + i, count)), t, y + i, count);
     });
     if (args.rstd_N != nullptr) {
       args.rstd_N[row] = rstd;
@@ -103,18 +104,17 @@ struct gradient_terms {
   vector g, unit;
 };
 
-static HWY_INLINE gradient_terms terms(const norm_backward_args& args, int64_t row, int64_t i, int64_t count,
-                                       float mean, float rstd) {
+static HWY_INLINE gradient_terms terms(const norm_backward_args& args, const float* gamma, int64_t row, int64_t i,
+                                       int64_t count, float mean, float rstd) {
   const tag t;
   const int64_t at = row * args.d + i;
   const vector x = math::PartialLoad(t, args.x_ND + at, count, mean);
   const vector dy = math::PartialLoad(t, args.dy_ND + at, count);
-  return {hn::Mul(dy, math::PartialLoad(t, args.gamma_D + i, count)),
-          hn::Mul(hn::Sub(x, hn::Set(t, mean)), hn::Set(t, rstd))};
+  return {hn::Mul(dy, math::PartialLoad(t, gamma + i, count)), hn::Mul(hn::Sub(x, hn::Set(t, mean)), hn::Set(t, rstd))};
 }
 
 /// dx += rstd (g - mean(g) - unit mean(g unit)); RMSNorm (no mean_N) has no mean(g).
-void norm_backward_rows(const norm_backward_args& args, int64_t begin, int64_t end) {
+void norm_backward_rows(const norm_backward_args& args, const float* gamma, int64_t begin, int64_t end) {
   const tag t;
   const auto width = static_cast<float>(args.d);
   for (int64_t row = begin; row < end; ++row) {
@@ -122,16 +122,16 @@ void norm_backward_rows(const norm_backward_args& args, int64_t begin, int64_t e
     const bool centred = args.mean_N != nullptr;
     const float mean = centred ? args.mean_N[row] : 0.0F;
     const auto along = math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-      const gradient_terms e = terms(args, row, i, count, mean, rstd);
+      const gradient_terms e = terms(args, gamma, row, i, count, mean, rstd);
       return hn::MulAdd(e.g, e.unit, acc);
     });
     const auto total = math::FoldLanes(t, args.d, 0.0F, [&](vector acc, int64_t i, int64_t count) HWY_ATTR {
-      return hn::Add(acc, terms(args, row, i, count, mean, rstd).g);
+      return hn::Add(acc, terms(args, gamma, row, i, count, mean, rstd).g);
     });
     const vector mean_g = hn::Set(t, centred ? math::SumLanes(t, total) / width : 0.0F);
     const vector mean_along = hn::Set(t, math::SumLanes(t, along) / width);
     math::ForEachVector(t, args.d, [&](int64_t i, int64_t count) HWY_ATTR {
-      const gradient_terms e = terms(args, row, i, count, mean, rstd);
+      const gradient_terms e = terms(args, gamma, row, i, count, mean, rstd);
       float* dx = args.dx_ND + row * args.d + i;
       const vector inner = hn::NegMulAdd(e.unit, mean_along, hn::Sub(e.g, mean_g));
       const vector sum = hn::MulAdd(hn::Set(t, rstd), inner, math::PartialLoad(t, dx, count));
@@ -187,20 +187,23 @@ template <class Body> static void in_pieces(context& ctx, int64_t n, int64_t pie
 }
 
 void cpu::layer_norm_forward(context& ctx, const norm_args& args) {
+  const cpu::as_floats gamma(args.gamma_D, args.d), beta(args.beta_D, args.d);
   in_pieces(ctx, args.n, rows_per_task, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(layer_norm_rows)(args, begin, end);
+    HWY_DYNAMIC_DISPATCH(layer_norm_rows)(args, gamma.data(), beta.data(), begin, end);
   });
 }
 
 void cpu::rms_norm_forward(context& ctx, const norm_args& args) {
+  const cpu::as_floats gamma(args.gamma_D, args.d);
   in_pieces(ctx, args.n, rows_per_task, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(rms_norm_rows)(args, begin, end);
+    HWY_DYNAMIC_DISPATCH(rms_norm_rows)(args, gamma.data(), begin, end);
   });
 }
 
 void cpu::layer_norm_backward(context& ctx, const norm_backward_args& args) {
+  const cpu::as_floats gamma(args.gamma_D, args.d);
   in_pieces(ctx, args.n, rows_per_task, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(norm_backward_rows)(args, begin, end);
+    HWY_DYNAMIC_DISPATCH(norm_backward_rows)(args, gamma.data(), begin, end);
   });
   in_pieces(ctx, args.d, columns_per_task, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(norm_backward_columns)(args, begin, end);

@@ -1,9 +1,9 @@
 #include "kernels/cpu/optimizer.hpp"
 
 #include "base/round_up.hpp"
+#include "kernels/adamw_factors.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -14,20 +14,6 @@
 #include "kernels/cpu/vector_math-inl.hpp"
 // clang-format on
 
-namespace troupe::kernels {
-#ifndef TROUPE_ADAMW_FACTORS
-#define TROUPE_ADAMW_FACTORS
-/// What of the update does not depend on the element; computed in double.
-struct adamw_factors {
-  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2;
-  float keep;        ///< 1 - lr wd
-  float step_size;   ///< lr / (1 - b1^t)
-  float root_scale;  ///< 1 / sqrt(1 - b2^t)
-  float epsilon;
-};
-#endif
-}  // namespace troupe::kernels
-
 HWY_BEFORE_NAMESPACE();
 namespace troupe::kernels::HWY_NAMESPACE {
 
@@ -37,7 +23,29 @@ namespace math = troupe::HWY_NAMESPACE;
 using math::float_tag;
 using vec = hn::Vec<float_tag>;
 
-void adamw(float* weight, float* first, float* second, const float* gradient, int64_t count, const adamw_factors& f) {
+/// to_bf16 of the first `count` lanes. Writes nothing past them.
+HWY_INLINE void store_rounded(vec v, bf16* to, int64_t count) {
+  const float_tag d;
+  const hn::RebindToUnsigned<float_tag> bits_tag;
+  const hn::Rebind<uint16_t, float_tag> half_tag;
+  const auto bits = hn::BitCast(bits_tag, v);
+  const auto upper = hn::ShiftRight<16>(bits);
+  const auto odd = hn::And(upper, hn::Set(bits_tag, 1U));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(bits_tag, 0x7FFFU))));
+  const auto quiet = hn::Or(upper, hn::Set(bits_tag, 0x40U));
+  const auto half = hn::TruncateTo(half_tag, hn::IfThenElse(hn::RebindMask(bits_tag, hn::IsNaN(v)), quiet, rounded));
+  auto* const places = reinterpret_cast<uint16_t*>(to);
+  if (count >= static_cast<int64_t>(hn::Lanes(d))) {
+    hn::StoreU(half, half_tag, places);
+    return;
+  }
+  HWY_ALIGN uint16_t lanes[hn::MaxLanes(half_tag)];
+  hn::Store(half, half_tag, lanes);
+  std::copy_n(lanes, count, places);
+}
+
+void adamw(float* weight, bf16* compute, float* first, float* second, const float* gradient, int64_t count,
+           const adamw_factors& f) {
   const float_tag d;
   math::ForEachVector(d, count, [&](int64_t i, int64_t c) HWY_ATTR {
     const vec g = hn::Mul(math::PartialLoad(d, gradient + i, c), hn::Set(d, f.gradient_scale));
@@ -51,6 +59,9 @@ void adamw(float* weight, float* first, float* second, const float* gradient, in
     math::PartialStore(m, d, first + i, c);
     math::PartialStore(v, d, second + i, c);
     math::PartialStore(w, d, weight + i, c);
+    if (compute != nullptr) {
+      store_rounded(w, compute + i, c);
+    }
   });
 }
 
@@ -94,47 +105,31 @@ HWY_EXPORT(adamw);
 HWY_EXPORT(block_sum_of_squares);
 HWY_EXPORT(average);
 
-static adamw_factors factors_of(const adamw_args& args) {
-  const auto t = static_cast<double>(args.step);
-  const double beta1 = args.beta1;
-  const double beta2 = args.beta2;
-  const double rate = args.learning_rate;
-  return {.gradient_scale = args.gradient_scale,
-          .beta1 = args.beta1,
-          .beta2 = args.beta2,
-          .one_minus_beta1 = static_cast<float>(1.0 - beta1),
-          .one_minus_beta2 = static_cast<float>(1.0 - beta2),
-          .keep = static_cast<float>(1.0 - rate * static_cast<double>(args.weight_decay)),
-          .step_size = static_cast<float>(rate / (1.0 - std::pow(beta1, t))),
-          .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, t))),
-          .epsilon = args.epsilon};
-}
-
 namespace cpu {
 
 static constexpr int64_t task_floats = 16384;
-static constexpr int64_t norm_block = 4096;
 
 void adamw_update(context& ctx, const adamw_args& args) {
   const adamw_factors factors = factors_of(args);
   ctx.pool.parallel_for(divide_up(args.count, task_floats), [&](int64_t task) {
     const int64_t i = task * task_floats;
+    bf16* const compute = args.compute == nullptr ? nullptr : args.compute.as<bf16>() + i;
     HWY_DYNAMIC_DISPATCH(adamw)
-    (args.weight + i, args.first_moment + i, args.second_moment + i, args.gradient + i,
+    (args.weight + i, compute, args.first_moment + i, args.second_moment + i, args.gradient + i,
      std::min(task_floats, args.count - i), factors);
   });
 }
 
 double sum_of_squares(context& ctx, const float* values, int64_t count) {
-  const int64_t blocks = divide_up(count, norm_block);
+  const int64_t blocks = divide_up(count, squares_block);
   std::vector<double> sums(static_cast<size_t>(blocks));
   constexpr int64_t blocks_in_task = 16;
   ctx.pool.parallel_for(divide_up(blocks, blocks_in_task), [&](int64_t task) {
     const int64_t end = std::min((task + 1) * blocks_in_task, blocks);
     for (int64_t block = task * blocks_in_task; block < end; ++block) {
-      const int64_t first = block * norm_block;
+      const int64_t first = block * squares_block;
       sums[static_cast<size_t>(block)] =
-          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(norm_block, count - first));
+          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(squares_block, count - first));
     }
   });
   double total = 0;
@@ -148,9 +143,9 @@ void sums_of_squares(context& ctx, const float* values, std::span<const int64_t>
   ctx.pool.parallel_for(static_cast<int64_t>(sum_P.size()), [&](int64_t part) {
     const auto p = static_cast<size_t>(part);
     double total = 0;
-    for (int64_t first = offset_P1[p]; first < offset_P1[p + 1]; first += norm_block) {
+    for (int64_t first = offset_P1[p]; first < offset_P1[p + 1]; first += squares_block) {
       total +=
-          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(norm_block, offset_P1[p + 1] - first));
+          HWY_DYNAMIC_DISPATCH(block_sum_of_squares)(values + first, std::min(squares_block, offset_P1[p + 1] - first));
     }
     sum_P[p] = total;
   });

@@ -29,8 +29,8 @@ struct rank_of_phase {
   checkpointer_state checkpointer;
 
   rank_of_phase(engine::world& here, const io::run_directory& run, int zero) {
-    trained->of =
-        load_model(test_data() + "/tiny/gpt2", head_kind::language_model, zero == 3 ? here.open("weights") : nullptr);
+    trained->of = load_model(test_data() + "/tiny/gpt2", head_kind::language_model,
+                             {.group = zero == 3 ? here.open("weights") : nullptr});
     trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = zero},
                                                          here.open("gradients"));
     average = std::make_shared<engine::weight_average>(trained->learner->plan(), here.open("average"),

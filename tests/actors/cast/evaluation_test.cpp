@@ -52,7 +52,7 @@ std::vector<finding> evaluate_on(const ranks_and_stage& how, head_kind head, con
   test::as_local_ranks(how.ranks, [&](engine::world& here) {
     const engine::communicator_ptr shared = how.zero == 3 ? here.open("weights") : nullptr;
     const auto trained = std::make_shared<trained_model>();
-    trained->of = random_model(test_data() + "/tiny/gpt2", head, 3, shared);
+    trained->of = random_model(test_data() + "/tiny/gpt2", head, 3, {.group = shared});
     trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = how.zero},
                                                          here.open("gradients"));
     const auto on = std::make_shared<device>(1);
@@ -76,12 +76,12 @@ statistics perplexity(const device_ptr& on, const trained_model_ptr& trained) {
 statistics accuracy(const device_ptr& on, const trained_model_ptr& trained) {
   reward_state reward;
   reward.open({.on = on,
+               .source_names = {"one", "other"},
                .judges = {},
                .tokens = nullptr,
                .replay = {},
                .trained = trained,
-               .loss = {},
-               .source_names = {"one", "other"}});
+               .loss = {}});
   reward.keep(held_out_batch());
   return reward.evaluate({.batch_id = 1}).statistics;
 }

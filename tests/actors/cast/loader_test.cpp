@@ -133,6 +133,36 @@ TEST_F(Loader, EpochShowsEveryTrainingExampleOnce) {
   EXPECT_EQ(seen.size(), 14U);
 }
 
+TEST_F(Loader, WeightsOfABatchAreOneOnAverageOverItsTokens) {
+  io::phase_data text = data_of({20});
+  for (size_t i = 0; i < text.training[0].size(); ++i) {
+    text.training[0][i].weight = 1 + static_cast<double>(i % 4);
+  }
+  serve(start(io::phase::ppo, job_with(1), std::move(text), {20}), serving::mixture, 0);
+  double weighted = 0;
+  double tokens = 0;
+  std::set<double> weights;
+  for (const engine::packed_batch& part : last().micro_batches) {
+    ASSERT_EQ(part.weight_B.size(), static_cast<size_t>(part.sequences()));
+    for (size_t b = 0; b < part.weight_B.size(); ++b) {
+      const auto answer = static_cast<double>(part.offset_B1[b + 1] - part.offset_B1[b] - part.prompt_length_B[b]);
+      weighted += part.weight_B[b] * answer;
+      tokens += answer;
+      weights.insert(part.weight_B[b]);
+    }
+  }
+  EXPECT_GT(tokens, 0);
+  EXPECT_NEAR(weighted, tokens, 1e-12);
+  EXPECT_GT(weights.size(), 1U);
+}
+
+TEST_F(Loader, BatchesOfEqualWeightCarryNone) {
+  serve(start(io::phase::sft), serving::training, 0);
+  for (const engine::packed_batch& part : last().micro_batches) {
+    EXPECT_TRUE(part.weight_B.empty());
+  }
+}
+
 TEST_F(Loader, SourceIsSeenAsOftenAsItsWeightSays) {
   io::job job = job_with(2);
   job.data[1].weight = 0;

@@ -93,6 +93,30 @@ TEST(Minibatches, EveryTokenHasItsOwnNumbers) {
   }
 }
 
+TEST(Minibatches, AnswersOfAnotherPolicyStartFromItsLogProbabilitiesAndAreWeighedForThePolicyAlone) {
+  engine::rollout_arrays replayed = arrays();
+  for (size_t a = 0; a < replayed.logprob_old_A.size(); ++a) {
+    replayed.logprob_start_A.push_back(replayed.logprob_old_A[a] + 500);
+    replayed.importance_A.push_back(0.5F * static_cast<float>(a % 3));
+  }
+  const served_minibatch plain = make_minibatch(rules(), {.iteration = 5}, assembled(), arrays());
+  const served_minibatch served = make_minibatch(rules(), {.iteration = 5}, assembled(), replayed, false);
+  EXPECT_FALSE(served.batch->fresh) << "the policy has moved since it was sampled";
+  ASSERT_EQ(served.batch->parts.size(), plain.batch->parts.size());
+  for (size_t p = 0; p < plain.batch->parts.size(); ++p) {
+    const minibatch::part& before = plain.batch->parts[p];
+    const minibatch::part& now = served.batch->parts[p];
+    EXPECT_EQ(before.policy_weight_A, before.weight_A);
+    EXPECT_EQ(now.weight_A, before.weight_A) << "of the critic";
+    for (size_t a = 0; a < now.weight_A.size(); ++a) {
+      EXPECT_EQ(now.logprob_old_A[a], before.logprob_old_A[a] + 500);
+      const auto at = std::find(replayed.logprob_old_A.begin(), replayed.logprob_old_A.end(), before.logprob_old_A[a]);
+      const float importance = replayed.importance_A[static_cast<size_t>(at - replayed.logprob_old_A.begin())];
+      EXPECT_EQ(now.policy_weight_A[a], before.weight_A[a] * static_cast<double>(importance));
+    }
+  }
+}
+
 TEST(Minibatches, OnlyTheFirstOfAnIterationIsFresh) {
   const auto fresh = [](uint64_t epoch, uint64_t index) {
     return make_minibatch(rules(), {.iteration = 5, .epoch = epoch, .index = index}, assembled(), arrays())

@@ -40,7 +40,7 @@ minibatch_handle experience(uint64_t id, float logprob, bool fresh = false) {
   part.logprob_old_A = std::vector<float>(answer_tokens.size(), logprob);
   part.logprob_ref_A = part.logprob_old_A;
   part.advantage_A = {1, -1, 1};
-  part.weight_A = {1.0 / 3, 1.0 / 3, 1.0 / 3};
+  part.weight_A = part.policy_weight_A = {1.0 / 3, 1.0 / 3, 1.0 / 3};
   return {std::move(batch)};
 }
 

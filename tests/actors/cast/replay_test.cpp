@@ -62,7 +62,7 @@ protected:
                             .mean = loss_mean_of(ppo_)},
             .pair_margin = pair_margin_,
             .scorers = {{scorer::reference, {0}}, {scorer::reward, {0}}, {scorer::critic, {0}}},
-            .reward_sources = {{.name = "kind", .weight = 1}, {.name = "long", .weight = -2}},
+            .reward_sources = sources_,
             .tokens = std::make_shared<test::piece_tokenizer>(std::vector<std::string>{"a", "b", "c"}),
             .origin = {.generation = {.stop = {}},
                        .source_names = {"openings"},
@@ -102,6 +102,7 @@ protected:
   io::run_directory run_ = io::run_directory::open_or_create(folder_ / "run");
   int64_t attempt_ = 0;
   io::ppo_section ppo_;
+  std::vector<io::reward_source> sources_ = {{.name = "kind", .weight = 1}, {.name = "long", .weight = -2}};
   double pair_margin_ = 0;
   test::stepped_actors actors_;
   replay_state replay_;
@@ -117,10 +118,13 @@ TEST_F(Replay, FileHasEverySequenceInTheOrderOfIds) {
   EXPECT_EQ(e.policy_digest, "policy");
   EXPECT_EQ(e.source_names, std::vector<std::string>{"openings"});
   EXPECT_EQ(e.reward_names, (std::vector<std::string>{"kind", "long"}));
+  EXPECT_EQ(e.reward_weight_S, (std::vector<double>{1, -2}));
+  EXPECT_EQ(e.shaping, (io::shaping_state{.kl_coefficient = 0.1}));
   ASSERT_EQ(e.sequences(), static_cast<int64_t>(sequences));
   for (uint64_t n = 0; n < sequences; ++n) {
     EXPECT_EQ(e.sequence_id_B[n], id_of(n));
     EXPECT_EQ(e.prompt_id_B[n], 70 + n / 2);
+    EXPECT_EQ(e.group_B[n], prompt_key_of(id_of(n)));
     EXPECT_EQ(e.finished_B[n], n != 1 ? 1 : 0);
     EXPECT_EQ(e.prompt_text_B[n], "ab");
     EXPECT_EQ(e.answer_text_B[n], std::string(1 + n, static_cast<char>('a' + n % 3)));
@@ -214,6 +218,71 @@ TEST_F(Replay, RewardThatIsNoNumberKeepsTheExperienceForInspection) {
   EXPECT_EQ(assemble(replay_).sequences, static_cast<int64_t>(sequences));
 }
 
+class ReplayOfUnscorable : public Replay {
+protected:
+  ReplayOfUnscorable() {
+    for (io::reward_source& source : sources_) {
+      source.kind = io::reward_kind::command;
+      source.max_unscorable = 0.5;
+    }
+  }
+
+  /// All sequences; `missing` of them, from the second on, are without the reward of this source.
+  void add_without(uint64_t missing, size_t source) {
+    add(open(), 0);
+    for (uint64_t n = 1; n < sequences; ++n) {
+      add(replay_, n, {scorer::reward});
+      std::vector<float> rewards = {0.1F * static_cast<float>(n), 0.0F};
+      rewards[source] = n <= missing ? NAN : rewards[source];
+      replay_.add(scores_of(n, scorer::reward, rewards));
+    }
+  }
+};
+
+TEST_F(ReplayOfUnscorable, AnswersWithoutARewardAreKeptAndNotLearnedFrom) {
+  add_without(2, 0);
+  const assemble_reply reply = assemble(replay_);
+  EXPECT_NEAR(statistic(reply.statistics, "reward/unscorable_share"), 2.0 / 6, 1e-12);
+  EXPECT_NEAR(statistic(reply.statistics, "reward/kind_mean"), (0 + 0.3 + 0.4 + 0.5) / 4, 1e-6);
+  const io::experience e = io::read_experience(run_.experience(5));
+  EXPECT_TRUE(std::isnan(e.reward_raw_BS[2]));
+  EXPECT_TRUE(std::isnan(e.reward_raw_BS[4]));
+  EXPECT_FALSE(std::isnan(e.reward_raw_BS[6]));
+  int64_t terms = 0;
+  for (uint64_t index = 0; index < 3; ++index) {
+    terms += replay_.serve({5, 0, index}).loss_terms;
+  }
+  EXPECT_EQ(terms, 1 + 4 + 5 + 6);  // tokens of answers 0, 3, 4 and 5
+}
+
+TEST_F(ReplayOfUnscorable, ASourceThatWeighsNothingKeepsNoAnswerFromLearning) {
+  sources_[1].weight = 0;
+  add_without(2, 1);
+  EXPECT_EQ(statistic(assemble(replay_).statistics, "reward/unscorable_share"), 0);
+}
+
+TEST_F(ReplayOfUnscorable, MoreThanTheJobAllowsEndTheRun) {
+  add_without(4, 0);
+  test::expect_error(errc::bad_argument, "rewards.kind: 4 of 6 answers could not be scored",
+                     [&] { assemble(replay_); });
+  EXPECT_EQ(io::read_experience_unchecked(run_.experience(5)).sequences(), 6);
+}
+
+TEST_F(ReplayOfUnscorable, NoRewardAtAllEndsTheRunWhateverTheJobAllows) {
+  sources_[0].max_unscorable = 0.99;
+  add(open(), 0, {scorer::reward});
+  replay_.add(scores_of(0, scorer::reward, {NAN, 0}));
+  test::expect_error(errc::bad_argument, "1 of 1 answers could not be scored", [&] { assemble(replay_); });
+}
+
+TEST_F(ReplayOfUnscorable, TheyMakeNoPairs) {
+  add_without(1, 0);  // of prompt 0, whose other sample is left alone
+  const train_reply reply = replay_.make_pairs();
+  EXPECT_EQ(statistic(reply.statistics, "pairs/made"), 2);
+  EXPECT_EQ(statistic(reply.statistics, "pairs/samples"), 6);
+  EXPECT_NEAR(statistic(reply.statistics, "pairs/unscorable_share"), 1.0 / 6, 1e-12);
+}
+
 TEST_F(Replay, LateWriterOfAnOldAttemptWritesNothing) {
   add_all(open());
   {
@@ -232,9 +301,11 @@ public:
     company_.reward = receive(&scored_[1]);
     company_.critic = receive(&scored_[2]);
     company_.policy = receive(&unused_);
+    company_.policy_scorer = receive(&asked_);
   }
   ~Receivers() {
-    for (const auto& one : {company_.reference, company_.reward, company_.critic, company_.policy}) {
+    for (const auto& one :
+         {company_.reference, company_.reward, company_.critic, company_.policy, company_.policy_scorer}) {
       on_.end(caf::actor_cast<caf::actor>(one));
     }
   }
@@ -242,6 +313,7 @@ public:
 
   /// Ids that reference, reward and critic got.
   std::array<ids, 3> scored_;
+  ids asked_;                                  ///< that the policy is asked about
   std::vector<minibatch_handle> minibatches_;  ///< one each for policy and critic
 
 private:
@@ -388,6 +460,118 @@ TEST_F(Minibatches, SayWhatTheyHoldAndWhetherTheyAreTheFirst) {
   EXPECT_FALSE(serve(1, 0).fresh);
   test::expect_error(errc::bad_argument, "iteration 6 has not been assembled",
                      [&] { replay_.serve({.iteration = 6}); });
+}
+
+/// An iteration 4 is stored, with the same answers but for their ids.
+class MixingReplay : public Replay {
+protected:
+  void SetUp() override {
+    replay_state plain;
+    plain.open(settings());
+    add_all(plain);
+    assemble(plain);
+    alone_ = test::read_bytes(run_.experience(5));
+    io::experience e = io::read_experience(run_.experience(5));
+    e.iteration = 4;
+    e.policy_version = 5;
+    for (uint64_t n = 0; n < sequences; ++n) {
+      e.sequence_id_B[n] = older_id_of(n);
+    }
+    io::write_experience(run_.experience(4), e);
+
+    replay_settings own = settings();
+    own.mixing = mixing_rules{.share = 0.5,
+                              .stored = {.job_digests = {"job"},
+                                         .policy_digest = "policy",
+                                         .tokenizer_digest = e.tokenizer_digest,
+                                         .reward_names = e.reward_names,
+                                         .prompts = 3,
+                                         .samples_per_prompt = 2,
+                                         .allowed = {},
+                                         .mixing = true},
+                              .scoring_on = {0}};
+    replay_.open(std::move(own));
+    replay_.meet(receivers_.company());
+    add_all(replay_);
+    said_ = replay_.mix({.iteration = 5, .policy_version = 9, .files = {run_.experience(4).string()}});
+  }
+
+  static uint64_t older_id_of(uint64_t n) { return make_sequence_id(3, n / 2, n % 2); }
+
+  /// The policy gives every stored token 0.25 nats more than the one that sampled it.
+  void say_now() {
+    for (uint64_t n = 0; n < sequences; ++n) {
+      auto scores = std::make_shared<sequence_scores>();
+      scores->sequence_id = older_id_of(n);
+      scores->by = scorer::policy;
+      scores->values = std::vector<float>(1 + n, -0.25F);
+      replay_.add(scores_handle{std::move(scores)});
+    }
+  }
+
+  test::byte_vector alone_;  ///< the file of iteration 5 where nothing is mixed in
+  statistics said_;
+  Receivers receivers_{actors_};
+};
+
+TEST_F(MixingReplay, AsksThePolicyAboutStoredAnswersAlone) {
+  actors_.run();
+  ids older;
+  for (uint64_t n = 0; n < sequences; ++n) {
+    older.push_back(older_id_of(n));
+  }
+  EXPECT_EQ(receivers_.asked_, older);
+  EXPECT_EQ(receivers_.scored_[0].size(), sequences) << "those of the iteration";
+  EXPECT_EQ(statistic(said_, "mix/share"), 0.5);
+  EXPECT_EQ(statistic(said_, "mix/staleness_mean"), 4);
+  test::expect_error(errc::bad_argument, "has 3 of 4 scores", [&] { assemble(replay_); });
+}
+
+TEST_F(MixingReplay, LearnsFromThemAndStoresItsOwnAlone) {
+  say_now();
+  const assemble_reply reply = assemble(replay_);
+  EXPECT_EQ(test::read_bytes(run_.experience(5)), alone_);
+  EXPECT_EQ(reply.sequences, static_cast<int64_t>(sequences));
+  EXPECT_NEAR(statistic(reply.statistics, "answer/length_mean"), 3.5, 1e-12);
+  EXPECT_NEAR(statistic(reply.statistics, "mix/behaviour_kl_nats"), -0.25, 1e-6);
+  EXPECT_NEAR(statistic(reply.statistics, "mix/ess_share"), 1, 1e-12);
+  EXPECT_FALSE(reply.statistics.contains("replay/ess_share"));
+}
+
+TEST_F(MixingReplay, ServesThemWeighedAndItsOwnAsTheyWere) {
+  say_now();
+  assemble(replay_);
+  std::multiset<size_t> own;
+  std::multiset<size_t> older;
+  for (uint64_t index = 0; index < 3; ++index) {
+    receivers_.minibatches_.clear();
+    EXPECT_EQ(replay_.serve({.iteration = 5, .epoch = 0, .index = index}).sequences, 4);
+    actors_.run();
+    EXPECT_EQ(receivers_.minibatches_.at(0)->fresh, index == 0) << "log-probabilities are those of the policy of now";
+    for (const minibatch::part& part : receivers_.minibatches_.at(0)->parts) {
+      size_t a = 0;
+      for (size_t b = 0; b < part.packed.prompt_length_B.size(); ++b) {
+        const auto answer = static_cast<size_t>(part.packed.offset_B1[b + 1] - part.packed.offset_B1[b] -
+                                                part.packed.prompt_length_B[b]);
+        const bool stored = part.logprob_old_A[a] == -0.25F;
+        (stored ? older : own).insert(answer);
+        for (size_t t = 0; t < answer; ++t, ++a) {
+          EXPECT_EQ(part.logprob_old_A[a], stored ? -0.25F : -0.5F);
+          const double importance = stored ? static_cast<double>(static_cast<float>(std::exp(0.25))) : 1.0;
+          EXPECT_EQ(part.policy_weight_A[a], part.weight_A[a] * importance);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(own, (std::multiset<size_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(older, own);
+}
+
+TEST_F(MixingReplay, TheNextIterationHasNoneLeft) {
+  say_now();
+  assemble(replay_);
+  add_all(replay_);
+  EXPECT_FALSE(assemble(replay_).statistics.contains("mix/ess_share"));
 }
 
 TEST_F(Replay, AnswersThatAreTooShortAreServedButDoNotCount) {

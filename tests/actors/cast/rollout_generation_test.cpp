@@ -3,6 +3,7 @@
 #include "support/piece_tokenizer.hpp"
 #include "support/refusal.hpp"
 #include "support/stepped_actors.hpp"
+#include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
@@ -67,7 +68,9 @@ protected:
             .rank = rank,
             .ranks = ranks,
             .columns = nullptr,
-            .replay = replay_};
+            .replay = replay_,
+            .turn_ends = {},
+            .journal = std::nullopt};
   }
 
   generate_reply advance(rollout_generation& of, const generate_command& command) {
@@ -245,6 +248,118 @@ TEST_F(RolloutGeneration, EndGivesTheMemoryBackAndTheNextRolloutIsTheSame) {
   EXPECT_EQ(advance(alone, {.ends = true}).unfinished, 0);
   alone.begin(prompts(9));
   expect_equal(finish(alone), expected);
+}
+
+class RolloutThatWasCut : public RolloutGeneration {
+protected:
+  /// Of the next attempt, which shuts the one before out.
+  rollout_settings next_attempt(int rank = 0, int ranks = 1) {
+    rollout_settings with = settings(rank, ranks);
+    with.options.step_tokens = 6;  // so that sequences finish one after the other
+    with.journal =
+        journal_settings{.run = run_, .job_digest = "0123", .attempt = attempt_, .rank = rank, .every_s = 1e-9};
+    return with;
+  }
+  void begin_attempt() { attempt_ = static_cast<uint64_t>(run_.begin_attempt()); }
+
+  /// An attempt that ends when some sequences have finished and others have not; those that finished.
+  answers cut_rollout() {
+    begin_attempt();
+    rollout_generation cut(next_attempt());
+    cut.begin(prompts(9));
+    while (advance(cut, {.steps = 1}).unfinished > static_cast<int64_t>(2 * prompt_count) - 4) {
+    }
+    return std::exchange(received_, {});
+  }
+
+  test::temporary_folder folder_;
+  io::run_directory run_ = io::run_directory::open_or_create(folder_ / "run");
+  uint64_t attempt_ = 0;
+};
+
+TEST_F(RolloutThatWasCut, GoesOnFromWhatHadFinished) {
+  const answers expected = roll_out(prompts(9));
+  const answers before = cut_rollout();
+  ASSERT_GE(before.size(), 4U);
+  ASSERT_LT(before.size(), expected.size());
+  int64_t tokens_before = 0, tokens = 0;
+  for (const auto& [id, sequence] : before) {
+    tokens_before += static_cast<int64_t>(sequence->answer.size());
+  }
+  for (const auto& [id, sequence] : expected) {
+    tokens += static_cast<int64_t>(sequence->answer.size());
+  }
+  begin_attempt();
+  rollout_generation next(next_attempt());
+  next.begin(prompts(9));
+  const generate_reply first = advance(next, {.steps = 0});
+  EXPECT_EQ(first.taken_up, static_cast<int64_t>(before.size()));
+  EXPECT_EQ(first.taken_up_tokens, tokens_before);
+  EXPECT_EQ(first.unfinished, static_cast<int64_t>(expected.size() - before.size()));
+  int64_t sampled = 0;
+  generate_reply reply;
+  do {
+    reply = advance(next, {.steps = 4});
+    EXPECT_EQ(reply.taken_up, 0);
+    sampled += reply.answer_tokens;
+  } while (reply.unfinished > 0);
+  EXPECT_EQ(sampled, tokens - tokens_before);
+  expect_equal(received_, expected);
+}
+
+TEST_F(RolloutThatWasCut, OnOtherRanksEachSequenceReachesReplayOnce) {
+  const answers expected = roll_out(prompts(9));
+  const answers before = cut_rollout();
+  begin_attempt();
+  rollout_generation giver(next_attempt(0, 2));
+  rollout_generation taker(next_attempt(1, 2));
+  giver.begin(prompts(9));
+  taker.begin(prompts(9));
+  const generate_reply first = advance(giver, {.steps = 0});
+  const generate_reply second = advance(taker, {.steps = 0});
+  EXPECT_EQ(first.taken_up + second.taken_up, static_cast<int64_t>(before.size()));
+  EXPECT_EQ(received_.size(), before.size());
+  ASSERT_FALSE(first.waiting.empty());
+  const uint64_t moved = first.waiting.back();
+  advance(giver, {.steps = 0, .give = {moved}, .take = {}});
+  advance(taker, {.steps = 0, .give = {}, .take = {moved}});
+  answers all = finish(giver);
+  answers others = finish(taker);
+  all.merge(others);
+  EXPECT_TRUE(others.empty()) << "a sequence came twice";
+  expect_equal(all, expected);
+}
+
+TEST_F(RolloutThatWasCut, OnceFinishedNothingIsSampledAgain) {
+  begin_attempt();
+  rollout_generation whole(next_attempt());
+  whole.begin(prompts(9));
+  const answers expected = finish(whole);
+  begin_attempt();
+  rollout_generation next(next_attempt());
+  next.begin(prompts(9));
+  const generate_reply reply = advance(next, {.steps = 4});
+  EXPECT_EQ(reply.unfinished, 0);
+  EXPECT_EQ(reply.answer_tokens, 0);
+  expect_equal(received_, expected);
+}
+
+TEST_F(RolloutThatWasCut, OtherWeightsPromptsAndEvaluationsBeginAnew) {
+  cut_rollout();
+  begin_attempt();
+  rollout_generation next(next_attempt());
+  next.begin(prompts(9), 1);  // after a rollback
+  EXPECT_EQ(advance(next, {.steps = 0}).taken_up, 0);
+  next.begin(prompts(9, serving::prompts, 4));
+  EXPECT_EQ(advance(next, {.steps = 0}).taken_up, 0);
+  next.begin(prompts(9, serving::held_out_prompts));
+  EXPECT_EQ(advance(next, {.steps = 0}).taken_up, 0);
+  auto changed = std::make_shared<example_batch>(*prompts(9));
+  for (prompt& one : changed->prompts) {
+    one.tokens.front() += 1;
+  }
+  next.begin({std::move(changed)});
+  EXPECT_EQ(advance(next, {.steps = 0}).taken_up, 0);
 }
 
 TEST_F(RolloutGeneration, PromptsThatThereAreNotAreRefused) {

@@ -83,7 +83,7 @@ TEST(Rollout, CutShortAtAnyByteItIsRefused) {
 TEST(Rollout, ScorerThatThereIsNotIsRefused) {
   const std::vector<scores_handle> scores = {scores_by(scorer::reference, 3)};
   auto bytes = to_bytes(scores);
-  bytes[sizeof(uint64_t)] = std::byte{3};
+  bytes[sizeof(uint64_t)] = std::byte{4};
   EXPECT_THROW(scores_of(bytes), error);
 }
 

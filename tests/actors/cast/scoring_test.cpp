@@ -83,7 +83,6 @@ std::pair<score_reply, std::vector<ids>> score(const ids& waiting, int64_t budge
 TEST(Scoring, WhatWaitsIsScoredInMicroBatchesOfTheBudget) {
   const auto [reply, calls] = score({5, 4, 3, 2, 1}, 15);
   EXPECT_EQ(calls, (std::vector<ids>{{1, 2, 3}, {4, 5}}));
-  EXPECT_EQ(reply.sequences, 5);
   EXPECT_EQ(reply.tokens, 25);
   EXPECT_TRUE(score({}, 15).second.empty());
 }
@@ -102,10 +101,9 @@ TEST(Scoring, RanksThatShareWeightsCallEquallyOftenWithEmptyBatchesAtTheEnd) {
   EXPECT_EQ(calls[0], (std::vector<ids>{{1}, {}, {}}));
   EXPECT_EQ(calls[1], (std::vector<ids>{{}, {}, {}}));
   EXPECT_EQ(calls[2], (std::vector<ids>{{2, 3}, {4, 5}, {6}}));
-  EXPECT_EQ(replies[0].sequences, 1);
-  EXPECT_EQ(replies[1].sequences, 0);
-  EXPECT_EQ(replies[2].sequences, 5);
   EXPECT_EQ(replies[0].tokens, 5) << "of its own only";
+  EXPECT_EQ(replies[1].tokens, 0);
+  EXPECT_EQ(replies[2].tokens, 25);
 }
 
 TEST(Scoring, EachSequenceGetsItsPartOfTheValues) {
@@ -153,11 +151,11 @@ TEST(SequenceScorer, SendsWhatItsModelSaysOfAllThatWaits) {
   };
   const score_reply reply = scoring.score("reward scoring", nullptr, double_ids);
   actors.run();
-  EXPECT_EQ(reply.sequences, 3);
+  EXPECT_EQ(reply.tokens, 15);
   EXPECT_EQ(batches, 2U);
   EXPECT_EQ(signs.operation(), nullptr);
   EXPECT_EQ(received, (std::map<uint64_t, std::vector<float>>{{1, {2}}, {2, {4}}, {3, {6}}}));
-  EXPECT_EQ(scoring.score("reward scoring", nullptr, double_ids).sequences, 0) << "each once";
+  EXPECT_EQ(scoring.score("reward scoring", nullptr, double_ids).tokens, 0) << "each once";
   actors.end(receiver);
 }
 

@@ -6,6 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
 namespace troupe::actors {
 namespace {
 
@@ -170,6 +174,43 @@ TEST_F(Director, IterationRollsOutScoresAssemblesAndLearns) {
                                   "metrics record ppo 1"}));
   EXPECT_EQ(statistic(cast->last_state.values, "updates"), 2);
   expect_outcome(outcome::finished);
+}
+
+class MixingDirector : public Director {
+protected:
+  MixingDirector() : job_(job_of({io::phase::ppo})) {
+    job_.ppo.iterations = 4;
+    job_.experience = {.mix = 0.25, .max_staleness = 5};  // two iterations of two updates
+    set().place = [](size_t, actors::cast& parts) { parts.policy_scorer = parts.reference; };
+    when("replay assemble", [this] {
+      std::filesystem::create_directories(run_.experience());
+      std::ofstream(run_.experience(++assembled_)) << "experience";
+    });
+  }
+
+  io::job job_;
+  int64_t assembled_ = 0;
+};
+
+TEST_F(MixingDirector, AnIterationMixesInAnswersOfThoseBeforeIt) {
+  perform(job_);
+  expect_outcome(outcome::finished);
+  EXPECT_EQ(told("replay mix"), (lines{"replay mix 1 of 0 files", "replay mix 2 of 1 files", "replay mix 3 of 2 files",
+                                       "replay mix 4 of 2 files"}));
+  const lines all = cast->told[0];
+  const auto mixed = std::find(all.begin(), all.end(), "replay mix 2 of 1 files");
+  ASSERT_GT(all.end() - mixed, 3);
+  EXPECT_EQ(mixed[-1], "critic score") << "the rollout is there";
+  EXPECT_EQ(mixed[1], "reference score") << "the policy, asked by its scorer";
+  EXPECT_EQ(mixed[2], "replay assemble 2 version 2 kl 0.1 experience/iteration-000002.h5");
+  EXPECT_EQ(statistic(cast->records.back().values, "mix/share"), 0.25);
+}
+
+TEST_F(MixingDirector, AMissingFileIsNamedAndEndsTheRun) {
+  cast->hook = nullptr;  // nothing is stored
+  perform(job_);
+  expect_outcome(outcome::failed, errc::not_found, "iteration-000001.h5 is missing: iteration 2 mixes in");
+  EXPECT_EQ(told("replay assemble").size(), 1U);
 }
 
 TEST_F(Director, PairsPhaseRollsOutAndWritesAPartEachIterationAfterItsRecord) {

@@ -1,11 +1,14 @@
 #include "actors/director/kept_experience.hpp"
+#include "io/experience/experience.hpp"
 #include "support/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <set>
+#include <vector>
 
 namespace troupe::actors {
 namespace {
@@ -35,14 +38,55 @@ protected:
   int64_t attempt_ = 0;
 };
 
-TEST_F(KeptExperience, TheOneThatFallsOutOfThoseToKeepGoes) {
-  drop_old_experience(run_, 4, 2, fence());
-  EXPECT_EQ(files(), (names{"iteration-000001.h5", "iteration-000003.h5", "iteration-000004.h5"}));
+TEST_F(KeptExperience, TheLastStay) {
+  drop_old_experience(run_, 4, {.keep = 2}, fence());
+  EXPECT_EQ(files(), (names{"iteration-000003.h5", "iteration-000004.h5"}));
 }
 
 TEST_F(KeptExperience, ZeroKeepsAll) {
-  drop_old_experience(run_, 4, 0, fence());
+  drop_old_experience(run_, 4, {}, fence());
   EXPECT_EQ(files().size(), 4U);
+}
+
+TEST_F(KeptExperience, EveryNthStaysBesides) {
+  drop_old_experience(run_, 4, {.keep = 1, .keep_every = 2}, fence());
+  EXPECT_EQ(files(), (names{"iteration-000002.h5", "iteration-000004.h5"}));
+}
+
+/// Of one sequence with this reward.
+void store(const std::filesystem::path& path, int64_t iteration, float reward) {
+  io::experience e;
+  e.iteration = iteration;
+  e.source_names = e.reward_names = {"a"};
+  e.sequence_id_B = e.prompt_id_B = e.group_B = {1};
+  e.source_B = {0};
+  e.token_N = {1, 2};
+  e.sequence_offset_B1 = {0, 2};
+  e.answer_offset_B1 = {0, 1};
+  e.finished_B = {1};
+  e.logprob_old_A = e.logprob_ref_A = {-1};
+  e.value_A = e.reward_shaped_A = e.advantage_A = {0};
+  e.reward_raw_BS = {reward};
+  write_experience(path, e);
+}
+
+TEST_F(KeptExperience, TheBestOfTheOlderStay) {
+  const float none = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> rewards = {3, none, 5, 1, 5, 2, 4, 0};
+  for (int64_t i = 1; i <= 4; ++i) {
+    std::filesystem::remove(run_.experience(i));
+  }
+  for (int64_t now = 1; now <= static_cast<int64_t>(rewards.size()); ++now) {
+    store(run_.experience(now), now, rewards[static_cast<size_t>(now) - 1]);
+    drop_old_experience(run_, static_cast<uint64_t>(now), {.keep = 1, .keep_best = 2}, fence());
+  }
+  EXPECT_EQ(files(), (names{"iteration-000003.h5", "iteration-000005.h5", "iteration-000008.h5"}));
+}
+
+TEST_F(KeptExperience, AnOldFileThatCannotBeReadStays) {
+  store(run_.experience(1), 1, 7);
+  drop_old_experience(run_, 4, {.keep = 1, .keep_best = 1}, fence());
+  EXPECT_EQ(files().size(), 4U) << "2 and 3 are not experience";
 }
 
 TEST_F(KeptExperience, WhatIterationsAfterACheckpointLeftGoes) {

@@ -19,8 +19,8 @@ constexpr int64_t attempt = 1;
 class Metrics : public ::testing::Test {
 protected:
   metrics_actor start(bool terminal = false, int64_t log_every = 1) {
-    actor_ =
-        actors_.system().spawn(metrics, metrics_settings{.run = run_, .terminal = terminal, .log_every = log_every});
+    const auto words = std::make_shared<console>(console::settings{.terminal = terminal});
+    actor_ = actors_.system().spawn(metrics, metrics_settings{.run = run_, .words = words, .log_every = log_every});
     return actor_;
   }
   void SetUp() override { ASSERT_EQ(run_.begin_attempt(), attempt); }
@@ -102,7 +102,7 @@ TEST_F(Metrics, TensorBoardGetsNumbersAndRolloutsOfEachPhase) {
   record({.phase = io::phase::ppo, .update = 1, .rollouts = {{.prompt = "Once", .answer = " upon", .reward = 0.25}}});
   EXPECT_NE(events_of(run_.tensorboard() / "sft").find("policy/loss"), std::string::npos);
   EXPECT_EQ(events_of(run_.tensorboard() / "sft").find("rollouts"), std::string::npos);
-  EXPECT_NE(events_of(run_.tensorboard() / "ppo").find("**reward 0.250**\n\nOnce** upon**"), std::string::npos);
+  EXPECT_NE(events_of(run_.tensorboard() / "ppo").find("|---|---|---|\n| 0.250 | Once |  upon |\n"), std::string::npos);
 }
 
 TEST_F(Metrics, CuttingDropsWhatLiesBeyondTheCheckpointAndLaterPhases) {

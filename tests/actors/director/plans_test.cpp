@@ -1,5 +1,6 @@
 // What the plans of phases do beside what director_test sees of whole runs.
 #include "actors/director/pairs_plan.hpp"
+#include "actors/director/replay_plan.hpp"
 #include "actors/director/supervised_plan.hpp"
 #include "support/director_bench.hpp"
 
@@ -60,6 +61,67 @@ TEST_F(PairsPlan, AStopDropsTheRolloutUnderWay) {
   EXPECT_FALSE(dropped_);
   EXPECT_EQ(only(cast().told[0], {"metrics record", "replay"}), lines{});
   EXPECT_EQ(cast().notes.size(), 1U) << "it is not finished";
+}
+
+/// A replay of the first two iterations of another run.
+class ReplayPlan : public test::DirectorBench {
+protected:
+  void SetUp() override {
+    DirectorBench::SetUp();
+    job_.model.policy = "/somewhere/model";
+    job_.data = {{.name = "tales", .path = "/somewhere/tales.jsonl", .format = io::data_format::prompt_answer}};
+    job_.rewards = {
+        {.name = "kindness", .kind = io::reward_kind::lexicon, .weight = 1, .lexicon = "/somewhere/words.txt"}};
+    const io::run_directory source = io::run_directory::open_or_create(folder_ / "source");
+    std::ofstream(source.job()) << io::job_text(job_);
+    job_.run.phases = {io::phase::replay};
+    job_.replay.of = source.root().string();
+    job_.replay.to_iteration = 2;
+  }
+  void perform_plan() {
+    perform(io::phase::replay, [this](director_context& on, checkpointing& checkpoints) -> task<> {
+      plan_.emplace(on, checkpoints);
+      co_await plan_->perform();
+    });
+  }
+
+  std::optional<replay_plan> plan_;
+};
+
+TEST_F(ReplayPlan, RecallsAndLearnsIterationByIteration) {
+  perform_plan();
+  ASSERT_FALSE(failure_) << failure_->what();
+  EXPECT_EQ(only(cast().told[0], {"replay recall", "policy_scorer", "metrics record"}),
+            (lines{"replay recall 1", "policy_scorer score", "metrics record replay 1", "replay recall 2",
+                   "policy_scorer score", "metrics record replay 2"}));
+  EXPECT_EQ(cast().notes.back(), "phase_finished replay 2");
+}
+
+TEST_F(ReplayPlan, AnswersFarFromTheReferenceAreNamedAsThoseOfTheRun) {
+  job_.ppo.max_kl = 5;
+  cast().assembled.statistics = {{"kl/per_sequence_nats", 5.5}, {"replay/ess_share", 1}};
+  perform_plan();
+  ASSERT_TRUE(failure_);
+  const std::string text = failure_->what();
+  EXPECT_NE(text.find("5.500 nats per sequence, above ppo.max-kl = 5"), std::string::npos) << text;
+  EXPECT_NE(text.find("of iteration 1"), std::string::npos) << text;
+  EXPECT_EQ(text.find("is kept in"), std::string::npos) << "a replay writes no experience: " << text;
+  EXPECT_EQ(only(cast().told[0], {"policy train"}), lines{});
+}
+
+TEST_F(ReplayPlan, ShowsNoRewardWhereThereIsNone) {
+  job_.replay.to_iteration = 1;
+  perform_plan();
+  ASSERT_EQ(cast().shown.size(), 1U);
+  EXPECT_TRUE(cast().shown[0].starts_with("no reward, KL")) << cast().shown[0];
+}
+
+TEST_F(ReplayPlan, ShowsItsReward) {
+  job_.replay.to_iteration = 1;
+  cast().assembled.statistics = {{"reward/raw_mean", 1.25}};
+  perform_plan();
+  ASSERT_EQ(cast().shown.size(), 1U);
+  EXPECT_TRUE(cast().shown[0].starts_with("reward 1.250, KL")) << cast().shown[0];
 }
 
 }  // namespace

@@ -165,6 +165,18 @@ TEST(Allocation, AJobsNumberAloneIsNoAllocation) {
   EXPECT_FALSE(read_allocation({{"SLURM_JOB_ID", "1"}, {"SLURM_JOB_NODELIST", ""}}));
 }
 
+TEST(Allocation, IsOverWhenSlurmSaysSo) {
+  for (const char* said : {"slurm_load_jobs error: Invalid job id specified\n", "COMPLETED\n", "CANCELLED\n",
+                           "TIMEOUT\n", "NODE_FAIL\n", "OUT_OF_MEMORY\n", "FAILED\n", "PREEMPTED\n"}) {
+    EXPECT_TRUE(is_over(said)) << said;
+  }
+  for (const char* said : {"RUNNING\n", "COMPLETING\n", "SUSPENDED\n", "",
+                           "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
+                           "timeout: failed to run command 'squeue': No such file or directory\n"}) {
+    EXPECT_FALSE(is_over(said)) << said;
+  }
+}
+
 TEST(Allocation, FallsBackToTheCountOfThisNode) {
   environment variables = slurm({{"SLURM_CPUS_ON_NODE", "8"}, {"SLURMD_NODENAME", "login1"}});
   variables.erase("SLURM_JOB_CPUS_PER_NODE");

@@ -1,5 +1,6 @@
 #include "actors/hosts/child_process.hpp"
 #include "base/error.hpp"
+#include "base/processes.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -46,10 +47,13 @@ TEST(ChildProcess, SignalsReachTheWholeGroup) {
 TEST(ChildProcess, WhatItSaidIsKnownAtItsEndWhereItIsListenedTo) {
   for (const bool listen : {true, false}) {
     std::promise<void> ended;
+    std::string heard;
     const child_process child(
-        {"sh", "-c", "echo task 1 launch failed >&2"}, [&](int) { ended.set_value(); }, {}, listen);
+        {"sh", "-c", "echo task 1 launch failed >&2"}, [&](int) { ended.set_value(); }, {},
+        listen ? line_listener([&](std::string_view line) { heard += line; }) : line_listener());
     ended.get_future().get();
-    EXPECT_EQ(child.said(), listen ? "task 1 launch failed\n" : "");
+    EXPECT_EQ(child.said().text(), listen ? "task 1 launch failed\n" : "");
+    EXPECT_EQ(heard, listen ? "task 1 launch failed" : "");
   }
 }
 

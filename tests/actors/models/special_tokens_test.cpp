@@ -1,5 +1,6 @@
 // Which tokens end answers and go around the records of data sets, by what model and tokenizer say.
 #include "actors/models/special_tokens.hpp"
+#include "io/chat/chat.hpp"
 #include "support/piece_tokenizer.hpp"
 #include "support/test_data.hpp"
 
@@ -66,6 +67,37 @@ TEST(SpecialTokens, ExamplesStartAsTheTokenizersTextsDoAndEndWithItsEnd) {
   const auto none = std::make_shared<test::piece_tokenizer>(pieces);
   EXPECT_EQ(example_rules_of(job, none).start, ids{});
   EXPECT_EQ(example_rules_of(job, none).end, std::nullopt);
+}
+
+/// A job with sets that name these templates (empty: none).
+io::job job_with_templates(const std::vector<std::string>& templates) {
+  io::job job;
+  for (const std::string& one : templates) {
+    job.data.push_back({.name = "d" + std::to_string(job.data.size()),
+                        .path = "x.jsonl",
+                        .format = io::data_format::prompt_answer,
+                        .chat_template = one});
+  }
+  return job;
+}
+
+TEST(LearnedTurns, AreThoseOfTheTemplateThatTheSetsName) {
+  const auto tokens = io::load_tokenizer(test_data() + "/tokenizers/tiny-bpe-512-chat");
+  const auto end = tokens->find("<|im_end|>");
+  ASSERT_TRUE(end);
+  const learned_turns one = learned_turns_of(job_with_templates({"chatml", "", "chatml"}), tokens.get());
+  EXPECT_EQ(one.chat_template, io::chat_template_source("chatml")) << "a set without a template says nothing of it";
+  EXPECT_EQ(one.ends, ids{*end});
+  EXPECT_EQ(learned_turns_of(job_with_templates({"chatml"}), nullptr).chat_template, one.chat_template);
+  EXPECT_EQ(learned_turns_of(job_with_templates({"", ""}), tokens.get()), learned_turns{});
+}
+
+TEST(LearnedTurns, OfTwoTemplatesNoneIsTheModels) {
+  const auto tokens = io::load_tokenizer(test_data() + "/tokenizers/tiny-bpe-512-chat");
+  EXPECT_EQ(learned_turns_of(job_with_templates({"chatml", "dialogue"}), tokens.get()).chat_template, "");
+  io::job own = job_with_templates({"model"});
+  EXPECT_EQ(learned_turns_of(own, tokens.get()).chat_template, "") << "it is there already";
+  EXPECT_EQ(learned_turns_of(own, tokens.get()).ends.size(), 1U);
 }
 
 }  // namespace

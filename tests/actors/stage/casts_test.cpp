@@ -38,6 +38,7 @@ names parts_of(const cast& made) {
   add("ema", made.ema);
   add("replay", made.replay);
   add("checkpointer", made.checkpointer);
+  add("policy scorer", made.policy_scorer);
   return parts;
 }
 
@@ -62,9 +63,10 @@ private:
   };
   config config_;
   caf::actor_system system_;
+  caf::scoped_actor owner_{system_};
 
 public:
-  spawned_actors actors{system_};
+  spawned_actors actors{*owner_.ptr()};
 };
 
 class Casts : public ::testing::Test {
@@ -142,6 +144,15 @@ TEST_F(Casts, PpoHasFourModelsAndAnAverage) {
   EXPECT_EQ(parts_of(make_ppo_cast(build)),
             (names{"loader", "policy", "policy optimizer", "ema", "critic", "critic optimizer", "reference", "reward",
                    "replay", "checkpointer"}));
+}
+
+TEST_F(Casts, PpoThatMixesAsksThePolicyAboutStoredAnswers) {
+  const rank_groups ranks(engine::solo_world());
+  const stage_settings ppo = settings(
+      job_with("ppo", run_, {"--ppo.ptx-coef", "0", "--experience.mix", "0.5", "--experience.max-staleness", "4"}));
+  rank_system system;
+  cast_builder build(ppo, ranks, ranks.open("work"), system.actors);
+  EXPECT_TRUE(parts_of(make_ppo_cast(build)).contains("policy scorer"));
 }
 
 TEST_F(Casts, PpoWithoutDecayKeepsNoAverage) {

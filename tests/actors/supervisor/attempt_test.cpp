@@ -33,6 +33,7 @@ protected:
             three_ranks(),
             {.argv = std::move(program), .extra = {}},
             [this](int status) { ended_.set_value(status); },
+            std::make_shared<console>(console::settings{}),
             clock::now()};
   }
 
@@ -126,6 +127,25 @@ TEST_F(Attempt, ASilentRankIsNamedAndHostsThatAreSilentNearlyAsLongAreSuspects) 
   found = one.overdue(limits_, start + 14s);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->suspects, host_set({"node1", "node2"})) << "several nodes may have gone at once";
+}
+
+TEST_F(Attempt, RanksThatAllHaveNothingToDoHang) {
+  attempt one = begin();
+  const auto start = one.started();
+  report_all(one, start);
+  const auto rest = [&](std::chrono::seconds at) {
+    for (int32_t r = 0; r < 3; ++r) {
+      one.ranks().note({.attempt = 7, .rank = r, .busy = {}}, start + at);
+    }
+  };
+  rest(299s);
+  EXPECT_FALSE(one.overdue(limits_, start + 300s));
+  rest(300s);
+  const auto found = one.overdue(limits_, start + 301s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->kind, io::ledger_kind::worker_hung);
+  EXPECT_EQ(found->rank, -1);
+  EXPECT_NE(found->reason.find("no rank has had anything to do for 301.0 s"), std::string::npos) << found->reason;
 }
 
 TEST_F(Attempt, ARankThatStandsStillIsNamedAndItsHostNotSuspected) {

@@ -155,6 +155,32 @@ TEST_F(RankWatch, WhereAllWaitForEachOtherTheFirstIsNamed) {
   EXPECT_TRUE(found->waits);
 }
 
+TEST_F(RankWatch, ARankWithNothingToDoIsNamedWhereOthersWaitForIt) {
+  begin_all();
+  watch_.note(sign(0, {policy(3, true)}), start_ + 1s);
+  watch_.note(sign(1, {policy(3, true)}), start_ + 1s);
+  watch_.note(sign(2), start_ + 2s);
+  const auto found = watch_.find_hang(8, start_ + 10s);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->rank, 2);
+  EXPECT_EQ(found->actor, "");
+  EXPECT_EQ(found->operation, "idle");
+}
+
+TEST_F(RankWatch, AllAreIdleSinceTheLastOfThemIs) {
+  watch_.begin(3, start_);
+  watch_.welcome(words(0), start_);
+  EXPECT_FALSE(watch_.all_idle(start_ + 1s)) << "others have not reported";
+  watch_.welcome(words(1), start_);
+  watch_.welcome(words(2), start_ + 1s);
+  EXPECT_DOUBLE_EQ(watch_.all_idle(start_ + 5s).value(), 4);
+  watch_.note(sign(1, {policy(3)}), start_ + 6s);
+  EXPECT_FALSE(watch_.all_idle(start_ + 100s)) << "one is at work";
+  watch_.note(sign(1), start_ + 101s);
+  watch_.note(sign(1), start_ + 105s);
+  EXPECT_DOUBLE_EQ(watch_.all_idle(start_ + 106s).value(), 5);
+}
+
 TEST_F(RankWatch, AnActorThatHasEndedAndBegunAgainHasGotOn) {
   begin_all();
   watch_.note(sign(1, {policy(5)}), start_ + 1s);

@@ -61,6 +61,7 @@ protected:
                                         .command = [worker](uint64_t, const launch_plan&) { return worker; },
                                         .guard = [] { return std::vector<std::string>{}; },
                                         .metrics = {},
+                                        .words = std::make_shared<console>(console::settings{}),
                                         .on_end = [this](run_result r) { ended_.set_value(std::move(r)); }});
     caf::anon_send(on_duty_, run_atom_v);
   }
@@ -314,6 +315,47 @@ TEST_F(Supervisor, WithoutHostsEnoughItStays) {
   EXPECT_EQ(text_of(attempts[2], "reason"), "node2 stays, though its ranks crash: too few others are left");
   caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
   EXPECT_EQ(result().outcome, outcome::stopped);
+}
+
+TEST_F(Supervisor, RanksThatSlurmEndsAreNoFailureAndNoHostsFault) {
+  job_.place.ranks = 3;
+  let_srun_be("exec sleep 60");
+  begin(three_hosts());
+  const auto stages = report_all(1);
+  stop();
+  for (const caf::strong_actor_ptr& stage : stages) {
+    caf::anon_send_exit(stage, caf::exit_reason::kill);
+  }
+  const run_result how = result();
+  EXPECT_EQ(how.outcome, outcome::stopped);
+  EXPECT_EQ(how.text.find("failed"), std::string::npos) << how.text;
+  EXPECT_TRUE(events(io::ledger_kind::worker_failed).empty());
+  EXPECT_TRUE(events(io::ledger_kind::host_suspected).empty());
+}
+
+TEST_F(Supervisor, ASecondTermEndsARunWhoseRanksDoNotAnswer) {
+  job_.place.ranks = 3;
+  let_srun_be("exec sleep 60");
+  begin(three_hosts());
+  report_all(1);
+  stop();
+  std::this_thread::sleep_for(600ms);
+  stop();
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(result().outcome, outcome::stopped);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 10s);
+}
+
+TEST_F(Supervisor, WhatAnActorOfACastSaysAsItDiesIsTheReason) {
+  job_.place.ranks = 3;
+  let_srun_be("exec sleep 60");
+  begin(three_hosts());
+  const auto stages = report_all(1);
+  caf::anon_send(caf::actor_cast<caf::actor>(stages[1]),
+                 caf::exit_msg{caf::actor_addr{}, to_caf_error(error(errc::bad_argument, "policy: it cannot be"))});
+  const run_result how = result();
+  EXPECT_EQ(how.outcome, outcome::failed);
+  EXPECT_EQ(how.text, "rank 1: policy: it cannot be");
 }
 
 }  // namespace troupe::actors

@@ -18,11 +18,25 @@ bool asks_for_huge_pages(const paged_arena& arena) {
 
 TEST(PagedArenaTest, ReleasedFloatsAreZeroAndTheOthersStay) {
   paged_arena arena(size);
-  std::fill_n(arena.data(), size, 3.0F);
+  float* const values = arena.data();
+  std::fill_n(values, size, 3.0F);
   arena.release(1000, size - 77);
   for (int64_t i = 0; i < size; ++i) {
-    ASSERT_EQ(arena.data()[i], i >= 1000 && i < size - 77 ? 0.0F : 3.0F) << i;
+    ASSERT_EQ(values[i], i >= 1000 && i < size - 77 ? 0.0F : 3.0F) << i;
   }
+}
+
+TEST(PagedArenaTest, OfBfloat16TakesHalfAndIsReleasedByItsOwnValues) {
+  paged_arena arena(size, dtype::bf16);
+  EXPECT_EQ(arena.bytes(), size * 2);
+  bf16* const values = arena.data().as<bf16>();
+  std::fill_n(values, size, to_bf16(3.0F));
+  arena.release(1001, size - 77);
+  for (int64_t i = 0; i < size; ++i) {
+    ASSERT_EQ(to_float(values[i]), i >= 1001 && i < size - 77 ? 0.0F : 3.0F) << i;
+  }
+  const paged_arena moved = std::move(arena);
+  EXPECT_EQ(moved.type(), dtype::bf16);
 }
 
 TEST(PagedArenaTest, PagesAreHugeUntilSomethingIsReleased) {

@@ -33,8 +33,8 @@ std::vector<float> page_of(const kv_cache& cache, int32_t page) {
 void fill(kv_cache& cache, int32_t page, float value) {
   const int64_t floats = kv_cache::page_bytes(small_model()) / 4 / 3 / 2;
   for (const kernels::kv_pages& layer : cache.layers()) {
-    std::fill_n(layer.keys + page * floats, floats, value);
-    std::fill_n(layer.values + page * floats, floats, -value);
+    std::fill_n(layer.keys.as<float>() + page * floats, floats, value);
+    std::fill_n(layer.values.as<float>() + page * floats, floats, -value);
   }
 }
 
@@ -90,7 +90,7 @@ TEST(KvCache, MemoryComesBackAfterARelease) {
   EXPECT_EQ(cache.layers()[0].keys, nullptr);
   const int32_t page = cache.acquire().value();
   EXPECT_EQ(page_of(cache, page).front(), 0.0F);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(cache.layers()[2].values) % 64, 0U);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(cache.layers()[2].values.data()) % 64, 0U);
 }
 
 TEST(KvCache, ABudgetOfNothingIsAnError) {

@@ -165,8 +165,6 @@ public:
 private:
   bool one_call(int64_t call) {
     std::vector<int32_t> token;
-    std::vector<int32_t> position;
-    std::vector<kernels::paged_sequence> placed;
     std::vector<size_t> which;
     cache_.begin_call();
     for (size_t b = 0; b < sequences_.size(); ++b) {
@@ -175,29 +173,27 @@ private:
       if (rows == 0) {
         continue;
       }
-      placed.push_back(cache_.grow(static_cast<int64_t>(b), rows));
+      cache_.grow(static_cast<int64_t>(b), rows);
       which.push_back(b);
       for (int64_t i = 0; i < rows; ++i, ++done_[b]) {
         token.push_back(sequences_[b][static_cast<size_t>(done_[b])]);
-        position.push_back(static_cast<int32_t>(done_[b]));
       }
     }
     if (!token.empty()) {
-      extend(token, position, placed, which);
+      extend(token, which);
     }
     return !token.empty();
   }
 
-  void extend(const std::vector<int32_t>& token, const std::vector<int32_t>& position,
-              const std::vector<kernels::paged_sequence>& placed, const std::vector<size_t>& which) {
+  void extend(const std::vector<int32_t>& token, const std::vector<size_t>& which) {
     const auto width = static_cast<size_t>(model_.description().embedding_width);
     std::vector<float> out(token.size() * width);
-    model_.net.extend(ctx_, model_.weights.data(),
-                      {.token_N = token, .position_N = position, .sequences = placed, .pages_L = cache_.pages()},
+    const kernels::page_map where = cache_.where();
+    model_.net.extend(ctx_, model_.weights.data(), {.token_N = token, .where = where, .pages_L = cache_.pages()},
                       out.data());
-    for (size_t i = 0; i < placed.size(); ++i) {
-      const float* first = out.data() + static_cast<size_t>(placed[i].first_row) * width;
-      hidden_[which[i]].insert(hidden_[which[i]].end(), first, first + static_cast<size_t>(placed[i].rows) * width);
+    for (size_t i = 0; i < which.size(); ++i) {
+      const auto row_of = [&](size_t s) { return out.data() + static_cast<size_t>(where.row_S1[s]) * width; };
+      hidden_[which[i]].insert(hidden_[which[i]].end(), row_of(i), row_of(i + 1));
     }
   }
 

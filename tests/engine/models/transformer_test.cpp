@@ -98,7 +98,7 @@ TEST_P(TinyFixtures, HiddenStatesMatch) {
 struct labelled_rows {
   packed_rows rows;
   std::vector<int32_t> target_N;
-  std::vector<float> weight_N;  ///< 1 where the row has a label
+  std::vector<double> weight_N;  ///< 1 where the row has a label
   double labels = 0;
 };
 
@@ -107,14 +107,14 @@ labelled_rows label(const fixture& file, const std::string& prefix) {
   const bool given = file.has(prefix + "labels");
   const std::vector<int64_t> labels = file.integers(prefix + (given ? "labels" : "input_ids"));
   out.target_N.assign(out.rows.token_N.size(), 0);
-  out.weight_N.assign(out.rows.token_N.size(), 0.0F);
+  out.weight_N.assign(out.rows.token_N.size(), 0.0);
   for (size_t b = 0; b + 1 < out.rows.offset_B1.size(); ++b) {
     for (int64_t row = out.rows.offset_B1[b]; row + 1 < out.rows.offset_B1[b + 1]; ++row) {
       const auto r = static_cast<size_t>(row);
       const int64_t next = labels[static_cast<size_t>(out.rows.source_N[r + 1])];
       if (next >= 0) {
         out.target_N[r] = static_cast<int32_t>(next);
-        out.weight_N[r] = 1.0F;
+        out.weight_N[r] = 1.0;
         out.labels += 1;
       }
     }
@@ -132,6 +132,7 @@ double train_step(context& ctx, const transformer& net, const float* weights, co
   std::vector<float> dhidden(hidden.size());
   std::vector<float> logprob(n);
   std::vector<float> entropy(n);
+  std::vector<kernels::token_terms> terms(n);
   net.forward(ctx, weights, batch, hidden.data(), saved);
   kernels::log_prob_train(ctx, {.dx_ND = dhidden.data(),
                                 .dweight = net.head(gradients),
@@ -144,18 +145,14 @@ double train_step(context& ctx, const transformer& net, const float* weights, co
                                             .n = batch.tokens(),
                                             .d = d.embedding_width,
                                             .vocabulary = d.vocabulary},
-                                .gradient = [&](int64_t first, std::span<const float> logprobs, std::span<const float>,
-                                                std::span<float> dlogprob, std::span<float> dentropy) {
-                                  for (size_t i = 0; i < logprobs.size(); ++i) {
-                                    const float weight = labelled.weight_N[static_cast<size_t>(first) + i];
-                                    dlogprob[i] = -weight / static_cast<float>(labelled.labels);
-                                    dentropy[i] = 0;
-                                  }
-                                }});
+                                .loss = {.kind = kernels::loss_kind::language_model,
+                                         .lm = {.tokens = labelled.labels},
+                                         .weight_N = labelled.weight_N.data(),
+                                         .terms_N = terms.data()}});
   net.backward(ctx, weights, batch, saved, dhidden.data(), gradients);
   double loss = 0;
   for (size_t row = 0; row < n; ++row) {
-    loss -= static_cast<double>(labelled.weight_N[row]) * static_cast<double>(logprob[row]);
+    loss -= labelled.weight_N[row] * static_cast<double>(logprob[row]);
   }
   return loss / labelled.labels;
 }
@@ -262,27 +259,22 @@ struct greedy_decoder {
 
   void step(const std::vector<std::vector<int32_t>>& fresh) {
     std::vector<int32_t> token;
-    std::vector<int32_t> position;
-    std::vector<kernels::paged_sequence> sequences;
     cache.begin_call();
     for (size_t b = 0; b < fresh.size(); ++b) {
-      sequences.push_back(cache.grow(static_cast<int64_t>(b), static_cast<int64_t>(fresh[b].size())));
-      for (size_t i = 0; i < fresh[b].size(); ++i) {
-        token.push_back(fresh[b][i]);
-        position.push_back(static_cast<int32_t>(sequences.back().first_position) + static_cast<int32_t>(i));
-      }
+      cache.grow(static_cast<int64_t>(b), static_cast<int64_t>(fresh[b].size()));
+      token.insert(token.end(), fresh[b].begin(), fresh[b].end());
     }
+    const kernels::page_map where = cache.where();
     const auto n = static_cast<int64_t>(token.size());
     const model_description& d = model.description();
     std::vector<float> hidden(static_cast<size_t>(n * d.embedding_width));
-    model.net.extend(ctx, model.weights.data(),
-                     {.token_N = token, .position_N = position, .sequences = sequences, .pages_L = cache.pages()},
+    model.net.extend(ctx, model.weights.data(), {.token_N = token, .where = where, .pages_L = cache.pages()},
                      hidden.data());
     std::vector<float> logits = logits_of(ctx, model.net, model.weights.data(), hidden.data(), n);
     chosen.resize(fresh.size());
     logprob.resize(fresh.size());
     for (size_t b = 0; b < fresh.size(); ++b) {
-      float* row = logits.data() + (sequences[b].first_row + sequences[b].rows - 1) * d.vocabulary;
+      float* row = logits.data() + (where.row_S1[b + 1] - 1) * d.vocabulary;
       const auto best = static_cast<int32_t>(std::max_element(row, row + d.vocabulary) - row);
       const kernels::softmax_statistics s = kernels::log_softmax_row(row, d.vocabulary, 1.0F);
       chosen[b].push_back(best);

@@ -60,11 +60,11 @@ TEST_P(PairwiseFixture, MeanScoresAndMarginAreThoseOfTheEndTokens) {
   const auto chosen = p.file.doubles("rm.chosen_end_score");
   const auto rejected = p.file.doubles("rm.rejected_end_score");
   double c = 0, r = 0;
-  int64_t right = 0;
+  double right = 0;
   for (size_t i = 0; i < chosen.size(); ++i) {
     c += chosen[i] / static_cast<double>(chosen.size());
     r += rejected[i] / static_cast<double>(chosen.size());
-    right += chosen[i] > rejected[i] ? 1 : 0;
+    right += chosen[i] > rejected[i] ? 1 : chosen[i] == rejected[i] ? 0.5 : 0;
   }
   EXPECT_NEAR(s.mean_chosen(), c, 1e-6);
   EXPECT_NEAR(s.mean_rejected(), r, 1e-6);
@@ -102,6 +102,19 @@ TEST(Pairwise, WithoutPadsAShorterSequenceCountsWithItsLastScore) {
   EXPECT_EQ(dscore[0], 0.0F);
   EXPECT_EQ(dscore[4], 0.0F);
   EXPECT_NEAR(dscore[5], -(dscore[1] + dscore[2] + dscore[3]), 1e-7);
+}
+
+TEST(Pairwise, ATieIsHalfAWin) {
+  const std::vector<float> score_N = {0, 2, 0, 2, 0, 3, 0, 1};
+  const std::vector<int64_t> offset_B1 = {0, 2, 4, 6, 8};
+  pair_loss_args args;
+  args.score_N = score_N;
+  args.offset_B1 = offset_B1;
+  const pair_statistics s = pairwise_loss({pair_loss::end_token}, args);
+  EXPECT_EQ(s.pairs, 2);
+  EXPECT_EQ(s.right, 1.5);
+  EXPECT_EQ(s.accuracy(), 0.75);
+  EXPECT_EQ(rightness(-1), 0);
 }
 
 TEST(Pairwise, ExtremeMarginsStayFinite) {

@@ -15,6 +15,39 @@
 namespace troupe::engine {
 namespace {
 
+/// What the loss of a policy is computed from; `ref` may be empty.
+struct loss_inputs {
+  std::vector<float> logprob{-1.0F, -2.0F, -0.5F, -1.5F, -3.0F};
+  std::vector<float> old{-1.3F, -2.1F, -0.4F, -1.5F, -2.2F};
+  std::vector<float> ref{-1.1F, -1.8F, -0.9F, -1.2F, -3.3F};
+  std::vector<float> advantage{0.7F, -0.3F, 1.1F, -0.8F, -0.6F};
+  std::vector<float> entropy{1.5F, 2.0F, 0.7F, 1.2F, 2.5F};
+  std::vector<int64_t> offsets{0, 2, 2, 5};
+};
+
+/// Its sums, and its gradients.
+struct policy_loss {
+  policy_loss(const policy_settings& settings, const loss_inputs& in, std::span<const double> weight) {
+    std::vector<kernels::token_terms> terms(in.logprob.size());
+    const kernels::token_loss loss{.kind = kernels::loss_kind::policy,
+                                   .policy = settings,
+                                   .logprob_old_N = in.old.data(),
+                                   .advantage_N = in.advantage.data(),
+                                   .logprob_ref_N = in.ref.empty() ? nullptr : in.ref.data(),
+                                   .weight_N = weight.data(),
+                                   .terms_N = terms.data()};
+    for (size_t a = 0; a < terms.size(); ++a) {
+      terms[a] = terms_of(loss, static_cast<int64_t>(a), in.logprob[a], in.entropy[a]);
+      slope.push_back(terms[a].dlogprob);
+      entropy_slope.push_back(terms[a].dentropy);
+    }
+    sums = policy_sums(loss, in.logprob, in.entropy);
+  }
+
+  policy_statistics sums;
+  std::vector<float> slope, entropy_slope;
+};
+
 struct fixture_case {
   const char* path;
   const char* in;
@@ -34,14 +67,10 @@ protected:
   std::vector<double> weights(loss_mean mean = loss_mean::token) {
     return answer_weights(mean, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
   }
-  policy_statistics policy(std::span<const float> advantage_A) {
-    const std::vector<double> weight_A = weights();
-    std::vector<float> dlogprob(old.size()), dentropy(old.size()), entropy(old.size());
+  policy_statistics policy(const std::vector<float>& advantage_A) {
     policy_settings settings;
     settings.clip_low = settings.clip_high = f.file.constant("clip");
-    policy_statistics s;
-    policy_loss(settings, {dlogprob, dentropy, fresh, entropy, old, advantage_A, ref, weight_A}, s);
-    return s;
+    return policy_loss(settings, {fresh, old, ref, advantage_A, std::vector<float>(old.size()), {}}, weights()).sums;
   }
 };
 
@@ -124,9 +153,7 @@ TEST(PolicyLoss, GradientThroughTheSoftmaxIsTheReference) {
   const auto fresh = f.answers("new_logprobs");
   const auto advantage = f.advantages("out.advantages");
   const auto weight = answer_weights(loss_mean::token, count_answers(f.offset_B1, f.counts), f.offset_B1, f.counts);
-  std::vector<float> dlogprob(old.size()), dentropy(old.size()), entropy(old.size());
-  policy_statistics s;
-  policy_loss({}, {dlogprob, dentropy, fresh, entropy, old, advantage, {}, weight}, s);
+  const policy_loss loss({}, {fresh, old, {}, advantage, std::vector<float>(old.size()), {}}, weight);
 
   const auto shape = f.file.shape("new_logits");
   const auto logits = f.file.doubles("new_logits");
@@ -144,7 +171,7 @@ TEST(PolicyLoss, GradientThroughTheSoftmaxIsTheReference) {
     }
     for (int64_t v = 0; v < width; ++v) {
       const double hit = v == ids[static_cast<size_t>(b * f.length + t + 1)] ? 1.0 : 0.0;
-      got[row + v] = dlogprob[a] * (hit - std::exp(logits[row + v]) / sum);
+      got[row + v] = loss.slope[a] * (hit - std::exp(logits[row + v]) / sum);
     }
   }
   double apart = 0, size = 0;
@@ -166,27 +193,6 @@ TEST(ValueLoss, GradientIsTheReference) {
   for (size_t a = 0; a < value.size(); ++a) {
     EXPECT_NEAR(dvalue[a], expected[a], 1e-6) << "at " << a;
   }
-}
-
-struct loss_inputs {
-  std::vector<float> logprob{-1.0F, -2.0F, -0.5F, -1.5F, -3.0F};
-  std::vector<float> old{-1.3F, -2.1F, -0.4F, -1.5F, -2.2F};
-  std::vector<float> ref{-1.1F, -1.8F, -0.9F, -1.2F, -3.3F};
-  std::vector<float> advantage{0.7F, -0.3F, 1.1F, -0.8F, -0.6F};
-  std::vector<float> entropy{1.5F, 2.0F, 0.7F, 1.2F, 2.5F};
-  std::vector<int64_t> offsets{0, 2, 2, 5};
-};
-
-double loss_of(const policy_settings& settings, const loss_inputs& in, std::span<const double> weight,
-               std::vector<float>* slope = nullptr, std::vector<float>* entropy_slope = nullptr) {
-  std::vector<float> dlogprob(5), dentropy(5);
-  policy_statistics s;
-  policy_loss(settings, {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, in.ref, weight}, s);
-  if (slope != nullptr) {
-    *slope = dlogprob;
-    *entropy_slope = dentropy;
-  }
-  return s.loss;
 }
 
 /// The loss in plain double precision, with the KL term's ratio and its derivative by the formula of the header: the
@@ -214,10 +220,10 @@ TEST(PolicyLoss, EveryTermsGradientMatchesCentralDifferences) {
     for (const loss_mean mean : {loss_mean::token, loss_mean::sequence}) {
       const policy_settings settings{0.2, 0.3, 0.05, 0.4, estimator};
       const auto weight = answer_weights(mean, count_answers(base.offsets), base.offsets);
-      std::vector<float> slope, entropy_slope;
-      const double loss = loss_of(settings, base, weight, &slope, &entropy_slope);
+      const auto loss_of = [&](const loss_inputs& in) { return policy_loss(settings, in, weight).sums.loss; };
+      const policy_loss loss(settings, base, weight);
       if (estimator != kl_estimator::k3_plus) {
-        EXPECT_NEAR(loss, oracle_loss(settings, base, base, weight), 1e-12);
+        EXPECT_NEAR(loss.sums.loss, oracle_loss(settings, base, base, weight), 1e-12);
       }
       for (size_t a = 0; a < 5; ++a) {
         const float h = 1e-3F;
@@ -226,12 +232,12 @@ TEST(PolicyLoss, EveryTermsGradientMatchesCentralDifferences) {
         down.logprob[a] -= h;
         const double wide = static_cast<double>(up.logprob[a]) - down.logprob[a];
         const double rise = oracle_loss(settings, up, base, weight) - oracle_loss(settings, down, base, weight);
-        EXPECT_NEAR(slope[a], rise / wide, 1e-6);
+        EXPECT_NEAR(loss.slope[a], rise / wide, 1e-6);
         up = down = base;
         up.entropy[a] += h;
         down.entropy[a] -= h;
         const double tall = static_cast<double>(up.entropy[a]) - down.entropy[a];
-        EXPECT_NEAR(entropy_slope[a], (loss_of(settings, up, weight) - loss_of(settings, down, weight)) / tall, 1e-6);
+        EXPECT_NEAR(loss.entropy_slope[a], (loss_of(up) - loss_of(down)) / tall, 1e-6);
       }
     }
   }
@@ -240,8 +246,8 @@ TEST(PolicyLoss, EveryTermsGradientMatchesCentralDifferences) {
 TEST(PolicyLoss, ValueOfK3PlusIsThatOfK3) {
   const loss_inputs base;
   const auto weight = answer_weights(loss_mean::token, count_answers(base.offsets), base.offsets);
-  const double k3 = loss_of({0.2, 0.3, 0.05, 0.4, kl_estimator::k3}, base, weight);
-  EXPECT_EQ(loss_of({0.2, 0.3, 0.05, 0.4, kl_estimator::k3_plus}, base, weight), k3);
+  const double k3 = policy_loss({0.2, 0.3, 0.05, 0.4, kl_estimator::k3}, base, weight).sums.loss;
+  EXPECT_EQ(policy_loss({0.2, 0.3, 0.05, 0.4, kl_estimator::k3_plus}, base, weight).sums.loss, k3);
 }
 
 /// A policy over three tokens, by its logits, and what the KL term of the loss does to it: its mean gradient by the
@@ -256,13 +262,10 @@ std::array<double, 3> mean_kl_gradient(kl_estimator estimator, const std::array<
     in.ref = {static_cast<float>(std::log(reference[token]))};
     in.advantage = {0.0F};
     in.entropy = {0.0F};
-    std::vector<float> slope(1), entropy_slope(1);
-    policy_statistics s;
     const std::vector<double> weight = {1.0};
-    policy_loss({.kl_coefficient = 1, .estimator = estimator},
-                {slope, entropy_slope, in.logprob, in.entropy, in.old, in.advantage, in.ref, weight}, s);
+    const policy_loss loss({.kl_coefficient = 1, .estimator = estimator}, in, weight);
     for (size_t logit = 0; logit < 3; ++logit) {
-      gradient[logit] += drawn[token] * slope[0] * ((logit == token ? 1.0 : 0.0) - policy[logit]);
+      gradient[logit] += drawn[token] * loss.slope[0] * ((logit == token ? 1.0 : 0.0) - policy[logit]);
     }
   }
   return gradient;
@@ -288,26 +291,6 @@ TEST(PolicyLoss, KlTermMovesThePolicyToTheReferenceByK2AndNotByK1) {
   }
 }
 
-TEST(PolicyLoss, BlocksOfRowsAddUpToTheWhole) {
-  const loss_inputs in;
-  const auto weight = answer_weights(loss_mean::token, count_answers(in.offsets), in.offsets);
-  std::vector<float> slope, entropy_slope;
-  const double whole = loss_of({}, in, weight, &slope, &entropy_slope);
-  policy_statistics s;
-  std::vector<float> dlogprob(5), dentropy(5);
-  for (size_t first : {0, 3}) {
-    const size_t count = first == 0 ? 3 : 2;
-    const auto part = [&](auto& all) { return std::span(all).subspan(first, count); };
-    policy_loss({},
-                {part(dlogprob), part(dentropy), part(in.logprob), part(in.entropy), part(in.old), part(in.advantage),
-                 part(in.ref), part(weight)},
-                s);
-  }
-  EXPECT_EQ(dlogprob, slope);
-  EXPECT_NEAR(s.loss, whole, 1e-15);
-  EXPECT_EQ(s.tokens, 5);
-}
-
 TEST(PolicyLoss, SequenceMeanWeighsAnswersEqually) {
   const std::vector<int64_t> offsets{0, 2, 2, 5};
   const auto weight = answer_weights(loss_mean::sequence, count_answers(offsets), offsets);
@@ -320,17 +303,16 @@ TEST(PolicyLoss, EqualLogProbsAreCountedAsEqualToTheLastBit) {
   in.old = in.logprob;
   in.old[3] = std::nextafter(in.old[3], 0.0F);
   const auto weight = answer_weights(loss_mean::token, count_answers(in.offsets), in.offsets);
-  std::vector<float> dlogprob(5), dentropy(5);
-  policy_statistics s;
-  policy_loss({}, {dlogprob, dentropy, in.logprob, in.entropy, in.old, in.advantage, {}, weight}, s);
-  EXPECT_EQ(s.different, 1);
+  EXPECT_EQ(policy_loss({}, in, weight).sums.different, 1);
 }
 
 TEST(PolicyLoss, NanIsAnError) {
   loss_inputs in;
   in.logprob[1] = NAN;
-  const auto weight = answer_weights(loss_mean::token, count_answers(in.offsets), in.offsets);
-  EXPECT_THROW(loss_of({}, in, weight), error);
+  auto weight = answer_weights(loss_mean::token, count_answers(in.offsets), in.offsets);
+  EXPECT_THROW(policy_loss({}, in, weight), error);
+  weight[1] = 0;
+  EXPECT_EQ(policy_loss({}, in, weight).sums.tokens, 4) << "a token that does not count";
 }
 
 TEST(PolicyLoss, MissingGlobalCountsAreAnError) {

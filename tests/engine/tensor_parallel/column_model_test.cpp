@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -212,6 +213,10 @@ private:
   int64_t prefetched_ = 0, fetched_ = 0, released_ = 0;
 };
 
+std::span<const float> values_of(const column_model& part) {
+  return {part.weights().as<float>(), static_cast<size_t>(part.bytes() / 4)};
+}
+
 TEST(ColumnModelTest, SegmentsAreFetchedOneAfterTheOther) {
   const test::random_model m = test::make_random_model(even_shape(), 4);
   test::as_local_ranks(3, [&](world& w) {
@@ -223,7 +228,7 @@ TEST(ColumnModelTest, SegmentsAreFetchedOneAfterTheOther) {
     fetched_weights access(m.net, m.weights.data());
     sharded.fill(ctx, access.arena(), &access);
     EXPECT_EQ(access.fetched(), even_shape().layers + 2);
-    EXPECT_TRUE(std::equal(plain.weights(), plain.weights() + plain.bytes() / 4, sharded.weights()));
+    EXPECT_TRUE(std::ranges::equal(values_of(plain), values_of(sharded)));
   });
 }
 
@@ -242,7 +247,7 @@ TEST(ColumnModelTest, ReleasedAndFilledAgainItHasTheNewWeights) {
       expect_equal(generate_all(ctx, g, requests), generate_all(ctx, whole, requests));
       part.release();
       g.release_memory();
-      EXPECT_EQ(std::count(part.weights(), part.weights() + part.bytes() / 4, 0.0F), part.bytes() / 4);
+      EXPECT_EQ(std::ranges::count(values_of(part), 0.0F), part.bytes() / 4);
     }
   });
 }

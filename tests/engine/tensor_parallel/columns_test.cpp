@@ -82,6 +82,8 @@ TEST(GatherColumnsTest, PartsOfUnevenWidthStandSideBySide) {
   const std::vector<int64_t> offset_R1{0, 3, 3, 8};
   for (const int64_t n : {0, 1, 2, 7}) {
     test::as_local_ranks(3, [&](world& w) {
+      thread_pool pool(1);
+      context ctx{pool};
       const communicator_ptr group = w.open("columns");
       const auto value = [](int64_t row, int64_t column) { return static_cast<float>(row * 100 + column); };
       std::vector<float> parts(static_cast<size_t>(n * 8), -1);
@@ -91,13 +93,13 @@ TEST(GatherColumnsTest, PartsOfUnevenWidthStandSideBySide) {
       for (int64_t i = 0; i < n * width; ++i) {
         parts[static_cast<size_t>(n * first + i)] = value(i / width, first + i % width);
       }
-      gather_columns(*group, offset_R1, n, parts.data(), whole.data());
+      gather_columns(ctx, *group, offset_R1, n, parts.data(), whole.data());
       for (int64_t i = 0; i < n * 8; ++i) {
         EXPECT_EQ(whole[static_cast<size_t>(i)], value(i / 8, i % 8)) << "rank " << w.rank() << " of " << n << " rows";
       }
       if (n == 1) {
         parts.resize(8);
-        gather_columns(*group, offset_R1, 1, parts.data(), parts.data());
+        gather_columns(ctx, *group, offset_R1, 1, parts.data(), parts.data());
         EXPECT_EQ(parts, whole);
       }
     });

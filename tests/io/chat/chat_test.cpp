@@ -299,5 +299,17 @@ TEST(EndTokenTest, OfTheModelsConfigurationWhereTheTokenizerHasNone) {
   EXPECT_EQ(format_of("{{ eos_token }}", *tokens).render(messages{{"user", ""}}, false).bytes(), "<|im_end|>");
 }
 
+TEST(EndTokenTest, OfASentencePieceModelIsSpelledThoughItDecodesToNothing) {
+  const std::filesystem::path folder = testing::TempDir() + "end-piece";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy(folder_of("tiny-sp-512") / "tokenizer.model", folder / "tokenizer.model");
+  std::ofstream(folder / "tokenizer_config.json") << R"({"tokenizer_class": "PreTrainedTokenizerFast"})";
+  std::ofstream(folder / "config.json") << R"({"eos_token_id": 2})";
+  const auto tokens = load_tokenizer(folder);
+  EXPECT_EQ(tokens->eos_id(), 2);
+  EXPECT_EQ(format_of("{{ eos_token }}", *tokens).render(messages{{"user", ""}}, false).bytes(), "</s>");
+}
+
 }  // namespace
 }  // namespace troupe::io

@@ -211,8 +211,10 @@ TEST(ExamplesTest, ReportsAddUp) {
   EXPECT_EQ(data.reports[0].records, 0) << "gsm does not serve the reward phase";
   const source_report& r = data.reports[1];
   EXPECT_EQ(r.records, 24);
-  EXPECT_EQ(r.records, r.kept + r.too_long + r.empty + r.lacking + r.other_use + r.conflicting + r.unusable);
-  EXPECT_EQ(r.kept, static_cast<int64_t>(data.training[1].size() + data.held_out[1].size()));
+  EXPECT_EQ(r.records,
+            r.kept + r.held_out + r.too_long + r.empty + r.lacking + r.other_use + r.conflicting + r.unusable);
+  EXPECT_EQ(r.kept, static_cast<int64_t>(data.training[1].size()));
+  EXPECT_EQ(r.held_out, static_cast<int64_t>(data.held_out[1].size()));
 }
 
 TEST(ExamplesTest, TheDigestFollowsTheContent) {
@@ -356,7 +358,7 @@ TEST(ExamplesTest, RecordsThatCannotBeUsedAreLeftOutAndTold) {
   const source_report& r = data.reports[0];
   EXPECT_EQ(r.unusable, 2);
   EXPECT_EQ(r.records, 202);
-  EXPECT_EQ(r.records, r.kept + r.other_use + r.unusable);
+  EXPECT_EQ(r.records, r.kept + r.held_out + r.other_use + r.unusable);
   const std::string told = describe(r);
   EXPECT_NE(told.find("2 that cannot be used"), std::string::npos) << told;
   EXPECT_NE(told.find("line 201: field \"prompt\" is a JSON number"), std::string::npos) << told;

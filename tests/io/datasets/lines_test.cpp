@@ -63,6 +63,24 @@ TEST(LinesTest, ACutCompressedFileIsAnError) {
   EXPECT_NE(error_of({open_text(path), path}).find("damaged or cut off"), std::string::npos);
 }
 
+TEST(LinesTest, CompressedFilesMayBeJoinedAndPaddedButNothingElseFollows) {
+  std::ostringstream whole;
+  whole << std::ifstream(folder + "gsm8k.jsonl.gz", std::ios::binary).rdbuf();
+  const std::string path = testing::TempDir() + "/joined.jsonl.gz";
+  const auto write = [&](const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; };
+  const std::string padding(70'000, '\0');
+  write(whole.str() + whole.str() + padding + whole.str() + padding);
+  EXPECT_EQ(all_lines({open_text(path), path}).size(), 72U);
+  write(whole.str() + "x" + whole.str());  // as if the second one's first byte were lost or changed
+  EXPECT_NE(error_of({open_text(path), path}).find("damaged or cut off"), std::string::npos);
+  write(whole.str() + whole.str().substr(0, 5));
+  EXPECT_NE(error_of({open_text(path), path}).find("unexpected end of file"), std::string::npos);
+  write("\x1F\x8B");
+  EXPECT_NE(error_of({open_text(path), path}).find("unexpected end of file"), std::string::npos);
+  write("\x1F");
+  EXPECT_EQ(all_lines({open_text(path), path}).size(), 1U);
+}
+
 TEST(LinesTest, ADamagedCompressedFileIsAnError) {
   std::ostringstream whole;
   whole << std::ifstream(folder + "gsm8k.jsonl.gz", std::ios::binary).rdbuf();
@@ -94,6 +112,26 @@ TEST(LinesTest, BadUtf8IsAnErrorWithItsPlace) {
 TEST(LinesTest, AByteOrderMarkIsNoPartOfTheFirstLine) {
   EXPECT_EQ(all_lines({text_source("\xEF\xBB\xBFone\r\n\xEF\xBB\xBFtwo"), "t"}),
             (std::vector<std::string>{"one", "\xEF\xBB\xBFtwo"}));
+}
+
+TEST(LinesTest, WhatIsNoTextIsNamed) {
+  using namespace std::string_view_literals;
+  const auto refusal_of = [](std::string_view text) -> std::string {
+    line_reader lines(text_source(text), "d.jsonl");
+    std::string line;
+    try {
+      lines.next(line);
+    } catch (const error& e) {
+      return e.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(refusal_of("PAR1\0\n"sv),
+            "d.jsonl: is a Parquet file: make it JSON Lines with jobs/recipes/parquet_to_jsonl.py");
+  EXPECT_EQ(refusal_of("\xFF\xFE{\0\n\0"sv), "d.jsonl: is UTF-16 text: convert it with iconv -f UTF-16 -t UTF-8");
+  EXPECT_NE(refusal_of("\x28\xB5\x2F\xFD..."sv).find("zstd"), std::string::npos);
+  EXPECT_EQ(refusal_of("{}\nPAR1\n"), "none");
+  EXPECT_EQ(refusal_of("PAR"), "none");
 }
 
 TEST(LinesTest, AMissingFileIsNamed) { EXPECT_THROW(open_text(folder + "nowhere.jsonl"), error); }

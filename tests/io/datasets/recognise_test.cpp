@@ -105,7 +105,7 @@ TEST(RecogniseTest, AmbiguityAndOtherKindsOfDataAreRefused) {
   EXPECT_NE(refusal(R"({"prompt": "a", "completions": ["b"], "labels": [true]})").find("each step"), std::string::npos);
 }
 
-TEST(RecogniseTest, TheFirstRecordOfTheFileDecides) {
+TEST(RecogniseTest, AFileIsRecognised) {
   data_section set;
   set.name = "gsm";
   set.path = test_data() + "/datasets/gsm8k.jsonl.gz";
@@ -114,6 +114,42 @@ TEST(RecogniseTest, TheFirstRecordOfTheFileDecides) {
   set.path = testing::TempDir() + "/blank.jsonl";
   std::ofstream(set.path) << "\xEF\xBB\xBF\n\r\n";
   EXPECT_THROW(recognise_format(set), error);
+}
+
+static std::string told_of(const std::string& lines) {
+  data_section set;
+  set.name = "d";
+  set.path = testing::TempDir() + "/first.jsonl";
+  std::ofstream(set.path) << lines;
+  try {
+    return recognise_format(set);
+  } catch (const error& e) {
+    return e.what();
+  }
+}
+
+TEST(RecogniseTest, AFirstRecordThatCannotBeUsedDoesNotDecide) {
+  const std::string good = R"({"prompt": "a", "completion": "b"})"
+                           "\n";
+  const std::string found = "data.d: recognised as prompt-answer by its columns prompt, completion";
+  for (const char* first : {"null", "[1]", "{", R"({"prompt": "a", "completion": NaN})", "{\"prompt\": \"Gr\xF6\"}",
+                            R"({"prompt": "\ud800"})", R"({"a": 1, "a": 2})"}) {
+    EXPECT_EQ(told_of(first + ("\n" + good)), found) << first;
+  }
+  EXPECT_EQ(told_of(R"({"prompt": "a", "completion": null})"
+                    "\n" +
+                    good),
+            found);
+  EXPECT_EQ(told_of(R"({"prompt": "a"})"
+                    "\n" +
+                    good),
+            found);
+}
+
+TEST(RecogniseTest, AFileOfOtherLinesIsRefusedByItsFirst) {
+  const std::string told = told_of("[{\"prompt\": \"a\"},\n{\"prompt\": \"b\"}]\n");
+  EXPECT_NE(told.find("first.jsonl, line 1: malformed JSON"), std::string::npos) << told;
+  EXPECT_NE(told_of("null\nnull\n").find("line 1: is a JSON null, not an object"), std::string::npos);
 }
 
 TEST(RecogniseTest, AJobIsLoadedWithTheFormatsOfItsFiles) {

@@ -68,6 +68,11 @@ TEST_F(PairsFile, WorkGoesOnAtTheFirstGap) {
   EXPECT_FALSE(std::filesystem::exists(pairs_file(run)));
 }
 
+TEST_F(PairsFile, AFolderThatCannotBeMadeIsAFailureOfTheDisk) {
+  write_file_atomically(run.root() / "pairs", "no folder");
+  test::expect_error(errc::io_failure, "cannot create the folder", [&] { write(0, "first"); });
+}
+
 TEST_F(PairsFile, AnAttemptThatIsOverWritesNothing) {
   run.begin_attempt();
   EXPECT_ANY_THROW(write(0, "late"));

@@ -54,7 +54,7 @@ TEST(Inspect, ExperienceIsDescribedWhateverItsValues) {
   e.source_names = {"stories"};
   e.reward_names = {"words"};
   e.sequence_id_B = {3, 9};
-  e.prompt_id_B = {1, 2};
+  e.prompt_id_B = e.group_B = {1, 2};
   e.source_B = {0, 0};
   e.token_N = {1, 2, 3, 4};
   e.sequence_offset_B1 = {0, 2, 4};
@@ -70,6 +70,8 @@ TEST(Inspect, ExperienceIsDescribedWhateverItsValues) {
   const auto json = nlohmann::json::parse(inspect_path(folder / "e.h5", true));
   EXPECT_EQ(json["kind"], "experience");
   EXPECT_EQ(json["sequences"], 2);
+  EXPECT_EQ(json["groups"], 2);
+  EXPECT_EQ(json["behaviour"], "sampled");
   EXPECT_EQ(json["answer_tokens"], 2);
   EXPECT_EQ(json["finished"], 1);
   EXPECT_EQ(json["reward_raw"]["words"],

@@ -6,7 +6,7 @@ namespace troupe::io {
 namespace {
 
 TEST(Phases, AreFoundByTheirNames) {
-  for (const phase known : {phase::pairs, phase::sft, phase::reward, phase::ppo}) {
+  for (const phase known : {phase::pairs, phase::sft, phase::reward, phase::ppo, phase::replay}) {
     EXPECT_EQ(phase_of(to_string(known)), known) << to_string(known);
   }
   EXPECT_EQ(phase_of("dress rehearsal"), std::nullopt);

@@ -64,6 +64,10 @@ TEST(JsonlFilterTest, NoLinesAreNoError) {
   EXPECT_EQ(filter("").out, "");
 }
 
+TEST(JsonLineText, BytesThatAreNoUtf8AreReplaced) {
+  EXPECT_EQ(json_line_text({{"a\xFF", {"\xC3", "\xC3\xA9"}}}), "{\"a\uFFFD\":[\"\uFFFD\",\"\u00E9\"]}");
+}
+
 TEST(ShortestFloatTest, WritesTheShortestTextThatReadsBack) {
   EXPECT_EQ(json_line_text(shortest_float(0.1f)), "0.1");
   EXPECT_EQ(json_line_text(shortest_float(-12.345679f)), "-12.345679");

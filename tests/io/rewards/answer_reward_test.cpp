@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 
 namespace troupe::io {
 
@@ -52,7 +53,9 @@ TEST(AnswerRewardTest, OnlyTheSameNumberEarns) {
   EXPECT_EQ(answer_reward("#### 100", "#### 1000", false), 0.0);
   EXPECT_EQ(answer_reward("1000", "#### 1000", false), 0.0);
   EXPECT_EQ(answer_reward("1000", "#### 1000", true), 1.0);
-  EXPECT_EQ(answer_reward("", "", true), 0.0);
+  EXPECT_EQ(answer_reward("", "#### 4", true), 0.0);
+  EXPECT_TRUE(std::isnan(answer_reward("4", "", true)));
+  EXPECT_TRUE(std::isnan(answer_reward("4", "I do not know", true)));
 }
 
 TEST(AnswerRewardTest, FormsOfAnswersAreTakenForWhatTheySay) {
@@ -63,7 +66,7 @@ TEST(AnswerRewardTest, FormsOfAnswersAreTakenForWhatTheySay) {
     const nlohmann::json row = parse_json(line, path);
     const double reward = answer_reward(row.at("answer").get<std::string>(), row.at("reference").get<std::string>(),
                                         row.at("last_number").get<bool>());
-    EXPECT_EQ(reward, row.at("equal").get<bool>() ? 1.0 : 0.0) << line;
+    EXPECT_EQ(reward == 1.0, row.at("equal").get<bool>()) << line;
   }
   EXPECT_GE(forms, 200);
 }

@@ -15,7 +15,7 @@ TEST(LedgerKind, EachHasANameOfItsOwnByWhichItIsFound) {
     names.insert(to_string(kind));
     EXPECT_EQ(ledger_kind_of(to_string(kind)), kind) << to_string(kind);
   }
-  EXPECT_EQ(names.size(), 17U);
+  EXPECT_EQ(names.size(), 19U);
   EXPECT_TRUE(names.contains("checkpoint_damaged"));
 }
 

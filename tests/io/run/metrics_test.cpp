@@ -115,6 +115,19 @@ TEST(TensorboardTest, AScalarIsEncodedAsTheMessagesSay) {
   EXPECT_EQ(records[1], time + "\x10\xac\x02" + "\x2a\x0c" + "\x0a\x0a" + value);
 }
 
+/// A scalar tensor of type DT_STRING with metadata that name the plugin "text": TensorBoard's own shape for Markdown.
+TEST(TensorboardTest, ATextIsOneOfTheTextPlugin) {
+  const temporary_folder folder;
+  tensorboard_writer(folder.path()).add_text("ppo", 1, 2.0, "rollout", "*once*");
+  const std::vector<std::string> records = records_of(read_text_file(event_file(folder.path(), "ppo")));
+  ASSERT_EQ(records.size(), 2U);
+  const std::string time("\x09\0\0\0\0\0\0\0\x40", 9);
+  const std::string tensor("\x08\x07\x12\x00\x42\x06*once*", 12);
+  const std::string metadata = "\x0a\x06\x0a\x04text\x20\x02";
+  const std::string value = "\x0a\x07rollout\x42\x0c" + tensor + "\x4a\x0a" + metadata;
+  EXPECT_EQ(records[1], time + "\x10\x01" + "\x2a\x25" + "\x0a\x23" + value);
+}
+
 TEST(TensorboardTest, ResumingDropsPointsBeyondTheCheckpointAndDamagedOnes) {
   const temporary_folder folder;
   const std::vector<std::pair<std::string, double>> values = {{"loss", 1}};

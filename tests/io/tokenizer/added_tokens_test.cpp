@@ -2,12 +2,15 @@
 // they do to a text.
 #include "base/error.hpp"
 #include "io/files/mapped_file.hpp"
+#include "io/tokenizer/added_tokens.hpp"
 #include "io/tokenizer/tokenizer.hpp"
 #include "support/test_data.hpp"
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace troupe::io {
@@ -111,6 +114,32 @@ TEST(AddedTokensTest, AControlPieceThatNoFileListsStaysText) {
   files.special_tokens_map_json = R"({"eos_token": "</s>"})";
   EXPECT_EQ(make(files)->encode("</s>", false), id_list{2});
   EXPECT_EQ(named->eos_id(), 2);
+  EXPECT_EQ(named->spelling_of(2), "</s>");  // though it decodes to nothing
+}
+
+TEST(AddedTokensTest, AWordEndsWhereUnicodeSays) {
+  added_token_finder finder;
+  finder.add({.id = 7, .content = "the", .single_word = true}, "the");
+  const auto found = [&](std::string_view text) {
+    bool any = false;
+    finder.cut(text, [&](std::string_view, std::optional<int32_t> id) { any = any || id; });
+    return any;
+  };
+  for (const char* text : {"the", "the.", "(the)", "\u00A0the", "the\u2581"}) {
+    EXPECT_TRUE(found(text)) << text;
+  }
+  for (const char* text : {"them", "the_", "the1", "the\u0301", "the\u200D", "\u24D0the", "the\u2160"}) {
+    EXPECT_FALSE(found(text)) << text;
+  }
+}
+
+TEST(AddedTokensTest, OfTokensSpeltAlikeTheFirstIsFound) {
+  added_token_finder finder;
+  finder.add({.id = 7, .content = "a"}, "x");
+  finder.add({.id = 8, .content = "b"}, "x");
+  std::vector<int32_t> ids;
+  finder.cut("x", [&](std::string_view, std::optional<int32_t> id) { ids.push_back(id.value_or(-1)); });
+  EXPECT_EQ(ids, id_list{7});
 }
 
 TEST(AddedTokensTest, ContradictionsAreRefused) {

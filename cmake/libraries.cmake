@@ -1,0 +1,42 @@
+# The libraries of others that each of ours is built with. Read by the build, and by the installed package
+# (TroupeConfig.cmake), whose users link them too: ours are static.
+#
+# troupe_find_libraries(base|kernels|engine|io|program [REQUIRED|QUIET]); `troupe_libraries_of_NAME` then names what
+# was looked for. With TROUPE_MPI, engine's are those of ranks over MPI.
+set(troupe_libraries_of_base Threads fmt PkgConfig xxhash)
+set(troupe_libraries_of_kernels hwy)
+set(troupe_libraries_of_engine)
+if(TROUPE_MPI)
+  set(troupe_libraries_of_engine MPI_C)
+endif()
+set(troupe_libraries_of_io HDF5 Boost nlohmann_json ZLIB pcre2 utf8proc sentencepiece)
+set(troupe_libraries_of_program CAF spdlog OpenSSL libedit)
+
+macro(troupe_find_libraries name)
+  if(TROUPE_BUNDLED)
+    include(${PROJECT_SOURCE_DIR}/cmake/bundled_libraries.cmake)
+  elseif("${name}" STREQUAL "base")
+    find_package(Threads ${ARGN})
+    find_package(fmt ${ARGN})
+    find_package(PkgConfig ${ARGN})
+    if(PkgConfig_FOUND)
+      pkg_check_modules(xxhash ${ARGN} IMPORTED_TARGET libxxhash)
+    endif()
+  elseif("${name}" STREQUAL "kernels")
+    pkg_check_modules(hwy ${ARGN} IMPORTED_TARGET libhwy)
+  elseif("${name}" STREQUAL "engine" AND TROUPE_MPI)
+    find_package(MPI ${ARGN} COMPONENTS C)  # C++ through the C interface only
+  elseif("${name}" STREQUAL "io")
+    find_package(HDF5 ${ARGN} COMPONENTS C)
+    find_package(Boost 1.74 ${ARGN} COMPONENTS program_options)
+    find_package(nlohmann_json ${ARGN})
+    find_package(ZLIB ${ARGN})
+    pkg_check_modules(pcre2 ${ARGN} IMPORTED_TARGET libpcre2-8)
+    pkg_check_modules(utf8proc ${ARGN} IMPORTED_TARGET libutf8proc)
+    pkg_check_modules(sentencepiece ${ARGN} IMPORTED_TARGET sentencepiece)
+  elseif("${name}" STREQUAL "program")
+    find_package(CAF ${ARGN})
+    find_package(spdlog ${ARGN})
+    pkg_check_modules(libedit ${ARGN} IMPORTED_TARGET libedit)
+  endif()
+endmacro()

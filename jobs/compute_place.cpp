@@ -1,0 +1,50 @@
+#include "jobs/compute_place.hpp"
+
+#include "base/error.hpp"
+#include "engine/arena/card_arena.hpp"
+#include "engine/cards/card_module.hpp"
+#include "engine/cards/local_card.hpp"
+#include "jobs/arguments.hpp"
+
+#include <cstdlib>
+#include <string>
+
+namespace troupe {
+
+void add_device_option(boost::program_options::options_description& options, bool& on_card) {
+  namespace po = boost::program_options;
+  const auto choose = [&on_card](const std::string& name) {
+    if (name != "cpu" && name != "cuda") {
+      throw usage_error("--device is \"{}\": cpu, or cuda for a card of NVIDIA's", name);
+    }
+    on_card = name == "cuda";
+  };
+  options.add_options()("device",
+                        po::value<std::string>()->default_value("cpu")->value_name("cpu|cuda")->notifier(choose),
+                        "where the model computes; on a card with --dtype bf16 in bf16 throughout");
+}
+
+static std::unique_ptr<device> open_card(bool wanted) {
+  if (!wanted) {
+    return nullptr;
+  }
+  const engine::card_module cards(engine::usual_places());
+  if (cards.cards() == 0) {
+    throw error(errc::unsupported, "--device cuda: {}", cards.why_none());
+  }
+  return cards.open(engine::local_card([](const char* name) { return std::getenv(name); }, cards.cards()));
+}
+
+compute_place::compute_place(int threads, bool on_card)
+    : pool_(threads), card_(open_card(on_card)), ctx_{pool_, card_.get()} {}
+
+placed_weights::placed_weights(compute_place& place, const actors::model& model) : data_(model.weights.data()) {
+  if (place.card() != nullptr) {
+    const engine::parameter_layout& layout = model.net.layout();
+    const reals copy = on_card_.room(place.ctx(), data_.type(), layout.arena_size());
+    engine::send_arena(place.ctx(), layout, data_, copy);
+    data_ = copy;
+  }
+}
+
+}  // namespace troupe

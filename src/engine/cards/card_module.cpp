@@ -1,0 +1,99 @@
+#include "engine/cards/card_module.hpp"
+
+#include "base/error.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <exception>
+
+namespace troupe::engine {
+
+namespace {
+
+constexpr const char* library = "libtroupe_cuda.so";
+
+/// Where this program is; empty where the system does not tell.
+std::string program_folder() {
+  std::array<char, 4096> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  const std::string found(path.data(), static_cast<size_t>(std::max<ssize_t>(length, 0)));
+  return found.substr(0, found.rfind('/') + 1);
+}
+
+/// The word of dlerror(), on one line.
+std::string loading_failure() {
+  const char* said = ::dlerror();
+  std::string text = said != nullptr ? said : "it tells no reason";
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+}  // namespace
+
+module_places usual_places() {
+  if (const char* given = std::getenv("TROUPE_CUDA_MODULE")) {
+    return {.driver = "", .modules = {given}};
+  }
+  const std::string folder = program_folder();
+  return {.modules = {folder + library, folder + TROUPE_MODULE_FOLDER + library}};
+}
+
+card_module::card_module(const module_places& places) : why_none_(load(places)) {
+  if (!why_none_.empty()) {
+    return;
+  }
+  try {
+    std::string why;
+    const int count = module_->count(why);
+    for (int i = 0; i < count; ++i) {
+      facts_.push_back(module_->facts(i));
+    }
+    why_none_ = count > 0 ? "" : fmt::format("the driver of this host's cards gives none: {}", why);
+  } catch (const error& failure) {
+    facts_.clear();
+    why_none_ = failure.what();
+  }
+}
+
+/// Why there is no module; empty: there is.
+std::string card_module::load(const module_places& places) {
+  if (!places.driver.empty() && ::dlopen(places.driver.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    return fmt::format("this host has no NVIDIA driver ({})", loading_failure());
+  }
+  const auto path = std::find_if(places.modules.begin(), places.modules.end(),
+                                 [](const std::string& each) { return ::access(each.c_str(), F_OK) == 0; });
+  if (path == places.modules.end()) {
+    return fmt::format("there is a driver, and no module for it: {} is not there. `make cuda` builds it",
+                       places.modules.empty() ? library : places.modules.front());
+  }
+  void* const loaded = ::dlopen(path->c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (loaded == nullptr) {
+    return fmt::format("the module for cards cannot be loaded: {}", loading_failure());
+  }
+  void* const found = ::dlsym(loaded, kernels::device_module_function);
+  if (found == nullptr) {
+    return fmt::format("{} is not a module of this program: it has no {}", *path, kernels::device_module_function);
+  }
+  const kernels::device_module* face = reinterpret_cast<kernels::get_device_module>(found)();
+  if (face->abi != kernels::device_module_abi()) {
+    return fmt::format("{} is a module of another version of this program: build both from the same sources (`make "
+                       "cuda`)",
+                       *path);
+  }
+  module_ = face;
+  return "";
+}
+
+std::unique_ptr<device> card_module::open(int index) const {
+  if (index < 0 || index >= cards()) {
+    throw error(errc::bad_argument, "there is no card {}: {}", index,
+                why_none_.empty() ? fmt::format("this process has {}, counted from 0", cards()) : why_none_);
+  }
+  return module_->open(index);
+}
+
+}  // namespace troupe::engine

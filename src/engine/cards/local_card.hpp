@@ -1,0 +1,15 @@
+/// Which of a host's cards a rank takes.
+#pragma once
+
+#include <functional>
+
+namespace troupe::engine {
+
+/// The number of this rank among those of its host, as its launcher tells it by OMPI_COMM_WORLD_LOCAL_RANK or
+/// SLURM_LOCALID; 0 where neither does, and where Slurm shows each rank cards of its own (SLURM_GPUS_PER_TASK).
+/// `variable` gives those of the environment, or null. mpirun goes first: within a Slurm job its ranks inherit the
+/// SLURM_LOCALID of the batch script.
+/// Errors  bad_argument: the host has fewer cards than ranks; a variable that is no number.
+int local_card(const std::function<const char*(const char*)>& variable, int cards);
+
+}  // namespace troupe::engine

@@ -1,0 +1,13 @@
+/// CPU twins of rows.hpp; arguments have been checked, and strides are set.
+#pragma once
+
+#include "kernels/rows.hpp"
+
+namespace troupe::kernels::cpu {
+
+void copy_rows(context& ctx, const copy_rows_args& args);
+void gather_rows(context& ctx, const gather_rows_args& args);
+void scatter_rows(context& ctx, const scatter_rows_args& args);
+void zero(context& ctx, reals values, int64_t count);
+
+}  // namespace troupe::kernels::cpu

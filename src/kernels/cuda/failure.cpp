@@ -1,0 +1,115 @@
+#include "kernels/cuda/failure.hpp"
+
+#include "base/error.hpp"
+#include "kernels/cuda/short_name.hpp"
+
+#include <cxxabi.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+namespace troupe::kernels::cuda {
+
+namespace {
+
+struct card_state {
+  std::string name;
+  std::string failure;  ///< the first; empty: it works
+};
+
+std::mutex guard;
+std::map<int, card_state> states;                // under `guard`
+std::atomic<const void*> last_kernel = nullptr;  // that this process has started
+std::atomic<bool> any_failed = false;            // so that calls to cards that work take no lock
+thread_local std::optional<int> current;         // as this thread has set it
+
+/// Errors of one call, after which the card still works.
+bool passes(cudaError_t result) {
+  switch (result) {
+  case cudaErrorMemoryAllocation:
+  case cudaErrorInvalidValue:
+  case cudaErrorInvalidConfiguration:
+  case cudaErrorNotSupported:
+  case cudaErrorStreamCaptureUnsupported:
+  case cudaErrorStreamCaptureInvalidated:
+    return true;
+  default:
+    return false;
+  }
+}
+
+void require_works(int index) {
+  const std::lock_guard lock(guard);
+  if (const card_state& state = states[index]; !state.failure.empty()) {
+    throw error(errc::device_failure, state.failure);
+  }
+}
+
+/// "forward_kernel<float>", without the namespaces.
+std::string name_of(const void* kernel) {
+  const char* mangled = nullptr;
+  if (cudaFuncGetName(&mangled, kernel) != cudaSuccess || mangled == nullptr) {
+    return "a kernel without a name";
+  }
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> plain(abi::__cxa_demangle(mangled, nullptr, nullptr, &status),
+                                                          &std::free);
+  return status == 0 ? short_function_name(plain.get()) : mangled;
+}
+
+[[noreturn]] void fail(cudaError_t result, const std::string& doing) {
+  const std::lock_guard lock(guard);
+  card_state& state = states[current.value_or(0)];
+  const std::string text =
+      fmt::format("{}: {}{}", state.name.empty() ? "CUDA" : state.name, cudaGetErrorString(result), doing);
+  if (!passes(result) && state.failure.empty()) {
+    state.failure = text;
+    any_failed = true;
+  }
+  throw error(result == cudaErrorMemoryAllocation ? errc::out_of_memory : errc::device_failure, text);
+}
+
+}  // namespace
+
+void use_card(int index) {
+  if (any_failed) {
+    require_works(index);
+  }
+  if (current != index) {
+    current = index;
+    check(cudaSetDevice(index), ", when it was chosen");
+  }
+}
+
+void name_card(int index, std::string name) {
+  const std::lock_guard lock(guard);
+  states[index].name = std::move(name);
+}
+
+void check(cudaError_t result, const char* doing) {
+  if (result == cudaSuccess) {
+    return;
+  }
+  static_cast<void>(cudaGetLastError());  // or the next launch would find it
+  const void* const kernel = last_kernel;
+  if (passes(result) || kernel == nullptr) {
+    fail(result, doing);
+  }
+  // Kernels run behind the host's back: what has failed is one of those started.
+  fail(result, fmt::format("{}; the last kernel started is {}, and what failed is it or one before (with "
+                           "CUDA_LAUNCH_BLOCKING=1 in the environment: it)",
+                           doing, name_of(kernel)));
+}
+
+void check_launch(const void* kernel) {
+  last_kernel = kernel;
+  if (const cudaError_t result = cudaGetLastError(); result != cudaSuccess) {
+    fail(result, fmt::format(", when {} was started", name_of(kernel)));
+  }
+}
+
+}  // namespace troupe::kernels::cuda

@@ -1,0 +1,26 @@
+/// What CUDA refuses, as errors of Troupe.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <string>
+
+namespace troupe::kernels::cuda {
+
+/// The card that this thread's calls go to from now on. Cheap where it is the one already.
+/// Errors  device_failure: that card has failed before.
+void use_card(int index);
+
+/// What errors call a card from now on: "card 0 (NVIDIA H100, host x)".
+void name_card(int index, std::string name);
+
+/// Throws where `result` is an error. After most of them a card does nothing any more: later calls fail with the same
+/// text. `doing` ends the sentence: "card 0 (NVIDIA H100, host x): an illegal memory access was encountered" + `doing`.
+/// Errors  out_of_memory; device_failure
+void check(cudaError_t result, const char* doing);
+
+/// After a kernel has been started (thread.cuh).
+/// Errors  device_failure: the kernel could not be started, by name.
+void check_launch(const void* kernel);
+
+}  // namespace troupe::kernels::cuda

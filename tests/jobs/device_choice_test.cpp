@@ -1,0 +1,91 @@
+#include "jobs/device_choice.hpp"
+#include "support/program.hpp"
+#include "support/refusal.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/test_data.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace troupe {
+namespace {
+
+const engine::module_places with_cards{.driver = "libc.so.6", .modules = {TROUPE_MODULE_two}};
+const engine::module_places without_driver{.driver = "libno_such_driver.so.1", .modules = {}};
+
+/// What `troupe` says with the test's module in the place of its own.
+test::program_result with_module(const char* module, const std::vector<std::string>& arguments) {
+  ::setenv("TROUPE_CUDA_MODULE", module, 1);
+  const test::program_result result = test::run_program(arguments);
+  ::unsetenv("TROUPE_CUDA_MODULE");
+  return result;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(DeviceChoice, ACardThatIsAskedForIsRefusedWithWhatIsHere) {
+  EXPECT_EQ(test::refusal([] { settle_device(io::device_choice::cuda, with_cards); }),
+            "place.device = cuda: runs of this version do not compute on cards yet, so give cpu. Here, there is "
+            "Card of the tests 0, 1.5 GiB, architecture 9.0, driver 1.2, none, one of 2");
+  const std::string none = test::refusal([] { settle_device(io::device_choice::cuda, without_driver); });
+  EXPECT_TRUE(contains(none, "so give cpu. Here, this host has no NVIDIA driver (libno_such_driver.so.1: ")) << none;
+  EXPECT_EQ(test::refusal([] { refuse_cards(io::device_choice::cuda); }),
+            "place.device = cuda: runs of this version do not compute on cards yet, so give cpu");
+}
+
+TEST(DeviceChoice, WhoDoesNotAskForACardRunsOnTheCpu) {
+  for (const auto wanted : {io::device_choice::automatic, io::device_choice::cpu}) {
+    settle_device(wanted, with_cards);
+    settle_device(wanted, without_driver);
+    refuse_cards(wanted);
+  }
+}
+
+TEST(DeviceChoice, WhatACardLacksIsToldWithIt) {
+  const device_facts card{
+      .name = "A card", .driver = "1", .libraries = "2", .bytes = 1 << 30, .lacks = "it has no fan"};
+  EXPECT_EQ(card_text(card), "A card, 1.0 GiB, architecture 0.0, driver 1, 2; it has no fan");
+}
+
+TEST(DeviceChoice, VersionListsCardsOrSaysWhyThereAreNone) {
+  const auto two = with_module(TROUPE_MODULE_two, {"--version"});
+  EXPECT_TRUE(contains(two.output, "\ncard 0        Card of the tests 0, 1.5 GiB, architecture 9.0, driver 1.2, none\n"
+                                   "card 1        Card of the tests 1"))
+      << two.output;
+  const auto foreign = with_module(TROUPE_MODULE_foreign, {"--version"});
+  EXPECT_EQ(foreign.status, 0);
+  EXPECT_TRUE(contains(foreign.output, "\ncards         none: " TROUPE_MODULE_foreign " is a module of another"))
+      << foreign.output;
+}
+
+TEST(DeviceChoice, ARunIsRefusedBeforeItsFolderIsThereAndAutoSaysOnceWhatItLeaves) {
+  const test::temporary_folder folder;
+  const std::string run = folder / "run";
+  const std::string job = test_data() + "/jobs/tiny.ini";
+  const std::vector<std::string> command{
+      "run", job, "--run.dir", run, "--run.phases", "pairs", "--pairs.prompts", "8", "--pairs.prompts-per-iteration",
+      "8"};
+  auto cuda = command;
+  cuda.insert(cuda.end(), {"--place.device", "cuda"});
+  const auto refused = with_module(TROUPE_MODULE_empty, cuda);
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(contains(refused.output, "Here, the driver of this host's cards gives none: all of them are asleep\n"))
+      << refused.output;
+  EXPECT_FALSE(std::filesystem::exists(run));
+  const auto submitted = test::run_program({"submit", job, "--dry-run", "--run.dir", run, "--place.device", "cuda"});
+  EXPECT_EQ(submitted.status, 2);
+  EXPECT_TRUE(contains(submitted.output, "place.device = cuda: runs of this version do not compute on cards yet"))
+      << submitted.output;
+
+  const std::string words = "runs of this version do not compute on cards yet; the CPU does";
+  const auto left = with_module(TROUPE_MODULE_two, command);
+  EXPECT_EQ(left.status, 0);
+  const size_t first = left.output.find(words);
+  EXPECT_NE(first, std::string::npos) << left.output;
+  EXPECT_EQ(left.output.find(words, first + 1), std::string::npos) << left.output;
+}
+
+}  // namespace
+}  // namespace troupe

@@ -1,0 +1,349 @@
+#include "support/emulation/emulated_card.hpp"
+
+#include "base/assert.hpp"
+#include "base/error.hpp"
+#include "base/round_up.hpp"
+#include "kernels/cuda/card_work.hpp"
+#include "kernels/cuda/table.hpp"
+#include "support/emulation/cuda_on_host.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace troupe::emulation {
+
+namespace {
+
+/// Addresses of the card, some of which have pages.
+class address_range {
+public:
+  address_range(int64_t bytes, int64_t page_bytes, std::string holder)
+      : bytes_(round_up(std::max(bytes, int64_t{1}), page_bytes)), page_bytes_(page_bytes), holder_(std::move(holder)),
+        mapped_(static_cast<size_t>(bytes_ / page_bytes)) {
+    void* at =
+        mmap(nullptr, static_cast<size_t>(bytes_), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) {
+      throw error(errc::out_of_memory, "emulated card: no addresses for {} bytes of {}", bytes, holder_);
+    }
+    base_ = static_cast<std::byte*>(at);
+  }
+  address_range(const address_range&) = delete;
+  address_range& operator=(const address_range&) = delete;
+  ~address_range() { munmap(base_, static_cast<size_t>(bytes_)); }
+
+  std::byte* base() const { return base_; }
+  const std::string& holder() const { return holder_; }
+  int64_t mapped_bytes() const { return std::count(mapped_.begin(), mapped_.end(), true) * page_bytes_; }
+
+  /// [first, last) of the pages that [at, at + bytes) touches, or of those that lie wholly within.
+  struct pages {
+    size_t first, last;
+  };
+  pages touched(const std::byte* at, int64_t bytes) const {
+    const int64_t begin = at - base_;
+    TROUPE_ASSERT(begin >= 0 && bytes >= 0 && begin + bytes <= bytes_);
+    return {static_cast<size_t>(begin / page_bytes_), static_cast<size_t>(divide_up(begin + bytes, page_bytes_))};
+  }
+  pages within(const std::byte* at, int64_t bytes) const {
+    const int64_t begin = at - base_;
+    TROUPE_ASSERT(begin >= 0 && bytes >= 0 && begin + bytes <= bytes_);
+    const auto first = static_cast<size_t>(divide_up(begin, page_bytes_));
+    return {first, std::max(first, static_cast<size_t>((begin + bytes) / page_bytes_))};
+  }
+
+  int64_t missing_bytes(pages wanted) const {
+    int64_t missing = 0;
+    for (size_t page = wanted.first; page < wanted.last; ++page) {
+      missing += mapped_[page] ? 0 : page_bytes_;
+    }
+    return missing;
+  }
+
+  void map(pages wanted) {
+    used_ = std::max(used_, wanted.last);
+    for (size_t page = wanted.first; page < wanted.last; ++page) {
+      if (!mapped_[page]) {
+        mapped_[page] = true;
+        protect(page, page + 1, PROT_READ | PROT_WRITE);
+        std::memset(at(page), 0xFF, static_cast<size_t>(page_bytes_));
+        protect(page, page + 1, PROT_NONE);
+      }
+    }
+  }
+
+  void unmap(pages given_back) {
+    for (size_t page = given_back.first; page < given_back.last; ++page) {
+      if (mapped_[page]) {
+        mapped_[page] = false;
+        madvise(at(page), static_cast<size_t>(page_bytes_), MADV_DONTNEED);
+      }
+    }
+  }
+
+  /// Of all mapped pages, whether they may be read and written.
+  void open(bool allowed) {
+    for (size_t page = 0; page < used_;) {
+      size_t end = page;
+      while (end < used_ && mapped_[end]) {
+        ++end;
+      }
+      if (end > page) {
+        protect(page, end, allowed ? PROT_READ | PROT_WRITE : PROT_NONE);
+      }
+      page = end + 1;
+    }
+  }
+
+private:
+  std::byte* at(size_t page) const { return base_ + static_cast<int64_t>(page) * page_bytes_; }
+  void protect(size_t first, size_t last, int protection) {
+    TROUPE_ASSERT(mprotect(at(first), (last - first) * static_cast<size_t>(page_bytes_), protection) == 0);
+  }
+
+  int64_t bytes_, page_bytes_;
+  std::string holder_;
+  std::vector<bool> mapped_;
+  size_t used_ = 0;  ///< no page from here on has ever been mapped
+  std::byte* base_ = nullptr;
+};
+
+/// Each call is whole: while work runs, in its open pages, no other thread's work or mapping does.
+class card_memory {
+public:
+  card_memory(int64_t bytes, int64_t page_bytes) : bytes_(bytes), page_bytes_(page_bytes) {}
+
+  /// Pages are open to it.
+  void run(const std::function<void()>& work) {
+    const std::lock_guard lock(mutex_);
+    struct opened {
+      explicit opened(card_memory& memory) : memory(memory) { memory.open(true); }
+      ~opened() { memory.open(false); }
+      card_memory& memory;
+    };
+    const opened scope(*this);
+    work();
+  }
+
+  std::byte* reserve(int64_t bytes, const std::string& holder) {
+    const std::lock_guard lock(mutex_);
+    auto range = std::make_unique<address_range>(bytes, page_bytes_, holder);
+    std::byte* base = range->base();
+    ranges_.emplace(base, std::move(range));
+    return base;
+  }
+
+  void free(std::byte* base) {
+    const std::lock_guard lock(mutex_);
+    const size_t erased = ranges_.erase(base);
+    TROUPE_ASSERT(erased == 1);
+  }
+
+  void map(std::byte* at, int64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    address_range& range = range_of(at);
+    const auto pages = range.touched(at, bytes);
+    const int64_t wanted = range.missing_bytes(pages);
+    const memory_use now = use_now();
+    if (wanted > now.free) {
+      std::string holders;
+      for (const memory_use::holder& one : now.holders) {
+        holders += fmt::format("{}{} holds {} bytes", holders.empty() ? "" : ", ", one.name, one.bytes);
+      }
+      throw error(errc::out_of_memory, "emulated card: {} wants {} bytes more, {} of {} are free: {}", range.holder(),
+                  wanted, now.free, bytes_, holders);
+    }
+    range.map(pages);
+  }
+
+  void unmap(std::byte* at, int64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    address_range& range = range_of(at);
+    range.unmap(range.within(at, bytes));
+  }
+
+  memory_use use() const {
+    const std::lock_guard lock(mutex_);
+    return use_now();
+  }
+
+private:
+  memory_use use_now() const {
+    std::map<std::string, int64_t> bytes_of;
+    memory_use use{.free = bytes_};
+    for (const auto& [base, range] : ranges_) {
+      const int64_t mapped = range->mapped_bytes();
+      bytes_of[range->holder()] += mapped;
+      use.free -= mapped;
+    }
+    for (const auto& [name, bytes] : bytes_of) {
+      use.holders.push_back({name, bytes});
+    }
+    return use;
+  }
+
+  void open(bool allowed) {
+    for (const auto& [base, range] : ranges_) {
+      range->open(allowed);
+    }
+  }
+
+  address_range& range_of(const std::byte* at) {
+    auto after = ranges_.upper_bound(const_cast<std::byte*>(at));
+    TROUPE_ASSERT(after != ranges_.begin());
+    return *std::prev(after)->second;
+  }
+
+  mutable std::mutex mutex_;
+  int64_t bytes_, page_bytes_;
+  std::map<std::byte*, std::unique_ptr<address_range>> ranges_;
+};
+
+using work_list = std::vector<std::function<void()>>;
+
+/// Does its work at once, or records it.
+class work_stream : public CUstream_st {
+public:
+  explicit work_stream(card_memory& memory) : memory_(memory) {}
+
+  void add(std::function<void()> work) override {
+    recorded_ != nullptr ? recorded_->push_back(std::move(work)) : memory_.run(work);
+  }
+
+  bool records() const { return recorded_ != nullptr; }
+  void record_into(work_list* list) { recorded_ = list; }
+
+private:
+  card_memory& memory_;
+  work_list* recorded_ = nullptr;
+};
+
+class emulated_recording : public recording {
+public:
+  emulated_recording(work_stream& stream, work_list work) : stream_(stream), work_(std::move(work)) {}
+  void replay() override {
+    for (const auto& one : work_) {
+      stream_.add(one);
+    }
+  }
+
+private:
+  work_stream& stream_;
+  work_list work_;
+};
+
+class host_memory : public pinned_memory {
+public:
+  explicit host_memory(int64_t bytes) : bytes_(static_cast<size_t>(bytes)) {}
+  std::byte* data() override { return bytes_.data(); }
+  int64_t bytes() const override { return static_cast<int64_t>(bytes_.size()); }
+
+private:
+  std::vector<std::byte> bytes_;
+};
+
+constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which cost nothing
+
+class emulated_card : public device {
+public:
+  explicit emulated_card(const card_options& options)
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), stream_(memory_),
+        scratch_(memory_.reserve(most_scratch_bytes, "scratch")) {
+    stream_.how = options.threads;
+    facts_.name = "emulated card";
+    facts_.driver = "none";
+    facts_.libraries = "none";
+    facts_.major = 9;
+    facts_.multiprocessors = 4;
+    facts_.bytes = options.bytes;
+  }
+
+  ~emulated_card() override { drop_kept(); }
+
+  const device_facts& facts() const override { return facts_; }
+  const kernels::device_ops& ops() const override { return kernels::cuda::ops(); }
+
+  std::byte* reserve(int64_t bytes, const std::string& holder) override { return memory_.reserve(bytes, holder); }
+  void map(std::byte* at, int64_t bytes) override { memory_.map(at, bytes); }
+  void unmap(std::byte* at, int64_t bytes) override { memory_.unmap(at, bytes); }
+  void free(std::byte* range) override { memory_.free(range); }
+  int64_t page_bytes() const override { return page_bytes_; }
+  memory_use use() const override { return memory_.use(); }
+  std::unique_ptr<pinned_memory> pin(int64_t bytes) override { return std::make_unique<host_memory>(bytes); }
+
+  void copy(queue in, void* to, const void* from, int64_t bytes) override {
+    do_in(in, [=] { std::memmove(to, from, static_cast<size_t>(bytes)); });
+  }
+  void zero(queue in, void* at, int64_t bytes) override {
+    do_in(in, [=] { std::memset(at, 0, static_cast<size_t>(bytes)); });
+  }
+  mark record(queue /*in*/) override { return ++last_mark_; }
+  void await(queue /*in*/, mark moment) override { TROUPE_ASSERT(moment <= last_mark_); }
+  void finish(mark moment, std::chrono::milliseconds /*deadline*/) override {
+    TROUPE_ASSERT(moment <= last_mark_ && !stream_.records());
+  }
+
+  std::unique_ptr<recording> record_calls(const std::function<void()>& calls) override {
+    TROUPE_ASSERT(!stream_.records());
+    work_list work;
+    stream_.record_into(&work);
+    try {
+      calls();
+    } catch (...) {
+      stream_.record_into(nullptr);
+      throw;
+    }
+    stream_.record_into(nullptr);
+    return std::make_unique<emulated_recording>(stream_, std::move(work));
+  }
+
+  work_stream& compute() { return stream_; }
+
+  std::byte* scratch(int64_t bytes) {
+    memory_.map(scratch_, bytes);
+    stream_.add([this, bytes] { std::memset(scratch_, 0xFF, static_cast<size_t>(bytes)); });
+    return scratch_;
+  }
+
+private:
+  /// While calls are recorded the other queues have no place in the recording.
+  void do_in(queue in, std::function<void()> work) {
+    TROUPE_ASSERT(in == queue::compute || !stream_.records());
+    stream_.add(std::move(work));
+  }
+
+  device_facts facts_;
+  int64_t page_bytes_;
+  card_memory memory_;
+  work_stream stream_;
+  std::byte* scratch_;
+  std::atomic<mark> last_mark_ = 0;
+};
+
+emulated_card& card_of(context& ctx) { return static_cast<emulated_card&>(*ctx.on); }
+
+}  // namespace
+
+std::unique_ptr<device> make_card(const card_options& options) { return std::make_unique<emulated_card>(options); }
+
+}  // namespace troupe::emulation
+
+namespace troupe::kernels::cuda {
+
+stream_t compute_stream(context& ctx) { return &emulation::card_of(ctx).compute(); }
+
+std::byte* scratch(context& ctx, int64_t bytes) { return emulation::card_of(ctx).scratch(bytes); }
+
+void read_back(context& ctx, void* to, const void* from, int64_t bytes) {
+  ctx.on->copy(queue::compute, to, from, bytes);
+}
+
+}  // namespace troupe::kernels::cuda

@@ -1,0 +1,26 @@
+/// A card whose memory is the host's and whose kernels run by emulation (grid.hpp), so that all that computes on a card
+/// is tested without one. Work is done when it is called.
+///
+/// What it finds, besides what the emulation of kernels finds: memory of the card that the host reads or writes
+/// (its pages are open to kernels and copies alone: a segmentation fault), use of pages that are not mapped (the same),
+/// and what is read before it is written (pages come, and the scratch of each operation begins, full of NaN).
+#pragma once
+
+#include "base/device.hpp"
+#include "support/emulation/grid.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace troupe::emulation {
+
+struct card_options {
+  int64_t bytes = int64_t{1} << 30;        ///< that can be mapped at a time
+  int64_t page_bytes = int64_t{64} << 10;  ///< a multiple of the host's pages
+  settings threads;                        ///< the order in which kernels' threads run
+};
+
+/// What several host threads ask of it is done one after the other.
+std::unique_ptr<device> make_card(const card_options& options = {});
+
+}  // namespace troupe::emulation
