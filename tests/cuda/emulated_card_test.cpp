@@ -139,6 +139,38 @@ TEST(EmulatedCardTest, ARecordingDoesLaterWhatWasCalled) {
   EXPECT_EQ(values_at(*card, at, 64), std::vector<float>(64, 2.0F));
 }
 
+/// What is waited for too late, or not at all, shows.
+TEST(EmulatedCardTest, WorkMayBeAsLateAsItIsWaitedFor) {
+  const auto card = make_card({.late = true});
+  std::byte* at = card->reserve(page, "test");
+  card->map(at, page);
+  card->zero(queue::compute, at, page);
+  std::vector<float> source(4, 1.0F), result(4, -1.0F);
+  constexpr int64_t bytes = 4 * sizeof(float);
+  card->copy(queue::compute, at, source.data(), bytes);
+  const mark sent = card->record(queue::compute);
+  source.assign(4, 2.0F);  // too early: the copy has not been waited for
+  card->copy(queue::download, result.data(), at, bytes);
+  card->finish(card->record(queue::download), milliseconds(1));
+  EXPECT_TRUE(std::isnan(result[0])) << "the queues do not wait for each other";
+  card->await(queue::download, sent);
+  card->copy(queue::download, result.data(), at, bytes);
+  const mark fetched = card->record(queue::download);
+  EXPECT_TRUE(std::isnan(result[0]));
+  card->finish(fetched, milliseconds(1));
+  EXPECT_EQ(result, std::vector<float>(4, 2.0F));
+}
+
+TEST(EmulatedCardTest, NotesCallsInTheirOrder) {
+  std::vector<emulation::card_call> calls;
+  const auto card = make_card({.calls = &calls});
+  const auto nothing = card->record_calls([] {});
+  nothing->replay();
+  card->finish(card->record(queue::compute), milliseconds(1));
+  using emulation::card_call;
+  EXPECT_EQ(calls, (std::vector<card_call>{card_call::record_calls, card_call::replay, card_call::finish}));
+}
+
 TEST(DeviceOpsTest, EveryOperationHasAKernel) {
   using entries = std::array<const void*, sizeof(kernels::device_ops) / sizeof(void*)>;
   const auto card = make_card();

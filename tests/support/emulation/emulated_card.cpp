@@ -10,8 +10,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -209,35 +210,103 @@ private:
 
 using work_list = std::vector<std::function<void()>>;
 
-/// Does its work at once, or records it.
+/// The queues' work: done at once, or kept until it is waited for, each queue's in its order.
+class work_queues {
+public:
+  work_queues(card_memory& memory, bool late) : memory_(memory), late_(late) {}
+
+  void add(queue in, std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    line& of = line_of(in);
+    ++of.called;
+    of.waiting.push_back([this, work = std::move(work)] { memory_.run(work); });
+    if (!late_) {
+      do_until(of, of.called);
+    }
+  }
+
+  mark record(queue in) {
+    const std::lock_guard lock(mutex_);
+    return line_of(in).called * lines_.size() + static_cast<size_t>(in);
+  }
+
+  void await(queue in, mark moment) {
+    const std::lock_guard lock(mutex_);
+    line& of = line_of(in);
+    ++of.called;
+    of.waiting.push_back([this, moment] { do_until(line_of(moment), moment / lines_.size()); });
+  }
+
+  void finish(mark moment) {
+    const std::lock_guard lock(mutex_);
+    do_until(line_of(moment), moment / lines_.size());
+  }
+
+  void finish_all() {
+    const std::lock_guard lock(mutex_);
+    for (line& of : lines_) {
+      do_until(of, of.called);
+    }
+  }
+
+private:
+  struct line {
+    uint64_t called = 0, done = 0;
+    std::deque<std::function<void()>> waiting;
+  };
+
+  line& line_of(queue in) { return lines_[static_cast<size_t>(in)]; }
+  line& line_of(mark moment) { return lines_[moment % lines_.size()]; }
+
+  static void do_until(line& of, uint64_t call) {
+    TROUPE_ASSERT(call <= of.called);
+    while (of.done < call) {
+      const auto work = std::move(of.waiting.front());
+      of.waiting.pop_front();
+      ++of.done;
+      work();
+    }
+  }
+
+  card_memory& memory_;
+  bool late_;
+  std::array<line, 4> lines_;
+  std::recursive_mutex mutex_;  ///< a queue's work may be to wait for another's
+};
+
+/// The compute queue as kernels know it: or what records its calls.
 class work_stream : public CUstream_st {
 public:
-  explicit work_stream(card_memory& memory) : memory_(memory) {}
+  explicit work_stream(work_queues& queues) : queues_(queues) {}
 
   void add(std::function<void()> work) override {
-    recorded_ != nullptr ? recorded_->push_back(std::move(work)) : memory_.run(work);
+    recorded_ != nullptr ? recorded_->push_back(std::move(work)) : queues_.add(queue::compute, std::move(work));
   }
 
   bool records() const { return recorded_ != nullptr; }
   void record_into(work_list* list) { recorded_ = list; }
 
 private:
-  card_memory& memory_;
+  work_queues& queues_;
   work_list* recorded_ = nullptr;
 };
 
+/// A replay that is late may come after the recording's end.
 class emulated_recording : public recording {
 public:
-  emulated_recording(work_stream& stream, work_list work) : stream_(stream), work_(std::move(work)) {}
+  emulated_recording(work_stream& stream, work_list work, std::function<void()> told)
+      : stream_(stream), work_(std::make_shared<const work_list>(std::move(work))), told_(std::move(told)) {}
   void replay() override {
-    for (const auto& one : work_) {
-      stream_.add(one);
+    told_();
+    for (size_t i = 0; i < work_->size(); ++i) {
+      stream_.add([work = work_, i] { (*work)[i](); });
     }
   }
 
 private:
   work_stream& stream_;
-  work_list work_;
+  std::shared_ptr<const work_list> work_;
+  std::function<void()> told_;
 };
 
 class host_memory : public pinned_memory {
@@ -255,8 +324,8 @@ constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
-      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), stream_(memory_),
-        scratch_(memory_.reserve(most_scratch_bytes, "scratch")) {
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), queues_(memory_, options.late),
+        stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")), calls_(options.calls) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
@@ -273,8 +342,14 @@ public:
 
   std::byte* reserve(int64_t bytes, const std::string& holder) override { return memory_.reserve(bytes, holder); }
   void map(std::byte* at, int64_t bytes) override { memory_.map(at, bytes); }
-  void unmap(std::byte* at, int64_t bytes) override { memory_.unmap(at, bytes); }
-  void free(std::byte* range) override { memory_.free(range); }
+  void unmap(std::byte* at, int64_t bytes) override {
+    queues_.finish_all();
+    memory_.unmap(at, bytes);
+  }
+  void free(std::byte* range) override {
+    queues_.finish_all();
+    memory_.free(range);
+  }
   int64_t page_bytes() const override { return page_bytes_; }
   memory_use use() const override { return memory_.use(); }
   std::unique_ptr<pinned_memory> pin(int64_t bytes) override { return std::make_unique<host_memory>(bytes); }
@@ -285,14 +360,23 @@ public:
   void zero(queue in, void* at, int64_t bytes) override {
     do_in(in, [=] { std::memset(at, 0, static_cast<size_t>(bytes)); });
   }
-  mark record(queue /*in*/) override { return ++last_mark_; }
-  void await(queue /*in*/, mark moment) override { TROUPE_ASSERT(moment <= last_mark_); }
+  mark record(queue in) override {
+    TROUPE_ASSERT(!stream_.records());
+    return queues_.record(in);
+  }
+  void await(queue in, mark moment) override {
+    TROUPE_ASSERT(!stream_.records());
+    queues_.await(in, moment);
+  }
   void finish(mark moment, std::chrono::milliseconds /*deadline*/) override {
-    TROUPE_ASSERT(moment <= last_mark_ && !stream_.records());
+    TROUPE_ASSERT(!stream_.records());
+    note(card_call::finish);
+    queues_.finish(moment);
   }
 
   std::unique_ptr<recording> record_calls(const std::function<void()>& calls) override {
     TROUPE_ASSERT(!stream_.records());
+    note(card_call::record_calls);
     work_list work;
     stream_.record_into(&work);
     try {
@@ -302,7 +386,13 @@ public:
       throw;
     }
     stream_.record_into(nullptr);
-    return std::make_unique<emulated_recording>(stream_, std::move(work));
+    return std::make_unique<emulated_recording>(stream_, std::move(work), [this] { note(card_call::replay); });
+  }
+
+  /// Waits.
+  void read_back(void* to, const void* from, int64_t bytes) {
+    copy(queue::compute, to, from, bytes);
+    queues_.finish(queues_.record(queue::compute));
   }
 
   work_stream& compute() { return stream_; }
@@ -317,15 +407,22 @@ private:
   /// While calls are recorded the other queues have no place in the recording.
   void do_in(queue in, std::function<void()> work) {
     TROUPE_ASSERT(in == queue::compute || !stream_.records());
-    stream_.add(std::move(work));
+    in == queue::compute ? stream_.add(std::move(work)) : queues_.add(in, std::move(work));
+  }
+
+  void note(card_call call) {
+    if (calls_ != nullptr) {
+      calls_->push_back(call);
+    }
   }
 
   device_facts facts_;
   int64_t page_bytes_;
   card_memory memory_;
+  work_queues queues_;
   work_stream stream_;
   std::byte* scratch_;
-  std::atomic<mark> last_mark_ = 0;
+  std::vector<card_call>* calls_;
 };
 
 emulated_card& card_of(context& ctx) { return static_cast<emulated_card&>(*ctx.on); }
@@ -343,7 +440,7 @@ stream_t compute_stream(context& ctx) { return &emulation::card_of(ctx).compute(
 std::byte* scratch(context& ctx, int64_t bytes) { return emulation::card_of(ctx).scratch(bytes); }
 
 void read_back(context& ctx, void* to, const void* from, int64_t bytes) {
-  ctx.on->copy(queue::compute, to, from, bytes);
+  emulation::card_of(ctx).read_back(to, from, bytes);
 }
 
 }  // namespace troupe::kernels::cuda

@@ -1,9 +1,11 @@
 /// A card whose memory is the host's and whose kernels run by emulation (grid.hpp), so that all that computes on a card
-/// is tested without one. Work is done when it is called.
+/// is tested without one. Work is done when it is called, or, if so asked, when somebody waits for it.
 ///
 /// What it finds, besides what the emulation of kernels finds: memory of the card that the host reads or writes
 /// (its pages are open to kernels and copies alone: a segmentation fault), use of pages that are not mapped (the same),
-/// and what is read before it is written (pages come, and the scratch of each operation begins, full of NaN).
+/// and what is read before it is written (pages come, and the scratch of each operation begins, full of NaN). Where
+/// work is late: host memory that is read before the wait for it, or written before it was copied, and queues that do
+/// not wait for each other.
 #pragma once
 
 #include "base/device.hpp"
@@ -11,13 +13,19 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace troupe::emulation {
 
+/// What a test may count.
+enum class card_call : uint8_t { finish, record_calls, replay };
+
 struct card_options {
-  int64_t bytes = int64_t{1} << 30;        ///< that can be mapped at a time
-  int64_t page_bytes = int64_t{64} << 10;  ///< a multiple of the host's pages
-  settings threads;                        ///< the order in which kernels' threads run
+  int64_t bytes = int64_t{1} << 30;         ///< that can be mapped at a time
+  int64_t page_bytes = int64_t{64} << 10;   ///< a multiple of the host's pages
+  settings threads;                         ///< the order in which kernels' threads run
+  bool late = false;                        ///< work waits until it is waited for
+  std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order
 };
 
 /// What several host threads ask of it is done one after the other.
