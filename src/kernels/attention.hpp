@@ -65,12 +65,15 @@ struct kv_pages {
 
 /// The sequences of a paged call. Sequence s has the new rows [row_S1[s], row_S1[s + 1]), which stand at its positions
 /// from position_S[s] on; page_SP[s * stride + p] is the page of its positions [64 p, 64 p + 64).
+/// On a card position_S[s] may be -1: the sequence is absent. Its one row touches no page, and what comes out for it is
+/// not defined. So calls of one shape serve any number of sequences.
 struct page_map {
   const int32_t* page_SP = nullptr;  ///< [S, stride]; behind a sequence's last page is what is not looked at
   const int64_t* row_S1 = nullptr;   ///< from 0, rising; a sequence may have no new row
   const int32_t* position_S = nullptr;
   int64_t sequences = 0, stride = 0;
-  int64_t rows = 0, longest = 0;  ///< for a card alone: of all new rows; of the positions of a sequence, the most
+  int64_t rows = 0;     ///< for a card alone: of all sequences
+  int64_t longest = 0;  ///< for a card alone: no sequence has more positions
 };
 
 struct paged_attention_args {

@@ -6,6 +6,7 @@
 #include "kernels/activation.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/embedding.hpp"
+#include "kernels/feed_tokens.hpp"
 #include "kernels/join.hpp"
 #include "kernels/log_prob.hpp"
 #include "kernels/matrix.hpp"
@@ -60,6 +61,7 @@ struct device_ops {
   void (*zero)(context&, reals values, int64_t count) = nullptr;
 
   void (*sample_rows)(context&, const sample_rows_args&) = nullptr;
+  void (*feed_tokens)(context&, const feed_tokens_args&) = nullptr;
 };
 
 }  // namespace troupe::kernels

@@ -136,7 +136,10 @@ TEST_P(CudaAttentionTest, BackwardIsNearTheOracleAndTheCpu) {
 struct piece {
   size_t sequence;
   int64_t begin, end;
+
+  bool absent() const { return begin < 0; }
 };
+constexpr piece absent{0, -1, 0};
 
 /// The sequences of a case in pages, which are full of NaN at first.
 class paged_case {
@@ -146,19 +149,23 @@ public:
         page_values_(values.shape.kv_heads * values.shape.head_width * attention_tile),
         keys_(std::vector<float>(static_cast<size_t>(pages() * page_values_), NAN), type), cached_(keys_) {}
 
-  /// What the pieces' rows come to, [N, H, K] of them all.
-  std::vector<float> attend(context& ctx, const std::vector<piece>& pieces) {
+  /// What the pieces' rows come to, [N, H, K] of them all. Shapes are as for sequences of `most` positions at least.
+  std::vector<float> attend(context& ctx, const std::vector<piece>& pieces, int64_t most = 0) {
     const attention_shape& shape = values_.shape;
     const int64_t width = shape.heads * shape.head_width;
     const std::vector<float> all = values_.qkv.values();
     std::vector<float> qkv;
     std::vector<int64_t> row_S1{0};
     std::vector<int32_t> position_S, page_SP;
-    int64_t longest = 0;
+    int64_t longest = most;
     for (const piece& p : pieces) {
       const int64_t first = values_.offset[p.sequence] + p.begin;
-      qkv.insert(qkv.end(), all.begin() + first * shape.row_width(),
-                 all.begin() + (first + p.end - p.begin) * shape.row_width());
+      if (p.absent()) {
+        qkv.insert(qkv.end(), static_cast<size_t>(shape.row_width()), NAN);
+      } else {
+        qkv.insert(qkv.end(), all.begin() + first * shape.row_width(),
+                   all.begin() + (first + p.end - p.begin) * shape.row_width());
+      }
       row_S1.push_back(row_S1.back() + p.end - p.begin);
       position_S.push_back(static_cast<int32_t>(p.begin));
       for (int64_t page = 0; page < stride_; ++page) {
@@ -180,6 +187,9 @@ public:
                                             .longest = longest}});
     return out.values();
   }
+
+  /// What the pages hold.
+  std::vector<std::vector<uint32_t>> contents() const { return {bits(keys_.values()), bits(cached_.values())}; }
 
   /// The same rows of the packed form.
   std::vector<float> packed(const std::vector<piece>& pieces) const {
@@ -339,6 +349,33 @@ TEST_P(CudaDecodedRowsTest, OfManySequencesEachFindsItsOwn) {
       pieces.push_back({s, 0, s % 5 == 4 ? 0 : values.length(s)});
     }
     ASSERT_EQ(bits(paged.attend(card.ctx, pieces)), bits(paged.packed(pieces))) << taken;
+  }
+}
+
+/// Calls of one shape, of more or fewer sequences, as recordings have them.
+TEST_P(CudaDecodedRowsTest, AbsentSequencesChangeNothingAndTouchNoPage) {
+  for (const int64_t kv_heads : {1, 2}) {
+    emulated_context card;
+    attention_case values({"", 2, kv_heads, 16, {0, 600, 640}, true}, GetParam());
+    values.forward(card.ctx);
+    paged_case paged(values, GetParam());
+    const std::vector<piece> prompts{{0, 0, 599}, {1, 0, 39}};
+    paged.attend(card.ctx, prompts);
+    const std::vector<piece> two{{0, 599, 600}, {1, 39, 40}};
+    const std::vector<uint32_t> want = bits(paged.packed(two));
+    ASSERT_EQ(bits(paged.attend(card.ctx, two)), want);
+    const auto before = paged.contents();
+    std::vector<piece> padded{two[0], absent, two[1]};
+    padded.resize(40, absent);
+    for (const int64_t most : {0, 513, 5000}) {
+      const std::vector<uint32_t> got = bits(paged.attend(card.ctx, padded, most));
+      const size_t row = want.size() / 2;
+      EXPECT_TRUE(std::equal(want.begin(), want.begin() + static_cast<std::ptrdiff_t>(row), got.begin())) << most;
+      EXPECT_TRUE(std::equal(want.begin() + static_cast<std::ptrdiff_t>(row), want.end(),
+                             got.begin() + static_cast<std::ptrdiff_t>(2 * row)))
+          << most;
+      EXPECT_EQ(paged.contents(), before) << most;
+    }
   }
 }
 

@@ -239,13 +239,22 @@ void run_sampling(context& ctx, arrays& in) {
     draw.uniform = 0.4;
     draw.context_end = 3;
   }
+  int32_t* ids = in.put<int32_t>({1, 2, 3});
+  sampled_token* drawn = in.put(std::vector<sampled_token>(n));
   sample_rows(ctx, {.logits_NV = in.reals_of(n * vocabulary, 70),
                     .draw_N = in.put(draws),
-                    .context = in.put<int32_t>({1, 2, 3}),
-                    .token_N = in.put(std::vector<sampled_token>(n)),
+                    .context = ids,
+                    .token_N = drawn,
                     .n = n,
                     .vocabulary = vocabulary,
                     .penalties = true});
+  feed_tokens(ctx, {.token_N = in.put(std::vector<int32_t>(n)),
+                    .given_N = in.put<int32_t>({7, 8, 9, 10, 11}),
+                    .source_N = in.put<int32_t>({1, -1, 0, 4, -1}),
+                    .drawn_M = drawn,
+                    .context = ids,
+                    .context_at_N = in.put<int64_t>({-1, 1, 0, -1, -1}),
+                    .n = n});
 }
 
 void run_optimizer(context& ctx, arrays& in) {

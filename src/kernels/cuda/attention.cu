@@ -109,8 +109,8 @@ struct results {
   float* lse_NH = nullptr;  ///< or null
   // Where spans have blocks of their own: what each of them comes to, [N, H, spans], and o_K of each.
   float *part_o = nullptr, *part_maximum = nullptr, *part_sum = nullptr;
-  int32_t* spans_N = nullptr;
-  int spans = 1;  ///< in the grid
+  int32_t* spans_N = nullptr;  ///< of each row; 0: its sequence is absent
+  int spans = 1;               ///< in the grid
 };
 
 /// Of the 16 rows of one warp, in the fragments of multiply_add: rows lane / 4 and lane / 4 + 8.
@@ -284,9 +284,6 @@ __device__ inline void write_rows(const results& to, const row_state<ValueWidth>
     if (to.part_o != nullptr && first_lane) {
       to.part_maximum[part] = state.maximum[half];
       to.part_sum[part] = state.sum[half];
-      if (span == 0) {
-        to.spans_N[row] = rows.position_of(r) / span_keys + 1;
-      }
     } else if (to.lse_NH != nullptr && first_lane) {
       to.lse_NH[at] = __fmaf_rn(state.maximum[half], ln_2, logf(state.sum[half]));
     }
@@ -406,13 +403,21 @@ __global__ void __launch_bounds__(128) fold_kernel(results to, head_layout layou
   }
 }
 
-/// Of each position here, its keys and values into its page. blockIdx.x is the row.
+/// Of each position here, its keys and values into its page; into spans_N, if it is not null, how many spans of keys it
+/// sees. blockIdx.x is the row.
 template <class T>
 __global__ void __launch_bounds__(128)
-    append_kernel(page_map where, head_layout layout, const T* qkv_NE, T* keys, T* values) {
+    append_kernel(page_map where, head_layout layout, const T* qkv_NE, T* keys, T* values, int32_t* spans_N) {
   const int64_t row = blockIdx.x;
   const int64_t sequence = last_begun(where.sequences, row, [&](int64_t s) { return where.row_S1[s]; });
   const int64_t position = where.position_S[sequence] + row - where.row_S1[sequence];
+  const bool absent = position < 0;
+  if (spans_N != nullptr && threadIdx.x == 0) {
+    spans_N[row] = absent ? 0 : static_cast<int32_t>(position / span_keys) + 1;
+  }
+  if (absent) {
+    return;
+  }
   const int64_t page = where.page_SP[sequence * where.stride + position / tile_keys];
   const T* key = qkv_NE + row * layout.row + layout.key_column(0);
   const T* value = qkv_NE + row * layout.row + layout.value_column(0);
@@ -537,9 +542,9 @@ template <class T> paged_rows<T> paged_in(const paged_attention_args& args, int 
           .rows_a_block = rows_a_block};
 }
 
-template <class T> void append(context& ctx, const paged_attention_args& args) {
+template <class T> void append(context& ctx, const paged_attention_args& args, int32_t* spans_N = nullptr) {
   launch(append_kernel<T>, dim3(static_cast<unsigned>(args.where.rows)), dim3(128), compute_stream(ctx), args.where,
-         layout_of(args.shape), args.qkv_NE.as<T>(), args.pages.keys.as<T>(), args.pages.values.as<T>());
+         layout_of(args.shape), args.qkv_NE.as<T>(), args.pages.keys.as<T>(), args.pages.values.as<T>(), spans_N);
 }
 
 /// Memory for what spans come to, if each has a block of its own.
@@ -599,18 +604,21 @@ void paged_attention_forward(context& ctx, const paged_attention_args& args) {
     return launch(attention_rows_kernel<paged_rows<float>>, grid, dim3(rows_threads), compute_stream(ctx), where,
                   args.qkv_NE, where.layout, args.out_NHK, nullptr);
   }
-  append<bf16>(ctx, args);
   results to{.out_NHK = args.out_NHK.as<bf16>()};
-  if (rows * group > 16 * args.where.sequences) {
-    return attend_paged<4>(ctx, args, to);  // prompts: 64 queries read a tile of keys once
+  const bool prompts = rows * group > 16 * args.where.sequences;
+  const bool divided = !prompts && args.where.longest > attention_span;
+  if (divided) {
+    divide_spans(ctx, args, to);
   }
-  if (args.where.longest <= attention_span) {
-    return attend_paged<1>(ctx, args, to);
+  append<bf16>(ctx, args, to.spans_N);
+  if (prompts) {
+    return attend_paged<4>(ctx, args, to);  // 64 queries read a tile of keys once
   }
-  divide_spans(ctx, args, to);
   attend_paged<1>(ctx, args, to);
-  launch(fold_kernel, dim3(static_cast<unsigned>(rows * args.shape.heads)), dim3(128), compute_stream(ctx), to,
-         layout_of(args.shape));
+  if (divided) {
+    launch(fold_kernel, dim3(static_cast<unsigned>(rows * args.shape.heads)), dim3(128), compute_stream(ctx), to,
+           layout_of(args.shape));
+  }
 }
 
 }  // namespace troupe::kernels::cuda

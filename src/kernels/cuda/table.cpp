@@ -3,6 +3,7 @@
 #include "kernels/cuda/activation.hpp"
 #include "kernels/cuda/attention.hpp"
 #include "kernels/cuda/embedding.hpp"
+#include "kernels/cuda/feed_tokens.hpp"
 #include "kernels/cuda/join.hpp"
 #include "kernels/cuda/log_prob.hpp"
 #include "kernels/cuda/matrix.hpp"
@@ -47,6 +48,7 @@ const device_ops& ops() {
       .scatter_rows = scatter_rows,
       .zero = zero,
       .sample_rows = sample_rows,
+      .feed_tokens = feed_tokens,
   };
   return table;
 }
