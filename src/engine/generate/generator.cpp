@@ -1,12 +1,14 @@
 #include "engine/generate/generator.hpp"
 
 #include "base/error.hpp"
+#include "engine/generate/run_ahead.hpp"
 #include "engine/generate/sequence.hpp"
 #include "engine/generate/token_sampler.hpp"
 #include "engine/models/page_tables.hpp"
 #include "engine/models/workspace.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -67,9 +69,15 @@ struct generator::state {
   std::vector<sampling_row> sampling;
   buffer hidden_ND;
 
+  std::optional<run_ahead> ahead;  ///< nothing: each step is called by itself
+
   state(const inference_model& net, const_reals weights, const generator_settings& settings, device* on)
       : net(net), weights(weights), settings(settings),
-        cache(net.description(), settings.cache_pages, on, on == nullptr ? dtype::f32 : weights.type()) {}
+        cache(net.description(), settings.cache_pages, on, on == nullptr ? dtype::f32 : weights.type()) {
+    if (on != nullptr && settings.steps_ahead > 0 && !net.needs_host()) {
+      ahead.emplace(net, weights, cache, *on, settings.steps_ahead);
+    }
+  }
 
   void check_request(const generation_request& request) const;
   sequence_ptr make_sequence(const std::shared_ptr<const generation_request>& request, uint64_t id);
@@ -77,10 +85,16 @@ struct generator::state {
   void give_way();
   int64_t plan(sequence& s, int64_t budget);
   int64_t plan_running(int64_t budget, bool decodes);
+  bool has_room_for(const sequence& next) const;
   void admit(int64_t budget);
+  std::vector<sequence*> planned() const;
   void gather();
   void run(context& ctx);
+  void count_step();
+  void count_rows(sequence& s, int64_t rows);
   void advance();
+  bool others_wait() const;
+  void go_on(context& ctx);
   void start_followers(sequence& leader);
   bool accept(sequence& s);
   void finish(sequence& s, finish_reason reason);
@@ -152,18 +166,29 @@ int64_t generator::state::plan_running(int64_t budget, bool decodes) {
   return budget;
 }
 
+/// For all of it and for each sample's first page; else it would soon give way again.
+bool generator::state::has_room_for(const sequence& next) const {
+  const int64_t needed = kv_cache::pages_for(next.length()) + 1 + static_cast<int64_t>(next.followers.size());
+  return running.empty() || cache.free_pages() >= needed;
+}
+
 void generator::state::admit(int64_t budget) {
-  while (budget > 0 && !waiting.empty()) {
-    const sequence& next = *waiting.front();
-    // Room for all of it and for each sample's first page; else it would soon give way again.
-    const int64_t needed = kv_cache::pages_for(next.length()) + 1 + static_cast<int64_t>(next.followers.size());
-    if (!running.empty() && cache.free_pages() < needed) {
-      return;
-    }
+  while (budget > 0 && !waiting.empty() && has_room_for(*waiting.front())) {
     running.push_back(std::move(waiting.front()));
     waiting.pop_front();
     budget -= plan(*running.back(), budget);
   }
+}
+
+/// Those that this step computes rows of.
+std::vector<sequence*> generator::state::planned() const {
+  std::vector<sequence*> all;
+  for (const sequence_ptr& s : running) {
+    if (s->rows > 0) {
+      all.push_back(s.get());
+    }
+  }
+  return all;
 }
 
 /// Packs the planned rows into one call.
@@ -171,15 +196,12 @@ void generator::state::gather() {
   token_N.clear();
   call.clear();
   sampling.clear();
-  for (const sequence_ptr& s : running) {
-    if (s->rows == 0) {
-      continue;
-    }
+  for (sequence* s : planned()) {
     const auto first = s->tokens.begin() + s->cached;
     token_N.insert(token_N.end(), first, first + s->rows);
     call.add(s->pages, s->rows, s->cached);
     if (s->rows == s->pending()) {
-      sampling.push_back({call.rows() - 1, {s.get()}});
+      sampling.push_back({call.rows() - 1, {s}});
       for (const sequence_ptr& follower : s->followers) {
         sampling.back().drawers.push_back(follower.get());
       }
@@ -191,6 +213,10 @@ void generator::state::run(context& ctx) {
   hidden_ND.room(ctx, activation_type(ctx, weights), call.rows() * net.description().embedding_width);
   net.extend(ctx, weights, {token_N, call.map(), cache.layers()}, hidden_ND.data());
   sampler.sample(ctx, net, weights, hidden_ND.data(), sampling);
+  count_step();
+}
+
+void generator::state::count_step() {
   ++counters.steps;
   counters.peak_pages = std::max(counters.peak_pages, cache.pages() - cache.free_pages());
 }
@@ -231,28 +257,50 @@ void generator::state::start_followers(sequence& leader) {
   }
 }
 
+/// Rows of the sequence have been computed.
+void generator::state::count_rows(sequence& s, int64_t rows) {
+  const int64_t repeated = std::clamp<int64_t>(s.computed - s.cached, 0, rows);
+  const int64_t prompt = static_cast<int64_t>(s.request->prompt.size()) - s.cached;
+  counters.recomputed_tokens += repeated;
+  counters.prompt_tokens += std::max<int64_t>(0, std::min(rows, prompt) - repeated);
+  s.cached += rows;
+  s.computed = std::max(s.computed, s.cached);
+}
+
 void generator::state::advance() {
-  // Positions in `running` shift as followers enter, so the step's own sequences are listed first.
-  std::vector<sequence*> stepped;
-  for (const sequence_ptr& s : running) {
-    if (s->rows > 0) {
-      stepped.push_back(s.get());
-    }
-  }
   std::set<const sequence*> ended;
-  for (sequence* s : stepped) {
-    const int64_t repeated = std::clamp<int64_t>(s->computed - s->cached, 0, s->rows);
-    const int64_t prompt = static_cast<int64_t>(s->request->prompt.size()) - s->cached;
-    counters.recomputed_tokens += repeated;
-    counters.prompt_tokens += std::max<int64_t>(0, std::min(s->rows, prompt) - repeated);
-    s->cached += s->rows;
-    s->computed = std::max(s->computed, s->cached);
-    s->rows = 0;
+  for (sequence* s : planned()) {  // listed first: positions in `running` shift as followers enter
+    count_rows(*s, std::exchange(s->rows, 0));
     if (s->pending() == 0) {
       start_followers(*s);
       if (accept(*s)) {
         ended.insert(s);
       }
+    }
+  }
+  std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
+}
+
+/// Whether a step could have rows of sequences that are not under way.
+bool generator::state::others_wait() const {
+  if (ahead->rows() >= settings.step_tokens) {
+    return false;
+  }
+  return (!waiting.empty() && has_room_for(*waiting.front())) ||
+         std::any_of(running.begin(), running.end(), [](const sequence_ptr& s) { return s->ahead == 0; });
+}
+
+/// Calls as many steps as may be under way, and takes the oldest one's tokens.
+void generator::state::go_on(context& ctx) {
+  while (!others_wait() && ahead->follow(ctx)) {
+    count_step();
+  }
+  std::set<const sequence*> ended;
+  for (sequence* s : ahead->take()) {
+    count_rows(*s, 1);
+    if (accept(*s)) {
+      ended.insert(s);
+      ahead->forget(*s);
     }
   }
   std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
@@ -264,6 +312,9 @@ generator::generator(const inference_model& net, const_reals weights, const gene
   }
   if (settings.step_tokens < 1) {
     throw error(errc::bad_argument, "{} tokens per step: at least 1", settings.step_tokens);
+  }
+  if (settings.steps_ahead < 0) {
+    throw error(errc::bad_argument, "{} steps ahead: at least 0", settings.steps_ahead);
   }
   state_ = std::make_unique<state>(net, weights, settings, on);
 }
@@ -291,6 +342,9 @@ void generator::submit(generation_request request) {
 
 void generator::step(context& ctx) {
   state& g = *state_;
+  if (g.ahead && g.ahead->under_way()) {
+    return g.go_on(ctx);
+  }
   for (const sequence_ptr& s : g.running) {
     s->rows = 0;  // a step that threw may have left its plan
   }
@@ -298,6 +352,11 @@ void generator::step(context& ctx) {
   budget = g.plan_running(budget, true);
   budget = g.plan_running(budget, false);
   g.admit(budget);
+  if (g.ahead && run_ahead::takes(g.planned())) {
+    g.ahead->begin(ctx, g.planned());
+    g.count_step();
+    return g.go_on(ctx);
+  }
   g.gather();
   if (g.call.rows() > 0) {
     g.run(ctx);
@@ -349,6 +408,9 @@ void generator::withdraw(uint64_t first_sequence_id) {
 
 void generator::cancel() {
   state& g = *state_;
+  if (g.ahead) {
+    g.ahead->drop();
+  }
   for (const sequence_ptr& s : g.running) {
     release_pages(g.cache, *s);
   }
@@ -359,7 +421,15 @@ void generator::cancel() {
 
 void generator::release_memory() { state_->cache.release_memory(); }
 
-const generator_counters& generator::counters() const { return state_->counters; }
+generator_counters generator::counters() const {
+  generator_counters all = state_->counters;
+  if (state_->ahead) {
+    all.recordings = state_->ahead->decoder().recordings();
+    all.replays = state_->ahead->decoder().replays();
+    all.dropped_tokens = state_->ahead->dropped_tokens();
+  }
+  return all;
+}
 
 std::vector<generated_sequence> generate_all(context& ctx, generator& from, std::vector<generation_request> requests) {
   for (generation_request& request : requests) {

@@ -57,11 +57,18 @@ struct generated_sequence {
 struct generator_settings {
   int64_t cache_pages = 64;   ///< budget; see kv_cache::page_bytes
   int64_t step_tokens = 256;  ///< rows of one model call, at most
+  /// On a card: model calls under way at a time, where all rows are single tokens. 0: each is called by itself, as
+  /// those of prompts are.
+  int64_t steps_ahead = 8;
 };
 
 struct generator_counters {
   int64_t steps = 0, prompt_tokens = 0, answer_tokens = 0;
   int64_t preemptions = 0, recomputed_tokens = 0, peak_pages = 0;
+  // On a card:
+  int64_t recordings = 0;      ///< that were made
+  int64_t replays = 0;         ///< steps that ran from one
+  int64_t dropped_tokens = 0;  ///< that were computed behind an answer's end
 };
 
 class generator {
@@ -76,7 +83,8 @@ public:
   ///         positions, a repeated id, no ids, bad sampling settings, a page budget too small for one such sequence.
   void submit(generation_request request);
 
-  /// One model call; nothing when idle.
+  /// One model call; nothing when idle. On a card it may be one that an earlier step has called, while later ones are
+  /// called already: what they compute of an answer after its end is dropped.
   /// Errors  not_finite: a row of logits is NaN.
   void step(context& ctx);
 
@@ -100,7 +108,7 @@ public:
   /// Errors  bad_argument: not idle.
   void release_memory();
 
-  const generator_counters& counters() const;
+  generator_counters counters() const;
 
 private:
   struct state;

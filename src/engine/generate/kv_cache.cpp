@@ -49,45 +49,38 @@ int64_t kv_cache::page_bytes(const model_description& model, dtype type) {
 
 int64_t kv_cache::pages_for(int64_t positions) { return divide_up(positions, kernels::attention_tile); }
 
+int64_t kv_cache::bytes() const {
+  return 2 * static_cast<int64_t>(layers_.size()) * pages() * page_floats_ * size_of(type_);
+}
+
+/// calloc's pages come into being when they are first written to: an unused budget costs nothing.
+std::byte* kv_cache::host_memory() {
+  auto space = static_cast<size_t>(bytes()) + alignment_bytes;
+  memory_.reset(std::calloc(space, 1));
+  if (memory_ == nullptr) {
+    throw error(errc::out_of_memory, "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
+                bytes(), pages());
+  }
+  void* start = memory_.get();
+  return static_cast<std::byte*>(std::align(alignment_bytes, static_cast<size_t>(bytes()), start, space));
+}
+
+std::byte* kv_cache::card_memory() {
+  if (memory_ == nullptr) {
+    memory_.reset(on_->reserve(bytes(), "keys and values"));
+  }
+  auto* const start = static_cast<std::byte*>(memory_.get());
+  on_->map(start, bytes());
+  return start;
+}
+
 void kv_cache::allocate() {
   const int64_t layer_values = pages() * page_floats_;
-  const int64_t layer_bytes = layer_values * size_of(type_);
-  const size_t bytes = 2 * layers_.size() * static_cast<size_t>(layer_bytes);
-  void* start = nullptr;
-  if (on_ != nullptr) {
-    memory_.reset(on_->reserve(static_cast<int64_t>(bytes), "keys and values"));
-    try {
-      on_->map(static_cast<std::byte*>(memory_.get()), static_cast<int64_t>(bytes));
-    } catch (const error&) {
-      memory_.reset();
-      throw;
-    }
-    start = memory_.get();
-  } else {
-    // calloc's pages come into being when they are first written to: an unused budget costs nothing.
-    memory_.reset(std::calloc(bytes + alignment_bytes, 1));
-    if (memory_ == nullptr) {
-      throw error(errc::out_of_memory, "cannot allocate {} bytes for the key/value cache: give it fewer pages than {}",
-                  bytes, pages());
-    }
-    start = memory_.get();
-    size_t space = bytes + alignment_bytes;
-    start = std::align(alignment_bytes, bytes, start, space);
-  }
-  auto next = reals(start, type_);
+  auto next = reals(on_ == nullptr ? host_memory() : card_memory(), type_);
   for (kernels::kv_pages& layer : layers_) {
     layer.keys = next;
     layer.values = next + layer_values;
     next = next + 2 * layer_values;
-  }
-}
-
-void kv_cache::zero(reals values) const {
-  const int64_t bytes = page_floats_ * size_of(type_);
-  if (on_ != nullptr) {
-    on_->zero(queue::compute, values.data(), bytes);
-  } else {
-    std::memset(values.data(), 0, static_cast<size_t>(bytes));
   }
 }
 
@@ -104,15 +97,16 @@ std::optional<int32_t> kv_cache::acquire() {
   if (free_.empty()) {
     return std::nullopt;
   }
-  if (memory_ == nullptr) {
+  if (layers_.front().keys == nullptr) {
     allocate();
   }
   const int32_t page = free_.back();
   free_.pop_back();
   owners_[static_cast<size_t>(page)] = 1;
-  for (const kernels::kv_pages& layer : layers_) {
-    zero(layer.keys + page * page_floats_);
-    zero(layer.values + page * page_floats_);
+  for (size_t layer = 0; layer < layers_.size() && on_ == nullptr; ++layer) {
+    for (const reals half : {layers_[layer].keys, layers_[layer].values}) {
+      std::memset((half + page * page_floats_).data(), 0, static_cast<size_t>(page_floats_ * size_of(type_)));
+    }
   }
   return page;
 }
@@ -144,7 +138,11 @@ void kv_cache::release_memory() {
                 pages() - free_pages(), pages());
   }
   std::fill(layers_.begin(), layers_.end(), kernels::kv_pages{});
-  memory_.reset();
+  if (on_ == nullptr) {
+    memory_.reset();
+  } else if (memory_ != nullptr) {
+    on_->unmap(static_cast<std::byte*>(memory_.get()), bytes());
+  }
 }
 
 }  // namespace troupe::engine

@@ -1,6 +1,6 @@
 /// Pages of keys and values for all layers of a model, reference-counted. A page number is good for
-/// every layer. Memory is taken on first use and touched page by page as pages are handed out;
-/// `release_memory` gives it back.
+/// every layer. Memory is taken on first use and, in host memory, touched page by page as pages are handed out;
+/// `release_memory` gives it back. On a card its address stays the same for life.
 #pragma once
 
 #include "base/device.hpp"
@@ -29,7 +29,7 @@ public:
   /// Pages that `positions` of one sequence take.
   static int64_t pages_for(int64_t positions);
 
-  /// A zeroed page with one owner; empty when all are in use.
+  /// A page with one owner, zeroed in host memory; empty when all are in use.
   /// Errors  out_of_memory.
   std::optional<int32_t> acquire();
   /// One more owner, and one fewer.
@@ -43,24 +43,26 @@ public:
   int64_t pages() const { return static_cast<int64_t>(owners_.size()); }
   int64_t free_pages() const { return static_cast<int64_t>(free_.size()); }
 
-  /// The layers' page arrays, for paged_batch. Valid until release_memory.
+  /// The layers' page arrays, for paged_batch. Null until a page is first acquired, and after release_memory.
   std::span<const kernels::kv_pages> layers() const { return layers_; }
 
   /// Frees the memory; no page may be in use.
   void release_memory();
 
 private:
+  int64_t bytes() const;  ///< of all pages
   void allocate();
-  void zero(reals values) const;
+  std::byte* host_memory();
+  std::byte* card_memory();
   void copy(reals to, const_reals from) const;
 
   int64_t page_floats_ = 0;                ///< of keys, or of values, in one layer
-  std::vector<kernels::kv_pages> layers_;  ///< null until allocated
+  std::vector<kernels::kv_pages> layers_;  ///< null while there is no memory
   std::vector<int32_t> owners_;            ///< per page
   std::vector<int32_t> free_;              ///< a stack
   device* on_;
   dtype type_;
-  std::unique_ptr<void, std::function<void(void*)>> memory_;
+  std::unique_ptr<void, std::function<void(void*)>> memory_;  ///< on a card a range, with pages or without
 };
 
 }  // namespace troupe::engine

@@ -1,12 +1,26 @@
 #include "engine/generate/sequence.hpp"
 
+#include "base/error.hpp"
+#include "base/random.hpp"
+
 #include <algorithm>
 
 namespace troupe::engine {
 
+double uniform_of(const sequence& s, int64_t token) {
+  return random_uniform({s.request->seed, s.id, random_purpose::sampling}, static_cast<uint64_t>(token));
+}
+
+void fail_not_finite(const sequence& s) {
+  throw error(errc::not_finite,
+              "the logits after token {} of sequence {} are not finite: the weights have "
+              "diverged or are damaged",
+              s.length() - 1, s.id);
+}
+
 bool reserve_pages(kv_cache& cache, sequence& s, int64_t rows) {
   if (s.cached % kernels::attention_tile != 0) {
-    int32_t& partly_filled = s.pages.back();
+    int32_t& partly_filled = s.pages[static_cast<size_t>(s.cached / kernels::attention_tile)];
     if (cache.owners(partly_filled) > 1) {
       const auto own = cache.acquire();
       if (!own) {

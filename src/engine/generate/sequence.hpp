@@ -24,6 +24,7 @@ struct sequence {
   int64_t cached = 0;            ///< tokens whose keys and values are in the pages
   int64_t computed = 0;          ///< the largest `cached` so far: below it, work is repeated
   int64_t rows = 0;              ///< tokens that this step computes
+  int64_t ahead = 0;             ///< steps under way on a card that compute a token of it each
   kernels::sampled_token drawn;  ///< in this step
 
   /// The other samples of the same prompt. They start, with these pages, when the prompt is
@@ -34,6 +35,12 @@ struct sequence {
   int64_t pending() const { return length() - cached; }
   std::span<const int32_t> answer() const { return std::span(tokens).subspan(request->prompt.size()); }
 };
+
+/// The number by which the sequence's token number `token` is drawn.
+double uniform_of(const sequence& s, int64_t token);
+
+/// Errors  not_finite: the logits after the sequence's last token are.
+[[noreturn]] void fail_not_finite(const sequence& s);
 
 /// Makes the pages of the next `rows` positions the sequence's own, copying a partly filled one
 /// that others share. False where the cache has too few; what it got, the sequence keeps.

@@ -1,7 +1,5 @@
 #include "engine/generate/token_sampler.hpp"
 
-#include "base/error.hpp"
-#include "base/random.hpp"
 #include "engine/tensor/transfer.hpp"
 #include "kernels/rows.hpp"
 
@@ -12,17 +10,6 @@
 namespace troupe::engine {
 
 namespace {
-
-[[noreturn]] void fail_not_finite(const sequence& s) {
-  throw error(errc::not_finite,
-              "the logits after token {} of sequence {} are not finite: the weights have "
-              "diverged or are damaged",
-              s.length() - 1, s.id);
-}
-
-double uniform_of(const sequence& s) {
-  return random_uniform({s.request->seed, s.id, random_purpose::sampling}, static_cast<uint64_t>(s.length()));
-}
 
 void check_logits(std::span<const float> logits_V, const sequence& s) {
   double sum = 0;
@@ -56,7 +43,7 @@ struct token_sampler::card_draws {
     drawers.push_back(s);
     row_D.push_back(row);
     draw_D.push_back({.settings = settings,
-                      .uniform = uniform_of(*s),
+                      .uniform = uniform_of(*s, s->length()),
                       .context_begin = begin,
                       .context_end = static_cast<int64_t>(context.size())});
   }
@@ -87,7 +74,8 @@ void token_sampler::draw(std::span<float> logits_V, const sampling_row& row, thr
       logits = scratch.logits;
     }
     const generation_request& request = *s->request;
-    s->drawn = kernels::sample_token(logits, request.sampling, s->tokens, uniform_of(*s), scratch.sampling);
+    s->drawn =
+        kernels::sample_token(logits, request.sampling, s->tokens, uniform_of(*s, s->length()), scratch.sampling);
   }
 }
 

@@ -87,17 +87,28 @@ void inference_model::forward(context& ctx, const weights_view& weights, const t
   }
 }
 
+void inference_model::parts::extend(const block_call& call, std::span<const kernels::kv_pages> pages_L,
+                                    reals hidden_ND) const {
+  const block_buffers buffers = scratch_buffers(call);
+  embed(call, buffers.input_ND);
+  for (size_t layer = 0; layer < slots.blocks.size(); ++layer) {
+    block_forward(call, slots.blocks[layer], pages_L[layer], buffers, buffers.input_ND);
+  }
+  finish(call, buffers.input_ND, hidden_ND);
+}
+
 void inference_model::extend(context& ctx, const_reals weights, const paged_batch& batch, reals hidden_ND) const {
   const block_call call = parts_->paged_call(ctx, weights, batch);
-  if (call.n == 0) {
-    return;
+  if (call.n > 0) {
+    parts_->extend(call, batch.pages_L, hidden_ND);
   }
-  const block_buffers buffers = parts_->scratch_buffers(call);
-  parts_->embed(call, buffers.input_ND);
-  for (size_t layer = 0; layer < parts_->slots.blocks.size(); ++layer) {
-    block_forward(call, parts_->slots.blocks[layer], batch.pages_L[layer], buffers, buffers.input_ND);
-  }
-  parts_->finish(call, buffers.input_ND, hidden_ND);
 }
+
+void inference_model::extend(context& ctx, const_reals weights, const placed_batch& batch, workspace& scratch,
+                             reals hidden_ND) const {
+  parts_->extend(parts_->placed_call(ctx, weights, batch, scratch), batch.pages_L, hidden_ND);
+}
+
+bool inference_model::needs_host() const { return parts_->results->needs_host(); }
 
 }  // namespace troupe::engine

@@ -15,6 +15,8 @@
 
 namespace troupe::engine {
 
+struct workspace;
+
 class inference_model {
 public:
   explicit inference_model(const model_description& description);
@@ -42,6 +44,11 @@ public:
   /// Runs the new tokens, writing their keys and values into the pages. hidden_ND is as in forward, bit for bit. All
   /// weights are present.
   void extend(context& ctx, const_reals weights, const paged_batch& batch, reals hidden_ND) const;
+
+  /// The same of rows that lie on the card. Sends nothing and waits for nothing, so that it can be recorded: scratch
+  /// memory is the caller's. Not where a model's results need the host.
+  void extend(context& ctx, const_reals weights, const placed_batch& batch, workspace& scratch, reals hidden_ND) const;
+  bool needs_host() const;
 
   /// logits_NV := hidden_ND W_head^T of the language model. All weights are present.
   /// Errors  lost_peer.

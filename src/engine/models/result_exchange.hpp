@@ -32,6 +32,9 @@ public:
   result_exchange& operator=(const result_exchange&) = delete;
   virtual ~result_exchange() = default;
 
+  /// Whether the host takes part, so that it waits for the card and the model's calls cannot be recorded.
+  virtual bool needs_host() const { return false; }
+
   /// Where to write this rank's columns of a result that is to stand in whole_NO.
   virtual reals own_columns(divided_result, int64_t /*n*/, reals whole_NO) { return whole_NO; }
 

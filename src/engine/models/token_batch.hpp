@@ -25,4 +25,14 @@ struct paged_batch {
   std::span<const kernels::kv_pages> pages_L;  ///< one per layer
 };
 
+/// The same where all of it lies on a card already, and has been checked: a token of each sequence.
+struct placed_batch {
+  int64_t rows = 0;
+  const int32_t* token_N = nullptr;
+  const int32_t* position_N = nullptr;
+  const int32_t* position_row_N = nullptr;  ///< of the position table; not looked at where positions are not learned
+  kernels::page_map where;
+  std::span<const kernels::kv_pages> pages_L;
+};
+
 }  // namespace troupe::engine

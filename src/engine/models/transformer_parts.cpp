@@ -37,9 +37,9 @@ kernels::attention_shape inference_model::parts::attention(const constant_tables
           .alibi_slope_H = tables.alibi_slope_H};
 }
 
-block_call inference_model::parts::call(context& ctx, const_reals weights, int64_t n, const call_rows& rows) const {
-  workspace& scratch = workspace_of(ctx);
-  const constant_tables tables = ctx.on == nullptr ? constants->on_host() : scratch.constants.of(ctx, constants);
+block_call inference_model::parts::call(context& ctx, const_reals weights, int64_t n, workspace& scratch) const {
+  const constant_tables tables =
+      ctx.on == nullptr ? constants->on_host() : workspace_of(ctx).constants.of(ctx, constants);
   return {.ctx = ctx,
           .description = description,
           .weights = weights,
@@ -48,16 +48,36 @@ block_call inference_model::parts::call(context& ctx, const_reals weights, int64
           .cos_PR2 = tables.cos_PR2,
           .sin_PR2 = tables.sin_PR2,
           .n = n,
-          .token_N = rows.token_N(),
-          .position_N = rows.position_N(),
-          .position_row_N = rows.position_row_N(),
-          .by_token = rows.by_token(),
-          .by_position = rows.by_position(),
+          .token_N = nullptr,
+          .position_N = nullptr,
+          .position_row_N = nullptr,
+          .by_token = {},
+          .by_position = {},
           .offset_B1 = {},
           .tile_T2 = {},
           .where = {},
           .scratch = scratch,
           .results = *results};
+}
+
+block_call inference_model::parts::call(context& ctx, const_reals weights, int64_t n, const call_rows& rows) const {
+  block_call result = call(ctx, weights, n, workspace_of(ctx));
+  result.token_N = rows.token_N();
+  result.position_N = rows.position_N();
+  result.position_row_N = rows.position_row_N();
+  result.by_token = rows.by_token();
+  result.by_position = rows.by_position();
+  return result;
+}
+
+block_call inference_model::parts::placed_call(context& ctx, const_reals weights, const placed_batch& batch,
+                                               workspace& scratch) const {
+  block_call result = call(ctx, weights, batch.rows, scratch);
+  result.token_N = batch.token_N;
+  result.position_N = batch.position_N;
+  result.position_row_N = batch.position_row_N;
+  result.where = batch.where;
+  return result;
 }
 
 /// What kernels do not check where arrays are on a card.

@@ -20,10 +20,13 @@ struct inference_model::parts {
   parts(const model_description& whole, const model_share& share, std::unique_ptr<result_exchange> others);
 
   kernels::attention_shape attention(const constant_tables& tables) const;
+  /// Without its rows.
+  block_call call(context& ctx, const_reals weights, int64_t n, workspace& scratch) const;
   block_call call(context& ctx, const_reals weights, int64_t n, const call_rows& rows) const;
   block_call packed_call(context& ctx, const_reals weights, const token_batch& batch,
                          call_kind kind = call_kind::forward) const;
   block_call paged_call(context& ctx, const_reals weights, const paged_batch& batch) const;
+  block_call placed_call(context& ctx, const_reals weights, const placed_batch& batch, workspace& scratch) const;
   block_buffers scratch_buffers(const block_call& call) const;
 
   /// Offsets that rise from 0 to N; positions for all tokens or none.
@@ -38,6 +41,8 @@ struct inference_model::parts {
   void look_up_tokens(const block_call& call, reals y_NE) const;
   /// forward of one group of sequences.
   void forward_group(context& ctx, const weights_view& weights, const token_batch& group, reals hidden_NE) const;
+  /// A paged call, of at least one row.
+  void extend(const block_call& call, std::span<const kernels::kv_pages> pages_L, reals hidden_ND) const;
   void embed(const block_call& call, reals stream_ND) const;
   void embed_backward(const block_call& call, const_reals dstream_ND, float* gradients) const;
   void finish(const block_call& call, reals stream_ND, reals hidden_NE) const;

@@ -60,6 +60,7 @@ class column_exchange final : public result_exchange {
 public:
   column_exchange(communicator_ptr group, column_split split) : group_(std::move(group)), split_(std::move(split)) {}
 
+  bool needs_host() const override { return true; }
   reals own_columns(divided_result of, int64_t n, reals whole_NO) override;
   void complete(context& ctx, divided_result of, int64_t n, reals whole_NO) override;
   /// Each rank finds the rows of its tokens. They come from all ranks, in the ranks' order, and are put in the call's.

@@ -16,7 +16,9 @@ namespace troupe::test {
 /// A model's weights on a card, in a type.
 class model_on_card {
 public:
-  model_on_card(context& ctx, const loaded_model& model, dtype type)
+  /// A loaded_model, or a random_model.
+  template <class Model>
+  model_on_card(context& ctx, const Model& model, dtype type)
       : weights_(arena_.room(ctx, type, model.net.layout().arena_size())) {
     engine::send_arena(ctx, model.net.layout(), model.weights.data(), weights_);
   }
