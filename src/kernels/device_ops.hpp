@@ -48,8 +48,8 @@ struct device_ops {
 
   void (*adamw_update)(context&, const adamw_args&) = nullptr;
   double (*sum_of_squares)(context&, const float* values, int64_t count) = nullptr;
-  void (*sums_of_squares)(context&, const float* values, std::span<const int64_t> offset_P1,
-                          std::span<double> sum_P) = nullptr;
+  void (*sums_of_squares)(context&, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P,
+                          std::span<const int64_t> inputs_P) = nullptr;
   void (*fold_average)(context&, float* average, const float* values, int64_t count, float decay) = nullptr;
 
   void (*rotary_forward)(context&, const rotary_args&) = nullptr;

@@ -4,6 +4,7 @@
 #include "base/error.hpp"
 #include "kernels/cpu/optimizer.hpp"
 #include "kernels/device_ops.hpp"
+#include "kernels/matrix.hpp"
 
 #include <algorithm>
 
@@ -36,12 +37,22 @@ double sum_of_squares(context& ctx, const float* values, int64_t count) {
   return ctx.on != nullptr ? ctx.on->ops().sum_of_squares(ctx, values, count) : cpu::sum_of_squares(ctx, values, count);
 }
 
-void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P) {
+void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P,
+                     std::span<const int64_t> inputs_P) {
   if (offset_P1.size() != sum_P.size() + 1 || !std::is_sorted(offset_P1.begin(), offset_P1.end())) {
     throw error(errc::shape_mismatch, "sums_of_squares: {} offsets for {} sums, or they do not rise", offset_P1.size(),
                 sum_P.size());
   }
-  ctx.on != nullptr ? ctx.on->ops().sums_of_squares(ctx, values, offset_P1, sum_P)
+  if (!inputs_P.empty() && inputs_P.size() != sum_P.size()) {
+    throw error(errc::shape_mismatch, "sums_of_squares: inputs of {} units for {} sums", inputs_P.size(), sum_P.size());
+  }
+  for (size_t p = 0; p < inputs_P.size(); ++p) {
+    const int64_t count = offset_P1[p + 1] - offset_P1[p];
+    if (inputs_P[p] != 0 && inputs_P[p] * panel_width != count) {
+      throw error(errc::shape_mismatch, "sums_of_squares: unit {} of {} inputs has {} values", p, inputs_P[p], count);
+    }
+  }
+  ctx.on != nullptr ? ctx.on->ops().sums_of_squares(ctx, values, offset_P1, sum_P, inputs_P)
                     : cpu::sums_of_squares(ctx, values, offset_P1, sum_P);
 }
 

@@ -33,7 +33,12 @@ inline constexpr int64_t squares_block = 4096;
 double sum_of_squares(context& ctx, const float* values, int64_t count);
 
 /// sum_of_squares of each range [offset_P1[p], offset_P1[p + 1]) of `values`: sum_P [P]. Offsets rise.
-void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P);
+///   inputs_P   [P] where range p is a unit of 32 outputs of a weight (matrix.hpp), its inputs; 0 where it is none.
+///              A card, which has the unit's rows, sums them in the order of the host's panel: the same bits. Empty:
+///              there is no unit among them.
+/// Errors  shape_mismatch: a unit of another size than its inputs say.
+void sums_of_squares(context& ctx, const float* values, std::span<const int64_t> offset_P1, std::span<double> sum_P,
+                     std::span<const int64_t> inputs_P = {});
 
 /// average = decay * average + (1 - decay) * values.
 void fold_average(context& ctx, float* average, const float* values, int64_t count, float decay);

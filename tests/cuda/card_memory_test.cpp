@@ -262,9 +262,10 @@ void run_optimizer(context& ctx, arrays& in) {
   const float* gradient = in.reals_of(count, 50);
   float* weight = in.reals_of(count, 51);
   const float norm = static_cast<float>(sum_of_squares(ctx, gradient, count));
-  const std::vector<int64_t> offset_P1{0, 10, count};
-  std::vector<double> sum_P(2);
-  sums_of_squares(ctx, gradient, offset_P1, sum_P);
+  const std::vector<int64_t> offset_P1{0, 10, 10 + 7 * panel_width, count};
+  const std::vector<int64_t> inputs_P{0, 7, 0};
+  std::vector<double> sum_P(3);
+  sums_of_squares(ctx, gradient, offset_P1, sum_P, inputs_P);
   adamw_update(ctx, {.weight = weight,
                      .compute = in.halves_of(count, 52),
                      .first_moment = in.put(std::vector<float>(count)),

@@ -1,6 +1,8 @@
 /// The card's optimizer against the host's: equal to the last bit.
+#include "kernels/matrix.hpp"
 #include "kernels/optimizer.hpp"
 #include "support/emulation/card_test.hpp"
+#include "support/errors.hpp"
 
 #include <gtest/gtest.h>
 
@@ -104,6 +106,33 @@ TEST_P(CudaOptimizerTest, SumsOfSquaresHaveTheHostsBits) {
   sums_of_squares(on_card, x.data(), offset_P1, there);
   EXPECT_EQ(there, here);
   sums_of_squares(on_card, x.data(), std::span(offset_P1).first(1), {});
+}
+
+/// Rows on the card, panels on the host: units of one input, of one block and of more, vectors between them.
+TEST_P(CudaOptimizerTest, SumsOfSquaresOfUnitsAreThoseOfTheirPanels) {
+  const std::vector<int64_t> inputs_P{1, 0, 31, 128, 0, 129, 300, 0};
+  const std::vector<int64_t> size_P{32, 50, 31 * 32, 128 * 32, 5000, 129 * 32, 300 * 32, 0};
+  std::vector<int64_t> offset_P1{0};
+  std::vector<float> panels, rows;
+  for (size_t p = 0; p < size_P.size(); ++p) {
+    offset_P1.push_back(offset_P1.back() + size_P[p]);
+    const std::vector<float> unit = random_values(size_P[p], 20 + p, 100.0);
+    rows.insert(rows.end(), unit.begin(), unit.end());
+    std::vector<float> of_host = unit;
+    if (inputs_P[p] > 0) {
+      to_panels(unit.data(), panel_width, inputs_P[p], of_host.data());
+    }
+    panels.insert(panels.end(), of_host.begin(), of_host.end());
+  }
+  std::vector<double> here(size_P.size(), -1.0), there(size_P.size(), -1.0), plain(size_P.size());
+  sums_of_squares(on_host, panels.data(), offset_P1, here, inputs_P);
+  sums_of_squares(on_card, rows.data(), offset_P1, there, inputs_P);
+  EXPECT_EQ(there, here);
+  sums_of_squares(on_card, rows.data(), offset_P1, plain);
+  EXPECT_NE(plain, here) << "the order of the values shows in the bits";
+  const std::vector<int64_t> wrong{1, 0, 30, 128, 0, 129, 300, 0};
+  test::expect_error(errc::shape_mismatch, "unit 2 of 30 inputs has 992 values",
+                     [&] { sums_of_squares(on_card, rows.data(), offset_P1, there, wrong); });
 }
 
 TEST_P(CudaOptimizerTest, AveragesHaveTheHostsBits) {
