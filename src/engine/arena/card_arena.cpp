@@ -1,28 +1,158 @@
 #include "engine/arena/card_arena.hpp"
 
+#include "base/device.hpp"
 #include "engine/tensor/transfer.hpp"
-#include "kernels/rows.hpp"
+#include "kernels/matrix.hpp"
 
-#include <functional>
-#include <numeric>
-#include <vector>
+#include <algorithm>
+#include <memory>
+#include <span>
 
 namespace troupe::engine {
 
-void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card) {
-  kernels::zero(ctx, on_card, layout.arena_size());  // gaps, and the rows that fill a matrix' last unit
-  for (const parameter& p : layout.all()) {
-    send(ctx, read_parameter(p, host), on_card + p.offset);
+namespace {
+
+constexpr int64_t chunk_values = int64_t{8} << 20;  ///< on their way at a time
+
+void assign(float value, float& to) { to = value; }
+void assign(float value, bf16& to) { to = to_bf16(value); }
+
+template <class Body> void with_type(dtype type, const Body& body) { type == dtype::bf16 ? body(bf16()) : body(0.0F); }
+
+/// Rows to a panel, or back: to [columns, rows] := from [rows, columns].
+template <class From, class To> void turn(const From* from, int64_t rows, int64_t columns, To* to) {
+  for (int64_t column = 0; column < columns; ++column) {
+    for (int64_t row = 0; row < rows; ++row) {
+      assign(to_float(from[row * columns + column]), to[column * rows + row]);
+    }
   }
 }
 
-void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, float* host) {
-  for (const parameter& p : layout.all()) {
-    const int64_t count = std::accumulate(p.shape.begin(), p.shape.end(), int64_t{1}, std::multiplies());
-    std::vector<float> rows(static_cast<size_t>(count));
-    fetch(ctx, on_card + p.offset, rows);
-    write_parameter(p, rows, host);
+template <class From, class To> void copy(const From* from, int64_t count, To* to) {
+  for (int64_t i = 0; i < count; ++i) {
+    assign(to_float(from[i]), to[i]);
   }
+}
+
+enum class order_change : uint8_t { none, to_panels, to_rows };
+
+/// Both pointers are those of the unit's first value.
+void move_unit(const_reals from, reals to, int64_t count, int64_t inputs, order_change change) {
+  with_type(from.type(), [&](auto source) {
+    with_type(to.type(), [&](auto target) {
+      const auto* values = from.as<decltype(source)>();
+      auto* room = to.as<decltype(target)>();
+      if (inputs == 0 || change == order_change::none) {
+        copy(values, count, room);
+      } else if (change == order_change::to_panels) {
+        turn(values, kernels::panel_width, inputs, room);
+      } else {
+        turn(values, inputs, kernels::panel_width, room);
+      }
+    });
+  });
+}
+
+/// Units [first, last) that follow each other; both pointers are those of the first one's first value.
+void move_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to,
+                order_change change) {
+  const int64_t begin = plan.units()[static_cast<size_t>(units.first)].first;
+  ctx.pool.parallel_for(units.size(), [&](int64_t i) {
+    const auto unit = static_cast<size_t>(units.first + i);
+    const arena_range range = plan.units()[unit];
+    move_unit(from + (range.first - begin), to + (range.first - begin), range.size(), plan.unit_inputs()[unit], change);
+  });
+}
+
+/// Calls body(units, values) for pieces of a part, in order: which units, and which values counted from the part's
+/// first. Of more units than one only where they are `chunk_values` at most.
+template <class Body> void in_chunks(const shard_plan& plan, int64_t s, int rank, const Body& body) {
+  const arena_range part = plan.part(s, rank);
+  const arena_range of_part = plan.units_of(s, rank);
+  for (arena_range units{of_part.first, of_part.first}; units.last < of_part.last; units.first = units.last) {
+    const int64_t first = plan.units()[static_cast<size_t>(units.first)].first;
+    const auto end_of_next = [&] { return plan.units()[static_cast<size_t>(units.last)].last; };
+    do {
+      ++units.last;
+    } while (units.last < of_part.last && end_of_next() - first <= chunk_values);
+    body(units, arena_range{first - part.first, plan.units()[static_cast<size_t>(units.last) - 1].last - part.first});
+  }
+}
+
+/// Host memory that the largest chunk fits in.
+std::unique_ptr<pinned_memory> staging_for(context& ctx, const shard_plan& plan, int rank, dtype type) {
+  int64_t most = 1;
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    in_chunks(plan, s, rank, [&](arena_range, arena_range values) { most = std::max(most, values.size()); });
+  }
+  return ctx.on->pin(most * size_of(type));
+}
+
+int64_t place_of(const shard_plan& plan, int64_t s, int rank, part_places places) {
+  return places == part_places::of_arena ? plan.part(s, rank).first : plan.shard_offset(s, rank);
+}
+
+/// `staged` null: where `ctx` computes is the host.
+void fetch_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to, int64_t count,
+                 pinned_memory* staged) {
+  if (staged == nullptr) {
+    move_units(ctx, plan, units, from, to, order_change::none);
+    return;
+  }
+  fetch(ctx, staged->data(), from.data(), count * size_of(from.type()));
+  move_units(ctx, plan, units, {staged->data(), from.type()}, to, order_change::to_panels);
+}
+
+/// Calls body(units, where they stand, where they stand in the shard, values) for all chunks of a rank's parts.
+template <class Body> void over_parts(const shard_plan& plan, int rank, part_places places, const Body& body) {
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
+      body(units, place_of(plan, s, rank, places) + values.first, plan.shard_offset(s, rank) + values.first,
+           values.size());
+    });
+  }
+}
+
+}  // namespace
+
+void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals shard) {
+  const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, from.type()) : nullptr;
+  over_parts(plan, rank, places, [&](arena_range units, int64_t at, int64_t at_shard, int64_t count) {
+    fetch_units(ctx, plan, units, from + at, shard + at_shard, count, staged.get());
+  });
+}
+
+void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to) {
+  for (int rank = 0; rank < plan.ranks(); ++rank) {
+    const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, from.type()) : nullptr;
+    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
+      const int64_t at = plan.part(s, rank).first + values.first;
+      fetch_units(ctx, plan, units, from + at, to + at, values.size(), staged.get());
+    });
+  }
+}
+
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals shard, reals to, part_places places) {
+  const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, to.type()) : nullptr;
+  over_parts(plan, rank, places, [&](arena_range units, int64_t at, int64_t at_shard, int64_t count) {
+    if (ctx.on == nullptr) {
+      move_units(ctx, plan, units, shard + at_shard, to + at, order_change::none);
+      return;
+    }
+    move_units(ctx, plan, units, shard + at_shard, {staged->data(), to.type()}, order_change::to_rows);
+    send(ctx, (to + at).data(), staged->data(), count * size_of(to.type()));
+  });
+}
+
+/// Of one rank, whose shard is the arena.
+static shard_plan undivided(const parameter_layout& layout) { return {layout, layout.segments(), 1}; }
+
+void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card) {
+  send_parts(ctx, undivided(layout), 0, host, on_card, part_places::of_arena);
+}
+
+void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host) {
+  fetch_parts(ctx, undivided(layout), 0, on_card, part_places::of_arena, host);
 }
 
 }  // namespace troupe::engine

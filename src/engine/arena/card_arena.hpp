@@ -5,15 +5,35 @@
 #include "base/context.hpp"
 #include "base/reals.hpp"
 #include "engine/arena/parameters.hpp"
+#include "engine/arena/shards.hpp"
+
+#include <cstdint>
 
 namespace troupe::engine {
 
-/// `on_card` := `host`, rounded where its type is narrower. Gaps between parameters become 0.
+/// `on_card` := `host`, rounded where its type is narrower.
 /// Errors  device_failure.
 void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card);
 
-/// `host` := `on_card`. Gaps between parameters stay as they are.
+/// `host` := `on_card`.
 /// Errors  device_failure.
-void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, float* host);
+void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host);
+
+/// Where a rank's parts stand.
+enum class part_places : uint8_t {
+  of_arena,  ///< where they are in a whole arena, of which nothing else is looked at
+  of_shard,  ///< end to end (shard_plan::shard_offset)
+};
+
+/// `shard` := a rank's parts of what lies where `ctx` computes: in host memory, end to end, and in the host's order.
+/// That rank's file of a checkpoint is made of it: the same bytes wherever they come from. Returns when they are there.
+/// Errors  device_failure, out_of_memory.
+void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals shard);
+
+/// Segment s of an arena in host memory := that of one that lies where `ctx` computes, all ranks' parts of it.
+void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
+
+/// Of fetch_parts, the way back: `to` := `shard`, rounded where its type is narrower.
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals shard, reals to, part_places places);
 
 }  // namespace troupe::engine

@@ -28,6 +28,16 @@ std::vector<arena_range> units_of_layout(const parameter_layout& layout) {
   return units;
 }
 
+/// By unit.
+std::vector<int64_t> inputs_of_units(const parameter_layout& layout) {
+  std::vector<int64_t> inputs;
+  for (const parameter& p : layout.all()) {
+    const int64_t units = p.size == 0 ? 0 : p.size / panel_size(p);
+    inputs.insert(inputs.end(), static_cast<size_t>(units), p.is_matrix() ? p.shape[1] : 0);
+  }
+  return inputs;
+}
+
 /// Of the unit that begins at `offset` or later.
 int64_t unit_at(std::span<const arena_range> units, int64_t offset) {
   const auto found = std::lower_bound(units.begin(), units.end(), offset,
@@ -57,7 +67,8 @@ void check_segments(const parameter_layout& layout, std::span<const arena_range>
 }  // namespace
 
 shard_plan::shard_plan(const parameter_layout& layout, std::span<const arena_range> segments, int ranks)
-    : layout_(&layout), ranks_(ranks), segments_(segments.begin(), segments.end()), units_(units_of_layout(layout)) {
+    : layout_(&layout), ranks_(ranks), segments_(segments.begin(), segments.end()), units_(units_of_layout(layout)),
+      unit_inputs_(inputs_of_units(layout)) {
   if (ranks < 1) {
     throw error(errc::bad_argument, "an arena cannot be divided among {} ranks", ranks);
   }

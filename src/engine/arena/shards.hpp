@@ -53,6 +53,8 @@ public:
   /// All units of the arena, in order: the sums of the gradient's norm are joined over them, so that they do not depend
   /// on how an arena is divided. A unit is a panel, or a vector with the gap behind it.
   std::span<const arena_range> units() const { return units_; }
+  /// Of each unit: the inputs of the panel, of 32 outputs; 0: it is a vector.
+  std::span<const int64_t> unit_inputs() const { return unit_inputs_; }
   /// Those of a part: indices into units().
   arena_range units_of(int64_t s, int rank) const;
 
@@ -62,6 +64,7 @@ private:
   const parameter_layout* layout_;
   int ranks_;
   std::vector<arena_range> segments_, units_;
+  std::vector<int64_t> unit_inputs_;
   std::vector<int64_t> offsets_;        ///< [segments, R + 1]
   std::vector<int64_t> shard_offsets_;  ///< [segments + 1, R]
 };
