@@ -1,5 +1,6 @@
 #include "engine/optim/average.hpp"
 
+#include "base/device.hpp"
 #include "base/error.hpp"
 #include "kernels/optimizer.hpp"
 
@@ -7,17 +8,30 @@
 
 namespace troupe::engine {
 
-weight_average::weight_average(shard_plan_ptr plan, communicator_ptr group, const float* weights, double decay)
-    : plan_(std::move(plan)), rank_(group ? group->rank() : 0), average_(plan_->arena_size()), decay_(decay) {
+static double checked(double decay) {
   if (!(decay >= 0) || !(decay < 1)) {
     throw error(errc::bad_argument, "the average's decay is {}: it lies in [0, 1)", decay);
   }
-  if (group) {
-    average_.shard(plan_, std::move(group));
-  }
+  return decay;
+}
+
+static rank_weights zeros(const shard_plan_ptr& plan, communicator_ptr group, const arena_place& at) {
+  return group ? rank_weights(plan, std::move(group), dtype::f32, at)
+               : rank_weights(plan->arena_size(), dtype::f32, at);
+}
+
+weight_average::weight_average(shard_plan_ptr plan, communicator_ptr group, const float* weights, double decay,
+                               const arena_place& at)
+    : plan_(std::move(plan)), rank_(group ? group->rank() : 0), decay_(checked(decay)),
+      average_(zeros(plan_, std::move(group), at)) {
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     const arena_range part = plan_->part(s, rank_);
-    std::copy(weights + part.first, weights + part.last, average_.begin() + part.first);
+    if (at.on == nullptr) {
+      std::copy(weights + part.first, weights + part.last, average_.begin() + part.first);
+    } else if (part.size() > 0) {
+      at.on->copy(queue::compute, average_.begin() + part.first, weights + part.first,
+                  part.size() * size_of(dtype::f32));
+    }
   }
 }
 

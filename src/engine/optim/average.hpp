@@ -14,9 +14,11 @@ namespace troupe::engine {
 class weight_average {
 public:
   /// Starts at `weights`, a whole arena, of which the rank's parts are read. `group`: the plan's ranks, for gathers
-  /// of the average and nothing else; null: one rank alone.
-  /// Errors  bad_argument: decay outside of [0, 1); a plan for another number of ranks.
-  weight_average(shard_plan_ptr plan, communicator_ptr group, const float* weights, double decay);
+  /// of the average and nothing else; null: one rank alone. The average lies at `at`, as the weights do, and contexts
+  /// compute there.
+  /// Errors  bad_argument: decay outside of [0, 1); a plan for another number of ranks. out_of_memory.
+  weight_average(shard_plan_ptr plan, communicator_ptr group, const float* weights, double decay,
+                 const arena_place& at = {});
 
   /// `weights`: a whole arena, of which the rank's parts are read.
   void fold(context& ctx, const float* weights);
@@ -27,8 +29,8 @@ public:
 private:
   shard_plan_ptr plan_;
   int rank_;
-  rank_weights average_;
   double decay_;
+  rank_weights average_;
 };
 
 }  // namespace troupe::engine

@@ -35,11 +35,12 @@ std::string label_of(int64_t segment) { return fmt::format("segment {}", segment
 
 }  // namespace
 
-gradient_sums::gradient_sums(shard_plan_ptr plan, communicator_ptr group, const sums_division& division)
+gradient_sums::gradient_sums(shard_plan_ptr plan, communicator_ptr group, const sums_division& division,
+                             const arena_place& at)
     : plan_(std::move(plan)), group_(std::move(group)), rank_(group_ ? group_->rank() : 0), ranks_(plan_->ranks()),
       sharded_(division.sharded && ranks_ > 1), lanes_(checked_lanes(division.lanes, ranks_)),
-      own_lanes_(lanes_ / ranks_), to_reduce_(plan_->segments()),
-      sums_(sharded_ ? plan_->shard_size(rank_) : plan_->arena_size(), own_lanes_),
+      own_lanes_(lanes_ / ranks_), place_(at), to_reduce_(plan_->segments()),
+      sums_(sharded_ ? plan_->shard_size(rank_) : plan_->arena_size(), own_lanes_, at),
       pending_(static_cast<size_t>(plan_->segments())) {}
 
 int64_t gradient_sums::lane_of(int64_t micro_batch) const {
@@ -104,14 +105,35 @@ void gradient_sums::require_open(int64_t micro_batch) const {
 float* gradient_sums::summed_onto(context& ctx, int64_t micro_batch) {
   require_open(micro_batch);
   const int64_t lane = lane_of(micro_batch);
-  return sharded_ ? lane_arena() : sums_.enter(ctx, lane);
+  if (!sharded_) {
+    return sums_.enter(ctx, lane);
+  }
+  float* const arena = lane_arena();
+  take_for_pass();
+  return arena;
 }
 
 float* gradient_sums::lane_arena() {
   if (transient_.size() == 0) {
-    transient_ = paged_arena(plan_->arena_size());
+    transient_ = paged_arena(plan_->arena_size(), dtype::f32, place_);
   }
   return transient_.data();
+}
+
+/// What is reduced while it is computed comes by segments.
+void gradient_sums::take_for_pass() {
+  if (!steps_[step_].last) {
+    transient_.take(0, transient_.size());
+    return;
+  }
+  take_segment(0);
+  take_segment(plan_->segments() - 1);
+}
+
+void gradient_sums::take_segment(int64_t s) {
+  if (s >= 0) {
+    transient_.take(plan_->segment(s).first, plan_->segment(s).last);
+  }
 }
 
 std::function<void(int64_t)> gradient_sums::segment_done(context& ctx) {
@@ -147,9 +169,11 @@ void gradient_sums::reduce_to_shard(context& ctx, int64_t s) {
     shard_ = sums_.enter(ctx, steps_[step_].lane);
   }
   const std::span<float> to(shard_ + plan_->shard_offset(s, rank_), static_cast<size_t>(plan_->part(s, rank_).size()));
-  pending_[static_cast<size_t>(s)] =
-      group_->reduce_scatter(floats(lane_arena(), plan_->segment(s)), plan_->offset_R1(s), to, {.label = label_of(s)});
+  const std::span<float> whole = floats(lane_arena(), plan_->segment(s));
+  take_segment(s);  // who computed nothing gives zeros
+  pending_[static_cast<size_t>(s)] = group_->reduce_scatter(whole, plan_->offset_R1(s), to, {.label = label_of(s)});
   await_segment(s + reduced_meanwhile);
+  take_segment(s - 1);
 }
 
 void gradient_sums::await_segment(int64_t s) {

@@ -36,9 +36,10 @@ struct sums_division {
 
 class gradient_sums {
 public:
-  /// `group`: the plan's ranks, which all call the same functions in the same order. Null: one rank alone.
+  /// `group`: the plan's ranks, which all call the same functions in the same order. Null: one rank alone. It takes
+  /// arrays that lie at `at` (parallel/staged.hpp). All calls have a context that computes there.
   /// Errors  bad_argument: lanes that are no power of two or no multiple of the ranks.
-  gradient_sums(shard_plan_ptr plan, communicator_ptr group, const sums_division& division);
+  gradient_sums(shard_plan_ptr plan, communicator_ptr group, const sums_division& division, const arena_place& at = {});
   gradient_sums(gradient_sums&&) = delete;  // operations under way hold its buffers
 
   /// The order in which a rank computes n micro-batches; -1: a step in which it has none, but takes part.
@@ -49,8 +50,10 @@ public:
   void begin(int64_t n);
 
   /// The arena onto which to accumulate micro-batch j's gradient. Called in `order`; what was accumulated since the
-  /// last `discard` stays.
-  /// Errors  bad_argument: a lane that was already left, or is another rank's.
+  /// last `discard` stays. On a card, where sharded, a pass must be given `segment_done`: a segment has its memory from
+  /// when the one behind it is done; the last segment, and the first, onto which a tied head's gradient goes before all
+  /// others, from the beginning.
+  /// Errors  bad_argument: a lane that was already left, or is another rank's. out_of_memory.
   float* summed_onto(context& ctx, int64_t micro_batch);
 
   /// For transformer::backward in this step; empty where nothing is reduced yet.
@@ -95,6 +98,8 @@ private:
   int64_t lane_of(int64_t micro_batch) const;
   void require_open(int64_t micro_batch) const;
   float* lane_arena();
+  void take_for_pass();
+  void take_segment(int64_t s);
 
   // Each rank starts its reductions from the last segment to the first.
   void reduce_segment(context& ctx, int64_t s);
@@ -110,6 +115,7 @@ private:
   bool sharded_;
   int64_t lanes_;      ///< S
   int64_t own_lanes_;  ///< S / R
+  arena_place place_;
 
   std::vector<step> steps_;
   size_t step_ = 0;

@@ -5,22 +5,27 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace troupe::engine {
 
 int64_t lane_sums::take_buffer() {
   if (free_.empty()) {
-    buffers_.emplace_back(size_);
-    return buffers() - 1;
+    buffers_.emplace_back(size_, dtype::f32, place_);
+    free_.push_back(buffers() - 1);
   }
   const int64_t buffer = free_.back();
+  buffers_[static_cast<size_t>(buffer)].take(0, size_);
   free_.pop_back();
   return buffer;
 }
 
 void lane_sums::release(int64_t buffer) {
-  std::memset(at(buffer), 0, static_cast<size_t>(size_) * sizeof(float));
+  paged_arena& sum = buffers_[static_cast<size_t>(buffer)];
+  if (place_.on != nullptr) {
+    sum.release(0, size_);
+  } else {
+    sum.clear(0, size_);  // pages of the host that go and come cost more than zeros
+  }
   free_.push_back(buffer);
 }
 

@@ -1,7 +1,9 @@
 #include "engine/optim/learner.hpp"
 
+#include "base/assert.hpp"
 #include "base/error.hpp"
 #include "engine/models/inference_model.hpp"
+#include "engine/parallel/staged.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/rows.hpp"
 
@@ -43,16 +45,23 @@ int64_t moment_floats(const shard_plan& plan, int rank, const learner_settings& 
   return settings.zero == 0 ? plan.arena_size() : plan.shard_size(rank);
 }
 
+paged_arena moments(const shard_plan& plan, int rank, const learner_settings& settings, const learner_place& at) {
+  paged_arena zeros(moment_floats(plan, rank, settings), dtype::f32, {at.on, at.model + " moments"});
+  zeros.take(0, zeros.size());
+  return zeros;
+}
+
 arena_range overlap(arena_range a, arena_range b) { return {std::max(a.first, b.first), std::min(a.last, b.last)}; }
 
 }  // namespace
 
 learner::learner(const parameter_layout& layout, std::span<const arena_range> segments,
-                 const learner_settings& settings, communicator_ptr group)
+                 const learner_settings& settings, communicator_ptr group, const learner_place& at)
     : plan_(std::make_shared<shard_plan>(layout, segments, group ? group->size() : 1)), group_(std::move(group)),
-      rank_(group_ ? group_->rank() : 0), ranks_(plan_->ranks()), settings_(settings_for(checked(settings), ranks_)),
-      first_moment_(moment_floats(*plan_, rank_, settings_)), second_moment_(moment_floats(*plan_, rank_, settings_)),
-      sums_(plan_, group_, division_of(settings_)) {
+      arenas_(staged(group_, at.on)), rank_(group_ ? group_->rank() : 0), ranks_(plan_->ranks()),
+      settings_(settings_for(checked(settings), ranks_)), first_moment_(moments(*plan_, rank_, settings_, at)),
+      second_moment_(moments(*plan_, rank_, settings_, at)),
+      sums_(plan_, arenas_, division_of(settings_), {at.on, at.model + " gradients"}) {
   for (const parameter& p : layout.all()) {
     // The gaps between parameters belong to the run before them: they are zero and stay zero.
     if (runs_.empty() || runs_.back().decays != p.decays()) {
@@ -62,8 +71,9 @@ learner::learner(const parameter_layout& layout, std::span<const arena_range> se
   }
 }
 
-learner::learner(const inference_model& net, const learner_settings& settings, communicator_ptr group)
-    : learner(net.layout(), net.segments(), settings, std::move(group)) {}
+learner::learner(const inference_model& net, const learner_settings& settings, communicator_ptr group,
+                 const learner_place& at)
+    : learner(net.layout(), net.segments(), settings, std::move(group), at) {}
 
 learner::learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes)
     : learner(layout, layout.segments(), {.adamw = settings, .lanes = lanes}) {}
@@ -103,7 +113,9 @@ double learner::norm(context& ctx) {
     }
     const size_t before = mine.size();
     mine.resize(before + static_cast<size_t>(units.size()));
-    kernels::sums_of_squares(ctx, sums_.part(s), offset_P1, std::span(mine).subspan(before));
+    const auto inputs_P =
+        plan_->unit_inputs().subspan(static_cast<size_t>(units.first), static_cast<size_t>(units.size()));
+    kernels::sums_of_squares(ctx, sums_.part(s), offset_P1, std::span(mine).subspan(before), inputs_P);
   }
   double sum = 0;
   for (const double squares : gather_units(mine)) {
@@ -124,8 +136,8 @@ void learner::step_range(context& ctx, arena_range range, const float* gradient,
     kernels::adamw_args args;
     args.weight = weights + both.first;
     args.compute = rounded == nullptr ? rounded : rounded + both.first;
-    args.first_moment = first_moment_.data() + moment + from;
-    args.second_moment = second_moment_.data() + moment + from;
+    args.first_moment = first_moment_.data() + (moment + from);
+    args.second_moment = second_moment_.data() + (moment + from);
     args.gradient = gradient + from;
     args.count = both.size();
     args.learning_rate = static_cast<float>(scale.learning_rate);
@@ -153,23 +165,33 @@ void learner::step_weights(context& ctx, const float* whole_sums, const step_sca
   share_weights(rounded == nullptr ? reals(weights) : rounded);
 }
 
+void learner::gather(reals arena) {
+  if (ranks_ > 1) {
+    gather_parts(*arenas_, *plan_, arena);
+  }
+}
+
 /// Of what passes read, each rank has made its own parts in stages 1 and 2.
 void learner::share_weights(reals weights) {
   if (!whole_moments() && !sharded_weights()) {
-    gather_parts(*group_, *plan_, weights);
+    gather(weights);
   }
 }
 
 void learner::round(context& ctx, const float* weights, reals rounded) {
+  constexpr int64_t width = 4096;  // of a row: a card's threads divide rows
   for (int64_t s = 0; s < plan_->segments(); ++s) {
     const arena_range range = whole_moments() ? plan_->segment(s) : plan_->part(s, rank_);
-    kernels::copy_rows(ctx,
-                       {.to = rounded + range.first, .from = weights + range.first, .n = range.size(), .width = 1});
+    const int64_t rows = range.size() / width;
+    const int64_t rest = range.first + rows * width;
+    kernels::copy_rows(ctx, {.to = rounded + range.first, .from = weights + range.first, .n = rows, .width = width});
+    kernels::copy_rows(ctx, {.to = rounded + rest, .from = weights + rest, .n = 1, .width = range.last - rest});
   }
   share_weights(rounded);
 }
 
 update_report learner::update(context& ctx, float* weights, double learning_rate, reals rounded) {
+  TROUPE_ASSERT(ctx.on == first_moment_.on());
   sums_.complete(ctx);
   const float* whole_sums = whole_moments() ? sums_.gather_whole() : nullptr;
   const double gradient_norm = norm(ctx);

@@ -22,10 +22,13 @@
 ///          }
 ///          learns.update(ctx, weights, rate);
 ///          (accumulate.hpp is this loop.) One rank alone may leave begin and end_step away.
+/// Places   Sums and moments lie in host memory, or on a card, and with them the weights that `update` steps: all bits
+///          are the same in both, but within a unit of 32 outputs the order is another (arena/card_arena.hpp).
 /// Errors   lost_peer from everything that waits for other ranks.
 #pragma once
 
 #include "base/reals.hpp"
+#include "engine/arena/paged_arena.hpp"
 #include "engine/arena/shards.hpp"
 #include "engine/optim/gradient_sums.hpp"
 #include "engine/parallel/communicator.hpp"
@@ -33,6 +36,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace troupe::engine {
@@ -57,14 +61,23 @@ struct update_report {
   double learning_rate = 0;
 };
 
+/// Where a learner's arenas lie.
+struct learner_place {
+  device* on = nullptr;         ///< a card, which outlives it; null: host memory
+  std::string model = "model";  ///< whose they are, where the card's memory runs out: "policy" has "policy gradients"
+};
+
 class learner {
 public:
-  /// `group`: the ranks that learn together; all call the same functions in the same order. Null: one rank alone.
-  /// The layout (or net) must outlive the learner.
+  /// `group`: the ranks that learn together; all call the same functions in the same order, and have the same kind of
+  /// place. It exchanges host memory, wherever the arenas lie. Null: one rank alone.
+  /// The layout (or net) must outlive the learner. All functions have a context that computes at `at`.
   /// Errors  bad_argument: lanes that are no power of two or no multiple of the ranks, a setting out of range.
+  ///         out_of_memory.
   learner(const parameter_layout& layout, std::span<const arena_range> segments, const learner_settings& settings,
-          communicator_ptr group = nullptr);
-  learner(const inference_model& net, const learner_settings& settings, communicator_ptr group = nullptr);
+          communicator_ptr group = nullptr, const learner_place& at = {});
+  learner(const inference_model& net, const learner_settings& settings, communicator_ptr group = nullptr,
+          const learner_place& at = {});
   /// One rank alone.
   learner(const parameter_layout& layout, const adamw_settings& settings, int64_t lanes = 1);
   learner(learner&&) = delete;  // operations under way hold its buffers
@@ -90,12 +103,14 @@ public:
   /// Makes `rounded` anew from weights that came from elsewhere. Collective.
   void round(context& ctx, const float* weights, reals rounded);
 
-  // For checkpoints. Moments are whole arenas, or shards (parts end to end).
+  // For checkpoints. Moments are whole arenas, or shards (parts end to end), where the learner's place is.
   int64_t updates() const { return updates_; }
   void set_updates(int64_t updates) { updates_ = updates; }
   bool whole_moments() const { return settings_.zero == 0; }
-  aligned_buffer<float>& first_moment() { return first_moment_; }
-  aligned_buffer<float>& second_moment() { return second_moment_; }
+  paged_arena& first_moment() { return first_moment_; }
+  paged_arena& second_moment() { return second_moment_; }
+  /// `arena` := all ranks' parts of it; it lies where the learner's place is. Collective.
+  void gather(reals arena);
 
   const shard_plan_ptr& plan() const { return plan_; }
   int rank() const { return rank_; }
@@ -124,11 +139,12 @@ private:
 
   shard_plan_ptr plan_;
   communicator_ptr group_;
+  communicator_ptr arenas_;  ///< the same ranks, for what lies at the learner's place
   int rank_, ranks_;
   learner_settings settings_;
   int64_t updates_ = 0;
   std::vector<decay_run> runs_;
-  aligned_buffer<float> first_moment_, second_moment_;
+  paged_arena first_moment_, second_moment_;
   gradient_sums sums_;  ///< last: what is under way ends before the rest does
 };
 

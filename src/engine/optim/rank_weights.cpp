@@ -2,10 +2,24 @@
 
 #include "base/assert.hpp"
 #include "base/error.hpp"
+#include "engine/parallel/staged.hpp"
 
 #include <algorithm>
 
 namespace troupe::engine {
+
+rank_weights::rank_weights(int64_t size, dtype type, const arena_place& at) : arena_(size, type, at) {
+  arena_.take(0, size);
+}
+
+rank_weights::rank_weights(const shard_plan_ptr& plan, communicator_ptr group, dtype type, const arena_place& at)
+    : arena_(plan->arena_size(), type, at) {
+  const int rank = group->rank();
+  shard(plan, std::move(group));
+  for (int64_t s = 0; s < plan->segments(); ++s) {
+    arena_.take(plan->part(s, rank).first, plan->part(s, rank).last);
+  }
+}
 
 void rank_weights::shard(shard_plan_ptr plan, communicator_ptr group) {
   if (plan->arena_size() != size() || plan->ranks() != group->size()) {
@@ -16,7 +30,7 @@ void rank_weights::shard(shard_plan_ptr plan, communicator_ptr group) {
     return;
   }
   plan_ = std::move(plan);
-  group_ = std::move(group);
+  group_ = staged(std::move(group), arena_.on());
   drop_others();
 }
 
@@ -89,6 +103,7 @@ void gathered_weights::fetch(int64_t segment) {
   }
   drop_idle();
   const arena_range range = of_.plan_->segment(segment);
+  of_.arena_.take(range.first, range.last);
   state.fetching = of_.group_->all_gather(of_.data() + range.first, range.size(), of_.plan_->offset_R1(segment),
                                           {.label = fmt::format("segment {}", segment)});
   state.present = true;

@@ -28,10 +28,15 @@ namespace troupe::engine {
 class rank_weights {
 public:
   /// All of an arena of `size` values (f32 or bf16), zero at first.
-  explicit rank_weights(int64_t size, dtype type = dtype::f32) : arena_(size, type) {}
+  /// Errors  out_of_memory.
+  explicit rank_weights(int64_t size, dtype type = dtype::f32, const arena_place& at = {});
 
-  /// From now on this rank keeps its parts only. `group` is for gathers of these weights and nothing else; of one
-  /// rank: all stays as it was.
+  /// The same, sharded from the beginning: on a card there is never memory for more than the rank's parts.
+  /// Errors  those of `shard`; out_of_memory.
+  rank_weights(const shard_plan_ptr& plan, communicator_ptr group, dtype type, const arena_place& at = {});
+
+  /// From now on this rank keeps its parts only. `group` exchanges host memory, wherever the weights lie; it is for
+  /// gathers of these weights and nothing else; of one rank: all stays as it was.
   /// Errors  bad_argument: another size or number of ranks than the plan's.
   void shard(shard_plan_ptr plan, communicator_ptr group);
   bool sharded() const { return plan_ != nullptr; }

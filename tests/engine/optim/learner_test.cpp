@@ -1,3 +1,4 @@
+#include "base/aligned.hpp"
 #include "base/error.hpp"
 #include "base/random.hpp"
 #include "engine/optim/average.hpp"

@@ -118,8 +118,8 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
   for (int64_t s = 0; s < shards.segments(); ++s) {
     const arena_range part = shards.part(s, here.rank());
     const int64_t from = learns.whole_moments() ? part.first : shards.shard_offset(s, here.rank());
-    std::copy_n(learns.first_moment().data() + from, part.size(), all.first_moment.begin() + part.first);
-    std::copy_n(learns.second_moment().data() + from, part.size(), all.second_moment.begin() + part.first);
+    std::copy_n(learns.first_moment().span().begin() + from, part.size(), all.first_moment.begin() + part.first);
+    std::copy_n(learns.second_moment().span().begin() + from, part.size(), all.second_moment.begin() + part.first);
   }
 }
 

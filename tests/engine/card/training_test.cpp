@@ -1,0 +1,144 @@
+// Training with everything on cards: passes, sums, the optimizer, and weights of which a rank has its parts.
+#include "engine/arena/card_arena.hpp"
+#include "engine/card/card_model.hpp"
+#include "engine/optim/learner.hpp"
+#include "engine/optim/rank_weights.hpp"
+#include "engine/train/accumulate.hpp"
+#include "support/local_ranks.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace troupe::engine {
+namespace {
+
+constexpr int64_t micro_batches = 3;
+constexpr int64_t updates = 2;
+
+packed_batch text_of(int64_t number, int64_t vocabulary) {
+  packed_batch batch;
+  for (int64_t s = 0; s < 2; ++s) {
+    std::vector<int32_t> tokens;
+    for (int64_t i = 0; i < 5 + number % 3; ++i) {
+      tokens.push_back(static_cast<int32_t>((13 * number + 29 * s + 7 * i * i) % vocabulary));
+    }
+    batch.add(tokens, 1);
+  }
+  return batch;
+}
+
+struct division {
+  int ranks = 1, zero = 0;
+};
+
+/// What is left of the updates, in the host's order.
+struct trained {
+  std::vector<float> read;
+  std::vector<double> norms, losses;
+  bool operator==(const trained&) const = default;
+};
+
+rank_weights zeros(const test::loaded_model& m, communicator_ptr group, dtype type, device* on) {
+  const arena_place at{on, "weights"};
+  if (group == nullptr) {
+    return rank_weights(m.weights.size(), type, at);
+  }
+  return {std::make_shared<shard_plan>(m.net.layout(), m.net.segments(), group->size()), group, type, at};
+}
+
+void fill(context& ctx, const test::loaded_model& m, int rank, rank_weights& weights) {
+  const shard_plan plan(m.net.layout(), m.net.segments(), weights.sharded() ? weights.group()->size() : 1);
+  context host{ctx.pool};
+  std::vector<float> shard(static_cast<size_t>(plan.shard_size(plan.ranks() > 1 ? rank : 0)));
+  const int part = plan.ranks() > 1 ? rank : 0;
+  fetch_parts(host, plan, part, m.weights.data(), part_places::of_arena, shard.data());
+  send_parts(ctx, plan, part, shard.data(), weights.data(), part_places::of_arena);
+}
+
+trained train_rank(context& ctx, world& here, const test::loaded_model& m, const division& way, dtype type) {
+  const bool many = way.ranks > 1;
+  rank_weights read = zeros(m, many && way.zero == 3 ? here.open("weights") : nullptr, type, ctx.on);
+  fill(ctx, m, here.rank(), read);
+  std::optional<rank_weights> masters;
+  if (type != dtype::f32) {
+    masters.emplace(zeros(m, many && way.zero > 0 ? here.open("masters") : nullptr, dtype::f32, ctx.on));
+    fill(ctx, m, here.rank(), *masters);
+  }
+  learner learns(m.net, {.adamw = {.weight_decay = 0.1}, .lanes = 2, .zero = way.zero},
+                 many ? here.open("gradients") : nullptr, {.on = ctx.on, .model = "policy"});
+  train_workspace workspace;
+  trained found;
+  for (int64_t update = 0; update < updates; ++update) {
+    {
+      gathered_weights in_use(read);
+      for (const lm_statistics& one : accumulate<lm_statistics>(
+               ctx, learns, micro_batches, {m.net, in_use.view(), nullptr, workspace},
+               [&](int64_t j, const trainee&to) {
+                 return sft_micro_batch(ctx, to, text_of(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
+               },
+               [] {})) {
+        found.losses.push_back(one.nll_nats);
+      }
+    }
+    rank_weights& learned = masters ? *masters : read;
+    const reals rounded = masters ? read.data() : reals(nullptr);
+    found.norms.push_back(learns.update(ctx, learned.data(), 1e-2, rounded).gradient_norm);
+  }
+  gathered_weights whole(read);
+  whole.hold_all(ctx);
+  found.read.resize(static_cast<size_t>(read.size()));
+  fetch_arena(ctx, m.net.layout(), read.data(), found.read.data());
+  return found;
+}
+
+/// On cards, or on the host.
+trained train(const std::string& name, const division& way, dtype type, bool on_cards) {
+  std::vector<trained> by_rank(static_cast<size_t>(way.ranks));
+  test::as_local_ranks(way.ranks, [&](world& here) {
+    const test::loaded_model m = test::load_model(name);
+    test::emulated_context card;
+    thread_pool pool(1);
+    context host{pool};
+    by_rank[static_cast<size_t>(here.rank())] = train_rank(on_cards ? card.ctx : host, here, m, way, type);
+  });
+  for (const trained& one : by_rank) {
+    EXPECT_EQ(one, by_rank.front());
+  }
+  return by_rank.front();
+}
+
+class TrainingOnCards : public testing::TestWithParam<dtype> {};
+
+TEST_P(TrainingOnCards, HasTheSameBitsOnAnyRanksAndStage) {
+  const trained one = train("tiny/llama", {}, GetParam(), true);
+  for (const int zero : {0, 1, 2, 3}) {
+    EXPECT_EQ(train("tiny/llama", {.ranks = 2, .zero = zero}, GetParam(), true), one) << zero;
+  }
+}
+
+TEST_P(TrainingOnCards, OfATiedHeadToo) {
+  const trained one = train("tiny/gpt2", {}, GetParam(), true);
+  EXPECT_EQ(train("tiny/gpt2", {.ranks = 2, .zero = 3}, GetParam(), true), one);
+}
+
+TEST_P(TrainingOnCards, LearnsWhatTheHostLearns) {
+  const trained there = train("tiny/llama", {.ranks = 2, .zero = 2}, GetParam(), true);
+  const trained here = train("tiny/llama", {.ranks = 2, .zero = 2}, GetParam(), false);
+  const double limit = GetParam() == dtype::bf16 ? 3e-2 : 1e-4;
+  for (size_t i = 0; i < here.norms.size(); ++i) {
+    EXPECT_NEAR(there.norms[i], here.norms[i], limit * here.norms[i]);
+  }
+  for (size_t i = 0; i < here.losses.size(); ++i) {
+    EXPECT_NEAR(there.losses[i], here.losses[i], limit * here.losses[i]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, TrainingOnCards, testing::Values(dtype::f32, dtype::bf16),
+                         [](const auto& info) { return std::string(to_string(info.param)); });
+
+}  // namespace
+}  // namespace troupe::engine
