@@ -64,7 +64,8 @@ struct place {
   explicit place(bool on_card, int64_t bytes = int64_t{1} << 26)
       : card(on_card ? emulation::make_card({.bytes = bytes,
                                              .page_bytes = 4096,
-                                             .threads = {.order = emulation::thread_order::shuffled, .seed = 3}})
+                                             .threads = {.order = emulation::thread_order::shuffled, .seed = 3},
+                                             .late = true})
                      : nullptr) {}
 
   int64_t held(const std::string& holder) const {

@@ -156,7 +156,7 @@ private:
 
 /// Runs a check on each rank of a world whose arrays are on cards.
 template <class Check> void expect_nothing_found(int ranks, bool one_card, const Check& check) {
-  const emulation::card_options options{.page_bytes = 4096};
+  const emulation::card_options options{.page_bytes = 4096, .late = true};
   const std::unique_ptr<device> shared = one_card ? emulation::make_card(options) : nullptr;
   test::as_local_ranks(ranks, [&](world& here) {
     const std::unique_ptr<device> own = one_card ? nullptr : emulation::make_card(options);
@@ -211,7 +211,7 @@ TEST(StagedCollectives, TheCarrierRefusesWhatDoesNotFit) {
 /// The one who computes where the carrier is, and the one who has arrays on a card, keep one order.
 TEST(StagedCollectives, HostMemoryMayBeExchangedBetween) {
   test::as_local_ranks(2, [](world& here) {
-    const std::unique_ptr<device> card = emulation::make_card();
+    const std::unique_ptr<device> card = emulation::make_card({.late = true});
     thread_pool pool(1);
     context ctx{pool, card.get()};
     const communicator_ptr carrier = here.open("gradients");
