@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <numeric>
 
 namespace troupe::engine {
@@ -61,7 +60,8 @@ struct card_decoder::step_sheet {
 
 card_decoder::card_decoder(const inference_model& net, const_reals weights, const kv_cache& cache, device& on,
                            int64_t steps)
-    : net_(net), weights_(weights), cache_(cache), on_(on), slots_(static_cast<size_t>(steps)) {}
+    : net_(net), weights_(weights), cache_(cache), on_(on), slots_(static_cast<size_t>(steps)),
+      context_(nullptr, [&on](std::byte* range) { on.free(range); }) {}
 
 card_decoder::~card_decoder() {
   try {  // before memory goes that the card may read and write
@@ -81,10 +81,11 @@ void card_decoder::wait_for(mark& moment) {
   }
 }
 
-int64_t card_decoder::most_spans() const {
-  const int64_t positions = std::min(net_.description().max_positions, cache_.pages() * kernels::attention_tile);
-  return divide_up(positions, span_positions);
+int64_t card_decoder::most_positions() const {
+  return std::min(net_.description().max_positions, cache_.pages() * kernels::attention_tile);
 }
+
+int64_t card_decoder::most_spans() const { return divide_up(most_positions(), span_positions); }
 
 card_decoder::shape card_decoder::shape_of(std::span<const decode_row> rows) const {
   shape of{.rows = *std::lower_bound(std::begin(row_counts), std::end(row_counts), static_cast<int64_t>(rows.size()))};
@@ -99,7 +100,7 @@ card_decoder::shape card_decoder::shape_of(std::span<const decode_row> rows) con
 }
 
 /// The known tokens of sequences with a penalty, each with room for the rest of its own.
-void card_decoder::begin(context& ctx, std::span<sequence* const> sequences) {
+void card_decoder::begin(std::span<sequence* const> sequences) {
   context_begin_.clear();
   int64_t ids = 0;
   for (const sequence* s : sequences) {
@@ -112,10 +113,13 @@ void card_decoder::begin(context& ctx, std::span<sequence* const> sequences) {
     return;
   }
   const int64_t bytes = ids * static_cast<int64_t>(sizeof(int32_t));
-  const void* before = context_.data().data();
-  std::byte* there = context_.bytes(ctx, bytes);
-  if (there != before) {
-    std::erase_if(recorded_, [](const auto& one) { return one.first.penalties; });
+  if (context_ == nullptr) {
+    context_.reset(on_.reserve(most_rows * most_positions() * static_cast<int64_t>(sizeof(int32_t)),
+                               "ids that repetition penalties look at"));
+  }
+  if (bytes > context_mapped_) {
+    on_.map(context_.get(), bytes);
+    context_mapped_ = bytes;
   }
   wait_for(context_sent_);
   if (context_source_ == nullptr || context_source_->bytes() < bytes) {
@@ -125,7 +129,7 @@ void card_decoder::begin(context& ctx, std::span<sequence* const> sequences) {
   for (const auto& [s, first] : context_begin_) {
     std::copy(s->tokens.begin(), s->tokens.end(), source + first);
   }
-  on_.copy(queue::compute, there, source, bytes);
+  on_.copy(queue::compute, context_.get(), source, bytes);
   context_sent_ = on_.record(queue::compute);
 }
 
@@ -179,7 +183,7 @@ void card_decoder::compute(context& ctx, const shape& of) {
   const model_description& model = net_.description();
   const step_sheet at(of);
   const void* const sheet = sheet_.data().data();
-  auto* const ids = static_cast<int32_t*>(context_.data().data());
+  auto* const ids = reinterpret_cast<int32_t*>(context_.get());
   auto* const drawn = static_cast<kernels::sampled_token*>(drawn_.data().data());
   bucket& own = buckets_[of.rows];
   auto* const token_N =

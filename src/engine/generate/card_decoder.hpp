@@ -19,7 +19,9 @@
 #include "engine/tensor/buffer.hpp"
 #include "kernels/sampling.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -44,7 +46,7 @@ public:
 
   /// Before the first of steps that follow each other, of these sequences.
   /// Errors  out_of_memory, device_failure.
-  void begin(context& ctx, std::span<sequence* const> sequences);
+  void begin(std::span<sequence* const> sequences);
 
   /// The next step, of 1 to most_rows rows whose pages are there. The host does not wait.
   /// Errors  out_of_memory, device_failure.
@@ -82,6 +84,7 @@ private:
   };
 
   void wait_for(mark& moment);
+  int64_t most_positions() const;  ///< of a sequence
   int64_t most_spans() const;
   shape shape_of(std::span<const decode_row> rows) const;
   std::byte* drawn_of(size_t slot) const;
@@ -101,7 +104,8 @@ private:
   int64_t recordings_ = 0, replays_ = 0;
 
   // Ids that repetition penalties look at.
-  buffer context_;
+  std::unique_ptr<std::byte, std::function<void(std::byte*)>> context_;  ///< a range for all that there may be
+  int64_t context_mapped_ = 0;                                           ///< bytes of it
   std::unique_ptr<pinned_memory> context_source_;
   mark context_sent_ = 0;
   std::map<const sequence*, int64_t> context_begin_;

@@ -21,7 +21,7 @@ void run_ahead::launch(context& ctx, const std::vector<decode_row>& rows) {
 }
 
 void run_ahead::begin(context& ctx, std::vector<sequence*> sequences) {
-  decoder_.begin(ctx, sequences);
+  decoder_.begin(sequences);
   std::vector<decode_row> rows;
   for (sequence* s : sequences) {
     rows.push_back({.of = s});
