@@ -208,6 +208,30 @@ TEST(StagedCollectives, TheCarrierRefusesWhatDoesNotFit) {
   card->free(there);
 }
 
+/// One operation's memory may be the next one's, once it has been copied.
+TEST(StagedCollectives, MayFollowEachOtherBeforeTheCardHasWhatCame) {
+  test::as_local_ranks(2, [](world& here) {
+    const std::unique_ptr<device> card = emulation::make_card({.late = true});
+    thread_pool pool(1);
+    context ctx{pool, card.get()};
+    const communicator_ptr group = staged(here.open("weights"), card.get());
+    constexpr size_t count = 5;
+    std::vector<std::unique_ptr<card_copy>> arrays;
+    for (size_t i = 0; i < count; ++i) {
+      const std::vector<std::byte> values(100, std::byte(here.rank() == 0 ? i + 1 : 0));
+      arrays.push_back(std::make_unique<card_copy>(ctx, values.data(), values.size()));
+    }
+    for (const auto& array : arrays) {
+      group->broadcast({array->at(), 100}, 0).wait();
+    }
+    for (size_t i = 0; i < count; ++i) {
+      std::vector<std::byte> values(100);
+      arrays[i]->back(values.data());
+      EXPECT_EQ(values, std::vector<std::byte>(100, std::byte(i + 1))) << "rank " << here.rank();
+    }
+  });
+}
+
 /// The one who computes where the carrier is, and the one who has arrays on a card, keep one order.
 TEST(StagedCollectives, HostMemoryMayBeExchangedBetween) {
   test::as_local_ranks(2, [](world& here) {
