@@ -103,11 +103,12 @@ void fetch_units(context& ctx, const shard_plan& plan, arena_range units, const_
   move_units(ctx, plan, units, {staged->data(), from.type()}, to, order_change::to_panels);
 }
 
-/// Calls body(units, where they stand, where they stand in the shard, values) for all chunks of a rank's parts.
-template <class Body> void over_parts(const shard_plan& plan, int rank, part_places places, const Body& body) {
+/// Calls body(units, where they stand, where they stand in host memory, values) for all chunks of a rank's parts.
+template <class Body>
+void over_parts(const shard_plan& plan, int rank, part_places places, part_places host_places, const Body& body) {
   for (int64_t s = 0; s < plan.segments(); ++s) {
     in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
-      body(units, place_of(plan, s, rank, places) + values.first, plan.shard_offset(s, rank) + values.first,
+      body(units, place_of(plan, s, rank, places) + values.first, place_of(plan, s, rank, host_places) + values.first,
            values.size());
     });
   }
@@ -115,10 +116,11 @@ template <class Body> void over_parts(const shard_plan& plan, int rank, part_pla
 
 }  // namespace
 
-void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals shard) {
+void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
+                 part_places host_places) {
   const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, from.type()) : nullptr;
-  over_parts(plan, rank, places, [&](arena_range units, int64_t at, int64_t at_shard, int64_t count) {
-    fetch_units(ctx, plan, units, from + at, shard + at_shard, count, staged.get());
+  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
+    fetch_units(ctx, plan, units, from + at, host + at_host, count, staged.get());
   });
 }
 
@@ -132,14 +134,15 @@ void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals 
   }
 }
 
-void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals shard, reals to, part_places places) {
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
+                part_places host_places) {
   const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, to.type()) : nullptr;
-  over_parts(plan, rank, places, [&](arena_range units, int64_t at, int64_t at_shard, int64_t count) {
+  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
     if (ctx.on == nullptr) {
-      move_units(ctx, plan, units, shard + at_shard, to + at, order_change::none);
+      move_units(ctx, plan, units, host + at_host, to + at, order_change::none);
       return;
     }
-    move_units(ctx, plan, units, shard + at_shard, {staged->data(), to.type()}, order_change::to_rows);
+    move_units(ctx, plan, units, host + at_host, {staged->data(), to.type()}, order_change::to_rows);
     send(ctx, (to + at).data(), staged->data(), count * size_of(to.type()));
   });
 }

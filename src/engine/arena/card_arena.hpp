@@ -25,15 +25,18 @@ enum class part_places : uint8_t {
   of_shard,  ///< end to end (shard_plan::shard_offset)
 };
 
-/// `shard` := a rank's parts of what lies where `ctx` computes: in host memory, end to end, and in the host's order.
-/// That rank's file of a checkpoint is made of it: the same bytes wherever they come from. Returns when they are there.
+/// `host` := a rank's parts of what lies where `ctx` computes, in host memory and in the host's order. A shard of them
+/// is what that rank's file of a checkpoint is made of: the same bytes wherever they come from. Returns when they are
+/// there.
 /// Errors  device_failure, out_of_memory.
-void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals shard);
+void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
+                 part_places host_places = part_places::of_shard);
 
 /// Segment s of an arena in host memory := that of one that lies where `ctx` computes, all ranks' parts of it.
 void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
 
-/// Of fetch_parts, the way back: `to` := `shard`, rounded where its type is narrower.
-void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals shard, reals to, part_places places);
+/// Of fetch_parts, the way back: `to` := `host`, rounded where its type is narrower.
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
+                part_places host_places = part_places::of_shard);
 
 }  // namespace troupe::engine

@@ -194,6 +194,13 @@ TEST_F(CardArenas, ARanksPartsComeAsTheyStandOnTheHost) {
         std::vector<float> back(shard.size(), 7.0F);
         fetch_parts(ctx_, plan, rank, there.data(), places, back.data());
         EXPECT_EQ(back, shard) << rank << " of " << ranks;
+        std::vector<float> whole(host.size(), 7.0F);
+        fetch_parts(ctx_, plan, rank, there.data(), places, whole.data(), part_places::of_arena);
+        for (int64_t s = 0; s < plan.segments(); ++s) {
+          const arena_range part = plan.part(s, rank);
+          EXPECT_TRUE(std::equal(whole.begin() + part.first, whole.begin() + part.last, host.begin() + part.first));
+        }
+        EXPECT_EQ(std::count(whole.begin(), whole.end(), 7.0F), plan.arena_size() - plan.shard_size(rank));
         std::vector<float> here(static_cast<size_t>(size), 0.0F);
         send_parts(on_host, plan, rank, shard.data(), here.data(), places);
         std::fill(back.begin(), back.end(), 7.0F);

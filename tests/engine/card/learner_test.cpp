@@ -89,10 +89,7 @@ void fill(context& ctx, const parameter_layout& layout, const shard_plan& plan, 
     send_arena(ctx, layout, from.data(), weights.data());
     return;
   }
-  context host{ctx.pool};
-  std::vector<float> shard(static_cast<size_t>(plan.shard_size(rank)));
-  fetch_parts(host, plan, rank, from.data(), part_places::of_arena, shard.data());
-  send_parts(ctx, plan, rank, shard.data(), weights.data(), part_places::of_arena);
+  send_parts(ctx, plan, rank, from.data(), weights.data(), part_places::of_arena, part_places::of_arena);
 }
 
 /// A backward pass of a micro-batch, whose gradient is known: the segments from the last to the first.

@@ -51,12 +51,12 @@ rank_weights zeros(const test::loaded_model& m, communicator_ptr group, dtype ty
 }
 
 void fill(context& ctx, const test::loaded_model& m, int rank, rank_weights& weights) {
-  const shard_plan plan(m.net.layout(), m.net.segments(), weights.sharded() ? weights.group()->size() : 1);
-  context host{ctx.pool};
-  std::vector<float> shard(static_cast<size_t>(plan.shard_size(plan.ranks() > 1 ? rank : 0)));
-  const int part = plan.ranks() > 1 ? rank : 0;
-  fetch_parts(host, plan, part, m.weights.data(), part_places::of_arena, shard.data());
-  send_parts(ctx, plan, part, shard.data(), weights.data(), part_places::of_arena);
+  if (!weights.sharded()) {
+    send_arena(ctx, m.net.layout(), m.weights.data(), weights.data());
+    return;
+  }
+  send_parts(ctx, *weights.plan(), rank, m.weights.data(), weights.data(), part_places::of_arena,
+             part_places::of_arena);
 }
 
 trained train_rank(context& ctx, world& here, const test::loaded_model& m, const division& way, dtype type) {
