@@ -1,5 +1,5 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
-.PHONY: all packages cluster-packages demo install package cuda cuda-table gpu-bundle gpu-check \
+.PHONY: all packages cluster-packages demo install package cuda cuda-table gpu-bundle gpu-check gpu-demo \
   test test-asan test-emulated test-hostile test-tsan test-cluster test-slurm bench fuzz \
   format check-format lint smollm2 clean
 
@@ -55,6 +55,9 @@ gpu-bundle: cuda
 	tests/gpu/bundle.sh build/release .gpu
 gpu-check:
 	tests/gpu/check.sh .gpu $(OUT) $(OPTIONS)
+# One iteration of PPO there, and the seconds of its parts.
+gpu-demo:
+	tests/gpu/check.sh .gpu $(OUT) --only ppo
 
 # The same table into its page.
 cuda-table: cuda

@@ -1,58 +1,9 @@
 // What the card is, and what it does at most: what kernels are held against.
 #include <fmt/format.h>
 
-#include "gpu/card_arrays.hpp"
-#include "gpu/stage.hpp"
-#include <algorithm>
+#include "gpu/measure.hpp"
 
 namespace troupe::gpu_check {
-
-namespace {
-
-using clock = std::chrono::steady_clock;
-
-/// Seconds of one call: the best of some rounds, each of `calls` calls and the wait for them.
-template <class Call> double seconds_of(device& card, int calls, const Call& call) {
-  double best = 0;
-  for (int round = 0; round < 4; ++round) {  // the first is not counted: it pays for what is set up
-    const auto begun = clock::now();
-    for (int i = 0; i < calls; ++i) {
-      call();
-    }
-    finish(card);
-    const double seconds = std::chrono::duration<double>(clock::now() - begun).count() / calls;
-    best = round < 2 ? seconds : std::min(best, seconds);
-  }
-  return best;
-}
-
-double copy_gb_per_s(subject& of, queue in, void* to, const void* from, int64_t bytes) {
-  return static_cast<double>(bytes) / 1e9 / seconds_of(of.card, 4, [&] {
-           of.card.copy(in, to, from, bytes);
-           of.card.await(queue::compute, of.card.record(in));
-         });
-}
-
-double product_tflops(subject& of, card_arrays& arrays) {
-  const int64_t n = of.size(8192, 64);
-  // Random, since a card draws less power, and so is faster, where all values are alike; repeated, since random ones
-  // take long to make.
-  constexpr int64_t different = 1 << 16;
-  const std::vector<float> some = random_values(different, 1);
-  std::vector<float> values(static_cast<size_t>(n * n));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = some[i % different];
-  }
-  const reals x = arrays.upload(values, dtype::bf16);
-  const reals w = arrays.upload(values, dtype::bf16);
-  const reals y = arrays.empty(n * n, dtype::bf16);
-  const double seconds = seconds_of(of.card, of.emulated ? 1 : 10, [&] {
-    kernels::linear_forward(of.on_card, {.y_NO = y, .x_NI = x, .weight = w, .n = n, .outputs = n, .inputs = n});
-  });
-  return 2 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / 1e12 / seconds;
-}
-
-}  // namespace
 
 outcome facts(subject& of) {
   const device_facts& card = of.card.facts();
@@ -71,18 +22,17 @@ outcome facts(subject& of) {
 outcome ceilings(subject& of) {
   card_arrays arrays(of.card);
   const int64_t bytes = of.size(int64_t{1} << 30, 1 << 20);
-  std::byte* const a = arrays.bytes(bytes);
-  std::byte* const b = arrays.bytes(bytes);
+  std::byte* const there = arrays.bytes(bytes);
   const auto pinned = of.card.pin(bytes);
-  of.card.zero(queue::compute, a, bytes);
+  of.card.zero(queue::compute, there, bytes);
   outcome found;
-  found.figures = {{"copy_gb_per_s", 2 * copy_gb_per_s(of, queue::compute, b, a, bytes)},
-                   {"upload_gb_per_s", copy_gb_per_s(of, queue::upload, b, pinned->data(), bytes)},
-                   {"download_gb_per_s", copy_gb_per_s(of, queue::download, pinned->data(), a, bytes)},
-                   {"product_tflops", product_tflops(of, arrays)}};
+  found.figures = {{"copy_gb_per_s", memory_gb_per_s(of)},
+                   {"upload_gb_per_s", copy_gb_per_s(of, queue::upload, there, pinned->data(), bytes)},
+                   {"download_gb_per_s", copy_gb_per_s(of, queue::download, pinned->data(), there, bytes)},
+                   {"product_tflops", product_tflops(of)}};
 
   const int kernels_in_a_row = of.emulated ? 10 : 1000;
-  auto* const few = reinterpret_cast<float*>(a);
+  auto* const few = reinterpret_cast<float*>(there);
   const auto small_kernels = [&] {
     for (int i = 0; i < kernels_in_a_row; ++i) {
       kernels::add_in_place(of.on_card, few, few + 1024, 1024);

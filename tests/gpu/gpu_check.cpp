@@ -6,16 +6,17 @@
 #include "engine/cards/local_card.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "gpu/process.hpp"
 #include "gpu/stage.hpp"
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <numeric>
 #include <string_view>
 
 namespace troupe::gpu_check {
@@ -25,21 +26,35 @@ namespace {
 using steady = std::chrono::steady_clock;
 
 constexpr stage all_stages[] = {
-    {"facts", 60, "what card this is, and what of its memory is free", facts},
-    {"ceilings", 60, "copies, the largest product, launches and replays, pages", ceilings},
-    {"units", 40, "the matrix unit against its emulation", units},
-    {"twins", 70, "each operation against the host's", twins},
-    {"invariance", 40, "a row's bits in batches of other sizes", invariance},
-    {"attention", 60, "against the host's, and decoded rows against packed ones", attention},
-    {"repeats", 30, "the same calls again, and replayed", repeats},
+    {"facts", 20, "what card this is, and what of its memory is free", facts},
+    {"ceilings", 25, "copies, the largest product, launches and replays, pages", ceilings},
+    {"units", 15, "the matrix unit against its emulation", units},
+    {"twins", 50, "each operation against the host's", twins},
+    {"invariance", 20, "a row's bits in batches of other sizes", invariance},
+    {"attention", 20, "against the host's, and decoded rows against packed ones", attention},
+    {"repeats", 15, "the same calls again, and replayed", repeats},
+    {"models", 50, "whole models of every family against the host's", models},
+    {"exactness", 60, "log-probs of a large model's drawn tokens against scored ones", exactness},
+    {"sanitizer", 80, "memory and races, as compute-sanitizer sees them", sanitizer},
+    {"decode", 90, "tokens a second, and the share of what memory gives", decode},
+    {"training", 40, "forward and backward, and the share of the largest product", training},
+    {"ppo", 60, "one iteration of PPO, and the seconds of its parts", ppo},
 };
+
+/// What a card is lent for at a time leaves some for the start.
+constexpr int most_seconds = 570;
+static_assert(std::accumulate(std::begin(all_stages), std::end(all_stages), 0,
+                              [](int sum, const stage& each) { return sum + each.seconds; }) <= most_seconds);
+/// An emulated card may be one of many things that a machine does.
+constexpr int patience_with_emulation = 6;
 
 struct request {
   std::string emulated;  ///< the module of a card that is emulated; empty: the real one
   std::string out = ".";
   std::vector<std::string> only;
-  int seconds = 0;    ///< for each stage; 0: its own limit
-  std::string child;  ///< the stage that this process is
+  int seconds = 0;          ///< for each stage; 0: its own limit
+  std::string child;        ///< the stage that this process is
+  bool under_tool = false;  ///< which sees an ordinary end
 };
 
 [[noreturn]] void refuse(const std::string& text) {
@@ -69,8 +84,9 @@ request read(int argc, char** argv) {
       wanted.only.emplace_back(argv[i]);
     } else if (name == "--seconds") {
       wanted.seconds = std::atoi(argv[i]);
-    } else if (name == "--stage") {
+    } else if (name == "--stage" || name == "--under-tool") {
       wanted.child = argv[i];
+      wanted.under_tool = name == "--under-tool";
     } else {
       refuse(fmt::format("there is no option {}", name));
     }
@@ -109,20 +125,30 @@ std::string lines_of(const stage& of, bool emulated, const outcome& found, doubl
                      record);
 }
 
+std::unique_ptr<device> open_card(const request& wanted) {
+  engine::module_places places = engine::usual_places();
+  if (!wanted.emulated.empty()) {
+    places = {.driver = "", .modules = {wanted.emulated}};
+  }
+  const engine::card_module module(places);
+  return module.open(module.cards() > 0 ? engine::local_card(std::getenv, module.cards()) : 0);
+}
+
 /// The process of a stage.
 int be_stage(const request& wanted) {
   const stage& mine = stage_named(wanted.child);
   const auto begun = steady::now();
   outcome found;
+  thread_pool pool{static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)))};
+  std::unique_ptr<device> card;
   try {
-    engine::module_places places = engine::usual_places();
-    if (!wanted.emulated.empty()) {
-      places = {.driver = "", .modules = {wanted.emulated}};
-    }
-    const engine::card_module module(places);
-    const auto card = module.open(module.cards() > 0 ? engine::local_card(std::getenv, module.cards()) : 0);
-    thread_pool pool{static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)))};
-    subject of{.card = *card, .on_host = {pool}, .on_card = {pool, card.get()}, .emulated = !wanted.emulated.empty()};
+    card = open_card(wanted);
+    subject of{.card = *card,
+               .on_host = {pool},
+               .on_card = {pool, card.get()},
+               .emulated = !wanted.emulated.empty(),
+               .out = wanted.out,
+               .module = wanted.emulated};
     found = mine.run(of);
   } catch (const std::exception& failure) {
     found = {.good = false, .text = failure.what()};
@@ -130,72 +156,36 @@ int be_stage(const request& wanted) {
   const double seconds = std::chrono::duration<double>(steady::now() - begun).count();
   fmt::print("{}\n", lines_of(mine, !wanted.emulated.empty(), found, seconds));
   std::fflush(stdout);
-  std::_Exit(0);  // a card that has failed may hang in what its end would do
+  if (!wanted.under_tool) {
+    std::_Exit(0);  // a card that has failed may hang in what its end would do
+  }
+  return found.good ? 0 : 1;
 }
 
-/// What a stage's process has printed when it ended, or when its time was over: then it is killed.
-std::string output_of(const std::vector<std::string>& command, int limit_seconds, bool& in_time) {
-  int ends[2] = {};
-  if (::pipe(ends) != 0) {
-    refuse("no pipe can be made");
-  }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(ends[1], STDOUT_FILENO);
-    std::vector<char*> words;
-    for (const std::string& word : command) {
-      words.push_back(const_cast<char*>(word.c_str()));
-    }
-    words.push_back(nullptr);
-    ::execv("/proc/self/exe", words.data());
-    std::_Exit(127);
-  }
-  ::close(ends[1]);
-  const auto end = steady::now() + std::chrono::seconds(limit_seconds);
-  std::string output;
-  in_time = true;
-  for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - steady::now()).count();
-    pollfd waiting{.fd = ends[0], .events = POLLIN};
-    in_time = left > 0;
-    if (!in_time || ::poll(&waiting, 1, static_cast<int>(left)) <= 0) {
-      in_time = in_time && steady::now() < end;
-      if (!in_time) {
-        ::kill(child, SIGKILL);
-        break;
-      }
-      continue;
-    }
-    char piece[4096];
-    const ssize_t length = ::read(ends[0], piece, sizeof(piece));
-    if (length <= 0) {
-      break;
-    }
-    output.append(piece, static_cast<size_t>(length));
-  }
-  ::close(ends[0]);
-  ::waitpid(child, nullptr, 0);
-  return output;
+int limit_of(const request& wanted, const stage& of) {
+  return wanted.seconds > 0 ? wanted.seconds : of.seconds * (wanted.emulated.empty() ? 1 : patience_with_emulation);
 }
 
 /// True: it was good.
 bool run_stage(const request& wanted, const stage& each, std::FILE* records) {
-  std::vector<std::string> command{"troupe_gpu_check", "--stage", each.name};
+  std::vector<std::string> command{this_program(), "--stage", each.name, "--out", wanted.out};
   if (!wanted.emulated.empty()) {
     command.insert(command.end(), {"--emulated", wanted.emulated});
   }
-  bool in_time = true;
   const auto begun = steady::now();
-  std::string output = output_of(command, wanted.seconds > 0 ? wanted.seconds : each.seconds, in_time);
+  ended_process ended = run_process(command, limit_of(wanted, each));
+  std::string& output = ended.output;
   size_t tab = output.rfind('\t');
-  if (!in_time || tab == std::string::npos) {
+  if (!ended.in_time || tab == std::string::npos) {
     const double seconds = std::chrono::duration<double>(steady::now() - begun).count();
-    const std::string text = in_time ? "its process has ended without a word" : "not done in its time, and killed";
+    const std::string text =
+        ended.in_time ? "its process has ended without a word" : "not done in its time, and killed";
     output = lines_of(each, !wanted.emulated.empty(), {.good = false, .text = text}, seconds) + '\n';
     tab = output.rfind('\t');
   }
   const size_t line = output.rfind('\n', tab);
-  const std::string said = output.substr(line == std::string::npos ? 0 : line + 1, tab - (line + 1));
+  const size_t begin = line == std::string::npos ? 0 : line + 1;
+  const std::string said = output.substr(begin, tab - begin);
   fmt::print("{}\n", said);
   std::fflush(stdout);
   std::fputs(output.c_str() + tab + 1, records);

@@ -28,6 +28,8 @@ struct subject {
   device& card;
   context on_host, on_card;
   bool emulated = false;
+  std::string out = ".";    ///< the folder for what does not go into a line
+  std::string module = {};  ///< of an emulated card
 
   /// Of two sizes the one for this card.
   int64_t size(int64_t real, int64_t small) const { return emulated ? small : real; }
@@ -50,5 +52,11 @@ outcome twins(subject& of);
 outcome invariance(subject& of);
 outcome attention(subject& of);
 outcome repeats(subject& of);
+outcome models(subject& of);
+outcome exactness(subject& of);
+outcome sanitizer(subject& of);
+outcome decode(subject& of);
+outcome training(subject& of);
+outcome ppo(subject& of);
 
 }  // namespace troupe::gpu_check

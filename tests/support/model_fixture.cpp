@@ -1,6 +1,5 @@
 #include "support/model_fixture.hpp"
 
-#include "base/random.hpp"
 #include "engine/models/weights.hpp"
 #include "kernels/matrix.hpp"
 #include "support/test_data.hpp"
@@ -21,21 +20,6 @@ loaded_model load_model(const std::string& path, bool scalar_head) {
   }
   engine::load_weights(net, names, folder.finder(), weights.data());
   return {.folder = std::move(folder), .net = std::move(net), .weights = std::move(weights)};
-}
-
-random_model make_random_model(const engine::model_description& description, uint64_t seed) {
-  engine::transformer net(description);
-  aligned_buffer<float> weights(net.layout().arena_size());
-  engine::initialise_weights(net, seed, 0.25, weights.data());
-  // Norms and biases are moved off their starting values, so that a mistake in them shows.
-  const auto all = net.layout().all();
-  for (size_t i = 0; i < all.size(); ++i) {
-    const random_key key{.seed = seed, .stream = i};
-    for (int64_t e = 0; !all[i].is_matrix() && e < all[i].size; ++e) {
-      weights[all[i].offset + e] += static_cast<float>(0.3 * random_normal(key, static_cast<uint64_t>(e)));
-    }
-  }
-  return {.net = std::move(net), .weights = std::move(weights)};
 }
 
 packed_rows pack(const fixture& file, const std::string& prefix) {

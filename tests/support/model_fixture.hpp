@@ -26,13 +26,6 @@ struct loaded_model {
 /// head.
 loaded_model load_model(const std::string& path, bool scalar_head = false);
 
-/// A small model of a random initialisation that is far from linear: for tests without references.
-struct random_model {
-  engine::transformer net;
-  aligned_buffer<float> weights;
-};
-random_model make_random_model(const engine::model_description& description, uint64_t seed);
-
 /// Padded rows [B, T] as packed sequences. source_N is each packed token's place in [B, T].
 struct packed_rows {
   std::vector<int32_t> token_N;

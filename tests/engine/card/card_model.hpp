@@ -6,6 +6,7 @@
 #include "engine/tensor/transfer.hpp"
 #include "support/emulation/card_test.hpp"
 #include "support/model_fixture.hpp"
+#include "support/random_model.hpp"
 
 #include <cstdint>
 #include <span>

@@ -4,6 +4,7 @@
 #include "base/thread_pool.hpp"
 #include "engine/models/transformer.hpp"
 #include "support/model_fixture.hpp"
+#include "support/random_model.hpp"
 
 #include <gtest/gtest.h>
 

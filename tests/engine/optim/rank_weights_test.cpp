@@ -8,6 +8,7 @@
 #include "engine/train/scoring.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
+#include "support/random_model.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>

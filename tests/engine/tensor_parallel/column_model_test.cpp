@@ -4,6 +4,7 @@
 #include "support/generation.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
+#include "support/random_model.hpp"
 
 #include <gtest/gtest.h>
 
