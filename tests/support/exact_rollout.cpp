@@ -127,8 +127,9 @@ random_rollout draw_rollout(const engine::model_description& model, const rollou
     enough_pages += (pages + 1) * samples;
     drawn.requests.push_back(std::move(request));
   }
-  drawn.settings.cache_pages = by.chance(0.5) ? by.between(least_pages, least_pages + 3) : enough_pages + 1;
-  drawn.settings.step_tokens = by.between(1, limits.step_tokens);
+  drawn.settings.cache_pages =
+      by.chance(0.5) ? by.between(least_pages, std::max(least_pages, enough_pages / 2)) : enough_pages + 1;
+  drawn.settings.step_tokens = by.chance(0.2) ? by.between(1, 8) : by.between(8, limits.step_tokens);
   return drawn;
 }
 

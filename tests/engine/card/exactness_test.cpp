@@ -38,7 +38,8 @@ TEST(ExactnessOnACard, TenThousandDrawnTokensSayWhatScoringSays) {
     const random_model model = make_random_model(describe_small(variant, draw_shape(by)), seed);
     emulated_context card(thread_orders[models % 3]);
     const model_on_card there(card.ctx, model, type);
-    const random_rollout rollout = draw_rollout(model.net.description(), {.requests = 12, .answer = 16}, seed);
+    const random_rollout rollout = draw_rollout(
+        model.net.description(), {.least_requests = 4, .requests = 16, .answer = 16, .step_tokens = 100}, seed);
     const exactness one = measure_exactness(card.ctx, model.net, there.weights(), there.weights(), rollout, 200, seed);
     EXPECT_EQ(one.different, 0) << variant.name << " in " << to_string(type) << ", model " << models << ": "
                                 << one.first_difference;
