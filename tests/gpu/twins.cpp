@@ -49,6 +49,7 @@ constexpr operation all_operations[] = {
     TROUPE_OPERATION(scatter_rows),
     TROUPE_OPERATION(zero),
     TROUPE_OPERATION(sample_rows),
+    TROUPE_OPERATION(feed_tokens),
 };
 #undef TROUPE_OPERATION
 

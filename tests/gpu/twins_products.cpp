@@ -240,6 +240,38 @@ void sampler(comparison& t) {
   t.require("sample_rows", relative_error(got, want) <= 1e-11, "other log-probabilities");
 }
 
+/// Of the tokens that the sampler has drawn, those that the next step computes.
+void fed_tokens(comparison& t) {
+  constexpr int64_t n = 40;
+  std::vector<int32_t> given, source, token(n), context(n, -7);
+  std::vector<kernels::sampled_token> drawn;
+  std::vector<int64_t> context_at;
+  for (int32_t i = 0; i < n; ++i) {
+    given.push_back(1000 + i);
+    source.push_back(i % 3 == 0 ? -1 : static_cast<int32_t>(n) - 1 - i);
+    drawn.push_back({.token = i % 7 == 6 ? -1 : 10 + i});
+    context_at.push_back(i % 2 == 0 ? -1 : i);
+  }
+  kernels::feed_tokens_args on_host{.token_N = token.data(),
+                                    .given_N = given.data(),
+                                    .source_N = source.data(),
+                                    .drawn_M = drawn.data(),
+                                    .context = context.data(),
+                                    .context_at_N = context_at.data(),
+                                    .n = n};
+  kernels::feed_tokens_args on_card = on_host;
+  on_card.token_N = t.arrays().upload_as_is(std::span<const int32_t>(token));
+  on_card.given_N = t.arrays().upload_as_is(std::span<const int32_t>(given));
+  on_card.source_N = t.arrays().upload_as_is(std::span<const int32_t>(source));
+  on_card.drawn_M = t.arrays().upload_as_is(std::span<const kernels::sampled_token>(drawn));
+  on_card.context = t.arrays().upload_as_is(std::span<const int32_t>(context));
+  on_card.context_at_N = t.arrays().upload_as_is(std::span<const int64_t>(context_at));
+  kernels::feed_tokens(t.card(), on_card);
+  kernels::feed_tokens(t.host(), on_host);
+  t.require("feed_tokens", t.arrays().read_as_is(on_card.token_N, n) == token, "other tokens");
+  t.require("feed_tokens", t.arrays().read_as_is(on_card.context, n) == context, "another context");
+}
+
 }  // namespace
 
 void compare_products(comparison& t) {
@@ -247,6 +279,7 @@ void compare_products(comparison& t) {
   embedding(t);
   log_prob(t);
   sampler(t);
+  fed_tokens(t);
 }
 
 }  // namespace troupe::gpu_check

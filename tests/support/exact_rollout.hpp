@@ -21,7 +21,7 @@ struct rollout_limits {
 
 struct random_rollout {
   std::vector<engine::generation_request> requests;  ///< of one sample or several, with all that bends a distribution
-  engine::generator_settings settings;               ///< pages for all, or so few that some have to give way
+  engine::generator_settings settings;               ///< pages for all or too few, chunks, steps ahead: by chance
 };
 
 /// A function of the seed.

@@ -36,11 +36,15 @@ TEST(ExactnessOnACard, TenThousandDrawnTokensSayWhatScoringSays) {
     const dtype type = models % 2 == 0 ? dtype::bf16 : dtype::f32;
     dice by(seed);
     const random_model model = make_random_model(describe_small(variant, draw_shape(by)), seed);
-    emulated_context card(thread_orders[models % 3]);
-    const model_on_card there(card.ctx, model, type);
+    thread_pool pool(1);
+    // In half of them work is done as late as it is waited for.
+    const auto card =
+        emulation::make_card({.threads = {.order = thread_orders[models % 3], .seed = 7}, .late = models / 2 % 2 == 1});
+    context ctx{pool, card.get()};
+    const model_on_card there(ctx, model, type);
     const random_rollout rollout = draw_rollout(
         model.net.description(), {.least_requests = 4, .requests = 16, .answer = 16, .step_tokens = 100}, seed);
-    const exactness one = measure_exactness(card.ctx, model.net, there.weights(), there.weights(), rollout, 200, seed);
+    const exactness one = measure_exactness(ctx, model.net, there.weights(), there.weights(), rollout, 200, seed);
     EXPECT_EQ(one.different, 0) << variant.name << " in " << to_string(type) << ", model " << models << ": "
                                 << one.first_difference;
     all.add(one);
