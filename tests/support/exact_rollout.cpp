@@ -111,8 +111,7 @@ random_rollout draw_rollout(const engine::model_description& model, const rollou
     for (int64_t s = 0; s < samples; ++s) {
       request.sequence_ids.push_back(next_id++);
     }
-    const int64_t prompt =
-        by.chance(0.8) ? by.between(1, std::min<int64_t>(limits.prompt, 20)) : by.between(1, limits.prompt);
+    const int64_t prompt = by.chance(0.8) ? by.between(1, 1 + limits.prompt / 8) : by.between(1, limits.prompt);
     for (int64_t i = 0; i < prompt; ++i) {
       request.prompt.push_back(static_cast<int32_t>(by.between(0, model.vocabulary - 1)));
     }

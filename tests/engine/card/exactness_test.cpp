@@ -18,7 +18,7 @@ constexpr int64_t wanted_tokens = 10'000;
 small_shape draw_shape(dice& by) {
   small_shape shape;
   shape.vocabulary = by.between(20, 150);
-  shape.layers = by.between(1, 2);
+  shape.layers = by.one_of<int64_t>({1, 1, 2});
   shape.kv_heads = by.between(1, 2);
   shape.heads = shape.kv_heads * by.between(1, 2);
   shape.head_width = by.one_of<int64_t>({8, 16, 24});
