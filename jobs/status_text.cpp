@@ -65,6 +65,9 @@ std::string failure_text(const io::run_failure& failure) {
   if (!failure.host.empty()) {
     text += " on " + failure.host;
   }
+  if (failure.card >= 0) {
+    text += fmt::format(", card {}", failure.card);
+  }
   if (!failure.operation.empty()) {
     text += fmt::format(", {}in \"{}\"", failure.actor.empty() ? "" : failure.actor + " ", failure.operation);
   }
@@ -92,6 +95,9 @@ json failure_json(const io::run_failure& failure) {
     if (!text->empty()) {
       out[name] = *text;
     }
+  }
+  if (failure.card >= 0) {
+    out["card"] = failure.card;
   }
   if (failure.recovered_s >= 0) {
     out["recovered_s"] = failure.recovered_s;

@@ -221,6 +221,29 @@ std::vector<int64_t> expand_counts(std::string_view list) {
   return counts;
 }
 
+int64_t sum_of_cards(std::string_view list) {
+  list_reader in(list);
+  int64_t sum = 0;
+  do {
+    const std::string_view kind = in.plain();
+    const size_t colon = kind.rfind(':');
+    const std::string_view count = colon == std::string_view::npos ? kind : kind.substr(colon + 1);
+    const bool counted =
+        !count.empty() && count.size() <= most_digits && std::all_of(count.begin(), count.end(), is_digit);
+    if (kind.empty() || (colon != std::string_view::npos && !counted)) {
+      in.fail("a number of cards is missing");
+    }
+    sum += counted ? number(count) : 1;
+    if (sum > most_count) {
+      in.fail("counts go up to 1,000,000");
+    }
+  } while (in.take(','));
+  if (!in.at_end()) {
+    in.fail("a comma is missing");
+  }
+  return sum;
+}
+
 std::optional<allocation> read_allocation(const environment& variables) {
   const std::string* id = find(variables, "SLURM_JOB_ID");
   const std::string* nodes = find(variables, "SLURM_JOB_NODELIST");
@@ -236,6 +259,9 @@ std::optional<allocation> read_allocation(const environment& variables) {
   given.cpus = cpus_of(variables, given.hosts.size());
   given.cpus_per_task = count_of(variables, "SLURM_CPUS_PER_TASK", 0);
   given.restarts = count_of(variables, "SLURM_RESTART_COUNT", 0);
+  if (const std::string* cards = find(variables, "SLURM_GPUS_PER_NODE"); cards != nullptr) {
+    given.cards_per_host = sum_of_cards(*cards);
+  }
   const std::string* here = find(variables, "SLURMD_NODENAME");
   if (here != nullptr && std::find(given.hosts.begin(), given.hosts.end(), *here) != given.hosts.end()) {
     given.batch_host = *here;

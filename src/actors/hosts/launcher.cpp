@@ -1,12 +1,15 @@
 #include "actors/hosts/launcher.hpp"
 
 #include "base/error.hpp"
+#include "engine/cards/local_card.hpp"
 
+#include <fmt/ranges.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cctype>
 #include <csignal>
+#include <iterator>
 #include <limits>
 #include <sstream>
 
@@ -16,31 +19,93 @@ namespace {
 
 constexpr int slurm_has_failed = 120;  // no exit status of a rank's, and no signal's
 
-/// The host with most cores for each of its ranks once it has one more; the first of equals.
-size_t roomiest(const std::vector<int64_t>& cpus, const std::vector<int64_t>& ranks) {
-  size_t best = 0;
-  for (size_t i = 1; i < cpus.size(); ++i) {
+constexpr int64_t any_number = std::numeric_limits<int64_t>::max();
+
+struct left_hosts {
+  std::vector<std::string> hosts;
+  std::vector<int64_t> cpus;
+  std::vector<int64_t> places;  ///< of each: ranks that it may have
+
+  int64_t all_places() const {
+    int64_t sum = 0;
+    for (const int64_t one : places) {
+      sum = one == any_number ? any_number : sum + one;
+    }
+    return sum;
+  }
+};
+
+/// The host with most cores for each of its ranks once it has one more, of those with a place left; the first of
+/// equals.
+size_t roomiest(const left_hosts& left, const std::vector<int64_t>& ranks) {
+  size_t best = left.hosts.size();
+  for (size_t i = 0; i < left.hosts.size(); ++i) {
     // cpus[i] / (ranks[i] + 1) > cpus[best] / (ranks[best] + 1), in whole numbers
-    if (cpus[i] * (ranks[best] + 1) > cpus[best] * (ranks[i] + 1)) {
+    if (ranks[i] < left.places[i] &&
+        (best == left.hosts.size() || left.cpus[i] * (ranks[best] + 1) > left.cpus[best] * (ranks[i] + 1))) {
       best = i;
     }
   }
   return best;
 }
 
-/// Ranks of each host: each next one goes where there is most room.
-std::vector<int64_t> spread(const std::vector<int64_t>& cpus, int64_t ranks) {
-  std::vector<int64_t> shares(cpus.size(), 0);
+/// Ranks of each host, which have a place for all: each next one goes where there is most room.
+std::vector<int64_t> spread(const left_hosts& left, int64_t ranks) {
+  std::vector<int64_t> shares(left.hosts.size(), 0);
   for (; ranks > 0; --ranks) {
-    ++shares[roomiest(cpus, shares)];
+    ++shares[roomiest(left, shares)];
   }
   return shares;
 }
 
-/// The most ranks that a host has when all hosts are there.
+/// Where Slurm says how many cards a host has.
+bool counts_cards(const allocation& given, const placement& wanted) {
+  return wanted.on_cards && given.cards_per_host > 0;
+}
+
+left_hosts without(const allocation& given, const placement& wanted, const std::set<std::string>& excluded) {
+  left_hosts left;
+  for (size_t i = 0; i < given.hosts.size(); ++i) {
+    if (!excluded.contains(given.hosts[i])) {
+      left.hosts.push_back(given.hosts[i]);
+      left.cpus.push_back(given.cpus[i]);
+      left.places.push_back(counts_cards(given, wanted) ? given.cards_per_host : any_number);
+    }
+  }
+  return left;
+}
+
+/// The most ranks that a host has when all hosts and cards are there.
 int64_t full_share(const allocation& given, const placement& wanted) {
-  const std::vector<int64_t> shares = spread(given.cpus, wanted.ranks);
+  const left_hosts all = without(given, wanted, {});
+  const std::vector<int64_t> shares = spread(all, std::min(wanted.ranks, all.all_places()));
   return *std::max_element(shares.begin(), shares.end());
+}
+
+/// Whether what is left holds the job: with `shrink` some of its ranks.
+bool is_enough(const left_hosts& left, const placement& wanted) {
+  const auto hosts = std::count_if(left.places.begin(), left.places.end(), [](int64_t places) { return places > 0; });
+  return hosts >= std::max<int64_t>(1, wanted.min_nodes) && left.all_places() >= (wanted.shrink ? 1 : wanted.ranks);
+}
+
+/// Takes the places of cards from what is left, as long as that stays enough. Returns which.
+card_set leave_out(left_hosts& left, const placement& wanted, const card_set& doubtful) {
+  card_set out;
+  for (size_t i = 0; i < left.hosts.size(); ++i) {
+    const auto cards = doubtful.find(left.hosts[i]);
+    if (left.places[i] == any_number || cards == doubtful.end()) {
+      continue;
+    }
+    for (const int64_t card : cards->second) {
+      --left.places[i];
+      if (left.places[i] >= 0 && is_enough(left, wanted)) {
+        out[left.hosts[i]].insert(card);
+      } else {
+        ++left.places[i];
+      }
+    }
+  }
+  return out;
 }
 
 /// Fewer nodes than min_nodes from the start: a requeue would give no more of them.
@@ -49,6 +114,12 @@ void check(const allocation& given, const placement& wanted) {
     throw error(errc::bad_argument,
                 "Slurm gave {} nodes, place.min-nodes = {}: ask for at least as many (sbatch --nodes), or lower it",
                 hosts, wanted.min_nodes);
+  }
+  if (const int64_t cards = without(given, wanted, {}).all_places(); !wanted.shrink && cards < wanted.ranks) {
+    throw error(errc::bad_argument,
+                "Slurm gave {} cards, and each of the {} ranks (place.ranks) takes one: ask for more (sbatch --nodes, "
+                "--gpus-per-node), or for fewer ranks",
+                cards, wanted.ranks);
   }
 }
 
@@ -61,22 +132,6 @@ void check(const placement& wanted) {
   }
 }
 
-struct left_hosts {
-  std::vector<std::string> hosts;
-  std::vector<int64_t> cpus;
-};
-
-left_hosts without(const allocation& given, const std::set<std::string>& excluded) {
-  left_hosts left;
-  for (size_t i = 0; i < given.hosts.size(); ++i) {
-    if (!excluded.contains(given.hosts[i])) {
-      left.hosts.push_back(given.hosts[i]);
-      left.cpus.push_back(given.cpus[i]);
-    }
-  }
-  return left;
-}
-
 launch_plan back_to_queue(std::string reason) {
   launch_plan plan;
   plan.kind = launcher_kind::srun;
@@ -85,8 +140,12 @@ launch_plan back_to_queue(std::string reason) {
   return plan;
 }
 
-launch_plan local_plan(const placement& wanted, int64_t local_cores) {
+launch_plan local_plan(const placement& wanted, int64_t local_cores, const card_set& doubtful_cards) {
   launch_plan plan;
+  if (wanted.on_cards && !doubtful_cards.empty()) {
+    plan.left_out = doubtful_cards;
+    plan.reason = card_set_text(doubtful_cards) + " left out, where enough others are here";
+  }
   plan.kind = wanted.ranks == 1 ? launcher_kind::child : launcher_kind::mpirun;
   plan.ranks = wanted.ranks;
   plan.threads_per_rank = wanted.threads_per_rank;
@@ -99,7 +158,7 @@ launch_plan local_plan(const placement& wanted, int64_t local_cores) {
 
 /// Fills hosts, threads and crowding of `plan`, whose number of ranks is set.
 void lay_out(launch_plan& plan, const left_hosts& left, const placement& wanted, int64_t cpus_per_task) {
-  const std::vector<int64_t> shares = spread(left.cpus, plan.ranks);
+  const std::vector<int64_t> shares = spread(left, plan.ranks);
   int64_t threads = cpus_per_task > 0 ? cpus_per_task : std::numeric_limits<int64_t>::max();
   for (size_t i = 0; i < shares.size(); ++i) {
     if (shares[i] > 0) {
@@ -136,6 +195,17 @@ std::vector<std::string> srun_words(const launch_plan& plan) {
           "--input=none"};
 }
 
+/// As ranks read it (local_card.hpp).
+std::string left_out_text(const card_set& cards) {
+  std::vector<std::string> each;
+  for (const auto& [host, numbers] : cards) {
+    for (const int64_t number : numbers) {
+      each.push_back(fmt::format("{}:{}", host, number));
+    }
+  }
+  return fmt::format("{}", fmt::join(each, " "));
+}
+
 std::vector<std::string> mpirun_words(const launch_plan& plan) {
   return {"mpirun", "-n", std::to_string(plan.ranks), "--oversubscribe", "--bind-to", "none"};
 }
@@ -162,24 +232,43 @@ int64_t shrunk_ranks(int64_t ranks, int64_t lanes, int64_t places) {
   return left;
 }
 
+std::string card_set_text(const card_set& cards) {
+  std::vector<std::string> by_host;
+  for (const auto& [host, numbers] : cards) {
+    const std::string of = host.empty() ? "" : " of " + host;
+    by_host.push_back(fmt::format("card{} {}{}", numbers.size() == 1 ? "" : "s", fmt::join(numbers, ", "), of));
+  }
+  return fmt::format("{}", fmt::join(by_host, "; "));
+}
+
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
-                   const std::set<std::string>& excluded_hosts, int64_t local_cores) {
+                   const std::set<std::string>& excluded_hosts, int64_t local_cores, const card_set& doubtful_cards) {
   check(wanted);
   if (!given) {
-    return local_plan(wanted, local_cores);
+    return local_plan(wanted, local_cores, doubtful_cards);
   }
   check(*given, wanted);
-  const left_hosts left = without(*given, excluded_hosts);
+  left_hosts left = without(*given, wanted, excluded_hosts);
   const auto hosts = static_cast<int64_t>(left.hosts.size());
   if (hosts == 0 || hosts < wanted.min_nodes) {
     return back_to_queue(
         fmt::format("{} of {} nodes are left, place.min-nodes = {}", hosts, given->hosts.size(), wanted.min_nodes));
   }
+  if (!is_enough(left, wanted)) {
+    return back_to_queue(fmt::format("{} cards are left on {} of {} nodes, and each of {} ranks takes one",
+                                     left.all_places(), hosts, given->hosts.size(), wanted.ranks));
+  }
   launch_plan plan;
   plan.kind = launcher_kind::srun;
   plan.ranks = wanted.ranks;
+  const int64_t full = full_share(*given, wanted);
+  plan.left_out = leave_out(left, wanted, doubtful_cards);
   if (wanted.shrink) {
-    plan.ranks = shrunk_ranks(wanted.ranks, wanted.lanes, full_share(*given, wanted) * hosts);
+    int64_t places = 0;
+    for (const int64_t of_host : left.places) {
+      places += std::min(full, of_host);
+    }
+    plan.ranks = shrunk_ranks(wanted.ranks, wanted.lanes, places);
   }
   lay_out(plan, left, wanted, given->cpus_per_task);
   if (plan.ranks == 1 && plan.hosts.front().host == given->batch_host) {
@@ -188,15 +277,20 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   if (left.hosts.size() < given->hosts.size()) {
     plan.reason = fmt::format("{} of {} nodes are left for {} ranks", hosts, given->hosts.size(), plan.ranks);
   }
+  if (!plan.left_out.empty()) {
+    plan.reason += fmt::format("{}without {}, for {} ranks", plan.reason.empty() ? "" : "; ",
+                               card_set_text(plan.left_out), plan.ranks);
+  }
   return plan;
 }
 
 std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
                                 const std::set<std::string>& doubtful) {
-  auto left = static_cast<int64_t>(without(given, excluded).hosts.size());
   for (const std::string& host : doubtful) {
-    if (left > std::max<int64_t>(1, wanted.min_nodes) && excluded.insert(host).second) {
-      --left;
+    std::set<std::string> more = excluded;
+    more.insert(host);
+    if (is_enough(without(given, wanted, more), wanted)) {
+      excluded = std::move(more);
     }
   }
   return excluded;
@@ -210,6 +304,26 @@ std::string host_of(const launch_plan& plan, int64_t rank) {
     rank -= one.ranks;
   }
   return "";
+}
+
+std::optional<int64_t> rank_with_card(const launch_plan& plan, const std::string& host, int64_t number) {
+  const auto out = plan.left_out.find(host);
+  const auto before =
+      out == plan.left_out.end() ? 0 : std::distance(out->second.begin(), out->second.lower_bound(number));
+  const int64_t of_host = number - before;
+  if (plan.hosts.empty()) {  // where ranks may pass over no card after all
+    return plan.ranks == 1                                 ? std::optional<int64_t>(0)
+           : of_host < plan.ranks && plan.left_out.empty() ? std::optional(of_host)
+                                                           : std::nullopt;
+  }
+  int64_t first = 0;
+  for (const host_share& one : plan.hosts) {
+    if (one.host == host) {
+      return of_host < one.ranks ? std::optional(first + of_host) : std::nullopt;
+    }
+    first += one.ranks;
+  }
+  return std::nullopt;
 }
 
 launch_command command_for(const launch_plan& plan, const std::vector<std::string>& worker,
@@ -238,6 +352,9 @@ launch_command command_for(const launch_plan& plan, const std::vector<std::strin
   }
   if (plan.crowded && plan.kind != launcher_kind::child) {
     set_unless_inherited(start.extra, inherited, "OMPI_MCA_mpi_yield_when_idle", "1");
+  }
+  if (!plan.left_out.empty()) {
+    start.extra.emplace(engine::cards_left_out, left_out_text(plan.left_out));
   }
   start.argv.insert(start.argv.end(), worker.begin(), worker.end());
   return start;

@@ -12,6 +12,7 @@
 #include "actors/hosts/allocation.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -27,7 +28,14 @@ struct placement {
   bool shrink = false;           ///< fewer hosts, fewer ranks; false: the same ranks, packed on the hosts left
   int64_t lanes = 1;             ///< above 1: the number of ranks must divide it
   int64_t threads_per_rank = 0;  ///< 0: the cores of a host divided among its ranks
+  bool on_cards = false;         ///< each rank takes a card of its own
 };
+
+/// Cards by host: their numbers among those that ranks there are shown. Outside of Slurm the host has no name ("").
+using card_set = std::map<std::string, std::set<int64_t>>;
+
+/// "card 1 of node2", "cards 0, 3 of node2; card 1 of node4".
+std::string card_set_text(const card_set& cards);
 
 enum class launcher_kind { child, mpirun, srun };
 const char* to_string(launcher_kind kind);
@@ -46,6 +54,7 @@ struct launch_plan {
   bool crowded = false;           ///< some host has more ranks than cores: MPI must not spin
   bool requeue = false;           ///< too little is left: start nothing (ranks is 0), see reason
   std::string reason;             ///< why fewer hosts or ranks than asked for, or why requeue; empty: as asked for
+  card_set left_out;              ///< that no rank is to take
 };
 
 /// What place.shrink leaves of `ranks` where there are only so many places (at least 1): as many as find one and, with
@@ -60,17 +69,26 @@ int64_t shrunk_ranks(int64_t ranks, int64_t lanes, int64_t places);
 /// from the end of the list. One rank that falls on the batch host is a child process; all else is srun's.
 /// With `shrink` a host never gets more ranks than at full strength; the number of ranks falls to the largest
 /// that fits and divides `lanes`.
-/// Errors  bad_argument: ranks below 1, or not dividing lanes; an allocation of fewer hosts than min_nodes.
+/// On cards a host gets no more ranks than Slurm gave it cards, where it says how many. Of `doubtful_cards` as many are
+/// left out, in their order, as the job can do without: a card for each rank stays, or with `shrink` a rank at all.
+/// Outside of Slurm nobody here knows how many cards there are: ranks leave out those that they can (local_card.hpp).
+/// Errors  bad_argument: ranks below 1, or not dividing lanes; an allocation of fewer hosts than min_nodes, or, without
+///         shrink, of fewer cards than ranks.
 launch_plan choose(const std::optional<allocation>& given, const placement& wanted,
-                   const std::set<std::string>& excluded_hosts, int64_t local_cores = 1);
+                   const std::set<std::string>& excluded_hosts, int64_t local_cores = 1,
+                   const card_set& doubtful_cards = {});
 
 /// `excluded`, and of the `doubtful` hosts as many, in their order, as the job can do without: at least one host and
-/// place.min-nodes of them stay. A doubtful host is better than none.
+/// place.min-nodes of them stay, and on cards as many as its ranks take. A doubtful host is better than none.
 std::set<std::string> leave_out(const allocation& given, const placement& wanted, std::set<std::string> excluded,
                                 const std::set<std::string>& doubtful);
 
 /// Where this rank runs, by Slurm's name; empty outside of Slurm.
 std::string host_of(const launch_plan& plan, int64_t rank);
+
+/// A rank that takes card `number` of a host, as far as the plan tells: ranks of a host take its cards in their order
+/// (local_card.hpp). None: no rank of that host does.
+std::optional<int64_t> rank_with_card(const launch_plan& plan, const std::string& host, int64_t number);
 
 struct launch_command {
   std::vector<std::string> argv;  ///< the first may be a bare name, looked up in PATH

@@ -1,6 +1,7 @@
 #include "actors/supervisor/attempt.hpp"
 
 #include "actors/hosts/launcher_talk.hpp"
+#include "base/card_name.hpp"
 #include "base/printable.hpp"
 #include "base/processes.hpp"
 #include "base/stopwatch.hpp"
@@ -31,6 +32,20 @@ attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
     }
   };
   launcher_ = std::make_unique<child_process>(start.argv, std::move(on_exit), start.extra, std::move(hear));
+}
+
+std::optional<lost_card> attempt::card_in(const std::string& failure) const {
+  const std::optional<named_card> named = find_card_name(failure);
+  for (int64_t rank = 0; named && rank < ranks_.size(); ++rank) {
+    if (ranks_[rank].host == named->host) {
+      const std::string node = host_of(plan_, rank);
+      return lost_card{.node = node,
+                       .host = named->host,
+                       .number = named->number,
+                       .rank = rank_with_card(plan_, node, named->number)};
+    }
+  }
+  return std::nullopt;
 }
 
 void attempt::conclude(const attempt_result& result, clock::time_point now) {

@@ -32,6 +32,14 @@ struct trouble {
   std::set<std::string> suspects = {};  ///< hosts
 };
 
+/// A card that has failed.
+struct lost_card {
+  std::string node;             ///< Slurm's name of its host; empty outside of Slurm
+  std::string host;             ///< as the host calls itself
+  int64_t number = 0;           ///< among those that ranks there are shown
+  std::optional<int64_t> rank;  ///< that has it, as far as the plan tells
+};
+
 class attempt {
 public:
   using clock = rank_watch::clock;
@@ -47,6 +55,9 @@ public:
   clock::time_point started() const { return started_; }
   rank_watch& ranks() { return ranks_; }
   const rank_watch& ranks() const { return ranks_; }
+
+  /// The card that the text of a failure names; none: it names none of a host with ranks.
+  std::optional<lost_card> card_in(const std::string& failure) const;
 
   /// The director's result has come.
   void conclude(const attempt_result& result, clock::time_point now);

@@ -83,7 +83,8 @@ static placement placement_of(const io::job& job) {
           .min_nodes = job.place.min_nodes,
           .shrink = job.place.shrink,
           .lanes = job.run.lanes,
-          .threads_per_rank = job.run.threads};
+          .threads_per_rank = job.run.threads,
+          .on_cards = job.place.device == io::device_choice::cuda};
 }
 
 void supervisor_state::start_attempt() {
@@ -119,21 +120,39 @@ void supervisor_state::start_attempt() {
   }
 }
 
+/// Doubtful cards of hosts that may have ranks, but for those that are left out.
+static card_set others_than(const card_set& left_out, card_set doubtful, const std::set<std::string>& unfit) {
+  for (const std::string& host : unfit) {
+    doubtful.erase(host);
+  }
+  for (const auto& [host, numbers] : left_out) {
+    for (const int64_t number : numbers) {
+      doubtful[host].erase(number);
+    }
+  }
+  std::erase_if(doubtful, [](const auto& of_host) { return of_host.second.empty(); });
+  return doubtful;
+}
+
 launch_plan supervisor_state::choose_hosts() {
   const auto now = this->now();
   const auto cores = static_cast<int64_t>(std::thread::hardware_concurrency());
   const placement wanted = placement_of(settings_->job);
   if (!settings_->given) {
-    return choose({}, wanted, {}, cores);
+    return choose({}, wanted, {}, cores, cards_.doubtful());
   }
   const std::set<std::string> unfit =
       leave_out(*settings_->given, wanted, hosts_->excluded(now), crashes_.doubtful(now));
-  launch_plan plan = choose(settings_->given, wanted, unfit, cores);
+  launch_plan plan = choose(settings_->given, wanted, unfit, cores, cards_.doubtful());
   for (const std::string& host : crashes_.doubtful(now)) {
     if (!unfit.contains(host)) {
       plan.reason += fmt::format("{}{} stays, though its ranks crash: too few others are left",
                                  plan.reason.empty() ? "" : "; ", host);
     }
+  }
+  if (const card_set stay = others_than(plan.left_out, cards_.doubtful(), unfit); !stay.empty()) {
+    plan.reason += fmt::format("{}{} stays, though it has failed twice: too few others are left",
+                               plan.reason.empty() ? "" : "; ", card_set_text(stay));
   }
   return plan;
 }
@@ -222,6 +241,7 @@ void supervisor_state::note_event(const ledger_note& event) {
   if (noted == io::ledger_kind::checkpoint || noted == io::ledger_kind::phase_finished) {
     restarts_->note_progress();
     crashes_.note_progress();
+    cards_.note_progress();
     node_failed_ = false;
   } else if (noted == io::ledger_kind::phase_started || noted == io::ledger_kind::phase_resumed) {
     restarts_->note_step(
@@ -238,12 +258,12 @@ void supervisor_state::note_recovery() {
   }
 }
 
-/// A lost rank is another attempt's concern. So may be a file or memory that a node could not have, but not twice
-/// without a new checkpoint: then it is the job's own failure.
+/// A lost rank is another attempt's concern, and so is a card that has failed. So may be a file or memory that a node
+/// could not have, but not twice without a new checkpoint: then it is the job's own failure.
 bool supervisor_state::may_pass(const attempt_result& failed) {
   const bool of_a_node = failed.code == errc::io_failure || failed.code == errc::out_of_memory;
   if (!of_a_node) {
-    return failed.code == errc::lost_peer;
+    return failed.code == errc::lost_peer || failed.code == errc::device_failure;
   }
   wait_for_files_ = true;
   return !std::exchange(node_failed_, true);
@@ -254,7 +274,11 @@ void supervisor_state::note_result(const attempt_result& result) {
     return;  // condemned meanwhile: what the plan says of a dead worker is only an echo
   }
   if (result.outcome == outcome::failed && may_pass(result)) {
-    condemn({.reason = result.text});
+    if (result.code == errc::device_failure) {
+      note_lost_card(result.text);
+    } else {
+      condemn({.reason = result.text});
+    }
     return;
   }
   attempt_->conclude(result, now());
@@ -291,7 +315,8 @@ void supervisor_state::note_lost_director(const caf::error& reason) {
 }
 
 void supervisor_state::note_lost_rank(int64_t rank, const caf::error& reason) {
-  if (settings_->given && settings_->given->hosts.size() > 1 &&
+  const bool by_card = is_told(reason) && to_troupe_error(reason).code() == errc::device_failure;
+  if (settings_->given && !by_card && settings_->given->hosts.size() > 1 &&
       !slurm_ends_ranks()) {  // else there is no choice of hosts
     crashes_.note_lost(host_of(attempt_->plan(), rank), !attempt_->condemned(), now());
   }
@@ -487,6 +512,23 @@ void supervisor_state::suspect(const std::set<std::string>& hosts) {
   }
 }
 
+void supervisor_state::note_lost_card(const std::string& failure) {
+  const std::optional<lost_card> lost = attempt_->card_in(failure);
+  condemn({.rank = lost ? lost->rank.value_or(-1) : -1, .reason = failure});
+  if (!lost || slurm_ends_ranks()) {
+    return;
+  }
+  const int64_t failures = cards_.note(lost->node, lost->number);
+  history_->append(io::ledger_kind::host_suspected,
+                   {{"host", lost->node.empty() ? lost->host : lost->node},
+                    {"card", lost->number},
+                    {"failures", failures},
+                    {"reason", fmt::format("failure {} of its card {}{}", failures, lost->number,
+                                           cards_.is_doubtful(lost->node, lost->number)
+                                               ? "; it is left out where the job can do without"
+                                               : "")}});
+}
+
 void supervisor_state::judge_crash() {
   if (slurm_ends_ranks()) {
     return;
@@ -524,7 +566,9 @@ void supervisor_state::follow_failure(bool refused) {
     return;
   }
   if (restarts_->gives_up()) {
-    finish({outcome::failed, restarts_->parting_words(attempt_->failure(), crashes_.hosts())});
+    std::set<std::string> where = crashes_.hosts();
+    where.insert(cards_.places().begin(), cards_.places().end());
+    finish({outcome::failed, restarts_->parting_words(attempt_->failure(), where)});
     return;
   }
   if (refused) {

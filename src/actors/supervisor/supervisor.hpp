@@ -7,7 +7,7 @@
 ///   attempt.hpp         is all well with the ranks of this attempt?     host_watch.hpp   which hosts are fit for
 ///   ranks? restart_policy.hpp  is there to be another attempt, and when?       run_history.hpp  what has happened so
 ///   far? launcher.hpp        where and how are ranks started?                guard_keeper.hpp who watches the batch
-///   host? crash_watch.hpp     is it one host that makes ranks crash?
+///   host? crash_watch.hpp     is it one host that makes ranks crash?        card_watch.hpp   or one card that fails?
 #pragma once
 
 #include "actors/director/metrics.hpp"
@@ -16,6 +16,7 @@
 #include "actors/protocol/file_patience.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "actors/supervisor/attempt.hpp"
+#include "actors/supervisor/card_watch.hpp"
 #include "actors/supervisor/crash_watch.hpp"
 #include "actors/supervisor/guard_keeper.hpp"
 #include "actors/supervisor/restart_policy.hpp"
@@ -109,6 +110,8 @@ private:
   /// The attempt cannot go on: kills what is left of it. The exit notice then decides about the next.
   void condemn(const trouble& why);
   void suspect(const std::set<std::string>& hosts);
+  /// A card has failed, and the attempt with it.
+  void note_lost_card(const std::string& failure);
   /// Whether the attempt that has ended tells against a host.
   void judge_crash();
   void dismiss_director();
@@ -120,6 +123,7 @@ private:
   std::optional<restart_policy> restarts_;
   std::optional<host_watch> hosts_;
   crash_watch crashes_;
+  card_watch cards_;
   std::optional<guard_keeper> guards_;
 
   int64_t last_attempt_ = 0;        ///< of the run, as far as this supervisor knows: nobody else may begin one

@@ -61,6 +61,7 @@ run_failure failure_of(const ledger_event& event) {
           .kind = to_string(event.kind),
           .rank = static_cast<int64_t>(number_field(event, "rank", -1)),
           .host = text_field(event, "host"),
+          .card = static_cast<int64_t>(number_field(event, "card", -1)),
           .actor = text_field(event, "actor"),
           .operation = text_field(event, "operation"),
           .reason = reason.empty() ? text_field(event, "text") : std::move(reason)};

@@ -29,6 +29,7 @@ struct run_failure {
   std::string kind;         ///< the ledger's event: "worker_failed", "host_suspected", "checkpoint_damaged", ...
   int64_t rank = -1;        ///< negative: not of one rank, or not known
   std::string host;         ///< empty: not known
+  int64_t card = -1;        ///< of that host; negative: not of a card
   std::string actor;        ///< of the rank that was at work; empty: not known, or none was
   std::string operation;    ///< what it was in; empty: not known
   std::string reason;       ///< empty: not known

@@ -1,5 +1,6 @@
 #include "kernels/cuda/card.hpp"
 
+#include "base/card_name.hpp"
 #include "base/error.hpp"
 #include "base/host_name.hpp"
 #include "kernels/cuda/architectures.hpp"
@@ -132,7 +133,7 @@ device_facts facts_of(int index) {
 }
 
 card::card(int index) : index_(index), facts_(facts_of(index)) {
-  const std::string name = fmt::format("card {} ({}, host {})", index, facts_.name, host_name());
+  const std::string name = card_name(index, facts_.name, host_name());
   if (!has_code_for(code_for, facts_.major, facts_.minor)) {
     throw error(errc::unsupported, no_code_text(code_for, name, facts_.major, facts_.minor));
   }
@@ -320,8 +321,8 @@ void card::finish(mark moment, std::chrono::milliseconds deadline) {
     }
     const auto waited = std::chrono::steady_clock::now() - begun;
     if (waited > deadline) {
-      throw error(errc::device_failure, "card {} ({}, host {}): its work is not done after {} s", index_, facts_.name,
-                  host_name(), std::chrono::duration<double>(deadline).count());
+      throw error(errc::device_failure, "{}: its work is not done after {} s",
+                  card_name(index_, facts_.name, host_name()), std::chrono::duration<double>(deadline).count());
     }
     if (waited > eager) {
       std::this_thread::sleep_for(eager);

@@ -129,6 +129,16 @@ TEST(SlurmNotation, RandomBytesAreReadOrRefusedNothingElse) {
   EXPECT_GT(read, 100);
 }
 
+TEST(SlurmNotation, CardsOfANodeAreCountedOverTheirTypes) {
+  EXPECT_EQ(sum_of_cards("4"), 4);
+  EXPECT_EQ(sum_of_cards("h100:4"), 4);
+  EXPECT_EQ(sum_of_cards("h100:2,a100:1"), 3);
+  EXPECT_EQ(sum_of_cards("h100"), 1);
+  for (const char* bad : {"", ",", "h100:", "h100:x", "4,", "h100:9999999999", "999999,999999", "a[1]"}) {
+    EXPECT_NE(refusal([&] { sum_of_cards(bad); }), "") << bad;
+  }
+}
+
 // ---- the allocation
 
 static environment slurm(environment more = {}) {
@@ -143,8 +153,11 @@ static environment slurm(environment more = {}) {
 }
 
 TEST(Allocation, IsReadFromSlurmsVariables) {
-  const auto given = read_allocation(slurm({{"SLURM_CPUS_PER_TASK", "2"}, {"SLURM_RESTART_COUNT", "3"}}));
+  const auto given = read_allocation(
+      slurm({{"SLURM_CPUS_PER_TASK", "2"}, {"SLURM_RESTART_COUNT", "3"}, {"SLURM_GPUS_PER_NODE", "h100:4"}}));
   ASSERT_TRUE(given);
+  EXPECT_EQ(given->cards_per_host, 4);
+  EXPECT_EQ(read_allocation(slurm())->cards_per_host, 0);
   EXPECT_EQ(given->job_id, "42");
   EXPECT_EQ(given->hosts, strings({"node1", "node2", "node3", "node4"}));
   EXPECT_EQ(given->cpus, counts({2, 2, 2, 1}));

@@ -130,6 +130,81 @@ TEST(Plan, DoubtfulHostsAreLeftOutWhileEnoughOthersRemain) {
       << "it is out already";
 }
 
+/// So many nodes of four cores and two cards.
+static allocation card_nodes(size_t count) {
+  allocation given = nodes(counts(count, 4));
+  given.cards_per_host = 2;
+  return given;
+}
+
+TEST(Plan, OnCardsAHostHasNoMoreRanksThanCards) {
+  allocation given = card_nodes(3);
+  given.cpus = {64, 4, 4};
+  EXPECT_EQ(choose(given, {.ranks = 5, .on_cards = true}, {}).hosts, on({{"node1", 2}, {"node2", 2}, {"node3", 1}}));
+  EXPECT_EQ(choose(given, {.ranks = 5}, {}).hosts, on({{"node1", 5}})) << "cards that the job does not use";
+  given.cards_per_host = 0;
+  EXPECT_EQ(choose(given, {.ranks = 5, .on_cards = true}, {}).hosts, on({{"node1", 5}})) << "Slurm does not say";
+}
+
+TEST(Plan, WithoutACardForEachRankTheJobWaitsOrShrinks) {
+  const placement wanted{.ranks = 4, .on_cards = true};
+  EXPECT_EQ(choose(card_nodes(3), wanted, {"node2"}).ranks, 4) << "there was a spare";
+  const launch_plan few = choose(card_nodes(3), wanted, {"node2", "node3"});
+  EXPECT_TRUE(few.requeue);
+  EXPECT_EQ(few.reason, "2 cards are left on 1 of 3 nodes, and each of 4 ranks takes one");
+  EXPECT_EQ(choose(card_nodes(3), {.ranks = 4, .shrink = true, .on_cards = true}, {"node2", "node3"}).ranks, 2);
+  EXPECT_NE(refusal([] {
+              choose(card_nodes(3), {.ranks = 7, .on_cards = true}, {});
+            }).find("Slurm gave 6 cards, and each of the 7 ranks (place.ranks) takes one"),
+            std::string::npos);
+}
+
+TEST(Plan, ADoubtfulCardIsLeftOutWhereTheJobCanDoWithout) {
+  const placement five{.ranks = 5, .on_cards = true};
+  const card_set cards = {{"node2", {1}}};
+  const launch_plan spare = choose(card_nodes(3), five, {}, 1, cards);
+  EXPECT_EQ(spare.hosts, on({{"node1", 2}, {"node2", 1}, {"node3", 2}}));
+  EXPECT_EQ(spare.left_out, cards);
+  EXPECT_EQ(spare.reason, "without card 1 of node2, for 5 ranks");
+  const launch_plan all = choose(card_nodes(3), {.ranks = 6, .on_cards = true}, {}, 1, cards);
+  EXPECT_EQ(all.ranks, 6);
+  EXPECT_TRUE(all.left_out.empty()) << "it is better than none";
+  const placement shrinks{.ranks = 6, .shrink = true, .on_cards = true};
+  EXPECT_EQ(choose(card_nodes(3), shrinks, {}, 1, cards).ranks, 5);
+  const placement lanes{.ranks = 6, .shrink = true, .lanes = 6, .on_cards = true};
+  EXPECT_EQ(choose(card_nodes(3), lanes, {}, 1, cards).ranks, 3) << "5 and 4 do not divide 6";
+  const launch_plan none = choose(card_nodes(2), {.ranks = 2, .on_cards = true}, {}, 1, {{"node1", {0, 1}}});
+  EXPECT_EQ(none.hosts, on({{"node2", 2}})) << "a host without a card has no rank";
+  const placement both{.ranks = 2, .min_nodes = 2, .on_cards = true};
+  EXPECT_EQ(choose(card_nodes(2), both, {}, 1, {{"node1", {0, 1}}}).left_out, (card_set{{"node1", {0}}}));
+}
+
+TEST(Plan, RanksHearWhichCardsAreLeftOut) {
+  const card_set cards = {{"node2", {0, 1}}, {"node3", {1}}};
+  const launch_plan plan = choose(card_nodes(3), {.ranks = 3, .on_cards = true}, {}, 1, cards);
+  EXPECT_EQ(command_for(plan, {"w"}, {}, false).extra.at("TROUPE_CARDS_LEFT_OUT"), "node2:0 node2:1 node3:1");
+  const launch_plan local = choose({}, {.ranks = 1, .on_cards = true}, {}, 8, {{"", {0}}});
+  EXPECT_EQ(command_for(local, {"w"}, {}, false).extra.at("TROUPE_CARDS_LEFT_OUT"), ":0");
+  EXPECT_EQ(local.reason, "card 0 left out, where enough others are here");
+  EXPECT_FALSE(command_for(choose({}, {.ranks = 1}, {}, 8), {"w"}, {}, false).extra.contains("TROUPE_CARDS_LEFT_OUT"));
+}
+
+TEST(Plan, TellsWhichRankHasACard) {
+  const launch_plan plan = choose(card_nodes(3), {.ranks = 5, .on_cards = true}, {}, 1, {{"node2", {0}}});
+  EXPECT_EQ(rank_with_card(plan, "node1", 1), 1);
+  EXPECT_EQ(rank_with_card(plan, "node2", 1), 2) << "the only one left there";
+  EXPECT_EQ(rank_with_card(plan, "node3", 0), 3);
+  EXPECT_EQ(rank_with_card(plan, "node3", 2), std::nullopt);
+  EXPECT_EQ(rank_with_card(plan, "node9", 0), std::nullopt);
+  EXPECT_EQ(rank_with_card(choose({}, {.ranks = 3}, {}, 8), "", 2), 2);
+  EXPECT_EQ(rank_with_card(choose({}, {.ranks = 1}, {}, 8), "", 2), 0);
+}
+
+TEST(CardSetText, ByHost) {
+  EXPECT_EQ(card_set_text({{"node2", {0, 3}}, {"node4", {1}}}), "cards 0, 3 of node2; card 1 of node4");
+  EXPECT_EQ(card_set_text({{"", {1}}}), "card 1");
+}
+
 TEST(Plan, ItsHostsHaveRanksInTheirOrder) {
   const launch_plan plan = choose(nodes({2, 2, 2}), {.ranks = 4}, {"node1"});
   EXPECT_EQ(host_of(plan, 0), "node2");

@@ -84,18 +84,18 @@ protected:
     return refusal;
   }
 
-  /// All three ranks of an attempt report, once it has begun; returns their stages.
-  std::vector<caf::strong_actor_ptr> report_all(uint64_t attempt) {
+  /// All ranks of an attempt report, once it has begun; returns their stages.
+  std::vector<caf::strong_actor_ptr> report_all(uint64_t attempt, int32_t ranks = 3) {
     while (events(io::ledger_kind::attempt_started).size() < attempt) {
       std::this_thread::sleep_for(5ms);
     }
     std::vector<caf::strong_actor_ptr> all;
-    for (int32_t r = 0; r < 3; ++r) {
+    for (int32_t r = 0; r < ranks; ++r) {
       all.push_back(new_stage());
       EXPECT_EQ(refusal_of({.version = this_version(),
                             .attempt = attempt,
                             .rank = r,
-                            .ranks = 3,
+                            .ranks = ranks,
                             .host = "some name",
                             .pid = 1,
                             .stage = all.back()}),
@@ -132,6 +132,15 @@ protected:
       }
     }
     return "";
+  }
+
+  static int64_t number_of(const io::ledger_event& event, const std::string& field) {
+    for (const auto& [name, value] : event.fields) {
+      if (name == field) {
+        return std::get<int64_t>(value);
+      }
+    }
+    return -1;
   }
 
   run_result result() {
@@ -183,6 +192,76 @@ TEST_F(Supervisor, AHostWhoseRanksCrashAgainAndAgainGetsNoMore) {
   EXPECT_EQ(text_of(suspected[1], "reason"), "its ranks died first, crash 2 in a row; left out for 60 s");
   caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
   EXPECT_EQ(result().outcome, outcome::stopped);
+}
+
+/// The stage ends as the actor of its rank has that has met this error of a card, which the kernels' errors name so.
+static void fail_by_card(const caf::strong_actor_ptr& stage, int card) {
+  const error failure(errc::device_failure, "policy: card {} (H100, host some name): an illegal memory access", card);
+  caf::anon_send(caf::actor_cast<caf::actor>(stage), caf::exit_msg{caf::actor_addr{}, to_caf_error(failure)});
+}
+
+TEST_F(Supervisor, ACardThatHasFailedTwiceGetsNoMoreRanks) {
+  job_.place.ranks = 4;
+  job_.place.device = io::device_choice::cuda;
+  const std::string told = folder_ / "left-out";
+  let_srun_be("echo \"$TROUPE_CARDS_LEFT_OUT\" >> " + told + "; exec sleep 60");
+  allocation given = three_hosts();
+  given.cards_per_host = 2;
+  begin(given);
+  for (uint64_t attempt = 1; attempt <= 2; ++attempt) {
+    const auto stages = report_all(attempt, 4);
+    fail_by_card(stages[1], 1);
+  }
+  report_all(3, 4);
+  std::string left_out;  // as the ranks of the third attempt hear it
+  while (left_out.empty()) {
+    std::ifstream file(told);
+    std::getline(file >> std::ws, left_out);
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_EQ(left_out, "node1:1");
+  const auto attempts = events(io::ledger_kind::attempt_started);
+  EXPECT_EQ(text_of(attempts[1], "hosts"), "node1:2 node2:1 node3:1");
+  EXPECT_EQ(text_of(attempts[2], "hosts"), "node1:1 node2:2 node3:1");
+  EXPECT_EQ(text_of(attempts[2], "reason"), "without card 1 of node1, for 4 ranks");
+  const auto failed = events(io::ledger_kind::host_suspected);
+  ASSERT_EQ(failed.size(), 2U) << "the card alone, not its host besides";
+  for (const io::ledger_event& event : failed) {
+    EXPECT_EQ(text_of(event, "host"), "node1");
+    EXPECT_EQ(number_of(event, "card"), 1);
+  }
+  EXPECT_EQ(number_of(failed[1], "failures"), 2);
+  EXPECT_EQ(text_of(failed[0], "reason"), "failure 1 of its card 1");
+  EXPECT_EQ(text_of(failed[1], "reason"), "failure 2 of its card 1; it is left out where the job can do without");
+  const auto workers = events(io::ledger_kind::worker_failed);
+  ASSERT_EQ(workers.size(), 2U);
+  EXPECT_EQ(number_of(workers[0], "rank"), 1) << "of two cards of the first host, the second";
+  EXPECT_NE(text_of(workers[0], "reason").find("card 1 (H100, host some name): an illegal memory access"),
+            std::string::npos);
+  stop();
+  caf::anon_send_exit(stages_.back(), caf::exit_reason::kill);
+  EXPECT_EQ(result().outcome, outcome::stopped);
+}
+
+TEST_F(Supervisor, ACardStaysWhereEachRankNeedsOneAndTheRunEndsWithItsError) {
+  job_.place.ranks = 3;
+  job_.place.device = io::device_choice::cuda;
+  job_.recovery.restarts = 2;
+  let_srun_be("exec sleep 60");
+  allocation given = three_hosts();
+  given.cards_per_host = 1;
+  begin(given);
+  for (uint64_t attempt = 1; attempt <= 3; ++attempt) {
+    const auto stages = report_all(attempt);
+    fail_by_card(stages[0], 0);
+  }
+  const run_result told = result();
+  EXPECT_EQ(told.outcome, outcome::failed);
+  EXPECT_NE(told.text.find("card 0 (H100, host some name): an illegal memory access"), std::string::npos) << told.text;
+  const auto attempts = events(io::ledger_kind::attempt_started);
+  EXPECT_EQ(text_of(attempts[2], "reason"),
+            "card 0 of node1 stays, though it has failed twice: too few others are left");
+  EXPECT_EQ(events(io::ledger_kind::host_suspected).size(), 3U);
 }
 
 TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {

@@ -128,12 +128,20 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
                                    {"operation", std::string("generate")},
                                    {"reason", std::string("no progress")}});
   event(ledger_kind::host_suspected, {{"host", std::string("node2")}, {"reason", std::string("left out for 60 s")}});
+  event(ledger_kind::host_suspected, {{"host", std::string("node3")},
+                                      {"card", int64_t{1}},
+                                      {"failures", int64_t{2}},
+                                      {"reason", std::string("failure 2 of its card 1")}});
   event(ledger_kind::recovered, {{"seconds", 1.5}});
   event(ledger_kind::checkpoint_failed, {{"text", std::string("disk full")}});
-  const run_status s = status(3);
-  EXPECT_EQ(s.failures, 3) << "a host that is suspected is not one more";
+  const run_status s = status(4);
+  EXPECT_EQ(s.failures, 3) << "a host that is suspected, or a card, is not one more";
   EXPECT_EQ(s.recoveries, 1);
-  ASSERT_EQ(s.last_failures.size(), 3U);
+  ASSERT_EQ(s.last_failures.size(), 4U);
+  EXPECT_EQ(s.last_failures[2].host, "node3");
+  EXPECT_EQ(s.last_failures[2].card, 1);
+  EXPECT_EQ(s.last_failures[2].kind, "host_suspected");
+  EXPECT_EQ(s.last_failures[1].card, -1);
   EXPECT_EQ(s.last_failures[1].host, "node2");
   EXPECT_EQ(s.last_failures[1].reason, "left out for 60 s");
   const run_failure& hung = s.last_failures[0];
@@ -144,8 +152,8 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
   EXPECT_EQ(hung.operation, "generate");
   EXPECT_EQ(hung.reason, "no progress");
   EXPECT_DOUBLE_EQ(hung.recovered_s, 1.5);
-  EXPECT_EQ(s.last_failures[2].reason, "disk full");
-  EXPECT_LT(s.last_failures[2].recovered_s, 0);
+  EXPECT_EQ(s.last_failures[3].reason, "disk full");
+  EXPECT_LT(s.last_failures[3].recovered_s, 0);
 }
 
 TEST_F(RunStatus, HowARunEndedIsTold) {
