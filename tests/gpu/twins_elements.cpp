@@ -206,6 +206,14 @@ void optimizer(comparison& t) {
   kernels::sums_of_squares(t.card(), w.card, offset, got);
   kernels::sums_of_squares(t.host(), w.host.data(), offset, want);
   t.require("sums_of_squares", got == want, "other bits");
+  constexpr int64_t inputs = 150;  // of a unit between vectors: rows there, a panel here
+  const std::vector<int64_t> around{0, 5, 5 + inputs * kernels::panel_width, count}, inputs_P{0, inputs, 0};
+  std::vector<float> panels(w.host.begin(), w.host.end());
+  kernels::to_panels(w.host.data() + 5, kernels::panel_width, inputs, panels.data() + 5);
+  std::vector<double> of_rows(3), of_panels(3);
+  kernels::sums_of_squares(t.card(), w.card, around, of_rows, inputs_P);
+  kernels::sums_of_squares(t.host(), panels.data(), around, of_panels, inputs_P);
+  t.require("sums_of_squares", of_rows == of_panels, "other bits of a unit");
   kernels::fold_average(t.card(), m.card, w.card, count, 0.9F);
   kernels::fold_average(t.host(), m.host.data(), w.host.data(), count, 0.9F);
   t.same("fold_average", m);
