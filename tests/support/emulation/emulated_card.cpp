@@ -213,14 +213,19 @@ using work_list = std::vector<std::function<void()>>;
 /// The queues' work: done at once, or kept until it is waited for, each queue's in its order.
 class work_queues {
 public:
-  work_queues(card_memory& memory, bool late) : memory_(memory), late_(late) {}
+  work_queues(card_memory& memory, const card_options& options) : memory_(memory) {
+    for (line& of : lines_) {
+      of.late = options.late;
+    }
+    line_of(queue::compute).late = options.late && !options.early_compute;
+  }
 
   void add(queue in, std::function<void()> work) {
     const std::lock_guard lock(mutex_);
     line& of = line_of(in);
     ++of.called;
     of.waiting.push_back([this, work = std::move(work)] { memory_.run(work); });
-    if (!late_) {
+    if (!of.late) {
       do_until(of, of.called);
     }
   }
@@ -251,6 +256,7 @@ public:
 
 private:
   struct line {
+    bool late = false;
     uint64_t called = 0, done = 0;
     std::deque<std::function<void()>> waiting;
   };
@@ -269,7 +275,6 @@ private:
   }
 
   card_memory& memory_;
-  bool late_;
   std::array<line, 4> lines_;
   std::recursive_mutex mutex_;  ///< a queue's work may be to wait for another's
 };
@@ -324,7 +329,7 @@ constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
-      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), queues_(memory_, options.late),
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), queues_(memory_, options),
         stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")), calls_(options.calls) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
