@@ -4,6 +4,9 @@
 #include "actors/models/plan_options.hpp"
 #include "actors/models/rollout_lengths.hpp"
 #include "base/error.hpp"
+#include "base/round_up.hpp"
+#include "engine/card_plan.hpp"
+#include "engine/generate/kv_cache.hpp"
 #include "engine/plan.hpp"
 #include "engine/tensor_parallel/columns.hpp"
 #include "io/run/starting_folders.hpp"
@@ -16,6 +19,7 @@
 #include <filesystem>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -75,15 +79,40 @@ public:
       items_.push_back({name, bytes, when});
     }
   }
-  int64_t operator[](std::string_view name) const {
-    const auto found = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return item.name == name; });
-    return found != items_.end() ? found->bytes : 0;
+  /// In the line of what the host holds under the same name at the same time, if it does.
+  void add_to_card(const std::string& name, int64_t bytes, held_in when = held_in::always) {
+    if (bytes <= 0) {
+      return;
+    }
+    const auto same = std::find_if(items_.begin(), items_.end(),
+                                   [&](const auto& item) { return item.name == name && item.when == when; });
+    if (same != items_.end()) {
+      same->card_bytes = bytes;
+    } else {
+      items_.push_back({name, 0, when, bytes});
+    }
   }
-  const std::vector<planned_memory>& items() const { return items_; }
+  int64_t operator[](std::string_view name) const { return found(name).bytes; }
+  int64_t on_card(std::string_view name) const { return found(name).card_bytes; }
+
+  eng::card_scratch& scratch() { return scratch_; }  ///< of all models on the card
+
+  std::vector<planned_memory> items() && {
+    add_to_card("scratch of passes", scratch_.bytes());
+    return std::move(items_);
+  }
 
 private:
+  planned_memory found(std::string_view name) const {
+    const auto at = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return item.name == name; });
+    return at != items_.end() ? *at : planned_memory{};
+  }
+
   std::vector<planned_memory> items_;
+  eng::card_scratch scratch_;
 };
+
+bool runs_on_cards(const io::job& job) { return job.place.device == io::device_choice::cuda; }
 
 /// A model that learns, and the ranks that it is divided among.
 struct trained {
@@ -91,8 +120,10 @@ struct trained {
   const eng::model_description& model;
   eng::division_of_training division;
   dtype type;  ///< of the weights that passes read
+  bool on_card;
 
-  bool has_masters() const { return type != dtype::f32; }
+  bool has_masters() const { return type != dtype::f32 && !on_card; }
+  dtype host_type() const { return on_card ? dtype::f32 : type; }  ///< a card's weights are rounded from the host's
   int64_t parameters() const { return eng::size_of(model).parameters; }
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
@@ -104,13 +135,22 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
   micro.weights_fetched = are_weights_fetched(learner.division.zero, learner.division.ranks);
   const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
   memory.add(learner.name + " weights",
-             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero, learner.type));
+             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero, learner.host_type()));
   memory.add(learner.name + " masters", learner.has_masters() ? parts.master_bytes : 0);
   memory.add(learner.name + " gradients", parts.gradient_bytes);
   memory.add(learner.name + " moments", parts.moment_bytes);
   const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
   memory.add(learner.name + " gradients of a lane", parts.transient_bytes, update);
   memory.add(learner.name + " reductions", parts.collective_bytes, update);
+  if (learner.on_card) {
+    memory.add_to_card(learner.name + " weights",
+                       eng::card_weight_bytes(learner.model, micro.weights_fetched, learner.type));
+    memory.add_to_card(learner.name + " gradients of a micro-batch", eng::card_gradient_bytes(learner.model), update);
+    memory.add_to_card(learner.name + " activations",
+                       eng::card_activation_bytes(learner.model, micro.tokens, checkpointing, learner.type), update);
+    memory.scratch().add_training(learner.model, micro, learner.type);
+    return;
+  }
   memory.add(learner.name + " activations", eng::saved_activation_bytes(learner.model, micro.tokens, checkpointing));
   memory.add(learner.name + " scratch", eng::training_scratch_bytes(learner.model, micro) +
                                             eng::product_scratch_bytes() + eng::head_scratch_bytes(learner.model));
@@ -176,17 +216,20 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
       largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
   const trained learner{pairs ? "reward model" : "policy", model,
                         division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero),
-                        actors::weight_type_of(job.model)};
+                        actors::weight_type_of(job.model), runs_on_cards(job)};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
   memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
   add_saving(memory, model, gathered_to_save(learner));
   add_process(memory, job, model);
-  phase_plan plan{.phase = std::string(io::to_string(phase)), .unit = "update", .count = training.updates};
+  phase_plan plan{.phase = std::string(io::to_string(phase)),
+                  .unit = "update",
+                  .on_cards = runs_on_cards(job),
+                  .count = training.updates};
   plan.models.push_back({learner.name, learner.parameters()});
   plan.checkpoint_bytes = learner.checkpoint_bytes();
   plan.checkpoints = checkpoints_of(job, training.evaluate_every);
-  plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
+  plan.ranks.push_back({ranks_of({}, job.place.ranks), std::move(memory).items()});
   plan.flops_each = training_passes(job) * eng::forward_flops(model, sequences * length, length / 2);
   return plan;
 }
@@ -196,6 +239,7 @@ struct rollout_plan {
   int64_t prompts = 0, samples = 1;
   int64_t positions = 0;  ///< of the longest sequence
   int ranks = 1;
+  std::optional<dtype> host_type;  ///< of the policy's weights in host memory, where it is not the passes'
 };
 
 /// What a rollout needs of a rank beside the policy's own weights: of ranks
@@ -207,35 +251,54 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const int64_t sequences = (wanted.prompts + groups - 1) / groups * wanted.samples;
   const auto part = eng::description_of(policy, eng::split_columns(policy, 0, together));
   const dtype type = actors::weight_type_of(job.model);
+  const dtype host_type = wanted.host_type.value_or(type);
+  const std::string weights = "policy weights to generate";
   if (together > 1) {
-    memory.add("policy weights to generate", eng::column_weight_bytes(policy, together, type), held_in::rollout);
+    memory.add(weights, eng::column_weight_bytes(policy, together, host_type), held_in::rollout);
     memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
   } else {
-    memory.add("policy weights to generate", eng::pass_weight_bytes(policy, 1, 0, type) - memory["policy weights"],
-               held_in::rollout);
+    memory.add(weights, eng::pass_weight_bytes(policy, 1, 0, host_type) - memory["policy weights"], held_in::rollout);
   }
-  memory.add("keys and values",
-             std::min(eng::cache_bytes(part, sequences, wanted.positions), job.generation.cache_mib * mib),
-             held_in::rollout);
+  if (!runs_on_cards(job)) {
+    memory.add("keys and values",
+               std::min(eng::cache_bytes(part, sequences, wanted.positions), job.generation.cache_mib * mib),
+               held_in::rollout);
+    return;
+  }
+  memory.add_to_card("keys and values", eng::card_cache_bytes(part, job.generation.cache_mib, type), held_in::rollout);
+  if (together > 1) {
+    memory.add_to_card(weights, eng::column_weight_bytes(policy, together, type), held_in::rollout);
+  } else {
+    memory.add_to_card(weights, eng::card_weight_bytes(policy, false, type) - memory.on_card("policy weights"),
+                       held_in::rollout);
+    memory.add_to_card("decoding", eng::card_decoding_bytes(policy, sequences, type));
+  }
+  memory.scratch().add_generation(policy, job.generation.step_tokens, type);
 }
 
 phase_plan plan_pairs(const io::job& job, const cast_of_models& models) {
   const eng::model_size size = eng::size_of(models.policy);
   const int64_t length = actors::longest_rollout(job, io::phase::pairs, models.policy.max_positions);
+  const dtype type = actors::weight_type_of(job.model);
   held memory;
-  memory.add("policy weights", eng::pass_weight_bytes(models.policy, 1, 0, actors::weight_type_of(job.model)));
+  memory.add("policy weights", eng::pass_weight_bytes(models.policy, 1, 0, type));
+  if (runs_on_cards(job)) {
+    memory.add_to_card("policy weights", eng::card_weight_bytes(models.policy, false, type));
+  }
   add_generation(memory, job, models.policy,
                  {.prompts = job.pairs.prompts_per_iteration,
                   .samples = job.pairs.samples_per_prompt,
                   .positions = length,
                   .ranks = static_cast<int>(job.place.ranks)});
-  memory.add("generation scratch", eng::generation_scratch_bytes(models.policy, job.generation.step_tokens) +
-                                       eng::sampling_scratch_bytes(models.policy));
+  if (!runs_on_cards(job)) {
+    memory.add("generation scratch", eng::generation_scratch_bytes(models.policy, job.generation.step_tokens) +
+                                         eng::sampling_scratch_bytes(models.policy));
+  }
   add_process(memory, job, models.policy);
-  phase_plan plan{.phase = "pairs", .unit = "iteration"};
+  phase_plan plan{.phase = "pairs", .unit = "iteration", .on_cards = runs_on_cards(job)};
   plan.count = (job.pairs.prompts + job.pairs.prompts_per_iteration - 1) / job.pairs.prompts_per_iteration;
   plan.models.push_back({"policy", size.parameters});
-  plan.ranks.push_back({ranks_of({}, job.place.ranks), memory.items()});
+  plan.ranks.push_back({ranks_of({}, job.place.ranks), std::move(memory).items()});
   const int64_t sequences = job.pairs.prompts_per_iteration * job.pairs.samples_per_prompt;
   plan.flops_each =
       eng::forward_flops(models.policy, static_cast<double>(sequences * length), static_cast<double>(length) / 2);
@@ -304,9 +367,9 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
     : job_(job), models_(models),
       replayed_(job.has(io::phase::replay)), policy_{"policy", models.policy,
                                                      division_of(job, job.place.policy_zero, job.place.policy_ranks),
-                                                     actors::weight_type_of(job.model)},
+                                                     actors::weight_type_of(job.model), runs_on_cards(job)},
       critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks),
-              actors::weight_type_of(job.model)},
+              actors::weight_type_of(job.model), runs_on_cards(job)},
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
       length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
       scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {
@@ -343,7 +406,8 @@ void ppo_plan::add_rollout(held& memory) const {
                  {.prompts = more_held_out ? job_.evaluation.prompts : job_.ppo.prompts,
                   .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
                   .positions = length_,
-                  .ranks = policy_.division.ranks});
+                  .ranks = policy_.division.ranks,
+                  .host_type = policy_.host_type()});
 }
 
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,
@@ -351,8 +415,13 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   eng::planned_batch batch = scored_;
   batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks);
-  memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero),
-                                                       actors::weight_type_of(job_.model)));
+  const dtype type = actors::weight_type_of(job_.model);
+  memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero), type));
+  if (runs_on_cards(job_)) {
+    memory.add_to_card(name + " weights", eng::card_weight_bytes(model, batch.weights_fetched, type));
+    memory.scratch().add_forward(model, batch, type);
+    return;
+  }
   memory.add(name + " scratch",
              eng::forward_scratch_bytes(model, batch) + eng::product_scratch_bytes() + eng::head_scratch_bytes(model));
 }
@@ -446,6 +515,7 @@ double ppo_plan::flops() const {
 phase_plan ppo_plan::plan() const {
   phase_plan plan{.phase = replayed_ ? "replay" : "ppo",
                   .unit = "iteration",
+                  .on_cards = runs_on_cards(job_),
                   .count = replayed_ ? job_.replay.to_iteration - job_.replay.from_iteration : job_.ppo.iterations};
   plan.models = {{"policy", policy_.parameters()}, {"critic", critic_.parameters()}};
   plan.ranks = ranks();
@@ -458,14 +528,35 @@ phase_plan ppo_plan::plan() const {
 
 }  // namespace
 
-int64_t rank_plan::bytes() const {
+namespace {
+
+/// Of what is held in each part of the work.
+std::map<held_in, int64_t> sums_of(const std::vector<planned_memory>& memory, memory_kind of) {
   std::map<held_in, int64_t> sum;
   for (const planned_memory& item : memory) {
-    sum[item.when] += item.bytes;
+    sum[item.when] += of == memory_kind::card ? item.card_bytes : item.bytes;
   }
-  const int64_t always = std::exchange(sum[held_in::always], 0);
+  return sum;
+}
+
+}  // namespace
+
+held_in rank_plan::fullest(memory_kind of) const {
+  std::map<held_in, int64_t> sum = sums_of(memory, of);
+  sum[held_in::always] = 0;
   const auto less = [](const auto& a, const auto& b) { return a.second < b.second; };
-  return always + std::max_element(sum.begin(), sum.end(), less)->second;
+  return std::max_element(sum.begin(), sum.end(), less)->first;
+}
+
+int64_t rank_plan::bytes(memory_kind of) const {
+  std::map<held_in, int64_t> sum = sums_of(memory, of);
+  const held_in part = fullest(of);
+  return sum[held_in::always] + (part == held_in::always ? 0 : sum[part]);
+}
+
+const rank_plan& phase_plan::fullest(memory_kind of) const {
+  const auto less = [of](const rank_plan& a, const rank_plan& b) { return a.bytes(of) < b.bytes(of); };
+  return *std::max_element(ranks.begin(), ranks.end(), less);
 }
 
 std::vector<phase_plan> plan_job(const io::job& job) {
@@ -490,6 +581,19 @@ std::vector<phase_plan> plan_job(const io::job& job) {
     }
   }
   return plans;
+}
+
+int64_t least_cache_mib(const io::job& job) {
+  const eng::model_description policy = actors::shape_of(io::starting_folders_of(job, nullptr).policy);
+  int64_t longest = 0;
+  for (const io::phase phase : {io::phase::pairs, io::phase::ppo}) {
+    longest = std::max(longest, job.has(phase) ? actors::longest_rollout(job, phase, policy.max_positions) : 0);
+  }
+  const auto ranks = static_cast<int>(ranks_of(job.place.policy_ranks, job.place.ranks).size());
+  const eng::model_description part =
+      eng::description_of(policy, eng::split_columns(policy, 0, actors::tensor_parallel_of(job.place, ranks)));
+  const int64_t page = eng::kv_cache::page_bytes(part, actors::weight_type_of(job.model));
+  return divide_up(eng::kv_cache::pages_for(longest) * page, mib);
 }
 
 int64_t run_directory_bytes(const io::job& job, const std::vector<phase_plan>& plans) {

@@ -125,6 +125,9 @@ pace find_pace(const io::job& job, double gflops, int64_t threads) {
   if (std::optional<pace> found = recorded_pace(job)) {
     return *found;
   }
+  if (job.place.device == io::device_choice::cuda) {
+    return {.source = "nothing tells how fast a card works before it has: --gflops N states what one sustains"};
+  }
   return measured_pace(threads);
 }
 
@@ -135,7 +138,7 @@ double seconds_each(const phase_plan& plan, const pace& at, int64_t ranks) {
 std::optional<double> seconds_in_all(const std::vector<phase_plan>& plans, const pace& at, int64_t ranks) {
   double sum = 0;
   for (const phase_plan& plan : plans) {
-    if (plan.count == 0) {
+    if (plan.count == 0 || !at.knows(plan.phase)) {
       return std::nullopt;
     }
     sum += static_cast<double>(plan.count) * seconds_each(plan, at, ranks);

@@ -20,6 +20,7 @@ struct pace {
   std::string source;                       ///< how it is known: "measured in RUN"
 
   double of(const std::string& phase) const;
+  bool knows(const std::string& phase) const { return of(phase) > 0; }
 };
 
 /// As the user says, for every phase.
@@ -33,13 +34,13 @@ std::optional<pace> recorded_pace(const io::job& job);
 /// second; for threads beyond the cores of this machine it is scaled up.
 pace measured_pace(int64_t threads);
 
-/// The best that can be known: stated (`gflops` above 0), else recorded, else measured here.
+/// The best that can be known: stated (`gflops` above 0), else recorded, else measured here; on cards nothing else.
 pace find_pace(const io::job& job, double gflops, int64_t threads);
 
-/// The time of one update or iteration, all ranks working.
+/// The time of one update or iteration, all ranks working, at a pace that is known.
 double seconds_each(const phase_plan& plan, const pace& at, int64_t ranks);
 
-/// The time of all phases; none where a phase goes by epochs of data that are not here.
+/// The time of all phases; none where a phase goes by epochs of data that are not here, or no pace is known.
 std::optional<double> seconds_in_all(const std::vector<phase_plan>& plans, const pace& at, int64_t ranks);
 
 }  // namespace troupe

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace troupe {
 namespace {
 
@@ -29,6 +31,15 @@ int64_t bytes_of(const phase_plan& plan, const std::string& name) {
   for (const planned_memory& item : plan.ranks.front().memory) {
     if (item.name == name) {
       return item.bytes;
+    }
+  }
+  return 0;
+}
+
+int64_t card_bytes_of(const phase_plan& plan, const std::string& name) {
+  for (const planned_memory& item : plan.ranks.front().memory) {
+    if (item.name == name) {
+      return item.card_bytes;
     }
   }
   return 0;
@@ -99,6 +110,81 @@ io::job ppo_job() {
   job.ppo.micro_batch_tokens = 1;
   job.ppo.ptx_coef = 0;
   return job;
+}
+
+/// Of the Llama above, in bfloat16: saved for a token are three inputs of a layer (64), and of each layer queries, keys
+/// and values (192), attention (64) and its float32 statistics (4), what stands between the halves (64) and the
+/// feed-forward (256); and four rows of hidden states.
+constexpr int64_t card_token = 2 * (3 * 64 + 2 * (192 + 64 + 64 + 256) + 4 * 64) + 2 * 4 * 4;
+
+TEST(JobPlan, OnACardPassesTakeItsMemoryAndLearningTheHosts) {
+  io::job job = sft_job();
+  const phase_plan on_host = plan_job(job).front();
+  EXPECT_EQ(on_host.card_peak_bytes(), 0);
+  job.place.device = io::device_choice::cuda;
+  job.model.type = io::weight_type::bf16;
+  const phase_plan sft = plan_job(job).front();
+  EXPECT_EQ(card_bytes_of(sft, "policy weights"), 2 * parameters);
+  EXPECT_EQ(bytes_of(sft, "policy weights"), 4 * parameters) << "the optimizer's, of which the card's are rounded";
+  EXPECT_EQ(bytes_of(sft, "policy masters"), 0);
+  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 4 * parameters);
+  EXPECT_EQ(card_bytes_of(sft, "policy activations"), 4 * 32 * card_token);
+  for (const char* of_host : {"policy gradients", "policy moments", "checkpoint copy", "process"}) {
+    EXPECT_EQ(bytes_of(sft, of_host), bytes_of(on_host, of_host)) << of_host;
+    EXPECT_EQ(card_bytes_of(sft, of_host), 0) << of_host;
+  }
+  for (const char* of_card : {"policy activations", "policy scratch"}) {
+    EXPECT_EQ(bytes_of(sft, of_card), 0) << of_card;
+  }
+  // Logits of all 128 rows: float32, bfloat16 gradients, two statistics.
+  EXPECT_GT(card_bytes_of(sft, "scratch of passes"), 128 * (512 * 6 + 8));
+}
+
+TEST(JobPlan, OfSharedWeightsACardHasTheSegmentsInUse) {
+  io::job job = sft_job();
+  job.place.device = io::device_choice::cuda;
+  job.place.ranks = 2;
+  job.place.policy_zero = 3;
+  const phase_plan sft = plan_job(job).front();
+  EXPECT_EQ(card_bytes_of(sft, "policy weights"), 4 * 2 * (layer_matrices + 2 * 64)) << "two layers";
+  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 4 * parameters) << "of all weights";
+}
+
+TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerates) {
+  io::job job = ppo_job();
+  job.place.device = io::device_choice::cuda;
+  job.model.type = io::weight_type::bf16;
+  job.generation.cache_mib = 1;
+  job.evaluation.prompts = 0;
+  const phase_plan ppo = plan_job(job).front();
+  // Whole pages of 64 positions, of keys and values 64 wide in two layers.
+  EXPECT_EQ(card_bytes_of(ppo, "keys and values"), 32 * (2 * 2 * 64 * 64 * 2));
+  EXPECT_EQ(bytes_of(ppo, "keys and values"), 0);
+  EXPECT_EQ(card_bytes_of(ppo, "reference weights"), 2 * parameters);
+  EXPECT_EQ(bytes_of(ppo, "reference weights"), 2 * parameters) << "from which the card's were sent";
+  int64_t sum = 0;
+  for (const planned_memory& item : ppo.ranks.front().memory) {
+    sum += item.card_bytes;
+  }
+  const auto update_of = [&](const std::string& model) {
+    return card_bytes_of(ppo, model + " gradients of a micro-batch") + card_bytes_of(ppo, model + " activations");
+  };
+  const int64_t policy = update_of("policy"), critic = update_of("critic");
+  const int64_t rollout = card_bytes_of(ppo, "keys and values");
+  // Of the job's 64 prompts steps of 16, 32 and 64 rows: logits, hidden states and the widths of a pass.
+  EXPECT_EQ(card_bytes_of(ppo, "decoding"), 112 * (4 * 512 + 2 * (3 * 64 + 128 + 192 + 64 + 256 + 64)));
+  EXPECT_EQ(card_bytes_of(ppo, "policy gradients of a micro-batch"), 4 * parameters);
+  EXPECT_EQ(ppo.card_peak_bytes(), sum - policy - critic - rollout + std::max(policy, rollout));
+}
+
+TEST(JobPlan, ModelsOfACardShareItsScratch) {
+  io::job job = ppo_job();
+  job.place.device = io::device_choice::cuda;
+  const int64_t once = card_bytes_of(plan_job(job).front(), "scratch of passes");
+  job.rewards.push_back({.name = "judge", .kind = io::reward_kind::model, .model = job.model.policy});
+  EXPECT_EQ(card_bytes_of(plan_job(job).front(), "scratch of passes"), once);
+  EXPECT_EQ(card_bytes_of(plan_job(job).front(), "reward model judge weights"), 4 * (parameters - embedding + 32 * 64))
+      << "a head of one row, in a panel of 32";
 }
 
 TEST(JobPlan, AnswersAreAsLongAsTheJobSaysNotAsItsRecords) {

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 namespace troupe::test {
 
@@ -173,6 +174,63 @@ TEST(Plan, WarnsWhereTheMachineIsTooSmall) {
   const program_result result = run_program({"plan", recipes / "opt-66b.ini"});
   EXPECT_EQ(result.status, 0);
   EXPECT_NE(result.output.find("does not fit here"), std::string::npos) << result.output;
+}
+
+/// Of a policy of 13 billion parameters on one card of 80 GiB, all in bfloat16: its weights and the reference's take 26
+/// GB each, its float32 gradients 51, so that two cards must share the weights; learning takes more than 256 GiB of the
+/// host.
+TEST(Plan, PpoOf13BillionOnOneCardDoesNotFit) {
+  const std::vector<std::string> words = {recipes / "opt-13b.ini",
+                                          "--run.phases",
+                                          "ppo",
+                                          "--model.reward",
+                                          recipes / "opt-350m",
+                                          "--model.dtype",
+                                          "bf16",
+                                          "--place.device",
+                                          "cuda",
+                                          "--device-gib",
+                                          "80",
+                                          "--host-gib",
+                                          "256"};
+  const json all = plan(words);
+  const json& ppo = phase(all, "ppo");
+  constexpr double policy = 12853473280;
+  EXPECT_NEAR(ppo["card_memory_bytes"]["policy weights"].get<double>(), 2 * policy, 1e7);
+  EXPECT_NEAR(ppo["card_memory_bytes"]["reference weights"].get<double>(), 2 * policy, 1e7);
+  EXPECT_NEAR(ppo["card_memory_bytes"]["policy gradients of a micro-batch"].get<double>(), 4 * policy, 2e7);
+  EXPECT_NEAR(ppo["memory_bytes"]["policy moments"].get<double>(), 8 * policy, 4e7);
+  EXPECT_GT(all["card_peak_bytes"], 80LL << 30);
+  EXPECT_EQ(all["card_bytes"], 80LL << 30);
+  EXPECT_EQ(all["machine_bytes"], 256LL << 30);
+  EXPECT_FALSE(all.contains("seconds")) << "nobody knows how fast a card is";
+  std::vector<std::string> told = words;
+  told.insert(told.begin(), "plan");
+  const std::string text = run_program(told).output;
+  EXPECT_NE(text.find("troupe plan: it does not fit the card, which has 85.90 GB: ppo needs "), std::string::npos);
+  EXPECT_NE(text.find("(policy gradients of a micro-batch 51."), std::string::npos) << text;
+  const size_t remedy = text.find("It would with ");
+  ASSERT_NE(remedy, std::string::npos) << text;
+  const std::string options = text.substr(remedy + 14, text.find('\n', remedy) - remedy - 15);
+  EXPECT_NE(options.find("--place.ranks 2"), std::string::npos) << options;
+  EXPECT_NE(text.find("troupe plan: it does not fit the host's memory, 274.88 GB for a rank: "), std::string::npos);
+  std::vector<std::string> remedied = words;
+  for (std::istringstream in(options); in;) {
+    if (std::string word; in >> word) {
+      remedied.push_back(word);
+    }
+  }
+  EXPECT_LE(plan(remedied)["card_peak_bytes"], 80LL << 30) << options;
+}
+
+TEST(Plan, ACardsMemoryIsNamedForJobsThatRunOnOne) {
+  const program_result refused = run_program({"plan", recipes / "demo.ini", "--device-gib", "80"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.output.find("--device-gib: this job does not run on cards: give --place.device cuda too"),
+            std::string::npos)
+      << refused.output;
+  const program_result host = run_program({"plan", recipes / "demo.ini", "--host-gib", "0.01"});
+  EXPECT_NE(host.output.find("are needed, a rank has 10.7 MB"), std::string::npos) << host.output;
 }
 
 TEST(Plan, RecipesOfPublishedModelsCanStart) {

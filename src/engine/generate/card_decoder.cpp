@@ -14,8 +14,7 @@ namespace troupe::engine {
 
 namespace {
 
-constexpr int64_t row_counts[] = {16, 32, 64, 128, 256};
-static_assert(std::end(row_counts)[-1] == card_decoder::most_rows);
+static_assert(std::end(card_decoder::row_counts)[-1] == card_decoder::most_rows);
 
 constexpr int64_t span_positions = 512;  ///< recordings are for so many positions, or a power of two times as many
 constexpr int64_t span_pages = span_positions / kernels::attention_tile;

@@ -38,6 +38,8 @@ struct decode_row {
 
 class card_decoder {
 public:
+  /// Of a step, padded.
+  static constexpr int64_t row_counts[] = {16, 32, 64, 128, 256};
   static constexpr int64_t most_rows = 256;
 
   /// All but the settings outlive it. At most `steps` are under way at a time.

@@ -1,4 +1,4 @@
-#include "base/round_up.hpp"
+#include "kernels/card_logits.hpp"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/log_prob.hpp"
 #include "kernels/cuda/matrix.hpp"
@@ -72,13 +72,12 @@ __global__ void __launch_bounds__(row_threads, 2)
 class head {
 public:
   head(context& ctx, const log_prob_args& args, bool gradients) : ctx_(ctx), args_(args) {
-    constexpr int64_t most_floats = int64_t{1} << 26;  // 256 MiB
-    stride_ = round_up(args.vocabulary, int64_t{8});   // rows begin at multiples of 16 bytes, as copies like it
-    rows_ = std::clamp<int64_t>(most_floats / stride_ / 64 * 64, 64, 1024);
+    const card_logits most = card_logits_of(args.vocabulary);
+    rows_ = most.rows;
+    stride_ = most.stride;
     const int64_t rows = std::min(rows_, args.n), values = rows * stride_;
     const bool narrow = gradients && args.x_ND.type() == dtype::bf16;
-    constexpr auto row_bytes = static_cast<int64_t>(sizeof(softmax_statistics));
-    logits_ = reinterpret_cast<float*>(scratch(ctx, values * (narrow ? 6 : 4) + rows * row_bytes));
+    logits_ = reinterpret_cast<float*>(scratch(ctx, card_logit_bytes(rows, stride_, narrow)));
     statistics_ = reinterpret_cast<softmax_statistics*>(logits_ + values);
     gradients_ = narrow ? reals(reinterpret_cast<bf16*>(statistics_ + rows)) : reals(logits_);
   }
