@@ -1,12 +1,9 @@
 #include "jobs/compute_place.hpp"
 
-#include "base/error.hpp"
 #include "engine/arena/card_arena.hpp"
-#include "engine/cards/card_module.hpp"
 #include "engine/cards/local_card.hpp"
 #include "jobs/arguments.hpp"
 
-#include <cstdlib>
 #include <string>
 
 namespace troupe {
@@ -24,19 +21,8 @@ void add_device_option(boost::program_options::options_description& options, boo
                         "where the model computes; on a card with --dtype bf16 in bf16 throughout");
 }
 
-static std::unique_ptr<device> open_card(bool wanted) {
-  if (!wanted) {
-    return nullptr;
-  }
-  const engine::card_module cards(engine::usual_places());
-  if (cards.cards() == 0) {
-    throw error(errc::unsupported, "--device cuda: {}", cards.why_none());
-  }
-  return cards.open(engine::local_card([](const char* name) { return std::getenv(name); }, cards.cards()));
-}
-
 compute_place::compute_place(int threads, bool on_card)
-    : pool_(threads), card_(open_card(on_card)), ctx_{pool_, card_.get()} {}
+    : pool_(threads), card_(on_card ? engine::open_local_card("--device cuda") : nullptr), ctx_{pool_, card_.get()} {}
 
 placed_weights::placed_weights(compute_place& place, const actors::model& model) : data_(model.weights.data()) {
   if (place.card() != nullptr) {

@@ -7,29 +7,33 @@
 
 namespace troupe {
 
-static constexpr const char* not_yet =
-    "place.device = cuda: runs of this version do not compute on cards yet, so give cpu";
-
 void refuse_cards(io::device_choice wanted) {
   if (wanted == io::device_choice::cuda) {
-    throw usage_error("{}", not_yet);
+    throw usage_error(
+        "place.device = cuda: submit does not ask Slurm for cards yet; write a batch script that does, and "
+        "runs `troupe run`");
   }
 }
 
-void settle_device(io::device_choice wanted, const engine::module_places& places) {
-  if (wanted == io::device_choice::cpu) {
+void settle_device(const io::place_section& place, bool hosts_are_given, const engine::module_places& places) {
+  if (place.device == io::device_choice::cpu) {
     return;
   }
   const engine::card_module cards(places);
-  const std::string here = cards.cards() == 0
-                               ? cards.why_none()
-                               : fmt::format("there is {}{}", card_text(cards.facts().front()),
-                                             cards.cards() == 1 ? "" : fmt::format(", one of {}", cards.cards()));
-  if (wanted == io::device_choice::cuda) {
-    throw usage_error("{}. Here, {}", not_yet, here);
+  if (place.device == io::device_choice::automatic) {
+    if (cards.cards() > 0) {
+      spdlog::info("there is {}: auto computes on the CPU all the same, place.device = cuda there",
+                   card_text(cards.facts().front()));
+    }
+    return;
   }
-  if (cards.cards() > 0) {
-    spdlog::info("{}: runs of this version do not compute on cards yet; the CPU does", here);
+  if (cards.cards() == 0) {
+    throw usage_error("place.device = cuda: {}", cards.why_none());
+  }
+  if (!hosts_are_given && place.ranks > cards.cards()) {
+    throw usage_error("place.device = cuda: each of the {} ranks (place.ranks) takes a card of its own, and this host "
+                      "has {}",
+                      place.ranks, cards.cards());
   }
 }
 

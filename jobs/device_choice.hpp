@@ -9,12 +9,13 @@
 
 namespace troupe {
 
-/// Errors  usage_error: a card is asked for, which the engine cannot use yet.
+/// Errors  usage_error: a card is asked for, which submit does not ask Slurm for.
 void refuse_cards(io::device_choice wanted);
 
-/// As refuse_cards, for a run that begins on this host: the error also names what of driver, module and card is not
-/// here. Where a card is here that `automatic` does not take, says so.
-void settle_device(io::device_choice wanted, const engine::module_places& places);
+/// For a run that begins on this host: looks for the cards that it asks for. Where a card is here that `automatic` does
+/// not take, says so. `hosts_are_given`: a scheduler has, so that ranks may be on others too.
+/// Errors  usage_error: what of driver, module and card is not here; more ranks than cards.
+void settle_device(const io::place_section& place, bool hosts_are_given, const engine::module_places& places);
 
 /// "NVIDIA H100 80GB HBM3, 79.1 GiB, architecture 9.0, driver 580.65, CUDA 13.0"
 std::string card_text(const device_facts& card);

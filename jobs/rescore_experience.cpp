@@ -250,7 +250,7 @@ void rescorer::forget(io::experience& e) const {
 void rescorer::rescore(io::experience& e, const fs::path& file) {
   require_fit(e, file);
   forget(e);
-  actors::judging judges(judges_, *tokenizer_.tokens, e.source_names);
+  actors::judging judges(ctx_, judges_, *tokenizer_.tokens, e.source_names);
   std::vector<actors::sequence_handle> some;
   int64_t tokens = 0;
   for (int64_t b = 0; b < e.sequences(); ++b) {
@@ -261,7 +261,7 @@ void rescorer::rescore(io::experience& e, const fs::path& file) {
     }
     const actors::scored_batch batch{.sequences = some, .packed = actors::pack(some)};
     if (!judges_.empty()) {
-      for (const std::vector<float>& verdict : judges.verdicts(ctx_, batch)) {
+      for (const std::vector<float>& verdict : judges.verdicts(batch)) {
         append(e.reward_raw_BS, verdict);
       }
     }

@@ -1,5 +1,6 @@
 #include "jobs/run_to_end.hpp"
 
+#include "actors/hosts/allocation.hpp"
 #include "actors/hosts/many_tasks.hpp"
 #include "actors/supervisor/run.hpp"
 #include "base/printable.hpp"
@@ -30,7 +31,7 @@ void refuse_copies() {
 }
 
 int run_to_end(const io::job& job, const std::string& command) {
-  settle_device(job.place.device, engine::usual_places());
+  settle_device(job.place, actors::read_allocation(actors::current_environment()).has_value(), engine::usual_places());
   const auto result = actors::run_job(
       {.job = job, .program = std::filesystem::read_symlink("/proc/self/exe"), .words = process_console()});
   switch (result.outcome) {

@@ -25,20 +25,25 @@ test::program_result with_module(const char* module, const std::vector<std::stri
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-TEST(DeviceChoice, ACardThatIsAskedForIsRefusedWithWhatIsHere) {
-  EXPECT_EQ(test::refusal([] { settle_device(io::device_choice::cuda, with_cards); }),
-            "place.device = cuda: runs of this version do not compute on cards yet, so give cpu. Here, there is "
-            "Card of the tests 0, 1.5 GiB, architecture 9.0, driver 1.2, none, one of 2");
-  const std::string none = test::refusal([] { settle_device(io::device_choice::cuda, without_driver); });
-  EXPECT_TRUE(contains(none, "so give cpu. Here, this host has no NVIDIA driver (libno_such_driver.so.1: ")) << none;
-  EXPECT_EQ(test::refusal([] { refuse_cards(io::device_choice::cuda); }),
-            "place.device = cuda: runs of this version do not compute on cards yet, so give cpu");
+TEST(DeviceChoice, ACardThatIsAskedForIsThereForEachRank) {
+  io::place_section place;
+  place.device = io::device_choice::cuda;
+  const std::string none = test::refusal([&] { settle_device(place, false, without_driver); });
+  EXPECT_TRUE(contains(none, "place.device = cuda: this host has no NVIDIA driver (libno_such_driver.so.1: ")) << none;
+  place.ranks = 2;
+  settle_device(place, false, with_cards);
+  place.ranks = 3;
+  EXPECT_EQ(test::refusal([&] { settle_device(place, false, with_cards); }),
+            "place.device = cuda: each of the 3 ranks (place.ranks) takes a card of its own, and this host has 2");
+  settle_device(place, true, with_cards);  // some are on other hosts
 }
 
 TEST(DeviceChoice, WhoDoesNotAskForACardRunsOnTheCpu) {
   for (const auto wanted : {io::device_choice::automatic, io::device_choice::cpu}) {
-    settle_device(wanted, with_cards);
-    settle_device(wanted, without_driver);
+    io::place_section place;
+    place.device = wanted;
+    settle_device(place, false, with_cards);
+    settle_device(place, false, without_driver);
     refuse_cards(wanted);
   }
 }
@@ -71,15 +76,16 @@ TEST(DeviceChoice, ARunIsRefusedBeforeItsFolderIsThereAndAutoSaysOnceWhatItLeave
   cuda.insert(cuda.end(), {"--place.device", "cuda"});
   const auto refused = with_module(TROUPE_MODULE_empty, cuda);
   EXPECT_EQ(refused.status, 2);
-  EXPECT_TRUE(contains(refused.output, "Here, the driver of this host's cards gives none: all of them are asleep\n"))
+  EXPECT_TRUE(contains(refused.output,
+                       "place.device = cuda: the driver of this host's cards gives none: all of them are asleep\n"))
       << refused.output;
   EXPECT_FALSE(std::filesystem::exists(run));
   const auto submitted = test::run_program({"submit", job, "--dry-run", "--run.dir", run, "--place.device", "cuda"});
   EXPECT_EQ(submitted.status, 2);
-  EXPECT_TRUE(contains(submitted.output, "place.device = cuda: runs of this version do not compute on cards yet"))
+  EXPECT_TRUE(contains(submitted.output, "place.device = cuda: submit does not ask Slurm for cards yet"))
       << submitted.output;
 
-  const std::string words = "runs of this version do not compute on cards yet; the CPU does";
+  const std::string words = "auto computes on the CPU all the same";
   const auto left = with_module(TROUPE_MODULE_two, command);
   EXPECT_EQ(left.status, 0);
   const size_t first = left.output.find(words);

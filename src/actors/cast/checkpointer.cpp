@@ -124,7 +124,7 @@ void checkpointer_state::copy_parts() {
       }
     }
   }
-  settings_->on->ctx.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
+  settings_->on->host.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
     const piece& copied = pieces[static_cast<size_t>(i)];
     std::copy_n(copied.from, copied.count, copied.to);
   });
@@ -258,8 +258,9 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
     engine::rank_weights& weights = model.trained->of->learned();
     read("/weights", weights.data(), true, !weights.sharded());
     if (const reals rounded = model.trained->of->rounded(); rounded != nullptr) {
-      learner.round(settings_->on->ctx, weights.data(), rounded);
+      learner.round(settings_->on->host, weights.data(), rounded);
     }
+    model.trained->of->weights_changed();
     read("/first_moment", learner.first_moment().data(), whole, whole);
     read("/second_moment", learner.second_moment().data(), whole, whole);
     const int writer = reader.writer(model.name + "/weights/" + model.trained->of->net.layout().all().front().name);
@@ -337,7 +338,7 @@ void checkpointer_state::save(const saved_model& saved) const {
   engine::gathered_weights weights(saved.average ? saved.average->weights() : saved.of->learned());
   const engine::weights_view view = weights.view();
   const auto segments = static_cast<int64_t>(saved.of->net.segments().size());
-  engine::segment_walk walk(settings_->on->ctx, view.access, 0, segments - 1);
+  engine::segment_walk walk(settings_->on->host, view.access, 0, segments - 1);
   const auto enter = [&] {
     walk.enter_next();
     settings_->on->pulse_of(role::checkpointer).touch();

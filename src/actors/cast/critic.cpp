@@ -24,7 +24,7 @@ score_reply critic_state::score() {
   constexpr const char* operation = "critic values";
   const turn mine(settings_.trained->turns, operation);
   model& m = *settings_.trained->of;
-  engine::gathered_weights weights(m.weights);
+  const engine::weights_in_use weights(settings_.on->ctx, m.weights, m.on_card.get());
   return scorer_->score(operation, m.weights.group(), [&](context& ctx, const scored_batch& batch) {
     return by_answer(batch.sequences, engine::answer_values(ctx, m.net, weights.view(), batch.packed));
   });

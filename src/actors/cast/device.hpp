@@ -1,13 +1,15 @@
-/// What the actors of one rank share: the device's threads, and their signs of life.
+/// What the actors of one rank share: where it computes, and their signs of life.
 #pragma once
 
 #include "base/context.hpp"
+#include "base/device.hpp"
 #include "base/pulse.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace troupe::actors {
 
@@ -37,9 +39,17 @@ struct device {
 
   pulse& pulse_of(role actor) { return pulses.at(static_cast<size_t>(actor)); }
 
+  /// Passes compute on the card from now on.
+  void compute_on(std::unique_ptr<troupe::device> opened) {
+    card = std::move(opened);
+    ctx.on = card.get();
+  }
+
   thread_pool pool;
-  context ctx{pool};
-  std::array<pulse, roles> pulses;  ///< by role
+  std::unique_ptr<troupe::device> card;  ///< null: there is none, or it is not to be used
+  context ctx{pool};                     ///< of passes: forward, backward, generation
+  context host{pool};                    ///< of what stands in host memory: optimizers, averages, checkpoints
+  std::array<pulse, roles> pulses;       ///< by role
 };
 
 using device_ptr = std::shared_ptr<device>;

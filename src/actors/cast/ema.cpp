@@ -10,7 +10,7 @@ double ema_state::fold() {
   const operation_scope scope(settings.on->pulse_of(role::ema), operation);
   const turn mine(settings.trained->turns, operation);
   const stopwatch watch;
-  settings.average->fold(settings.on->ctx, settings.trained->of->learned().data());
+  settings.average->fold(settings.on->host, settings.trained->of->learned().data());
   return watch.seconds();
 }
 

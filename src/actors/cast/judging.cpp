@@ -59,11 +59,12 @@ void require_scored(const io::reward_source& source, std::span<const float> raw)
               100 * source.max_unscorable);
 }
 
-judging::judging(std::span<const reward_judge> judges, const io::tokenizer& tokens,
+judging::judging(context& ctx, std::span<const reward_judge> judges, const io::tokenizer& tokens,
                  std::span<const std::string> source_names)
-    : judges_(judges), tokens_(tokens), source_names_(source_names) {
+    : ctx_(ctx), judges_(judges), tokens_(tokens), source_names_(source_names) {
   for (const reward_judge& judge : judges) {
-    weights_.push_back(judge.of ? std::make_unique<engine::gathered_weights>(judge.of->weights) : nullptr);
+    weights_.push_back(
+        judge.of ? std::make_unique<engine::weights_in_use>(ctx, judge.of->weights, judge.of->on_card.get()) : nullptr);
   }
 }
 
@@ -94,10 +95,10 @@ std::vector<float> judging::rewards_by_program(io::command_reward& program, cons
   return program.score(items);
 }
 
-std::vector<float> judging::rewards_by(size_t judge, context& ctx, const scored_batch& batch) {
+std::vector<float> judging::rewards_by(size_t judge, const scored_batch& batch) {
   const reward_judge& by = judges_[judge];
   if (by.source.kind == io::reward_kind::model) {
-    return engine::end_scores(ctx, by.of->net, weights_[judge]->view(), batch.packed);
+    return engine::end_scores(ctx_, by.of->net, weights_[judge]->view(), batch.packed);
   }
   if (by.program) {
     return rewards_by_program(*by.program, batch);
@@ -110,10 +111,10 @@ std::vector<float> judging::rewards_by(size_t judge, context& ctx, const scored_
   return rewards;
 }
 
-std::vector<std::vector<float>> judging::verdicts(context& ctx, const scored_batch& batch) {
+std::vector<std::vector<float>> judging::verdicts(const scored_batch& batch) {
   std::vector<std::vector<float>> by_sequence(batch.sequences.size());
   for (size_t judge = 0; judge < judges_.size(); ++judge) {
-    const std::vector<float> rewards = rewards_by(judge, ctx, batch);
+    const std::vector<float> rewards = rewards_by(judge, batch);
     for (size_t b = 0; b < by_sequence.size(); ++b) {
       by_sequence[b].push_back(rewards[b]);
     }

@@ -3,7 +3,7 @@
 
 #include "actors/cast/scoring.hpp"
 #include "actors/models/model_files.hpp"
-#include "engine/optim/rank_weights.hpp"
+#include "engine/optim/card_weights.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "io/job/job.hpp"
 #include "io/rewards/command_reward.hpp"
@@ -36,8 +36,9 @@ void require_scored(const io::reward_source& source, std::span<const float> raw)
 /// The judges at work: while it lives, the weights of those that are models are in use.
 class judging {
 public:
-  /// All outlive it. `tokens`: of the policy, for judges that read text; `source_names`: of the prompts' data sets.
-  judging(std::span<const reward_judge> judges, const io::tokenizer& tokens,
+  /// All outlive it. `ctx`: where models compute; `tokens`: of the policy, for judges that read text;
+  /// `source_names`: of the prompts' data sets.
+  judging(context& ctx, std::span<const reward_judge> judges, const io::tokenizer& tokens,
           std::span<const std::string> source_names = {});
 
   /// The ranks that share a judge's weights; null where none is shared.
@@ -46,18 +47,19 @@ public:
   /// The raw reward of each source, in the order of the judges, for each sequence of the batch. NaN: this source has
   /// none for it (may_be_unscorable).
   /// Errors  io_failure: a program that judges does not work.
-  std::vector<std::vector<float>> verdicts(context& ctx, const scored_batch& batch);
+  std::vector<std::vector<float>> verdicts(const scored_batch& batch);
 
 private:
   io::answer_item item_of(const finished_sequence& sequence) const;
   std::vector<float> rewards_by_program(io::command_reward& program, const scored_batch& batch) const;
   /// One judge's reward of each sequence.
-  std::vector<float> rewards_by(size_t judge, context& ctx, const scored_batch& batch);
+  std::vector<float> rewards_by(size_t judge, const scored_batch& batch);
 
+  context& ctx_;
   std::span<const reward_judge> judges_;
   const io::tokenizer& tokens_;
   std::span<const std::string> source_names_;
-  std::vector<std::unique_ptr<engine::gathered_weights>> weights_;  ///< by judge; null where it is no model
+  std::vector<std::unique_ptr<engine::weights_in_use>> weights_;  ///< by judge; null where it is no model
 };
 
 }  // namespace troupe::actors

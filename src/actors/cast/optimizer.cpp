@@ -14,7 +14,8 @@ step_reply optimizer_state::step(const step_command& command) {
   const stopwatch watch;
   model& of = *settings_.trained->of;
   const engine::update_report report =
-      settings_.trained->learner->update(settings_.on->ctx, of.learned().data(), command.learning_rate, of.rounded());
+      settings_.trained->learner->update(settings_.on->host, of.learned().data(), command.learning_rate, of.rounded());
+  of.weights_changed();
   const engine::traffic now = traffic_so_far();
   const engine::traffic before = std::exchange(reported_, now);
   return {.gradient_norm = report.gradient_norm,

@@ -23,7 +23,7 @@ score_reply reference_state::score() {
     mine.emplace(settings_.learning->turns, operation);
   }
   model& m = *settings_.of;
-  engine::gathered_weights weights(m.weights);
+  const engine::weights_in_use weights(settings_.on->ctx, m.weights, m.on_card.get());
   return scorer_->score(operation, m.weights.group(), [&](context& ctx, const scored_batch& batch) {
     return by_answer(batch.sequences,
                      engine::answer_log_probs(ctx, m.net, weights.view(), batch.packed, settings_.temperature));

@@ -22,9 +22,9 @@ void reward_state::open(reward_settings settings) {
 }
 
 score_reply reward_state::score() {
-  judging judges(settings_.judges, *settings_.tokens, settings_.source_names);
+  judging judges(settings_.on->ctx, settings_.judges, *settings_.tokens, settings_.source_names);
   return scorer_->score("reward scoring", judges.group(),
-                        [&](context& ctx, const scored_batch& batch) { return judges.verdicts(ctx, batch); });
+                        [&](context&, const scored_batch& batch) { return judges.verdicts(batch); });
 }
 
 train_reply reward_state::train(const train_command& command) {

@@ -2,6 +2,7 @@
 
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/special_tokens.hpp"
+#include "engine/models/workspace.hpp"
 #include "engine/parallel/division.hpp"
 
 #include <utility>
@@ -21,17 +22,38 @@ rollout_generation::rollout_generation(rollout_settings settings)
 void rollout_generation::gather_weights() {
   model& m = *settings_.of;
   weights_.reset();
-  weights_ = std::make_unique<engine::gathered_weights>(m.weights);
   if (!settings_.columns) {
+    weights_ = std::make_unique<engine::weights_in_use>(settings_.on->ctx, m.weights, m.on_card.get());
     weights_->hold_all(settings_.on->ctx);
     return;
   }
   if (!columns_) {
     columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type());
   }
-  const engine::weights_view view = weights_->view();
-  columns_->fill(settings_.on->ctx, view.data, view.access);
-  weights_.reset();
+  engine::gathered_weights whole(m.weights);
+  const engine::weights_view view = whole.view();
+  columns_->fill(settings_.on->host, view.data, view.access);
+  if (m.on_card) {
+    send_columns(m.on_card->type());
+  }
+}
+
+/// To the card, in its type; host memory holds none of them then.
+void rollout_generation::send_columns(dtype type) {
+  if (!columns_on_card_) {
+    columns_on_card_ = std::make_unique<engine::card_weights>(columns_->net(), type);
+  }
+  columns_on_card_->outdate();
+  columns_data_ = columns_on_card_->begin_use(settings_.on->ctx, columns_->weights()).data;
+  columns_on_card_->end_use();
+  columns_->release();
+}
+
+const_reals rollout_generation::weights_to_read() const {
+  if (columns_on_card_) {
+    return columns_data_;
+  }
+  return columns_ ? columns_->weights() : weights_->view().data;
 }
 
 void rollout_generation::make_generator() {
@@ -40,9 +62,11 @@ void rollout_generation::make_generator() {
   // largest part of the model, which is rank 0's.
   const engine::model_description largest =
       engine::description_of(m.net.description(), engine::split_columns(m.net.description(), 0, ranks_together()));
-  generator_ = std::make_unique<engine::generator>(columns_ ? columns_->net() : m.net,
-                                                   columns_ ? columns_->weights() : m.weights.data(),
-                                                   generator_settings_of(settings_.options, largest));
+  const const_reals weights = weights_to_read();
+  const dtype cached = engine::activation_type(settings_.on->ctx, weights);
+  generator_ = std::make_unique<engine::generator>(columns_ ? columns_->net() : m.net, weights,
+                                                   generator_settings_of(settings_.options, largest, cached),
+                                                   settings_.on->card.get());
 }
 
 /// By prompt: which share it is part of. Ranks that generate together have one share.
@@ -225,6 +249,9 @@ void rollout_generation::release() {
   generator_->release_memory();
   if (columns_) {
     columns_->release();
+  }
+  if (columns_on_card_) {
+    columns_on_card_->give_back();
   }
 }
 

@@ -10,6 +10,7 @@
 #include "actors/protocol/rank_data.hpp"
 #include "base/stopwatch.hpp"
 #include "engine/generate/generator.hpp"
+#include "engine/optim/card_weights.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/tensor_parallel/column_model.hpp"
 #include "io/tokenizer/tokenizer.hpp"
@@ -59,6 +60,8 @@ private:
   bool is_evaluation() const { return prompts_->what == serving::held_out_prompts; }
   bool keeps_journal() const { return journal_ && !is_evaluation(); }
   void gather_weights();
+  void send_columns(dtype type);
+  const_reals weights_to_read() const;
   void make_generator();
   std::vector<int> share_of_prompts() const;
   std::vector<uint64_t> sequence_ids(uint64_t prompt) const;
@@ -78,8 +81,10 @@ private:
   rollout_settings settings_;
   std::vector<int32_t> stop_tokens_;
   engine::stop_check stop_check_;
-  std::unique_ptr<engine::column_model> columns_;      ///< this rank's part, where ranks generate together
-  std::unique_ptr<engine::gathered_weights> weights_;  ///< all of them, while it generates alone
+  std::unique_ptr<engine::column_model> columns_;          ///< this rank's part, where ranks generate together
+  std::unique_ptr<engine::weights_in_use> weights_;        ///< all of them, while it generates alone
+  std::unique_ptr<engine::card_weights> columns_on_card_;  ///< those of columns_
+  const_reals columns_data_ = nullptr;                     ///< and where they stay
   std::unique_ptr<engine::generator> generator_;
   batch_handle prompts_;  ///< of all ranks; null before the first rollout
   std::optional<rollout_journal> journal_;

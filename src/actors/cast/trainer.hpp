@@ -10,6 +10,7 @@
 #include "engine/train/evaluate.hpp"
 #include "engine/train/micro_batch.hpp"
 
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -53,8 +54,7 @@ inline micro_batch_list list_of(const std::vector<engine::packed_batch>& batches
 
 class trainer {
 public:
-  explicit trainer(trainer_settings settings)
-      : settings_(std::move(settings)), workspace_(settings_.activation_checkpointing) {}
+  explicit trainer(trainer_settings settings) : settings_(std::move(settings)) {}
 
   /// Accumulates the gradients of an update's micro-batches in the learner, for the optimizer to step with.
   /// Collective: all ranks of the model have the same list, and each computes its share of it.
@@ -69,10 +69,11 @@ public:
     const turn mine(settings_.trained->turns, operation);
     const stopwatch watch;
     training_result<Statistics> result;
-    engine::gathered_weights weights(model_of().weights);
+    const engine::weights_in_use weights(ctx(), model_of().weights, model_of().on_card.get());
+    engine::train_workspace& workspace = workspace_ ? *workspace_ : workspace_.emplace(checkpointing());
     const auto by_micro_batch = engine::accumulate<Statistics>(
         ctx(), *settings_.trained->learner, static_cast<int64_t>(micro_batches.size()),
-        {.net = model_of().net, .weights = weights.view(), .gradients = nullptr, .workspace = workspace_},
+        {.net = model_of().net, .weights = weights.view(), .gradients = nullptr, .workspace = workspace},
         [&](int64_t j, const engine::trainee& to) {
           const auto index = static_cast<size_t>(j);
           result.tokens += micro_batches[index]->tokens();
@@ -81,6 +82,9 @@ public:
         [&scope] { scope.touch(); });
     for (const Statistics& micro_batch : by_micro_batch) {
       result.sums.add(micro_batch);
+    }
+    if (ctx().on != nullptr) {
+      workspace_.reset();  // generation needs the card's memory
     }
     result.seconds = watch.seconds();
     return result;
@@ -96,7 +100,7 @@ public:
     const operation_scope scope(pulse_of_model(), operation);
     const turn mine(settings_.trained->turns, operation);
     const stopwatch watch;
-    engine::gathered_weights weights(model_of().weights);
+    const engine::weights_in_use weights(ctx(), model_of().weights, model_of().on_card.get());
     evaluation_result<Value> result;
     result.by_batch = engine::evaluate<Value>(settings_.trained->learner->group().get(), batches,
                                               [&](const engine::packed_batch& batch) {
@@ -109,11 +113,12 @@ public:
 
 private:
   context& ctx() { return settings_.on->ctx; }
+  bool checkpointing() const { return settings_.activation_checkpointing; }
   model& model_of() { return *settings_.trained->of; }
   pulse& pulse_of_model() { return settings_.on->pulse_of(settings_.as); }
 
   trainer_settings settings_;
-  engine::train_workspace workspace_;
+  std::optional<engine::train_workspace> workspace_;
 };
 
 }  // namespace troupe::actors

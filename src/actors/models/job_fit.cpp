@@ -78,10 +78,10 @@ void check_cache(const io::job& job, const engine::model_description& policy, in
                                          : static_cast<int64_t>(job.place.policy_ranks.ranks.size()));
   const int together = tensor_parallel_of(job.place, ranks);
   const engine::model_description part = engine::description_of(policy, engine::split_columns(policy, 0, together));
-  const int64_t pages = generator_settings_of(rollout_of(job, io::phase::ppo), part).cache_pages;
+  const int64_t pages = generator_settings_of(rollout_of(job, io::phase::ppo), part, computed_type_of(job)).cache_pages;
   const int64_t needed = engine::kv_cache::pages_for(longest);
   if (needed > pages) {
-    const int64_t bytes = needed * engine::kv_cache::page_bytes(part);
+    const int64_t bytes = needed * engine::kv_cache::page_bytes(part, computed_type_of(job));
     misfits.push_back(fmt::format("generation.cache-mib = {} holds {} pages of keys and values, but a sequence of {} "
                                   "tokens (length.max-prompt-tokens and the new ones) needs {}: give at least {}",
                                   job.generation.cache_mib, pages, longest, needed, (bytes + mib - 1) / mib));

@@ -73,12 +73,15 @@ blank make_blank(const io::model_folder& source, head_kind head, const model_loa
   description.scalar_head =
       head == head_kind::scalar || head == head_kind::stored_scalar || (head == head_kind::as_stored && scalar_stored);
 
-  auto shape = std::make_shared<model>(description, how.type);
+  auto shape = std::make_shared<model>(description, how.learns && how.on_card ? dtype::f32 : how.type);
   shape->config_json = source.config_json();
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
   shard(shape->weights, shape->net, how.group);
-  if (how.learns && how.type != dtype::f32) {
+  if (how.on_card) {
+    shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type);
+  }
+  if (how.has_masters()) {
     shape->masters = std::make_unique<engine::rank_weights>(shape->net.layout().arena_size());
     shard(*shape->masters, shape->net, how.master_group);
   }

@@ -3,6 +3,7 @@
 
 #include "base/host_array.hpp"
 #include "engine/models/transformer.hpp"
+#include "engine/optim/card_weights.hpp"
 #include "engine/optim/rank_weights.hpp"
 #include "io/files/attempt_fence.hpp"
 
@@ -16,19 +17,26 @@ namespace troupe::actors {
 
 /// A Transformer and its weights.
 struct model {
-  /// `type`: of the weights that passes read, f32 or bf16.
+  /// `type`: of the weights in host memory, f32 or bf16.
   explicit model(const engine::model_description& description, dtype type = dtype::f32)
       : net(description), weights(net.layout().arena_size(), type) {}
 
   /// What the optimizer steps, averages follow, and files and checkpoints hold.
   engine::rank_weights& learned() { return masters ? *masters : weights; }
   const engine::rank_weights& learned() const { return masters ? *masters : weights; }
-  /// What a step is to write rounded; null where passes read what is stepped.
+  /// What a step is to write rounded; null where passes read what is stepped, or a card's copy of it.
   reals rounded() { return masters ? weights.data() : nullptr; }
+  /// For whoever has written the weights.
+  void weights_changed() {
+    if (on_card) {
+      on_card->outdate();
+    }
+  }
 
   engine::transformer net;
-  engine::rank_weights weights;                   ///< what passes read
+  engine::rank_weights weights;                   ///< what passes read, or what is sent to where they do
   std::unique_ptr<engine::rank_weights> masters;  ///< in float32, where `weights` are these rounded; null: they learn
+  std::unique_ptr<engine::card_weights> on_card;  ///< what passes read; null: they read `weights`
   std::string config_json;                        ///< of the folder it came from
   std::string generation_config_json;             ///< empty where there was none
   std::filesystem::path folder;                   ///< for its tokenizer files
@@ -61,8 +69,11 @@ bool has_both_heads(const std::filesystem::path& folder);
 /// What of a model is in memory, and where.
 struct model_loading {
   dtype type = dtype::f32;  ///< of the weights that passes read
-  bool learns = false;      ///< where `type` is another than f32, it has masters
-  bool tells = true;        ///< the log of weights that are rounded for good, since nothing learns from what they were
+  bool learns = false;      ///< where `type` is another than f32, there are float32 weights too
+  bool on_card = false;     ///< passes read a copy on the rank's card, which is in `type`
+  /// Whether the weights that learn are others than those that passes read. A card's copy is rounded on its way there.
+  bool has_masters() const { return learns && type != dtype::f32 && !on_card; }
+  bool tells = true;  ///< the log of weights that are rounded for good, since nothing learns from what they were
   /// The ranks that share the weights (ZeRO stage 3), of which each keeps its shard only, also while it reads; null:
   /// this rank has all weights.
   engine::communicator_ptr group = nullptr;

@@ -38,9 +38,9 @@ rollout_options rollout_of(const io::job& job, io::phase phase) {
   return rollout;
 }
 
-engine::generator_settings generator_settings_of(const rollout_options& rollout,
-                                                 const engine::model_description& shape) {
-  const int64_t pages = rollout.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape);
+engine::generator_settings generator_settings_of(const rollout_options& rollout, const engine::model_description& shape,
+                                                 dtype cached) {
+  const int64_t pages = rollout.cache_mib * 1024 * 1024 / engine::kv_cache::page_bytes(shape, cached);
   return {.cache_pages = std::max<int64_t>(1, pages), .step_tokens = rollout.step_tokens};
 }
 

@@ -36,9 +36,9 @@ struct rollout_options {
 };
 rollout_options rollout_of(const io::job& job, io::phase phase);
 
-/// `shape`: of the model whose keys and values the cache holds.
-engine::generator_settings generator_settings_of(const rollout_options& rollout,
-                                                 const engine::model_description& shape);
+/// `shape`: of the model whose keys and values the cache holds, `cached`: their type.
+engine::generator_settings generator_settings_of(const rollout_options& rollout, const engine::model_description& shape,
+                                                 dtype cached);
 
 /// The batches that a phase's loader makes.
 struct batch_options {

@@ -11,6 +11,10 @@ dtype weight_type_of(const io::model_section& model) {
   return model.type == io::weight_type::bf16 ? dtype::bf16 : dtype::f32;
 }
 
+dtype computed_type_of(const io::job& job) {
+  return job.place.device == io::device_choice::cuda ? weight_type_of(job.model) : dtype::f32;
+}
+
 int tensor_parallel_of(const io::place_section& place, int ranks) {
   return static_cast<int>(std::gcd(place.tensor_parallel, static_cast<int64_t>(ranks)));
 }

@@ -14,6 +14,8 @@ namespace troupe::actors {
 
 /// Of the weights that models compute with.
 dtype weight_type_of(const io::model_section& model);
+/// Of activations, keys and values: float32 on the host, the type of the weights on a card.
+dtype computed_type_of(const io::job& job);
 
 /// How many of `ranks` ranks generate together: what the job says; or, on fewer ranks than it says, the largest number
 /// that divides both.

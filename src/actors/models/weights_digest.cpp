@@ -9,7 +9,7 @@
 namespace troupe::actors {
 
 std::string weights_digest(context& ctx, model& m) {
-  engine::gathered_weights weights(m.weights);
+  engine::gathered_weights weights(m.learned());
   const engine::weights_view view = weights.view();
   digest_stream stream;
   const std::vector<engine::arena_range> segments = m.net.segments();

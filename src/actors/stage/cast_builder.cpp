@@ -60,13 +60,13 @@ caf::strong_actor_ptr cast_builder::spawn_optimizer(role as, const trained_model
 std::string cast_builder::job_digest(io::phase phase) const { return digest_text(io::job_digest(job(), phase)); }
 
 std::string cast_builder::digest_on_all(const model_ptr& of, const seat& at) const {
-  const bool takes_part = of && (at.first() || of->weights.sharded());  // shards are gathered by all
+  const bool takes_part = of && (at.first() || of->learned().sharded());  // shards are gathered by all
   const std::string digest = takes_part ? digest_of(*of) : "";
   on()->pulse_of(role::stage).touch();
   return told_by_one(*work_, at.first() ? digest : "");
 }
 
-std::string cast_builder::digest_of(model& m) const { return weights_digest(on()->ctx, m); }
+std::string cast_builder::digest_of(model& m) const { return weights_digest(on()->host, m); }
 
 checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::string& unit,
                                                   const io::phase_data& data) const {

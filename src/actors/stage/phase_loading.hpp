@@ -29,9 +29,13 @@ public:
 
   /// Of the weights that passes read, in every model of the job.
   dtype type() const;
+  /// Whether passes compute on a card.
+  bool is_on_card() const { return settings_.on->card != nullptr; }
+  /// A model that learns; its groups are opened by rank_groups::open_learning.
+  model_loading learned() const { return {.type = type(), .learns = true, .on_card = is_on_card()}; }
   /// One that only computes, on the ranks of a seat. `shared`: those that share the weights; null: all are here.
   model_loading frozen(engine::communicator_ptr shared, const seat& of) const {
-    return {.type = type(), .tells = of.first(), .group = std::move(shared)};
+    return {.type = type(), .on_card = is_on_card(), .tells = of.first(), .group = std::move(shared)};
   }
 
   /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.

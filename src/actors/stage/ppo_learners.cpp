@@ -13,9 +13,11 @@ namespace troupe::actors {
 ppo_learners::ppo_learners(cast_builder& build, const seating& at) : build_(build), at_(at) {
   const io::job& job = build_.job();
   const io::starting_folders starts = build_.load().starts();
-  const dtype type = build_.load().type();
-  const model_loading policy_weights = build_.ranks().open_learning("policy", job.place.policy_zero, type, at_.policy);
-  const model_loading critic_weights = build_.ranks().open_learning("critic", job.place.critic_zero, type, at_.critic);
+  const model_loading learned = build_.load().learned();
+  const model_loading policy_weights =
+      build_.ranks().open_learning("policy", job.place.policy_zero, learned, at_.policy);
+  const model_loading critic_weights =
+      build_.ranks().open_learning("critic", job.place.critic_zero, learned, at_.critic);
   const auto policy_gradients = build_.ranks().open("policy gradients", at_.policy);
   const auto critic_gradients = build_.ranks().open("critic gradients", at_.critic);
   if (at_.policy.here()) {

@@ -17,10 +17,10 @@ engine::communicator_ptr rank_groups::open_weights(const std::string& model, int
   return shared ? open(model + " weights", of) : nullptr;
 }
 
-model_loading rank_groups::open_learning(const std::string& model, int64_t zero_stage, dtype type,
+model_loading rank_groups::open_learning(const std::string& model, int64_t zero_stage, model_loading how,
                                          const seat& of) const {
-  model_loading how{.type = type, .learns = true, .group = open_weights(model, zero_stage, of)};
-  if (type != dtype::f32 && zero_stage > 0 && of.ranks() > 1) {
+  how.group = open_weights(model, zero_stage, of);
+  if (how.has_masters() && zero_stage > 0 && of.ranks() > 1) {
     how.master_group = open(model + " masters", of);
   }
   return how;

@@ -28,8 +28,8 @@ public:
   engine::communicator_ptr open(const std::string& name, const seat& of) const;
   /// Of the ranks that share a model's weights, where its ZeRO stage is 3; null in other stages, without opening any.
   engine::communicator_ptr open_weights(const std::string& model, int64_t zero_stage, const seat& of) const;
-  /// Of what a model that learns has in weights of this type: its own, and from stage 1 on its masters.
-  model_loading open_learning(const std::string& model, int64_t zero_stage, dtype type, const seat& of) const;
+  /// `how` with the groups of a model that learns: of its weights, and from stage 1 on of its masters, if it has any.
+  model_loading open_learning(const std::string& model, int64_t zero_stage, model_loading how, const seat& of) const;
   /// Of the policy's ranks that generate with this one; null, without opening any, where each generates alone.
   engine::communicator_ptr open_generation(const io::place_section& place, const seat& policy) const;
 

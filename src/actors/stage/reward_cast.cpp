@@ -13,7 +13,7 @@ cast make_reward_cast(cast_builder& build) {
   const std::filesystem::path start = build.load().starts().trunk;
   const seat all = build.ranks().all_ranks();
   const model_loading how =
-      build.ranks().open_learning("reward model", job.place.reward_zero, build.load().type(), all);
+      build.ranks().open_learning("reward model", job.place.reward_zero, build.load().learned(), all);
   const model_ptr m = build.load().any(start, head_kind::scalar, how);
   require_lengths(job, *m);
   const auto gradients = build.ranks().open("reward model gradients", all);

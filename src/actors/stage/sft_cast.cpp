@@ -8,7 +8,7 @@ namespace troupe::actors {
 cast make_sft_cast(cast_builder& build) {
   const io::job& job = build.job();
   const seat all = build.ranks().all_ranks();
-  const model_loading how = build.ranks().open_learning("policy", job.place.policy_zero, build.load().type(), all);
+  const model_loading how = build.ranks().open_learning("policy", job.place.policy_zero, build.load().learned(), all);
   const auto gradients = build.ranks().open("policy gradients", all);
   const trained_model_ptr trained = build.load().learning(build.load().policy(job.model.policy, how),
                                                           job.sft.training.optimizer, job.place.policy_zero, gradients);

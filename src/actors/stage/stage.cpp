@@ -27,6 +27,7 @@ static cast make_cast(io::phase phase, cast_builder& build) {
 cast stage_state::set(io::phase phase) {
   pulse& signs = settings_->on->pulse_of(role::stage);
   if (!ranks_) {
+    open_card();
     const operation_scope scope(signs, "join the other ranks");
     ranks_.emplace(settings_->join());
   }
@@ -35,6 +36,13 @@ cast stage_state::set(io::phase phase) {
   work_ = ranks_->open("work");
   cast_builder build(*settings_, *ranks_, work_, actors_);
   return make_cast(phase, build);
+}
+
+void stage_state::open_card() {
+  if (settings_->open_card && !settings_->on->card) {
+    const operation_scope scope(settings_->on->pulse_of(role::stage), "open the card");
+    settings_->on->compute_on(settings_->open_card());
+  }
 }
 
 void stage_state::leave() {

@@ -34,6 +34,7 @@ public:
   void note_end(const caf::down_msg& down);
 
 private:
+  void open_card();
   void leave_ranks();
 
   stage_actor::stateful_pointer<stage_state> self_;

@@ -17,7 +17,8 @@ struct stage_settings {
   io::run_directory run;
   uint64_t attempt = 0;
   device_ptr on;
-  std::function<std::unique_ptr<engine::world>()> join;  ///< makes this process one of the job's ranks
+  std::function<std::unique_ptr<troupe::device>()> open_card;  ///< empty: it computes on the host's threads
+  std::function<std::unique_ptr<engine::world>()> join;        ///< makes this process one of the job's ranks
 };
 
 }  // namespace troupe::actors

@@ -9,6 +9,7 @@
 #include "actors/protocol/type_ids.hpp"
 #include "actors/stage/stage.hpp"
 #include "base/host_name.hpp"
+#include "engine/cards/local_card.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "io/run/run_directory.hpp"
 
@@ -21,6 +22,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -172,6 +174,14 @@ int32_t rank_of(const worker_settings& settings) {
               settings.ranks);
 }
 
+/// Empty where passes compute on the host's threads.
+std::function<std::unique_ptr<troupe::device>()> card_of(const io::place_section& place) {
+  if (place.device != io::device_choice::cuda) {
+    return {};
+  }
+  return [] { return engine::open_local_card("place.device = cuda"); };
+}
+
 std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
   return settings.ranks > 1
              ? engine::mpi_world(static_cast<int>(settings.ranks), patience_with_peers(settings.job.recovery))
@@ -198,10 +208,13 @@ caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& se
 
   // The supervisor hears of this rank before the ranks join each other: where one is missing, all would wait for it.
   const caf::actor supervisor = reach_supervisor(system, settings);
-  const stage_actor on_stage = system.spawn<caf::detached>(
-      stage, stage_settings{.job = settings.job, .run = run, .attempt = settings.attempt, .on = on, .join = [settings] {
-                              return join_ranks(settings);
-                            }});
+  const stage_actor on_stage =
+      system.spawn<caf::detached>(stage, stage_settings{.job = settings.job,
+                                                        .run = run,
+                                                        .attempt = settings.attempt,
+                                                        .on = on,
+                                                        .open_card = card_of(settings.job.place),
+                                                        .join = [settings] { return join_ranks(settings); }});
   auto& self = *new caf::scoped_actor(system);
   const beat_sender beats(supervisor, settings.attempt, rank, on);
   const caf::actor heart = report(self, supervisor,

@@ -134,6 +134,61 @@ void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals 
   }
 }
 
+std::byte* staging::room(context& ctx, int64_t bytes) {
+  if (!memory_ || memory_->bytes() < bytes) {
+    memory_.reset();
+    memory_ = ctx.on->pin(bytes);
+  }
+  return memory_->data();
+}
+
+void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
+  for (int rank = 0; rank < plan.ranks(); ++rank) {
+    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
+      const int64_t at = plan.part(s, rank).first + values.first;
+      const int64_t bytes = values.size() * size_of(to.type());
+      std::byte* const staged = through.room(ctx, bytes);
+      move_units(ctx, plan, units, from + at, {staged, to.type()}, order_change::to_rows);
+      send(ctx, (to + at).data(), staged, bytes);
+    });
+  }
+}
+
+/// Of a unit as it stands on a card, and of the sums in the host's order.
+static void add_unit(const float* from, int64_t count, int64_t inputs, float* sums) {
+  if (inputs == 0) {
+    for (int64_t i = 0; i < count; ++i) {
+      sums[i] += from[i];
+    }
+    return;
+  }
+  for (int64_t input = 0; input < inputs; ++input) {
+    for (int64_t output = 0; output < kernels::panel_width; ++output) {
+      sums[input * kernels::panel_width + output] += from[output * inputs + input];
+    }
+  }
+}
+
+void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through) {
+  for (int rank = 0; rank < plan.ranks(); ++rank) {
+    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
+      const int64_t at = plan.part(s, rank).first + values.first;
+      const int64_t bytes = values.size() * size_of(dtype::f32);
+      std::byte* const staged = through.room(ctx, bytes);
+      fetch(ctx, staged, from + at, bytes);
+      const float* const arrived = reinterpret_cast<const float*>(staged);
+      const int64_t begin = plan.units()[static_cast<size_t>(units.first)].first;
+      ctx.pool.parallel_for(units.size(), [&](int64_t i) {
+        const auto unit = static_cast<size_t>(units.first + i);
+        const arena_range range = plan.units()[unit];
+        add_unit(arrived + (range.first - begin), range.size(), plan.unit_inputs()[unit], sums + range.first);
+      });
+    });
+  }
+}
+
+shard_plan undivided(const parameter_layout& layout) { return {layout, layout.segments(), 1}; }
+
 void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
                 part_places host_places) {
   const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, to.type()) : nullptr;
@@ -146,9 +201,6 @@ void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host
     send(ctx, (to + at).data(), staged->data(), count * size_of(to.type()));
   });
 }
-
-/// Of one rank, whose shard is the arena.
-static shard_plan undivided(const parameter_layout& layout) { return {layout, layout.segments(), 1}; }
 
 void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card) {
   send_parts(ctx, undivided(layout), 0, host, on_card, part_places::of_arena);

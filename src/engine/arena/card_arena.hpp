@@ -3,13 +3,25 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "base/device.hpp"
 #include "base/reals.hpp"
 #include "engine/arena/parameters.hpp"
 #include "engine/arena/shards.hpp"
 
 #include <cstdint>
+#include <memory>
 
 namespace troupe::engine {
+
+/// Pinned memory that is kept from copy to copy.
+class staging {
+public:
+  /// Errors  out_of_memory.
+  std::byte* room(context& ctx, int64_t bytes);
+
+private:
+  std::unique_ptr<pinned_memory> memory_;
+};
 
 /// `on_card` := `host`, rounded where its type is narrower.
 /// Errors  device_failure.
@@ -34,6 +46,15 @@ void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals fro
 
 /// Segment s of an arena in host memory := that of one that lies where `ctx` computes, all ranks' parts of it.
 void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
+
+/// Segment s of an arena on a card := that of one in host memory, rounded where its type is narrower.
+void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through);
+
+/// Segment s of sums in host memory += that of an arena on a card, value by value.
+void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through);
+
+/// Of one rank alone.
+shard_plan undivided(const parameter_layout& layout);
 
 /// Of fetch_parts, the way back: `to` := `host`, rounded where its type is narrower.
 void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,

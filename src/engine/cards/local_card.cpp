@@ -1,8 +1,10 @@
 #include "engine/cards/local_card.hpp"
 
 #include "base/error.hpp"
+#include "engine/cards/card_module.hpp"
 
 #include <charconv>
+#include <cstdlib>
 #include <numeric>
 #include <optional>
 #include <sstream>
@@ -83,6 +85,14 @@ int local_card(const environment& variable, int cards) {
     return takes[static_cast<size_t>(number)];
   }
   return takes.front();
+}
+
+std::unique_ptr<device> open_local_card(const std::string& asked_by) {
+  const card_module cards(usual_places());
+  if (cards.cards() == 0) {
+    throw error(errc::unsupported, "{}: {}", asked_by, cards.why_none());
+  }
+  return cards.open(local_card([](const char* name) { return std::getenv(name); }, cards.cards()));
 }
 
 }  // namespace troupe::engine

@@ -1,7 +1,11 @@
 /// Which of a host's cards a rank takes.
 #pragma once
 
+#include "base/device.hpp"
+
 #include <functional>
+#include <memory>
+#include <string>
 
 namespace troupe::engine {
 
@@ -17,5 +21,10 @@ inline constexpr const char* cards_left_out = "TROUPE_CARDS_LEFT_OUT";
 /// fewer are left than a host has ranks (OMPI_COMM_WORLD_LOCAL_SIZE, or one), none is.
 /// Errors  bad_argument: the host has fewer cards than ranks; a variable that is no number.
 int local_card(const std::function<const char*(const char*)>& variable, int cards);
+
+/// This process's card, by the usual places of the module and the environment of the process.
+/// Errors  unsupported: there is none: why, and what to do, behind `asked_by` ("place.device = cuda"); those of
+///         local_card and card_module::open.
+std::unique_ptr<device> open_local_card(const std::string& asked_by);
 
 }  // namespace troupe::engine

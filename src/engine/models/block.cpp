@@ -58,7 +58,7 @@ void rotate_queries_and_keys(const block_call& call, reals qkv_NE) {
 
 /// What each position finds among those before it, from b.qkv_NE to b.attention_NHK.
 void attend_by_heads(const block_call& call, const kernels::kv_pages& pages, const block_buffers& b) {
-  const reals own_heads = call.results.own_columns(divided_result::attention, call.n, b.attention_NHK);
+  const reals own_heads = call.results.own_columns(call.ctx, divided_result::attention, call.n, b.attention_NHK);
   if (call.where.sequences == 0) {
     kernels::attention_forward(call.ctx, {.shape = call.attention,
                                           .out_NHK = own_heads,
@@ -76,7 +76,7 @@ void attend_by_heads(const block_call& call, const kernels::kv_pages& pages, con
 
 /// delta = x W^T + b: what is added to the residual stream.
 void apply_linear_to_stream(const block_call& call, const linear_slot& slot, const_reals x_NI, reals delta_ND) {
-  apply_linear(call, slot, x_NI, call.results.own_columns(divided_result::stream, call.n, delta_ND));
+  apply_linear(call, slot, x_NI, call.results.own_columns(call.ctx, divided_result::stream, call.n, delta_ND));
   call.results.complete(call.ctx, divided_result::stream, call.n, delta_ND);
 }
 
@@ -95,7 +95,7 @@ void attend(const block_call& call, const block_slots& slots, const kernels::kv_
 /// out = activation(up) W_down^T + b.
 void apply_down(const block_call& call, const block_slots& slots, const block_buffers& b, reals out_ND) {
   reals activated_NF = call.room(call.scratch.activated_NF, call.n * slots.down.inputs);
-  activate(call, b.up_NU, call.results.own_columns(divided_result::activated, call.n, activated_NF));
+  activate(call, b.up_NU, call.results.own_columns(call.ctx, divided_result::activated, call.n, activated_NF));
   call.results.complete(call.ctx, divided_result::activated, call.n, activated_NF);
   apply_linear_to_stream(call, slots.down, activated_NF, out_ND);  // [N, F] -> [N, D]
 }

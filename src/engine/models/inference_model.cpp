@@ -23,7 +23,7 @@ void inference_model::logits(context& ctx, const_reals weights, int64_t n, const
                              reals logits_NV) const {
   const linear_slot& head = parts_->slots.head;
   result_exchange& results = *parts_->results;
-  kernels::linear_forward(ctx, {.y_NO = results.own_columns(divided_result::logits, n, logits_NV),
+  kernels::linear_forward(ctx, {.y_NO = results.own_columns(ctx, divided_result::logits, n, logits_NV),
                                 .x_NI = hidden_ND,
                                 .weight = at(weights, head.weight),
                                 .n = n,

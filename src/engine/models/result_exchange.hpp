@@ -20,8 +20,7 @@ enum class divided_result : uint8_t {
   logits,     ///< [N, V]
 };
 
-/// This class itself is for a model that computes everything alone. Arrays lie where the model computes; those who
-/// exchange do so in host memory, in float32.
+/// This class itself is for a model that computes everything alone. Arrays lie where the model computes.
 class result_exchange {
 public:
   /// Writes rows row_M of this rank's token table to y_ME.
@@ -36,7 +35,7 @@ public:
   virtual bool needs_host() const { return false; }
 
   /// Where to write this rank's columns of a result that is to stand in whole_NO.
-  virtual reals own_columns(divided_result, int64_t /*n*/, reals whole_NO) { return whole_NO; }
+  virtual reals own_columns(context& /*ctx*/, divided_result, int64_t /*n*/, reals whole_NO) { return whole_NO; }
 
   /// whole_NO := the columns of all ranks, after own_columns with the same arguments. Collective.
   /// Errors  lost_peer.

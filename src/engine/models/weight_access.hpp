@@ -28,6 +28,16 @@ public:
   virtual void release(int64_t segment) = 0;
 };
 
+/// Acquires all segments: for generation, which has no collective in its loop.
+inline void acquire_all(context& ctx, weight_access& access, int64_t segments) {
+  for (int64_t s = 0; s < segments; ++s) {
+    access.acquire(ctx, s);
+    if (s + 1 < segments) {
+      access.prefetch(s + 1);
+    }
+  }
+}
+
 /// An arena of weights, and how to get at its segments.
 struct weights_view {
   const_reals data = nullptr;

@@ -143,6 +143,10 @@ std::function<void(int64_t)> gradient_sums::segment_done(context& ctx) {
   return [this, &ctx](int64_t s) { reduce_segment(ctx, s); };
 }
 
+bool gradient_sums::lane_ends() const {
+  return step_ + 1 >= steps_.size() || steps_[step_ + 1].lane != steps_[step_].lane;
+}
+
 void gradient_sums::reduce_segment(context& ctx, int64_t s) {
   to_reduce_ = s;
   if (sharded_) {

@@ -59,6 +59,9 @@ public:
   /// For transformer::backward in this step; empty where nothing is reduced yet.
   std::function<void(int64_t)> segment_done(context& ctx);
 
+  /// Whether the lane of this step has no other behind it.
+  bool lane_ends() const;
+
   /// Ends a step of `order`.
   void end_step(context& ctx);
 

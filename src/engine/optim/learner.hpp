@@ -88,6 +88,7 @@ public:
   void begin(int64_t n) { sums_.begin(n); }
   float* gradients(context& ctx, int64_t micro_batch) { return sums_.summed_onto(ctx, micro_batch); }
   std::function<void(int64_t)> segment_done(context& ctx) { return sums_.segment_done(ctx); }
+  bool lane_ends() const { return sums_.lane_ends(); }
   void end_step(context& ctx) { sums_.end_step(ctx); }
   /// Called by update; and to be called by all ranks alike before discard, unless all have ended the last step.
   void finish(context& ctx) { sums_.finish(ctx); }
@@ -113,6 +114,7 @@ public:
   void gather(reals arena);
 
   const shard_plan_ptr& plan() const { return plan_; }
+  device* on() const { return first_moment_.on(); }  ///< the card of its place; null: host memory
   int rank() const { return rank_; }
   int ranks() const { return ranks_; }
   const communicator_ptr& group() const { return group_; }  ///< null: one rank alone

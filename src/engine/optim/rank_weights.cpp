@@ -131,14 +131,6 @@ void gathered_weights::release(int64_t segment) {
   --state.holds;
 }
 
-void gathered_weights::hold_all(context& ctx) {
-  const auto count = static_cast<int64_t>(segments_.size());
-  for (int64_t s = 0; s < count; ++s) {
-    acquire(ctx, s);
-    if (s + 1 < count) {
-      prefetch(s + 1);
-    }
-  }
-}
+void gathered_weights::hold_all(context& ctx) { acquire_all(ctx, *this, static_cast<int64_t>(segments_.size())); }
 
 }  // namespace troupe::engine

@@ -1,9 +1,11 @@
 #include "engine/tensor_parallel/columns.hpp"
 
 #include "base/error.hpp"
+#include "engine/tensor/transfer.hpp"
 #include "kernels/rows.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 namespace troupe::engine {
@@ -140,18 +142,86 @@ float* column_exchange::parts_of(int64_t n, int64_t columns, float* whole_NO) {
   return n == 1 ? whole_NO : parts_NO_.reserve(n * columns);
 }
 
-reals column_exchange::own_columns(divided_result of, int64_t n, reals whole_NO) {
+reals column_exchange::own_columns(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
+  if (ctx.on != nullptr) {
+    const auto rank = static_cast<size_t>(split_.rank);
+    return own_NO_.room(ctx, whole_NO.type(), n * (columns_R1[rank + 1] - columns_R1[rank]));
+  }
   return parts_of(n, columns_R1.back(), whole_NO) + n * columns_R1[static_cast<size_t>(split_.rank)];
 }
 
 void column_exchange::complete(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
+  if (ctx.on != nullptr) {
+    complete_on_card(ctx, columns_R1, n, whole_NO);
+    return;
+  }
   gather_columns(ctx, *group_, columns_R1, n, parts_of(n, columns_R1.back(), whole_NO), whole_NO);
+}
+
+reals column_exchange::brought_down(context& ctx, const_reals own, arena_range mine, int64_t all) {
+  arriving_.resize(static_cast<size_t>(all * size_of(own.type())));
+  const reals parts(arriving_.data(), own.type());
+  fetch(ctx, (parts + mine.first).data(), own.data(), mine.size() * size_of(own.type()));
+  return parts;
+}
+
+void column_exchange::complete_on_card(context& ctx, const std::vector<int64_t>& offset_R1, int64_t n, reals whole_NO) {
+  std::vector<int64_t> block_R1 = offset_R1;
+  for (int64_t& offset : block_R1) {
+    offset *= n;
+  }
+  const auto rank = static_cast<size_t>(split_.rank);
+  const reals parts = brought_down(ctx, own_NO_.data(), {block_R1[rank], block_R1[rank + 1]}, block_R1.back());
+  group_->all_gather(parts, block_R1.back(), block_R1, {.label = "columns"}).wait();
+  whole_.resize(arriving_.size());
+  const int64_t value = size_of(whole_NO.type());
+  for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
+    const auto width = static_cast<size_t>((offset_R1[r + 1] - offset_R1[r]) * value);
+    for (int64_t row = 0; row < n; ++row) {
+      std::memcpy(whole_.data() + (row * offset_R1.back() + offset_R1[r]) * value,
+                  arriving_.data() + block_R1[r] * value + row * static_cast<int64_t>(width), width);
+    }
+  }
+  send(ctx, whole_NO.data(), whole_.data(), static_cast<int64_t>(whole_.size()));
+}
+
+/// The rows are put in the call's order in host memory.
+void column_exchange::look_up_on_card(context& ctx, const token_turns& turns, int64_t width, reals y_NE,
+                                      const table_lookup& own) {
+  const auto rank = static_cast<size_t>(split_.rank);
+  const row_range mine = {turns.row_R1[rank], turns.row_R1[rank + 1]};
+  const auto index_bytes = static_cast<int64_t>(row_M_.size() * sizeof(int32_t));
+  std::byte* const row_M = index_.bytes(ctx, index_bytes);
+  send(ctx, row_M, row_M_.data(), index_bytes);
+  const reals found_ME = own_NO_.room(ctx, y_NE.type(), mine.size() * width);
+  if (!row_M_.empty()) {
+    own({reinterpret_cast<const int32_t*>(row_M), row_M_.size()}, found_ME);
+  }
+  const auto n = static_cast<int64_t>(turns.place_N.size());
+  const reals parts = brought_down(ctx, found_ME, {mine.first * width, mine.last * width}, n * width);
+  std::vector<int64_t> block_R1 = turns.row_R1;
+  for (int64_t& offset : block_R1) {
+    offset *= width;
+  }
+  group_->all_gather(parts, n * width, block_R1, {.label = "embeddings"}).wait();
+  whole_.resize(arriving_.size());
+  const auto row_bytes = static_cast<size_t>(width * size_of(y_NE.type()));
+  for (size_t i = 0; i < turns.place_N.size(); ++i) {
+    std::memcpy(whole_.data() + i * row_bytes, arriving_.data() + static_cast<size_t>(turns.place_N[i]) * row_bytes,
+                row_bytes);
+  }
+  send(ctx, y_NE.data(), whole_.data(), static_cast<int64_t>(whole_.size()));
 }
 
 void column_exchange::look_up(context& ctx, std::span<const int32_t> token_N, int64_t width, reals y_NE,
                               const table_lookup& own) {
+  if (ctx.on != nullptr) {
+    token_N_.resize(token_N.size());
+    fetch(ctx, std::span(token_N_), token_N.data());
+    token_N = token_N_;
+  }
   token_turns turns = turns_of(split_, token_N);
   const auto n = static_cast<int64_t>(token_N.size());
   const row_range mine = {turns.row_R1[static_cast<size_t>(split_.rank)],
@@ -162,6 +232,10 @@ void column_exchange::look_up(context& ctx, std::span<const int32_t> token_N, in
     if (place >= mine.first && place < mine.last) {
       row_M_[static_cast<size_t>(place - mine.first)] = token_N[i] - static_cast<int32_t>(split_.tokens.first);
     }
+  }
+  if (ctx.on != nullptr) {
+    look_up_on_card(ctx, turns, width, y_NE, own);
+    return;
   }
   float* found_NE = parts_of(n, width, y_NE);
   own(row_M_, found_NE + mine.first * width);

@@ -11,17 +11,22 @@
 /// Tokens   Each rank looks up the tokens of its part; the rows found are gathered, and so are the logits of the
 ///          ranks' parts of the vocabulary: every rank draws from all of them, and draws the same.
 /// Whole    on every rank: position tables, norms and the projections of OPT-350m.
+/// Cards    The ranks bring each other their columns through host memory, in the type of the results.
 /// Traffic  A call of N rows gathers rows of the token table, and four times in each layer: behind attention, out,
 ///          activation and down; then logits, 32 rows at a time. Rank r, with H_r heads, F_r units, D_r columns, V_r
 ///          tokens, N_r of the call's rows looked up there and S rows drawn from, sends
-///            4 (T - 1) N (H_r K + F_r + 2 D_r) bytes for a layer, and 4 (T - 1) (N_r E + S V_r) outside of them.
+///            4 (T - 1) N (H_r K + F_r + 2 D_r) bytes for a layer, and 4 (T - 1) (N_r E + S V_r) outside of them;
+///          half of it where a card computes in bfloat16, but for the logits.
 #pragma once
 
 #include "base/aligned.hpp"
+#include "engine/arena/parameters.hpp"
 #include "engine/models/model_share.hpp"
 #include "engine/models/result_exchange.hpp"
 #include "engine/parallel/communicator.hpp"
+#include "engine/tensor/buffer.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -61,7 +66,7 @@ public:
   column_exchange(communicator_ptr group, column_split split) : group_(std::move(group)), split_(std::move(split)) {}
 
   bool needs_host() const override { return true; }
-  reals own_columns(divided_result of, int64_t n, reals whole_NO) override;
+  reals own_columns(context& ctx, divided_result of, int64_t n, reals whole_NO) override;
   void complete(context& ctx, divided_result of, int64_t n, reals whole_NO) override;
   /// Each rank finds the rows of its tokens. They come from all ranks, in the ranks' order, and are put in the call's.
   void look_up(context& ctx, std::span<const int32_t> token_N, int64_t width, reals y_NE,
@@ -71,11 +76,20 @@ private:
   const std::vector<int64_t>& offset_R1(divided_result of) const;
   /// Where the ranks' columns stand, one rank's behind the other's, until they are in their places.
   float* parts_of(int64_t n, int64_t columns, float* whole_NO);
+  /// This rank's rows or columns, `mine` of `all` values, from the card to where the others' come to.
+  reals brought_down(context& ctx, const_reals own, arena_range mine, int64_t all);
+  void complete_on_card(context& ctx, const std::vector<int64_t>& offset_R1, int64_t n, reals whole_NO);
+  void look_up_on_card(context& ctx, const token_turns& turns, int64_t width, reals y_NE, const table_lookup& own);
 
   communicator_ptr group_;
   column_split split_;
   aligned_buffer<float> parts_NO_;
   std::vector<int32_t> row_M_;
+
+  // Of a card: what this rank computes there, and the values of all ranks on their way.
+  buffer own_NO_, index_;
+  std::vector<int32_t> token_N_;
+  std::vector<std::byte> arriving_, whole_;
 };
 
 }  // namespace troupe::engine

@@ -3,8 +3,45 @@
 #include "base/error.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe::engine {
+
+float* step_gradients::begin_step(int64_t j) {
+  if (j < 0) {
+    return nullptr;
+  }
+  lane_ = learns_.gradients(sums_, j);
+  return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_;
+}
+
+std::function<void(int64_t)> step_gradients::segment_done() {
+  std::function<void(int64_t)> summed = learns_.segment_done(sums_);
+  if (!are_brought_down()) {
+    return summed;
+  }
+  if (!learns_.lane_ends()) {
+    return {};
+  }
+  return [this, summed = std::move(summed)](int64_t segment) {
+    on_card_.add_segment(ctx_, segment, lane_);
+    if (summed) {
+      summed(segment);
+    }
+  };
+}
+
+void step_gradients::end_step() {
+  if (are_brought_down() && learns_.lane_ends()) {
+    on_card_.add_rest(ctx_, lane_);
+  }
+  learns_.end_step(sums_);
+}
+
+void step_gradients::finish() {
+  learns_.finish(sums_);
+  on_card_.give_back();  // generation needs the memory
+}
 
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
                                          const std::optional<error>& failure) {

@@ -21,6 +21,36 @@ namespace troupe::engine {
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
                                          const std::optional<error>& failure);
 
+/// Where the gradients of an update's steps go: onto the learner's sums. Where passes compute on a card and the sums
+/// are in host memory, a lane's micro-batches accumulate on the card, and are added to the lane when its last step is
+/// through with a segment; so bits depend on the lanes alone there too.
+class step_gradients {
+public:
+  /// All outlive it. `of`: the model whose gradients they are.
+  step_gradients(context& ctx, learner& learns, const trainee& of)
+      : ctx_(ctx), sums_{ctx.pool, learns.on()}, learns_(learns), net_(of.net), on_card_(of.workspace.gradients) {
+    on_card_.give_back();  // what an accumulation that broke off has left
+  }
+
+  /// What to accumulate micro-batch j's gradient onto, where the passes compute; null for a step without one (-1).
+  float* begin_step(int64_t j);
+  /// For transformer::backward in this step.
+  std::function<void(int64_t)> segment_done();
+  void end_step();
+  /// After the last step.
+  void finish();
+
+private:
+  bool are_brought_down() const { return ctx_.on != nullptr && learns_.on() == nullptr; }
+
+  context& ctx_;
+  context sums_;  ///< where they are
+  learner& learns_;
+  const transformer& net_;
+  card_gradients& on_card_;
+  float* lane_ = nullptr;  ///< of the learner's sums, that what is on the card goes to
+};
+
 /// Runs `objective(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their
 /// gradients in `learns`, and returns the statistics of all n micro-batches by index. Folded in that order they are the
 /// same bits for any number of ranks and lanes. Weights that are fetched are fetched by all ranks in each step. `touch`
@@ -38,21 +68,22 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
   std::vector<Statistics> mine;
   std::optional<error> failure;
   learns.begin(n);
+  step_gradients gradients(ctx, learns, model);
   for (const int64_t j : learns.order(n)) {
     const trainee step{.net = model.net,
                        .weights = model.weights,
-                       .gradients = j < 0 ? nullptr : learns.gradients(ctx, j),
+                       .gradients = gradients.begin_step(j),
                        .workspace = model.workspace,
-                       .segment_done = learns.segment_done(ctx)};
+                       .segment_done = gradients.segment_done()};
     if (j < 0 || failure) {
       idle_micro_batch(ctx, step);
     } else {
       failure = error_to_share(passes_are_own, [&] { mine.push_back(objective(j, step)); });
     }
-    learns.end_step(ctx);
+    gradients.end_step();
     touch();
   }
-  learns.finish(ctx);
+  gradients.finish();
   try {
     const auto bytes = gather_statistics(learns, n, std::as_bytes(std::span(mine)), sizeof(Statistics), failure);
     std::vector<Statistics> all(static_cast<size_t>(n));

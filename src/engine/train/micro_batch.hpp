@@ -10,6 +10,7 @@
 #include "engine/objectives/sft.hpp"
 #include "engine/tensor/buffer.hpp"
 #include "engine/train/batch.hpp"
+#include "engine/train/card_gradients.hpp"
 
 #include <functional>
 #include <span>
@@ -23,6 +24,7 @@ struct train_workspace {
   saved_activations saved;
   buffer hidden_ND, dhidden_ND;
   buffer rows_AD, drows_AD;  ///< those rows that predict something
+  card_gradients gradients;  ///< on a card whose learner's sums are in host memory
 
   int64_t bytes() const;
   /// Floats for a token of a micro-batch, beside `saved`.

@@ -90,8 +90,8 @@ void add_other_rows(std::vector<option>& table) {
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
   p.add_silent("device", &place_section::device,
-               "What the ranks compute on: auto, cpu, or cuda: NVIDIA cards (docs/cuda.md). Runs of this version "
-               "compute on CPUs alone: auto means cpu, and cuda is refused.");
+               "What passes compute on: auto, cpu, or cuda: NVIDIA cards, one for each rank of a host (docs/cuda.md). "
+               "auto means cpu.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",

@@ -28,8 +28,8 @@ sequence_handle answer(std::vector<int32_t> tokens) {
 class Judging : public ::testing::Test {
 protected:
   std::vector<std::vector<float>> verdicts(const std::vector<reward_judge>& judges) {
-    judging at_work(judges, tokens_);
-    return at_work.verdicts(on_.ctx, {.sequences = sequences_, .packed = pack(sequences_)});
+    judging at_work(on_.ctx, judges, tokens_);
+    return at_work.verdicts({.sequences = sequences_, .packed = pack(sequences_)});
   }
 
   /// A program of the user's, which gives this Python expression of an item `i`.
@@ -96,8 +96,8 @@ TEST_F(Judging, AProgramIsAskedWithTextsAndTheNameOfTheirDataSet) {
               "('bad ', 'bad #### 4', '#### 4', 'sums', 'length') else 1"),
       rule_};
   const std::vector<std::string> names = {"sums"};
-  judging at_work(judges, tokens_, names);
-  EXPECT_EQ(at_work.verdicts(on_.ctx, {.sequences = sequences_, .packed = pack(sequences_)}),
+  judging at_work(on_.ctx, judges, tokens_, names);
+  EXPECT_EQ(at_work.verdicts({.sequences = sequences_, .packed = pack(sequences_)}),
             (std::vector<std::vector<float>>{{1, 0}, {2, 1}}));
 }
 
@@ -110,8 +110,8 @@ TEST_F(Judging, AnAnswersFirstSpaceIsItsOwn) {
   sequence->answer.assign(all.begin() + static_cast<int64_t>(prompt.size()), all.end());
   sequences_ = {sequence_handle{std::move(sequence)}};
   const std::vector<reward_judge> judges = {program("1 if i['prompt'] + i['answer'] == 'Leo and Susie' else 0")};
-  judging at_work(judges, *pieces);
-  EXPECT_EQ(at_work.verdicts(on_.ctx, {.sequences = sequences_, .packed = pack(sequences_)}),
+  judging at_work(on_.ctx, judges, *pieces);
+  EXPECT_EQ(at_work.verdicts({.sequences = sequences_, .packed = pack(sequences_)}),
             (std::vector<std::vector<float>>{{1}}));
 }
 
@@ -119,7 +119,7 @@ TEST_F(Judging, RulesAndModelsOfOneRankNeedNoGroup) {
   const model_ptr m = load_model(test_data() + "/tiny/gpt2", head_kind::scalar);
   const std::vector<reward_judge> judges = {
       rule_, {.source = {.name = "model", .kind = io::reward_kind::model}, .of = m, .words = {}}};
-  EXPECT_EQ(judging(judges, tokens_).group(), nullptr);
+  EXPECT_EQ(judging(on_.ctx, judges, tokens_).group(), nullptr);
 }
 
 }  // namespace

@@ -27,9 +27,9 @@ namespace {
 /// Addresses of the card, some of which have pages.
 class address_range {
 public:
-  address_range(int64_t bytes, int64_t page_bytes, std::string holder)
-      : bytes_(round_up(std::max(bytes, int64_t{1}), page_bytes)), page_bytes_(page_bytes), holder_(std::move(holder)),
-        mapped_(static_cast<size_t>(bytes_ / page_bytes)) {
+  address_range(int64_t bytes, int64_t page_bytes, bool closed, std::string holder)
+      : bytes_(round_up(std::max(bytes, int64_t{1}), page_bytes)), page_bytes_(page_bytes), closed_(closed),
+        holder_(std::move(holder)), mapped_(static_cast<size_t>(bytes_ / page_bytes)) {
     void* at =
         mmap(nullptr, static_cast<size_t>(bytes_), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
@@ -76,7 +76,9 @@ public:
         mapped_[page] = true;
         protect(page, page + 1, PROT_READ | PROT_WRITE);
         std::memset(at(page), 0xFF, static_cast<size_t>(page_bytes_));
-        protect(page, page + 1, PROT_NONE);
+        if (closed_) {
+          protect(page, page + 1, PROT_NONE);
+        }
       }
     }
   }
@@ -86,6 +88,7 @@ public:
       if (mapped_[page]) {
         mapped_[page] = false;
         madvise(at(page), static_cast<size_t>(page_bytes_), MADV_DONTNEED);
+        protect(page, page + 1, PROT_NONE);
       }
     }
   }
@@ -111,6 +114,7 @@ private:
   }
 
   int64_t bytes_, page_bytes_;
+  bool closed_;
   std::string holder_;
   std::vector<bool> mapped_;
   size_t used_ = 0;  ///< no page from here on has ever been mapped
@@ -120,7 +124,8 @@ private:
 /// Each call is whole: while work runs, in its open pages, no other thread's work or mapping does.
 class card_memory {
 public:
-  card_memory(int64_t bytes, int64_t page_bytes) : bytes_(bytes), page_bytes_(page_bytes) {}
+  card_memory(int64_t bytes, int64_t page_bytes, bool closed)
+      : bytes_(bytes), page_bytes_(page_bytes), closed_(closed) {}
 
   /// Pages are open to it.
   void run(const std::function<void()>& work) {
@@ -136,7 +141,7 @@ public:
 
   std::byte* reserve(int64_t bytes, const std::string& holder) {
     const std::lock_guard lock(mutex_);
-    auto range = std::make_unique<address_range>(bytes, page_bytes_, holder);
+    auto range = std::make_unique<address_range>(bytes, page_bytes_, closed_, holder);
     std::byte* base = range->base();
     ranges_.emplace(base, std::move(range));
     return base;
@@ -192,6 +197,9 @@ private:
   }
 
   void open(bool allowed) {
+    if (!closed_) {
+      return;
+    }
     for (const auto& [base, range] : ranges_) {
       range->open(allowed);
     }
@@ -205,6 +213,7 @@ private:
 
   mutable std::mutex mutex_;
   int64_t bytes_, page_bytes_;
+  bool closed_;
   std::map<std::byte*, std::unique_ptr<address_range>> ranges_;
 };
 
@@ -329,7 +338,7 @@ constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
-      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes), queues_(memory_, options),
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed), queues_(memory_, options),
         stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")), calls_(options.calls) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
