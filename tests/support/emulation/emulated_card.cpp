@@ -338,8 +338,9 @@ constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
-      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed), queues_(memory_, options),
-        stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")), calls_(options.calls) {
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed),
+        queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
+        calls_(options.calls) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
