@@ -27,10 +27,16 @@ constexpr int64_t customary_files = 1024;  // what a process may open without as
 
 int64_t divided_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+/// Of `ranks` on a node as many as have a card there.
+int64_t most_ranks(const batch_job& batch, int64_t ranks) {
+  return batch.gpus_per_node > 0 ? std::min(ranks, batch.gpus_per_node) : ranks;
+}
+
 void set_ranks(batch_job& batch, const io::job& job, const submit_request& request) {
   batch.ranks = ranks_for(job, request);
   batch.ranks_per_node = divided_up(batch.ranks, request.nodes);
-  batch.ranks_packed = job.place.shrink ? batch.ranks_per_node : divided_up(batch.ranks, batch.nodes_least);
+  batch.ranks_packed =
+      most_ranks(batch, job.place.shrink ? batch.ranks_per_node : divided_up(batch.ranks, batch.nodes_least));
   batch.cpus_per_rank = request.cpus_per_rank > 0 ? request.cpus_per_rank
                         : job.run.threads > 0     ? job.run.threads
                                                   : batch.cpus_per_rank;
@@ -61,6 +67,9 @@ int64_t memory_for(int64_t peak, int64_t ranks) {
 std::vector<memory_step> steps_of(const batch_job& batch, int64_t peak) {
   std::vector<memory_step> steps;
   for (int64_t left = batch.nodes_most; left >= 1; --left) {
+    if (batch.gpus_per_node > 0 && left * batch.gpus_per_node < batch.ranks) {
+      break;  // the job goes back into the queue
+    }
     if (const int64_t needed = memory_for(peak, divided_up(batch.ranks, left));
         steps.empty() || steps.back().memory_gib < needed) {
       steps.push_back({.nodes_left = left, .memory_gib = needed});
@@ -111,7 +120,9 @@ void set_time(batch_job& batch, const io::job& job, std::vector<phase_plan> plan
   const std::optional<double> seconds = seconds_in_all(plans, *known, batch.ranks);
   if (!seconds) {
     batch.time = default_time;
-    batch.time_reason = "a guess: a phase goes by epochs of data that are not here yet; --time is better";
+    batch.time_reason = fmt::format("a guess: {}; --time is better",
+                                    known->flops_per_s > 0 ? "a phase goes by epochs of data that are not here yet"
+                                                           : "how fast a card works is not known");
     return;
   }
   batch.time_s = 1.25 * *seconds + 600;
@@ -164,6 +175,9 @@ std::string resources(const batch_job& batch) {
   text += directive(fmt::format("--cpus-per-task={}", batch.ranks_per_node * batch.cpus_per_rank),
                     fmt::format("of a node: {} of {}, {} each", batch.ranks_per_node, counted(batch.ranks, "rank"),
                                 counted(batch.cpus_per_rank, "thread")));
+  if (batch.gpus_per_node > 0) {
+    text += directive(fmt::format("--gpus-per-node={}", batch.gpus_per_node), "a card for each rank of a node");
+  }
   text += directive(fmt::format("--mem={}G", batch.memory_gib), batch.memory_reason);
   text += directive("--time=" + batch.time, batch.time_reason);
   if (!batch.partition.empty()) {
@@ -217,6 +231,7 @@ static batch_job planned(const io::job& job, const submit_request& request, std:
                   .signal_lead_s = request.signal_lead_s,
                   .sbatch = request.sbatch,
                   .setup = request.setup};
+  batch.gpus_per_node = request.gpus_per_node;
   batch.nodes_most = request.nodes;
   batch.nodes_least = least_nodes_for(job, request);
   set_ranks(batch, job, request);

@@ -22,6 +22,7 @@ struct batch_job {
   int64_t nodes_least = 1, nodes_most = 1;
   int64_t ranks_per_node = 1;  ///< at full strength
   int64_t ranks_packed = 1;    ///< on a node when as few are left as the job goes on with
+  int64_t gpus_per_node = 0;   ///< cards, of which a node has no fewer than ranks; 0: the job runs on CPUs
   int64_t cpus_per_rank = 8;
   int64_t memory_gib = 1;  ///< of a node
   std::string memory_reason;

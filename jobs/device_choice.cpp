@@ -7,14 +7,6 @@
 
 namespace troupe {
 
-void refuse_cards(io::device_choice wanted) {
-  if (wanted == io::device_choice::cuda) {
-    throw usage_error(
-        "place.device = cuda: submit does not ask Slurm for cards yet; write a batch script that does, and "
-        "runs `troupe run`");
-  }
-}
-
 void settle_device(const io::place_section& place, bool hosts_are_given, const engine::module_places& places) {
   if (place.device == io::device_choice::cpu) {
     return;

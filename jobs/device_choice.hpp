@@ -9,9 +9,6 @@
 
 namespace troupe {
 
-/// Errors  usage_error: a card is asked for, which submit does not ask Slurm for.
-void refuse_cards(io::device_choice wanted);
-
 /// For a run that begins on this host: looks for the cards that it asks for. Where a card is here that `automatic` does
 /// not take, says so. `hosts_are_given`: a scheduler has, so that ranks may be on others too.
 /// Errors  usage_error: what of driver, module and card is not here; more ranks than cards.

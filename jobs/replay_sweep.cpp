@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <csignal>
 #include <cstdio>
@@ -223,10 +224,14 @@ fs::path write_sweep_array(const fs::path& folder, const std::vector<planned_var
   }
   const fs::path script = folder / "sweep.sbatch";
   std::vector<io::job> all;
+  submit_request request;
   for (const planned_variant& one : variants) {
     all.push_back(one.job);
+    if (one.job.place.device == io::device_choice::cuda) {
+      request.gpus_per_node = std::max(request.gpus_per_node, one.job.place.ranks);
+    }
   }
-  const batch_job batch = plan_batch_array(all, {});
+  const batch_job batch = plan_batch_array(all, request);
   io::write_file_atomically(script, batch_script(batch, {.name = "troupe-replay",
                                                          .run_dir = folder.string(),
                                                          .program = fs::read_symlink("/proc/self/exe").string(),

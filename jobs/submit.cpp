@@ -13,7 +13,6 @@
 #include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/data_warnings.hpp"
-#include "jobs/device_choice.hpp"
 #include "jobs/own_options.hpp"
 #include "jobs/shell.hpp"
 #include "jobs/slurm_queue.hpp"
@@ -35,7 +34,8 @@ constexpr const char* usage =
     "submits it and prints the job's number.\n\n"
     "  --nodes N            nodes, spares included (1); at least place.min-nodes, which is one fewer where the job\n"
     "                       does not say\n"
-    "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a node\n"
+    "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a card, or one a node\n"
+    "  --gpus-per-node N    cards of a node, one for each rank, where place.device = cuda\n"
     "  --cpus-per-rank N    threads of a rank (run.threads, or 8)\n"
     "  --mem N              GiB of a node (from the plan)\n"
     "  --time T             as sbatch takes it: 4:00:00, 2-12 (from the plan)\n"
@@ -52,15 +52,15 @@ void explain_refusal(const batch_job& batch) {
   const std::string nodes = batch.nodes_least == batch.nodes_most
                                 ? std::to_string(batch.nodes_most)
                                 : fmt::format("{}-{}", batch.nodes_least, batch.nodes_most);
-  fmt::print(stderr, "asked for: {} node(s) of {} cores and {} GiB ({}), for {}{}\n", nodes,
-             batch.ranks_per_node * batch.cpus_per_rank, batch.memory_gib, batch.memory_reason, batch.time,
+  const std::string cards = batch.gpus_per_node > 0 ? fmt::format(", {} cards", batch.gpus_per_node) : "";
+  fmt::print(stderr, "asked for: {} node(s) of {} cores{} and {} GiB ({}), for {}{}\n", nodes,
+             batch.ranks_per_node * batch.cpus_per_rank, cards, batch.memory_gib, batch.memory_reason, batch.time,
              batch.partition.empty() ? "" : ", partition " + batch.partition);
   if (const std::string partitions = printable(partitions_text()); !partitions.empty()) {
-    fmt::print(
-        stderr,
-        "there is:\n{}--nodes, --ranks-per-node, --cpus-per-rank, --mem, --time and --partition ask for less, or "
-        "elsewhere\n",
-        partitions);
+    fmt::print(stderr,
+               "there is:\n{}--nodes, --ranks-per-node, --gpus-per-node, --cpus-per-rank, --mem, --time and "
+               "--partition ask for less, or elsewhere\n",
+               partitions);
   }
 }
 
@@ -120,7 +120,7 @@ int submit_command(int argc, char** argv) {
   std::vector<std::string> with_ranks = command;
   with_ranks[0] = arguments[0];
   const io::job job = checked_job(with_ranks, needed_files::but_weights);
-  refuse_cards(job.place.device);
+  require_cards(job, request);
   warn_of_data(job);
   const batch_job batch = plan_batch_job(job, request);
   const std::string text = batch_script(batch, {.name = job_name(arguments[0]),

@@ -1,5 +1,6 @@
 #include "jobs/submit_request.hpp"
 
+#include "base/round_up.hpp"
 #include "io/files/mapped_file.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/own_options.hpp"
@@ -34,7 +35,8 @@ std::string take_word(std::vector<std::string>& arguments, const std::string& na
 
 /// Options that the script has of its own: sbatch would take the last of two,
 /// and what troupe reckons with would not be so.
-constexpr std::string_view own_options[] = {"--nodes", "--cpus-per-task", "--mem", "--time", "--signal", "--output"};
+constexpr std::string_view own_options[] = {"--nodes", "--cpus-per-task", "--gpus-per-node", "--mem",
+                                            "--time",  "--signal",        "--output"};
 
 std::vector<std::string> take_sbatch_options(std::vector<std::string>& arguments) {
   std::vector<std::string> options = take_values(arguments, "--sbatch");
@@ -79,6 +81,7 @@ submit_request take_request(std::vector<std::string>& arguments) {
   request.sbatch = take_sbatch_options(arguments);  // first: their values look like options of ours
   request.nodes = take_count(arguments, "--nodes", 1);
   request.ranks_per_node = take_count(arguments, "--ranks-per-node", 0);
+  request.gpus_per_node = take_count(arguments, "--gpus-per-node", 0);
   request.cpus_per_rank = take_count(arguments, "--cpus-per-rank", 0);
   request.memory_gib = take_count(arguments, "--mem", 0);
   request.time = take_word(arguments, "--time");
@@ -91,14 +94,44 @@ submit_request take_request(std::vector<std::string>& arguments) {
   return request;
 }
 
+void require_cards(const io::job& job, const submit_request& request) {
+  const int64_t cards = request.gpus_per_node;
+  if (job.place.device != io::device_choice::cuda) {
+    if (cards > 0) {
+      throw usage_error("--gpus-per-node {}: this job does not run on cards: give --place.device cuda too", cards);
+    }
+    return;
+  }
+  if (cards == 0) {
+    throw usage_error("place.device = cuda: say how many cards of a node to ask Slurm for, each of which gets a rank: "
+                      "--gpus-per-node N");
+  }
+  if (request.ranks_per_node > cards) {
+    throw usage_error("--ranks-per-node {}: each rank takes a card of its own, and --gpus-per-node asks for {}",
+                      request.ranks_per_node, cards);
+  }
+  if (const int64_t ranks = ranks_for(job, request); ranks > request.nodes * cards) {
+    throw usage_error("place.ranks = {}: each rank takes a card of its own, and --nodes {} of --gpus-per-node {} have "
+                      "{}",
+                      ranks, request.nodes, cards, request.nodes * cards);
+  }
+}
+
 int64_t ranks_for(const io::job& job, const submit_request& request) {
   return request.ranks_per_node > 0 ? request.nodes * request.ranks_per_node
          : job.place.ranks > 1      ? job.place.ranks
-                                    : request.nodes;
+                                    : request.nodes * std::max<int64_t>(1, request.gpus_per_node);
 }
 
 int64_t least_nodes_for(const io::job& job, const submit_request& request) {
-  return job.place.min_nodes > 0 ? job.place.min_nodes : std::max<int64_t>(1, request.nodes - 1);
+  if (job.place.min_nodes > 0) {
+    return job.place.min_nodes;
+  }
+  const int64_t but_one = std::max<int64_t>(1, request.nodes - 1);
+  if (request.gpus_per_node == 0 || job.place.shrink) {
+    return but_one;
+  }
+  return std::max(but_one, divide_up(ranks_for(job, request), request.gpus_per_node));
 }
 
 std::vector<std::string> run_arguments(std::vector<std::string> arguments, const io::job& job,

@@ -13,6 +13,7 @@ namespace troupe {
 struct submit_request {
   int64_t nodes = 1;
   int64_t ranks_per_node = 0;
+  int64_t gpus_per_node = 0;  ///< cards, each of which a rank takes
   int64_t cpus_per_rank = 0;
   int64_t memory_gib = 0;  ///< of a node
   std::string time;        ///< as Slurm writes it
@@ -28,10 +29,15 @@ struct submit_request {
 ///         command's nor a job's.
 submit_request take_request(std::vector<std::string>& arguments);
 
-/// The job's ranks: nodes * ranks_per_node where that is given; else place.ranks; else one a node.
+/// That cards are asked of Slurm where the job runs on them, one for each rank, and nowhere else.
+/// Errors  usage_error.
+void require_cards(const io::job& job, const submit_request& request);
+
+/// The job's ranks: nodes * ranks_per_node where that is given; else place.ranks; else one for each card, or a node.
 int64_t ranks_for(const io::job& job, const submit_request& request);
 
-/// The job's place.min-nodes; where it says nothing, one node of several may be lost.
+/// The job's place.min-nodes; where it says nothing, one node of several may be lost. Of nodes with cards as many must
+/// be left as have one for each rank, but where ranks may become fewer (place.shrink).
 int64_t least_nodes_for(const io::job& job, const submit_request& request);
 
 /// The arguments of `troupe run`: the user's own, of which the first is the job file, and what is settled here: the

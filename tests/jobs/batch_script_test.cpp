@@ -79,6 +79,25 @@ TEST(PlanBatchJob, TimeIsThePlansAQuarterMoreAndTenMinutes) {
   EXPECT_TRUE(contains(batch.time_reason, "as stated")) << batch.time_reason;
 }
 
+TEST(PlanBatchJob, OnCardsNodesHaveNoMoreRanksThanCards) {
+  io::job job = tiny_job();
+  job.place.device = io::device_choice::cuda;
+  job.place.ranks = 8;
+  const submit_request request{.nodes = 3, .gpus_per_node = 4};
+  const batch_job batch = plan_batch_job(job, request);
+  EXPECT_EQ(batch.gpus_per_node, 4);
+  EXPECT_EQ(batch.ranks_per_node, 3);
+  EXPECT_EQ(batch.nodes_least, 2);
+  EXPECT_EQ(batch.ranks_packed, 4);
+  for (const memory_step& step : batch.memory_steps) {
+    EXPECT_GE(step.nodes_left, 2) << "one node has no card for each rank";
+  }
+  EXPECT_EQ(batch.time, "04:00:00");
+  EXPECT_EQ(batch.time_reason, "a guess: how fast a card works is not known; --time is better");
+  job.place.min_nodes = 1;
+  EXPECT_EQ(plan_batch_job(job, request).ranks_packed, 4) << "with one node left the job waits in the queue";
+}
+
 /// A sweep's tasks are all asked for alike: whichever variant needs most decides.
 TEST(PlanBatchArray, ServesTheTaskThatNeedsMost) {
   const io::job small = tiny_job();
@@ -131,6 +150,14 @@ TEST_F(BatchScript, OneNodeAsksForLittle) {
   EXPECT_TRUE(text.ends_with("\ntroupe_run \"${command[@]}\"\n"));
   EXPECT_FALSE(contains(text, "--no-kill"));
   EXPECT_FALSE(contains(text, "ulimit"));
+}
+
+TEST_F(BatchScript, CardsAreAskedForANode) {
+  EXPECT_FALSE(contains(script(), "gpus"));
+  batch.ranks = batch.ranks_per_node = batch.gpus_per_node = 4;
+  const std::string text = script();
+  EXPECT_TRUE(contains(text, "#SBATCH --gpus-per-node=4           # a card for each rank of a node\n")) << text;
+  EXPECT_TRUE(contains(text, "#SBATCH --cpus-per-task=32          # of a node: 4 of 4 ranks, 8 threads each")) << text;
 }
 
 TEST_F(BatchScript, NoNameEndsTheLineOfAComment) {

@@ -138,11 +138,12 @@ protected:
     put("scontrol", "#!/bin/bash\necho '   UserId=me(1) GroupId=me(1)'\necho '   Command=" +
                         (tree() / script).string() + " job.ini more'\n");
     const std::string folder = folder_.path().string();
-    const int ended = std::system(("cd " + folder + " && PATH=" + folder + ":$PATH TROUPE=" + folder +
-                                   "/troupe SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=3 SLURM_ARRAY_TASK_ID=2 IMAGE=x "
-                                   "timeout 20 bash slurm_script job.ini " +
-                                   arguments)
-                                      .c_str());
+    const int ended =
+        std::system(("cd " + folder + " && PATH=" + folder + ":$PATH TROUPE=" + folder +
+                     "/troupe SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=3 SLURM_GPUS_ON_NODE=4 SLURM_ARRAY_TASK_ID=2 IMAGE=x "
+                     "timeout 20 bash slurm_script job.ini " +
+                     arguments)
+                        .c_str());
     EXPECT_EQ(ended, 0) << script;
     std::ifstream file(folder_ / "told");
     std::string line;
@@ -168,6 +169,18 @@ TEST_F(BatchScript, EachNodeGetsARankUnlessSomebodyHasSaid) {
   EXPECT_EQ(given_to_troupe("several-nodes.sbatch", "--place.ranks=2"), "run job.ini --place.ranks=2");
   put("job.ini", "[place]\n ranks = 6\n");
   EXPECT_EQ(given_to_troupe("several-nodes.sbatch", ""), "run job.ini");
+}
+
+TEST_F(BatchScript, EachCardGetsARankUnlessSomebodyHasSaid) {
+  put("job.ini", "[run]\n");
+  EXPECT_EQ(given_to_troupe("gpu-one-node.sbatch", ""), "run job.ini --place.ranks 4 --place.device cuda");
+  EXPECT_EQ(given_to_troupe("gpu-several-nodes.sbatch", ""), "run job.ini --place.ranks 12 --place.device cuda");
+  for (const char* script : {"gpu-one-node.sbatch", "gpu-several-nodes.sbatch"}) {
+    EXPECT_EQ(given_to_troupe(script, "--place.ranks 2 --place.device=cuda"),
+              "run job.ini --place.ranks 2 --place.device=cuda");
+  }
+  put("job.ini", "[place]\nranks = 3\n");
+  EXPECT_EQ(given_to_troupe("gpu-several-nodes.sbatch", ""), "run job.ini --place.device cuda");
 }
 
 TEST_F(BatchScript, OutsideOfAJobItSourcesWhatStandsBesideItself) {

@@ -52,6 +52,7 @@ TEST(TakeRequest, WhatCannotBeMeantIsRefusedByName) {
       {{"--partition", "a b"}, "--partition \"a b\": a word without spaces"},
       {{"--sbatch", "qos=high"}, "--sbatch qos=high: an option of sbatch, as one word"},
       {{"--sbatch", "--mem=3G"}, "the script has its own --mem"},
+      {{"--sbatch", "--gpus-per-node=3"}, "the script has its own --gpus-per-node"},
       {{"--qos=high"}, "troupe submit has no option --qos"},
   };
   for (const auto& [arguments, said] : wrong) {
@@ -73,6 +74,46 @@ TEST(LeastNodesFor, TheJobThenOneFewer) {
   EXPECT_EQ(least_nodes_for(job, {.nodes = 4}), 3);
   job.place.min_nodes = 2;
   EXPECT_EQ(least_nodes_for(job, {.nodes = 4}), 2);
+}
+
+/// A job on cards, of so many ranks.
+static io::job card_job(int64_t ranks) {
+  io::job job;
+  job.place.device = io::device_choice::cuda;
+  job.place.ranks = ranks;
+  return job;
+}
+
+TEST(RanksFor, OneForEachCardWhereTheJobDoesNotSay) {
+  EXPECT_EQ(ranks_for(card_job(1), {.nodes = 2, .gpus_per_node = 4}), 8);
+  EXPECT_EQ(ranks_for(card_job(6), {.nodes = 2, .gpus_per_node = 4}), 6);
+  EXPECT_EQ(ranks_for(card_job(1), {.nodes = 2, .ranks_per_node = 3, .gpus_per_node = 4}), 6);
+}
+
+TEST(LeastNodesFor, EachRankKeepsACardUnlessThereMayBeFewer) {
+  const submit_request request{.nodes = 3, .gpus_per_node = 4};
+  EXPECT_EQ(least_nodes_for(card_job(12), request), 3) << "none to spare";
+  EXPECT_EQ(least_nodes_for(card_job(8), request), 2);
+  io::job job = card_job(12);
+  job.place.shrink = true;
+  EXPECT_EQ(least_nodes_for(job, request), 2);
+}
+
+TEST(RequireCards, TheyAreAskedForWhereTheJobTakesThemAndNowhereElse) {
+  const auto refusal = [](const io::job& job, const submit_request& request) {
+    return test::error_text([&] { require_cards(job, request); });
+  };
+  EXPECT_EQ(refusal(io::job(), {.gpus_per_node = 4}),
+            "--gpus-per-node 4: this job does not run on cards: give --place.device cuda too");
+  EXPECT_EQ(refusal(card_job(1), {.nodes = 2}),
+            "place.device = cuda: say how many cards of a node to ask Slurm for, each of which gets a rank: "
+            "--gpus-per-node N");
+  EXPECT_EQ(refusal(card_job(1), {.nodes = 2, .ranks_per_node = 5, .gpus_per_node = 4}),
+            "--ranks-per-node 5: each rank takes a card of its own, and --gpus-per-node asks for 4");
+  EXPECT_EQ(refusal(card_job(9), {.nodes = 2, .gpus_per_node = 4}),
+            "place.ranks = 9: each rank takes a card of its own, and --nodes 2 of --gpus-per-node 4 have 8");
+  require_cards(card_job(8), {.nodes = 2, .gpus_per_node = 4});
+  require_cards(io::job(), {.nodes = 2});
 }
 
 TEST(RunArguments, SettleRanksAndNodes) {

@@ -304,6 +304,28 @@ TEST_F(Submit, EpochsAreCountedInTheDataWhereTheyAreHere) {
   EXPECT_FALSE(contains(submit(epochs).output, "a guess"));
 }
 
+TEST_F(Submit, CardsAreAskedForWhereTheJobRunsOnThem) {
+  fake_sbatch("echo allocation failure; exit 1", "exit 1");
+  const std::vector<std::string> cards = {"--place.device", "cuda", "--nodes", "2", "--gpus-per-node", "4"};
+  std::vector<std::string> dry = cards;
+  dry.emplace_back("--dry-run");
+  const program_result result = submit(dry);
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const char* line : {"#SBATCH --nodes=2\n", "#SBATCH --cpus-per-task=32 ", "#SBATCH --gpus-per-node=4 ",
+                           "--place.device cuda", "--place.ranks 8", "--place.min-nodes 2"}) {
+    EXPECT_TRUE(contains(result.output, line)) << line << "\n" << result.output;
+  }
+  const program_result refused = submit(cards);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_TRUE(contains(refused.output, "asked for: 2 node(s) of 32 cores, 4 cards and ")) << refused.output;
+  const program_result none = submit({"--dry-run", "--place.device", "cuda"});
+  EXPECT_EQ(none.status, 2);
+  EXPECT_TRUE(contains(none.output, "--gpus-per-node N")) << none.output;
+  const program_result needless = submit({"--dry-run", "--gpus-per-node", "4"});
+  EXPECT_EQ(needless.status, 2);
+  EXPECT_TRUE(contains(needless.output, "--place.device cuda")) << needless.output;
+}
+
 TEST_F(Submit, TheScriptIsCheckedThenSubmitted) {
   fake_sbatch("exit 0", "echo '4711;main'");
   const program_result result = submit({"--nodes", "2"});
