@@ -60,6 +60,19 @@ TEST(StatusText, OfARunThatGoesOn) {
       "9; recovered after 12.3 s\n");
 }
 
+TEST(StatusText, ACardThatHasFailedIsNamedWithItsHost) {
+  io::run_status status = running();
+  status.last_failures = {{.time = 900,
+                           .attempt = 2,
+                           .kind = "host_suspected",
+                           .host = "node2",
+                           .card = 1,
+                           .reason = "failure 2 of its card 1"}};
+  EXPECT_NE(status_text(status, 1030).find("host_suspected on node2, card 1: failure 2 of its card 1\n"),
+            std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(status_json(status, 1030))["last_failures"][0]["card"], 1);
+}
+
 TEST(StatusText, ARunOfSlurmsHasItsJobAndItsLogs) {
   io::run_status status = running();
   status.slurm_job = "4711";

@@ -1,19 +1,60 @@
-// A module for cards that has four emulated ones.
+// A module for cards that has four emulated ones. Where the environment variable TROUPE_EMULATED_PEAK names a file,
+// that has the most bytes of the last card that were mapped at a time, and by whom; its pages are small then. The card
+// whose number TROUPE_EMULATED_FAILING is cannot be opened.
+#include "base/card_name.hpp"
+#include "base/error.hpp"
+#include "base/host_name.hpp"
 #include "kernels/device_module.hpp"
 #include "support/emulation/emulated_card.hpp"
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
 
 namespace troupe {
 namespace {
 
-std::unique_ptr<device> open(int /*index*/) { return emulation::make_card({.closed = false}); }
+/// Looks again and again, until the process ends: the card lives as long.
+void watch(const device& card, const std::string& file) {
+  int64_t peak = 0;
+  for (;;) {
+    const memory_use use = card.use();
+    if (const int64_t mapped = card.facts().bytes - use.free; mapped > peak) {
+      peak = mapped;
+      std::ofstream told(file);
+      told << peak << "\n";
+      for (const memory_use::holder& one : use.holders) {
+        told << one.name << " " << one.bytes << "\n";
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+std::unique_ptr<device> open(int index) {
+  if (const char* const failing = std::getenv("TROUPE_EMULATED_FAILING");
+      failing != nullptr && std::atoi(failing) == index) {
+    throw error(errc::device_failure, "{}: it has fallen off the bus", card_name(index, "emulated card", host_name()));
+  }
+  const char* const file = std::getenv("TROUPE_EMULATED_PEAK");
+  if (file == nullptr) {
+    return emulation::make_card({.closed = false});
+  }
+  auto card = emulation::make_card({.page_bytes = 4096, .closed = false});
+  std::thread([&on = *card, name = std::string(file)] { watch(on, name); }).detach();
+  return card;
+}
 
 }  // namespace
 }  // namespace troupe
 
 extern "C" const troupe::kernels::device_module* troupe_device_module() {
-  static const troupe::kernels::device_module face{.abi = troupe::kernels::device_module_abi(),
-                                                   .count = [](std::string&) { return 4; },
-                                                   .facts = [](int index) { return troupe::open(index)->facts(); },
-                                                   .open = troupe::open};
+  static const troupe::kernels::device_module face{
+      .abi = troupe::kernels::device_module_abi(),
+      .count = [](std::string&) { return 4; },
+      .facts = [](int) { return troupe::emulation::make_card({.closed = false})->facts(); },
+      .open = troupe::open};
   return &face;
 }
