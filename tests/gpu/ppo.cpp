@@ -1,11 +1,11 @@
 // One iteration of PPO by the engine alone, on the card: generate, score, experience, and an update of policy and
 // critic. jobs/examples/ppo_loop.cpp is such a loop on the host.
-#include "engine/arena/card_arena.hpp"
+#include "engine/arena/paged_arena.hpp"
 #include "engine/generate/generator.hpp"
 #include "engine/generate/kv_cache.hpp"
 #include "engine/optim/learner.hpp"
+#include "engine/train/accumulate.hpp"
 #include "engine/train/experience.hpp"
-#include "engine/train/micro_batch.hpp"
 #include "engine/train/scoring.hpp"
 #include "kernels/rows.hpp"
 
@@ -35,38 +35,40 @@ private:
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-/// A model that learns: bfloat16 on the card, masters and moments in host memory.
+/// A model that learns on the card: bfloat16 for passes; masters, moments and gradients in float32.
 class learned_model {
 public:
-  learned_model(subject& of, const engine::model_description& description, uint64_t seed)
-      : of_(of), model_(of.on_card, description, dtype::bf16, seed), masters_(model_.net().layout().arena_size()),
-        learner_(model_.net().layout(), {}) {
-    engine::fetch_arena(of.on_card, model_.net().layout(), model_.weights(), masters_.data());
+  learned_model(subject& of, const engine::model_description& description, uint64_t seed, const std::string& name)
+      : of_(of), model_(of.on_card, description, dtype::bf16, seed),
+        masters_(model_.net().layout().arena_size(), dtype::f32, {.on = &of.card, .holder = name + " masters"}),
+        learner_(model_.net(), {}, nullptr, {.on = &of.card, .model = name}) {
+    masters_.take(0, masters_.size());
+    kernels::copy_rows(of.on_card, {.to = masters_.data(), .from = weights(), .n = 1, .width = masters_.size()});
   }
 
   const engine::transformer& net() const { return model_.net(); }
   const_reals weights() const { return model_.weights(); }
 
-  /// Calls `objective(range, trainee)` for each range of sequences, and steps.
-  template <class Objective>
-  engine::update_report update(std::span<const engine::item_run> ranges, double rate, const Objective& objective) {
-    const engine::parameter_layout& layout = net().layout();
-    kernels::zero(of_.on_card, gradients_.floats(of_.on_card, layout.arena_size()), layout.arena_size());
-    for (const engine::item_run& range : ranges) {
-      objective(range, engine::trainee{net(), weights(), gradients_.data(), workspace_});
+  /// Adds up `objective(range, trainee)` over the ranges of sequences, and steps.
+  template <class Statistics, class Objective>
+  engine::update_report update(std::span<const engine::item_run> ranges, double rate, Statistics& sum,
+                               const Objective& objective) {
+    const auto one_of_them = [&](int64_t j, const engine::trainee& model) {
+      return objective(ranges[static_cast<size_t>(j)], model);
+    };
+    const auto n = static_cast<int64_t>(ranges.size());
+    for (const Statistics& one : engine::accumulate<Statistics>(
+             of_.on_card, learner_, n, {net(), weights(), nullptr, workspace_}, one_of_them, [] {})) {
+      sum.add(one);
     }
-    engine::fetch_arena(of_.on_card, layout, gradients_.data(), learner_.gradients(of_.on_host, 0));
-    const engine::update_report report = learner_.update(of_.on_host, masters_.data(), rate);
-    engine::send_arena(of_.on_card, layout, masters_.data(), model_.weights_to_change());
-    return report;
+    return learner_.update(of_.on_card, masters_.data(), rate, model_.weights_to_change());
   }
 
 private:
   subject& of_;
   card_model model_;
-  aligned_buffer<float> masters_;
+  engine::paged_arena masters_;
   engine::learner learner_;
-  engine::buffer gradients_;
   engine::train_workspace workspace_;
 };
 
@@ -144,8 +146,8 @@ int64_t different(std::span<const float> a, std::span<const float> b) {
 }  // namespace
 
 outcome ppo(subject& of) {
-  learned_model policy(of, shape_of_all(of, false), 1);
-  learned_model critic(of, shape_of_all(of, true), 2);
+  learned_model policy(of, shape_of_all(of, false), 1, "policy");
+  learned_model critic(of, shape_of_all(of, true), 2, "critic");
   const card_model reference(of.on_card, shape_of_all(of, false), dtype::bf16, 1);
   const card_model reward(of.on_card, shape_of_all(of, true), dtype::bf16, 3);
   lap_time time(of.card);
@@ -173,21 +175,21 @@ outcome ppo(subject& of) {
       engine::loss_mean::token, engine::count_answers(arrays.answer_offset_B1), arrays.answer_offset_B1);
   engine::policy_statistics learned;
   const engine::update_report policy_step =
-      policy.update(ranges, 1e-5, [&](const engine::item_run& range, const engine::trainee& model) {
-        learned.add(engine::policy_micro_batch(of.on_card, model, all.part(range), {},
-                                               {.logprob_old_A = all.part(arrays.logprob_old_A, range),
-                                                .logprob_ref_A = all.part(arrays.logprob_ref_A, range),
-                                                .advantage_A = all.part(arrays.learned_advantage_A, range),
-                                                .weight_A = all.part(weight_A, range)}));
+      policy.update(ranges, 1e-4, learned, [&](const engine::item_run& range, const engine::trainee& model) {
+        return engine::policy_micro_batch(of.on_card, model, all.part(range), {},
+                                          {.logprob_old_A = all.part(arrays.logprob_old_A, range),
+                                           .logprob_ref_A = all.part(arrays.logprob_ref_A, range),
+                                           .advantage_A = all.part(arrays.learned_advantage_A, range),
+                                           .weight_A = all.part(weight_A, range)});
       });
   const double policy_seconds = time.lap();
   engine::value_statistics values;
   const engine::update_report critic_step =
-      critic.update(ranges, 1e-5, [&](const engine::item_run& range, const engine::trainee& model) {
-        values.add(engine::critic_micro_batch(of.on_card, model, all.part(range), {},
-                                              {.value_old_A = all.part(arrays.value_A, range),
-                                               .return_A = all.part(arrays.return_A, range),
-                                               .weight_A = all.part(weight_A, range)}));
+      critic.update(ranges, 1e-4, values, [&](const engine::item_run& range, const engine::trainee& model) {
+        return engine::critic_micro_batch(of.on_card, model, all.part(range), {},
+                                          {.value_old_A = all.part(arrays.value_A, range),
+                                           .return_A = all.part(arrays.return_A, range),
+                                           .weight_A = all.part(weight_A, range)});
       });
   const double critic_seconds = time.lap();
 
