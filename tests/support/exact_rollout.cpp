@@ -115,7 +115,7 @@ random_rollout draw_rollout(const engine::model_description& model, const rollou
     for (int64_t i = 0; i < prompt; ++i) {
       request.prompt.push_back(static_cast<int32_t>(by.between(0, model.vocabulary - 1)));
     }
-    request.max_new_tokens = by.between(1, limits.answer);
+    request.max_new_tokens = by.between(by.chance(0.3) ? 1 : 1 + limits.answer / 2, limits.answer);
     request.sampling = draw_sampling(by);
     request.seed = seed;
     if (by.chance(0.3)) {
@@ -127,7 +127,7 @@ random_rollout draw_rollout(const engine::model_description& model, const rollou
     drawn.requests.push_back(std::move(request));
   }
   drawn.settings.cache_pages =
-      by.chance(0.5) ? by.between(least_pages, std::max(least_pages, enough_pages / 2)) : enough_pages + 1;
+      by.chance(0.4) ? by.between(least_pages, std::max(least_pages, enough_pages / 2)) : enough_pages + 1;
   drawn.settings.step_tokens = by.chance(0.2) ? by.between(1, 8) : by.between(8, limits.step_tokens);
   drawn.settings.steps_ahead = by.one_of<int64_t>({0, 1, 3, 8});
   return drawn;

@@ -6,10 +6,10 @@
 
 namespace troupe::test {
 
-random_model make_random_model(const engine::model_description& description, uint64_t seed) {
+random_model make_random_model(const engine::model_description& description, uint64_t seed, double deviation) {
   engine::transformer net(description);
   aligned_buffer<float> weights(net.layout().arena_size());
-  engine::initialise_weights(net, seed, 0.25, weights.data());
+  engine::initialise_weights(net, seed, deviation, weights.data());
   // Norms and biases are moved off their starting values, so that a mistake in them shows.
   const auto all = net.layout().all();
   for (size_t i = 0; i < all.size(); ++i) {

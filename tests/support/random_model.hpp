@@ -16,8 +16,8 @@ struct random_model {
   aligned_buffer<float> weights;
 };
 
-/// Of a random initialisation that is far from linear.
-random_model make_random_model(const engine::model_description& description, uint64_t seed);
+/// Of a random initialisation that is far from linear. `deviation`: of matrices, for rows some 32 wide.
+random_model make_random_model(const engine::model_description& description, uint64_t seed, double deviation = 0.25);
 
 struct small_shape {
   int64_t vocabulary = 96, layers = 2, heads = 4, head_width = 8, feed_forward = 40, positions = 256;

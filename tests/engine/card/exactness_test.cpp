@@ -43,7 +43,7 @@ TEST(ExactnessOnACard, TenThousandDrawnTokensSayWhatScoringSays) {
     context ctx{pool, card.get()};
     const model_on_card there(ctx, model, type);
     const random_rollout rollout = draw_rollout(
-        model.net.description(), {.least_requests = 4, .requests = 16, .answer = 16, .step_tokens = 100}, seed);
+        model.net.description(), {.least_requests = 8, .requests = 16, .answer = 16, .step_tokens = 100}, seed);
     const exactness one = measure_exactness(ctx, model.net, there.weights(), there.weights(), rollout, 200, seed);
     EXPECT_EQ(one.different, 0) << variant.name << " in " << to_string(type) << ", model " << models << ": "
                                 << one.first_difference;
