@@ -18,12 +18,13 @@ outcome exactness(subject& of) {
       std::max<int64_t>(8, of.card.use().free / 2 / engine::kv_cache::page_bytes(description, dtype::bf16));
   test::exactness all;
   uint64_t seed = 1;
-  for (const int64_t requests : of.emulated ? std::vector<int64_t>{1, 4} : std::vector<int64_t>{1, 3, 16, 40, 128}) {
+  for (const int64_t requests :
+       of.emulated ? std::vector<int64_t>{1, 4, 8, 12} : std::vector<int64_t>{1, 3, 16, 40, 128}) {
     const test::rollout_limits limits{.least_requests = requests,
                                       .requests = requests,
                                       .samples = 4,
                                       .prompt = of.size(300, 70),
-                                      .answer = of.size(48, 6),
+                                      .answer = of.size(48, 10),
                                       .step_tokens = of.size(2048, 40)};
     test::random_rollout rollout = test::draw_rollout(description, limits, seed);
     rollout.settings.cache_pages = std::min(rollout.settings.cache_pages, most_pages);

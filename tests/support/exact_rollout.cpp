@@ -127,8 +127,8 @@ random_rollout draw_rollout(const engine::model_description& model, const rollou
     drawn.requests.push_back(std::move(request));
   }
   drawn.settings.cache_pages =
-      by.chance(0.4) ? by.between(least_pages, std::max(least_pages, enough_pages / 2)) : enough_pages + 1;
-  drawn.settings.step_tokens = by.chance(0.2) ? by.between(1, 8) : by.between(8, limits.step_tokens);
+      by.chance(0.3) ? by.between(least_pages, std::max(least_pages, enough_pages / 2)) : enough_pages + 1;
+  drawn.settings.step_tokens = by.chance(0.1) ? by.between(1, 8) : by.between(8, limits.step_tokens);
   drawn.settings.steps_ahead = by.one_of<int64_t>({0, 1, 3, 8});
   return drawn;
 }

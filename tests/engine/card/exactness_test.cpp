@@ -54,7 +54,7 @@ TEST(ExactnessOnACard, TenThousandDrawnTokensSayWhatScoringSays) {
               "went on from another's prompt, %ld times one gave way.\n",
               all.tokens, all.sequences, models, all.steps, all.passes, all.different, all.shared, all.preemptions);
   EXPECT_GE(all.tokens, wanted_tokens);
-  EXPECT_GT(all.preemptions, 20);
+  EXPECT_GT(all.preemptions, 5);
   EXPECT_GT(all.shared, 100);
 }
 

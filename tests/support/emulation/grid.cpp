@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <new>
@@ -110,10 +109,13 @@ struct meeting {
   place at = {nullptr, 0};
 
   bool same(const meeting& other) const {
-    return at.line == other.at.line && std::strcmp(at.file, other.at.file) == 0 &&
-           std::strcmp(operation, other.operation) == 0;
+    return at.line == other.at.line && same_text(at.file, other.at.file) && same_text(operation, other.operation);
   }
   std::string text() const { return fmt::format("{} of {}:{}", operation, at.file, at.line); }
+
+private:
+  /// Mostly it is one literal.
+  static bool same_text(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
 };
 
 /// One exchange of a warp.
@@ -135,7 +137,7 @@ struct thread {
   thread_state state = thread_state::ready;
   meeting waits_at;
   unsigned exchanges = 0;
-  std::deque<std::vector<pending_copy>> groups;
+  std::vector<std::vector<pending_copy>> groups;  ///< few; a deque would allocate for each thread of each block
   std::vector<pending_copy> open_group;
 };
 
@@ -400,7 +402,7 @@ void commit_copies() {
 
 void wait_copies(int groups_left) {
   auto& groups = now->current().groups;
-  for (; groups.size() > static_cast<size_t>(groups_left); groups.pop_front()) {
+  for (; groups.size() > static_cast<size_t>(groups_left); groups.erase(groups.begin())) {
     for (const pending_copy& one : groups.front()) {
       std::memcpy(one.to, one.from, one.from_bytes);
       std::memset(static_cast<std::byte*>(one.to) + one.from_bytes, 0, one.bytes - one.from_bytes);
