@@ -1,6 +1,7 @@
 #include "engine/optim/card_weights.hpp"
 
 #include "base/assert.hpp"
+#include "base/error.hpp"
 
 #include <utility>
 
@@ -15,8 +16,20 @@ card_weights::~card_weights() {
 /// To pages of its own.
 void card_weights::send(context& ctx, int64_t segment) {
   const arena_range range = plan_.segment(segment);
-  on_->map(arena_ + range.first * size_of(type_), range.size() * size_of(type_));
-  send_segment(ctx, plan_, segment, host_->data, data(), through_);
+  try {
+    on_->map(arena_ + range.first * size_of(type_), range.size() * size_of(type_));
+    send_segment(ctx, plan_, segment, host_->data, data(), through_);
+  } catch (const error& failure) {
+    if (failure.code() == errc::out_of_memory) {
+      unmap(segment);
+    }
+    throw;
+  }
+}
+
+void card_weights::unmap(int64_t segment) {
+  const arena_range range = plan_.segment(segment);
+  on_->unmap(arena_ + range.first * size_of(type_), range.size() * size_of(type_));
 }
 
 weights_view card_weights::begin_use(context& ctx, const weights_view& host) {
@@ -56,8 +69,7 @@ void card_weights::drop_idle() {
   for (size_t s = 0; s < segments_.size(); ++s) {
     if (segments_[s].present && segments_[s].holds == 0) {
       segments_[s].present = false;
-      const arena_range range = plan_.segment(static_cast<int64_t>(s));
-      on_->unmap(arena_ + range.first * size_of(type_), range.size() * size_of(type_));
+      unmap(static_cast<int64_t>(s));
     }
   }
 }
@@ -88,8 +100,11 @@ weights_in_use::weights_in_use(context& ctx, rank_weights& of, card_weights* on_
       view_(on_card != nullptr ? on_card->begin_use(ctx, gathered_.view()) : gathered_.view()) {}
 
 weights_in_use::~weights_in_use() {
-  if (on_card_ != nullptr) {
-    on_card_->end_use();
+  try {
+    if (on_card_ != nullptr) {
+      on_card_->end_use();
+    }
+  } catch (const error&) {  // a card that has failed: its memory goes with the process
   }
 }
 

@@ -51,6 +51,7 @@ private:
 
   reals data() const { return {arena_, type_}; }
   void send(context& ctx, int64_t segment);
+  void unmap(int64_t segment);
   void drop_idle();
 
   shard_plan plan_;  ///< of one rank: for its segments

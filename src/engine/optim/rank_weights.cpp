@@ -67,7 +67,10 @@ gathered_weights::~gathered_weights() {
     state.holds = 0;
     state.wanted = false;
   }
-  drop_idle();
+  try {
+    drop_idle();
+  } catch (const error&) {  // a card that has failed: its memory goes with the process
+  }
   of_.gathered_ = false;
 }
 

@@ -15,6 +15,7 @@ buffer& buffer::operator=(buffer&& other) noexcept {
   std::swap(card_, other.card_);
   std::swap(card_bytes_, other.card_bytes_);
   std::swap(type_, other.type_);
+  std::swap(holder_, other.holder_);
   return *this;
 }
 
@@ -40,7 +41,7 @@ std::byte* buffer::bytes(context& ctx, int64_t count) {
   on_ = ctx.on;
   if (count > card_bytes_) {
     give_back();
-    card_ = on_->reserve(count, "buffers of passes");
+    card_ = on_->reserve(count, holder_);
     on_->map(card_, count);
     card_bytes_ = count;
   }

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <utility>
 
 namespace troupe::engine {
 
@@ -14,6 +16,8 @@ namespace troupe::engine {
 class buffer {
 public:
   buffer() = default;
+  /// `holder`: who is named where a card's memory runs out.
+  explicit buffer(std::string holder) : holder_(std::move(holder)) {}
   buffer(buffer&& other) noexcept;
   buffer& operator=(buffer&& other) noexcept;
   ~buffer();
@@ -38,6 +42,7 @@ private:
   std::byte* card_ = nullptr;
   int64_t card_bytes_ = 0;
   dtype type_ = dtype::f32;
+  std::string holder_ = "buffers of passes";
 };
 
 }  // namespace troupe::engine

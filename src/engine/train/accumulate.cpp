@@ -7,16 +7,16 @@
 
 namespace troupe::engine {
 
-float* step_gradients::begin_step(int64_t j) {
-  if (j < 0) {
-    return nullptr;
+void step_gradients::begin_step(int64_t j) {
+  if (j >= 0) {
+    lane_ = learns_.gradients(where_sums_are_, j);
   }
-  lane_ = learns_.gradients(sums_, j);
-  return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_;
 }
 
+float* step_gradients::onto() { return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_; }
+
 std::function<void(int64_t)> step_gradients::segment_done() {
-  std::function<void(int64_t)> summed = learns_.segment_done(sums_);
+  std::function<void(int64_t)> summed = learns_.segment_done(where_sums_are_);
   if (!are_brought_down()) {
     return summed;
   }
@@ -31,15 +31,16 @@ std::function<void(int64_t)> step_gradients::segment_done() {
   };
 }
 
-void step_gradients::end_step() {
+void step_gradients::bring_down() {
   if (are_brought_down() && learns_.lane_ends()) {
     on_card_.add_rest(ctx_, lane_);
   }
-  learns_.end_step(sums_);
 }
 
+void step_gradients::end_step() { learns_.end_step(where_sums_are_); }
+
 void step_gradients::finish() {
-  learns_.finish(sums_);
+  learns_.finish(where_sums_are_);
   on_card_.give_back();  // generation needs the memory
 }
 

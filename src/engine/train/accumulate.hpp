@@ -28,14 +28,21 @@ class step_gradients {
 public:
   /// All outlive it. `of`: the model whose gradients they are.
   step_gradients(context& ctx, learner& learns, const trainee& of)
-      : ctx_(ctx), sums_{ctx.pool, learns.on()}, learns_(learns), net_(of.net), on_card_(of.workspace.gradients) {
+      : ctx_(ctx), where_sums_are_{ctx.pool, learns.on()}, learns_(learns), net_(of.net),
+        on_card_(of.workspace.gradients) {
     on_card_.give_back();  // what an accumulation that broke off has left
   }
 
-  /// What to accumulate micro-batch j's gradient onto, where the passes compute; null for a step without one (-1).
-  float* begin_step(int64_t j);
+  /// A step for micro-batch j; -1: without one.
+  void begin_step(int64_t j);
+  /// What to accumulate its gradient onto, where the passes compute.
+  /// Errors  out_of_memory, device_failure.
+  float* onto();
   /// For transformer::backward in this step.
   std::function<void(int64_t)> segment_done();
+  /// Brings down what the step has left on the card.
+  /// Errors  device_failure.
+  void bring_down();
   void end_step();
   /// After the last step.
   void finish();
@@ -44,7 +51,7 @@ private:
   bool are_brought_down() const { return ctx_.on != nullptr && learns_.on() == nullptr; }
 
   context& ctx_;
-  context sums_;  ///< where they are
+  context where_sums_are_;
   learner& learns_;
   const transformer& net_;
   card_gradients& on_card_;
@@ -70,15 +77,22 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
   learns.begin(n);
   step_gradients gradients(ctx, learns, model);
   for (const int64_t j : learns.order(n)) {
-    const trainee step{.net = model.net,
-                       .weights = model.weights,
-                       .gradients = gradients.begin_step(j),
-                       .workspace = model.workspace,
-                       .segment_done = gradients.segment_done()};
+    gradients.begin_step(j);
+    trainee step{.net = model.net,
+                 .weights = model.weights,
+                 .gradients = nullptr,
+                 .workspace = model.workspace,
+                 .segment_done = gradients.segment_done()};
     if (j < 0 || failure) {
       idle_micro_batch(ctx, step);
     } else {
-      failure = error_to_share(passes_are_own, [&] { mine.push_back(objective(j, step)); });
+      failure = error_to_share(passes_are_own, [&] {
+        step.gradients = gradients.onto();
+        mine.push_back(objective(j, step));
+      });
+    }
+    if (!failure) {
+      failure = error_to_share(passes_are_own, [&] { gradients.bring_down(); });
     }
     gradients.end_step();
     touch();

@@ -35,7 +35,7 @@ void card_gradients::add_rest(context& ctx, float* sums) {
 
 void card_gradients::give_back() {
   added_.clear();
-  arena_ = buffer();
+  arena_ = buffer(holder);
 }
 
 }  // namespace troupe::engine

@@ -32,9 +32,10 @@ public:
   void give_back();
 
 private:
+  static constexpr const char* holder = "gradients";
   bool begun() const { return !added_.empty(); }
 
-  buffer arena_;
+  buffer arena_{holder};
   std::vector<bool> added_;         ///< by segment; empty: nothing has been accumulated
   std::optional<shard_plan> plan_;  ///< of one rank: for its segments
   staging through_;

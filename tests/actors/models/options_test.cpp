@@ -24,13 +24,15 @@ TEST(Options, GreedyRolloutsAreTrainedAtTemperatureOne) {
 TEST(Options, CacheHasAsManyPagesAsItsMemoryHolds) {
   const engine::model_description shape{.layers = 2, .heads = 4, .kv_heads = 2, .head_width = 8};
   const int64_t page = engine::kv_cache::page_bytes(shape);
-  const auto settings = generator_settings_of({.stop = {}, .cache_mib = 3, .step_tokens = 99}, shape);
+  const auto settings = generator_settings_of({.stop = {}, .cache_mib = 3, .step_tokens = 99}, shape, dtype::f32);
   EXPECT_EQ(settings.cache_pages, 3 * 1024 * 1024 / page);
+  EXPECT_EQ(generator_settings_of({.stop = {}, .cache_mib = 3}, shape, dtype::bf16).cache_pages,
+            3 * 1024 * 1024 / (page / 2));
   EXPECT_GT(settings.cache_pages, 1);
   EXPECT_EQ(settings.step_tokens, 99);
   engine::model_description huge = shape;
   huge.layers = 1'000'000;
-  EXPECT_EQ(generator_settings_of({.stop = {}, .cache_mib = 1}, huge).cache_pages, 1);
+  EXPECT_EQ(generator_settings_of({.stop = {}, .cache_mib = 1}, huge, dtype::f32).cache_pages, 1);
 }
 
 TEST(Options, OptimizersSettingsArriveOneByOne) {

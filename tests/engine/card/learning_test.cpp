@@ -3,6 +3,8 @@
 #include "engine/optim/card_weights.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/micro_batch.hpp"
+#include "engine/train/scoring.hpp"
+#include "support/errors.hpp"
 #include "support/local_ranks.hpp"
 
 #include <gtest/gtest.h>
@@ -148,6 +150,53 @@ TEST(LearningOnACard, DependsOnTheLanesAlone) {
     }
     EXPECT_NE(learn_on(1, true, type, {.lanes = 1}).weights, one.weights);
   }
+}
+
+/// Its error is the one that is told, also where ranks share weights, which leave the card as they are let go.
+TEST(LearningOnACard, ACardThatFailsInTheMiddleIsToldByItsError) {
+  const test::loaded_model model = test::load_model("tiny/llama");
+  const transformer& net = model.net;
+  test::as_local_ranks(2, [&](world& here) {
+    thread_pool pool(1);
+    bool failed = false;
+    const auto card = emulation::make_card({.failed = &failed});
+    context ctx{pool, card.get()};
+    rank_weights weights(net.layout().arena_size());
+    weights.shard(std::make_shared<shard_plan>(net.layout(), net.segments(), 2), here.open("weights"));
+    card_weights there(net, dtype::bf16);
+    const auto use = [&] {
+      weights_in_use in_use(ctx, weights, &there);
+      in_use.hold_all(ctx);
+      failed = true;
+      answer_log_probs(ctx, net, in_use.view(), text(1), 1.0F);
+    };
+    test::expect_error(errc::device_failure, "it has failed", use);
+  });
+}
+
+TEST(LearningOnACard, WhereItsMemoryDoesNotSufficeForGradientsAllRanksSaySo) {
+  const test::loaded_model model = test::load_model("tiny/llama");
+  const transformer& net = model.net;
+  const int64_t arena = net.layout().arena_size() * size_of(dtype::f32);
+  test::as_local_ranks(2, [&](world& here) {
+    thread_pool pool(1);
+    // The weights fit, and on one of the cards the gradients do not.
+    const auto card = emulation::make_card({.bytes = here.rank() == 0 ? int64_t{1} << 28 : arena + (int64_t{1} << 18)});
+    context ctx{pool, card.get()};
+    rank_weights weights(net.layout().arena_size());
+    std::copy(model.weights.begin(), model.weights.end(), weights.begin());
+    card_weights there(net, dtype::f32);
+    learner learns(net, {.lanes = 2}, here.open("gradients"));
+    train_workspace workspace;
+    const auto update = [&] {
+      const weights_in_use in_use(ctx, weights, &there);
+      accumulate<lm_statistics>(
+          ctx, learns, 4, {net, in_use.view(), nullptr, workspace},
+          [&](int64_t j, const trainee& to) { return sft_micro_batch(ctx, to, text(j), {.tokens = 20}); }, [] {});
+    };
+    test::expect_error(errc::out_of_memory, "gradients wants", update);
+    learns.begin(4);  // nothing is left of it
+  });
 }
 
 TEST(LearningOnACard, GradientsAndSharedWeightsLeaveItsMemory) {

@@ -340,7 +340,7 @@ public:
   explicit emulated_card(const card_options& options)
       : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed),
         queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
-        calls_(options.calls) {
+        calls_(options.calls), failed_(options.failed) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
@@ -356,8 +356,12 @@ public:
   const kernels::device_ops& ops() const override { return kernels::cuda::ops(); }
 
   std::byte* reserve(int64_t bytes, const std::string& holder) override { return memory_.reserve(bytes, holder); }
-  void map(std::byte* at, int64_t bytes) override { memory_.map(at, bytes); }
+  void map(std::byte* at, int64_t bytes) override {
+    require_works();
+    memory_.map(at, bytes);
+  }
   void unmap(std::byte* at, int64_t bytes) override {
+    require_works();
     queues_.finish_all();
     memory_.unmap(at, bytes);
   }
@@ -376,6 +380,7 @@ public:
     do_in(in, [=] { std::memset(at, 0, static_cast<size_t>(bytes)); });
   }
   mark record(queue in) override {
+    require_works();
     TROUPE_ASSERT(!stream_.records());
     return queues_.record(in);
   }
@@ -384,6 +389,7 @@ public:
     queues_.await(in, moment);
   }
   void finish(mark moment, std::chrono::milliseconds /*deadline*/) override {
+    require_works();
     TROUPE_ASSERT(!stream_.records());
     note(card_call::finish);
     queues_.finish(moment);
@@ -419,6 +425,12 @@ public:
   }
 
 private:
+  void require_works() const {
+    if (failed_ != nullptr && *failed_) {
+      throw error(errc::device_failure, "emulated card: it has failed");
+    }
+  }
+
   /// While calls are recorded the other queues have no place in the recording.
   void do_in(queue in, std::function<void()> work) {
     TROUPE_ASSERT(in == queue::compute || !stream_.records());
@@ -438,6 +450,7 @@ private:
   work_stream stream_;
   std::byte* scratch_;
   std::vector<card_call>* calls_;
+  const bool* failed_;
 };
 
 emulated_card& card_of(context& ctx) { return static_cast<emulated_card&>(*ctx.on); }

@@ -27,6 +27,7 @@ struct card_options {
   bool late = false;                        ///< work waits until it is waited for
   bool early_compute = false;               ///< where work is late: all but that of the compute queue
   std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order
+  const bool* failed = nullptr;             ///< once it is true, whatever is asked of the card fails, but `free`
   /// Whether its pages are closed to the host between calls. That takes longer than most calls do, so that whole runs
   /// leave it away.
   bool closed = true;
