@@ -13,9 +13,8 @@ void settle_device(const io::place_section& place, bool hosts_are_given, const e
   }
   const engine::card_module cards(places);
   if (place.device == io::device_choice::automatic) {
-    if (cards.cards() > 0) {
-      spdlog::info("there is {}: auto computes on the CPU all the same, place.device = cuda there",
-                   card_text(cards.facts().front()));
+    if (const device_facts* const first = cards.first_facts()) {
+      spdlog::info("there is {}: auto computes on the CPU all the same, place.device = cuda there", card_text(*first));
     }
     return;
   }
@@ -24,8 +23,8 @@ void settle_device(const io::place_section& place, bool hosts_are_given, const e
   }
   if (!hosts_are_given && place.ranks > cards.cards()) {
     throw usage_error("place.device = cuda: each of the {} ranks (place.ranks) takes a card of its own, and this host "
-                      "has {}",
-                      place.ranks, cards.cards());
+                      "has {}: give --place.ranks {} or fewer, or run under Slurm",
+                      place.ranks, cards.cards(), cards.cards());
   }
 }
 

@@ -256,7 +256,7 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   if (together > 1) {
     memory.add(weights, eng::column_weight_bytes(policy, together, host_type), held_in::rollout);
     memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
-  } else {
+  } else if (!runs_on_cards(job)) {  // a card's are sent segment by segment, and each goes from host memory then
     memory.add(weights, eng::pass_weight_bytes(policy, 1, 0, host_type) - memory["policy weights"], held_in::rollout);
   }
   if (!runs_on_cards(job)) {

@@ -75,9 +75,10 @@ void set_memory(forecast& all, const io::job& job, const named_memory& named) {
     return;
   }
   const engine::card_module cards(engine::usual_places());
-  all.no_cards = cards.why_none();
-  if (cards.cards() > 0) {
-    all.there.card_bytes = cards.facts().front().bytes;
+  if (const device_facts* const first = cards.first_facts()) {
+    all.there.card_bytes = first->bytes;
+  } else {
+    all.no_cards = cards.cards() > 0 ? cards.answers().front().failure : cards.why_none();
   }
 }
 

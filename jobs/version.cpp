@@ -29,7 +29,9 @@ std::string version_text(std::string_view build) {
     return text + fmt::format("cards         none: {}\n", cards.why_none());
   }
   for (int i = 0; i < cards.cards(); ++i) {
-    text += fmt::format("card {:<9}{}\n", i, card_text(cards.facts()[static_cast<size_t>(i)]));
+    const engine::card_answer& one = cards.answers()[static_cast<size_t>(i)];
+    text +=
+        fmt::format("card {:<9}{}\n", i, one.failure.empty() ? card_text(one.facts) : "cannot be used: " + one.failure);
   }
   return text;
 }

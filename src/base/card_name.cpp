@@ -9,7 +9,7 @@ namespace troupe {
 static constexpr std::string_view word = "card ", before_host = ", host ";
 
 std::string card_name(int number, std::string_view model, std::string_view host) {
-  return fmt::format("{}{} ({}{}{})", word, number, model, before_host, host);
+  return fmt::format("{}{} ({}{}{})", word, number, model.empty() ? "of unknown model" : model, before_host, host);
 }
 
 std::optional<named_card> find_card_name(std::string_view text) {

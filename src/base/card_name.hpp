@@ -8,7 +8,8 @@
 
 namespace troupe {
 
-/// "card 0 (NVIDIA H100 80GB HBM3, host node7)". `number`: among those that the process is shown.
+/// "card 0 (NVIDIA H100 80GB HBM3, host node7)". `number`: among those that the process is shown. Of an empty model:
+/// "card 0 (of unknown model, host node7)".
 std::string card_name(int number, std::string_view model, std::string_view host);
 
 struct named_card {

@@ -14,7 +14,7 @@ namespace troupe::kernels {
 struct device_module {
   uint64_t abi;                                ///< digest of what it was built from
   int (*count)(std::string& why_none);         ///< cards that this process may use; 0: `why_none` tells why
-  device_facts (*facts)(int index);            ///< without opening it
+  device_facts (*facts)(int index);            ///< without opening it. Errors  device_failure
   std::unique_ptr<device> (*open)(int index);  ///< Errors  unsupported, device_failure
 };
 

@@ -7,6 +7,7 @@ namespace troupe {
 TEST(CardName, IsFoundInWhatAnErrorSays) {
   const std::string name = card_name(3, "NVIDIA H100 (80GB)", "node7.site.org");
   EXPECT_EQ(name, "card 3 (NVIDIA H100 (80GB), host node7.site.org)");
+  EXPECT_EQ(card_name(1, "", "node7"), "card 1 (of unknown model, host node7)");
   const auto found = find_card_name("rank 5: policy: " + name + ": an illegal memory access was encountered");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->number, 3);

@@ -34,7 +34,8 @@ TEST(DeviceChoice, ACardThatIsAskedForIsThereForEachRank) {
   settle_device(place, false, with_cards);
   place.ranks = 3;
   EXPECT_EQ(test::refusal([&] { settle_device(place, false, with_cards); }),
-            "place.device = cuda: each of the 3 ranks (place.ranks) takes a card of its own, and this host has 2");
+            "place.device = cuda: each of the 3 ranks (place.ranks) takes a card of its own, and this host has 2: give "
+            "--place.ranks 2 or fewer, or run under Slurm");
   settle_device(place, true, with_cards);  // some are on other hosts
 }
 
@@ -58,6 +59,12 @@ TEST(DeviceChoice, VersionListsCardsOrSaysWhyThereAreNone) {
   EXPECT_TRUE(contains(two.output, "\ncard 0        Card of the tests 0, 1.5 GiB, architecture 9.0, driver 1.2, none\n"
                                    "card 1        Card of the tests 1"))
       << two.output;
+  const auto broken = with_module(TROUPE_MODULE_broken, {"--version"});
+  EXPECT_EQ(broken.status, 0);
+  EXPECT_TRUE(contains(broken.output, "\ncard 0        cannot be used: card 0 (of unknown model, host "))
+      << broken.output;
+  EXPECT_TRUE(contains(broken.output, "): it does not answer\ncard 1        Card of the tests 1, 1.5 GiB"))
+      << broken.output;
   const auto foreign = with_module(TROUPE_MODULE_foreign, {"--version"});
   EXPECT_EQ(foreign.status, 0);
   EXPECT_TRUE(contains(foreign.output, "\ncards         none: " TROUPE_MODULE_foreign " is a module of another"))

@@ -150,6 +150,17 @@ TEST(JobPlan, OfSharedWeightsACardHasTheSegmentsInUse) {
   EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 4 * parameters) << "of all weights";
 }
 
+TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
+  io::job job = ppo_job();
+  job.place.ranks = 2;
+  job.place.policy_zero = 3;
+  EXPECT_GT(bytes_of(plan_job(job).front(), "policy weights to generate"), 0);
+  job.place.device = io::device_choice::cuda;
+  const phase_plan ppo = plan_job(job).front();
+  EXPECT_EQ(bytes_of(ppo, "policy weights to generate"), 0);
+  EXPECT_GT(card_bytes_of(ppo, "policy weights to generate"), 0);
+}
+
 TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerates) {
   io::job job = ppo_job();
   job.place.device = io::device_choice::cuda;

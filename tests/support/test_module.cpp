@@ -22,6 +22,11 @@ int count([[maybe_unused]] std::string& why_none) {
 }
 
 device_facts facts(int index) {
+#ifdef TROUPE_MODULE_broken
+  if (index == 0) {
+    throw error(errc::device_failure, "it does not answer");
+  }
+#endif
   return {.name = fmt::format("Card of the tests {}", index),
           .driver = "1.2",
           .libraries = "none",

@@ -262,6 +262,7 @@ std::optional<allocation> read_allocation(const environment& variables) {
   if (const std::string* cards = find(variables, "SLURM_GPUS_PER_NODE"); cards != nullptr) {
     given.cards_per_host = sum_of_cards(*cards);
   }
+  given.cards_per_rank = find(variables, "SLURM_GPUS_PER_TASK") != nullptr;
   const std::string* here = find(variables, "SLURMD_NODENAME");
   if (here != nullptr && std::find(given.hosts.begin(), given.hosts.end(), *here) != given.hosts.end()) {
     given.batch_host = *here;

@@ -26,11 +26,11 @@ std::vector<std::string> expand_hosts(std::string_view list);
 /// Errors  bad_argument with the position, also for more than 65,536 counts.
 std::vector<int64_t> expand_counts(std::string_view list);
 
-/// What Slurm gave to this job.
 /// Slurm's notation of --gpus-per-node: "4", "h100:4", "h100:2,a100:1" is 3 in all; a type without a number is 1.
 /// Errors  bad_argument with the position.
 int64_t sum_of_cards(std::string_view list);
 
+/// What Slurm gave to this job.
 struct allocation {
   std::string job_id;
   std::vector<std::string> hosts;  ///< never empty, each once
@@ -39,11 +39,12 @@ struct allocation {
   std::string batch_host;          ///< where the batch script, and so the supervisor, runs; empty: not on one of hosts
   int64_t restarts = 0;            ///< how often the job was requeued
   int64_t cards_per_host = 0;      ///< the user's --gpus-per-node; 0: not given
+  bool cards_per_rank = false;     ///< --gpus-per-task: each rank is shown cards of its own, counted from 0
 };
 
 /// None outside of Slurm: no SLURM_JOB_ID, or this alone, as some shells inherit it or people set it to name a job.
 /// Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME,
-/// SLURM_RESTART_COUNT, SLURM_GPUS_PER_NODE.
+/// SLURM_RESTART_COUNT, SLURM_GPUS_PER_NODE, SLURM_GPUS_PER_TASK.
 /// Errors  bad_argument naming the variable: counts that do not match the nodes, not a number.
 std::optional<allocation> read_allocation(const environment& variables);
 

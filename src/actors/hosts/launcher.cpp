@@ -261,6 +261,7 @@ launch_plan choose(const std::optional<allocation>& given, const placement& want
   launch_plan plan;
   plan.kind = launcher_kind::srun;
   plan.ranks = wanted.ranks;
+  plan.cards_are_told_apart = !given->cards_per_rank;
   const int64_t full = full_share(*given, wanted);
   plan.left_out = leave_out(left, wanted, doubtful_cards);
   if (wanted.shrink) {

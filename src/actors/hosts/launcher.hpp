@@ -49,12 +49,13 @@ struct host_share {
 struct launch_plan {
   launcher_kind kind = launcher_kind::child;
   int64_t ranks = 0;
-  int64_t threads_per_rank = 0;   ///< for the worker's --run.threads; 0: all cores of the machine
-  std::vector<host_share> hosts;  ///< in the order of ranks: ranks 0.. are the first host's. Empty outside of Slurm
-  bool crowded = false;           ///< some host has more ranks than cores: MPI must not spin
-  bool requeue = false;           ///< too little is left: start nothing (ranks is 0), see reason
-  std::string reason;             ///< why fewer hosts or ranks than asked for, or why requeue; empty: as asked for
-  card_set left_out;              ///< that no rank is to take
+  int64_t threads_per_rank = 0;      ///< for the worker's --run.threads; 0: all cores of the machine
+  std::vector<host_share> hosts;     ///< in the order of ranks: ranks 0.. are the first host's. Empty outside of Slurm
+  bool crowded = false;              ///< some host has more ranks than cores: MPI must not spin
+  bool requeue = false;              ///< too little is left: start nothing (ranks is 0), see reason
+  std::string reason;                ///< why fewer hosts or ranks than asked for, or why requeue; empty: as asked for
+  card_set left_out;                 ///< that no rank is to take
+  bool cards_are_told_apart = true;  ///< by their numbers; false: Slurm shows each rank its own, and all are card 0
 };
 
 /// What place.shrink leaves of `ranks` where there are only so many places (at least 1): as many as find one and, with

@@ -35,7 +35,7 @@ attempt::attempt(uint64_t number, launch_plan plan, const launch_command& start,
 }
 
 std::optional<lost_card> attempt::card_in(const std::string& failure) const {
-  const std::optional<named_card> named = find_card_name(failure);
+  const std::optional<named_card> named = plan_.cards_are_told_apart ? find_card_name(failure) : std::nullopt;
   for (int64_t rank = 0; named && rank < ranks_.size(); ++rank) {
     if (ranks_[rank].host == named->host) {
       const std::string node = host_of(plan_, rank);

@@ -56,7 +56,7 @@ public:
   rank_watch& ranks() { return ranks_; }
   const rank_watch& ranks() const { return ranks_; }
 
-  /// The card that the text of a failure names; none: it names none of a host with ranks.
+  /// The card that the text of a failure names; none: it names none of a host with ranks, or its number tells nothing.
   std::optional<lost_card> card_in(const std::string& failure) const;
 
   /// The director's result has come.

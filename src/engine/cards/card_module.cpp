@@ -1,6 +1,8 @@
 #include "engine/cards/card_module.hpp"
 
+#include "base/card_name.hpp"
 #include "base/error.hpp"
+#include "base/host_name.hpp"
 
 #include <dlfcn.h>
 #include <unistd.h>
@@ -32,6 +34,16 @@ std::string loading_failure() {
   return text;
 }
 
+/// One card that fails leaves the others as they are.
+card_answer ask(const kernels::device_module& module, int index) {
+  try {
+    return {.facts = module.facts(index)};
+  } catch (const error& failure) {
+    const std::string text = failure.what();
+    return {.failure = find_card_name(text) ? text : fmt::format("{}: {}", card_name(index, "", host_name()), text)};
+  }
+}
+
 }  // namespace
 
 module_places usual_places() {
@@ -46,17 +58,12 @@ card_module::card_module(const module_places& places) : why_none_(load(places)) 
   if (!why_none_.empty()) {
     return;
   }
-  try {
-    std::string why;
-    const int count = module_->count(why);
-    for (int i = 0; i < count; ++i) {
-      facts_.push_back(module_->facts(i));
-    }
-    why_none_ = count > 0 ? "" : fmt::format("the driver of this host's cards gives none: {}", why);
-  } catch (const error& failure) {
-    facts_.clear();
-    why_none_ = failure.what();
+  std::string why;
+  const int count = module_->count(why);
+  for (int i = 0; i < count; ++i) {
+    answers_.push_back(ask(*module_, i));
   }
+  why_none_ = count > 0 ? "" : fmt::format("the driver of this host's cards gives none: {}", why);
 }
 
 /// Why there is no module; empty: there is.
@@ -88,10 +95,19 @@ std::string card_module::load(const module_places& places) {
   return "";
 }
 
+const device_facts* card_module::first_facts() const {
+  const auto first =
+      std::find_if(answers_.begin(), answers_.end(), [](const card_answer& one) { return one.failure.empty(); });
+  return first != answers_.end() ? &first->facts : nullptr;
+}
+
 std::unique_ptr<device> card_module::open(int index) const {
   if (index < 0 || index >= cards()) {
     throw error(errc::bad_argument, "there is no card {}: {}", index,
                 why_none_.empty() ? fmt::format("this process has {}, counted from 0", cards()) : why_none_);
+  }
+  if (const std::string& failure = answers_[static_cast<size_t>(index)].failure; !failure.empty()) {
+    throw error(errc::device_failure, failure);
   }
   return module_->open(index);
 }

@@ -21,18 +21,26 @@ struct module_places {
 /// which then says itself what it needs: for tests.
 module_places usual_places();
 
+/// What a card tells of itself.
+struct card_answer {
+  device_facts facts;
+  std::string failure;  ///< why it tells nothing, with its name (base/card_name.hpp); empty: it does
+};
+
 /// What is there. Empty of cards, it has the reason.
 class card_module {
 public:
   /// Loads the module, for the rest of the process.
   explicit card_module(const module_places& places);
 
-  int cards() const { return static_cast<int>(facts_.size()); }
+  int cards() const { return static_cast<int>(answers_.size()); }  ///< those that tell nothing included
   /// Why there are none, and what to do, in a line: "this host has no NVIDIA driver (...)". Empty where there are.
   const std::string& why_none() const { return why_none_; }
-  const std::vector<device_facts>& facts() const { return facts_; }  ///< of each card
+  const std::vector<card_answer>& answers() const { return answers_; }  ///< of each card
+  const device_facts* first_facts() const;                              ///< null: no card tells any
 
-  /// Errors  bad_argument: there is no card of that number; unsupported; device_failure.
+  /// Errors  bad_argument: there is no card of that number; unsupported; device_failure, also of a card that tells
+  ///         nothing.
   std::unique_ptr<device> open(int index) const;
 
 private:
@@ -40,7 +48,7 @@ private:
 
   const kernels::device_module* module_ = nullptr;
   std::string why_none_;
-  std::vector<device_facts> facts_;
+  std::vector<card_answer> answers_;
 };
 
 }  // namespace troupe::engine

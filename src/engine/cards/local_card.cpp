@@ -77,10 +77,15 @@ int local_card(const environment& variable, int cards) {
     }
     const int number = required_number(name, value);
     if (static_cast<size_t>(number) >= takes.size()) {
+      const auto left_out = cards - static_cast<int>(takes.size());
       throw error(errc::bad_argument,
-                  "this is rank {} of its host, counted from 0 ({}), and the host shows it {} card{}: start as many "
+                  "this is rank {} of its host, counted from 0 ({}), and the host shows it {} card{}{}: start as many "
                   "ranks on a host as it has cards",
-                  number, name, takes.size(), takes.size() == 1 ? "" : "s");
+                  number, name, cards, cards == 1 ? "" : "s",
+                  left_out == 0 ? ""
+                                : fmt::format(", {} of which {} left out since {} failed ({})", left_out,
+                                              left_out == 1 ? "is" : "are", left_out == 1 ? "it has" : "they have",
+                                              cards_left_out));
     }
     return takes[static_cast<size_t>(number)];
   }

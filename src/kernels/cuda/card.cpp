@@ -115,7 +115,7 @@ bool has_passed(cudaEvent_t event) {
 
 device_facts facts_of(int index) {
   cudaDeviceProp properties{};
-  check(cudaGetDeviceProperties(&properties, index), ", when its properties were asked for");
+  check(cudaGetDeviceProperties(&properties, index), ", when its properties were asked for", index);
   int driver = 0;
   int runtime = 0;
   cudaDriverGetVersion(&driver);

@@ -17,6 +17,7 @@
 namespace troupe::kernels::cuda {
 
 /// What CUDA tells of a card without opening it.
+/// Errors  device_failure.
 device_facts facts_of(int index);
 
 class card final : public device, work_clock {

@@ -95,7 +95,7 @@ private:
     if (result != CUDA_SUCCESS) {
       const char* words = nullptr;
       driver_.words(result, &words);
-      throw error(errc::device_failure, "card {}: its driver gives no {}: {}", card_, what,
+      throw error(errc::device_failure, "{}: its driver gives no {}: {}", called(card_), what,
                   words != nullptr ? words : "an error without words");
     }
   }

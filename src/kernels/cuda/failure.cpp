@@ -1,6 +1,8 @@
 #include "kernels/cuda/failure.hpp"
 
+#include "base/card_name.hpp"
 #include "base/error.hpp"
+#include "base/host_name.hpp"
 #include "kernels/cuda/short_name.hpp"
 
 #include <cxxabi.h>
@@ -61,16 +63,34 @@ std::string name_of(const void* kernel) {
   return status == 0 ? short_function_name(plain.get()) : mangled;
 }
 
-[[noreturn]] void fail(cudaError_t result, const std::string& doing) {
-  const std::lock_guard lock(guard);
-  card_state& state = states[current.value_or(0)];
-  const std::string text =
-      fmt::format("{}: {}{}", state.name.empty() ? "CUDA" : state.name, cudaGetErrorString(result), doing);
-  if (!passes(result) && state.failure.empty()) {
-    state.failure = text;
-    any_failed = true;
+/// `of`: the card; none: nobody knows which.
+[[noreturn]] void fail(cudaError_t result, const std::string& doing, std::optional<int> of) {
+  const std::string text = fmt::format("{}: {}{}", of ? called(*of) : "CUDA", cudaGetErrorString(result), doing);
+  if (of && !passes(result)) {
+    const std::lock_guard lock(guard);
+    if (card_state& state = states[*of]; state.failure.empty()) {
+      state.failure = text;
+      any_failed = true;
+    }
   }
   throw error(result == cudaErrorMemoryAllocation ? errc::out_of_memory : errc::device_failure, text);
+}
+
+void check(cudaError_t result, const char* doing, std::optional<int> of) {
+  if (result == cudaSuccess) {
+    return;
+  }
+  static_cast<void>(cudaGetLastError());  // or the next launch would find it
+  const void* const kernel = last_kernel;
+  if (passes(result) || kernel == nullptr) {
+    fail(result, doing, of);
+  }
+  // Kernels run behind the host's back: what has failed is one of those started.
+  fail(result,
+       fmt::format("{}; the last kernel started is {}, and what failed is it or one before (with "
+                   "CUDA_LAUNCH_BLOCKING=1 in the environment: it)",
+                   doing, name_of(kernel)),
+       of);
 }
 
 }  // namespace
@@ -80,8 +100,8 @@ void use_card(int index) {
     require_works(index);
   }
   if (current != index) {
+    check(cudaSetDevice(index), ", when it was chosen", index);
     current = index;
-    check(cudaSetDevice(index), ", when it was chosen");
   }
 }
 
@@ -90,25 +110,20 @@ void name_card(int index, std::string name) {
   states[index].name = std::move(name);
 }
 
-void check(cudaError_t result, const char* doing) {
-  if (result == cudaSuccess) {
-    return;
-  }
-  static_cast<void>(cudaGetLastError());  // or the next launch would find it
-  const void* const kernel = last_kernel;
-  if (passes(result) || kernel == nullptr) {
-    fail(result, doing);
-  }
-  // Kernels run behind the host's back: what has failed is one of those started.
-  fail(result, fmt::format("{}; the last kernel started is {}, and what failed is it or one before (with "
-                           "CUDA_LAUNCH_BLOCKING=1 in the environment: it)",
-                           doing, name_of(kernel)));
+std::string called(int index) {
+  const std::lock_guard lock(guard);
+  const std::string& name = states[index].name;
+  return name.empty() ? card_name(index, "", host_name()) : name;
 }
+
+void check(cudaError_t result, const char* doing) { check(result, doing, current); }
+
+void check(cudaError_t result, const char* doing, int index) { check(result, doing, std::optional(index)); }
 
 void check_launch(const void* kernel) {
   last_kernel = kernel;
   if (const cudaError_t result = cudaGetLastError(); result != cudaSuccess) {
-    fail(result, fmt::format(", when {} was started", name_of(kernel)));
+    fail(result, fmt::format(", when {} was started", name_of(kernel)), current);
   }
 }
 

@@ -14,10 +14,15 @@ void use_card(int index);
 /// What errors call a card from now on: "card 0 (NVIDIA H100, host x)".
 void name_card(int index, std::string name);
 
+/// By name_card; "card 0 (of unknown model, host x)" of one that has no name yet.
+std::string called(int index);
+
 /// Throws where `result` is an error. After most of them a card does nothing any more: later calls fail with the same
 /// text. `doing` ends the sentence: "card 0 (NVIDIA H100, host x): an illegal memory access was encountered" + `doing`.
+/// The card is the one that this thread's calls go to, or `index`.
 /// Errors  out_of_memory; device_failure
 void check(cudaError_t result, const char* doing);
+void check(cudaError_t result, const char* doing, int index);
 
 /// After a kernel has been started (thread.cuh).
 /// Errors  device_failure: the kernel could not be started, by name.

@@ -158,6 +158,8 @@ TEST(Allocation, IsReadFromSlurmsVariables) {
   ASSERT_TRUE(given);
   EXPECT_EQ(given->cards_per_host, 4);
   EXPECT_EQ(read_allocation(slurm())->cards_per_host, 0);
+  EXPECT_FALSE(given->cards_per_rank);
+  EXPECT_TRUE(read_allocation(slurm({{"SLURM_GPUS_PER_TASK", "1"}}))->cards_per_rank);
   EXPECT_EQ(given->job_id, "42");
   EXPECT_EQ(given->hosts, strings({"node1", "node2", "node3", "node4"}));
   EXPECT_EQ(given->cpus, counts({2, 2, 2, 1}));

@@ -200,6 +200,13 @@ TEST(Plan, TellsWhichRankHasACard) {
   EXPECT_EQ(rank_with_card(choose({}, {.ranks = 1}, {}, 8), "", 2), 0);
 }
 
+TEST(Plan, CardsThatSlurmShowsEachRankAloneAreNotToldApart) {
+  allocation given = card_nodes(2);
+  EXPECT_TRUE(choose(given, {.ranks = 4, .on_cards = true}, {}).cards_are_told_apart);
+  given.cards_per_rank = true;
+  EXPECT_FALSE(choose(given, {.ranks = 4, .on_cards = true}, {}).cards_are_told_apart);
+}
+
 TEST(CardSetText, ByHost) {
   EXPECT_EQ(card_set_text({{"node2", {0, 3}}, {"node4", {1}}}), "cards 0, 3 of node2; card 1 of node4");
   EXPECT_EQ(card_set_text({{"", {1}}}), "card 1");

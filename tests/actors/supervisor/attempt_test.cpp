@@ -28,9 +28,9 @@ protected:
     plan.hosts = {{"node1", 2}, {"node2", 1}};
     return plan;
   }
-  attempt begin(std::vector<std::string> program = {"sleep", "600"}) {
+  attempt begin(std::vector<std::string> program = {"sleep", "600"}, launch_plan plan = three_ranks()) {
     return {7,
-            three_ranks(),
+            std::move(plan),
             {.argv = std::move(program), .extra = {}},
             [this](int status) { ended_.set_value(status); },
             std::make_shared<console>(console::settings{}),
@@ -96,6 +96,25 @@ TEST_F(Attempt, ALaunchThatNobodyReportsFromIsTheLaunchersFault) {
   EXPECT_EQ(found->rank, 0);
   EXPECT_EQ(found->reason, "waited 121.0 s for its first word");
   EXPECT_EQ(found->suspects, host_set());
+}
+
+TEST_F(Attempt, ACardIsFoundByItsNameWhereNumbersTellCardsApart) {
+  const std::string failure = "rank 2: policy: card 0 (H100, host node2.site.example): an error";
+  attempt one = begin();
+  report_all(one, one.started());
+  const auto found = one.card_in(failure);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->node, "node2");
+  EXPECT_EQ(found->rank, 2);
+  EXPECT_FALSE(one.card_in("card 0 (H100, host node3.site.example): an error"));
+}
+
+TEST_F(Attempt, ACardThatItsRankAloneIsShownIsNotFound) {
+  launch_plan plan = three_ranks();
+  plan.cards_are_told_apart = false;
+  attempt one = begin({"sleep", "600"}, plan);
+  report_all(one, one.started());
+  EXPECT_FALSE(one.card_in("rank 1: policy: card 0 (H100, host node1.site.example): an error"));
 }
 
 TEST_F(Attempt, RanksMuchLaterThanTheFirstWillNotCome) {

@@ -39,7 +39,10 @@ TEST(LocalCard, WhatIsLeftOutIsPassedOver) {
   slurm["SLURM_LOCALID"] = "1";
   EXPECT_EQ(chosen(slurm, 4), 3);
   slurm["SLURM_LOCALID"] = "2";
-  test::expect_error(errc::bad_argument, "the host shows it 2 cards", [&] { chosen(slurm, 4); });
+  test::expect_error(errc::bad_argument,
+                     "the host shows it 4 cards, 2 of which are left out since they have failed "
+                     "(TROUPE_CARDS_LEFT_OUT): start as many",
+                     [&] { chosen(slurm, 4); });
 }
 
 TEST(LocalCard, OutsideOfSlurmCardsAreLeftOutWhereEachRankHasOneStill) {
