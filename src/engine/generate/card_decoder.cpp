@@ -68,8 +68,23 @@ card_decoder::~card_decoder() {
     for (slot& one : slots_) {
       wait_for(one.done);
     }
-  } catch (const error&) {  // the card has failed, and does nothing any more
+  } catch (const error&) {  // the card has failed, or is late and may still do it
+    if (context_sent_ != 0) {
+      context_source_.release();  // NOLINT(bugprone-unused-return-value): as in `keep`
+    }
+    for (slot& one : slots_) {
+      if (one.done != 0) {
+        keep(one);
+      }
+    }
   }
+}
+
+/// The card may read and write its memory, and nobody knows until when: it stays for as long as the process.
+void card_decoder::keep(slot& used) {
+  used.sheet.release();  // NOLINT(bugprone-unused-return-value)
+  used.drawn.release();  // NOLINT(bugprone-unused-return-value)
+  used.done = 0;
 }
 
 /// Of a moment that has been waited for before, nothing.
@@ -251,13 +266,18 @@ void card_decoder::launch(context& ctx, std::span<const decode_row> rows) {
   std::byte* sheet = sheet_.bytes(ctx, step_sheet({.rows = most_rows, .spans = most_spans()}).bytes);
   drawn_.bytes(ctx, drawn_bytes);
   kept_.bytes(ctx, drawn_bytes * static_cast<int64_t>(slots_.size()));
-  on_.copy(queue::compute, sheet, in.sheet->data(), at.bytes);
-  run(ctx, of);
-  const int64_t bytes = in.rows * static_cast<int64_t>(sizeof(kernels::sampled_token));
-  on_.copy(queue::compute, drawn_of(next), drawn_.data().data(), bytes);  // the next step overwrites what is drawn
-  on_.await(queue::download, on_.record(queue::compute));
-  on_.copy(queue::download, in.drawn->data(), drawn_of(next), bytes);
-  in.done = on_.record(queue::download);
+  try {
+    on_.copy(queue::compute, sheet, in.sheet->data(), at.bytes);
+    run(ctx, of);
+    const int64_t bytes = in.rows * static_cast<int64_t>(sizeof(kernels::sampled_token));
+    on_.copy(queue::compute, drawn_of(next), drawn_.data().data(), bytes);  // the next step overwrites what is drawn
+    on_.await(queue::download, on_.record(queue::compute));
+    on_.copy(queue::download, in.drawn->data(), drawn_of(next), bytes);
+    in.done = on_.record(queue::download);
+  } catch (...) {  // there is no moment to wait for
+    keep(in);
+    throw;
+  }
   ++under_way_;
 }
 

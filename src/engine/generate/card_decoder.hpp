@@ -86,6 +86,7 @@ private:
   };
 
   void wait_for(mark& moment);
+  static void keep(slot& used);
   int64_t most_positions() const;  ///< of a sequence
   int64_t most_spans() const;
   shape shape_of(std::span<const decode_row> rows) const;

@@ -92,7 +92,8 @@ struct generator::state {
   void run(context& ctx);
   void count_step();
   void count_rows(sequence& s, int64_t rows);
-  void advance();
+  bool take_drawn(sequence& s);
+  void advance(const std::vector<sequence*>& computed);
   bool others_wait() const;
   void go_on(context& ctx);
   void start_followers(sequence& leader);
@@ -228,16 +229,21 @@ void generator::state::finish(sequence& s, finish_reason reason) {
   release_pages(cache, s);
 }
 
-/// Appends what was drawn. True where that ends the answer.
+/// Appends what was drawn. True where that ends the answer. Where the stop check throws, the sequence is as before.
 bool generator::state::accept(sequence& s) {
   s.tokens.push_back(s.drawn.token);
-  s.logprobs.push_back(s.drawn.logprob);
-  ++counters.answer_tokens;
   const auto& stops = s.request->stop_tokens;
   bool stop = std::find(stops.begin(), stops.end(), s.drawn.token) != stops.end();
   if (s.request->stop) {
-    stop = s.request->stop(s.answer()) || stop;  // it is called for every token: it may stream them
+    try {
+      stop = s.request->stop(s.answer()) || stop;  // it is called for every token: it may stream them
+    } catch (...) {
+      s.tokens.pop_back();
+      throw;
+    }
   }
+  s.logprobs.push_back(s.drawn.logprob);
+  ++counters.answer_tokens;
   if (stop || s.length() >= s.limit) {
     finish(s, stop ? finish_reason::stop : finish_reason::length);
     return true;
@@ -245,15 +251,23 @@ bool generator::state::accept(sequence& s) {
   return false;
 }
 
-/// The prompt is computed: its other samples run on their own from here.
+/// The prompt is computed: its other samples run on their own from here. Where a stop check throws, those that have not
+/// started still follow.
 void generator::state::start_followers(sequence& leader) {
-  std::vector<sequence_ptr> followers = std::move(leader.followers);
-  leader.followers.clear();
-  for (sequence_ptr& follower : followers) {
-    share_pages(cache, leader, *follower);
-    if (!accept(*follower)) {
-      insert(running, std::move(follower));
+  while (!leader.followers.empty()) {
+    sequence& next = *leader.followers.front();
+    share_pages(cache, leader, next);
+    bool ended = false;
+    try {
+      ended = accept(next);
+    } catch (...) {
+      release_pages(cache, next);
+      throw;
     }
+    if (!ended) {
+      insert(running, std::move(leader.followers.front()));
+    }
+    leader.followers.erase(leader.followers.begin());
   }
 }
 
@@ -267,18 +281,40 @@ void generator::state::count_rows(sequence& s, int64_t rows) {
   s.computed = std::max(s.computed, s.cached);
 }
 
-void generator::state::advance() {
+/// Its rows have been computed. True where its answer ends.
+bool generator::state::take_drawn(sequence& s) {
+  count_rows(s, std::exchange(s.rows, 0));
+  if (s.pending() > 0) {
+    return false;
+  }
+  try {
+    start_followers(s);
+    return accept(s);
+  } catch (...) {
+    --s.cached;  // the next step computes its last row again, and draws from it again
+    throw;
+  }
+}
+
+/// Where a stop check throws, what was drawn of that sequence and of those behind it is forgotten, and later drawn
+/// again.
+void generator::state::advance(const std::vector<sequence*>& computed) {
   std::set<const sequence*> ended;
-  for (sequence* s : planned()) {  // listed first: positions in `running` shift as followers enter
-    count_rows(*s, std::exchange(s->rows, 0));
-    if (s->pending() == 0) {
-      start_followers(*s);
-      if (accept(*s)) {
+  const auto leave = [&] { std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; }); };
+  try {
+    for (sequence* s : computed) {
+      if (take_drawn(*s)) {
         ended.insert(s);
+        if (ahead) {
+          ahead->forget(*s);
+        }
       }
     }
+  } catch (...) {
+    leave();
+    throw;
   }
-  std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
+  leave();
 }
 
 /// Whether a step could have rows of sequences that are not under way.
@@ -292,18 +328,19 @@ bool generator::state::others_wait() const {
 
 /// Calls as many steps as may be under way, and takes the oldest one's tokens.
 void generator::state::go_on(context& ctx) {
-  while (!others_wait() && ahead->follow(ctx)) {
-    count_step();
-  }
-  std::set<const sequence*> ended;
-  for (sequence* s : ahead->take()) {
-    count_rows(*s, 1);
-    if (accept(*s)) {
-      ended.insert(s);
-      ahead->forget(*s);
+  try {
+    while (!others_wait() && ahead->follow(ctx)) {
+      count_step();
     }
+    const std::vector<sequence*> computed = ahead->take();
+    for (sequence* s : computed) {
+      s->rows = 1;
+    }
+    advance(computed);
+  } catch (...) {
+    ahead->drop();  // it was called for tokens that have not been taken
+    throw;
   }
-  std::erase_if(running, [&](const sequence_ptr& s) { return ended.count(s.get()) != 0; });
 }
 
 generator::generator(const inference_model& net, const_reals weights, const generator_settings& settings, device* on) {
@@ -360,7 +397,7 @@ void generator::step(context& ctx) {
   g.gather();
   if (g.call.rows() > 0) {
     g.run(ctx);
-    g.advance();
+    g.advance(g.planned());  // listed before: positions in `running` shift as followers enter
   }
 }
 

@@ -32,7 +32,7 @@ namespace troupe::engine {
 using kernels::sampling_settings;
 
 /// Called with the whole answer so far after each token (stop strings, streaming): true ends the
-/// answer.
+/// answer. Where it throws, step() does, and the token is not taken: a later step draws the same one and asks again.
 using stop_check = std::function<bool(std::span<const int32_t> answer)>;
 
 struct generation_request {
@@ -85,7 +85,8 @@ public:
 
   /// One model call; nothing when idle. On a card it may be one that an earlier step has called, while later ones are
   /// called already: what they compute of an answer after its end is dropped.
-  /// Errors  not_finite: a row of logits is NaN.
+  /// Errors  not_finite: a row of logits is NaN; what a stop check throws. After either, further steps and cancel() are
+  ///         right: what was computed in vain is computed again.
   void step(context& ctx);
 
   bool idle() const;           ///< no sequence is waiting or running

@@ -1,5 +1,6 @@
 // Decoding on an emulated card ahead of the host, from recordings: the same tokens and log-probabilities, bit for bit,
 // as where each step is called by itself, whatever happens meanwhile.
+#include "base/error.hpp"
 #include "engine/card/card_model.hpp"
 #include "engine/generate/generator.hpp"
 #include "support/errors.hpp"
@@ -301,6 +302,79 @@ TEST_P(RunAhead, MayBeCancelledAtAnyTimeAndBeginsAgain) {
     from.release_memory();
   }
   expect_same(generate_all(there.ctx, from, mixed_requests(4)), want);
+}
+
+/// One that ends in the step in which others are looked at, samples that follow a prompt, and penalties.
+std::vector<generation_request> looked_at_requests(const stop_check& stop) {
+  std::vector<generation_request> all = {request_of({1}, 4, 3), request_of({2, 3, 4}, 5, 5), request_of({5}, 70, 4)};
+  all[1].stop = stop;
+  all[2].stop = stop;
+  all[2].sampling.repetition_penalty = 1.3F;
+  return all;
+}
+
+/// Whichever look it is: at a prompt's first tokens, at tokens from recordings, at the last ones.
+TEST_P(RunAhead, AStopCheckThatThrowsOnceCostsNoBits) {
+  int looks = 0;
+  const stop_check look = [&looks](std::span<const int32_t>) {
+    ++looks;
+    return false;
+  };
+  const trial undisturbed = run({.steps_ahead = 0}, looked_at_requests(look));
+  const int all_looks = std::exchange(looks, 0);
+  ASSERT_EQ(all_looks, 3 * 5 + 4);
+  for (const int64_t steps : {0, 3}) {
+    for (int bad = 0; bad < all_looks; bad += 3) {
+      looks = 0;
+      place there(model_);
+      generator from = generator_on(there, {.steps_ahead = steps});
+      for (generation_request& request : looked_at_requests([&](std::span<const int32_t>) {
+             if (looks++ == bad) {
+               throw error(errc::io_failure, "the screen is gone");
+             }
+             return false;
+           })) {
+        from.submit(std::move(request));
+      }
+      int thrown = 0;
+      for (int step = 0; !from.idle(); ++step) {
+        ASSERT_LT(step, 20) << "an answer goes on past its end";
+        try {
+          from.step(there.ctx);
+        } catch (const error& failure) {
+          ASSERT_EQ(failure.code(), errc::io_failure);
+          ++thrown;
+        }
+      }
+      EXPECT_EQ(thrown, 1);
+      EXPECT_EQ(looks, all_looks + 1) << "the one that threw is repeated";
+      expect_same(from.take_finished(), undisturbed.answers);
+      EXPECT_EQ(from.counters().answer_tokens, undisturbed.counters.answer_tokens);
+      EXPECT_EQ(from.counters().prompt_tokens, undisturbed.counters.prompt_tokens);
+    }
+  }
+}
+
+TEST_P(RunAhead, AfterAStopCheckThatThrowsItMayBeCancelled) {
+  const std::vector<generated_sequence> want = run({.steps_ahead = 0}, looked_at_requests({})).answers;
+  place there(model_);
+  generator from = generator_on(there, {.cache_pages = 6, .steps_ahead = 3});
+  for (const size_t length : {size_t{1}, size_t{3}}) {
+    for (generation_request& request : looked_at_requests([&](std::span<const int32_t> answer) {
+           return answer.size() == length ? throw error(errc::io_failure, "the screen is gone") : false;
+         })) {
+      from.submit(std::move(request));
+    }
+    test::expect_error(errc::io_failure, "the screen is gone", [&] {
+      while (!from.idle()) {
+        from.step(there.ctx);
+      }
+    });
+    from.cancel();
+    from.take_finished();
+    from.release_memory();  // no page has been lost
+    expect_same(generate_all(there.ctx, from, looked_at_requests({})), want);
+  }
 }
 
 TEST_P(RunAhead, WhatHasNotBegunMayBeWithdrawn) {
