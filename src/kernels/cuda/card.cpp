@@ -51,11 +51,7 @@ std::string driver_release() {
 
 class pinned final : public pinned_memory {
 public:
-  pinned(int card, int64_t bytes) : card_(card), bytes_(bytes) {
-    void* at = nullptr;
-    check(cudaHostAlloc(&at, static_cast<size_t>(bytes), cudaHostAllocDefault), ", when host memory was pinned");
-    at_ = static_cast<std::byte*>(at);
-  }
+  pinned(int card, void* at, int64_t bytes) : card_(card), bytes_(bytes), at_(static_cast<std::byte*>(at)) {}
   ~pinned() override {
     cudaSetDevice(card_);
     cudaFreeHost(at_);
@@ -69,16 +65,12 @@ public:
 private:
   int card_;
   int64_t bytes_;
-  std::byte* at_ = nullptr;
+  std::byte* at_;
 };
 
 class graph final : public recording {
 public:
-  graph(int card, cudaStream_t stream, cudaGraph_t recorded) : card_(card), stream_(stream) {
-    const cudaError_t result = cudaGraphInstantiate(&graph_, recorded, 0);
-    cudaGraphDestroy(recorded);
-    check(result, ", when a recording was made ready");
-  }
+  graph(int card, cudaStream_t stream, cudaGraphExec_t ready) : card_(card), stream_(stream), graph_(ready) {}
   ~graph() override {
     cudaSetDevice(card_);
     cudaGraphExecDestroy(graph_);
@@ -94,7 +86,7 @@ public:
 private:
   int card_;
   cudaStream_t stream_;
-  cudaGraphExec_t graph_ = nullptr;
+  cudaGraphExec_t graph_;
 };
 
 card& card_of(context& ctx) { return static_cast<card&>(*ctx.on); }
@@ -231,9 +223,27 @@ memory_use card::use() const {
   return ranges_->use();
 }
 
+/// For what takes memory of the card by itself, past the pool: where there is none, the pool gives back what it has
+/// free, and the call is made once more.
+cudaError_t card::with_free_memory(const std::function<cudaError_t()>& call) {
+  const cudaError_t result = call();
+  if (result != cudaErrorMemoryAllocation) {
+    return result;
+  }
+  static_cast<void>(cudaGetLastError());  // or the next launch would find it
+  const std::lock_guard lock(guard_);
+  return !recording_ && ranges_->give_back_free() ? call() : result;
+}
+
 std::unique_ptr<pinned_memory> card::pin(int64_t bytes) {
   use_card(index_);
-  return std::make_unique<pinned>(index_, bytes);
+  void* at = nullptr;
+  const cudaError_t result =
+      with_free_memory([&] { return cudaHostAlloc(&at, static_cast<size_t>(bytes), cudaHostAllocDefault); });
+  check(result, result == cudaErrorMemoryAllocation
+                    ? ", when memory of the host was pinned: of the host's there is too little, not of the card's"
+                    : ", when memory of the host was pinned");
+  return std::make_unique<pinned>(index_, at, bytes);
 }
 
 cudaStream_t card::stream(queue of) {
@@ -350,7 +360,17 @@ std::unique_ptr<recording> card::record_calls(const std::function<void()>& calls
   }
   recording_ = false;
   check(cudaStreamEndCapture(compute, &recorded), ", when a recording was ended");
-  return std::make_unique<graph>(index_, compute, recorded);
+  cudaGraphExec_t ready = nullptr;
+  cudaError_t result{};
+  try {
+    result = with_free_memory([&] { return cudaGraphInstantiate(&ready, recorded, 0); });
+  } catch (...) {  // of the wait for work that uses the memory
+    cudaGraphDestroy(recorded);
+    throw;
+  }
+  cudaGraphDestroy(recorded);
+  check(result, ", when a recording was made ready");
+  return std::make_unique<graph>(index_, compute, ready);
 }
 
 /// The kernels of this folder, but for large products.

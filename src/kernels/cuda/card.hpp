@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -63,6 +64,7 @@ private:
   void forget_passed(line& of);
   cudaEvent_t spare_event();
   void refuse_in_recording(const char* what) const;
+  cudaError_t with_free_memory(const std::function<cudaError_t()>& call);
   void close();
 
   int index_;

@@ -23,6 +23,18 @@ void page_ranges::free_all() {
   while (!ranges_.empty()) {
     free(ranges_.begin()->second->at);
   }
+  destroy_free();
+}
+
+bool page_ranges::give_back_free() {
+  while (collect(true)) {
+  }
+  const bool some = !free_pages_.empty() || !free_large_.empty();
+  destroy_free();
+  return some;
+}
+
+void page_ranges::destroy_free() {
   for (const auto* pieces : {&free_pages_, &free_large_}) {
     for (const page_source::piece memory : *pieces) {
       source_.destroy(memory);
@@ -229,9 +241,12 @@ void page_ranges::refuse(const range& in, int64_t bytes) {
   if (held.holders.empty()) {
     text += " nothing,";
   }
-  throw error(errc::out_of_memory, text + fmt::format(" and others (the driver and other processes) {}. Take "
-                                                      "fewer tokens or samples at a time, or weights in bf16",
-                                                      mib(held.others)));
+  throw error(errc::out_of_memory,
+              text + fmt::format(" and others (the driver and other processes) {}. Take "
+                                 "fewer tokens or samples at a time, or weights in bf16: for a "
+                                 "job, `troupe plan JOB.ini --device-gib {}` names options by "
+                                 "which it would fit",
+                                 mib(held.others), std::max<int64_t>(1, (source_.total() - held.others) >> 30)));
 }
 
 }  // namespace troupe::kernels::cuda

@@ -71,6 +71,10 @@ public:
   void free(std::byte* range);
   memory_use use();
 
+  /// Gives the source what nobody has mapped, for memory that the driver takes by itself; waits for work that still
+  /// uses it. False: there was nothing.
+  bool give_back_free();
+
 private:
   struct mapped_piece {
     page_source::piece memory = 0;
@@ -99,6 +103,7 @@ private:
   std::optional<page_source::piece> take(int64_t pages);
   void take_back(range& from, mapped_piece* piece);
   bool collect(bool wait);
+  void destroy_free();
   [[noreturn]] void refuse(const range& in, int64_t bytes);
 
   page_source& source_;

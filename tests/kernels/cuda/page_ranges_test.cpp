@@ -190,7 +190,8 @@ TEST(PageRanges, WhereMemoryRunsOutTheHoldersAreNamed) {
   std::byte* const cache = on.ranges.reserve(60 * page, "cache");
   test::expect_error(errc::out_of_memory,
                      "card 0: 120 MiB for cache are not there. Of 200 MiB the program holds 80 MiB for policy weights, "
-                     "and others (the driver and other processes) 16 MiB. Take fewer tokens or samples at a time",
+                     "and others (the driver and other processes) 16 MiB. Take fewer tokens or samples at a time, or "
+                     "weights in bf16: for a job, `troupe plan JOB.ini --device-gib 1` names options",
                      [&] { on.ranges.map(cache, 60 * page); });
   const memory_use held = on.ranges.use();
   ASSERT_EQ(held.holders.size(), 1U) << "what was mapped before it ran out stayed";
@@ -208,6 +209,29 @@ TEST(PageRanges, AFreedRangeIsNobodysAnyMore) {
   EXPECT_TRUE(on.ranges.use().holders.empty());
   EXPECT_EQ(on.ranges.use().free, 64 * page);
   EXPECT_EQ(on.ranges.use().others, 0);
+}
+
+TEST(PageRanges, WhatNobodyHasMappedGoesBackToTheDriver) {
+  card_memory on(100);
+  EXPECT_FALSE(on.ranges.give_back_free()) << "there is nothing";
+  std::byte* const at = on.ranges.reserve(64 * page, "cache");
+  on.ranges.map(at, 64 * page);
+  EXPECT_FALSE(on.ranges.give_back_free()) << "all is mapped";
+  std::byte* const other = on.ranges.reserve(5 * page, "scratch");
+  on.ranges.map(other, 5 * page);
+  on.ranges.unmap(at, 32 * page);
+  on.ranges.unmap(other, 3 * page);
+  on.clock.done = on.clock.called - 1;
+  EXPECT_EQ(on.driver.free(), 31 * page);
+  EXPECT_TRUE(on.ranges.give_back_free());
+  EXPECT_EQ(on.driver.free(), 66 * page);
+  EXPECT_EQ(on.clock.done, on.clock.called) << "work may still use the last page";
+  EXPECT_FALSE(on.driver.is_mapped(at));
+  EXPECT_TRUE(on.driver.is_mapped(at + 32 * page));
+  EXPECT_TRUE(on.driver.is_mapped(other + 3 * page));
+  EXPECT_FALSE(on.ranges.give_back_free());
+  on.ranges.map(at, 32 * page);  // it comes from the driver again
+  EXPECT_EQ(on.driver.free(), 34 * page);
 }
 
 /// Random maps and unmaps against a plain list of who wants what.
