@@ -101,7 +101,7 @@ protected:
 
   /// Bytes of the card: planned, and the most that were mapped at a time.
   static void expect_close(const std::string& phase, words options) {
-    options.insert(options.end(), {"--place.device", "cuda"});
+    options.insert(options.end(), {"--place.device", "cuda", "--place.optimizer", "host"});
     words planned = arguments("plan", phase, options);
     planned.emplace_back("--json");
     const double plan = json_output(run_program(planned).output)["card_peak_bytes"].get<double>();

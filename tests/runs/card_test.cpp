@@ -84,13 +84,21 @@ TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
   expect_equal_to_one_rank(run);
 }
 
+TEST_F(CardRun, LearnsTheSameInHostMemory) {
+  const fs::path run = scratch_ / "run";
+  const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  expect_equal_to_one_rank(run);
+}
+
+/// And what learns goes from the card to host memory and back.
 TEST_F(CardRun, KilledAndResumedEndsInTheSameBytes) {
   const fs::path run = scratch_ / "run";
   const words command =
       arguments(run, 2) + words{"--place.policy-zero", "3", "--place.critic-zero", "3",  "--place.reward-zero", "3",
                                 "--place.frozen-zero", "3", "--recovery.restarts", "100"};
-  for (int i = 0; i < 2; ++i) {
-    program troupe(command, scratch_ / "output");
+  for (const char* optimizer : {"card", "host"}) {
+    program troupe(command + words{"--place.optimizer", optimizer}, scratch_ / "output");
     await_records(troupe, run, 2);
     if (const pid_t worker = troupe.worker(); worker != 0) {
       ::kill(worker, SIGKILL);  // a rank: the run goes on by itself

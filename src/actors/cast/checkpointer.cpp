@@ -4,7 +4,7 @@
 #include "actors/cast/stored_state.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
-#include "engine/optim/gradient_sums.hpp"
+#include "engine/optim/host_weights.hpp"
 #include "io/files/paths.hpp"
 
 #include <pthread.h>
@@ -29,11 +29,6 @@ key_map counters_of(const best_so_far& best) {
     return {};
   }
   return {{"best", best.counter}, {"best_metric", best.metric}, {"best_value", best.value}};
-}
-
-/// Where rows stand in memory that holds whole arenas, or shards.
-int64_t place_of(const engine::parameter_rows& rows, bool whole) {
-  return whole ? rows.arena_offset : rows.shard_offset;
 }
 
 /// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece
@@ -61,7 +56,7 @@ void add_rows(io::checkpoint_content& content, const std::string& prefix,
 }
 
 void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
-               const std::vector<engine::parameter_rows>& rows, float* values, bool whole) {
+               const std::vector<engine::parameter_rows>& rows, float* shard) {
   std::vector<float> plain;
   for (const engine::parameter_rows& part : rows) {
     const std::string name = prefix + "/" + part.of->name;
@@ -70,64 +65,45 @@ void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
     }
     plain.resize(static_cast<size_t>(part.end() - part.begin()));
     reader.read(name, part.begin(), plain);
-    engine::write_rows(*part.of, part.last_row - part.first_row, plain, values + place_of(part, whole));
+    engine::write_rows(*part.of, part.last_row - part.first_row, plain, shard + part.shard_offset);
   }
 }
 
 }  // namespace
 
+void checkpointer_state::add_part(const std::string& name, const trained_model& of, float* values, bool is_shard,
+                                  bool shared) {
+  engine::learner& learner = *of.learner;
+  parts_.push_back({.name = name,
+                    .divides = &learner,
+                    .values = values,
+                    .places = is_shard ? engine::part_places::of_shard : engine::part_places::of_arena,
+                    .shared = shared,
+                    .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
+}
+
 void checkpointer_state::open(checkpointer_settings settings) {
   settings_.emplace(std::move(settings));
   for (const checkpointed_model& model : settings_->models) {
-    engine::learner& learner = *model.trained->learner;
-    const bool whole = learner.whole_moments();
-    const auto add = [&](const char* name, const float* values, bool all) {
-      parts_.push_back({.name = model.name + name,
-                        .plan = learner.plan(),
-                        .rank = learner.rank(),
-                        .values = values,
-                        .whole = all,
-                        .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
-    };
-    add("/weights", model.trained->of->learned().data(), true);
-    add("/first_moment", learner.first_moment().data(), whole);
-    add("/second_moment", learner.second_moment().data(), whole);
+    const trained_model& of = *model.trained;
+    engine::rank_weights& weights = of.of->learned();
+    const bool whole = of.learner->whole_moments();
+    add_part(model.name + "/weights", of, weights.data(), false, !weights.sharded());
+    add_part(model.name + "/first_moment", of, of.learner->first_moment().data(), !whole, whole);
+    add_part(model.name + "/second_moment", of, of.learner->second_moment().data(), !whole, whole);
   }
   if (settings_->average) {
     const checkpointed_model& of = settings_->models.front();
-    parts_.push_back(
-        {.name = of.name + "/average",
-         .plan = of.trained->learner->plan(),
-         .rank = of.trained->learner->rank(),
-         .values = settings_->average->weights().data(),
-         .whole = true,
-         .copy = aligned_buffer<float>(of.trained->learner->plan()->shard_size(of.trained->learner->rank()))});
+    add_part(of.name + "/average", *of.trained, settings_->average->weights().data(), false, false);
   }
 }
 
-/// Copies this rank's shard of each part, in pieces that the compute threads share: training stands still meanwhile.
 void checkpointer_state::copy_parts() {
-  constexpr int64_t piece_floats = int64_t{1} << 18;
-  struct piece {
-    const float* from;
-    float* to;
-    int64_t count;
-  };
-  std::vector<piece> pieces;
   for (checkpointed_part& part : parts_) {
-    for (int64_t s = 0; s < part.plan->segments(); ++s) {
-      const engine::arena_range mine = part.plan->part(s, part.rank);
-      const int64_t place = part.plan->shard_offset(s, part.rank);
-      const float* from = part.values + (part.whole ? mine.first : place);
-      for (int64_t at = 0; at < mine.size(); at += piece_floats) {
-        pieces.push_back({from + at, part.copy.data() + place + at, std::min(piece_floats, mine.size() - at)});
-      }
-    }
+    engine::fetch_parts(at(part), *part.divides->plan(), part.divides->rank(), part.values, part.places,
+                        part.copy.data());
+    settings_->on->pulse_of(role::checkpointer).touch();
   }
-  settings_->on->host.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&pieces](int64_t i) {
-    const piece& copied = pieces[static_cast<size_t>(i)];
-    std::copy_n(copied.from, copied.count, copied.to);
-  });
 }
 
 std::deque<turn> checkpointer_state::take_turns(const char* operation) const {
@@ -163,7 +139,7 @@ void checkpointer_state::write_snapshot() {
                                             static_cast<int64_t>(counter_));
   io::checkpoint_content content = scalars_;
   for (const checkpointed_part& part : parts_) {
-    add_rows(content, part.name, part.plan->rows(part.rank), part.copy.data(),
+    add_rows(content, part.name, part.divides->plan()->rows(part.divides->rank()), part.copy.data(),
              settings_->on->pulse_of(role::checkpointer));
   }
   io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
@@ -241,34 +217,30 @@ durable_report checkpointer_state::commit(const commit_command& command) {
   return report;
 }
 
+/// Of a whole arena each rank reads its own parts too, and has the others' from them: ranks that read everything would
+/// each open all files.
 void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   for (const checkpointed_model& model : settings_->models) {
+    model.trained->learner->discard();
+  }
+  for (checkpointed_part& part : parts_) {
+    const engine::shard_plan& plan = *part.divides->plan();
+    const int own = part.divides->rank();
+    read_rows(reader, part.name, plan.rows(own), part.copy.data());
+    engine::send_parts(at(part), plan, own, part.copy.data(), part.values, part.places);
+    if (part.shared) {
+      part.divides->gather(part.values);
+    }
+    settings_->on->pulse_of(role::checkpointer).touch();
+  }
+  for (const checkpointed_model& model : settings_->models) {
     engine::learner& learner = *model.trained->learner;
-    learner.discard();
-    const auto rows = learner.plan()->rows(learner.rank());
-    // Of a whole arena each rank reads its own parts too, and has the others' from them: ranks that read everything
-    // would each open all files.
-    const auto read = [&](const char* part, float* values, bool whole, bool shared) {
-      read_rows(reader, model.name + part, rows, values, whole);
-      if (shared && learner.group()) {
-        engine::gather_parts(*learner.group(), *learner.plan(), values);
-      }
-    };
-    const bool whole = learner.whole_moments();
-    engine::rank_weights& weights = model.trained->of->learned();
-    read("/weights", weights.data(), true, !weights.sharded());
     if (const reals rounded = model.trained->of->rounded(); rounded != nullptr) {
-      learner.round(settings_->on->host, weights.data(), rounded);
+      learner.round(settings_->on->at(learner.on()), model.trained->of->learned().data(), rounded);
     }
     model.trained->of->weights_changed();
-    read("/first_moment", learner.first_moment().data(), whole, whole);
-    read("/second_moment", learner.second_moment().data(), whole, whole);
     const int writer = reader.writer(model.name + "/weights/" + model.trained->of->net.layout().all().front().name);
     learner.set_updates(reader.integer(model.name + "/updates", writer));
-  }
-  if (settings_->average) {
-    const auto rows = settings_->average->plan().rows(settings_->models.front().trained->learner->rank());
-    read_rows(reader, settings_->models.front().name + "/average", rows, settings_->average->weights().data(), true);
   }
 }
 
@@ -335,20 +307,25 @@ phase_state checkpointer_state::restore(const located_checkpoint& from) {
 
 /// Takes part in a model's saving: its weights come by segments to all of its ranks, of which one writes them.
 void checkpointer_state::save(const saved_model& saved) const {
-  engine::gathered_weights weights(saved.average ? saved.average->weights() : saved.of->learned());
-  const engine::weights_view view = weights.view();
+  engine::rank_weights& weights = saved.average ? saved.average->weights() : saved.of->learned();
   const auto segments = static_cast<int64_t>(saved.of->net.segments().size());
-  engine::segment_walk walk(settings_->on->host, view.access, 0, segments - 1);
+  if (!saved.writes) {
+    engine::gathered_weights gathered(weights);
+    engine::segment_walk walk(settings_->on->at(weights.on()), gathered.view().access, 0, segments - 1);
+    for (int64_t s = 0; s < segments; ++s) {
+      walk.enter_next();
+      settings_->on->pulse_of(role::checkpointer).touch();
+    }
+    return;
+  }
+  context& ctx = settings_->on->host;
+  engine::host_weights here(ctx, weights, saved.of->net);
+  const engine::weights_view view = here.view();
+  engine::segment_walk walk(ctx, view.access, 0, segments - 1);
   const auto enter = [&] {
     walk.enter_next();
     settings_->on->pulse_of(role::checkpointer).touch();
   };
-  if (!saved.writes) {
-    for (int64_t s = 0; s < segments; ++s) {
-      enter();
-    }
-    return;
-  }
   const io::attempt_fence behind = fence();
   const auto target = settings_->run.model(saved.name);
   io::make_folder(target.parent_path());

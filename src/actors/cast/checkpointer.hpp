@@ -10,6 +10,7 @@
 #include "actors/models/trained_model.hpp"
 #include "actors/protocol/interfaces.hpp"
 #include "base/aligned.hpp"
+#include "engine/arena/card_arena.hpp"
 #include "engine/optim/average.hpp"
 #include "io/checkpoint/checkpoint.hpp"
 #include "io/run/run_directory.hpp"
@@ -55,13 +56,13 @@ struct checkpointer_settings {
   learned_turns turns;  ///< that saved models are to write
 };
 
-/// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot found it.
+/// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot or restore found it.
 struct checkpointed_part {
-  std::string name;  ///< "policy/first_moment"
-  engine::shard_plan_ptr plan;
-  int rank = 0;
-  const float* values = nullptr;
-  bool whole = false;  ///< `values` are an arena; else the shard
+  std::string name;                    ///< "policy/first_moment"
+  engine::learner* divides = nullptr;  ///< among ranks; it lies where the values do
+  float* values = nullptr;
+  engine::part_places places = engine::part_places::of_arena;
+  bool shared = false;  ///< other ranks' parts are there too
   aligned_buffer<float> copy;
 };
 
@@ -85,9 +86,11 @@ public:
 private:
   /// Takes part in a model's saving, or writes it.
   void save(const saved_model& saved) const;
-  /// Copies this rank's shards of all arenas.
+  void add_part(const std::string& name, const trained_model& of, float* values, bool is_shard, bool shared);
+  context& at(const checkpointed_part& part) const { return settings_->on->at(part.divides->on()); }
+  /// Copies this rank's shards of all arenas to host memory: training stands still meanwhile.
   void copy_parts();
-  /// Fills this rank's arenas from a checkpoint.
+  /// Fills this rank's arenas from a checkpoint. Collective.
   void fill(const io::checkpoint_reader& reader);
   /// Errors  bad_argument: the data or models of the phase are not those that the checkpoint was made with.
   void require_same_inputs(const io::checkpoint_manifest& manifest) const;

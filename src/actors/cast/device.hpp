@@ -6,6 +6,7 @@
 #include "base/pulse.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -45,13 +46,26 @@ struct device {
     ctx.on = card.get();
   }
 
+  /// Computes on what lies at `place`: a card, or host memory (null).
+  context& at(const troupe::device* place) { return place != nullptr ? ctx : host; }
+
   thread_pool pool;
   std::unique_ptr<troupe::device> card;  ///< null: there is none, or it is not to be used
   context ctx{pool};                     ///< of passes: forward, backward, generation
-  context host{pool};                    ///< of what stands in host memory: optimizers, averages, checkpoints
+  context host{pool};                    ///< of what stands in host memory: there may be optimizers and averages
   std::array<pulse, roles> pulses;       ///< by role
 };
 
 using device_ptr = std::shared_ptr<device>;
+
+/// Returns when what a card (null: none) was called to do is done: for those who tell how long it takes, and so that
+/// its failure is theirs.
+/// Errors  device_failure.
+inline void settle(troupe::device* card) {
+  constexpr std::chrono::minutes patience{10};
+  if (card != nullptr) {
+    card->finish(card->record(queue::compute), patience);
+  }
+}
 
 }  // namespace troupe::actors

@@ -10,7 +10,9 @@ double ema_state::fold() {
   const operation_scope scope(settings.on->pulse_of(role::ema), operation);
   const turn mine(settings.trained->turns, operation);
   const stopwatch watch;
-  settings.average->fold(settings.on->host, settings.trained->of->learned().data());
+  const engine::rank_weights& learned = settings.trained->of->learned();
+  settings.average->fold(settings.on->at(learned.on()), learned.data());
+  settle(learned.on());
   return watch.seconds();
 }
 

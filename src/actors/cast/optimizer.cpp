@@ -13,9 +13,11 @@ step_reply optimizer_state::step(const step_command& command) {
   const turn mine(settings_.trained->turns, operation);
   const stopwatch watch;
   model& of = *settings_.trained->of;
+  engine::learner& learner = *settings_.trained->learner;
   const engine::update_report report =
-      settings_.trained->learner->update(settings_.on->host, of.learned().data(), command.learning_rate, of.rounded());
+      learner.update(settings_.on->at(learner.on()), of.learned().data(), command.learning_rate, of.rounded());
   of.weights_changed();
+  settle(learner.on());
   const engine::traffic now = traffic_so_far();
   const engine::traffic before = std::exchange(reported_, now);
   return {.gradient_norm = report.gradient_norm,

@@ -3,6 +3,7 @@
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "engine/models/workspace.hpp"
+#include "engine/optim/host_weights.hpp"
 #include "engine/parallel/division.hpp"
 
 #include <utility>
@@ -30,11 +31,11 @@ void rollout_generation::gather_weights() {
   if (!columns_) {
     columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type());
   }
-  engine::gathered_weights whole(m.weights);
+  engine::host_weights whole(settings_.on->host, m.weights, m.net);
   const engine::weights_view view = whole.view();
   columns_->fill(settings_.on->host, view.data, view.access);
-  if (m.on_card) {
-    send_columns(m.on_card->type());
+  if (settings_.on->card) {
+    send_columns(m.type());
   }
 }
 

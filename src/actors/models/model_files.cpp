@@ -1,6 +1,7 @@
 #include "actors/models/model_files.hpp"
 
 #include "base/error.hpp"
+#include "engine/arena/card_arena.hpp"
 #include "engine/models/tensor_names.hpp"
 #include "engine/models/weights.hpp"
 #include "io/json/json_keys.hpp"
@@ -56,10 +57,14 @@ struct blank {
   bool new_head = false;
 };
 
-void shard(engine::rank_weights& weights, const engine::inference_model& net, const engine::communicator_ptr& group) {
-  if (group) {
-    weights.shard(std::make_shared<engine::shard_plan>(net.layout(), net.segments(), group->size()), group);
+/// Zeros: a whole arena, or (with a group) this rank's parts of one.
+engine::rank_weights zeros(const engine::inference_model& net, dtype type, const engine::communicator_ptr& group,
+                           const engine::arena_place& at = {}) {
+  if (!group) {
+    return engine::rank_weights(net.layout().arena_size(), type, at);
   }
+  const auto plan = std::make_shared<engine::shard_plan>(net.layout(), net.segments(), group->size());
+  return {plan, group, type, at};
 }
 
 blank make_blank(const io::model_folder& source, head_kind head, const model_loading& how) {
@@ -73,17 +78,21 @@ blank make_blank(const io::model_folder& source, head_kind head, const model_loa
   description.scalar_head =
       head == head_kind::scalar || head == head_kind::stored_scalar || (head == head_kind::as_stored && scalar_stored);
 
-  auto shape = std::make_shared<model>(description, how.learns && how.on_card ? dtype::f32 : how.type);
+  const auto place_of = [&how](const char* what) {
+    return engine::arena_place{how.lies_on != nullptr ? how.lies_on->on : nullptr, how.name + what};
+  };
+  const dtype type = how.learns && how.on_card ? dtype::f32 : how.type;
+  auto shape = std::make_shared<model>(
+      description, [&](const engine::transformer& net) { return zeros(net, type, how.group, place_of(" weights")); });
   shape->config_json = source.config_json();
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
-  shard(shape->weights, shape->net, how.group);
   if (how.on_card) {
     shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type);
   }
   if (how.has_masters()) {
-    shape->masters = std::make_unique<engine::rank_weights>(shape->net.layout().arena_size());
-    shard(*shape->masters, shape->net, how.master_group);
+    shape->masters =
+        std::make_unique<engine::rank_weights>(zeros(shape->net, dtype::f32, how.master_group, place_of(" masters")));
   }
   return {shape, description.scalar_head && !stored_head};
 }
@@ -101,8 +110,29 @@ engine::row_choice own_rows(const engine::rank_weights& weights) {
   };
 }
 
-/// Both of a model that has masters, each from the same values.
-template <class Fill> void fill_weights(model& m, const Fill& fill) {
+/// `from`: in host memory, at least of the parts that a rank has of `to`, on a card.
+void send_weights(context& ctx, const engine::inference_model& net, const engine::rank_weights& from,
+                  engine::rank_weights& to) {
+  if (to.sharded()) {
+    engine::send_parts(ctx, *to.plan(), to.group()->rank(), from.data(), to.data(), engine::part_places::of_arena,
+                       engine::part_places::of_arena);
+  } else {
+    engine::send_arena(ctx, net.layout(), from.data(), to.data());
+  }
+}
+
+/// Both of a model that has masters, each from the same values. Those on a card come from host memory that is divided
+/// as the weights are.
+template <class Fill> void fill_weights(model& m, const model_loading& how, const Fill& fill) {
+  if (how.lies_on != nullptr) {
+    engine::rank_weights read = zeros(m.net, dtype::f32, how.group);
+    fill(read);
+    send_weights(*how.lies_on, m.net, read, m.weights);
+    if (m.masters) {
+      send_weights(*how.lies_on, m.net, read, *m.masters);
+    }
+    return;
+  }
   fill(m.weights);
   if (m.masters) {
     fill(*m.masters);
@@ -182,7 +212,7 @@ model_ptr load_model(const std::filesystem::path& folder, head_kind head, const 
   const io::model_folder source = io::model_folder::open(folder);
   const blank made = make_blank(source, head, how);
   naming(folder, [&] {
-    fill_weights(*made.shape, [&](engine::rank_weights& weights) {
+    fill_weights(*made.shape, how, [&](engine::rank_weights& weights) {
       engine::load_weights(made.shape->net, names_for(made.shape->net.description(), source), source.finder(),
                            weights.data(), made.new_head, own_rows(weights));
     });
@@ -197,7 +227,7 @@ model_ptr random_model(const std::filesystem::path& folder, head_kind head, uint
   const io::model_folder source = io::model_folder::open_shape(folder);
   const blank made = make_blank(source, head, how);
   constexpr double standard_deviation = 0.02;  // GPT-2's and OPT's own
-  fill_weights(*made.shape, [&](engine::rank_weights& weights) {
+  fill_weights(*made.shape, how, [&](engine::rank_weights& weights) {
     engine::initialise_weights(made.shape->net, seed, standard_deviation, weights.data(),
                                [&weights] { weights.drop_others(); });
   });

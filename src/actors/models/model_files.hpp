@@ -1,6 +1,7 @@
 /// Where io and engine meet: a model in memory, from a Hugging Face folder and back into one.
 #pragma once
 
+#include "base/context.hpp"
 #include "base/host_array.hpp"
 #include "engine/models/transformer.hpp"
 #include "engine/optim/card_weights.hpp"
@@ -17,7 +18,11 @@ namespace troupe::actors {
 
 /// A Transformer and its weights.
 struct model {
-  /// `type`: of the weights in host memory, f32 or bf16.
+  /// `make_weights`: what makes them for the net.
+  model(const engine::model_description& description,
+        const std::function<engine::rank_weights(const engine::transformer&)>& make_weights)
+      : net(description), weights(make_weights(net)) {}
+  /// `type`: of the weights, which are in host memory, all of them: f32 or bf16.
   explicit model(const engine::model_description& description, dtype type = dtype::f32)
       : net(description), weights(net.layout().arena_size(), type) {}
 
@@ -26,6 +31,8 @@ struct model {
   const engine::rank_weights& learned() const { return masters ? *masters : weights; }
   /// What a step is to write rounded; null where passes read what is stepped, or a card's copy of it.
   reals rounded() { return masters ? weights.data() : nullptr; }
+  /// Of the weights that passes read.
+  dtype type() const { return on_card ? on_card->type() : weights.type(); }
   /// For whoever has written the weights.
   void weights_changed() {
     if (on_card) {
@@ -71,6 +78,9 @@ struct model_loading {
   dtype type = dtype::f32;  ///< of the weights that passes read
   bool learns = false;      ///< where `type` is another than f32, there are float32 weights too
   bool on_card = false;     ///< passes read a copy on the rank's card, which is in `type`
+  /// Computes on the card that weights and masters lie on; null: they lie in host memory.
+  context* lies_on = nullptr;
+  std::string name = "model";  ///< where that card's memory runs out: "policy" has "policy masters"
   /// Whether the weights that learn are others than those that passes read. A card's copy is rounded on its way there.
   bool has_masters() const { return learns && type != dtype::f32 && !on_card; }
   bool tells = true;  ///< the log of weights that are rounded for good, since nothing learns from what they were

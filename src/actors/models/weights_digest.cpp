@@ -1,7 +1,7 @@
 #include "actors/models/weights_digest.hpp"
 
 #include "base/digest.hpp"
-#include "engine/optim/rank_weights.hpp"
+#include "engine/optim/host_weights.hpp"
 
 #include <span>
 #include <vector>
@@ -9,7 +9,7 @@
 namespace troupe::actors {
 
 std::string weights_digest(context& ctx, model& m) {
-  engine::gathered_weights weights(m.learned());
+  engine::host_weights weights(ctx, m.learned(), m.net);
   const engine::weights_view view = weights.view();
   digest_stream stream;
   const std::vector<engine::arena_range> segments = m.net.segments();

@@ -8,7 +8,8 @@
 
 namespace troupe::actors {
 
-/// A digest of all weights as they are now, as text. Collective among the ranks that share them.
+/// A digest of all weights as they are now, as text: the same wherever they lie. Collective among the ranks that share
+/// them.
 std::string weights_digest(context& ctx, model& m);
 
 }  // namespace troupe::actors

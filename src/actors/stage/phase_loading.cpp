@@ -29,14 +29,14 @@ model_ptr phase_loading::any(const std::filesystem::path& folder, head_kind head
   return m;
 }
 
-trained_model_ptr phase_loading::learning(model_ptr of, const io::optimizer_options& options, int64_t zero_stage,
-                                          engine::communicator_ptr gradients) const {
+trained_model_ptr phase_loading::learning(const char* name, model_ptr of, const io::optimizer_options& options,
+                                          int64_t zero_stage, engine::communicator_ptr gradients) const {
   auto trained = std::make_shared<trained_model>();
-  trained->learner = std::make_unique<engine::learner>(of->net,
-                                                       engine::learner_settings{.adamw = adamw_of(options),
-                                                                                .lanes = settings_.job.run.lanes,
-                                                                                .zero = static_cast<int>(zero_stage)},
-                                                       std::move(gradients));
+  trained->learner = std::make_unique<engine::learner>(
+      of->net,
+      engine::learner_settings{
+          .adamw = adamw_of(options), .lanes = settings_.job.run.lanes, .zero = static_cast<int>(zero_stage)},
+      std::move(gradients), engine::learner_place{of->weights.on(), name});
   trained->of = std::move(of);
   return trained;
 }

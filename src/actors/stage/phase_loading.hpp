@@ -31,8 +31,15 @@ public:
   dtype type() const;
   /// Whether passes compute on a card.
   bool is_on_card() const { return settings_.on->card != nullptr; }
-  /// A model that learns; its groups are opened by rank_groups::open_learning.
-  model_loading learned() const { return {.type = type(), .learns = true, .on_card = is_on_card()}; }
+  /// Whether what learns lies there too.
+  bool learns_on_card() const { return is_on_card() && settings_.job.place.optimizer == io::optimizer_place::card; }
+  /// A model that learns; its groups are opened by rank_groups::open_learning, which names it.
+  model_loading learned() const {
+    return {.type = type(),
+            .learns = true,
+            .on_card = is_on_card() && !learns_on_card(),
+            .lies_on = learns_on_card() ? &settings_.on->ctx : nullptr};
+  }
   /// One that only computes, on the ranks of a seat. `shared`: those that share the weights; null: all are here.
   model_loading frozen(engine::communicator_ptr shared, const seat& of) const {
     return {.type = type(), .on_card = is_on_card(), .tells = of.first(), .group = std::move(shared)};
@@ -42,8 +49,9 @@ public:
   model_ptr policy(const std::filesystem::path& folder, const model_loading& how) const;
   model_ptr any(const std::filesystem::path& folder, head_kind head, const model_loading& how) const;
 
-  /// `of` with a learner.   `zero_stage`: of the model; `gradients`: of its ranks.
-  trained_model_ptr learning(model_ptr of, const io::optimizer_options& options, int64_t zero_stage,
+  /// `of` with a learner, which lies where its weights do.   `name`: where a card's memory runs out; `zero_stage`: of
+  /// the model; `gradients`: of its ranks.
+  trained_model_ptr learning(const char* name, model_ptr of, const io::optimizer_options& options, int64_t zero_stage,
                              engine::communicator_ptr gradients) const;
 
   /// `reader`: the model that is to read the tokens; null: it is on other ranks.

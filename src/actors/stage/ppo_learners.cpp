@@ -21,17 +21,18 @@ ppo_learners::ppo_learners(cast_builder& build, const seating& at) : build_(buil
   const auto policy_gradients = build_.ranks().open("policy gradients", at_.policy);
   const auto critic_gradients = build_.ranks().open("critic gradients", at_.critic);
   if (at_.policy.here()) {
-    policy_ = build_.load().learning(build_.load().policy(starts.policy, policy_weights), job.ppo.policy,
+    policy_ = build_.load().learning("policy", build_.load().policy(starts.policy, policy_weights), job.ppo.policy,
                                      job.place.policy_zero, policy_gradients);
   }
   if (at_.critic.here()) {
-    critic_ = build_.load().learning(build_.load().any(starts.critic, head_kind::scalar, critic_weights),
+    critic_ = build_.load().learning("critic", build_.load().any(starts.critic, head_kind::scalar, critic_weights),
                                      job.ppo.critic, job.place.critic_zero, critic_gradients);
   }
   const auto average = build_.ranks().open("policy average", at_.policy);
   if (policy_ && job.ppo.ema_decay > 0) {
     average_ = std::make_shared<engine::weight_average>(policy_->learner->plan(), average,
-                                                        policy_->of->learned().data(), job.ppo.ema_decay);
+                                                        policy_->of->learned().data(), job.ppo.ema_decay,
+                                                        engine::arena_place{policy_->learner->on(), "policy average"});
   }
   tokens_ = build_.load().tokens(starts.policy, policy_ ? policy_->of.get() : nullptr);
 }

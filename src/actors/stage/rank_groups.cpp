@@ -19,6 +19,7 @@ engine::communicator_ptr rank_groups::open_weights(const std::string& model, int
 
 model_loading rank_groups::open_learning(const std::string& model, int64_t zero_stage, model_loading how,
                                          const seat& of) const {
+  how.name = model;
   how.group = open_weights(model, zero_stage, of);
   if (how.has_masters() && zero_stage > 0 && of.ranks() > 1) {
     how.master_group = open(model + " masters", of);

@@ -18,7 +18,7 @@ cast make_reward_cast(cast_builder& build) {
   require_lengths(job, *m);
   const auto gradients = build.ranks().open("reward model gradients", all);
   const trained_model_ptr trained =
-      build.load().learning(m, job.reward.training.optimizer, job.place.reward_zero, gradients);
+      build.load().learning("reward model", m, job.reward.training.optimizer, job.place.reward_zero, gradients);
   const auto tokens = build.load().tokens(start, m.get());
   io::phase_data data = build.load().data(io::phase::reward, tokens);
   if (data.made_pairs) {  // ids of the policy's tokenizer

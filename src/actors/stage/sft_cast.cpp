@@ -10,7 +10,7 @@ cast make_sft_cast(cast_builder& build) {
   const seat all = build.ranks().all_ranks();
   const model_loading how = build.ranks().open_learning("policy", job.place.policy_zero, build.load().learned(), all);
   const auto gradients = build.ranks().open("policy gradients", all);
-  const trained_model_ptr trained = build.load().learning(build.load().policy(job.model.policy, how),
+  const trained_model_ptr trained = build.load().learning("policy", build.load().policy(job.model.policy, how),
                                                           job.sft.training.optimizer, job.place.policy_zero, gradients);
   const auto tokens = build.load().tokens(trained->of->folder, trained->of.get());
   io::phase_data data = build.load().data(io::phase::sft, tokens);

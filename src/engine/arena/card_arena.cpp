@@ -28,6 +28,8 @@ template <class From, class To> void turn(const From* from, int64_t rows, int64_
   }
 }
 
+template <class Real> void copy(const Real* from, int64_t count, Real* to) { std::copy_n(from, count, to); }
+
 template <class From, class To> void copy(const From* from, int64_t count, To* to) {
   for (int64_t i = 0; i < count; ++i) {
     assign(to_float(from[i]), to[i]);

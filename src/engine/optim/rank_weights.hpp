@@ -49,6 +49,7 @@ public:
   reals data() { return arena_.data(); }
   const_reals data() const { return arena_.data(); }
   int64_t size() const { return arena_.size(); }
+  device* on() const { return arena_.on(); }  ///< the card that they lie on; null: host memory
   dtype type() const { return arena_.type(); }
   // Of float32 alone:
   float* begin() { return data(); }

@@ -137,6 +137,14 @@ constexpr std::string_view word_of(device_choice value) {
   return {};
 }
 
+constexpr std::string_view word_of(optimizer_place value) {
+  switch (value) {
+  case optimizer_place::card: return "card";
+  case optimizer_place::host: return "host";
+  }
+  return {};
+}
+
 constexpr std::string_view word_of(on_divergence value) {
   switch (value) {
   case on_divergence::stop:     return "stop";
@@ -226,6 +234,7 @@ template std::span<const std::string_view> words_of<reward_scaling>();
 template std::span<const std::string_view> words_of<loss_mean>();
 template std::span<const std::string_view> words_of<on_divergence>();
 template std::span<const std::string_view> words_of<device_choice>();
+template std::span<const std::string_view> words_of<optimizer_place>();
 template std::span<const std::string_view> words_of<reward_kind>();
 template std::span<const std::string_view> words_of<valence_measure>();
 template std::span<const std::string_view> words_of<importance_rule>();

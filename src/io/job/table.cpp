@@ -92,6 +92,10 @@ void add_other_rows(std::vector<option>& table) {
   p.add_silent("device", &place_section::device,
                "What passes compute on: auto, cpu, or cuda: NVIDIA cards, one for each rank of a host (docs/cuda.md). "
                "auto means cpu.");
+  p.add_silent("optimizer", &place_section::optimizer,
+               "Where, with device = cuda, what a model learns with lies (float32 weights, sums of gradients, moments, "
+               "averages): card, or host: in host memory, for models that do not fit on a card with it. Both learn the "
+               "same; cpu has no card, and keeps it in host memory.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",

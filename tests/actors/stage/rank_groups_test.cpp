@@ -44,19 +44,22 @@ TEST(RankGroups, WeightsAreSharedInStageThreeByMoreThanOneRank) {
   });
 }
 
+static model_loading learning(dtype type) { return {.type = type, .learns = true}; }
+
 TEST(RankGroups, MastersAreDividedFromStageOneWhereWeightsAreNotFloat32) {
   test::as_rank_groups(2, [](rank_groups& groups) {
     const seat all = groups.all_ranks();
     for (const int64_t stage : {0, 1, 2, 3}) {
-      const model_loading narrow = groups.open_learning("policy", stage, dtype::bf16, all);
+      const model_loading narrow = groups.open_learning("policy", stage, learning(dtype::bf16), all);
       EXPECT_TRUE(narrow.learns);
       EXPECT_EQ(narrow.type, dtype::bf16);
       EXPECT_EQ(narrow.group != nullptr, stage == 3);
       EXPECT_EQ(narrow.master_group != nullptr, stage > 0);
-      EXPECT_EQ(groups.open_learning("policy", stage, dtype::f32, all).master_group, nullptr);
+      EXPECT_EQ(groups.open_learning("policy", stage, learning(dtype::f32), all).master_group, nullptr);
     }
     const seat one = groups.seats(policy_on({1})).policy;
-    EXPECT_EQ(groups.open_learning("policy", 3, dtype::bf16, one).master_group, nullptr) << "one rank has them all";
+    EXPECT_EQ(groups.open_learning("policy", 3, learning(dtype::bf16), one).master_group, nullptr)
+        << "one rank has them all";
   });
 }
 
