@@ -114,16 +114,27 @@ private:
 
 bool runs_on_cards(const io::job& job) { return job.place.device == io::device_choice::cuda; }
 
+/// Where a model that learns has what it learns with.
+enum class learning_place { host, host_beside_card, card };
+
+learning_place learning_place_of(const io::job& job) {
+  if (!runs_on_cards(job)) {
+    return learning_place::host;
+  }
+  return job.place.optimizer == io::optimizer_place::card ? learning_place::card : learning_place::host_beside_card;
+}
+
 /// A model that learns, and the ranks that it is divided among.
 struct trained {
   std::string name;
   const eng::model_description& model;
   eng::division_of_training division;
   dtype type;  ///< of the weights that passes read
-  bool on_card;
+  learning_place place;
 
-  bool has_masters() const { return type != dtype::f32 && !on_card; }
-  dtype host_type() const { return on_card ? dtype::f32 : type; }  ///< a card's weights are rounded from the host's
+  bool has_masters() const { return type != dtype::f32 && place != learning_place::host_beside_card; }
+  /// A card's weights are rounded from the host's.
+  dtype host_type() const { return place == learning_place::host_beside_card ? dtype::f32 : type; }
   int64_t parameters() const { return eng::size_of(model).parameters; }
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
@@ -134,18 +145,24 @@ bool are_weights_fetched(int64_t zero, int64_t ranks) { return zero == 3 && rank
 void add_trained(held& memory, const trained& learner, eng::planned_batch micro, bool checkpointing) {
   micro.weights_fetched = are_weights_fetched(learner.division.zero, learner.division.ranks);
   const eng::training_memory parts = eng::training_memory_of(learner.model, learner.division);
-  memory.add(learner.name + " weights",
-             eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero, learner.host_type()));
-  memory.add(learner.name + " masters", learner.has_masters() ? parts.master_bytes : 0);
-  memory.add(learner.name + " gradients", parts.gradient_bytes);
-  memory.add(learner.name + " moments", parts.moment_bytes);
+  const auto add = [&](const char* what, int64_t bytes, held_in when = held_in::always) {
+    learner.place == learning_place::card ? memory.add_to_card(learner.name + what, bytes, when)
+                                          : memory.add(learner.name + what, bytes, when);
+  };
+  add(" weights",
+      eng::pass_weight_bytes(learner.model, learner.division.ranks, learner.division.zero, learner.host_type()));
+  add(" masters", learner.has_masters() ? parts.master_bytes : 0);
   const held_in update = learner.name == "critic" ? held_in::critic_update : held_in::policy_update;
-  memory.add(learner.name + " gradients of a lane", parts.transient_bytes, update);
-  memory.add(learner.name + " reductions", parts.collective_bytes, update);
-  if (learner.on_card) {
+  add(" gradients", parts.gradient_bytes, learner.place == learning_place::card ? update : held_in::always);
+  add(" moments", parts.moment_bytes);
+  add(" gradients of a lane", parts.transient_bytes, update);
+  memory.add(learner.name + " reductions", parts.collective_bytes, update);  // a card's too go through the host
+  if (learner.place == learning_place::host_beside_card) {
     memory.add_to_card(learner.name + " weights",
                        eng::card_weight_bytes(learner.model, micro.weights_fetched, learner.type));
     memory.add_to_card(learner.name + " gradients of a micro-batch", eng::card_gradient_bytes(learner.model), update);
+  }
+  if (learner.place != learning_place::host) {
     memory.add_to_card(learner.name + " activations",
                        eng::card_activation_bytes(learner.model, micro.tokens, checkpointing, learner.type), update);
     memory.scratch().add_training(learner.model, micro, learner.type);
@@ -161,9 +178,13 @@ void add_saving(held& memory, const eng::model_description& model, int64_t other
   memory.add("model that is saved", others + 2 * eng::size_of(model).largest_bytes, held_in::saving);
 }
 
-/// Of masters that are cut among ranks, beside a rank's own: the two segments that are the most.
+/// Of masters that are cut among ranks, or are on a card, beside what a rank has of its own: the two segments that are
+/// the most.
 int64_t gathered_to_save(const trained& learner) {
   const eng::division_of_training& division = learner.division;
+  if (learner.place == learning_place::card) {
+    return eng::card_weight_bytes(learner.model, true, dtype::f32);
+  }
   if (!learner.has_masters() || division.zero == 0) {
     return 0;
   }
@@ -216,7 +237,7 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
       largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
   const trained learner{pairs ? "reward model" : "policy", model,
                         division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero),
-                        actors::weight_type_of(job.model), runs_on_cards(job)};
+                        actors::weight_type_of(job.model), learning_place_of(job)};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
   memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
@@ -367,9 +388,9 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
     : job_(job), models_(models),
       replayed_(job.has(io::phase::replay)), policy_{"policy", models.policy,
                                                      division_of(job, job.place.policy_zero, job.place.policy_ranks),
-                                                     actors::weight_type_of(job.model), runs_on_cards(job)},
+                                                     actors::weight_type_of(job.model), learning_place_of(job)},
       critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks),
-              actors::weight_type_of(job.model), runs_on_cards(job)},
+              actors::weight_type_of(job.model), learning_place_of(job)},
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
       length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
       scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {
@@ -391,7 +412,9 @@ ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
 void ppo_plan::add_policy(held& memory) const {
   add_trained(memory, policy_, learned_, job_.run.activation_checkpointing);
   const int64_t shard = eng::training_memory_of(policy_.model, policy_.division).shard_bytes;
-  memory.add("policy average", average_bytes_ > 0 ? shard : 0);
+  const int64_t average = average_bytes_ > 0 ? shard : 0;
+  policy_.place == learning_place::card ? memory.add_to_card("policy average", average)
+                                        : memory.add("policy average", average);
   if (!replayed_) {
     add_rollout(memory);
   }

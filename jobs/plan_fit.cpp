@@ -115,6 +115,13 @@ std::vector<std::string> share_weights(io::job& job) {
   return options;
 }
 
+std::vector<std::string> learn_on_host(io::job& job) {
+  if (std::exchange(job.place.optimizer, io::optimizer_place::host) == io::optimizer_place::host) {
+    return {};
+  }
+  return {"--place.optimizer host"};
+}
+
 /// Where there is one alone, of which nothing can be shared.
 std::vector<std::string> take_two_ranks(io::job& job) {
   if (job.place.ranks > 1 || (job.run.lanes > 1 && job.run.lanes % 2 != 0)) {
@@ -161,7 +168,7 @@ std::optional<std::vector<std::string>> options_that_fit_card(const io::job& job
   remedied all{job, {}};
   std::vector<remedy> steps;
   for (const remedy change : {recompute_activations, halve_cache, share_weights, halve_micro_batches, round_weights,
-                              take_two_ranks, share_weights}) {
+                              learn_on_host, take_two_ranks, share_weights}) {
     while (!all.fits(card_bytes) && all.take(change)) {
       steps.push_back(change);
     }

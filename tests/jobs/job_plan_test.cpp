@@ -122,6 +122,7 @@ TEST(JobPlan, OnACardPassesTakeItsMemoryAndLearningTheHosts) {
   const phase_plan on_host = plan_job(job).front();
   EXPECT_EQ(on_host.card_peak_bytes(), 0);
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   job.model.type = io::weight_type::bf16;
   const phase_plan sft = plan_job(job).front();
   EXPECT_EQ(card_bytes_of(sft, "policy weights"), 2 * parameters);
@@ -140,9 +141,29 @@ TEST(JobPlan, OnACardPassesTakeItsMemoryAndLearningTheHosts) {
   EXPECT_GT(card_bytes_of(sft, "scratch of passes"), 128 * (512 * 6 + 8));
 }
 
+TEST(JobPlan, OnACardThatLearnsTooTheHostHasWhatIsSavedAlone) {
+  io::job job = sft_job();
+  const phase_plan on_host = plan_job(job).front();
+  job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::card;
+  job.model.type = io::weight_type::bf16;
+  const phase_plan sft = plan_job(job).front();
+  EXPECT_EQ(card_bytes_of(sft, "policy weights"), 2 * parameters);
+  EXPECT_EQ(card_bytes_of(sft, "policy masters"), 4 * parameters);
+  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 0) << "they go straight onto the sums";
+  for (const char* of_card : {"policy gradients", "policy moments"}) {
+    EXPECT_EQ(card_bytes_of(sft, of_card), bytes_of(on_host, of_card)) << of_card;
+  }
+  for (const char* of_card : {"policy weights", "policy masters", "policy gradients", "policy moments"}) {
+    EXPECT_EQ(bytes_of(sft, of_card), 0) << of_card;
+  }
+  EXPECT_EQ(bytes_of(sft, "checkpoint copy"), bytes_of(on_host, "checkpoint copy"));
+}
+
 TEST(JobPlan, OfSharedWeightsACardHasTheSegmentsInUse) {
   io::job job = sft_job();
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   job.place.ranks = 2;
   job.place.policy_zero = 3;
   const phase_plan sft = plan_job(job).front();
@@ -156,6 +177,7 @@ TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
   job.place.policy_zero = 3;
   EXPECT_GT(bytes_of(plan_job(job).front(), "policy weights to generate"), 0);
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   const phase_plan ppo = plan_job(job).front();
   EXPECT_EQ(bytes_of(ppo, "policy weights to generate"), 0);
   EXPECT_GT(card_bytes_of(ppo, "policy weights to generate"), 0);
@@ -164,6 +186,7 @@ TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
 TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerates) {
   io::job job = ppo_job();
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   job.model.type = io::weight_type::bf16;
   job.generation.cache_mib = 1;
   job.evaluation.prompts = 0;
@@ -191,6 +214,7 @@ TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerat
 TEST(JobPlan, ModelsOfACardShareItsScratch) {
   io::job job = ppo_job();
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   const int64_t once = card_bytes_of(plan_job(job).front(), "scratch of passes");
   job.rewards.push_back({.name = "judge", .kind = io::reward_kind::model, .model = job.model.policy});
   EXPECT_EQ(card_bytes_of(plan_job(job).front(), "scratch of passes"), once);

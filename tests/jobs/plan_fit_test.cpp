@@ -17,6 +17,7 @@ io::job sft_job() {
   job.run.phases = {io::phase::sft};
   job.model.policy = test_data() + "/tiny/llama";
   job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::optimizer_place::host;
   job.length.max_tokens = 32;
   job.sft.training.batch = 64;
   job.sft.training.updates = 10;
@@ -68,6 +69,17 @@ TEST(OptionsThatFitCard, TheCacheShrinksWhereTheRolloutIsTheFullest) {
   io::job job = ppo_job();
   job.generation.cache_mib = 16;
   EXPECT_EQ(all_of(*options_that_fit_card(ppo_job(), card_peak(job))), "--generation.cache-mib 16 ");
+}
+
+TEST(OptionsThatFitCard, WhatLearnsGoesToTheHostWhereTheRestIsAsSmallAsItCanBe) {
+  io::job job = ppo_job();
+  job.run.activation_checkpointing = true;
+  job.generation.cache_mib = 1;
+  job.model.type = io::weight_type::bf16;
+  const int64_t learned_on_host = card_peak(job);
+  job.place.optimizer = io::optimizer_place::card;
+  ASSERT_GT(card_peak(job), learned_on_host);
+  EXPECT_EQ(all_of(*options_that_fit_card(job, learned_on_host)), "--place.optimizer host ");
 }
 
 TEST(OptionsThatFitCard, ASecondRankSharesWeightsWhereNothingElseHelps) {

@@ -189,6 +189,8 @@ TEST(Plan, PpoOf13BillionOnOneCardDoesNotFit) {
                                           "bf16",
                                           "--place.device",
                                           "cuda",
+                                          "--place.optimizer",
+                                          "host",
                                           "--device-gib",
                                           "80",
                                           "--host-gib",
