@@ -178,6 +178,7 @@ void converse(chat& with) {
   line_editor editor("> ");
   struct sigaction end_of_answer {};
   end_of_answer.sa_handler = note_interrupt;
+  end_of_answer.sa_flags = SA_RESTART;  // or a write that it meets would be a failure of the output
   ::sigaction(SIGINT, &end_of_answer, nullptr);
   std::string line;
   bool leaving = false;  // Ctrl-C was the last key, on an empty line

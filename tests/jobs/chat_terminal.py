@@ -65,12 +65,12 @@ class Terminal:
         return self.prompt()
 
     def end(self):
-        """Reads to the end; the exit status."""
+        """Reads to the end, which is a good one."""
         while self.read():
             pass
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+        assert status == 0, f"{os.waitstatus_to_exitcode(status)} after {self.seen[-400:]!r}"
 
 
 def messages_of(file):
@@ -90,7 +90,7 @@ def lines_are_edited_and_remembered(folder):
     chat.say("the end of a line that is much longer than this terminal is wide" + HOME + "At ")
     assert "saved" in chat.say(f"/save {folder}/edited.json")
     chat.type(CTRL_D)
-    assert chat.end() == 0
+    chat.end()
     want = ["Hello", "gr\u00fc\u00dfe \u65e5\u672c", "Hello",
             "At the end of a line that is much longer than this terminal is wide"]
     assert said(f"{folder}/edited.json") == want, said(f"{folder}/edited.json")
@@ -104,7 +104,7 @@ def what_it_says_is_what_a_pipe_gets():
     shown = chat.say("Hello").replace("\r", "")
     assert piped.strip() in shown, (piped, shown)
     chat.type("/quit\n")
-    assert chat.end() == 0
+    chat.end()
 
 
 def ctrl_c_ends_the_answer_alone(folder):
@@ -113,8 +113,8 @@ def ctrl_c_ends_the_answer_alone(folder):
     whole = chat.say("Once upon a time")
     for attempt in range(50):  # an answer may be complete before the key arrives
         chat.type("/retry\n")
-        chat.wait_for("\n")
-        chat.read()  # the answer has begun
+        if chat.wait_for("\n").endswith("\n"):
+            chat.read()  # the answer has begun
         os.kill(chat.pid, signal.SIGSTOP)
         chat.type(CTRL_C)
         time.sleep(0.01)
@@ -128,7 +128,7 @@ def ctrl_c_ends_the_answer_alone(folder):
     assert answer["role"] == "assistant" and len(answer["content"]) < len(whole) - 20, answer
     chat.say("Hello")  # and goes on
     chat.type("/quit\n")
-    assert chat.end() == 0
+    chat.end()
 
 
 def ctrl_c_at_the_prompt_clears_the_line_and_twice_leaves(folder):
@@ -145,7 +145,7 @@ def ctrl_c_at_the_prompt_clears_the_line_and_twice_leaves(folder):
     chat.type(CTRL_C)
     assert "once more" in chat.prompt()
     chat.type(CTRL_C)
-    assert chat.end() == 0
+    chat.end()
 
 
 def the_terminal_is_left_as_it_was():
