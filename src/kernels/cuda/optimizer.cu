@@ -106,7 +106,8 @@ __global__ void squares_kernel(double* sum, const float* values, square_ranges r
 
 constexpr int64_t unit_rows = panel_width;
 constexpr int64_t block_inputs = squares_block / unit_rows;
-constexpr int64_t unit_warps = 4;  ///< of a block of threads
+constexpr int unit_threads = 128;  ///< of a block
+constexpr int64_t unit_warps = unit_threads / 32;
 
 /// 32 columns of a unit's rows, for each warp. A row more than 32 wide: columns lie in different banks.
 struct unit_tiles {
@@ -115,7 +116,7 @@ struct unit_tiles {
 
 /// A warp sums one block of squares of a unit [32, inputs] in the order of its panel [inputs, 32]: lane i % 16 has
 /// outputs i and i + 16 of each input. It reads rows, and sums columns. Leaves what is no unit away.
-__global__ void __launch_bounds__(unit_warps * 32)
+__global__ void __launch_bounds__(unit_threads)
     unit_squares_kernel(double* sum, const float* values, square_ranges ranges) {
   const auto warp = static_cast<int64_t>(threadIdx.x) / 32;
   const auto lane = static_cast<int64_t>(threadIdx.x) % 32;
@@ -205,7 +206,7 @@ void sums_of_squares(context& ctx, const float* values, std::span<const int64_t>
            values, ranges);
     if (any_unit) {
       const auto grid = static_cast<unsigned>((blocks + unit_warps - 1) / unit_warps);
-      launch(unit_squares_kernel, dim3{grid}, dim3{static_cast<unsigned>(unit_warps * 32)}, compute_stream(ctx), sums,
+      launch(unit_squares_kernel, dim3{grid}, dim3{static_cast<unsigned>(unit_threads)}, compute_stream(ctx), sums,
              values, ranges);
     }
     read_back(ctx, sum.data(), sums, sum_bytes);
