@@ -11,8 +11,8 @@ constexpr auto at_once = 5ms;
 constexpr int64_t crashes_without_progress = 2;
 constexpr int64_t crashes_with_progress = 3;
 
-void crash_watch::note_lost(const std::string& host, bool first, clock::time_point now) {
-  if (first) {
+void crash_watch::note_lost(const std::string& host, bool unforeseen, clock::time_point now) {
+  if (dead_.empty() && unforeseen) {
     dead_ = {host};
     died_ = now;
   } else if (!dead_.empty() && now - died_ <= at_once) {

@@ -20,9 +20,10 @@ class crash_watch {
 public:
   using clock = host_records::clock;
 
-  /// The connection to a rank on this host was lost. `first`: nothing was amiss with the attempt before. Later ones
-  /// tell of ranks that died at the same time where they come at once, else of those that were ended with the attempt.
-  void note_lost(const std::string& host, bool first, clock::time_point now);
+  /// The connection to a rank on this host was lost. `unforeseen`: the attempt was not being ended for another reason.
+  /// The first such loss of an attempt counts. Later ones tell of ranks that died at the same time where they come at
+  /// once, else of those that their launcher ended with the first, be the attempt judged by then or not.
+  void note_lost(const std::string& host, bool unforeseen, clock::time_point now);
 
   /// There is a new checkpoint, or a phase is finished.
   void note_progress();

@@ -315,9 +315,10 @@ void supervisor_state::note_lost_director(const caf::error& reason) {
 }
 
 void supervisor_state::note_lost_rank(int64_t rank, const caf::error& reason) {
-  const bool by_card = is_told(reason) && to_troupe_error(reason).code() == errc::device_failure;
-  if (settings_->given && !by_card && settings_->given->hosts.size() > 1 &&
-      !slurm_ends_ranks()) {  // else there is no choice of hosts
+  const errc told = is_told(reason) ? to_troupe_error(reason).code() : errc::io_failure;
+  const bool of_its_host = told != errc::device_failure && told != errc::lost_peer;  // but of a card, or of another rank
+  const bool has_choice = settings_->given && settings_->given->hosts.size() > 1;
+  if (of_its_host && has_choice && !slurm_ends_ranks()) {
     crashes_.note_lost(host_of(attempt_->plan(), rank), !attempt_->condemned(), now());
   }
   if (is_told(reason)) {  // an actor of its cast has failed

@@ -79,6 +79,20 @@ TEST_F(CrashWatch, HostsThatDieTogetherAreNotToBlame) {
   EXPECT_EQ(crash_on("node2")->in_a_row, 1) << "the crash of both ended the series";
 }
 
+// A launcher ends the others within milliseconds, before the supervisor has judged the first loss.
+TEST_F(CrashWatch, RanksThatAreEndedBeforeTheAttemptIsJudgedAreNotTheFirst) {
+  for (int i = 1; i <= 2; ++i) {
+    watch_.note_lost("node2", true, now_);
+    watch_.note_lost("node3", true, now_ + 20ms);
+    watch_.note_lost("node4", true, now_ + 21ms);
+    const auto found = watch_.conclude(now_ + 250ms);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->host, "node2");
+    EXPECT_EQ(found->in_a_row, i);
+  }
+  EXPECT_EQ(watch_.doubtful(now_ + 1s), host_set({"node2"}));
+}
+
 TEST_F(CrashWatch, AllRanksOfOneHostAtOnceAreThatHostsCrash) {
   watch_.note_lost("node2", true, now_);
   watch_.note_lost("node2", false, now_ + 1ms);
