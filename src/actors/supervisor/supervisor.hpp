@@ -4,10 +4,14 @@
 /// Trouble shows in three ways, and the first decides: the launcher's process ends, the connection to a rank is lost,
 /// or a rank falls silent or stands still. Then the whole attempt is ended, without waiting for Slurm to notice, and
 /// the next one starts from the last checkpoint, elsewhere if a node is suspect. Each question has a class of its own:
-///   attempt.hpp         is all well with the ranks of this attempt?     host_watch.hpp   which hosts are fit for
-///   ranks? restart_policy.hpp  is there to be another attempt, and when?       run_history.hpp  what has happened so
-///   far? launcher.hpp        where and how are ranks started?                guard_keeper.hpp who watches the batch
-///   host? crash_watch.hpp     is it one host that makes ranks crash?        card_watch.hpp   or one card that fails?
+///   attempt.hpp         is all well with the ranks of this attempt?
+///   restart_policy.hpp  is there to be another attempt, and when?
+///   launcher.hpp        where and how are ranks started?
+///   host_watch.hpp      which hosts are fit for ranks?
+///   crash_watch.hpp     is it one host that makes ranks crash?
+///   card_watch.hpp      is it one card that fails?
+///   guard_keeper.hpp    who watches the batch host?
+///   run_history.hpp     what has happened so far?
 #pragma once
 
 #include "actors/director/metrics.hpp"

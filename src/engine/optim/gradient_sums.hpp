@@ -5,10 +5,9 @@
 ///          an update, depend on S alone: not on R, and not on who holds what.
 /// Holding  what a rank holds (A: an arena, P: its shard of one, about A / R; n micro-batches):
 ///            whole    (1 + log2(S/R)) A. Rank r has the lanes [r S/R, (r+1) S/R) and joins them itself.
-///            sharded  (1 + log2(S/R)) P, and a transient: A; or, where n <= S, the segments in flight, each given
-///            back as
-///                     soon as it is reduced. Lane l is of rank l % R, and the ranks' lanes are joined first, one lane
-///                     each at a time.
+///            sharded  (1 + log2(S/R)) P, and a transient: A; or, where n <= S, the segments in flight, each
+///                     given back as soon as it is reduced. Lane l is of rank l % R, and the ranks' lanes are
+///                     joined first, one lane each at a time.
 /// Traffic  bytes that rank r sends by reduce_scatter (P_r: the bytes of its shard; K = min(S/R, ceil(n/R)) lanes a
 ///          rank):
 ///            whole    A - P_r

@@ -7,9 +7,8 @@
 /// Traffic  bytes that rank r sends in all_gathers (P_r: of its shard, p_s: of its part of segment s; L blocks), for
 ///          each pass of a batch or step of an accumulation, the first of its gathered_weights:
 ///            scoring   (R - 1) P_r, and where the head is tied (R - 1) p_0 more
-///            training  (R - 1) (2 P_r - p_0 - p_L - p_(L+1)): what forward used last is still there for backward,
-///            and the
-///                      token table is not read again; where the head is tied (R - 1) 2 P_r
+///            training  (R - 1) (2 P_r - p_0 - p_L - p_(L+1)): what forward used last is still there for
+///                      backward, and the token table is not read again; where the head is tied (R - 1) 2 P_r
 ///          and (R - 1) p_0 more in training where embeddings are projected or normalised. Checkpointing adds
 ///          nothing. What one pass leaves of the segments that the next begins with is not fetched again.
 #pragma once

@@ -20,9 +20,9 @@ namespace troupe::io {
 ///   prompt | input, answer | completion | response | output      prompt-answer
 ///   prompt [, reward_model.ground_truth]             prompt-answer, with that as the reference
 ///   text                                             text
-/// Errors  bad_argument: no columns that are known, those of several formats, or those of a kind of data that Troupe
-/// does
-///         not learn from (a label for each answer, rewards for each step); not_found and bad_file of the file.
+/// Errors  bad_argument: no columns that are known, those of several formats, or those of a kind of data that
+///         Troupe does not learn from (a label for each answer, rewards for each step); not_found and bad_file of
+///         the file.
 /// Source  the dataset formats of TRL, OpenRLHF and verl.
 std::string recognise_format(data_section& set);
 

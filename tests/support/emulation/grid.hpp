@@ -4,8 +4,8 @@
 ///   a barrier that not all threads of a block come to, or that they come to at different lines
 ///   a warp operation that not all lanes take part in, or at different lines
 ///   results that depend on the order of threads, by running them in several
-///   shared memory that is read before it is written, and an asynchronous copy that is read before it was waited for:
-///   both are NaN
+///   shared memory that is read before it is written, and an asynchronous copy that is read before it was
+///     waited for: both are NaN
 ///   under AddressSanitizer, what lies past shared memory
 ///
 /// It does not show weak memory order, blocks that run at the same time, bank conflicts, or speed.
