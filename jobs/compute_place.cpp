@@ -28,7 +28,8 @@ placed_weights::placed_weights(compute_place& place, const actors::model& model)
   if (place.card() != nullptr) {
     const engine::parameter_layout& layout = model.net.layout();
     const reals copy = on_card_.room(place.ctx(), data_.type(), layout.arena_size());
-    engine::send_arena(place.ctx(), layout, data_, copy);
+    engine::staging through;
+    engine::send_arena(place.ctx(), layout, data_, copy, through);
     data_ = copy;
   }
 }

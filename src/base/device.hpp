@@ -85,13 +85,16 @@ public:
   virtual std::unique_ptr<pinned_memory> pin(int64_t bytes) = 0;
 
   // Work. Nothing here waits but `finish`.
+  /// How long `finish` waits: longer than any work that a card is given at a time.
+  void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
+  std::chrono::milliseconds patience() const { return patience_; }
   virtual void copy(queue in, void* to, const void* from, int64_t bytes) = 0;
   virtual void zero(queue in, void* at, int64_t bytes) = 0;
   virtual mark record(queue in) = 0;
   virtual void await(queue in, mark moment) = 0;  ///< the queue waits, the host does not
   /// The host waits.
-  /// Errors  device_failure: the deadline has passed.
-  virtual void finish(mark moment, std::chrono::milliseconds deadline) = 0;
+  /// Errors  device_failure: the card is not there yet when patience ends. It does nothing any more.
+  virtual void finish(mark moment) = 0;
   /// What `calls` call is recorded, not done.
   virtual std::unique_ptr<recording> record_calls(const std::function<void()>& calls) = 0;
 
@@ -104,6 +107,7 @@ protected:
 
 private:
   std::unique_ptr<kept_with_device> kept_;
+  std::chrono::milliseconds patience_ = std::chrono::minutes(10);
 };
 
 }  // namespace troupe

@@ -67,7 +67,7 @@ public:
       card_.copy(queue::download, one.data(), at, static_cast<int64_t>(bytes));
       all.insert(all.end(), one.begin(), one.end());
     }
-    card_.finish(card_.record(queue::download), std::chrono::milliseconds(1));
+    card_.finish(card_.record(queue::download));
     return all;
   }
 

@@ -16,7 +16,6 @@ namespace troupe {
 namespace {
 
 using emulation::make_card;
-using std::chrono::milliseconds;
 
 constexpr int64_t page = int64_t{64} << 10;
 
@@ -24,7 +23,7 @@ constexpr int64_t page = int64_t{64} << 10;
 std::vector<float> values_at(device& card, const std::byte* at, size_t count) {
   std::vector<float> values(count);
   card.copy(queue::download, values.data(), at, static_cast<int64_t>(count * sizeof(float)));
-  card.finish(card.record(queue::download), milliseconds(1));
+  card.finish(card.record(queue::download));
   return values;
 }
 
@@ -151,13 +150,13 @@ TEST(EmulatedCardTest, WorkMayBeAsLateAsItIsWaitedFor) {
   const mark sent = card->record(queue::compute);
   source.assign(4, 2.0F);  // too early: the copy has not been waited for
   card->copy(queue::download, result.data(), at, bytes);
-  card->finish(card->record(queue::download), milliseconds(1));
+  card->finish(card->record(queue::download));
   EXPECT_TRUE(std::isnan(result[0])) << "the queues do not wait for each other";
   card->await(queue::download, sent);
   card->copy(queue::download, result.data(), at, bytes);
   const mark fetched = card->record(queue::download);
   EXPECT_TRUE(std::isnan(result[0]));
-  card->finish(fetched, milliseconds(1));
+  card->finish(fetched);
   EXPECT_EQ(result, std::vector<float>(4, 2.0F));
 }
 
@@ -166,9 +165,19 @@ TEST(EmulatedCardTest, NotesCallsInTheirOrder) {
   const auto card = make_card({.calls = &calls});
   const auto nothing = card->record_calls([] {});
   nothing->replay();
-  card->finish(card->record(queue::compute), milliseconds(1));
+  card->finish(card->record(queue::compute));
   using emulation::card_call;
   EXPECT_EQ(calls, (std::vector<card_call>{card_call::record_calls, card_call::replay, card_call::finish}));
+}
+
+TEST(EmulatedCardTest, WaitsForOneThatHangsEndWithPatience) {
+  bool hangs = false;
+  const auto card = make_card({.hangs = &hangs, .name = "card 7"});
+  card->set_patience(std::chrono::milliseconds(20));
+  card->finish(card->record(queue::compute));
+  hangs = true;
+  test::expect_error(errc::device_failure, "card 7: its work is not done after 0.02 s",
+                     [&] { card->finish(card->record(queue::compute)); });
 }
 
 TEST(DeviceOpsTest, EveryOperationHasAKernel) {

@@ -4,17 +4,14 @@
 #include "base/device.hpp"
 #include "base/reals.hpp"
 
-#include <chrono>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace troupe::gpu_check {
 
-inline constexpr std::chrono::seconds wait_limit{60};
-
 /// Waits for all that was called.
-inline void finish(device& card) { card.finish(card.record(queue::compute), wait_limit); }
+inline void finish(device& card) { card.finish(card.record(queue::compute)); }
 
 /// Numbers of a type that a card and the host both have: the host's are the same values in float32.
 struct operand {

@@ -72,7 +72,7 @@ void card_model::fill(context& on_card, uint64_t seed) {
       next = (next + piece) % period;
     }
   }
-  on_card.on->finish(on_card.on->record(queue::compute), engine::transfer_patience);  // it reads `pattern`
+  engine::settle(on_card);  // it reads `pattern`
 }
 
 int64_t card_model::bytes_of_a_step() const {

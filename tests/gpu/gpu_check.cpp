@@ -131,7 +131,9 @@ std::unique_ptr<device> open_card(const request& wanted) {
     places = {.driver = "", .modules = {wanted.emulated}};
   }
   const engine::card_module module(places);
-  return module.open(module.cards() > 0 ? engine::local_card(std::getenv, module.cards()) : 0);
+  auto card = module.open(module.cards() > 0 ? engine::local_card(std::getenv, module.cards()) : 0);
+  card->set_patience(std::chrono::seconds(60));  // within the limits of stages
+  return card;
 }
 
 /// The process of a stage.

@@ -54,7 +54,8 @@ passed pass(context& ctx, const engine::transformer& net, const_reals weights, c
   if (ctx.on == nullptr) {
     engine::fetch(ctx, gradients.data(), out.gradients);
   } else {
-    engine::fetch_arena(ctx, net.layout(), gradients.data(), out.gradients.data());
+    engine::staging through;
+    engine::fetch_arena(ctx, net.layout(), gradients.data(), out.gradients.data(), through);
   }
   return out;
 }
@@ -95,7 +96,8 @@ public:
         test::make_random_model(description, seed, 1.4 / std::sqrt(static_cast<double>(description.width)));
     engine::buffer there;
     const reals weights = there.room(of_.on_card, type_, model.net.layout().arena_size());
-    engine::send_arena(of_.on_card, model.net.layout(), model.weights.data(), weights);
+    engine::staging through;
+    engine::send_arena(of_.on_card, model.net.layout(), model.weights.data(), weights, through);
     compare_passes(variant.name, model, weights);
     draw(variant.name, model.net, weights, seed);
   }

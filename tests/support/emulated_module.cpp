@@ -1,6 +1,7 @@
 // A module for cards that has four emulated ones. Where the environment variable TROUPE_EMULATED_PEAK names a file,
 // that has the most bytes of the last card that were mapped at a time, and by whom; its pages are small then. The card
-// whose number TROUPE_EMULATED_FAILING is cannot be opened.
+// whose number TROUPE_EMULATED_FAILING is cannot be opened, that of TROUPE_EMULATED_HANGING never does what it is called
+// to do.
 #include "base/card_name.hpp"
 #include "base/error.hpp"
 #include "base/host_name.hpp"
@@ -33,16 +34,26 @@ void watch(const device& card, const std::string& file) {
   }
 }
 
+/// Whether a variable of the environment names that card.
+bool is_named(const char* variable, int index) {
+  const char* const number = std::getenv(variable);
+  return number != nullptr && std::atoi(number) == index;
+}
+
 std::unique_ptr<device> open(int index) {
-  if (const char* const failing = std::getenv("TROUPE_EMULATED_FAILING");
-      failing != nullptr && std::atoi(failing) == index) {
-    throw error(errc::device_failure, "{}: it has fallen off the bus", card_name(index, "emulated card", host_name()));
+  const std::string called = card_name(index, "emulated card", host_name());
+  if (is_named("TROUPE_EMULATED_FAILING", index)) {
+    throw error(errc::device_failure, "{}: it has fallen off the bus", called);
+  }
+  if (is_named("TROUPE_EMULATED_HANGING", index)) {
+    static const bool hangs = true;
+    return emulation::make_card({.hangs = &hangs, .name = called, .closed = false});
   }
   const char* const file = std::getenv("TROUPE_EMULATED_PEAK");
   if (file == nullptr) {
-    return emulation::make_card({.closed = false});
+    return emulation::make_card({.name = called, .closed = false});
   }
-  auto card = emulation::make_card({.page_bytes = 4096, .closed = false});
+  auto card = emulation::make_card({.page_bytes = 4096, .name = called, .closed = false});
   std::thread([&on = *card, name = std::string(file)] { watch(on, name); }).detach();
   return card;
 }

@@ -101,7 +101,7 @@ void checkpointer_state::open(checkpointer_settings settings) {
 void checkpointer_state::copy_parts() {
   for (checkpointed_part& part : parts_) {
     engine::fetch_parts(at(part), *part.divides->plan(), part.divides->rank(), part.values, part.places,
-                        part.copy.data());
+                        part.copy.data(), through_);
     settings_->on->pulse_of(role::checkpointer).touch();
   }
 }
@@ -227,7 +227,7 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
     const engine::shard_plan& plan = *part.divides->plan();
     const int own = part.divides->rank();
     read_rows(reader, part.name, plan.rows(own), part.copy.data());
-    engine::send_parts(at(part), plan, own, part.copy.data(), part.values, part.places);
+    engine::send_parts(at(part), plan, own, part.copy.data(), part.values, part.places, through_);
     if (part.shared) {
       part.divides->gather(part.values);
     }

@@ -104,6 +104,7 @@ private:
   int ranks() const { return settings_->group ? settings_->group->size() : 1; }
 
   std::optional<checkpointer_settings> settings_;
+  engine::staging through_;
   // Of the last snapshot:
   std::vector<checkpointed_part> parts_;
   io::checkpoint_content scalars_;

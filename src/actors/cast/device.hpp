@@ -6,7 +6,6 @@
 #include "base/pulse.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -57,15 +56,5 @@ struct device {
 };
 
 using device_ptr = std::shared_ptr<device>;
-
-/// Returns when what a card (null: none) was called to do is done: for those who tell how long it takes, and so that
-/// its failure is theirs.
-/// Errors  device_failure.
-inline void settle(troupe::device* card) {
-  constexpr std::chrono::minutes patience{10};
-  if (card != nullptr) {
-    card->finish(card->record(queue::compute), patience);
-  }
-}
 
 }  // namespace troupe::actors

@@ -2,6 +2,7 @@
 
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
+#include "engine/tensor/transfer.hpp"
 
 namespace troupe::actors {
 
@@ -12,7 +13,7 @@ double ema_state::fold() {
   const stopwatch watch;
   const engine::rank_weights& learned = settings.trained->of->learned();
   settings.average->fold(settings.on->at(learned.on()), learned.data());
-  settle(learned.on());
+  engine::settle(settings.on->at(learned.on()));  // so that the time, and a failure of the card, are this actor's
   return watch.seconds();
 }
 

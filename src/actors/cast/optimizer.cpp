@@ -2,6 +2,7 @@
 
 #include "actors/protocol/error_replies.hpp"
 #include "base/stopwatch.hpp"
+#include "engine/tensor/transfer.hpp"
 
 #include <utility>
 
@@ -17,7 +18,7 @@ step_reply optimizer_state::step(const step_command& command) {
   const engine::update_report report =
       learner.update(settings_.on->at(learner.on()), of.learned().data(), command.learning_rate, of.rounded());
   of.weights_changed();
-  settle(learner.on());
+  engine::settle(settings_.on->at(learner.on()));  // so that the time, and a failure of the card, are this actor's
   const engine::traffic now = traffic_so_far();
   const engine::traffic before = std::exchange(reported_, now);
   return {.gradient_norm = report.gradient_norm,

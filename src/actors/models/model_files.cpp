@@ -112,12 +112,12 @@ engine::row_choice own_rows(const engine::rank_weights& weights) {
 
 /// `from`: in host memory, at least of the parts that a rank has of `to`, on a card.
 void send_weights(context& ctx, const engine::inference_model& net, const engine::rank_weights& from,
-                  engine::rank_weights& to) {
+                  engine::rank_weights& to, engine::staging& through) {
   if (to.sharded()) {
     engine::send_parts(ctx, *to.plan(), to.group()->rank(), from.data(), to.data(), engine::part_places::of_arena,
-                       engine::part_places::of_arena);
+                       through, engine::part_places::of_arena);
   } else {
-    engine::send_arena(ctx, net.layout(), from.data(), to.data());
+    engine::send_arena(ctx, net.layout(), from.data(), to.data(), through);
   }
 }
 
@@ -127,9 +127,10 @@ template <class Fill> void fill_weights(model& m, const model_loading& how, cons
   if (how.lies_on != nullptr) {
     engine::rank_weights read = zeros(m.net, dtype::f32, how.group);
     fill(read);
-    send_weights(*how.lies_on, m.net, read, m.weights);
+    engine::staging through;
+    send_weights(*how.lies_on, m.net, read, m.weights, through);
     if (m.masters) {
-      send_weights(*how.lies_on, m.net, read, *m.masters);
+      send_weights(*how.lies_on, m.net, read, *m.masters, through);
     }
     return;
   }

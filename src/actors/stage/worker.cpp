@@ -175,11 +175,15 @@ int32_t rank_of(const worker_settings& settings) {
 }
 
 /// Empty where passes compute on the host's threads.
-std::function<std::unique_ptr<troupe::device>()> card_of(const io::place_section& place) {
-  if (place.device != io::device_choice::cuda) {
+std::function<std::unique_ptr<troupe::device>()> card_of(const io::job& job) {
+  if (job.place.device != io::device_choice::cuda) {
     return {};
   }
-  return [] { return engine::open_local_card("place.device = cuda"); };
+  return [patience = patience_with_card(job.recovery)] {
+    auto card = engine::open_local_card("place.device = cuda");
+    card->set_patience(patience);
+    return card;
+  };
 }
 
 std::unique_ptr<engine::world> join_ranks(const worker_settings& settings) {
@@ -213,7 +217,7 @@ caf::actor reach_supervisor(caf::actor_system& system, const worker_settings& se
                                                         .run = run,
                                                         .attempt = settings.attempt,
                                                         .on = on,
-                                                        .open_card = card_of(settings.job.place),
+                                                        .open_card = card_of(settings.job),
                                                         .join = [settings] { return join_ranks(settings); }});
   auto& self = *new caf::scoped_actor(system);
   const beat_sender beats(supervisor, settings.attempt, rank, on);

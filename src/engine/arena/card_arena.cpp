@@ -5,8 +5,6 @@
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
-#include <memory>
-#include <span>
 
 namespace troupe::engine {
 
@@ -81,28 +79,34 @@ template <class Body> void in_chunks(const shard_plan& plan, int64_t s, int rank
   }
 }
 
-/// Host memory that the largest chunk fits in.
-std::unique_ptr<pinned_memory> staging_for(context& ctx, const shard_plan& plan, int rank, dtype type) {
-  int64_t most = 1;
-  for (int64_t s = 0; s < plan.segments(); ++s) {
-    in_chunks(plan, s, rank, [&](arena_range, arena_range values) { most = std::max(most, values.size()); });
-  }
-  return ctx.on->pin(most * size_of(type));
-}
-
 int64_t place_of(const shard_plan& plan, int64_t s, int rank, part_places places) {
   return places == part_places::of_arena ? plan.part(s, rank).first : plan.shard_offset(s, rank);
 }
 
-/// `staged` null: where `ctx` computes is the host.
+/// `from` lies where `ctx` computes, `to` in host memory.
 void fetch_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to, int64_t count,
-                 pinned_memory* staged) {
-  if (staged == nullptr) {
+                 staging& through) {
+  if (ctx.on == nullptr) {
     move_units(ctx, plan, units, from, to, order_change::none);
     return;
   }
-  fetch(ctx, staged->data(), from.data(), count * size_of(from.type()));
-  move_units(ctx, plan, units, {staged->data(), from.type()}, to, order_change::to_panels);
+  const int64_t bytes = count * size_of(from.type());
+  std::byte* const staged = through.room(ctx, bytes);
+  fetch(ctx, staged, from.data(), bytes);
+  move_units(ctx, plan, units, {staged, from.type()}, to, order_change::to_panels);
+}
+
+/// The way back.
+void send_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to, int64_t count,
+                staging& through) {
+  if (ctx.on == nullptr) {
+    move_units(ctx, plan, units, from, to, order_change::none);
+    return;
+  }
+  const int64_t bytes = count * size_of(to.type());
+  std::byte* const staged = through.room(ctx, bytes);
+  move_units(ctx, plan, units, from, {staged, to.type()}, order_change::to_rows);
+  send(ctx, to.data(), staged, bytes);
 }
 
 /// Calls body(units, where they stand, where they stand in host memory, values) for all chunks of a rank's parts.
@@ -116,48 +120,17 @@ void over_parts(const shard_plan& plan, int rank, part_places places, part_place
   }
 }
 
-}  // namespace
-
-void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
-                 part_places host_places) {
-  const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, from.type()) : nullptr;
-  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
-    fetch_units(ctx, plan, units, from + at, host + at_host, count, staged.get());
-  });
-}
-
-void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to) {
-  for (int rank = 0; rank < plan.ranks(); ++rank) {
-    const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, from.type()) : nullptr;
-    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
-      const int64_t at = plan.part(s, rank).first + values.first;
-      fetch_units(ctx, plan, units, from + at, to + at, values.size(), staged.get());
-    });
-  }
-}
-
-std::byte* staging::room(context& ctx, int64_t bytes) {
-  if (!memory_ || memory_->bytes() < bytes) {
-    memory_.reset();
-    memory_ = ctx.on->pin(bytes);
-  }
-  return memory_->data();
-}
-
-void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
+/// Calls body(units, where they stand in an arena, values) for all chunks of a segment, whichever rank's they are.
+template <class Body> void over_segment(const shard_plan& plan, int64_t s, const Body& body) {
   for (int rank = 0; rank < plan.ranks(); ++rank) {
     in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
-      const int64_t at = plan.part(s, rank).first + values.first;
-      const int64_t bytes = values.size() * size_of(to.type());
-      std::byte* const staged = through.room(ctx, bytes);
-      move_units(ctx, plan, units, from + at, {staged, to.type()}, order_change::to_rows);
-      send(ctx, (to + at).data(), staged, bytes);
+      body(units, plan.part(s, rank).first + values.first, values.size());
     });
   }
 }
 
 /// Of a unit as it stands on a card, and of the sums in the host's order.
-static void add_unit(const float* from, int64_t count, int64_t inputs, float* sums) {
+void add_unit(const float* from, int64_t count, int64_t inputs, float* sums) {
   if (inputs == 0) {
     for (int64_t i = 0; i < count; ++i) {
       sums[i] += from[i];
@@ -171,45 +144,64 @@ static void add_unit(const float* from, int64_t count, int64_t inputs, float* su
   }
 }
 
-void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through) {
-  for (int rank = 0; rank < plan.ranks(); ++rank) {
-    in_chunks(plan, s, rank, [&](arena_range units, arena_range values) {
-      const int64_t at = plan.part(s, rank).first + values.first;
-      const int64_t bytes = values.size() * size_of(dtype::f32);
-      std::byte* const staged = through.room(ctx, bytes);
-      fetch(ctx, staged, from + at, bytes);
-      const float* const arrived = reinterpret_cast<const float*>(staged);
-      const int64_t begin = plan.units()[static_cast<size_t>(units.first)].first;
-      ctx.pool.parallel_for(units.size(), [&](int64_t i) {
-        const auto unit = static_cast<size_t>(units.first + i);
-        const arena_range range = plan.units()[unit];
-        add_unit(arrived + (range.first - begin), range.size(), plan.unit_inputs()[unit], sums + range.first);
-      });
-    });
+}  // namespace
+
+std::byte* staging::room(context& ctx, int64_t bytes) {
+  if (!memory_ || memory_->bytes() < bytes) {
+    memory_.reset();
+    memory_ = ctx.on->pin(bytes);
   }
+  return memory_->data();
+}
+
+void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
+                 staging& through, part_places host_places) {
+  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
+    fetch_units(ctx, plan, units, from + at, host + at_host, count, through);
+  });
+}
+
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
+                staging& through, part_places host_places) {
+  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
+    send_units(ctx, plan, units, host + at_host, to + at, count, through);
+  });
+}
+
+void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
+  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
+    fetch_units(ctx, plan, units, from + at, to + at, count, through);
+  });
+}
+
+void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
+  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
+    send_units(ctx, plan, units, from + at, to + at, count, through);
+  });
+}
+
+void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through) {
+  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
+    const int64_t bytes = count * size_of(dtype::f32);
+    std::byte* const staged = through.room(ctx, bytes);
+    fetch(ctx, staged, from + at, bytes);
+    const float* const arrived = reinterpret_cast<const float*>(staged);
+    ctx.pool.parallel_for(units.size(), [&](int64_t i) {
+      const auto unit = static_cast<size_t>(units.first + i);
+      const arena_range range = plan.units()[unit];
+      add_unit(arrived + (range.first - at), range.size(), plan.unit_inputs()[unit], sums + range.first);
+    });
+  });
 }
 
 shard_plan undivided(const parameter_layout& layout) { return {layout, layout.segments(), 1}; }
 
-void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
-                part_places host_places) {
-  const auto staged = ctx.on != nullptr ? staging_for(ctx, plan, rank, to.type()) : nullptr;
-  over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
-    if (ctx.on == nullptr) {
-      move_units(ctx, plan, units, host + at_host, to + at, order_change::none);
-      return;
-    }
-    move_units(ctx, plan, units, host + at_host, {staged->data(), to.type()}, order_change::to_rows);
-    send(ctx, (to + at).data(), staged->data(), count * size_of(to.type()));
-  });
+void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card, staging& through) {
+  send_parts(ctx, undivided(layout), 0, host, on_card, part_places::of_arena, through, part_places::of_arena);
 }
 
-void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card) {
-  send_parts(ctx, undivided(layout), 0, host, on_card, part_places::of_arena);
-}
-
-void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host) {
-  fetch_parts(ctx, undivided(layout), 0, on_card, part_places::of_arena, host);
+void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host, staging& through) {
+  fetch_parts(ctx, undivided(layout), 0, on_card, part_places::of_arena, host, through, part_places::of_arena);
 }
 
 }  // namespace troupe::engine

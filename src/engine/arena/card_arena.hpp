@@ -13,7 +13,8 @@
 
 namespace troupe::engine {
 
-/// Pinned memory that is kept from copy to copy.
+/// Pinned memory through which values go to a card and come from it, kept from copy to copy: to pin it takes longer than
+/// a copy. It ends before the card does.
 class staging {
 public:
   /// Errors  out_of_memory.
@@ -23,13 +24,7 @@ private:
   std::unique_ptr<pinned_memory> memory_;
 };
 
-/// `on_card` := `host`, rounded where its type is narrower.
-/// Errors  device_failure.
-void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card);
-
-/// `host` := `on_card`.
-/// Errors  device_failure.
-void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host);
+// All of these return when the values are there. Errors of all: device_failure, out_of_memory.
 
 /// Where a rank's parts stand.
 enum class part_places : uint8_t {
@@ -38,16 +33,18 @@ enum class part_places : uint8_t {
 };
 
 /// `host` := a rank's parts of what lies where `ctx` computes, in host memory and in the host's order. A shard of them
-/// is what that rank's file of a checkpoint is made of: the same bytes wherever they come from. Returns when they are
-/// there.
-/// Errors  device_failure, out_of_memory.
+/// is what that rank's file of a checkpoint is made of: the same bytes wherever they come from.
 void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
-                 part_places host_places = part_places::of_shard);
+                 staging& through, part_places host_places = part_places::of_shard);
+
+/// The way back: `to` := `host`, rounded where its type is narrower.
+void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
+                staging& through, part_places host_places = part_places::of_shard);
 
 /// Segment s of an arena in host memory := that of one that lies where `ctx` computes, all ranks' parts of it.
-void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
+void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through);
 
-/// Segment s of an arena on a card := that of one in host memory, rounded where its type is narrower.
+/// The way back: rounded where the type of `to` is narrower.
 void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through);
 
 /// Segment s of sums in host memory += that of an arena on a card, value by value.
@@ -56,8 +53,8 @@ void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* f
 /// Of one rank alone.
 shard_plan undivided(const parameter_layout& layout);
 
-/// Of fetch_parts, the way back: `to` := `host`, rounded where its type is narrower.
-void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
-                part_places host_places = part_places::of_shard);
+/// send_parts and fetch_parts of an arena that one rank has alone.
+void send_arena(context& ctx, const parameter_layout& layout, const_reals host, reals on_card, staging& through);
+void fetch_arena(context& ctx, const parameter_layout& layout, const_reals on_card, reals host, staging& through);
 
 }  // namespace troupe::engine

@@ -90,7 +90,7 @@ void card_decoder::keep(slot& used) {
 /// Of a moment that has been waited for before, nothing.
 void card_decoder::wait_for(mark& moment) {
   if (moment != 0) {
-    on_.finish(moment, transfer_patience);
+    on_.finish(moment);
     moment = 0;
   }
 }

@@ -8,7 +8,7 @@
 
 #include <concepts>
 #include <cstdint>
-#include <optional>
+#include <utility>
 
 namespace troupe::engine {
 
@@ -75,14 +75,18 @@ public:
   /// From `first` to `last`, up or down. A null access: a walk that does nothing.
   segment_walk(context& ctx, weight_access* access, int64_t first, int64_t last)
       : ctx_(ctx), access_(access), next_(first), last_(last), step_(first <= last ? 1 : -1) {}
+  segment_walk(const segment_walk&) = delete;
+  segment_walk& operator=(const segment_walk&) = delete;
+  ~segment_walk() { leave(); }
 
   /// On to the next segment; the one before it is let go.
   void enter_next() {
     if (access_ == nullptr || ended()) {
       return;
     }
-    held_.reset();
-    held_.emplace(ctx_, access_, next_);
+    leave();
+    access_->acquire(ctx_, next_);
+    held_ = next_;
     next_ += step_;
     if (!ended()) {
       access_->prefetch(next_);
@@ -97,12 +101,20 @@ public:
   }
 
 private:
+  static constexpr int64_t none = -1;
+
   bool ended() const { return next_ == last_ + step_; }
+
+  void leave() {
+    if (held_ != none) {
+      access_->release(std::exchange(held_, none));
+    }
+  }
 
   context& ctx_;
   weight_access* access_;
   int64_t next_, last_, step_;
-  std::optional<held_segment> held_;
+  int64_t held_ = none;  ///< the segment that is in use
 };
 
 }  // namespace troupe::engine

@@ -1,7 +1,6 @@
 #include "engine/optim/host_weights.hpp"
 
 #include "base/assert.hpp"
-#include "engine/arena/card_arena.hpp"
 
 namespace troupe::engine {
 
@@ -24,7 +23,7 @@ void host_weights::prefetch(int64_t segment) {
 void host_weights::acquire(context&, int64_t segment) {
   const held_segment held(at_, gathered_.view().access, segment);
   if (holds_S_[static_cast<size_t>(segment)]++ == 0) {
-    fetch_segment(at_, plan_, segment, of_.data(), copy_.data());
+    fetch_segment(at_, plan_, segment, of_.data(), copy_.data(), through_);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/context.hpp"
+#include "engine/arena/card_arena.hpp"
 #include "engine/arena/paged_arena.hpp"
 #include "engine/arena/shards.hpp"
 #include "engine/models/inference_model.hpp"
@@ -34,6 +35,7 @@ private:
   shard_plan plan_;                ///< of one rank: for its segments
   paged_arena copy_;               ///< of those on a card
   std::vector<int> holds_S_ = {};  ///< by segment
+  staging through_;
 };
 
 }  // namespace troupe::engine

@@ -2,7 +2,6 @@
 
 #include "base/error.hpp"
 #include "base/round_up.hpp"
-#include "engine/tensor/transfer.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -26,7 +25,7 @@ public:
   ~rooms() {
     for (const room& one : free_) {
       try {
-        on_.finish(one.copied, transfer_patience);
+        on_.finish(one.copied);
       } catch (const error&) {  // of a card that has failed: nothing reads it any more
       }
     }
@@ -36,7 +35,7 @@ public:
 
   room take(int64_t bytes) {
     room taken = take_free(bytes);
-    on_.finish(taken.copied, transfer_patience);
+    on_.finish(taken.copied);
     if (taken.memory == nullptr || taken.memory->bytes() < bytes) {
       taken.memory.reset();
       taken.memory = on_.pin(std::max<int64_t>(bytes, 1));
@@ -89,7 +88,7 @@ public:
     if (first < last) {
       device& on = rooms_->on();
       on.copy(queue::compute, data() + first, static_cast<const std::byte*>(from) + first, last - first);
-      on.finish(on.record(queue::compute), transfer_patience);
+      on.finish(on.record(queue::compute));
     }
   }
 

@@ -1,7 +1,5 @@
 #include "engine/tensor/call_sheet.hpp"
 
-#include "engine/tensor/transfer.hpp"
-
 #include <algorithm>
 
 namespace troupe::engine {
@@ -14,7 +12,7 @@ void call_sheet::send(context& ctx) {
   const auto count = static_cast<int64_t>(staged_.size());
   source& from = sources_[next_];
   next_ = (next_ + 1) % sources_.size();
-  ctx.on->finish(from.copied, transfer_patience);
+  ctx.on->finish(from.copied);
   if (from.memory == nullptr || from.memory->bytes() < count) {
     from.memory = ctx.on->pin(std::max<int64_t>(count, 64 << 10));
   }

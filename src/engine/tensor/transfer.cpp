@@ -18,7 +18,13 @@ static void copy(context& ctx, void* to, const void* from, int64_t bytes) {
     return;
   }
   ctx.on->copy(queue::compute, to, from, bytes);
-  ctx.on->finish(ctx.on->record(queue::compute), transfer_patience);
+  settle(ctx);
+}
+
+void settle(context& ctx) {
+  if (ctx.on != nullptr) {
+    ctx.on->finish(ctx.on->record(queue::compute));
+  }
 }
 
 void send(context& ctx, void* to, const void* from, int64_t bytes) { copy(ctx, to, from, bytes); }

@@ -27,9 +27,6 @@ using std::chrono_literals::operator""us;
 /// In which a thread that waits asks again and again, before it sleeps between two questions.
 constexpr auto eager = 50us;
 
-/// The deadline of waits that are not of somebody who has named one.
-constexpr auto longest_wait = std::chrono::minutes(10);
-
 constexpr int code_for[] = {TROUPE_CUDA_ARCHITECTURES};
 
 /// "13.0" of CUDA's 13000.
@@ -317,7 +314,7 @@ void card::await(queue in, mark moment) {
   }
 }
 
-void card::finish(mark moment, std::chrono::milliseconds deadline) {
+void card::finish(mark moment) {
   const auto begun = std::chrono::steady_clock::now();
   for (;;) {
     {
@@ -330,9 +327,9 @@ void card::finish(mark moment, std::chrono::milliseconds deadline) {
       }
     }
     const auto waited = std::chrono::steady_clock::now() - begun;
-    if (waited > deadline) {
+    if (waited > patience()) {
       throw error(errc::device_failure, "{}: its work is not done after {} s",
-                  card_name(index_, facts_.name, host_name()), std::chrono::duration<double>(deadline).count());
+                  card_name(index_, facts_.name, host_name()), std::chrono::duration<double>(patience()).count());
     }
     if (waited > eager) {
       std::this_thread::sleep_for(eager);
@@ -398,7 +395,7 @@ std::byte* scratch(context& ctx, int64_t bytes) { return card_of(ctx).scratch(by
 
 void read_back(context& ctx, void* to, const void* from, int64_t bytes) {
   ctx.on->copy(queue::compute, to, from, bytes);
-  ctx.on->finish(ctx.on->record(queue::compute), longest_wait);
+  ctx.on->finish(ctx.on->record(queue::compute));
 }
 
 work_clock::moment card::now() {
@@ -418,7 +415,7 @@ bool card::passed(const moment& then) {
 
 void card::wait(const moment& then) {
   for (const mark one : then) {
-    finish(one, longest_wait);
+    finish(one);
   }
 }
 

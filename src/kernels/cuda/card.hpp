@@ -42,7 +42,7 @@ public:
   void zero(queue in, void* at, int64_t bytes) override;
   mark record(queue in) override;
   void await(queue in, mark moment) override;
-  void finish(mark moment, std::chrono::milliseconds deadline) override;
+  void finish(mark moment) override;
   std::unique_ptr<recording> record_calls(const std::function<void()>& calls) override;
 
   // For kernels: card_work.hpp.

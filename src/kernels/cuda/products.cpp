@@ -17,9 +17,6 @@ constexpr int64_t most_rows = 4096;  ///< of a kind: beyond, it is the same
 constexpr int64_t tried_rows = 64;   ///< that differ; they are repeated
 constexpr int64_t most_tried_values = int64_t{1} << 25;
 
-/// The longest that a try may take.
-constexpr std::chrono::minutes try_deadline(2);
-
 int64_t kind_of_rows(int64_t n) {
   return std::min(most_rows, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(n))));
 }
@@ -56,7 +53,7 @@ private:
   std::byte* next_;
 };
 
-void wait(device& on) { on.finish(on.record(queue::compute), try_deadline); }
+void wait(device& on) { on.finish(on.record(queue::compute)); }
 
 /// Standard normal values: sums of them differ with the order in which they are added.
 std::vector<std::byte> random_values(int64_t count, dtype type, uint64_t stream) {

@@ -39,6 +39,7 @@ TEST(PlanOptions, KlControllerIsTheJobs) {
 TEST(PlanOptions, DeadlinesAreSeconds) {
   const io::recovery_section recovery{.worker_deadline_s = 2.5, .silence_deadline_s = 0.25};
   EXPECT_EQ(silence_of(recovery), std::chrono::milliseconds(250));
+  EXPECT_EQ(patience_with_card(recovery), std::chrono::milliseconds(1250));
   // The supervisor must have the first word: it looks each second, at what ranks tell of themselves.
   EXPECT_EQ(patience_with_peers(recovery), std::chrono::milliseconds(11250));
   EXPECT_GE(patience_with_peers(recovery), std::chrono::milliseconds(5000) + std::chrono::seconds(5));

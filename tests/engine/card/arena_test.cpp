@@ -44,6 +44,7 @@ protected:
   std::unique_ptr<device> card_ = emulation::make_card({.bytes = 16 * page_bytes, .page_bytes = page_bytes});
   thread_pool pool_{1};
   context ctx_{pool_, card_.get()};
+  staging through_;
 };
 
 TEST_F(CardArenas, WhatIsTakenIsZeroAndNothingElseHasMemory) {
@@ -156,7 +157,7 @@ TEST_F(CardArenas, ParametersLieThereAsPlainRows) {
   for (const dtype type : {dtype::f32, dtype::bf16}) {
     paged_arena there(layout.arena_size(), type, {card_.get(), "weights"});
     there.take(0, there.size());
-    send_arena(ctx_, layout, host.data(), there.data());
+    send_arena(ctx_, layout, host.data(), there.data(), through_);
     for (const parameter& p : layout.all()) {
       std::vector<float> rows = read_parameter(p, host.data());
       std::transform(rows.begin(), rows.end(), rows.begin(),
@@ -164,7 +165,7 @@ TEST_F(CardArenas, ParametersLieThereAsPlainRows) {
       EXPECT_EQ(values(there.data() + p.offset, static_cast<int64_t>(rows.size())), rows) << p.name;
     }
     std::vector<float> back(host.size(), 7.0F);
-    fetch_arena(ctx_, layout, there.data(), back.data());
+    fetch_arena(ctx_, layout, there.data(), back.data(), through_);
     std::vector<float> expected = host;
     std::transform(expected.begin(), expected.end(), expected.begin(),
                    [&](float x) { return type == dtype::bf16 ? to_float(to_bf16(x)) : x; });
@@ -180,7 +181,7 @@ TEST_F(CardArenas, ARanksPartsComeAsTheyStandOnTheHost) {
     const shard_plan plan(layout, layout.segments(), ranks);
     for (int rank = 0; rank < ranks; ++rank) {
       std::vector<float> shard(static_cast<size_t>(plan.shard_size(rank)));
-      fetch_parts(on_host, plan, rank, host.data(), part_places::of_arena, shard.data());
+      fetch_parts(on_host, plan, rank, host.data(), part_places::of_arena, shard.data(), through_);
       for (int64_t s = 0; s < plan.segments(); ++s) {
         const arena_range part = plan.part(s, rank);
         EXPECT_TRUE(std::equal(host.begin() + part.first, host.begin() + part.last,
@@ -190,25 +191,47 @@ TEST_F(CardArenas, ARanksPartsComeAsTheyStandOnTheHost) {
         const int64_t size = places == part_places::of_arena ? plan.arena_size() : plan.shard_size(rank);
         paged_arena there(size, dtype::f32, {card_.get(), "moments"});
         there.take(0, size);
-        send_parts(ctx_, plan, rank, shard.data(), there.data(), places);
+        send_parts(ctx_, plan, rank, shard.data(), there.data(), places, through_);
         std::vector<float> back(shard.size(), 7.0F);
-        fetch_parts(ctx_, plan, rank, there.data(), places, back.data());
+        fetch_parts(ctx_, plan, rank, there.data(), places, back.data(), through_);
         EXPECT_EQ(back, shard) << rank << " of " << ranks;
         std::vector<float> whole(host.size(), 7.0F);
-        fetch_parts(ctx_, plan, rank, there.data(), places, whole.data(), part_places::of_arena);
+        fetch_parts(ctx_, plan, rank, there.data(), places, whole.data(), through_, part_places::of_arena);
         for (int64_t s = 0; s < plan.segments(); ++s) {
           const arena_range part = plan.part(s, rank);
           EXPECT_TRUE(std::equal(whole.begin() + part.first, whole.begin() + part.last, host.begin() + part.first));
         }
         EXPECT_EQ(std::count(whole.begin(), whole.end(), 7.0F), plan.arena_size() - plan.shard_size(rank));
         std::vector<float> here(static_cast<size_t>(size), 0.0F);
-        send_parts(on_host, plan, rank, shard.data(), here.data(), places);
+        send_parts(on_host, plan, rank, shard.data(), here.data(), places, through_);
         std::fill(back.begin(), back.end(), 7.0F);
-        fetch_parts(on_host, plan, rank, here.data(), places, back.data());
+        fetch_parts(on_host, plan, rank, here.data(), places, back.data(), through_);
         EXPECT_EQ(back, shard) << rank << " of " << ranks << " on the host";
       }
     }
   }
+}
+
+TEST(CardArena, MemoryIsPinnedOnceForAllCopies) {
+  const parameter_layout layout = small_layout();
+  std::vector<float> host = random_arena(layout);
+  std::vector<emulation::card_call> calls;
+  const auto card = emulation::make_card({.calls = &calls});
+  thread_pool pool{1};
+  context ctx{pool, card.get()};
+  paged_arena there(layout.arena_size(), dtype::f32, {card.get(), "weights"});
+  there.take(0, there.size());
+  const shard_plan plan(layout, layout.segments(), 2);
+  staging through;
+  through.room(ctx, layout.arena_size() * static_cast<int64_t>(sizeof(float)));
+  send_arena(ctx, layout, host.data(), there.data(), through);
+  fetch_arena(ctx, layout, there.data(), host.data(), through);
+  for (int64_t s = 0; s < plan.segments(); ++s) {
+    fetch_segment(ctx, plan, s, there.data(), host.data(), through);
+    send_segment(ctx, plan, s, host.data(), there.data(), through);
+    add_segment(ctx, plan, s, there.data(), host.data(), through);
+  }
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), emulation::card_call::pin), 1);
 }
 
 TEST_F(CardArenas, ASegmentComesWithoutTheOthers) {
@@ -219,16 +242,16 @@ TEST_F(CardArenas, ASegmentComesWithoutTheOthers) {
     const shard_plan plan(layout, layout.segments(), ranks);
     paged_arena there(plan.arena_size(), dtype::f32, {card_.get(), "weights"});
     there.take(0, there.size());
-    send_arena(ctx_, layout, host.data(), there.data());
+    send_arena(ctx_, layout, host.data(), there.data(), through_);
     for (int64_t s = 0; s < plan.segments(); ++s) {
       const arena_range segment = plan.segment(s);
       std::vector<float> expected(host.size(), 7.0F);
       std::copy(host.begin() + segment.first, host.begin() + segment.last, expected.begin() + segment.first);
       std::vector<float> from_card(host.size(), 7.0F);
-      fetch_segment(ctx_, plan, s, there.data(), from_card.data());
+      fetch_segment(ctx_, plan, s, there.data(), from_card.data(), through_);
       EXPECT_EQ(from_card, expected) << s;
       std::vector<float> from_host(host.size(), 7.0F);
-      fetch_segment(on_host, plan, s, host.data(), from_host.data());
+      fetch_segment(on_host, plan, s, host.data(), from_host.data(), through_);
       EXPECT_EQ(from_host, expected) << s;
     }
   }

@@ -21,7 +21,8 @@ public:
   template <class Model>
   model_on_card(context& ctx, const Model& model, dtype type)
       : weights_(arena_.room(ctx, type, model.net.layout().arena_size())) {
-    engine::send_arena(ctx, model.net.layout(), model.weights.data(), weights_);
+    engine::staging through;
+    engine::send_arena(ctx, model.net.layout(), model.weights.data(), weights_, through);
   }
   const_reals weights() const { return weights_; }
 
@@ -62,7 +63,8 @@ public:
       return fetched(ctx, arena_.data(), layout_.arena_size());
     }
     std::vector<float> values(static_cast<size_t>(layout_.arena_size()));
-    engine::fetch_arena(ctx, layout_, arena_.data(), values.data());
+    engine::staging through;
+    engine::fetch_arena(ctx, layout_, arena_.data(), values.data(), through);
     return values;
   }
 

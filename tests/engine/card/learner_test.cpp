@@ -85,11 +85,12 @@ struct place {
 /// `arena` := the same values as an arena of the host has. Of sharded weights a rank has its parts.
 void fill(context& ctx, const parameter_layout& layout, const shard_plan& plan, int rank,
           const std::vector<float>& from, rank_weights& weights) {
+  staging through;
   if (!weights.sharded()) {
-    send_arena(ctx, layout, from.data(), weights.data());
+    send_arena(ctx, layout, from.data(), weights.data(), through);
     return;
   }
-  send_parts(ctx, plan, rank, from.data(), weights.data(), part_places::of_arena, part_places::of_arena);
+  send_parts(ctx, plan, rank, from.data(), weights.data(), part_places::of_arena, through, part_places::of_arena);
 }
 
 /// A backward pass of a micro-batch, whose gradient is known: the segments from the last to the first.
@@ -103,7 +104,7 @@ public:
   /// `onto` null: there is none.
   void run(context& ctx, int64_t micro_batch, float* onto, const std::function<void(int64_t)>& segment_done) {
     if (onto != nullptr) {
-      send_arena(ctx, layout_, gradient_of(layout_, micro_batch).data(), one_.data());
+      send_arena(ctx, layout_, gradient_of(layout_, micro_batch).data(), one_.data(), through_);
     }
     const std::vector<arena_range> segments = layout_.segments();
     for (size_t s = segments.size(); s-- > 0;) {
@@ -120,6 +121,7 @@ public:
 private:
   const parameter_layout& layout_;
   paged_arena one_;
+  staging through_;
 };
 
 void accumulate_all(context& ctx, learner& learns, passes& backward, int64_t first, int64_t micro_batches) {
@@ -186,16 +188,17 @@ public:
     gathered_weights whole(read_);
     whole.hold_all(ctx_);
     all.read.resize(static_cast<size_t>(read_.size()));
-    fetch_arena(ctx_, layout_, read_.data(), all.read.data());
+    fetch_arena(ctx_, layout_, read_.data(), all.read.data(), through_);
     return all;
   }
 
   /// Goes on from what another one has left: what reading a checkpoint does.
   void restore(const outcome& from) {
-    send_parts(ctx_, plan(), rank_, from.weights.data(), learned().data(), part_places::of_arena);
-    send_parts(ctx_, plan(), rank_, from.first_moment.data(), learns_.first_moment().data(), moments_stand());
-    send_parts(ctx_, plan(), rank_, from.second_moment.data(), learns_.second_moment().data(), moments_stand());
-    send_parts(ctx_, plan(), rank_, from.average.data(), average_->weights().data(), part_places::of_arena);
+    send_parts(ctx_, plan(), rank_, from.weights.data(), learned().data(), part_places::of_arena, through_);
+    send_parts(ctx_, plan(), rank_, from.first_moment.data(), learns_.first_moment().data(), moments_stand(), through_);
+    send_parts(ctx_, plan(), rank_, from.second_moment.data(), learns_.second_moment().data(), moments_stand(),
+               through_);
+    send_parts(ctx_, plan(), rank_, from.average.data(), average_->weights().data(), part_places::of_arena, through_);
     if (!learned().sharded()) {
       learns_.gather(learned().data());
     }
@@ -220,7 +223,7 @@ private:
   }
   std::vector<float> shard_of(const_reals from, part_places places) const {
     std::vector<float> shard(static_cast<size_t>(plan().shard_size(rank_)), -1.0F);
-    fetch_parts(ctx_, plan(), rank_, from, places, shard.data());
+    fetch_parts(ctx_, plan(), rank_, from, places, shard.data(), through_);
     return shard;
   }
 
@@ -232,6 +235,7 @@ private:
   rank_weights read_;
   std::optional<rank_weights> masters_;
   std::optional<weight_average> average_;
+  mutable staging through_;
 };
 
 /// By rank. `on_card` of an update: whether that one is made on cards; in between states go through host memory.

@@ -51,11 +51,12 @@ rank_weights zeros(const test::loaded_model& m, communicator_ptr group, dtype ty
 }
 
 void fill(context& ctx, const test::loaded_model& m, int rank, rank_weights& weights) {
+  staging through;
   if (!weights.sharded()) {
-    send_arena(ctx, m.net.layout(), m.weights.data(), weights.data());
+    send_arena(ctx, m.net.layout(), m.weights.data(), weights.data(), through);
     return;
   }
-  send_parts(ctx, *weights.plan(), rank, m.weights.data(), weights.data(), part_places::of_arena,
+  send_parts(ctx, *weights.plan(), rank, m.weights.data(), weights.data(), part_places::of_arena, through,
              part_places::of_arena);
 }
 
@@ -91,7 +92,8 @@ trained train_rank(context& ctx, world& here, const test::loaded_model& m, const
   gathered_weights whole(read);
   whole.hold_all(ctx);
   found.read.resize(static_cast<size_t>(read.size()));
-  fetch_arena(ctx, m.net.layout(), read.data(), found.read.data());
+  staging through;
+  fetch_arena(ctx, m.net.layout(), read.data(), found.read.data(), through);
   return found;
 }
 

@@ -11,12 +11,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -340,7 +342,7 @@ public:
   explicit emulated_card(const card_options& options)
       : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed),
         queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
-        calls_(options.calls), failed_(options.failed) {
+        calls_(options.calls), failed_(options.failed), hangs_(options.hangs), name_(options.name) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
@@ -371,7 +373,10 @@ public:
   }
   int64_t page_bytes() const override { return page_bytes_; }
   memory_use use() const override { return memory_.use(); }
-  std::unique_ptr<pinned_memory> pin(int64_t bytes) override { return std::make_unique<host_memory>(bytes); }
+  std::unique_ptr<pinned_memory> pin(int64_t bytes) override {
+    note(card_call::pin);
+    return std::make_unique<host_memory>(bytes);
+  }
 
   void copy(queue in, void* to, const void* from, int64_t bytes) override {
     do_in(in, [=] { std::memmove(to, from, static_cast<size_t>(bytes)); });
@@ -388,10 +393,15 @@ public:
     TROUPE_ASSERT(!stream_.records());
     queues_.await(in, moment);
   }
-  void finish(mark moment, std::chrono::milliseconds /*deadline*/) override {
+  void finish(mark moment) override {
     require_works();
     TROUPE_ASSERT(!stream_.records());
     note(card_call::finish);
+    if (hangs_ != nullptr && *hangs_) {
+      std::this_thread::sleep_for(patience());
+      throw error(errc::device_failure, "{}: its work is not done after {} s", name_,
+                  std::chrono::duration<double>(patience()).count());
+    }
     queues_.finish(moment);
   }
 
@@ -427,7 +437,7 @@ public:
 private:
   void require_works() const {
     if (failed_ != nullptr && *failed_) {
-      throw error(errc::device_failure, "emulated card: it has failed");
+      throw error(errc::device_failure, "{}: it has failed", name_);
     }
   }
 
@@ -451,6 +461,8 @@ private:
   std::byte* scratch_;
   std::vector<card_call>* calls_;
   const bool* failed_;
+  const bool* hangs_;
+  std::string name_;
 };
 
 emulated_card& card_of(context& ctx) { return static_cast<emulated_card&>(*ctx.on); }

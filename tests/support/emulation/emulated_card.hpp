@@ -13,12 +13,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace troupe::emulation {
 
 /// What a test may count.
-enum class card_call : uint8_t { finish, record_calls, replay };
+enum class card_call : uint8_t { finish, record_calls, replay, pin };
 
 struct card_options {
   int64_t bytes = int64_t{1} << 30;         ///< that can be mapped at a time
@@ -28,6 +29,8 @@ struct card_options {
   bool early_compute = false;               ///< where work is late: all but that of the compute queue
   std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order
   const bool* failed = nullptr;             ///< once it is true, whatever is asked of the card fails, but `free`
+  const bool* hangs = nullptr;              ///< once it is true, who waits for the card waits in vain
+  std::string name = "emulated card";       ///< what errors call it
   /// Whether its pages are closed to the host between calls. That takes longer than most calls do, so that whole runs
   /// leave it away.
   bool closed = true;
