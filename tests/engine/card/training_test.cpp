@@ -5,6 +5,7 @@
 #include "engine/optim/rank_weights.hpp"
 #include "engine/train/accumulate.hpp"
 #include "support/local_ranks.hpp"
+#include "support/small_batch.hpp"
 
 #include <gtest/gtest.h>
 
@@ -17,18 +18,6 @@ namespace troupe::engine {
 namespace {
 
 constexpr int64_t updates = 2;
-
-packed_batch text_of(int64_t number, int64_t vocabulary) {
-  packed_batch batch;
-  for (int64_t s = 0; s < 2; ++s) {
-    std::vector<int32_t> tokens;
-    for (int64_t i = 0; i < 5 + number % 3; ++i) {
-      tokens.push_back(static_cast<int32_t>((13 * number + 29 * s + 7 * i * i) % vocabulary));
-    }
-    batch.add(tokens, 1);
-  }
-  return batch;
-}
 
 struct division {
   int ranks = 1, zero = 0;
@@ -79,7 +68,8 @@ trained train_rank(context& ctx, world& here, const test::loaded_model& m, const
       for (const lm_statistics& one : accumulate<lm_statistics>(
                ctx, learns, way.micro_batches, {m.net, in_use.view(), nullptr, workspace},
                [&](int64_t j, const trainee&to) {
-                 return sft_micro_batch(ctx, to, text_of(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
+                 return sft_micro_batch(ctx, to, test::small_batch(update * 100 + j, m.description().vocabulary),
+                                        {70.0, 1.0});
                },
                [] {})) {
         found.losses.push_back(one.nll_nats);

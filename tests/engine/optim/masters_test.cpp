@@ -5,6 +5,7 @@
 #include "engine/train/accumulate.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
+#include "support/small_batch.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,18 +21,6 @@ namespace {
 constexpr int64_t micro_batches = 5;
 constexpr int64_t updates = 3;
 constexpr int64_t lanes = 4;
-
-packed_batch text_of(int64_t number, int64_t vocabulary) {
-  packed_batch batch;
-  for (int64_t s = 0; s < 2; ++s) {
-    std::vector<int32_t> tokens;
-    for (int64_t i = 0; i < 5 + number % 3; ++i) {
-      tokens.push_back(static_cast<int32_t>((13 * number + 29 * s + 7 * i * i) % vocabulary));
-    }
-    batch.add(tokens, 1);
-  }
-  return batch;
-}
 
 std::vector<float> rounded(std::span<const float> values) {
   std::vector<float> result(values.size() + 32);  // a full vector load at the end reads on
@@ -53,7 +42,8 @@ std::vector<double> losses_of(context& ctx, learner& learns, const transformer& 
   for (const lm_statistics& one : accumulate<lm_statistics>(
            ctx, learns, micro_batches, {net, weights, nullptr, workspace},
            [&](int64_t j, const trainee&to) {
-             return sft_micro_batch(ctx, to, text_of(update * 100 + j, net.description().vocabulary), {70.0, 1.0});
+             return sft_micro_batch(ctx, to, test::small_batch(update * 100 + j, net.description().vocabulary),
+                                    {70.0, 1.0});
            },
            [] {})) {
     losses.push_back(one.nll_nats);

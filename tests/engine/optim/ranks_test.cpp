@@ -6,6 +6,7 @@
 #include "engine/train/accumulate.hpp"
 #include "support/local_ranks.hpp"
 #include "support/model_fixture.hpp"
+#include "support/small_batch.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,20 +17,6 @@
 
 namespace troupe::engine {
 namespace {
-
-packed_batch text_of(int64_t micro_batch, int64_t vocabulary) {
-  packed_batch batch;
-  for (int64_t sequence = 0; sequence < 2; ++sequence) {
-    std::vector<int32_t> tokens;
-    const random_key key{11, static_cast<uint64_t>(2 * micro_batch + sequence)};
-    for (int64_t i = 0; i < 5 + micro_batch % 3; ++i) {
-      tokens.push_back(static_cast<int32_t>(std::abs(random_normal(key, static_cast<uint64_t>(i))) * 1000) %
-                       static_cast<int32_t>(vocabulary));
-    }
-    batch.add(tokens, 1);
-  }
-  return batch;
-}
 
 /// What three updates leave behind, put together from the shards of all ranks.
 struct trained {
@@ -75,7 +62,7 @@ void train_rank(world& here, const plan_of_test& plan, trained& all, std::mutex&
     const auto by_part = accumulate<lm_statistics>(
         ctx, learns, plan.micro_batches, {m.net, in_use.view(), nullptr, workspace},
         [&](int64_t j, const trainee& to) {
-          return sft_micro_batch(ctx, to, text_of(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
+          return sft_micro_batch(ctx, to, test::small_batch(update * 100 + j, m.description().vocabulary), {70.0, 1.0});
         },
         [] {});
     for (const lm_statistics& one : by_part) {
@@ -271,7 +258,7 @@ void learn_policy(context& ctx, learner& learns, rank_weights& weights, test::lo
   accumulate<policy_statistics>(
       ctx, learns, 4, {m.net, in_use.view(), nullptr, workspace},
       [&](int64_t j, const trainee& to) {
-        const packed_batch batch = text_of(j, m.description().vocabulary);
+        const packed_batch batch = test::small_batch(j, m.description().vocabulary);
         const auto answers = static_cast<size_t>(batch.tokens() - batch.sequences());  // prompts of one token
         const std::vector<float> logprob_A(answers, -1.0F);
         std::vector<float> advantage_A(answers, 0.5F);
@@ -403,7 +390,7 @@ TEST_P(Segments, AreCompleteWhenBackwardSaysSo) {
                      order.push_back(s);
                      then[static_cast<size_t>(s)].assign(gradients.data() + range.first, gradients.data() + range.last);
                    }};
-  sft_micro_batch(ctx, to, text_of(1, m.description().vocabulary), {10.0, 1.0});
+  sft_micro_batch(ctx, to, test::small_batch(1, m.description().vocabulary), {10.0, 1.0});
   for (int64_t s = 0; s < static_cast<int64_t>(segments.size()); ++s) {
     const arena_range range = segments[static_cast<size_t>(s)];
     EXPECT_EQ(order[order.size() - 1 - static_cast<size_t>(s)], s);
