@@ -1,7 +1,7 @@
 // A module for cards that has four emulated ones. Where the environment variable TROUPE_EMULATED_PEAK names a file,
 // that has the most bytes of the last card that were mapped at a time, and by whom; its pages are small then. The card
-// whose number TROUPE_EMULATED_FAILING is cannot be opened, that of TROUPE_EMULATED_HANGING never does what it is called
-// to do.
+// whose number TROUPE_EMULATED_FAILING is cannot be opened, that of TROUPE_EMULATED_HANGING never does what it is
+// called to do.
 #include "base/card_name.hpp"
 #include "base/error.hpp"
 #include "base/host_name.hpp"

@@ -316,7 +316,7 @@ void supervisor_state::note_lost_director(const caf::error& reason) {
 
 void supervisor_state::note_lost_rank(int64_t rank, const caf::error& reason) {
   const errc told = is_told(reason) ? to_troupe_error(reason).code() : errc::io_failure;
-  const bool of_its_host = told != errc::device_failure && told != errc::lost_peer;  // but of a card, or of another rank
+  const bool of_its_host = told != errc::device_failure && told != errc::lost_peer;  // but a card, or another rank
   const bool has_choice = settings_->given && settings_->given->hosts.size() > 1;
   if (of_its_host && has_choice && !slurm_ends_ranks()) {
     crashes_.note_lost(host_of(attempt_->plan(), rank), !attempt_->condemned(), now());

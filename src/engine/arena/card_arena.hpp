@@ -13,8 +13,8 @@
 
 namespace troupe::engine {
 
-/// Pinned memory through which values go to a card and come from it, kept from copy to copy: to pin it takes longer than
-/// a copy. It ends before the card does.
+/// Pinned memory through which values go to a card and come from it, kept from copy to copy: to pin it takes longer
+/// than a copy. It ends before the card does.
 class staging {
 public:
   /// Errors  out_of_memory.
