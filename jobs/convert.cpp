@@ -8,6 +8,7 @@
 #include "io/weights/model_folder.hpp"
 #include "jobs/arguments.hpp"
 #include "jobs/commands.hpp"
+#include "jobs/tidy_interrupt.hpp"
 
 #include <fmt/format.h>
 
@@ -57,6 +58,7 @@ int convert_command(int argc, char** argv) {
   if (!name.empty() && !checkpoint) {
     throw error(errc::bad_argument, "--model {}: {} is no checkpoint, and holds one model", name, source);
   }
+  const tidy_interrupt tidy;
   const io::conversion_report report = checkpoint ? convert_checkpoint(source, name, target, wanted, overwrite)
                                                   : io::convert_model(source, target, wanted, overwrite);
   fmt::print("{}: {} tensors, {} parameters, {}\n", printable(target), report.tensors, report.parameters, type);

@@ -9,6 +9,7 @@
 #include "jobs/commands.hpp"
 #include "jobs/fields.hpp"
 #include "jobs/new_experience.hpp"
+#include "jobs/tidy_interrupt.hpp"
 
 #include <filesystem>
 #include <iostream>
@@ -138,6 +139,7 @@ int import_command(int argc, char** argv) {
       return (*tokenise)(prompt, answer, finished);
     };
   }
+  const tidy_interrupt tidy;
   new_experience out(folder);
   io::experience_import import(settings);
   read_lines(file, import);

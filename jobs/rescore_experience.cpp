@@ -20,6 +20,7 @@
 #include "jobs/fields.hpp"
 #include "jobs/new_experience.hpp"
 #include "jobs/same_tokenizer.hpp"
+#include "jobs/tidy_interrupt.hpp"
 
 #include <spdlog/spdlog.h>
 
@@ -282,6 +283,7 @@ void tell_progress(const stopwatch& watch, const io::experience& e, size_t done,
 
 std::string rescore_experience(const rescoring& how) {
   const std::vector<fs::path> files = io::find_experience(how.source);
+  const tidy_interrupt tidy;
   new_experience out(how.target);
   rescorer scorer(how);
   const stopwatch watch;

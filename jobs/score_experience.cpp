@@ -12,6 +12,7 @@
 #include "jobs/fields.hpp"
 #include "jobs/new_experience.hpp"
 #include "jobs/same_tokenizer.hpp"
+#include "jobs/tidy_interrupt.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -66,6 +67,7 @@ private:
 std::string score_experience(const std::string& model, const std::string& source, const std::string& target, dtype type,
                              int threads) {
   const std::vector<fs::path> files = io::find_experience(source);
+  const tidy_interrupt tidy;
   new_experience out(target);
   behaviour_scorer scorer(model, type, threads);
   int64_t tokens = 0;

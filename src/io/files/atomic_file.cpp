@@ -15,6 +15,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -181,18 +183,53 @@ bool made_folder(const fs::path& path) {
   return false;
 }
 
+/// The folders in the making, and the right to begin one, to finish it, or to remove it.
+struct unfinished_folders {
+  std::mutex mutex;
+  std::set<fs::path> paths;
+};
+
+/// Never destroyed: a thread may discard them while the process ends.
+unfinished_folders& unfinished() {
+  static auto* const all = new unfinished_folders;
+  return *all;
+}
+
 /// A new folder beside `target`, of a name that nothing else has: what lies there is somebody's.
 fs::path new_folder_beside(const fs::path& target) {
   make_folder(target.parent_path());
+  const std::lock_guard lock(unfinished().mutex);
   for (int i = 0;; ++i) {
     fs::path path = target.parent_path() / fmt::format(".{}.{}-{}", target.filename().string(), ::getpid(), i);
     if (made_folder(path)) {
+      unfinished().paths.insert(path);
       return path;
     }
   }
 }
 
+/// The folder of that name, new.
+fs::path emptied_folder(fs::path path) {
+  const std::lock_guard lock(unfinished().mutex);
+  remove_tree(path);
+  if (!made_folder(path)) {  // and not the place that it is in, which may be gone for a reason
+    throw error(errc::io_failure, "cannot create the folder {}: another process has", path.string());
+  }
+  unfinished().paths.insert(path);
+  return path;
+}
+
 }  // namespace
+
+void discard_unfinished_folders() {
+  unfinished().mutex.lock();  // for good
+  for (const fs::path& folder : unfinished().paths) {
+    std::error_code failure;
+    do {
+      fs::remove_all(folder, failure);
+    } while (failure == std::errc::directory_not_empty);  // another thread still writes there
+  }
+}
 
 atomic_folder::atomic_folder(const fs::path& target)
     : target_(without_trailing_slash(target)), replaces_(is_there(target_)), staging_(new_folder_beside(target_)) {
@@ -200,24 +237,23 @@ atomic_folder::atomic_folder(const fs::path& target)
 }
 
 atomic_folder::atomic_folder(const fs::path& target, fs::path staging)
-    : target_(without_trailing_slash(target)), replaces_(is_there(target_)), staging_(std::move(staging)) {
+    : target_(without_trailing_slash(target)), replaces_(is_there(target_)),
+      staging_(emptied_folder(std::move(staging))) {
   require_no_file();
-  remove_tree(staging_);
-  if (!made_folder(staging_)) {  // and not the place that it is in, which may be gone for a reason
-    throw error(errc::io_failure, "cannot create the folder {}: another process has", staging_.string());
-  }
 }
 
 void atomic_folder::require_no_file() const {
   if (replaces_ && !is_folder(target_)) {
-    std::error_code ignored;
-    fs::remove(staging_, ignored);
+    discard();
     throw error(errc::io_failure, "cannot write the folder {}: a file of that name is there", target_.string());
   }
 }
 
-atomic_folder::~atomic_folder() {
-  if (!committed_) {
+atomic_folder::~atomic_folder() { discard(); }
+
+void atomic_folder::discard() const {
+  const std::lock_guard lock(unfinished().mutex);
+  if (unfinished().paths.erase(staging_) > 0) {
     std::error_code ignored;
     fs::remove_all(staging_, ignored);
   }
@@ -238,12 +274,13 @@ void atomic_folder::replace_in_two_steps() const {
 
 void atomic_folder::commit() {
   sync_tree(staging_);
+  const std::lock_guard lock(unfinished().mutex);
   if (!replaces_) {
     rename_path(staging_, target_);  // fails where something has come to be there
   } else if (!exchange(staging_, target_)) {
     replace_in_two_steps();
   }
-  committed_ = true;
+  unfinished().paths.erase(staging_);
   sync_folder(target_.parent_path());
   remove_tree(staging_);  // the older folder by now, or nothing
 }

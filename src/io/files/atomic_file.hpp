@@ -67,13 +67,17 @@ public:
 
 private:
   void require_no_file() const;
+  void discard() const;
   void replace_in_two_steps() const;
 
   std::filesystem::path target_;
   bool replaces_ = false;
   std::filesystem::path staging_;
-  bool committed_ = false;
 };
+
+/// Removes every folder in the making of this process, for one that is about to end by a signal. From then on commit()
+/// does not return: what comes after it is never reached with a folder half removed. Any thread may call it.
+void discard_unfinished_folders();
 
 /// Makes what was written to a file durable.
 /// Errors  io_failure.
