@@ -1,6 +1,7 @@
 // What `troupe plan` says of a machine that is too small, and that what it names to set does suffice.
 #include "jobs/plan_fit.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 namespace troupe {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+using test::contains;
 
 /// Supervised training of a Llama of two layers (tests/data/tiny/llama) on a card.
 io::job sft_job() {

@@ -3,7 +3,7 @@
 #include "io/run/run_directory.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -29,8 +29,8 @@ TEST(FailedCard, IsLeftOutAfterTwoFailuresAndTheRunIsFinishedOnAnother) {
   const temporary_folder folder;
   const std::string run = folder / "run";
   const program_result result =
-      run_program({"run", test_data() + "/jobs/tiny.ini", "--run.dir", run, "--run.phases", "pairs", "--pairs.prompts",
-                   "8", "--pairs.prompts-per-iteration", "8", "--run.threads", "1", "--place.device", "cuda"});
+      run_program(run_of_job("tiny", run) + words_of("--run.phases pairs --pairs.prompts 8 --run.threads 1 "
+                                                     "--pairs.prompts-per-iteration 8 --place.device cuda"));
   EXPECT_EQ(result.status, 0) << result.output;
   std::vector<std::string> suspected, reasons;
   for (const io::ledger_event& event : io::read_ledger(io::run_directory::open(run).ledger())) {
