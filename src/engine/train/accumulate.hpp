@@ -70,7 +70,8 @@ private:
 /// is called after each step. `model.gradients` is not looked at.
 /// Collective: every rank of the learner's group calls it with the same n.
 /// Errors
-///   out_of_memory, lost_peer: begin_accumulation. Those of the objective. Where a rank meets one, it takes part in the rest without computing, and all ranks throw
+///   out_of_memory, lost_peer: begin_accumulation.
+///   Those of the objective. Where a rank meets one, it takes part in the rest without computing, and all ranks throw
 ///   it at the end, with nothing accumulated. (Where passes fetch weights, one that breaks off in the midst of a pass,
 ///   for want of memory say, is thrown by that rank at once: it cannot take part in the rest.)
 template <class Statistics, class Objective>
