@@ -135,7 +135,7 @@ TEST_F(CudaProductsTest, AFailureOfTheLibraryNamesTheProduct) {
   library.fails = true;
   test::expect_error(errc::device_failure,
                      "card 3 (H100, host x): cuBLASLt: cublasLtMatmul: CUBLAS_STATUS_INTERNAL_ERROR, for the product "
-                     "[40, 48] transposed x [48, 70] to bf16 + bias",
+                     "[40, 48] transposed x [48, 128] to bf16 + bias",
                      [&] { by_library.forward(on.ctx, forward_args(y), true); });
 }
 
