@@ -59,10 +59,11 @@ TEST(EmulatedCardTest, WithoutMemoryItSaysWhoHoldsIt) {
   std::byte* weights = card->reserve(16 * page, "weights");
   std::byte* cache = card->reserve(16 * page, "cache");
   card->map(weights, 3 * page);
-  test::expect_error(errc::out_of_memory,
-                     "cache wants 131072 bytes more, 65536 of 262144 are free: cache holds 0 bytes, "
-                     "scratch holds 0 bytes, weights holds 196608 bytes",
-                     [&] { card->map(cache, 2 * page); });
+  test::expect_error(
+      errc::out_of_memory,
+      "emulated card: 1 MiB for cache are not there. Of 1 MiB the program holds 0 MiB for cache, 0 MiB for "
+      "scratch, 1 MiB for weights, and others",
+      [&] { card->map(cache, 2 * page); });
   card->map(cache, page);  // the refused call took none
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/cuda/products.hpp"
 #include "support/emulation/card_test.hpp"
 #include "support/emulation/matrix_unit.hpp"
+#include "support/errors.hpp"
 
 #include <gtest/gtest.h>
 
@@ -30,6 +31,10 @@ public:
            const library_algorithm& algorithm) override {
     ++runs;
     last = p;
+    if (fails) {
+      throw error(errc::device_failure,
+                  "card 3 (H100, host x): cuBLASLt: cublasLtMatmul: CUBLAS_STATUS_INTERNAL_ERROR");
+    }
     if (algorithm.id == refuses) {
       return false;
     }
@@ -66,6 +71,7 @@ public:
   std::vector<library_product> asked;
   library_product last;
   int runs = 0;
+  bool fails = false;  ///< once it is true
 
 private:
   std::vector<float> read(const void* from, dtype type, int64_t count) {
@@ -124,6 +130,14 @@ struct CudaProductsTest : testing::Test {
             .x_stride = wide};
   }
 };
+
+TEST_F(CudaProductsTest, AFailureOfTheLibraryNamesTheProduct) {
+  library.fails = true;
+  test::expect_error(errc::device_failure,
+                     "card 3 (H100, host x): cuBLASLt: cublasLtMatmul: CUBLAS_STATUS_INTERNAL_ERROR, for the product "
+                     "[40, 48] transposed x [48, 128] to bf16 + bias",
+                     [&] { by_library.forward(on.ctx, forward_args(y), true); });
+}
 
 TEST_F(CudaProductsTest, TheLibraryIsToldOurRowsAsItsColumns) {
   operand want = y;

@@ -3,6 +3,7 @@
 #include "jobs/job_plan.hpp"
 #include "support/errors.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,7 @@
 namespace troupe {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+using test::contains;
 
 TEST(OpenFiles, ThreeForEachRankAndGuardAQuarterForHandshakesAndItsOwn) {
   EXPECT_EQ(open_files_for(1, 1), 94);       // ceil(4 / 3 * (3 * 2 + 64))

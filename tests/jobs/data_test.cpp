@@ -5,6 +5,7 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -16,8 +17,6 @@ namespace troupe::test {
 namespace {
 
 using json = nlohmann::json;
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(DataWarnings, ASurveyOfStoredAnswersHasNotSeenAllOfThem) {
   io::job job;

@@ -3,6 +3,7 @@
 #include "support/refusal.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +24,7 @@ test::program_result with_module(const char* module, const std::vector<std::stri
   return result;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using test::contains;
 
 TEST(DeviceChoice, ACardThatIsAskedForIsThereForEachRank) {
   io::place_section place;

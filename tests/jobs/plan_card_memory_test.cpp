@@ -1,10 +1,12 @@
 // What `troupe plan` says of a rank's card, which may be a little more than is used, against the most that runs have of
 // one that the tests emulate: a Llama of random weights. Pages are small there, so that what they leave unfilled does
 // not count.
+#include "support/copied_shape.hpp"
 #include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -18,7 +20,6 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using words = std::vector<std::string>;
 
 constexpr const char* job_text = R"(
 [run]
@@ -59,17 +60,12 @@ protected:
   /// A folder with a model, its data and the job.
   static void SetUpTestSuite() {
     folder_ = new temporary_folder;
-    const fs::path data = test_data();
-    fs::copy(data / "stories260k", folder() / "model");
-    fs::remove(folder() / "model/model.safetensors");
-    json config = json::parse(text_of(folder() / "model/config.json"));
-    config.update({{"num_hidden_layers", 4},
-                   {"hidden_size", 128},
-                   {"intermediate_size", 512},
-                   {"num_attention_heads", 4},
-                   {"num_key_value_heads", 4}});
-    std::ofstream(folder() / "model/config.json") << config;
-    fs::copy(data / "vader/vader_lexicon.txt", folder() / "words.txt");
+    copy_shape(folder() / "model", {{"num_hidden_layers", 4},
+                                    {"hidden_size", 128},
+                                    {"intermediate_size", 512},
+                                    {"num_attention_heads", 4},
+                                    {"num_key_value_heads", 4}});
+    fs::copy(test_data() + "/vader/vader_lexicon.txt", folder() / "words.txt");
     std::ofstream texts(folder() / "texts.jsonl");  // as long as the job allows, which is what the plan counts
     for (int i = 0; i < 16; ++i) {
       texts << json{{"prompt",
@@ -94,16 +90,13 @@ protected:
   }
   static fs::path folder() { return folder_->path(); }
   static words arguments(const std::string& command, const std::string& phase, const words& more) {
-    words all = {command, folder() / "job.ini", "--run.phases", phase, "--run.dir", folder() / "run"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return words{command, folder() / "job.ini", "--run.phases", phase, "--run.dir", folder() / "run"} + more;
   }
 
   /// Bytes of the card: planned, and the most that were mapped at a time.
   static void expect_close(const std::string& phase, words options) {
-    options.insert(options.end(), {"--place.device", "cuda"});
-    words planned = arguments("plan", phase, options);
-    planned.emplace_back("--json");
+    options = options + words{"--place.device", "cuda"};
+    const words planned = arguments("plan", phase, options) + words{"--json"};
     const double plan = json_output(run_program(planned).output)["card_peak_bytes"].get<double>();
     fs::remove_all(folder() / "run");
     fs::remove(folder() / "peak");

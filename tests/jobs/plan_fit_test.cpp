@@ -1,15 +1,19 @@
 // What `troupe plan` says of a machine that is too small, and that what it names to set does suffice.
+#include "base/card_memory_text.hpp"
 #include "jobs/plan_fit.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <set>
+#include <string>
 
 namespace troupe {
 namespace {
 
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+using test::contains;
 
 /// Supervised training of a Llama of two layers (tests/data/tiny/llama) on a card.
 io::job sft_job() {
@@ -42,6 +46,28 @@ int64_t card_peak(const io::job& job) { return plan_job(job).front().card_peak_b
 std::string all_of(const std::vector<std::string>& options) {
   return std::accumulate(options.begin(), options.end(), std::string(),
                          [](const std::string& all, const std::string& one) { return all + one + " "; });
+}
+
+/// Of the options that a job is given in turn, each stands in what is said where a card's memory runs out.
+TEST(OptionsThatFitCard, AreThoseThatTheErrorOfACardNames) {
+  const std::string named = options_for_less_card_memory;
+  io::job job = ppo_job();
+  job.place.ranks = 2;
+  job.place.optimizer = io::optimizer_place::card;
+  job.ppo.micro_batch_tokens = 4096;
+  int64_t card_bytes = card_peak(job);
+  std::set<std::string> told;
+  for (auto options = options_that_fit_card(job, card_bytes); options;
+       options = options_that_fit_card(job, card_bytes)) {
+    for (const std::string& option : *options) {
+      const std::string name = option.substr(2, option.find(' ') - 2);  // behind the dashes
+      told.insert(name);
+      const size_t behind_section = name.find('.') + 1;
+      EXPECT_TRUE(contains(named, name) || contains(named, name.substr(behind_section))) << name << " in " << named;
+    }
+    card_bytes -= card_bytes / 8;
+  }
+  EXPECT_GE(told.size(), 6U) << "too few were tried";
 }
 
 TEST(OptionsThatFitCard, NoneAreNeededWhereItFits) {

@@ -1,9 +1,11 @@
 // What `troupe plan` says of a rank's memory, against the peaks of real runs: a Llama of random weights, large enough
 // to stand out against the program itself.
+#include "support/copied_shape.hpp"
 #include "support/json_output.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -76,30 +78,18 @@ micro-batch-tokens = 64
 [model]
 policy = )";
 
-using words = std::vector<std::string>;
-
-static words operator+(words a, const words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 class PlanMemory : public ::testing::Test {
 protected:
   /// A folder with a model, its data and the job.
   static void SetUpTestSuite() {
     folder_ = new temporary_folder;
-    const fs::path data = test_data();
-    fs::copy(data / "stories260k", folder() / "shape");
-    fs::remove(folder() / "shape/model.safetensors");
-    json config = json::parse(text_of(folder() / "shape/config.json"));
-    config.update({{"num_hidden_layers", 6},
-                   {"hidden_size", 320},
-                   {"intermediate_size", 1280},
-                   {"num_attention_heads", 5},
-                   {"num_key_value_heads", 5},
-                   {"max_position_embeddings", 8192}});
-    std::ofstream(folder() / "shape/config.json") << config;
-    fs::copy(data / "vader/vader_lexicon.txt", folder() / "words.txt");
+    copy_shape(folder() / "model", {{"num_hidden_layers", 6},
+                                    {"hidden_size", 320},
+                                    {"intermediate_size", 1280},
+                                    {"num_attention_heads", 5},
+                                    {"num_key_value_heads", 5},
+                                    {"max_position_embeddings", 8192}});
+    fs::copy(test_data() + "/vader/vader_lexicon.txt", folder() / "words.txt");
     std::ofstream texts(folder() / "texts.jsonl");
     for (int i = 0; i < 64; ++i) {
       texts << json{{"prompt", "Once upon a time " + std::to_string(i)},
@@ -126,7 +116,6 @@ protected:
     lengthy.close();
     std::ofstream(folder() / "job.ini") << job_text << "model\n";
     // Phases after sft need weights that are stored.
-    fs::rename(folder() / "shape", folder() / "model");
     const program_result made = run_program(arguments("run", "sft", {"--model.initial", "random"}));
     ASSERT_EQ(made.status, 0) << made.output;
     fs::remove_all(folder() / "model");
@@ -141,24 +130,18 @@ protected:
     folder_ = nullptr;
   }
   static fs::path folder() { return *folder_ / "."; }
-  static std::vector<std::string> arguments(const std::string& command, const std::string& phase,
-                                            const std::vector<std::string>& more) {
-    std::vector<std::string> all = {command, folder() / "job.ini", "--run.phases",
-                                    phase,   "--run.dir",          folder() / "run"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+  static words arguments(const std::string& command, const std::string& phase, const words& more) {
+    return words{command, folder() / "job.ini", "--run.phases", phase, "--run.dir", folder() / "run"} + more;
   }
 
-  static double predicted(const std::string& phase, const std::vector<std::string>& options) {
-    std::vector<std::string> all = arguments("plan", phase, options);
-    all.emplace_back("--json");
-    const program_result result = run_program(all);
+  static double predicted(const std::string& phase, const words& options) {
+    const program_result result = run_program(arguments("plan", phase, options) + words{"--json"});
     EXPECT_EQ(result.status, 0) << result.output;
     return json_output(result.output)["peak_bytes"].get<double>();
   }
 
   /// The peak of the rank that has the highest.
-  static double measured(const std::string& phase, const std::vector<std::string>& options) {
+  static double measured(const std::string& phase, const words& options) {
     fs::remove_all(folder() / "run");
     program run(arguments("run", phase, options), folder() / "log");
     int64_t highest = 0;
@@ -174,7 +157,7 @@ protected:
   }
 
   /// The plan may promise a little more than is used: --mem is asked for by it. Returns what was used, in bytes.
-  static double expect_close(const std::string& phase, const std::vector<std::string>& options) {
+  static double expect_close(const std::string& phase, const words& options) {
     const double plan = predicted(phase, options);
     const double run = measured(phase, options);
     std::string named = phase;
@@ -204,10 +187,9 @@ TEST_F(PlanMemory, OfSupervisedTraining) {
 }
 
 TEST_F(PlanMemory, WithActivationCheckpointing) {
-  const std::vector<std::string> whole = {
-      "--sft.micro-batch-tokens", "512",      "--data.texts.path", folder() / "full.jsonl",
-      "--length.too-long",        "truncate", "--run.lanes",       "1"};
-  std::vector<std::string> spared = whole;
+  const words whole = {"--sft.micro-batch-tokens", "512",      "--data.texts.path", folder() / "full.jsonl",
+                       "--length.too-long",        "truncate", "--run.lanes",       "1"};
+  words spared = whole;
   spared.insert(spared.end(), {"--run.activation-checkpointing", "true"});
   expect_close("sft", whole);
   expect_close("sft", spared);
@@ -264,19 +246,18 @@ TEST_F(PlanMemory, OfTheRewardModel) {
 TEST_F(PlanMemory, OfPpo) {
   expect_close("ppo", {"--place.ranks", "1"});
   expect_close("ppo", {"--place.ranks", "2"});
-  const std::vector<std::string> sharded = {"--place.ranks",       "2", "--place.policy-zero", "3",
-                                            "--place.critic-zero", "3", "--place.frozen-zero", "3"};
+  const words sharded = {"--place.ranks",       "2", "--place.policy-zero", "3",
+                         "--place.critic-zero", "3", "--place.frozen-zero", "3"};
   expect_close("ppo", sharded);
-  std::vector<std::string> together = sharded;
+  words together = sharded;
   together.insert(together.end(), {"--place.tensor-parallel", "2"});
   expect_close("ppo", together);
 }
 
 TEST_F(PlanMemory, OfPpoWithAJudge) {
-  const std::vector<std::string> judged = {"--rewards.learned.kind", "model", "--rewards.learned.model",
-                                           folder() / "judge"};
+  const words judged = {"--rewards.learned.kind", "model", "--rewards.learned.model", folder() / "judge"};
   expect_close("ppo", judged);
-  std::vector<std::string> placed = judged;
+  words placed = judged;
   placed.insert(placed.end(), {"--place.ranks", "2", "--place.policy-ranks", "0", "--place.critic-ranks", "1",
                                "--place.reference-ranks", "1", "--place.reward-ranks", "1"});
   expect_close("ppo", placed);

@@ -3,6 +3,7 @@
 #include "io/run/metrics.hpp"
 #include "jobs/report.hpp"
 #include "support/temporary_folder.hpp"
+#include "support/text_search.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,7 @@
 namespace troupe {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using test::contains;
 
 /// Two prompts with two answers each, of one token each.
 io::experience evaluation(std::vector<float> rewards, const std::string& answers) {

@@ -64,11 +64,11 @@ TEST(StatusText, ACardThatHasFailedIsNamedWithItsHost) {
   io::run_status status = running();
   status.last_failures = {{.time = 900,
                            .attempt = 2,
-                           .kind = "host_suspected",
+                           .kind = "card_suspected",
                            .host = "node2",
                            .card = 1,
                            .reason = "failure 2 of its card 1"}};
-  EXPECT_NE(status_text(status, 1030).find("host_suspected on node2, card 1: failure 2 of its card 1\n"),
+  EXPECT_NE(status_text(status, 1030).find("card_suspected on node2, card 1: failure 2 of its card 1\n"),
             std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(status_json(status, 1030))["last_failures"][0]["card"], 1);
 }

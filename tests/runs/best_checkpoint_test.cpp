@@ -3,15 +3,16 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <set>
 #include <thread>
@@ -20,13 +21,6 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-static std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-static bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 static std::vector<json> lines_of(const fs::path& path) {
   std::vector<json> lines;
@@ -54,9 +48,7 @@ protected:
         << "evaluate-every = 1\n";
   }
   std::vector<std::string> arguments(const fs::path& run, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all = {"run", folder / "job.ini", "--run.dir", run};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return words{"run", folder / "job.ini", "--run.dir", run} + more;
   }
   static std::set<std::string> kept(const fs::path& run) {
     std::set<std::string> names;
@@ -87,7 +79,7 @@ TEST_F(BestCheckpoint, IsKeptBesideTheLast) {
   ASSERT_EQ(result.status, 0) << result.output;
   ASSERT_NE(best(run), "update-000012") << "the job is to become worse";
   EXPECT_EQ(kept(run), (std::set<std::string>{best(run), "update-000012"}));
-  EXPECT_TRUE(contains(contents(run / "ledger.jsonl"), "the best so far: held_out/perplexity"));
+  EXPECT_TRUE(contains(text_of(run / "ledger.jsonl"), "the best so far: held_out/perplexity"));
   const program_result status = run_program({"status", run});
   EXPECT_TRUE(contains(status.output, "best         checkpoints/sft/" + best(run))) << status.output;
   const json told = json_output(run_program({"status", run, "--json"}).output);
@@ -97,7 +89,7 @@ TEST_F(BestCheckpoint, IsKeptBesideTheLast) {
   // Its model evaluates as it did then.
   const program_result made = run_program({"convert", run / "checkpoints/sft" / best(run), folder / "model"});
   ASSERT_EQ(made.status, 0) << made.output;
-  EXPECT_NE(contents(folder / "model/model.safetensors"), contents(run / "models/sft/model.safetensors"));
+  EXPECT_NE(text_of(folder / "model/model.safetensors"), text_of(run / "models/sft/model.safetensors"));
 }
 
 TEST_F(BestCheckpoint, WithoutTheOptionOnlyTheLastAreKept) {
@@ -115,18 +107,15 @@ TEST_F(BestCheckpoint, ARunThatIsKilledKeepsTheSame) {
     {
       program killed(arguments(run), folder / "log");
       const std::string line = "\"update\":" + std::to_string(update) + ",";
-      while (killed.running() && !contains(contents(run / "metrics.jsonl"), line)) {
+      while (killed.running() && !contains(text_of(run / "metrics.jsonl"), line)) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
       }
-      killed.signal(SIGKILL);
-      killed.wait();
+      killed.kill();
     }
     const program_result result = run_program(arguments(run));
     ASSERT_EQ(result.status, 0) << result.output;
     EXPECT_EQ(kept(run), kept(folder / "whole"));
-    for (const std::string& difference : differences_of_runs(folder / "whole", run)) {
-      ADD_FAILURE() << difference;
-    }
+    expect_equal_runs(folder / "whole", run);
   }
 }
 

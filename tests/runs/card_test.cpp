@@ -1,8 +1,8 @@
 // Runs that compute on cards, which the tests emulate behind a module of their own: what runs on CPUs promise, they do.
-#include "support/json_output.hpp"
 #include "support/program.hpp"
-#include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/verified_replay.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -10,70 +10,40 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <iterator>
 #include <sstream>
 #include <string>
-#include <vector>
 
 namespace troupe::test {
 
 namespace fs = std::filesystem;
-using words = std::vector<std::string>;
-
-static words operator+(words a, const words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 /// All four phases, with as little in each as will do: a card that is emulated is slow.
 static words arguments(const fs::path& run, int ranks, const char* type = "bf16", const char* device = "cuda") {
-  std::istringstream options(R"(
-      --run.lanes 2 --run.threads 1
-      --length.max-prompt-tokens 24 --length.max-tokens 32 --generation.max-new-tokens 6
-      --pairs.prompts 16 --pairs.prompts-per-iteration 8 --pairs.margin 0
-      --sft.batch 2 --sft.micro-batch-tokens 32 --sft.updates 2
-      --reward.batch 2 --reward.micro-batch-tokens 32 --reward.updates 2
-      --ppo.iterations 2 --ppo.prompts 2 --ppo.epochs 1 --ppo.micro-batch-tokens 64 --ppo.evaluate-every 0
-      --evaluation.prompts 1 --evaluation.records 1)");
-  return words{"run",
-               test_data() + "/jobs/tiny.ini",
-               "--run.dir",
-               run.string(),
-               "--place.ranks",
-               std::to_string(ranks),
-               "--model.dtype",
-               type,
-               "--place.device",
-               device} +
-         words(std::istream_iterator<std::string>(options), {});
+  return run_of_job("tiny", run) +
+         words{"--place.ranks", std::to_string(ranks), "--model.dtype", type, "--place.device", device} + words_of(R"(
+             --run.lanes 2 --run.threads 1
+             --length.max-prompt-tokens 24 --length.max-tokens 32 --generation.max-new-tokens 6
+             --pairs.prompts 16 --pairs.prompts-per-iteration 8 --pairs.margin 0
+             --sft.batch 2 --sft.micro-batch-tokens 32 --sft.updates 2
+             --reward.batch 2 --reward.micro-batch-tokens 32 --reward.updates 2
+             --ppo.iterations 2 --ppo.prompts 2 --ppo.epochs 1 --ppo.micro-batch-tokens 64 --ppo.evaluate-every 0
+             --evaluation.prompts 1 --evaluation.records 1)");
 }
 
 /// A run of one rank in which nothing dies, made once. It is exact: every sampled token has the log-probability that
 /// training computes, or it would have stopped.
-class CardRun : public ::testing::Test {
+class CardRun : public undisturbed_run<CardRun> {
+public:
+  static words command_of_undisturbed(const fs::path& run) { return arguments(run, 1); }
+
 protected:
   static void SetUpTestSuite() {
     ::setenv("TROUPE_CUDA_MODULE", TROUPE_MODULE_emulated, 1);
-    folder_ = new temporary_folder;
-    const program_result result = run_program(arguments(one_rank(), 1));
-    ASSERT_EQ(result.status, 0) << result.output;
+    undisturbed_run::SetUpTestSuite();
   }
   static void TearDownTestSuite() {
+    undisturbed_run::TearDownTestSuite();
     ::unsetenv("TROUPE_CUDA_MODULE");
-    delete folder_;
-    folder_ = nullptr;
   }
-  static fs::path one_rank() { return *folder_ / "one"; }
-  static void expect_equal_to_one_rank(const fs::path& run) {
-    for (const std::string& difference : differences_of_runs(one_rank(), run)) {
-      ADD_FAILURE() << difference;
-    }
-  }
-
-  temporary_folder scratch_;
-
-private:
-  static inline temporary_folder* folder_ = nullptr;
 };
 
 TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
@@ -81,14 +51,14 @@ TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
   const program_result result = run_program(arguments(run, 2) + words{"--place.policy-zero", "1", "--place.critic-zero",
                                                                       "2", "--place.tensor-parallel", "2"});
   ASSERT_EQ(result.status, 0) << result.output;
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(CardRun, LearnsTheSameInHostMemory) {
   const fs::path run = scratch_ / "run";
   const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host"});
   ASSERT_EQ(result.status, 0) << result.output;
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 /// And what learns goes from the card to host memory and back.
@@ -98,30 +68,17 @@ TEST_F(CardRun, KilledAndResumedEndsInTheSameBytes) {
       arguments(run, 2) + words{"--place.policy-zero", "3", "--place.critic-zero", "3",  "--place.reward-zero", "3",
                                 "--place.frozen-zero", "3", "--recovery.restarts", "100"};
   for (const char* optimizer : {"card", "host"}) {
-    program troupe(command + words{"--place.optimizer", optimizer}, scratch_ / "output");
-    await_records(troupe, run, 2);
-    if (const pid_t worker = troupe.worker(); worker != 0) {
-      ::kill(worker, SIGKILL);  // a rank: the run goes on by itself
-    }
-    await_records(troupe, run, 2);
-    troupe.signal(SIGKILL);  // the supervisor: the same command goes on
-    troupe.wait();
+    kill_rank_and_supervisor(command + words{"--place.optimizer", optimizer}, run, scratch_ / "output", 2, 2);
   }
   const program_result last = run_program(command);
   ASSERT_EQ(last.status, 0) << last.output;
   EXPECT_NE(text_of(run / "ledger.jsonl").find("phase_resumed"), std::string::npos);
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(CardRun, ReplayThereComesToItsWeights) {
-  const fs::path run = scratch_ / "copy";
-  fs::copy(one_rank(), run, fs::copy_options::recursive);
-  const program_result result =
-      run_program({"replay", run.string(), "--verify", "--json", "--place.ranks", "2", "--place.policy-zero", "3"});
-  EXPECT_EQ(result.status, 0) << result.output;
-  const nlohmann::json found = json_output(result.output);
-  EXPECT_EQ(found.at("differ"), 0) << result.output;
-  EXPECT_GT(found.at("tensors"), 100);
+  expect_verified(
+      run_program(verification_of(copy_of_undisturbed(), {"--place.ranks", "2", "--place.policy-zero", "3"})), 100);
 }
 
 /// By name, of a record of metrics.jsonl.

@@ -4,6 +4,7 @@
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,6 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 namespace troupe::test {
 
@@ -25,26 +25,12 @@ protected:
     fs::copy(test_data() + "/stories260k", model, fs::copy_options::recursive);
     write_stories(data, 200);
     program troupe(arguments(), folder / "output");
-    while (troupe.running() && !fs::exists(run / "checkpoints/sft/update-000001/manifest.json")) {
-      std::this_thread::sleep_for(5ms);
-    }
+    await_file(troupe, run / "checkpoints/sft/update-000001/manifest.json");
     ASSERT_EQ(troupe.stop(SIGTERM), 75) << text_of(folder / "output");
   }
-  std::vector<std::string> arguments() const {
-    return {"run",
-            test_data() + "/jobs/tiny.ini",
-            "--run.dir",
-            run.string(),
-            "--run.phases",
-            "sft",
-            "--sft.updates",
-            "60",
-            "--model.policy",
-            model.string(),
-            "--data.openings.path",
-            data.string(),
-            "--data.openings.phases",
-            "sft"};
+  words arguments() const {
+    return run_of_job("tiny", run) + words_of("--run.phases sft --sft.updates 60 --data.openings.phases sft") +
+           words{"--model.policy", model.string(), "--data.openings.path", data.string()};
   }
   void expect_refusal(const std::string& part) const {
     const program_result result = run_program(arguments());

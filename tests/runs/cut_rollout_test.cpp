@@ -2,7 +2,8 @@
 // finished, and the bytes at the end are those of an undisturbed run.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,29 +20,10 @@ using namespace std::chrono_literals;
 namespace {
 
 /// Rollouts that take a while: a small cache lets few sequences in at a time. Parts are written at every chance.
-std::vector<std::string> arguments(const std::filesystem::path& run, const std::string& ranks) {
-  return {"run",
-          test_data() + "/jobs/ppo.ini",
-          "--run.dir",
-          run.string(),
-          "--run.lanes",
-          "2",
-          "--run.checkpoint-every",
-          "2",
-          "--place.ranks",
-          ranks,
-          "--run.threads",
-          "1",
-          "--ppo.prompts",
-          "64",
-          "--generation.cache-mib",
-          "1",
-          "--generation.max-new-tokens",
-          "40",
-          "--experience.save-rollout-s",
-          "0.001",
-          "--recovery.restarts",
-          "100"};
+words arguments(const std::filesystem::path& run, const std::string& ranks) {
+  return run_of_job("ppo", run) + words{"--place.ranks", ranks} + words_of(R"(
+             --run.lanes 2 --run.threads 1 --run.checkpoint-every 2 --ppo.prompts 64 --generation.cache-mib 1
+             --generation.max-new-tokens 40 --experience.save-rollout-s 0.001 --recovery.restarts 100)");
 }
 
 std::set<std::string> parts_of(const std::filesystem::path& run) {
@@ -104,9 +86,7 @@ void expect_taken_up(const std::string& ranks) {
   EXPECT_GE(found.times, 4) << text_of(folder / "cut/ledger.jsonl");
   EXPECT_GE(found.cut, 1) << text_of(folder / "cut/ledger.jsonl");
   EXPECT_GT(found.tokens, 0);
-  for (const std::string& difference : differences_of_runs(folder / "whole", folder / "cut")) {
-    ADD_FAILURE() << difference;
-  }
+  expect_equal_runs(folder / "whole", folder / "cut");
   EXPECT_TRUE(parts_of(folder / "cut").empty()) << "a run that has ended needs no parts of rollouts";
 }
 

@@ -1,13 +1,13 @@
 // What lies in a run directory, or the disk below it, is broken: one clear error, and nothing saved is lost.
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
 #include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -16,10 +16,8 @@
 
 namespace troupe::test {
 
-static std::vector<std::string> arguments(const std::filesystem::path& run, std::vector<std::string> more = {}) {
-  std::vector<std::string> all = {"run", test_data() + "/jobs/tiny.ini", "--run.dir", run.string()};
-  all.insert(all.end(), more.begin(), more.end());
-  return all;
+static words arguments(const std::filesystem::path& run, const words& more = {}) {
+  return run_of_job("tiny", run) + more;
 }
 
 /// Puts a complete line that is no JSON before everything else.
@@ -61,10 +59,8 @@ TEST(DamagedRun, APhaseWhoseCheckpointsAreAllDamagedStopsAndLeavesEverything) {
   const auto run = folder / "run";
   {
     program troupe(arguments(run), folder / "output");
-    while (troupe.running() && !std::filesystem::exists(run / "checkpoints/sft/update-000002/manifest.json")) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    troupe.signal(SIGKILL);
+    await_file(troupe, run / "checkpoints/sft/update-000002/manifest.json");
+    troupe.kill();
   }
   for (const auto& checkpoint : std::filesystem::directory_iterator(run / "checkpoints/sft")) {
     if (std::filesystem::exists(checkpoint.path() / "rank-00000.h5")) {
@@ -84,9 +80,7 @@ TEST(DamagedRun, APhaseWhoseCheckpointsAreAllDamagedStopsAndLeavesEverything) {
   ASSERT_EQ(afresh.status, 0) << afresh.output;
   std::filesystem::remove_all(run / "checkpoints/sft.damaged");
   ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
-  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
-    ADD_FAILURE() << difference;
-  }
+  expect_equal_runs(folder / "undisturbed", run);
 }
 
 /// A file system of its own, of so many megabytes, which can be made larger.
@@ -131,9 +125,7 @@ TEST(DamagedRun, FullDiskIsOneErrorAndTheSameCommandGoesOnOnceThereIsSpace) {
   const program_result resumed = run_program(arguments(run));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
-  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
-    ADD_FAILURE() << difference;
-  }
+  expect_equal_runs(folder / "undisturbed", run);
 }
 
 /// Leaves not a byte for anybody else.
@@ -160,9 +152,7 @@ TEST(DamagedRun, ADiskThatIsFullForAMomentEndsNothing) {
   EXPECT_NE(text_of(folder / "output").find("No space left on device"), std::string::npos)
       << text_of(folder / "output");
   ASSERT_EQ(run_program(arguments(folder / "undisturbed")).status, 0);
-  for (const std::string& difference : differences_of_runs(folder / "undisturbed", run)) {
-    ADD_FAILURE() << difference;
-  }
+  expect_equal_runs(folder / "undisturbed", run);
 }
 
 }  // namespace troupe::test

@@ -5,6 +5,8 @@
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -48,38 +50,18 @@ static fs::path damaged_model(const fs::path& folder) {
 
 /// PPO of a model of which nothing was made before; the reward model is indifferent, unless
 /// another is given, so that the lexicon alone rewards.
-static program_result run_ppo(const fs::path& run, const std::vector<std::string>& more, fs::path reward_model = {}) {
+static program_result run_ppo(const fs::path& run, const words& more, fs::path reward_model = {}) {
   if (reward_model.empty()) {
     reward_model = indifferent_judge(run.string() + "-judge");
   }
-  std::vector<std::string> all = {"run",
-                                  test_data() + "/jobs/tiny.ini",
-                                  "--run.dir",
-                                  run.string(),
-                                  "--run.phases",
-                                  "ppo",
-                                  "--model.reward",
-                                  reward_model.string(),
-                                  "--ppo.ptx-coef",
-                                  "0"};
-  all.insert(all.end(), more.begin(), more.end());
-  return run_program(all);
+  return run_program(run_of_job("tiny", run) + words_of("--run.phases ppo --ppo.ptx-coef 0") +
+                     words{"--model.reward", reward_model.string()} + more);
 }
 
-static program_result run_sft(const temporary_folder& folder, const std::vector<std::string>& more) {
+static program_result run_sft(const temporary_folder& folder, const words& more) {
   write_stories(folder / "data.jsonl", 60);
-  std::vector<std::string> all = {"run",
-                                  test_data() + "/jobs/tiny.ini",
-                                  "--run.dir",
-                                  (folder / "run").string(),
-                                  "--run.phases",
-                                  "sft",
-                                  "--data.openings.path",
-                                  (folder / "data.jsonl").string(),
-                                  "--data.openings.phases",
-                                  "sft"};
-  all.insert(all.end(), more.begin(), more.end());
-  return run_program(all);
+  return run_program(run_of_job("tiny", folder / "run") + words_of("--run.phases sft --data.openings.phases sft") +
+                     words{"--data.openings.path", (folder / "data.jsonl").string()} + more);
 }
 
 /// One line that begins "troupe run: ", the last.
@@ -124,8 +106,8 @@ TEST(Divergence, RewardThatIsNoNumberKeepsTheExperience) {
   EXPECT_FALSE(fs::exists(folder / "run/models/policy"));
 }
 
-static const std::vector<std::string> far_from_the_reference = {
-    "--ppo.policy-learning-rate", "10", "--ppo.policy-schedule", "constant", "--ppo.max-kl", "5"};
+static const words far_from_the_reference =
+    words_of("--ppo.policy-learning-rate 10 --ppo.policy-schedule constant --ppo.max-kl 5");
 
 TEST(Divergence, KlAboveTheLimitStopsWithTheExperienceKept) {
   const temporary_folder folder;
@@ -138,16 +120,10 @@ TEST(Divergence, KlAboveTheLimitStopsWithTheExperienceKept) {
 
 TEST(Divergence, RollbacksAreToldAndLimited) {
   const temporary_folder folder;
-  std::vector<std::string> arguments = far_from_the_reference;
-  for (const char* word : {"--ppo.on-divergence", "rollback", "--ppo.max-rollbacks", "2"}) {
-    arguments.emplace_back(word);
-  }
+  const words arguments = far_from_the_reference + words_of("--ppo.on-divergence rollback --ppo.max-rollbacks 2");
   expect_one_error(run_ppo(folder / "run", arguments), "(after 2 rollbacks: ppo.max-rollbacks)");
   const std::string ledger = text_of(folder / "run/ledger.jsonl");
-  size_t told = 0;
-  for (size_t at = 0; (at = ledger.find("rolled back: the KL", at)) != std::string::npos; ++at) {
-    ++told;
-  }
+  const size_t told = count(ledger, "rolled back: the KL");
   EXPECT_EQ(told, 2U) << ledger;
 }
 
@@ -157,20 +133,9 @@ class DivergedCheckpoint : public ::testing::TestWithParam<const char*> {
 protected:
   temporary_folder folder_;
   // Without a limit the four iterations have 0, 6, 14 and 17 nats.
-  std::vector<std::string> options_ = {"--ppo.policy-learning-rate",
-                                       "1e-3",
-                                       "--ppo.policy-schedule",
-                                       "constant",
-                                       "--ppo.max-kl",
-                                       "12",
-                                       "--ppo.on-divergence",
-                                       "rollback",
-                                       "--run.lanes",
-                                       "2",
-                                       "--run.threads",
-                                       "1",
-                                       "--place.ranks",
-                                       GetParam()};
+  words options_ = words_of("--ppo.policy-learning-rate 1e-3 --ppo.policy-schedule constant --ppo.max-kl 12 "
+                            "--ppo.on-divergence rollback --run.lanes 2 --run.threads 1") +
+                   words{"--place.ranks", GetParam()};
 };
 
 TEST_P(DivergedCheckpoint, IsPassedOver) {

@@ -8,6 +8,7 @@
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,7 +21,6 @@
 #include <random>
 #include <string>
 #include <thread>
-#include <vector>
 
 namespace troupe::test {
 
@@ -29,58 +29,16 @@ namespace fs = std::filesystem;
 
 constexpr auto patience = 150s;  // with a run that lacks something: its deadlines together, on a busy machine
 
-static std::vector<std::string> arguments(const fs::path& data, const fs::path& run, int ranks) {
-  const std::string lexicon = test_data() + "/vader/vader_lexicon.txt";
-  return {"run",
-          test_data() + "/jobs/tiny.ini",
-          "--run.dir",
-          run.string(),
-          "--run.phases",
-          "sft ppo",
-          "--run.threads",
-          "2",
-          "--run.lanes",
-          "2",
-          "--place.ranks",
-          std::to_string(ranks),
-          "--model.critic",
-          test_data() + "/stories260k",
-          "--data.openings.path",
-          data.string(),
-          "--data.openings.phases",
-          "sft ppo",
-          "--rewards.learned.kind",
-          "lexicon",
-          "--rewards.learned.lexicon",
-          lexicon,
-          "--sft.updates",
-          "2",
-          "--ppo.iterations",
-          "1",
-          "--ppo.prompts",
-          "2",
-          "--ppo.samples-per-prompt",
-          "1",
-          "--ppo.epochs",
-          "1",
-          "--ppo.minibatches",
-          "1",
-          "--generation.max-new-tokens",
-          "6",
-          "--evaluation.prompts",
-          "2",
-          "--evaluation.records",
-          "4",
-          "--recovery.pause-s",
-          "0.2",
-          "--recovery.start-deadline-s",
-          "15",
-          "--recovery.silence-deadline-s",
-          "8",
-          "--recovery.worker-deadline-s",
-          "10",
-          "--recovery.stop-deadline-s",
-          "10"};
+static words arguments(const fs::path& data, const fs::path& run, int ranks) {
+  return run_of_job("tiny", run) + words{"--run.phases", "sft ppo", "--data.openings.phases", "sft ppo"} +
+         words{"--data.openings.path", data.string(), "--place.ranks", std::to_string(ranks)} +
+         words{"--model.critic", test_data() + "/stories260k", "--rewards.learned.kind", "lexicon"} +
+         words{"--rewards.learned.lexicon", test_data() + "/vader/vader_lexicon.txt"} + words_of(R"(
+             --run.threads 2 --run.lanes 2
+             --sft.updates 2 --ppo.iterations 1 --ppo.prompts 2 --ppo.samples-per-prompt 1 --ppo.epochs 1
+             --ppo.minibatches 1 --generation.max-new-tokens 6 --evaluation.prompts 2 --evaluation.records 4
+             --recovery.pause-s 0.2 --recovery.start-deadline-s 15 --recovery.silence-deadline-s 8
+             --recovery.worker-deadline-s 10 --recovery.stop-deadline-s 10)");
 }
 
 /// The four numbers of fail_once.c.

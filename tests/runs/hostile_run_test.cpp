@@ -3,7 +3,8 @@
 #include "support/hostile_peer.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -11,7 +12,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
 namespace troupe::test {
 
@@ -24,17 +24,9 @@ static int64_t hostile_connections() {
 }
 
 /// A job that takes about as long as so many connections do.
-static std::vector<std::string> arguments(const std::filesystem::path& run, int64_t connections) {
-  return {"run",
-          test_data() + "/jobs/tiny.ini",
-          "--run.dir",
-          run.string(),
-          "--ppo.iterations",
-          std::to_string(6 + connections / 500),
-          "--run.checkpoint-every",
-          "4",
-          "--ppo.evaluate-every",
-          "0"};
+static words arguments(const std::filesystem::path& run, int64_t connections) {
+  return run_of_job("tiny", run) + words{"--ppo.iterations", std::to_string(6 + connections / 500)} +
+         words{"--run.checkpoint-every", "4", "--ppo.evaluate-every", "0"};
 }
 
 /// The control port, from the command line of a rank; 0: there is no rank just now.
@@ -52,9 +44,7 @@ TEST(HostilePeers, ChangeNothingInARunThatIsGoingOn) {
   const int64_t count = hostile_connections();
   program troupe(arguments(folder / "run", count), folder / "output");
   const auto begun = folder / "run/checkpoints/sft/update-000004/manifest.json";
-  while (troupe.running() && !std::filesystem::exists(begun)) {
-    std::this_thread::sleep_for(10ms);
-  }
+  await_file(troupe, begun);
   const uint16_t port = control_port(troupe);
   ASSERT_NE(port, 0) << text_of(folder / "output");
   const auto begin = std::chrono::steady_clock::now();
@@ -68,7 +58,7 @@ TEST(HostilePeers, ChangeNothingInARunThatIsGoingOn) {
 
   const program_result undisturbed = run_program(arguments(folder / "undisturbed", count));
   ASSERT_EQ(undisturbed.status, 0) << undisturbed.output;
-  EXPECT_EQ(differences_of_runs(folder / "undisturbed", folder / "run"), std::vector<std::string>());
+  expect_equal_runs(folder / "undisturbed", folder / "run");
 }
 
 }  // namespace troupe::test

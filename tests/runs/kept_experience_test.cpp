@@ -4,31 +4,24 @@
 #include "io/experience/summary.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <csignal>
 #include <filesystem>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace troupe::test {
 namespace {
 
-const std::string job = test_data() + "/jobs/tiny.ini";
 constexpr int64_t iterations = 6;
 
-std::vector<std::string> command(const std::filesystem::path& run, std::vector<std::string> options) {
-  std::vector<std::string> words = {
-      "run", job, "--run.dir", run.string(), "--ppo.iterations", std::to_string(iterations), "--run.checkpoint-every",
-      "2"};
-  words.insert(words.end(), options.begin(), options.end());
-  return words;
+words command(const std::filesystem::path& run, const words& options) {
+  return run_of_job("tiny", run) +
+         words{"--ppo.iterations", std::to_string(iterations), "--run.checkpoint-every", "2"} + options;
 }
 
 std::set<int64_t> kept_in(const std::filesystem::path& run) {
@@ -59,12 +52,9 @@ TEST(KeptExperienceOfARun, IsTheLastEveryNthAndTheBestAlsoAfterAKill) {
                                           "--experience.keep-best", "1"};
   {
     program killed(command(folder / "some", keeps), folder / "output");
-    while (killed.running() && !std::filesystem::exists(folder / "some/experience/iteration-000004.h5")) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    await_file(killed, folder / "some/experience/iteration-000004.h5");
     ASSERT_TRUE(killed.running());
-    killed.signal(SIGKILL);
-    killed.wait();
+    killed.kill();
   }
   const program_result resumed = run_program(command(folder / "some", keeps));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
@@ -77,8 +67,7 @@ TEST(KeptExperienceOfARun, IsTheLastEveryNthAndTheBestAlsoAfterAKill) {
 
 TEST(KeptExperienceOfARun, HasAllThatAReplayNeeds) {
   const temporary_folder folder;
-  const program_result result =
-      run_program({"run", job, "--run.dir", (folder / "run").string(), "--ppo.iterations", "2"});
+  const program_result result = run_program(run_of_job("tiny", folder / "run") + words{"--ppo.iterations", "2"});
   ASSERT_EQ(result.status, 0) << result.output;
   const io::experience first = io::read_experience(folder / "run" / "experience" / "iteration-000001.h5");
   const io::experience second = io::read_experience(folder / "run" / "experience" / "iteration-000002.h5");

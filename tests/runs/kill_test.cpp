@@ -2,8 +2,9 @@
 // bytes at the end are those of an undisturbed run.
 #include "support/program.hpp"
 #include "support/stopped_thread.hpp"
-#include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -18,47 +19,17 @@
 
 namespace troupe::test {
 
+namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-static const std::string job = test_data() + "/jobs/tiny.ini";
+static words arguments(const fs::path& run, const words& more = {}) { return run_of_job("tiny", run) + more; }
 
-static std::vector<std::string> arguments(const std::filesystem::path& run, std::vector<std::string> more = {}) {
-  std::vector<std::string> all = {"run", job, "--run.dir", run.string()};
-  all.insert(all.end(), more.begin(), more.end());
-  return all;
-}
-
-static size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++found;
-  }
-  return found;
-}
+static const words short_patience = {"--recovery.worker-deadline-s", "2", "--recovery.restarts", "100"};
 
 /// A run in which nothing dies, made once.
-class Kill : public ::testing::Test {
-protected:
-  static void SetUpTestSuite() {
-    folder_ = new temporary_folder;
-    const program_result result = run_program(arguments(undisturbed()));
-    ASSERT_EQ(result.status, 0) << result.output;
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static std::filesystem::path undisturbed() { return *folder_ / "undisturbed"; }
-  static void expect_equal_to_undisturbed(const std::filesystem::path& run) {
-    for (const std::string& difference : differences_of_runs(undisturbed(), run)) {
-      ADD_FAILURE() << difference;
-    }
-  }
-
-  temporary_folder scratch_;
-
-private:
-  static inline temporary_folder* folder_ = nullptr;
+class Kill : public undisturbed_run<Kill> {
+public:
+  static words command_of_undisturbed(const fs::path& run) { return arguments(run); }
 };
 
 TEST_F(Kill, TheSameJobTwiceGivesTheSameBytes) {
@@ -79,9 +50,7 @@ TEST_F(Kill, WorkersKilledAtRandomMomentsChangeNothing) {
     program troupe(arguments(run, {"--recovery.restarts", "100"}), scratch_ / "output");
     while (troupe.running()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
-      if (const pid_t worker = troupe.worker(); worker != 0 && ::kill(worker, SIGKILL) == 0) {
-        ++kills;
-      }
+      kills += troupe.kill_rank() ? 1 : 0;
       if (kills >= wanted_kills) {
         break;
       }
@@ -90,7 +59,7 @@ TEST_F(Kill, WorkersKilledAtRandomMomentsChangeNothing) {
     const std::string ledger = text_of(run / "ledger.jsonl");
     RecordProperty("failures in round " + std::to_string(round), static_cast<int>(count(ledger, "worker_failed")));
     expect_equal_to_undisturbed(run);
-    std::filesystem::remove_all(run);
+    fs::remove_all(run);
   }
 }
 
@@ -102,8 +71,7 @@ TEST_F(Kill, SupervisorKilledTakesItsWorkerAlongAndTheSameCommandGoesOn) {
     program troupe(arguments(run), scratch_ / "output");
     std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms(random)));
     const pid_t worker = troupe.worker();
-    troupe.signal(SIGKILL);
-    troupe.wait();
+    troupe.kill();
     if (worker != 0) {
       const auto give_up = std::chrono::steady_clock::now() + 2s;
       while (process_exists(worker) && std::chrono::steady_clock::now() < give_up) {
@@ -137,12 +105,9 @@ TEST_F(Kill, StoppedAgainAndAgainEndsInTheSameBytes) {
 
 TEST_F(Kill, HangingWorkerIsNamedAndReplaced) {
   const auto run = scratch_ / "run";
-  program troupe(arguments(run, {"--recovery.worker-deadline-s", "2", "--recovery.restarts", "100"}),
-                 scratch_ / "output");
+  program troupe(arguments(run, short_patience), scratch_ / "output");
   const auto first = run / "checkpoints/sft/update-000001/manifest.json";  // it has said its first word long ago
-  while (troupe.running() && !std::filesystem::exists(first)) {
-    std::this_thread::sleep_for(5ms);
-  }
+  await_file(troupe, first);
   const pid_t worker = troupe.worker();
   ASSERT_NE(worker, 0) << text_of(scratch_ / "output");
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);
@@ -156,7 +121,7 @@ TEST_F(Kill, HangingWorkerIsNamedAndReplaced) {
 static const std::set<std::string> helping_threads = {"checkpoint", "transport"};
 
 /// In which phase it is all but only the policy that computes.
-static bool makes_pairs(const std::filesystem::path& run) {
+static bool makes_pairs(const fs::path& run) {
   return text_of(run / "ledger.jsonl").find(R"("phase":"pairs","counter":1)") != std::string::npos;
 }
 
@@ -173,9 +138,6 @@ template <class Find> static std::unique_ptr<stopped_thread> stop_when_found(pro
   }
   return nullptr;
 }
-
-static const std::vector<std::string> short_patience = {"--recovery.worker-deadline-s", "2", "--recovery.restarts",
-                                                        "100"};
 
 TEST_F(Kill, AnActorThatHangsWhileItsRankBeatsIsNamedAndItsRankReplaced) {
   const auto run = scratch_ / "run";
@@ -207,9 +169,7 @@ TEST_F(Kill, AFileThatIsNeverWrittenIsAHangToo) {
 
 TEST_F(Kill, TheRankForWhichTheOthersWaitIsNamed) {
   const auto run = scratch_ / "run";
-  auto more = short_patience;
-  more.insert(more.end(), {"--place.ranks", "2"});
-  program troupe(arguments(run, more), scratch_ / "output");
+  program troupe(arguments(run, short_patience + words{"--place.ranks", "2"}), scratch_ / "output");
   pid_t victim = 0;
   const auto stopped = stop_when_found(troupe, [&]() -> std::optional<pid_t> {
     const std::vector<pid_t> ranks = troupe.workers();
@@ -231,23 +191,21 @@ TEST_F(Kill, DamagedCheckpointIsPassedOverForTheOneBefore) {
     {  // Stop in PPO with two checkpoints kept.
       program troupe(arguments(run), scratch_ / "output");
       const auto second = run / "checkpoints/ppo/iteration-000002/manifest.json";
-      while (troupe.running() && !std::filesystem::exists(second)) {
-        std::this_thread::sleep_for(5ms);
-      }
-      troupe.signal(SIGKILL);
+      await_file(troupe, second);
+      troupe.kill();
     }
-    std::filesystem::path newest;
-    for (const auto& entry : std::filesystem::directory_iterator(run / "checkpoints/ppo")) {
-      if (std::filesystem::exists(entry.path() / "manifest.json")) {
+    fs::path newest;
+    for (const auto& entry : fs::directory_iterator(run / "checkpoints/ppo")) {
+      if (fs::exists(entry.path() / "manifest.json")) {
         newest = std::max(newest, entry.path());
       }
     }
     const auto file = newest / "rank-00000.h5";
     if (truncate) {
-      std::filesystem::resize_file(file, std::filesystem::file_size(file) / 2);
+      fs::resize_file(file, fs::file_size(file) / 2);
     } else {
       std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
-      bytes.seekp(static_cast<std::streamoff>(std::filesystem::file_size(file) / 2));
+      bytes.seekp(static_cast<std::streamoff>(fs::file_size(file) / 2));
       bytes.put('\x5a');
     }
     const program_result result = run_program(arguments(run));

@@ -1,90 +1,46 @@
 // Runs that mix stored experience in: to the same bytes on any number of ranks, after kills, and replayed.
 #include "io/experience/experience.hpp"
-#include "support/json_output.hpp"
 #include "support/metrics_records.hpp"
 #include "support/program.hpp"
-#include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/verified_replay.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
 #include <string>
-#include <vector>
 
 namespace troupe::test {
 namespace {
 
 namespace fs = std::filesystem;
-using words = std::vector<std::string>;
-
-words operator+(words a, const words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
 /// An iteration of tiny.ini has 16 answers and makes 4 policy versions.
 constexpr int iterations = 4;
 const words mixing = {"--experience.mix", "0.25", "--experience.max-staleness", "8"};
 
 words command(const fs::path& run, const words& more = mixing) {
-  return words{"run",
-               test_data() + "/jobs/tiny.ini",
-               "--run.dir",
-               run.string(),
-               "--run.lanes",
-               "4",
-               "--run.phases",
-               "ppo",
-               "--model.critic",
-               test_data() + "/stories260k",
-               "--ppo.ptx-coef",
-               "0",
-               "--rewards.learned.kind",
-               "lexicon",
-               "--rewards.learned.lexicon",
-               test_data() + "/vader/vader_lexicon.txt",
-               "--run.keep-checkpoints",
-               "10"} +
-         more;
+  return run_of_job("tiny", run) +
+         words{"--run.lanes", "4", "--run.phases", "ppo", "--model.critic", test_data() + "/stories260k"} +
+         words{"--ppo.ptx-coef", "0", "--run.keep-checkpoints", "10"} + words{"--rewards.learned.kind", "lexicon"} +
+         words{"--rewards.learned.lexicon", test_data() + "/vader/vader_lexicon.txt"} + more;
 }
 
-void expect_verified(const program_result& result) {
-  EXPECT_EQ(result.status, 0) << result.output;
-  const nlohmann::json found = json_output(result.output);
-  EXPECT_EQ(found.at("differ"), 0) << result.output;
-  EXPECT_GT(found.at("tensors"), 100);
-}
+class MixingRun : public undisturbed_run<MixingRun> {
+public:
+  static words command_of_undisturbed(const fs::path& run) { return command(run); }
 
-class MixingRun : public ::testing::Test {
 protected:
-  static void SetUpTestSuite() {
-    folder_ = new temporary_folder;
-    const program_result made = run_program(command(live()));
-    ASSERT_EQ(made.status, 0) << made.output;
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static fs::path live() { return *folder_ / "live"; }
-  static program_result verify(const words& more = {}) {
-    return run_program(words{"replay", live().string(), "--verify", "--json"} + more);
-  }
-
-  temporary_folder scratch_;
-
-private:
-  static inline temporary_folder* folder_ = nullptr;
+  static program_result verify(const words& more = {}) { return run_program(verification_of(undisturbed(), more)); }
 };
 
 TEST_F(MixingRun, SaysWhatItHasMixedIn) {
-  const auto records = records_of(live(), "ppo");
+  const auto records = records_of(undisturbed(), "ppo");
   ASSERT_EQ(records.size(), static_cast<size_t>(iterations));
   EXPECT_EQ(records.at(1).at("mix/share"), 0.0) << "nothing is stored yet";
   EXPECT_FALSE(records.at(1).contains("mix/ess_share"));
@@ -105,7 +61,7 @@ TEST_F(MixingRun, SaysWhatItHasMixedIn) {
 TEST_F(MixingRun, StoresItsOwnAnswersAlone) {
   for (int64_t i = 1; i <= iterations; ++i) {
     const io::experience e =
-        io::read_experience(live() / "experience" / ("iteration-00000" + std::to_string(i) + ".h5"));
+        io::read_experience(undisturbed() / "experience" / ("iteration-00000" + std::to_string(i) + ".h5"));
     EXPECT_EQ(e.sequences(), 16);
     EXPECT_EQ(e.policy_version, 4 * (i - 1));
   }
@@ -114,31 +70,26 @@ TEST_F(MixingRun, StoresItsOwnAnswersAlone) {
 TEST_F(MixingRun, OnTwoRanksKilledInTheMiddleHasTheSameBytes) {
   const fs::path run = scratch_ / "run";
   const words two = command(run, mixing + words{"--place.ranks", "2"});
-  {
-    program troupe(two, scratch_ / "output");
-    await_records(troupe, run, 3);     // before the first, and two
-    ::kill(troupe.worker(), SIGKILL);  // a rank: the run goes on by itself
-    await_records(troupe, run, 1);
-    troupe.signal(SIGKILL);  // the supervisor: the same command goes on
-    troupe.wait();
-  }
+  kill_rank_and_supervisor(two, run, scratch_ / "output", 3, 1);  // before the first, and two
   const program_result result = run_program(two);
   ASSERT_EQ(result.status, 0) << result.output;
-  EXPECT_EQ(differences_of_runs(live(), run), words{});
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(MixingRun, ReplayedComesToItsBytes) {
-  expect_verified(verify());
-  expect_verified(verify({"--from-iteration", "2", "--place.ranks", "2"}));
+  expect_verified(verify(), 100);
+  expect_verified(verify({"--from-iteration", "2", "--place.ranks", "2"}), 100);
 }
 
 TEST_F(MixingRun, ReplayedWithNothingChangedIsTheRun) {
   const fs::path run = scratch_ / "replay";
-  const program_result result = run_program({"replay", live().string(), "--run.dir", run.string()});
+  const program_result result = run_program({"replay", undisturbed().string(), "--run.dir", run.string()});
   ASSERT_EQ(result.status, 0) << result.output;
-  EXPECT_EQ(text_of(run / "models/policy/model.safetensors"), text_of(live() / "models/policy/model.safetensors"));
-  EXPECT_EQ(text_of(run / "models/critic/model.safetensors"), text_of(live() / "models/critic/model.safetensors"));
-  const auto then = records_of(live(), "ppo");
+  EXPECT_EQ(text_of(run / "models/policy/model.safetensors"),
+            text_of(undisturbed() / "models/policy/model.safetensors"));
+  EXPECT_EQ(text_of(run / "models/critic/model.safetensors"),
+            text_of(undisturbed() / "models/critic/model.safetensors"));
+  const auto then = records_of(undisturbed(), "ppo");
   for (const auto& [iteration, record] : records_of(run, "replay")) {
     EXPECT_EQ(record.at("replay/ess_share"), 1.0) << "its own answers";
     EXPECT_EQ(record.at("mix/share"), then.at(iteration).at("mix/share"));
@@ -152,10 +103,11 @@ TEST_F(MixingRun, ReplayedWithNothingChangedIsTheRun) {
 TEST_F(MixingRun, WhatIfItHadMixedNothingOrMoreInIsAsked) {
   for (const auto& [mix, weights] : std::map<std::string, std::string>{{"0", "truncated"}, {"0.5", "none"}}) {
     const fs::path run = scratch_ / mix;
-    const program_result result = run_program(
-        {"replay", live().string(), "--run.dir", run.string(), "--experience.mix", mix, "--replay.weights", weights});
+    const program_result result = run_program({"replay", undisturbed().string(), "--run.dir", run.string(),
+                                               "--experience.mix", mix, "--replay.weights", weights});
     ASSERT_EQ(result.status, 0) << result.output;
-    EXPECT_NE(text_of(run / "models/policy/model.safetensors"), text_of(live() / "models/policy/model.safetensors"));
+    EXPECT_NE(text_of(run / "models/policy/model.safetensors"),
+              text_of(undisturbed() / "models/policy/model.safetensors"));
     const nlohmann::json last = records_of(run, "replay").at(iterations);
     EXPECT_EQ(last.value("mix/share", 0.0), std::stod(mix));
   }
@@ -166,10 +118,10 @@ TEST_F(MixingRun, NothingToBeMixedInLeavesARunsBytes) {
   const fs::path zero = scratch_ / "zero";
   ASSERT_EQ(run_program(command(plain, {})).status, 0);
   ASSERT_EQ(run_program(command(zero, {"--experience.max-staleness", "8"})).status, 0);
-  EXPECT_EQ(differences_of_runs(plain, zero), words{});
+  expect_equal_runs(plain, zero);
   // The first iteration of a run that mixes has nothing to mix in.
-  EXPECT_EQ(records_of(plain, "ppo").at(1).at("policy/loss"), records_of(live(), "ppo").at(1).at("policy/loss"));
-  EXPECT_NE(records_of(plain, "ppo").at(2).at("policy/loss"), records_of(live(), "ppo").at(2).at("policy/loss"));
+  EXPECT_EQ(records_of(plain, "ppo").at(1).at("policy/loss"), records_of(undisturbed(), "ppo").at(1).at("policy/loss"));
+  EXPECT_NE(records_of(plain, "ppo").at(2).at("policy/loss"), records_of(undisturbed(), "ppo").at(2).at("policy/loss"));
 }
 
 TEST_F(MixingRun, WhereModelsAreIsNoDifference) {
@@ -180,7 +132,7 @@ TEST_F(MixingRun, WhereModelsAreIsNoDifference) {
     const fs::path run = scratch_ / placed[0];
     const program_result result = run_program(command(run, mixing + words{"--place.ranks", "2"} + placed));
     ASSERT_EQ(result.status, 0) << result.output;
-    EXPECT_EQ(differences_of_runs(live(), run), words{});
+    expect_equal_to_undisturbed(run);
   }
 }
 
@@ -189,8 +141,7 @@ TEST_F(MixingRun, AnAlteredFileIsNamed) {
   {
     program troupe(command(run), scratch_ / "output");
     await_records(troupe, run, 3);  // before the first, and two
-    troupe.signal(SIGKILL);
-    troupe.wait();
+    troupe.kill();
   }
   for (const fs::path& file : io::experience_files(run / "experience")) {
     std::string bytes = text_of(file);

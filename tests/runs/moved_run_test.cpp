@@ -3,6 +3,7 @@
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
 
 #include <gtest/gtest.h>
 
@@ -44,9 +45,7 @@ TEST(MovedRun, GoesOnWithItsDataAndItsModelElsewhere) {
   EXPECT_NE(text_of(folder / "run-elsewhere/ledger.jsonl").find("phase_resumed"), std::string::npos) << moved.output;
 
   ASSERT_EQ(run_program(arguments(folder / "new", folder / "stayed")).status, 0);
-  for (const std::string& difference : differences_of_runs(folder / "stayed", folder / "run-elsewhere")) {
-    ADD_FAILURE() << difference;
-  }
+  expect_equal_runs(folder / "stayed", folder / "run-elsewhere");
 }
 
 }  // namespace troupe::test

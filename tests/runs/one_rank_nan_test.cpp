@@ -3,6 +3,8 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -101,32 +103,15 @@ fs::path records(const fs::path& path, int long_one) {
   return path;
 }
 
-size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) {
-    ++found;
-  }
-  return found;
-}
-
 class OneRankNan : public ::testing::Test {
 protected:
   /// On two ranks. Without evaluations, which would meet the long record too.
-  program_result run(const std::string& phase, const std::vector<std::string>& more) const {
-    std::vector<std::string> all = {"run",
-                                    test_data() + "/jobs/tiny.ini",
-                                    "--run.dir",
-                                    run_.string(),
-                                    "--run.phases",
-                                    phase,
-                                    "--model.policy",
-                                    model_.string(),
-                                    "--length.max-tokens",
-                                    "120"};
-    all.insert(all.end(), {"--run.lanes", "2", "--run.threads", "1", "--place.ranks", "2"});
-    all.insert(all.end(), {"--split.held-out", "0", "--evaluation.prompts", "0", "--evaluation.records", "0"});
-    all.insert(all.end(), more.begin(), more.end());
-    return run_program(all);
+  program_result run(const std::string& phase, const words& more) const {
+    return run_program(
+        run_of_job("tiny", run_) + words{"--run.phases", phase, "--model.policy", model_.string()} +
+        words_of("--length.max-tokens 120 --run.lanes 2 --run.threads 1 --place.ranks 2 --split.held-out 0 "
+                 "--evaluation.prompts 0 --evaluation.records 0") +
+        more);
   }
 
   /// Rank 1's, so rank 0 has met none: of several ranks the first would be named.

@@ -3,7 +3,8 @@
 #include "support/program.hpp"
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -23,8 +24,6 @@ namespace troupe::test {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-static bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 class OrderlyEnd : public ::testing::Test {
 protected:
   void SetUp() override { write_stories(data(), 200); }
@@ -33,27 +32,10 @@ protected:
   fs::path data() const { return folder_ / "data.jsonl"; }
   fs::path run() const { return folder_ / "run"; }
   fs::path output() const { return folder_ / "output"; }
-  std::vector<std::string> arguments(int ranks, int updates, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> all = {"run",
-                                    test_data() + "/jobs/tiny.ini",
-                                    "--run.dir",
-                                    run().string(),
-                                    "--run.phases",
-                                    "sft",
-                                    "--data.openings.path",
-                                    data().string(),
-                                    "--data.openings.phases",
-                                    "sft",
-                                    "--sft.updates",
-                                    std::to_string(updates),
-                                    "--run.lanes",
-                                    "2",
-                                    "--run.threads",
-                                    "1",
-                                    "--place.ranks",
-                                    std::to_string(ranks)};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+  words arguments(int ranks, int updates, const words& more = {}) const {
+    return run_of_job("tiny", run()) + words_of("--run.phases sft --data.openings.phases sft --run.lanes 2") +
+           words{"--run.threads", "1", "--data.openings.path", data().string()} +
+           words{"--sft.updates", std::to_string(updates), "--place.ranks", std::to_string(ranks)} + more;
   }
 
   /// A field of the ledger's events of a kind.

@@ -4,6 +4,9 @@
 #include "support/stories.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/text_search.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -23,31 +26,13 @@ namespace troupe::test {
 using namespace std::chrono_literals;
 
 /// Both deadlines are short, and yet a busy machine keeps them.
-static std::vector<std::string> arguments(const std::filesystem::path& data, const std::filesystem::path& run,
-                                          int ranks, const std::string& deadline = "6") {
-  return {"run",
-          test_data() + "/jobs/tiny.ini",
-          "--run.dir",
-          run.string(),
-          "--run.phases",
-          "sft",
-          "--data.openings.path",
-          data.string(),
-          "--data.openings.phases",
-          "sft",
-          "--sft.updates",
-          "40",
-          "--run.lanes",
-          "2",
-          "--place.ranks",
-          std::to_string(ranks),
-          "--recovery.silence-deadline-s",
-          deadline,
-          "--recovery.worker-deadline-s",
-          deadline};
+static words arguments(const std::filesystem::path& data, const std::filesystem::path& run, int ranks,
+                       const std::string& deadline = "6") {
+  return run_of_job("tiny", run) +
+         words_of("--run.phases sft --data.openings.phases sft --sft.updates 40 --run.lanes 2") +
+         words{"--data.openings.path", data.string(), "--place.ranks", std::to_string(ranks)} +
+         words{"--recovery.silence-deadline-s", deadline, "--recovery.worker-deadline-s", deadline};
 }
-
-static bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// Waits until a file holds this text; false: it did not come.
 static bool await_text(const std::filesystem::path& file, const std::string& part) {
@@ -79,11 +64,7 @@ protected:
   std::filesystem::path run() const { return scratch_ / "run"; }
   std::filesystem::path output() const { return scratch_ / "output"; }
   std::string ledger() const { return text_of(run() / "ledger.jsonl"); }
-  void expect_undisturbed() const {
-    for (const std::string& difference : differences_of_runs(undisturbed(), run())) {
-      ADD_FAILURE() << difference;
-    }
-  }
+  void expect_undisturbed() const { expect_equal_runs(undisturbed(), run()); }
   void expect_one_attempt_without_failure() const {
     EXPECT_FALSE(contains(ledger(), "worker_")) << ledger() << text_of(output());
     EXPECT_FALSE(contains(ledger(), R"("attempt":2)")) << ledger();
@@ -195,9 +176,7 @@ TEST_P(OrdinaryDay, CtrlCThatEndsTheReaderTooIsAStopAtTheNextBoundary) {  // ...
 TEST_P(OrdinaryDay, TheSecondCtrlCSaysWhatIsAwaitedAndTheThirdEndsAtOnce) {
   program troupe(arguments(data(), run(), GetParam(), "300"), output());
   const auto saved = run() / "checkpoints/sft/update-000001/manifest.json";
-  while (troupe.running() && !std::filesystem::exists(saved)) {
-    std::this_thread::sleep_for(5ms);
-  }
+  await_file(troupe, saved);
   const std::vector<pid_t> ranks = troupe.workers();
   ASSERT_EQ(ranks.size(), static_cast<size_t>(GetParam()));
   signal_all(ranks, SIGSTOP);  // no boundary will ever come

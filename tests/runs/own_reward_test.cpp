@@ -4,13 +4,14 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -22,26 +23,10 @@ using namespace std::chrono_literals;
 
 std::filesystem::path example() { return source_tree() / "jobs/examples/own_reward.py"; }
 
-std::vector<std::string> arguments(const std::filesystem::path& run, const std::string& command,
-                                   const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all = {"run",
-                                  test_data() + "/jobs/tiny.ini",
-                                  "--run.dir",
-                                  run.string(),
-                                  "--run.phases",
-                                  "ppo",
-                                  "--data.openings.phases",
-                                  "ppo",
-                                  "--rewards.learned.kind",
-                                  "command",
-                                  "--rewards.learned.command",
-                                  command,
-                                  "--ppo.ptx-coef",
-                                  "0",
-                                  "--generation.stop",
-                                  "."};
-  all.insert(all.end(), more.begin(), more.end());
-  return all;
+words arguments(const std::filesystem::path& run, const std::string& command, const words& more = {}) {
+  return run_of_job("tiny", run) + words_of("--run.phases ppo --data.openings.phases ppo --ppo.ptx-coef 0") +
+         words{"--generation.stop", ".", "--rewards.learned.kind", "command", "--rewards.learned.command", command} +
+         more;
 }
 
 std::string bad_program(const std::string& mode) {
@@ -90,9 +75,9 @@ TEST(OwnReward, AKilledRankLosesNothingAndLeavesNoProgramBehind) {
   await_records(killed, folder / "killed", 2);
   ASSERT_TRUE(killed.running()) << text_of(folder / "output");
   const std::vector<pid_t> all = killed.descendants();
-  ::kill(killed.worker(), SIGKILL);
+  ASSERT_TRUE(killed.kill_rank());
   ASSERT_EQ(killed.wait(), 0) << text_of(folder / "output");
-  EXPECT_EQ(differences_of_runs(folder / "whole", folder / "killed"), std::vector<std::string>());
+  expect_equal_runs(folder / "whole", folder / "killed");
   for (const pid_t pid : all) {
     for (int i = 0; i < 300 && process_exists(pid); ++i) {
       std::this_thread::sleep_for(10ms);

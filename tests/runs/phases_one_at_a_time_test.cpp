@@ -4,6 +4,8 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,15 +22,7 @@ protected:
   /// A run of the tiny job; `options` come last.
   std::vector<std::string> arguments(const fs::path& run, const std::string& phases,
                                      const std::vector<std::string>& options = {}) const {
-    std::vector<std::string> words = {
-        "run", test_data() + "/jobs/tiny.ini", "--run.dir", run.string(), "--run.phases", phases, "--run.threads", "1"};
-    words.insert(words.end(), options.begin(), options.end());
-    return words;
-  }
-  static void expect_equal(const fs::path& a, const fs::path& b) {
-    for (const std::string& difference : differences_of_runs(a, b)) {
-      ADD_FAILURE() << difference;
-    }
+    return run_of_job("tiny", run) + words{"--run.phases", phases, "--run.threads", "1"} + options;
   }
   static void expect_success(const std::vector<std::string>& words) {
     const program_result result = run_program(words);
@@ -53,7 +47,7 @@ TEST_F(Phases, AddedOneByOneEndAsThoseOfOneRun) {
   expect_refusal(arguments(parts, "pairs sft", {"--sft.batch", "4"}), "sft.batch: 8 before, 4 now");
   expect_success(arguments(parts, "pairs sft reward"));
   expect_success(arguments(parts, "pairs sft reward ppo"));
-  expect_equal(whole, parts);
+  expect_equal_runs(whole, parts);
 }
 
 /// A file of pairs for all phases: 300 prompts.
@@ -84,7 +78,7 @@ TEST_F(Phases, WithTheirDefaultsShareOneFileThatWasDividedForAll) {
   expect_success(words(parts, "sft reward"));
   expect_success(words(parts, "sft reward ppo"));
   expect_success(words(whole, "sft reward ppo"));
-  expect_equal(whole, parts);
+  expect_equal_runs(whole, parts);
 
   expect_success(words(alone, "sft"));
   expect_refusal(words(alone, "sft reward"), "prompts of data.all: sft 2, held-out 0.5 before");
@@ -99,7 +93,7 @@ TEST_F(Phases, AFinishedRunThatIsExtendedEqualsALongerOne) {
   EXPECT_FALSE(fs::exists(extended / "experience/iteration-000005.h5"));
   expect_success(arguments(extended, "pairs sft reward ppo", six));
   EXPECT_NE(text_of(extended / "ledger.jsonl").find("phase_reopened"), std::string::npos);
-  expect_equal(longer, extended);
+  expect_equal_runs(longer, extended);
   expect_refusal(arguments(extended, "pairs sft reward ppo", constant), "phase ppo has done 6 already");
 }
 

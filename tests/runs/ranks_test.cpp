@@ -1,8 +1,8 @@
 // Many ranks on this machine, by mpirun: the bytes of one rank, whatever the number of ranks and the ZeRO stage; and
 // ranks that are killed or stopped at random moments.
 #include "support/program.hpp"
-#include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,20 +13,16 @@
 
 namespace troupe::test {
 
+namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-static const std::string job = test_data() + "/jobs/tiny.ini";
-
-static std::vector<std::string> arguments(const std::filesystem::path& run, int ranks,
-                                          const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all = {"run",           job, "--run.dir",     run.string(),         "--run.lanes", "4",
-                                  "--run.threads", "1", "--place.ranks", std::to_string(ranks)};
-  all.insert(all.end(), more.begin(), more.end());
-  return all;
+static words arguments(const fs::path& run, int ranks, const words& more = {}) {
+  return run_of_job("tiny", run) +
+         words{"--run.lanes", "4", "--run.threads", "1", "--place.ranks", std::to_string(ranks)} + more;
 }
 
 /// Each trained model's updates tell what its ranks sent each other.
-static void expect_traffic(const std::filesystem::path& run, bool any) {
+static void expect_traffic(const fs::path& run, bool any) {
   const std::string metrics = text_of(run / "metrics.jsonl");
   for (const char* model : {"policy", "critic", "reward"}) {
     const std::string name = "\"rate/" + std::string(model) + "_communicated_bytes\"";
@@ -36,7 +32,7 @@ static void expect_traffic(const std::filesystem::path& run, bool any) {
 
 /// What is measured on held-out data, of which each rank sees its share,
 /// stands in the metrics that runs are compared by.
-static void expect_held_out(const std::filesystem::path& run) {
+static void expect_held_out(const fs::path& run) {
   const std::string metrics = text_of(run / "metrics.jsonl");
   for (const char* name : {"held_out/perplexity", "held_out/accuracy", "held_out/pairs/margin", "evaluation/reward"}) {
     EXPECT_NE(metrics.find(name), std::string::npos) << name;
@@ -44,28 +40,15 @@ static void expect_held_out(const std::filesystem::path& run) {
 }
 
 /// A run of one rank in which nothing dies, made once.
-class Ranks : public ::testing::Test {
-protected:
-  static void SetUpTestSuite() {
-    folder_ = new temporary_folder;
-    const program_result result = run_program(arguments(one_rank(), 1));
-    ASSERT_EQ(result.status, 0) << result.output;
-  }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static std::filesystem::path one_rank() { return *folder_ / "one"; }
-  static void expect_equal_to_one_rank(const std::filesystem::path& run) {
-    for (const std::string& difference : differences_of_runs(one_rank(), run)) {
-      ADD_FAILURE() << difference;
-    }
-  }
+class Ranks : public undisturbed_run<Ranks> {
+public:
+  static words command_of_undisturbed(const fs::path& run) { return arguments(run, 1); }
 
+protected:
   /// Each turn goes on with the run, and is stopped three updates later.
-  void stop_each(const std::vector<std::vector<std::string>>& turns, const std::filesystem::path& run) {
+  void stop_each(const std::vector<words>& turns, const fs::path& run) {
     int stops = 0;
-    for (const std::vector<std::string>& turn : turns) {
+    for (const words& turn : turns) {
       program troupe(turn, scratch_ / "output");
       await_records(troupe, run, 3);
       const int status = troupe.stop(SIGTERM);
@@ -74,11 +57,6 @@ protected:
     }
     EXPECT_GE(stops, 2) << "the run was over before it could be stopped";
   }
-
-  temporary_folder scratch_;
-
-private:
-  static inline temporary_folder* folder_ = nullptr;
 };
 
 TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
@@ -91,32 +69,29 @@ TEST_F(Ranks, TwoAndFourInEveryZeroStageEndInTheBytesOfOne) {
                                  stage, "--place.frozen-zero", stage[0] == '3' ? "3" : "0"}));
       ASSERT_EQ(result.status, 0) << result.output;
       SCOPED_TRACE(std::to_string(ranks) + " ranks, ZeRO stage " + stage);
-      expect_equal_to_one_rank(run);
+      expect_equal_to_undisturbed(run);
       expect_traffic(run, true);
     }
   }
-  expect_traffic(one_rank(), false);
-  expect_held_out(one_rank());
+  expect_traffic(undisturbed(), false);
+  expect_held_out(undisturbed());
 }
 
 /// Policy, critic, reference, reward on ranks of their own.
-static std::vector<std::string> placed(const std::vector<std::string>& ranks,
-                                       const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all;
-  const std::vector<std::string> models = {"policy", "critic", "reference", "reward"};
+static words placed(const words& ranks, const words& more = {}) {
+  words all;
+  const words models = {"policy", "critic", "reference", "reward"};
   for (size_t i = 0; i < models.size(); ++i) {
     if (!ranks[i].empty()) {
-      all.insert(all.end(), {"--place." + models[i] + "-ranks", ranks[i]});
+      all = all + words{"--place." + models[i] + "-ranks", ranks[i]};
     }
   }
-  all.insert(all.end(), more.begin(), more.end());
-  return all;
+  return all + more;
 }
 
 TEST_F(Ranks, ModelsOnRanksOfTheirOwnEndInTheBytesOfOne) {
-  const std::vector<std::string> sharded = {"--place.policy-zero", "3", "--place.critic-zero", "3",
-                                            "--place.frozen-zero", "3"};
-  const std::vector<std::pair<int, std::vector<std::string>>> turns = {
+  const words sharded = {"--place.policy-zero", "3", "--place.critic-zero", "3", "--place.frozen-zero", "3"};
+  const std::vector<std::pair<int, words>> turns = {
       {2, placed({"0", "1", "1", "1"})},                                         // all scoring beside generation
       {2, placed({"0-1", "0", "1", "0-1"}, {"--place.policy-zero", "1"})},       // scorers share the policy's ranks
       {4, placed({"2-3", "0-1", "0", "1"}, sharded)},                            // rank 0 has no policy
@@ -126,30 +101,28 @@ TEST_F(Ranks, ModelsOnRanksOfTheirOwnEndInTheBytesOfOne) {
     const auto run = scratch_ / std::to_string(i);
     const program_result result = run_program(arguments(run, turns[i].first, turns[i].second));
     ASSERT_EQ(result.status, 0) << result.output;
-    expect_equal_to_one_rank(run);
+    expect_equal_to_undisturbed(run);
   }
 }
 
 TEST_F(Ranks, PlacementMayChangeFromAttemptToAttempt) {
   const auto run = scratch_ / "run";
-  const std::vector<std::vector<std::string>> turns = {arguments(run, 2, placed({"1", "0", "0", "0"})),
-                                                       arguments(run, 1),
-                                                       arguments(run, 4, placed({"0-1", "3", "2", "3"}))};
+  const std::vector<words> turns = {arguments(run, 2, placed({"1", "0", "0", "0"})), arguments(run, 1),
+                                    arguments(run, 4, placed({"0-1", "3", "2", "3"}))};
   stop_each(turns, run);
   const program_result last = run_program(arguments(run, 2, placed({"0", "1", "", "1"})));
   ASSERT_EQ(last.status, 0) << last.output;
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(Ranks, NumberOfRanksMayChangeFromAttemptToAttempt) {
   const auto run = scratch_ / "run";
-  const std::vector<std::vector<std::string>> turns = {arguments(run, 4, {"--place.policy-zero", "2"}),
-                                                       arguments(run, 1),
-                                                       arguments(run, 2, {"--place.critic-zero", "3"})};
+  const std::vector<words> turns = {arguments(run, 4, {"--place.policy-zero", "2"}), arguments(run, 1),
+                                    arguments(run, 2, {"--place.critic-zero", "3"})};
   stop_each(turns, run);
   const program_result last = run_program(arguments(run, 4, {"--place.policy-zero", "1"}));
   ASSERT_EQ(last.status, 0) << last.output;
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(Ranks, RanksKilledAtRandomMomentsChangeNothing) {
@@ -160,10 +133,9 @@ TEST_F(Ranks, RanksKilledAtRandomMomentsChangeNothing) {
   for (int round = 0; kills < wanted_kills; ++round) {
     ASSERT_LT(round, 10) << "only " << kills << " kills";
     const auto run = scratch_ / ("killed-" + std::to_string(round));
-    std::vector<std::string> more = {"--recovery.restarts", "100", "--place.policy-zero", "2"};
+    words more = {"--recovery.restarts", "100", "--place.policy-zero", "2"};
     if (round % 2 == 1) {
-      more.insert(more.end(),
-                  {"--place.policy-ranks", "0", "--place.critic-ranks", "1", "--place.reference-ranks", "1"});
+      more = more + placed({"0", "1", "1", ""});
     }
     program troupe(arguments(run, 2, more), scratch_ / "output");
     while (troupe.running() && kills < wanted_kills) {
@@ -174,7 +146,7 @@ TEST_F(Ranks, RanksKilledAtRandomMomentsChangeNothing) {
       }
     }
     ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
-    expect_equal_to_one_rank(run);
+    expect_equal_to_undisturbed(run);
   }
 }
 
@@ -187,9 +159,7 @@ TEST_F(Ranks, StoppedRankIsNamedAndReplaced) {
     ranks = troupe.workers();
   }
   ASSERT_EQ(ranks.size(), 2U) << text_of(scratch_ / "output");
-  while (troupe.running() && !std::filesystem::exists(run / "models/sft")) {
-    std::this_thread::sleep_for(5ms);
-  }
+  await_file(troupe, run / "models/sft");
   ASSERT_EQ(::kill(ranks[1], SIGSTOP), 0);
   ASSERT_EQ(troupe.wait(), 0) << text_of(scratch_ / "output");
   const std::string ledger = text_of(run / "ledger.jsonl");
@@ -199,7 +169,7 @@ TEST_F(Ranks, StoppedRankIsNamedAndReplaced) {
   for (const char* field : {"\"rank\":", "\"host\":", "\"operation\":", "\"seconds\":"}) {
     EXPECT_NE(line.find(field), std::string::npos) << line;
   }
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 TEST_F(Ranks, SupervisorKilledTakesAllRanksAlong) {
@@ -212,8 +182,7 @@ TEST_F(Ranks, SupervisorKilledTakesAllRanksAlong) {
       ranks = troupe.workers();
     }
     std::this_thread::sleep_for(700ms);
-    troupe.signal(SIGKILL);
-    troupe.wait();
+    troupe.kill();
   }
   const auto give_up = std::chrono::steady_clock::now() + 2s;
   for (const pid_t rank : ranks) {
@@ -223,7 +192,7 @@ TEST_F(Ranks, SupervisorKilledTakesAllRanksAlong) {
     EXPECT_FALSE(process_exists(rank)) << "a rank outlived its supervisor by 2 s";
   }
   ASSERT_EQ(run_program(arguments(run, 2)).status, 0);
-  expect_equal_to_one_rank(run);
+  expect_equal_to_undisturbed(run);
 }
 
 }  // namespace troupe::test

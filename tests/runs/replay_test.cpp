@@ -8,7 +8,9 @@
 #include "support/metrics_records.hpp"
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
-#include "support/test_data.hpp"
+#include "support/undisturbed_run.hpp"
+#include "support/verified_replay.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -26,62 +28,29 @@ namespace troupe::test {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
-using words = std::vector<std::string>;
-
-static words operator+(words a, const words& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
-}
-
-static void expect_equal(const program_result& result, int64_t most_tensors = 0) {
-  EXPECT_EQ(result.status, 0) << result.output;
-  const nlohmann::json found = json_output(result.output);
-  EXPECT_EQ(found.at("differ"), 0) << result.output;
-  EXPECT_EQ(found.at("first_difference"), "");
-  EXPECT_TRUE(found.at("numbers").empty()) << result.output;
-  EXPECT_GT(found.at("tensors"), most_tensors);
-  EXPECT_EQ(found.at("sha256_live"), found.at("sha256_replayed"));
-  EXPECT_EQ(found.at("sha256_live").get<std::string>().size(), 64U);
-}
-
 /// A run with mixture text, an average, an adaptive KL and running rewards, of which every checkpoint is kept; its
 /// gradients are summed in four lanes.
-class ReplayedRun : public ::testing::Test {
+class ReplayedRun : public undisturbed_run<ReplayedRun> {
+public:
+  static words command_of_undisturbed(const fs::path& run) {
+    return run_of_job("tiny", run) + words{"--run.lanes", "4", "--run.keep-checkpoints", "10", "--place.ranks", "2"};
+  }
+
 protected:
-  static void SetUpTestSuite() {
-    folder_ = new temporary_folder;
-    const program_result made = run_program({"run", test_data() + "/jobs/tiny.ini", "--run.dir", live().string(),
-                                             "--run.lanes", "4", "--run.keep-checkpoints", "10", "--place.ranks", "2"});
-    ASSERT_EQ(made.status, 0) << made.output;
+  static program_result replay(const words& more) {
+    return run_program(words{"replay", undisturbed().string()} + more);
   }
-  static void TearDownTestSuite() {
-    delete folder_;
-    folder_ = nullptr;
-  }
-  static fs::path live() { return *folder_ / "live"; }
-  static program_result replay(const words& more) { return run_program(words{"replay", live().string()} + more); }
-  static program_result verify(const words& more) { return replay(words{"--verify", "--json"} + more); }
-
-  /// A copy of the run, to be spoilt.
-  fs::path copy() const {
-    const fs::path target = scratch_ / "copy";
-    fs::copy(live(), target, fs::copy_options::recursive);
-    return target;
-  }
-
-  temporary_folder scratch_;
-
-private:
-  static inline temporary_folder* folder_ = nullptr;
+  static program_result verify(const words& more) { return run_program(verification_of(undisturbed(), more)); }
 };
 
 TEST_F(ReplayedRun, FromItsStartComesToItsWeights) {
-  expect_equal(verify({}), 100);
-  EXPECT_FALSE(fs::exists(live() / "replays" / "verify-000000-000004")) << "what has shown no difference is removed";
+  expect_verified(verify({}), 100);
+  EXPECT_FALSE(fs::exists(undisturbed() / "replays" / "verify-000000-000004"))
+      << "what has shown no difference is removed";
 }
 
 TEST_F(ReplayedRun, WhatOthersHavePutBesideItIsKept) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const fs::path place = run / "replays" / "verify-000000-000002";
   const words command = {"replay", run.string(), "--verify", "--to-iteration", "2", "--place.ranks", "1"};
   for (const char* mine : {"notes.txt", "my/a"}) {
@@ -96,59 +65,52 @@ TEST_F(ReplayedRun, WhatOthersHavePutBesideItIsKept) {
 }
 
 TEST_F(ReplayedRun, FromTheMiddleComesToItsWeights) {
-  expect_equal(verify({"--from-iteration", "2"}));
-  expect_equal(verify({"--from-iteration", "1", "--to-iteration", "3"}));
+  expect_verified(verify({"--from-iteration", "2"}));
+  expect_verified(verify({"--from-iteration", "1", "--to-iteration", "3"}));
 }
 
 TEST_F(ReplayedRun, OnAnyNumberOfRanksComesToItsWeights) {
   for (const char* ranks : {"1", "4"}) {
-    expect_equal(verify({"--place.ranks", ranks}));
+    expect_verified(verify({"--place.ranks", ranks}));
   }
 }
 
 TEST_F(ReplayedRun, ShardedOverRanksComesToItsWeights) {
-  expect_equal(verify({"--place.policy-zero", "3", "--place.critic-zero", "2"}));
+  expect_verified(verify({"--place.policy-zero", "3", "--place.critic-zero", "2"}));
 }
 
 TEST_F(ReplayedRun, WhoseSavedModelsAreAllThatIsLeftIsHeldAgainstThem) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::remove_all(run / "checkpoints" / "ppo");
-  const program_result result = run_program({"replay", run.string(), "--verify", "--json", "--place.ranks", "1"});
-  expect_equal(result);
+  const program_result result = run_program(verification_of(run, {"--place.ranks", "1"}));
+  expect_verified(result);
   EXPECT_NE(json_output(result.output).at("live").get<std::string>().find("models"), std::string::npos);
 }
 
 TEST_F(ReplayedRun, KilledInTheMiddleGoesOnToItsWeights) {
-  const words command = words{"replay", live().string(), "--verify", "--json", "--run.dir", (scratch_ / "r").string()};
-  {
-    program troupe(command, scratch_ / "output");
-    await_records(troupe, scratch_ / "r", 2);
-    ::kill(troupe.worker(), SIGKILL);  // a rank: the run goes on by itself
-    await_records(troupe, scratch_ / "r", 1);
-    troupe.signal(SIGKILL);  // the supervisor: the same command goes on
-    troupe.wait();
-  }
+  const words command = verification_of(undisturbed(), {"--run.dir", (scratch_ / "r").string()});
+  kill_rank_and_supervisor(command, scratch_ / "r", scratch_ / "output", 2, 1);
   const program_result result = run_program(command);
-  expect_equal(result);
+  expect_verified(result);
   const std::string ledger = text_of(scratch_ / "r" / "ledger.jsonl");
   EXPECT_NE(ledger.find("phase_resumed"), std::string::npos) << ledger;
 }
 
 TEST_F(ReplayedRun, StoppedOnRequestGoesOn) {
-  const words command = words{"replay", live().string(), "--verify", "--json", "--run.dir", (scratch_ / "r").string()};
+  const words command = verification_of(undisturbed(), {"--run.dir", (scratch_ / "r").string()});
   {
     program troupe(command, scratch_ / "output");
     await_records(troupe, scratch_ / "r", 1);
     const int status = troupe.stop(SIGTERM);
     EXPECT_TRUE(status == 75 || status == 0) << text_of(scratch_ / "output");
   }
-  expect_equal(run_program(command));
+  expect_verified(run_program(command));
 }
 
 TEST_F(ReplayedRun, SaysTheSameOfEachIteration) {
   const fs::path run = scratch_ / "r";
-  expect_equal(verify({"--run.dir", run.string()}));
-  auto then = records_of(live(), "ppo");
+  expect_verified(verify({"--run.dir", run.string()}));
+  auto then = records_of(undisturbed(), "ppo");
   auto now = records_of(run, "replay");
   ASSERT_EQ(now.size(), 4U);
   for (const auto& [iteration, record] : now) {
@@ -162,7 +124,7 @@ TEST_F(ReplayedRun, SaysTheSameOfEachIteration) {
       }
     }
     EXPECT_GT(compared, 30);
-    EXPECT_EQ(record.at("replay/run"), live().string());
+    EXPECT_EQ(record.at("replay/run"), undisturbed().string());
     EXPECT_EQ(record.at("replay/file"), "experience/iteration-00000" + std::to_string(iteration) + ".h5");
     EXPECT_EQ(record.at("replay/start"), "start");
   }
@@ -173,7 +135,7 @@ TEST_F(ReplayedRun, WithNothingChangedIsTheRunEvenWithWeights) {
   const program_result result = replay({"--run.dir", run.string()});
   ASSERT_EQ(result.status, 0) << result.output;
   for (const char* file : {"policy/model.safetensors", "critic/model.safetensors", "policy-ema/model.safetensors"}) {
-    EXPECT_EQ(text_of(live() / "models" / file), text_of(run / "models" / file)) << file;
+    EXPECT_EQ(text_of(undisturbed() / "models" / file), text_of(run / "models" / file)) << file;
   }
   for (const auto& [iteration, record] : records_of(run, "replay")) {
     EXPECT_EQ(record.at("replay/ess_share"), 1.0) << iteration;
@@ -188,7 +150,8 @@ TEST_F(ReplayedRun, OtherOptionsComeToOtherWeightsAndSayHowFarTheyAre) {
       replay({"--run.dir", run.string(), "--ppo.policy-learning-rate", "1e-3", "--from-iteration", "1",
               "--rewards.happiness.weight", "2", "--place.ranks", "1"});
   ASSERT_EQ(result.status, 0) << result.output;
-  EXPECT_NE(text_of(live() / "models/policy/model.safetensors"), text_of(run / "models/policy/model.safetensors"));
+  EXPECT_NE(text_of(undisturbed() / "models/policy/model.safetensors"),
+            text_of(run / "models/policy/model.safetensors"));
   const auto records = records_of(run, "replay");
   ASSERT_EQ(records.size(), 3U);
   EXPECT_EQ(records.at(2).at("replay/ess_share"), 1.0) << "the checkpoint's policy has sampled the first";
@@ -227,7 +190,7 @@ TEST_F(ReplayedRun, WithoutTheCheckpointNamesThoseThatThereAre) {
 }
 
 TEST_F(ReplayedRun, MissingExperienceIsRefusedByNumber) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::remove(run / "experience" / "iteration-000002.h5");
   const program_result result = run_program({"replay", run.string(), "--verify"});
   EXPECT_EQ(result.status, 2);
@@ -239,7 +202,7 @@ TEST_F(ReplayedRun, MissingExperienceIsRefusedByNumber) {
 }
 
 TEST_F(ReplayedRun, ExperienceOfAnotherIterationIsRefused) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::copy_file(run / "experience" / "iteration-000003.h5", run / "experience" / "iteration-000002.h5",
                 fs::copy_options::overwrite_existing);
   const program_result result = run_program({"replay", run.string(), "--verify"});
@@ -248,7 +211,7 @@ TEST_F(ReplayedRun, ExperienceOfAnotherIterationIsRefused) {
 }
 
 TEST_F(ReplayedRun, AFlippedBitOfAFileIsFound) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const fs::path file = run / "experience" / "iteration-000002.h5";
   std::string bytes = text_of(file);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
@@ -273,7 +236,7 @@ static uint64_t flip_a_log_prob(const fs::path& file, size_t at) {
 }
 
 TEST_F(ReplayedRun, OneBitOfOneLogProbabilityIsFoundAndNamed) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const uint64_t id = flip_a_log_prob(run / "experience" / "iteration-000003.h5", 37);
   const program_result result = run_program({"replay", run.string(), "--verify"});
   EXPECT_EQ(result.status, 1);
@@ -283,7 +246,7 @@ TEST_F(ReplayedRun, OneBitOfOneLogProbabilityIsFoundAndNamed) {
 }
 
 TEST_F(ReplayedRun, AnotherStartModelIsRefused) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::copy_file(run / "models" / "policy" / "model.safetensors", run / "models" / "sft" / "model.safetensors",
                 fs::copy_options::overwrite_existing);
   for (const char* from : {"0", "2"}) {
@@ -301,13 +264,13 @@ static void expect_refused_at_once(const program_result& result, const std::stri
 }
 
 TEST_F(ReplayedRun, AStartModelWithoutItsWeightsIsRefusedAtOnce) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::remove(run / "models" / "sft" / "model.safetensors");
   expect_refused_at_once(run_program({"replay", run.string(), "--verify"}), "models/sft");
 }
 
 TEST_F(ReplayedRun, ADamagedCheckpointToCompareWithIsRefusedAtOnce) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const fs::path file = run / "checkpoints" / "ppo" / "iteration-000004" / "rank-00001.h5";
   std::string bytes = text_of(file);
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
@@ -316,7 +279,7 @@ TEST_F(ReplayedRun, ADamagedCheckpointToCompareWithIsRefusedAtOnce) {
 }
 
 TEST_F(ReplayedRun, ADamagedCheckpointToStartFromIsRefusedAtOnce) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const fs::path file = run / "checkpoints" / "ppo" / "iteration-000002" / "rank-00000.h5";
   fs::resize_file(file, fs::file_size(file) - 100);
   expect_refused_at_once(run_program({"replay", run.string(), "--verify", "--from-iteration", "2"}),
@@ -324,7 +287,7 @@ TEST_F(ReplayedRun, ADamagedCheckpointToStartFromIsRefusedAtOnce) {
 }
 
 TEST_F(ReplayedRun, ACheckpointInTheFolderOfAnotherIsRefused) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   fs::remove_all(run / "checkpoints" / "ppo" / "iteration-000002");
   fs::copy(run / "checkpoints" / "ppo" / "iteration-000003", run / "checkpoints" / "ppo" / "iteration-000002",
            fs::copy_options::recursive);
@@ -337,7 +300,7 @@ TEST_F(ReplayedRun, ACheckpointInTheFolderOfAnotherIsRefused) {
 
 TEST_F(ReplayedRun, ASweepIsCutOffAndGoesOnAndEndsInATable) {
   const fs::path folder = scratch_ / "sweep";
-  const words command = words{"replay", live().string(), "--run.dir", folder.string(), "--place.ranks", "1"} +
+  const words command = words{"replay", undisturbed().string(), "--run.dir", folder.string(), "--place.ranks", "1"} +
                         words{"--to-iteration",
                               "2",
                               "--json",
@@ -350,8 +313,7 @@ TEST_F(ReplayedRun, ASweepIsCutOffAndGoesOnAndEndsInATable) {
   {
     program troupe(command, scratch_ / "output");
     await_records(troupe, second, 1);
-    troupe.signal(SIGKILL);
-    troupe.wait();
+    troupe.kill();
   }
   while (
       !io::lock_holder(io::run_directory::open(second)).empty()) {  // the variant's own process goes with the sweep's
@@ -382,14 +344,14 @@ TEST_F(ReplayedRun, AFinishedVariantAnswersNoOtherQuestion) {
     const program_result result = replay(command + other);
     EXPECT_EQ(result.status, 2) << result.output;
   }
-  const program_result of_another = run_program(words{"replay", copy().string()} + command + to_second);
+  const program_result of_another = run_program(words{"replay", copy_of_undisturbed().string()} + command + to_second);
   EXPECT_EQ(of_another.status, 2) << of_another.output;
   EXPECT_NE(of_another.output.find("holds a run of another job"), std::string::npos) << of_another.output;
   EXPECT_EQ(text_of(folder / "ppo.gamma=0.9" / "ledger.jsonl"), ledger);
 }
 
 TEST_F(ReplayedRun, PlacesThatCannotBeMeantAreRefusedBeforeAnythingIsMade) {
-  const fs::path run = copy();
+  const fs::path run = copy_of_undisturbed();
   const std::string folder = (scratch_ / "sweep").string();
   const std::string file = (scratch_ / "file").string();
   std::ofstream(file) << "mine";
@@ -445,11 +407,11 @@ TEST_F(ReplayedRun, ASweepForSlurmIsAnArrayOfJobFiles) {
 TEST(ReplayOfALoss, OneBitOfOneLogProbabilityIsFoundAndNamed) {
   const temporary_folder folder;
   const fs::path run = folder / "run";
-  const program_result made = run_program({"run", test_data() + "/jobs/tiny.ini", "--run.dir", run.string(),
-                                           "--ppo.kl-in", "loss", "--ppo.kl-estimator", "k3+", "--ppo.iterations", "2",
-                                           "--ppo.ptx-coef", "0", "--ppo.ema-decay", "0"});
+  const program_result made = run_program(run_of_job("tiny", run) +
+                                          words{"--ppo.kl-in", "loss", "--ppo.kl-estimator", "k3+", "--ppo.iterations",
+                                                "2", "--ppo.ptx-coef", "0", "--ppo.ema-decay", "0"});
   ASSERT_EQ(made.status, 0) << made.output;
-  expect_equal(run_program({"replay", run.string(), "--verify", "--json"}));
+  expect_verified(run_program(verification_of(run)));
   const uint64_t id = flip_a_log_prob(run / "experience" / "iteration-000002.h5", 90);
   const program_result result = run_program({"replay", run.string(), "--verify"});
   EXPECT_EQ(result.status, 1);

@@ -62,8 +62,7 @@ program::program(const std::vector<std::string>& arguments, const fs::path& outp
 
 program::~program() {
   if (running()) {
-    signal(SIGKILL);
-    wait();
+    kill();
   }
 }
 
@@ -95,6 +94,16 @@ static std::optional<pid_t> parent_of(pid_t pid) {
 }
 
 bool process_exists(pid_t pid) { return parent_of(pid).has_value(); }
+
+void program::kill() {
+  signal(SIGKILL);
+  wait();
+}
+
+bool program::kill_rank() const {
+  const pid_t rank = worker();
+  return rank != 0 && ::kill(rank, SIGKILL) == 0;
+}
 
 int program::stop(int number) {
   signal(number);
@@ -144,6 +153,12 @@ static int64_t records_of(const fs::path& run) {
 void await_records(program& troupe, const fs::path& run, int more) {
   const int64_t before = records_of(run);
   while (troupe.running() && records_of(run) < before + more) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+void await_file(program& troupe, const fs::path& file) {
+  while (troupe.running() && !fs::exists(file)) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }

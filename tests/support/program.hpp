@@ -22,6 +22,10 @@ public:
   /// Waits for the end. The exit status, or minus the signal's number.
   int wait();
   void signal(int number) const;
+  /// Ends it on the spot, and its ranks with it.
+  void kill();
+  /// Ends a rank on the spot; false: there was none just then.
+  bool kill_rank() const;
   /// Asks it to stop, by SIGTERM or SIGINT, and waits. The exit status: 75 stopped, 0 it was done already; also 75
   /// where the signal came before the program listened to it and ended it on the spot.
   int stop(int number);
@@ -41,6 +45,9 @@ private:
 
 /// Waits until a run has `more` records in metrics.jsonl than it had when the wait began, or the program has ended.
 void await_records(program& troupe, const std::filesystem::path& run, int more);
+
+/// Waits until a file is there, or the program has ended.
+void await_file(program& troupe, const std::filesystem::path& file);
 
 /// The path of the built program.
 std::string troupe_program();

@@ -42,7 +42,7 @@ void rollout_generation::gather_weights() {
 /// To the card, in its type; host memory holds none of them then.
 void rollout_generation::send_columns(dtype type) {
   if (!columns_on_card_) {
-    columns_on_card_ = std::make_unique<engine::card_weights>(columns_->net(), type);
+    columns_on_card_ = std::make_unique<engine::card_weights>(columns_->net(), type, "policy weights");
   }
   columns_on_card_->outdate();
   columns_data_ = columns_on_card_->begin_use(settings_.on->ctx, columns_->weights()).data;

@@ -88,7 +88,7 @@ blank make_blank(const io::model_folder& source, head_kind head, const model_loa
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
   if (how.on_card) {
-    shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type);
+    shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type, how.name + " weights");
   }
   if (how.has_masters()) {
     shape->masters =

@@ -80,7 +80,7 @@ struct model_loading {
   bool on_card = false;     ///< passes read a copy on the rank's card, which is in `type`
   /// Computes on the card that weights and masters lie on; null: they lie in host memory.
   context* lies_on = nullptr;
-  std::string name = "model";  ///< where that card's memory runs out: "policy" has "policy masters"
+  std::string name = "model";  ///< where a card's memory runs out: "policy" has "policy weights"
   /// Whether the weights that learn are others than those that passes read. A card's copy is rounded on its way there.
   bool has_masters() const { return learns && type != dtype::f32 && !on_card; }
   bool tells = true;  ///< the log of weights that are rounded for good, since nothing learns from what they were

@@ -19,7 +19,7 @@ cast make_pairs_cast(cast_builder& build) {
   const io::job& job = build.job();
   const seat all = build.ranks().all_ranks();
   const auto generating = std::make_shared<trained_model>();
-  generating->of = build.load().policy(job.model.policy, build.load().frozen(nullptr, all));
+  generating->of = build.load().policy(job.model.policy, build.load().frozen("policy", nullptr, all));
   const model& m = *generating->of;
   const auto tokens = build.load().tokens(m.folder, &m);
   io::phase_data data = build.load().data(io::phase::pairs, tokens);

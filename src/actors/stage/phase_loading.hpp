@@ -41,8 +41,12 @@ public:
             .lies_on = learns_on_card() ? &settings_.on->ctx : nullptr};
   }
   /// One that only computes, on the ranks of a seat. `shared`: those that share the weights; null: all are here.
-  model_loading frozen(engine::communicator_ptr shared, const seat& of) const {
-    return {.type = type(), .on_card = is_on_card(), .tells = of.first(), .group = std::move(shared)};
+  model_loading frozen(std::string name, engine::communicator_ptr shared, const seat& of) const {
+    return {.type = type(),
+            .on_card = is_on_card(),
+            .name = std::move(name),
+            .tells = of.first(),
+            .group = std::move(shared)};
   }
 
   /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.

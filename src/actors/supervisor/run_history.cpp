@@ -21,6 +21,7 @@ static bool is_directors(io::ledger_kind kind) {
   case io::ledger_kind::worker_failed:
   case io::ledger_kind::worker_hung:
   case io::ledger_kind::host_suspected:
+  case io::ledger_kind::card_suspected:
   case io::ledger_kind::recovered:
   case io::ledger_kind::phase_reopened:
   case io::ledger_kind::forked:

@@ -520,7 +520,7 @@ void supervisor_state::note_lost_card(const std::string& failure) {
     return;
   }
   const int64_t failures = cards_.note(lost->node, lost->number);
-  history_->append(io::ledger_kind::host_suspected,
+  history_->append(io::ledger_kind::card_suspected,
                    {{"host", lost->node.empty() ? lost->host : lost->node},
                     {"card", lost->number},
                     {"failures", failures},

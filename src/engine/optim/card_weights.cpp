@@ -35,7 +35,7 @@ void card_weights::unmap(int64_t segment) {
 weights_view card_weights::begin_use(context& ctx, const weights_view& host) {
   if (arena_ == nullptr) {
     on_ = ctx.on;
-    arena_ = on_->reserve(plan_.arena_size() * size_of(type_), "weights");
+    arena_ = on_->reserve(plan_.arena_size() * size_of(type_), holder_);
   }
   host_ = host;
   if (host.access != nullptr) {

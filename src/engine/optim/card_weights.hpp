@@ -15,14 +15,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace troupe::engine {
 
 class card_weights final : public weight_access {
 public:
-  /// `of`, and the card that computes, outlive it. `type`: f32 or bf16.
-  card_weights(const inference_model& of, dtype type) : plan_(undivided(of.layout())), type_(type) {}
+  /// `of`, and the card that computes, outlive it. `type`: f32 or bf16. `holder` is named where the card's memory runs
+  /// out: "policy weights".
+  card_weights(const inference_model& of, dtype type, std::string holder)
+      : plan_(undivided(of.layout())), type_(type), holder_(std::move(holder)) {}
   card_weights(const card_weights&) = delete;
   card_weights& operator=(const card_weights&) = delete;
   ~card_weights() override;
@@ -56,6 +60,7 @@ private:
 
   shard_plan plan_;  ///< of one rank: for its segments
   dtype type_;
+  std::string holder_;
   device* on_ = nullptr;
   std::byte* arena_ = nullptr;
   bool outdated_ = true;

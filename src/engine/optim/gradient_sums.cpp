@@ -7,6 +7,7 @@
 #include <bit>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace troupe::engine {
 
@@ -86,6 +87,18 @@ void gradient_sums::begin(int64_t n) {
   steps_ = steps_for(n, rank_);
   step_ = 0;
   begun_ = true;
+}
+
+void gradient_sums::take_memory() {
+  int64_t visited = 0;
+  for (int64_t lane = -1; const step& each : steps_) {
+    visited += each.lane != std::exchange(lane, each.lane) ? 1 : 0;
+  }
+  sums_.hold(lane_sums::buffers_for(visited));
+  if (sharded_ && !steps_.empty()) {
+    lane_arena();
+    take_for_pass();
+  }
 }
 
 void gradient_sums::require_open(int64_t micro_batch) const {

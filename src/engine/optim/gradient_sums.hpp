@@ -48,6 +48,11 @@ public:
   /// Errors  bad_argument: what was accumulated before was neither used nor discarded.
   void begin(int64_t n);
 
+  /// Memory for what was begun, as far as it is held from its beginning to its end: where all ranks have that, none
+  /// stands without sums while the others reduce theirs.
+  /// Errors  out_of_memory.
+  void take_memory();
+
   /// The arena onto which to accumulate micro-batch j's gradient. Called in `order`; what was accumulated since the
   /// last `discard` stays. On a card, where sharded, a pass must be given `segment_done`: a segment has its memory from
   /// when the one behind it is done; the last segment, and the first, onto which a tied head's gradient goes before all

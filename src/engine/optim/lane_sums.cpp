@@ -8,10 +8,23 @@
 
 namespace troupe::engine {
 
+void lane_sums::make_buffer() {
+  buffers_.emplace_back(size_, dtype::f32, place_);
+  free_.push_back(buffers() - 1);
+}
+
+void lane_sums::hold(int64_t count) {
+  while (buffers() < count) {
+    make_buffer();
+  }
+  for (int64_t buffer = 0; buffer < count; ++buffer) {
+    buffers_[static_cast<size_t>(buffer)].take(0, size_);
+  }
+}
+
 int64_t lane_sums::take_buffer() {
   if (free_.empty()) {
-    buffers_.emplace_back(size_, dtype::f32, place_);
-    free_.push_back(buffers() - 1);
+    make_buffer();
   }
   const int64_t buffer = free_.back();
   buffers_[static_cast<size_t>(buffer)].take(0, size_);
@@ -19,13 +32,9 @@ int64_t lane_sums::take_buffer() {
   return buffer;
 }
 
+/// Its memory stays: pages that go and come cost more than zeros.
 void lane_sums::release(int64_t buffer) {
-  paged_arena& sum = buffers_[static_cast<size_t>(buffer)];
-  if (place_.on != nullptr) {
-    sum.release(0, size_);
-  } else {
-    sum.clear(0, size_);  // pages of the host that go and come cost more than zeros
-  }
+  buffers_[static_cast<size_t>(buffer)].clear(0, size_);
   free_.push_back(buffer);
 }
 
@@ -87,6 +96,11 @@ void lane_sums::clear() {
   for (const sum& lanes : sums_) {
     if (lanes.buffer >= 0) {
       release(lanes.buffer);
+    }
+  }
+  if (place_.on != nullptr) {
+    for (paged_arena& buffer : buffers_) {
+      buffer.release(0, size_);
     }
   }
   sums_.clear();

@@ -1,7 +1,7 @@
 /// Sums in lanes, joined by a fixed binary tree ((0+1)+(2+3))+... Lanes are visited in rising order and joined like the
 /// digits of a binary counter, so that 1 + log2(S) buffers are held, not S. A lane without a summand counts as
 /// absent, and a tree whose one side is absent is the other side.
-/// On a card buffers have memory only while they are in use.
+/// On a card buffers have memory from when they are first needed, or held, until `clear`.
 #pragma once
 
 #include "base/context.hpp"
@@ -17,6 +17,10 @@ class lane_sums {
 public:
   /// Buffers of `size` floats; `lanes` is a power of two, or 1. All calls have a context that computes there.
   lane_sums(int64_t size, int64_t lanes, arena_place at = {}) : size_(size), lanes_(lanes), place_(std::move(at)) {}
+
+  /// Memory for so many buffers, so that no lane lacks it later.
+  /// Errors  out_of_memory.
+  void hold(int64_t buffers);
 
   /// The lane's buffer, to sum onto: zero when the lane is entered first.
   /// Errors  bad_argument: the lane was left or joined already, or is none. out_of_memory.
@@ -43,6 +47,7 @@ private:
   };
   void close(context& ctx);
   int64_t take_buffer();
+  void make_buffer();
   void release(int64_t buffer);
   float* at(int64_t buffer) { return buffers_[static_cast<size_t>(buffer)].data(); }
 

@@ -86,6 +86,7 @@ public:
   std::vector<int64_t> order(int64_t n, int rank) const { return sums_.order(n, rank); }
   std::vector<int64_t> order(int64_t n) const { return order(n, rank_); }
   void begin(int64_t n) { sums_.begin(n); }
+  void take_memory() { sums_.take_memory(); }
   float* gradients(context& ctx, int64_t micro_batch) { return sums_.summed_onto(ctx, micro_batch); }
   std::function<void(int64_t)> segment_done(context& ctx) { return sums_.segment_done(ctx); }
   bool lane_ends() const { return sums_.lane_ends(); }

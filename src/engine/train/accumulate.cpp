@@ -7,11 +7,18 @@
 
 namespace troupe::engine {
 
-void step_gradients::begin_step(int64_t j) {
-  if (j >= 0) {
-    lane_ = learns_.gradients(where_sums_are_, j);
+void begin_accumulation(learner& learns, int64_t n) {
+  learns.begin(n);
+  try {
+    gather_results(learns.group().get(), {}, error_to_share(true, [&] { learns.take_memory(); }),
+                   {.label = "memory for gradients"});
+  } catch (const error&) {
+    learns.discard();
+    throw;
   }
 }
+
+void step_gradients::begin_step(int64_t j) { lane_ = learns_.gradients(where_sums_are_, j); }
 
 float* step_gradients::onto() { return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_; }
 

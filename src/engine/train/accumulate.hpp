@@ -21,6 +21,11 @@ namespace troupe::engine {
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
                                          const std::optional<error>& failure);
 
+/// Begins the accumulation of n micro-batches, with memory for its sums. Collective.
+/// Errors
+///   lost_peer; out_of_memory: of any rank, on all of them, and nothing has begun.
+void begin_accumulation(learner& learns, int64_t n);
+
 /// Where the gradients of an update's steps go: onto the learner's sums. Where passes compute on a card and the sums
 /// are in host memory, a lane's micro-batches accumulate on the card, and are added to the lane when its last step is
 /// through with a segment; so bits depend on the lanes alone there too.
@@ -33,7 +38,8 @@ public:
     on_card_.give_back();  // what an accumulation that broke off has left
   }
 
-  /// A step for micro-batch j; -1: without one.
+  /// A step for micro-batch j.
+  /// Errors  out_of_memory.
   void begin_step(int64_t j);
   /// What to accumulate its gradient onto, where the passes compute.
   /// Errors  out_of_memory, device_failure.
@@ -64,6 +70,7 @@ private:
 /// is called after each step. `model.gradients` is not looked at.
 /// Collective: every rank of the learner's group calls it with the same n.
 /// Errors
+///   out_of_memory, lost_peer: begin_accumulation.
 ///   Those of the objective. Where a rank meets one, it takes part in the rest without computing, and all ranks throw
 ///   it at the end, with nothing accumulated. (Where passes fetch weights, one that breaks off in the midst of a pass,
 ///   for want of memory say, is thrown by that rank at once: it cannot take part in the rest.)
@@ -74,10 +81,9 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
   const bool passes_are_own = model.weights.access == nullptr;
   std::vector<Statistics> mine;
   std::optional<error> failure;
-  learns.begin(n);
+  begin_accumulation(learns, n);
   step_gradients gradients(ctx, learns, model);
   for (const int64_t j : learns.order(n)) {
-    gradients.begin_step(j);
     trainee step{.net = model.net,
                  .weights = model.weights,
                  .gradients = nullptr,
@@ -87,6 +93,7 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
       idle_micro_batch(ctx, step);
     } else {
       failure = error_to_share(passes_are_own, [&] {
+        gradients.begin_step(j);
         step.gradients = gradients.onto();
         mine.push_back(objective(j, step));
       });

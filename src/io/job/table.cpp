@@ -69,7 +69,9 @@ void add_other_rows(std::vector<option>& table) {
   r.add_silent("start-deadline-s", &recovery_section::start_deadline_s, "Seconds in which a worker must report.",
                more_than(0));
   r.add_silent("worker-deadline-s", &recovery_section::worker_deadline_s,
-               "Seconds without progress after which a worker counts as hung.", more_than(0));
+               "Seconds without progress after which a worker counts as hung. A card is waited for half as long, and "
+               "then counts as failed.",
+               more_than(0));
   r.add_silent("silence-deadline-s", &recovery_section::silence_deadline_s,
                "Seconds without a sign of life after which a worker, or its node, counts as lost.", more_than(0));
   r.add_silent("stop-deadline-s", &recovery_section::stop_deadline_s,

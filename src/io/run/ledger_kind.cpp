@@ -16,6 +16,8 @@ constexpr const char* name_of(ledger_kind kind) {
     return "worker_hung";
   case ledger_kind::host_suspected:
     return "host_suspected";
+  case ledger_kind::card_suspected:
+    return "card_suspected";
   case ledger_kind::recovered:
     return "recovered";
   case ledger_kind::checkpoint:

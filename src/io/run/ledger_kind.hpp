@@ -14,6 +14,7 @@ enum class ledger_kind : uint8_t {
   worker_failed,       ///< rank, host, actor, operation, exit, reason
   worker_hung,         ///< rank, host, actor, operation, seconds, reason
   host_suspected,      ///< host, reason (ends with for how long it is left out); crashes: in a row
+  card_suspected,      ///< host, card, failures: of it so far, reason (ends with whether it is left out)
   recovered,           ///< a phase has begun or resumed after a failure: seconds since
   checkpoint,          ///< folder, bytes, seconds
   checkpoint_damaged,  ///< folder, reason: passed over

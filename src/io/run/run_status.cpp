@@ -116,6 +116,7 @@ void add_event(run_status& status, const ledger_event& event) {
     status.reason = text_field(event, "reason");
     break;
   case ledger_kind::host_suspected:  // what follows from failures, listed with them
+  case ledger_kind::card_suspected:
     status.last_failures.push_back(failure_of(event));
     break;
   default:

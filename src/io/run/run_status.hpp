@@ -26,7 +26,7 @@ const char* to_string(run_state state);
 struct run_failure {
   double time = 0;  ///< Unix time in seconds
   int64_t attempt = 0;
-  std::string kind;         ///< the ledger's event: "worker_failed", "host_suspected", "checkpoint_damaged", ...
+  std::string kind;         ///< the ledger's event: "worker_failed", "card_suspected", "checkpoint_damaged", ...
   int64_t rank = -1;        ///< negative: not of one rank, or not known
   std::string host;         ///< empty: not known
   int64_t card = -1;        ///< of that host; negative: not of a card

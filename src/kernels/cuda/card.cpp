@@ -27,6 +27,8 @@ using std::chrono_literals::operator""us;
 /// In which a thread that waits asks again and again, before it sleeps between two questions.
 constexpr auto eager = 50us;
 
+constexpr const char* queue_names[] = {"compute", "upload", "download", "wire"};
+
 constexpr int code_for[] = {TROUPE_CUDA_ARCHITECTURES};
 
 /// "13.0" of CUDA's 13000.
@@ -50,8 +52,10 @@ class pinned final : public pinned_memory {
 public:
   pinned(int card, void* at, int64_t bytes) : card_(card), bytes_(bytes), at_(static_cast<std::byte*>(at)) {}
   ~pinned() override {
-    cudaSetDevice(card_);
-    cudaFreeHost(at_);
+    if (!has_failed(card_)) {  // else that might wait for ever, and the memory goes with the process
+      cudaSetDevice(card_);
+      cudaFreeHost(at_);
+    }
   }
   pinned(const pinned&) = delete;
   pinned& operator=(const pinned&) = delete;
@@ -157,8 +161,14 @@ card::~card() {
   close();
 }
 
-/// Nothing here throws: a card that has failed refuses all of it.
+/// Nothing here throws. A card that has failed refuses all of it, and one that hangs would be waited for: what such a
+/// card has goes with the process.
 void card::close() {
+  if (has_failed(index_)) {
+    static_cast<void>(library_.release());  // NOLINT(bugprone-unused-return-value)
+    static_cast<void>(ranges_.release());   // NOLINT(bugprone-unused-return-value)
+    return;
+  }
   cudaSetDevice(index_);
   for (line& one : lines_) {
     if (one.stream != nullptr) {
@@ -328,8 +338,9 @@ void card::finish(mark moment) {
     }
     const auto waited = std::chrono::steady_clock::now() - begun;
     if (waited > patience()) {
-      throw error(errc::device_failure, "{}: its work is not done after {} s",
-                  card_name(index_, facts_.name, host_name()), std::chrono::duration<double>(patience()).count());
+      give_up(index_, fmt::format("the work of its {} queue is not done after {} s",
+                                  queue_names[static_cast<size_t>(moment % lines_.size())],
+                                  std::chrono::duration<double>(patience()).count()));
     }
     if (waited > eager) {
       std::this_thread::sleep_for(eager);

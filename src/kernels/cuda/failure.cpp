@@ -63,15 +63,20 @@ std::string name_of(const void* kernel) {
   return status == 0 ? short_function_name(plain.get()) : mangled;
 }
 
+/// From now on the card is asked for nothing any more.
+void note_failure(int index, const std::string& text) {
+  const std::lock_guard lock(guard);
+  if (card_state& state = states[index]; state.failure.empty()) {
+    state.failure = text;
+    any_failed = true;
+  }
+}
+
 /// `of`: the card; none: nobody knows which.
 [[noreturn]] void fail(cudaError_t result, const std::string& doing, std::optional<int> of) {
   const std::string text = fmt::format("{}: {}{}", of ? called(*of) : "CUDA", cudaGetErrorString(result), doing);
   if (of && !passes(result)) {
-    const std::lock_guard lock(guard);
-    if (card_state& state = states[*of]; state.failure.empty()) {
-      state.failure = text;
-      any_failed = true;
-    }
+    note_failure(*of, text);
   }
   throw error(result == cudaErrorMemoryAllocation ? errc::out_of_memory : errc::device_failure, text);
 }
@@ -114,6 +119,22 @@ std::string called(int index) {
   const std::lock_guard lock(guard);
   const std::string& name = states[index].name;
   return name.empty() ? card_name(index, "", host_name()) : name;
+}
+
+std::string called() { return current ? called(*current) : "CUDA"; }
+
+void give_up(int index, const std::string& what) {
+  const void* const kernel = last_kernel;
+  const std::string text =
+      fmt::format("{}: {}{}", called(index), what,
+                  kernel != nullptr ? fmt::format("; the last kernel started is {}", name_of(kernel)) : std::string());
+  note_failure(index, text);
+  throw error(errc::device_failure, text);
+}
+
+bool has_failed(int index) {
+  const std::lock_guard lock(guard);
+  return !states[index].failure.empty();
 }
 
 void check(cudaError_t result, const char* doing) { check(result, doing, current); }

@@ -24,6 +24,16 @@ std::string called(int index);
 void check(cudaError_t result, const char* doing);
 void check(cudaError_t result, const char* doing, int index);
 
+/// The same of the card that this thread's calls go to.
+std::string called();
+
+/// Throws that a card has not done in time what it was given: "card 0 (...): " + `what`, and the last kernel that was
+/// started. Like one that has failed, it is asked for nothing any more.
+[[noreturn]] void give_up(int index, const std::string& what);
+
+/// Whether it has failed, or was given up: calls that wait for it might never return.
+bool has_failed(int index);
+
 /// After a kernel has been started (thread.cuh).
 /// Errors  device_failure: the kernel could not be started, by name.
 void check_launch(const void* kernel);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/lt_library.hpp"
 
 #include "base/error.hpp"
+#include "kernels/cuda/failure.hpp"
 
 #include <cublasLt.h>
 
@@ -18,7 +19,8 @@ constexpr uint32_t alignment = 16;
 
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS) {
-    throw error(errc::device_failure, "cuBLASLt: {}: {}", call, cublasLtGetStatusString(status));
+    throw error(status == CUBLAS_STATUS_ALLOC_FAILED ? errc::out_of_memory : errc::device_failure,
+                "{}: cuBLASLt: {}: {}", called(), call, cublasLtGetStatusString(status));
   }
 }
 

@@ -1,20 +1,13 @@
 #include "kernels/cuda/page_ranges.hpp"
 
 #include "base/assert.hpp"
+#include "base/card_memory_text.hpp"
 #include "base/error.hpp"
 #include "base/round_up.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 
 namespace troupe::kernels::cuda {
-
-namespace {
-
-std::string mib(int64_t bytes) { return fmt::format("{} MiB", (bytes + (1 << 20) - 1) >> 20); }
-
-}  // namespace
 
 page_ranges::page_ranges(page_source& source, work_clock& clock, std::string card)
     : source_(source), clock_(clock), card_(std::move(card)) {}
@@ -232,21 +225,7 @@ memory_use page_ranges::use() {
 }
 
 void page_ranges::refuse(const range& in, int64_t bytes) {
-  const memory_use held = use();
-  std::string text = fmt::format("{}: {} for {} are not there. Of {} the program holds", card_, mib(bytes), in.holder,
-                                 mib(source_.total()));
-  for (const memory_use::holder& one : held.holders) {
-    text += fmt::format(" {} for {},", mib(one.bytes), one.name);
-  }
-  if (held.holders.empty()) {
-    text += " nothing,";
-  }
-  throw error(errc::out_of_memory,
-              text + fmt::format(" and others (the driver and other processes) {}. Take "
-                                 "fewer tokens or samples at a time, or weights in bf16: for a "
-                                 "job, `troupe plan JOB.ini --device-gib {}` names options by "
-                                 "which it would fit",
-                                 mib(held.others), std::max<int64_t>(1, (source_.total() - held.others) >> 30)));
+  throw error(errc::out_of_memory, no_card_memory_text(card_, bytes, in.holder, use(), source_.total()));
 }
 
 }  // namespace troupe::kernels::cuda

@@ -33,6 +33,7 @@ struct library_algorithm {
   int splits = 1;  ///< of k, whose parts are added at the end: then a row's bits depend on how many rows there are
 };
 
+/// Errors of all: out_of_memory, device_failure, with the card's name.
 class product_library {
 public:
   virtual ~product_library() = default;

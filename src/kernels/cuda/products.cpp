@@ -1,6 +1,7 @@
 #include "kernels/cuda/products.hpp"
 
 #include "base/device.hpp"
+#include "base/error.hpp"
 #include "base/random.hpp"
 
 #include <fmt/format.h>
@@ -71,7 +72,31 @@ std::vector<std::byte> random_values(int64_t count, dtype type, uint64_t stream)
   return bytes;
 }
 
+std::string text_of(const library_product& of) {
+  return fmt::format("[{}, {}]{} x [{}, {}]{} to {}{}{}", of.m, of.k, of.a_transposed ? " transposed" : "", of.k, of.n,
+                     of.b_transposed ? " transposed" : "", to_string(of.d_type), of.bias ? " + bias" : "",
+                     of.accumulate ? " +=" : "");
+}
+
+/// A failure of the library, with the product at which it was met.
+template <class Call> auto asked_for(const library_product& product, const Call& call) {
+  try {
+    return call();
+  } catch (const error& failure) {
+    throw error(failure.code(), "{}, for the product {}", failure.what(), text_of(product));
+  }
+}
+
 }  // namespace
+
+std::vector<library_algorithm> products::offered(const library_product& product) {
+  return asked_for(product, [&] { return library_.algorithms(product); });
+}
+
+bool products::run(stream_t stream, const library_product& product, const library_operands& operands,
+                   const library_algorithm& algorithm) {
+  return asked_for(product, [&] { return library_.run(stream, product, operands, algorithm); });
+}
 
 library_product forward_product(const linear_args& args) {
   // Rows one after the other are columns one after the other of the transposed matrix: y^T = W x^T.
@@ -123,8 +148,7 @@ void products::forward(context& ctx, const linear_args& args, bool may_try) {
       found = chosen_.emplace(of, tried(ctx, args, rows)).first;
     }
     if (found != chosen_.end() && found->second &&
-        library_.run(
-            compute_stream(ctx), product,
+        run(compute_stream(ctx), product,
             {.d = args.y_NO.data(), .a = args.weight.data(), .b = args.x_NI.data(), .bias = args.bias_O.data()},
             *found->second)) {
       return;
@@ -171,7 +195,7 @@ products::choice products::tried(context& ctx, const linear_args& args, int64_t 
   theirs.y_NO = other;
   library_product product = forward_product(theirs);
   product.n = rows;  // its algorithms are asked for as they will be needed
-  const auto algorithms = library_.algorithms(product);
+  const auto algorithms = offered(product);
   product.n = n;
   choice chosen;
   for (size_t i = 0; i < algorithms.size() && !chosen; ++i) {
@@ -179,9 +203,8 @@ products::choice products::tried(context& ctx, const linear_args& args, int64_t 
       continue;
     }
     fill(other, rows_of_y, args.outputs);
-    if (library_.run(compute_stream(ctx), product,
-                     {.d = other.data(), .a = args.weight.data(), .b = x.data(), .bias = args.bias_O.data()},
-                     algorithms[i]) &&
+    if (run(compute_stream(ctx), product,
+            {.d = other.data(), .a = args.weight.data(), .b = x.data(), .bias = args.bias_O.data()}, algorithms[i]) &&
         read(other) == want) {
       chosen = algorithms[i];
     }
@@ -198,7 +221,7 @@ products::choice products::first(const kind& of, const library_product& product)
   if (known != chosen_.end()) {
     return known->second;
   }
-  const auto algorithms = library_.algorithms(product);
+  const auto algorithms = offered(product);
   const auto whole = std::find_if(algorithms.begin(), algorithms.end(),
                                   [](const library_algorithm& each) { return each.splits == 1; });
   const choice chosen = whole != algorithms.end() ? choice(*whole) : std::nullopt;
@@ -214,8 +237,8 @@ void products::backward_input(context& ctx, const linear_backward_input_args& ar
     usual.n = kind_of_rows(args.n);
     const choice chosen =
         first({operation::dx, usual.n, args.outputs, args.inputs, product.d_type, false, product.accumulate}, usual);
-    if (chosen && library_.run(compute_stream(ctx), product,
-                               {.d = args.dx_NI.data(), .a = args.weight.data(), .b = args.dy_NO.data()}, *chosen)) {
+    if (chosen && run(compute_stream(ctx), product,
+                      {.d = args.dx_NI.data(), .a = args.weight.data(), .b = args.dy_NO.data()}, *chosen)) {
       return;
     }
   }
@@ -229,8 +252,8 @@ void products::backward_weight(context& ctx, const linear_backward_weight_args& 
     library_product usual = product;
     usual.k = kind_of_rows(args.n);
     const choice chosen = first({operation::dw, usual.k, args.outputs, args.inputs, dtype::f32, false, true}, usual);
-    if (chosen && library_.run(compute_stream(ctx), product,
-                               {.d = args.dweight, .a = args.x_NI.data(), .b = args.dy_NO.data()}, *chosen)) {
+    if (chosen && run(compute_stream(ctx), product, {.d = args.dweight, .a = args.x_NI.data(), .b = args.dy_NO.data()},
+                      *chosen)) {
       linear_backward_weight_args bias_alone = args;
       bias_alone.dweight = nullptr;
       return own_.backward_weight(ctx, bias_alone);

@@ -56,6 +56,9 @@ private:
   using kind = std::tuple<operation, int64_t, int64_t, int64_t, dtype, bool, bool>;
   using choice = std::optional<library_algorithm>;  ///< nothing: our kernel
 
+  std::vector<library_algorithm> offered(const library_product& product);
+  bool run(stream_t stream, const library_product& product, const library_operands& operands,
+           const library_algorithm& algorithm);
   choice tried(context& ctx, const linear_args& args, int64_t rows);
   choice first(const kind& of, const library_product& product);
   void note(const kind& of, const choice& chosen, size_t others);

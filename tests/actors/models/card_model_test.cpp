@@ -100,7 +100,8 @@ TEST(CardModel, ThatRanksShareNeedsRoomForTheirPartsAlone) {
     ADD_FAILURE() << "it has room for all";
   } catch (const error& failure) {
     EXPECT_EQ(failure.code(), errc::out_of_memory);
-    EXPECT_NE(std::string(failure.what()).find("policy masters wants"), std::string::npos) << failure.what();
+    EXPECT_NE(std::string(failure.what()).find(" for policy masters are not there"), std::string::npos)
+        << failure.what();
   }
 }
 

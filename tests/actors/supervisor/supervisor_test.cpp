@@ -224,8 +224,9 @@ TEST_F(Supervisor, ACardThatHasFailedTwiceGetsNoMoreRanks) {
   EXPECT_EQ(text_of(attempts[1], "hosts"), "node1:2 node2:1 node3:1");
   EXPECT_EQ(text_of(attempts[2], "hosts"), "node1:1 node2:2 node3:1");
   EXPECT_EQ(text_of(attempts[2], "reason"), "without card 1 of node1, for 4 ranks");
-  const auto failed = events(io::ledger_kind::host_suspected);
-  ASSERT_EQ(failed.size(), 2U) << "the card alone, not its host besides";
+  const auto failed = events(io::ledger_kind::card_suspected);
+  ASSERT_EQ(failed.size(), 2U);
+  EXPECT_TRUE(events(io::ledger_kind::host_suspected).empty()) << "the card alone, not its host besides";
   for (const io::ledger_event& event : failed) {
     EXPECT_EQ(text_of(event, "host"), "node1");
     EXPECT_EQ(number_of(event, "card"), 1);
@@ -261,7 +262,7 @@ TEST_F(Supervisor, ACardStaysWhereEachRankNeedsOneAndTheRunEndsWithItsError) {
   const auto attempts = events(io::ledger_kind::attempt_started);
   EXPECT_EQ(text_of(attempts[2], "reason"),
             "card 0 of node1 stays, though it has failed twice: too few others are left");
-  EXPECT_EQ(events(io::ledger_kind::host_suspected).size(), 3U);
+  EXPECT_EQ(events(io::ledger_kind::card_suspected).size(), 3U);
 }
 
 TEST_F(Supervisor, WhatSlurmDoesNotStartIsNoFailureOfTheRun) {

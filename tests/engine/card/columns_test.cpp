@@ -41,7 +41,7 @@ TEST_P(ColumnsOnCards, TokensAndLogProbabilitiesAreThoseOfOne) {
       context host{card.pool};
       column_model part(model.net, w.open("columns"));
       part.fill(host, model.weights.data(), nullptr);
-      card_weights sent(part.net(), type);
+      card_weights sent(part.net(), type, "policy weights");
       const const_reals weights = sent.begin_use(card.ctx, part.weights()).data;
       generator g(part.net(), weights, narrow, card.ctx.on);
       SCOPED_TRACE(fmt::format("{}, rank {} of {}", to_string(type), w.rank(), ranks));

@@ -82,7 +82,8 @@ outcome learn(world& here, device* card, dtype type, const learner_settings& how
   if (how.zero == 3) {
     weights.shard(std::make_shared<shard_plan>(net.layout(), net.segments(), here.size()), here.open("weights"));
   }
-  const std::unique_ptr<card_weights> there = card != nullptr ? std::make_unique<card_weights>(net, type) : nullptr;
+  const std::unique_ptr<card_weights> there =
+      card != nullptr ? std::make_unique<card_weights>(net, type, "policy weights") : nullptr;
   learner learns(net, how, here.open("gradients"));
   train_workspace workspace;
   outcome out;
@@ -163,7 +164,7 @@ TEST(LearningOnACard, ACardThatFailsInTheMiddleIsToldByItsError) {
     context ctx{pool, card.get()};
     rank_weights weights(net.layout().arena_size());
     weights.shard(std::make_shared<shard_plan>(net.layout(), net.segments(), 2), here.open("weights"));
-    card_weights there(net, dtype::bf16);
+    card_weights there(net, dtype::bf16, "policy weights");
     const auto use = [&] {
       weights_in_use in_use(ctx, weights, &there);
       in_use.hold_all(ctx);
@@ -185,7 +186,7 @@ TEST(LearningOnACard, WhereItsMemoryDoesNotSufficeForGradientsAllRanksSaySo) {
     context ctx{pool, card.get()};
     rank_weights weights(net.layout().arena_size());
     std::copy(model.weights.begin(), model.weights.end(), weights.begin());
-    card_weights there(net, dtype::f32);
+    card_weights there(net, dtype::f32, "policy weights");
     learner learns(net, {.lanes = 2}, here.open("gradients"));
     train_workspace workspace;
     const auto update = [&] {
@@ -194,9 +195,39 @@ TEST(LearningOnACard, WhereItsMemoryDoesNotSufficeForGradientsAllRanksSaySo) {
           ctx, learns, 4, {net, in_use.view(), nullptr, workspace},
           [&](int64_t j, const trainee& to) { return sft_micro_batch(ctx, to, text(j), {.tokens = 20}); }, [] {});
     };
-    test::expect_error(errc::out_of_memory, "gradients wants", update);
+    test::expect_error(errc::out_of_memory, " for gradients are not there", update);
     learns.begin(4);  // nothing is left of it
   });
+}
+
+/// Also where what learns lies on the cards: the sums do not fit on one of them.
+TEST(LearningOnACard, WhereItsMemoryDoesNotSufficeForSumsAllRanksSaySo) {
+  const test::loaded_model model = test::load_model("tiny/llama");
+  const transformer& net = model.net;
+  const int64_t arena = net.layout().arena_size() * size_of(dtype::f32);
+  for (const int zero : {0, 2}) {
+    SCOPED_TRACE(zero);
+    test::as_local_ranks(2, [&](world& here) {
+      thread_pool pool(1);
+      // Weights and moments fit, and the scratch of kernels.
+      const int64_t moments = zero == 0 ? 2 * arena : arena;
+      const auto card = emulation::make_card(
+          {.bytes = here.rank() == 0 ? int64_t{1} << 28 : arena + moments + arena / 4, .page_bytes = 4096});
+      context ctx{pool, card.get()};
+      const test::model_on_card weights(ctx, model, dtype::f32);
+      learner learns(net, {.lanes = 4, .zero = zero}, here.open("gradients"), {.on = card.get(), .model = "policy"});
+      const int64_t free = card->use().free;
+      train_workspace workspace;
+      const auto update = [&] {
+        accumulate<lm_statistics>(
+            ctx, learns, 8, {net, weights.weights(), nullptr, workspace},
+            [&](int64_t j, const trainee& to) { return sft_micro_batch(ctx, to, text(j), {.tokens = 20}); }, [] {});
+      };
+      test::expect_error(errc::out_of_memory, " for policy gradients are not there", update);
+      EXPECT_EQ(card->use().free, free);
+      learns.begin(8);  // nothing is left of it
+    });
+  }
 }
 
 TEST(LearningOnACard, GradientsAndSharedWeightsLeaveItsMemory) {
@@ -207,7 +238,7 @@ TEST(LearningOnACard, GradientsAndSharedWeightsLeaveItsMemory) {
   learner learns(net, {.lanes = 1});
   rank_weights weights(net.layout().arena_size());
   std::copy(model.weights.begin(), model.weights.end(), weights.begin());
-  card_weights there(net, dtype::bf16);
+  card_weights there(net, dtype::bf16, "policy weights");
   const auto train = [&] {
     const weights_in_use in_use(card.ctx, weights, &there);
     accumulate<lm_statistics>(
@@ -216,7 +247,7 @@ TEST(LearningOnACard, GradientsAndSharedWeightsLeaveItsMemory) {
     learns.discard();
   };
   train();
-  const int64_t buffers = bytes_of(*card.card, "buffers of passes"), held = bytes_of(*card.card, "weights");
+  const int64_t buffers = bytes_of(*card.card, "buffers of passes"), held = bytes_of(*card.card, "policy weights");
   EXPECT_GE(held, net.layout().arena_size() * size_of(dtype::bf16));
   const int64_t free = card.card->use().free;
   train();
@@ -230,14 +261,14 @@ TEST(LearningOnACard, GradientsAndSharedWeightsLeaveItsMemory) {
     rank_weights shared(net.layout().arena_size());
     std::copy(model.weights.begin(), model.weights.end(), shared.begin());
     shared.shard(std::make_shared<shard_plan>(net.layout(), net.segments(), 2), here.open("weights"));
-    card_weights copy(net, dtype::f32);
+    card_weights copy(net, dtype::f32, "policy weights");
     {
       weights_in_use in_use(ctx, shared, &copy);
       in_use.hold_all(ctx);
-      EXPECT_GE(bytes_of(*own, "weights"), net.layout().arena_size() * size_of(dtype::f32));
+      EXPECT_GE(bytes_of(*own, "policy weights"), net.layout().arena_size() * size_of(dtype::f32));
     }
     // A page that two segments share stays.
-    EXPECT_LE(bytes_of(*own, "weights"), own->page_bytes() * static_cast<int64_t>(net.segments().size()));
+    EXPECT_LE(bytes_of(*own, "policy weights"), own->page_bytes() * static_cast<int64_t>(net.segments().size()));
   });
 }
 

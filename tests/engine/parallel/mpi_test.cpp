@@ -1,4 +1,6 @@
 // Starts mpi_rank under mpirun, once per rank, and reads what the ranks print.
+#include "support/text_search.hpp"
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -16,13 +18,7 @@ struct outcome {
   std::string output;
 };
 
-size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
-    ++found;
-  }
-  return found;
-}
+using test::count;
 
 outcome run_ranks(int ranks, const std::string& part, int expected_ranks) {
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);  // containers have no other user

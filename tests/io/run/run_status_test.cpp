@@ -128,7 +128,7 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
                                    {"operation", std::string("generate")},
                                    {"reason", std::string("no progress")}});
   event(ledger_kind::host_suspected, {{"host", std::string("node2")}, {"reason", std::string("left out for 60 s")}});
-  event(ledger_kind::host_suspected, {{"host", std::string("node3")},
+  event(ledger_kind::card_suspected, {{"host", std::string("node3")},
                                       {"card", int64_t{1}},
                                       {"failures", int64_t{2}},
                                       {"reason", std::string("failure 2 of its card 1")}});
@@ -140,7 +140,7 @@ TEST_F(RunStatus, FailuresCarryWhoWhatWhyAndTheRecovery) {
   ASSERT_EQ(s.last_failures.size(), 4U);
   EXPECT_EQ(s.last_failures[2].host, "node3");
   EXPECT_EQ(s.last_failures[2].card, 1);
-  EXPECT_EQ(s.last_failures[2].kind, "host_suspected");
+  EXPECT_EQ(s.last_failures[2].kind, "card_suspected");
   EXPECT_EQ(s.last_failures[1].card, -1);
   EXPECT_EQ(s.last_failures[1].host, "node2");
   EXPECT_EQ(s.last_failures[1].reason, "left out for 60 s");

@@ -190,8 +190,7 @@ TEST(PageRanges, WhereMemoryRunsOutTheHoldersAreNamed) {
   std::byte* const cache = on.ranges.reserve(60 * page, "cache");
   test::expect_error(errc::out_of_memory,
                      "card 0: 120 MiB for cache are not there. Of 200 MiB the program holds 80 MiB for policy weights, "
-                     "and others (the driver and other processes) 16 MiB. Take fewer tokens or samples at a time, or "
-                     "weights in bf16: for a job, `troupe plan JOB.ini --device-gib 1` names options",
+                     "and others (the driver and other processes) 16 MiB. A job takes less with ",
                      [&] { on.ranges.map(cache, 60 * page); });
   const memory_use held = on.ranges.use();
   ASSERT_EQ(held.holders.size(), 1U) << "what was mapped before it ran out stayed";

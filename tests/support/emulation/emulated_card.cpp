@@ -1,6 +1,7 @@
 #include "support/emulation/emulated_card.hpp"
 
 #include "base/assert.hpp"
+#include "base/card_memory_text.hpp"
 #include "base/error.hpp"
 #include "base/round_up.hpp"
 #include "kernels/cuda/card_work.hpp"
@@ -126,8 +127,8 @@ private:
 /// Each call is whole: while work runs, in its open pages, no other thread's work or mapping does.
 class card_memory {
 public:
-  card_memory(int64_t bytes, int64_t page_bytes, bool closed)
-      : bytes_(bytes), page_bytes_(page_bytes), closed_(closed) {}
+  card_memory(int64_t bytes, int64_t page_bytes, bool closed, std::string name)
+      : bytes_(bytes), page_bytes_(page_bytes), closed_(closed), name_(std::move(name)) {}
 
   /// Pages are open to it.
   void run(const std::function<void()>& work) {
@@ -160,14 +161,8 @@ public:
     address_range& range = range_of(at);
     const auto pages = range.touched(at, bytes);
     const int64_t wanted = range.missing_bytes(pages);
-    const memory_use now = use_now();
-    if (wanted > now.free) {
-      std::string holders;
-      for (const memory_use::holder& one : now.holders) {
-        holders += fmt::format("{}{} holds {} bytes", holders.empty() ? "" : ", ", one.name, one.bytes);
-      }
-      throw error(errc::out_of_memory, "emulated card: {} wants {} bytes more, {} of {} are free: {}", range.holder(),
-                  wanted, now.free, bytes_, holders);
+    if (const memory_use now = use_now(); wanted > now.free) {
+      throw error(errc::out_of_memory, no_card_memory_text(name_, wanted, range.holder(), now, bytes_));
     }
     range.map(pages);
   }
@@ -216,6 +211,7 @@ private:
   mutable std::mutex mutex_;
   int64_t bytes_, page_bytes_;
   bool closed_;
+  std::string name_;
   std::map<std::byte*, std::unique_ptr<address_range>> ranges_;
 };
 
@@ -340,7 +336,7 @@ constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
-      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed),
+      : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed, options.name),
         queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
         calls_(options.calls), failed_(options.failed), hangs_(options.hangs), name_(options.name) {
     stream_.how = options.threads;
