@@ -139,6 +139,11 @@ struct trained {
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
 
+/// What lies on a card always is.
+bool is_copied_for_checkpoints(const io::job& job, const trained& learner) {
+  return job.run.checkpoint_copy || learner.place == learning_place::card;
+}
+
 /// In ZeRO stage 3 passes fetch each segment's weights from the ranks that hold them.
 bool are_weights_fetched(int64_t zero, int64_t ranks) { return zero == 3 && ranks > 1; }
 
@@ -240,7 +245,8 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
                         actors::weight_type_of(job.model), learning_place_of(job)};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
-  memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
+  memory.add("checkpoint copy",
+             is_copied_for_checkpoints(job, learner) ? learner.checkpoint_bytes() / job.place.ranks : 0);
   add_saving(memory, model, gathered_to_save(learner));
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)),
@@ -471,7 +477,7 @@ held ppo_plan::memory_of(const roles& of) const {
       add_frozen(memory, "reward model " + name, judge, job_.place.reward_ranks);
     }
   }
-  memory.add("checkpoint copy", copy);
+  memory.add("checkpoint copy", is_copied_for_checkpoints(job_, policy_) ? copy : 0);
   add_process(memory, job_, policy_.model);
   return memory;
 }

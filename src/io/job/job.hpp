@@ -63,9 +63,10 @@ struct run_section {
   int64_t threads = 0;            ///< 0: all cores
   int64_t checkpoint_every = 10;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
-  bool keep_best = true;  ///< and the one with the best evaluation
-  bool exact = true;      ///< stop if a rollout log-prob differs from the training forward's
-  int64_t lanes = 1;      ///< a power of two
+  bool keep_best = true;        ///< and the one with the best evaluation
+  bool checkpoint_copy = true;  ///< training goes on while a copy is written
+  bool exact = true;            ///< stop if a rollout log-prob differs from the training forward's
+  int64_t lanes = 1;            ///< a power of two
   bool activation_checkpointing = false;
   int64_t log_every = 1;  ///< updates or iterations between two lines of progress in a log
   bool operator==(const run_section&) const = default;
