@@ -121,7 +121,7 @@ learning_place learning_place_of(const io::job& job) {
   if (!runs_on_cards(job)) {
     return learning_place::host;
   }
-  return job.place.optimizer == io::optimizer_place::card ? learning_place::card : learning_place::host_beside_card;
+  return job.place.optimizer == io::memory_place::card ? learning_place::card : learning_place::host_beside_card;
 }
 
 /// A model that learns, and the ranks that it is divided among.
@@ -165,7 +165,8 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
   if (learner.place == learning_place::host_beside_card) {
     memory.add_to_card(learner.name + " weights",
                        eng::card_weight_bytes(learner.model, micro.weights_fetched, learner.type));
-    memory.add_to_card(learner.name + " gradients of a micro-batch", eng::card_gradient_bytes(learner.model), update);
+    memory.add_to_card(learner.name + " gradients in flight", eng::card_gradient_bytes(learner.model), update);
+    memory.add(learner.name + " gradients on their way", eng::pinned_gradient_bytes(learner.model));
   }
   if (learner.place != learning_place::host) {
     memory.add_to_card(learner.name + " activations",
@@ -443,7 +444,8 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
                           const io::rank_list& on) const {
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   eng::planned_batch batch = scored_;
-  batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks);
+  batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks) ||
+                          (runs_on_cards(job_) && job_.place.frozen == io::memory_place::host);
   const dtype type = actors::weight_type_of(job_.model);
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero), type));
   if (runs_on_cards(job_)) {

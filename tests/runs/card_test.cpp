@@ -84,9 +84,11 @@ TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
   expect_equal_to_one_rank(run);
 }
 
+/// What learns, and what only scores, is sent to the card by segments.
 TEST_F(CardRun, LearnsTheSameInHostMemory) {
   const fs::path run = scratch_ / "run";
-  const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host"});
+  const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host", "--place.frozen",
+                                                                      "host", "--run.checkpoint-copy", "false"});
   ASSERT_EQ(result.status, 0) << result.output;
   expect_equal_to_one_rank(run);
 }
@@ -98,7 +100,9 @@ TEST_F(CardRun, KilledAndResumedEndsInTheSameBytes) {
       arguments(run, 2) + words{"--place.policy-zero", "3", "--place.critic-zero", "3",  "--place.reward-zero", "3",
                                 "--place.frozen-zero", "3", "--recovery.restarts", "100"};
   for (const char* optimizer : {"card", "host"}) {
-    program troupe(command + words{"--place.optimizer", optimizer}, scratch_ / "output");
+    program troupe(
+        command + words{"--place.optimizer", optimizer, "--place.frozen", optimizer, "--run.checkpoint-copy", "false"},
+        scratch_ / "output");
     await_records(troupe, run, 2);
     if (const pid_t worker = troupe.worker(); worker != 0) {
       ::kill(worker, SIGKILL);  // a rank: the run goes on by itself

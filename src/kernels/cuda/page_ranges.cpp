@@ -242,10 +242,10 @@ void page_ranges::refuse(const range& in, int64_t bytes) {
     text += " nothing,";
   }
   throw error(errc::out_of_memory,
-              text + fmt::format(" and others (the driver and other processes) {}. Take "
-                                 "fewer tokens or samples at a time, or weights in bf16: for a "
-                                 "job, `troupe plan JOB.ini --device-gib {}` names options by "
-                                 "which it would fit",
+              text + fmt::format(" and others (the driver and other processes) {}. Take fewer tokens or samples at a "
+                                 "time, or weights in bf16; a job can keep in host memory what it learns with "
+                                 "(place.optimizer = host) and the weights of models that only score (place.frozen = "
+                                 "host): `troupe plan JOB.ini --device-gib {}` names options by which it would fit",
                                  mib(held.others), std::max<int64_t>(1, (source_.total() - held.others) >> 30)));
 }
 

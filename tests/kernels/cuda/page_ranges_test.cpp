@@ -188,11 +188,13 @@ TEST(PageRanges, WhereMemoryRunsOutTheHoldersAreNamed) {
   std::byte* const weights = on.ranges.reserve(40 * page, "policy weights");
   on.ranges.map(weights, 40 * page);
   std::byte* const cache = on.ranges.reserve(60 * page, "cache");
-  test::expect_error(errc::out_of_memory,
-                     "card 0: 120 MiB for cache are not there. Of 200 MiB the program holds 80 MiB for policy weights, "
-                     "and others (the driver and other processes) 16 MiB. Take fewer tokens or samples at a time, or "
-                     "weights in bf16: for a job, `troupe plan JOB.ini --device-gib 1` names options",
-                     [&] { on.ranges.map(cache, 60 * page); });
+  test::expect_error(
+      errc::out_of_memory,
+      "card 0: 120 MiB for cache are not there. Of 200 MiB the program holds 80 MiB for policy weights, "
+      "and others (the driver and other processes) 16 MiB. Take fewer tokens or samples at a time, or "
+      "weights in bf16; a job can keep in host memory what it learns with (place.optimizer = host) and the weights of "
+      "models that only score (place.frozen = host): `troupe plan JOB.ini --device-gib 1` names options",
+      [&] { on.ranges.map(cache, 60 * page); });
   const memory_use held = on.ranges.use();
   ASSERT_EQ(held.holders.size(), 1U) << "what was mapped before it ran out stayed";
   EXPECT_EQ(held.holders[0].bytes, 40 * page);
