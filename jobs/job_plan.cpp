@@ -121,7 +121,7 @@ learning_place learning_place_of(const io::job& job) {
   if (!runs_on_cards(job)) {
     return learning_place::host;
   }
-  return job.place.optimizer == io::optimizer_place::card ? learning_place::card : learning_place::host_beside_card;
+  return job.place.optimizer == io::memory_place::card ? learning_place::card : learning_place::host_beside_card;
 }
 
 /// A model that learns, and the ranks that it is divided among.
@@ -138,6 +138,11 @@ struct trained {
   int64_t parameters() const { return eng::size_of(model).parameters; }
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
+
+/// What lies on a card always is.
+bool is_copied_for_checkpoints(const io::job& job, const trained& learner) {
+  return job.run.checkpoint_copy || learner.place == learning_place::card;
+}
 
 /// In ZeRO stage 3 passes fetch each segment's weights from the ranks that hold them.
 bool are_weights_fetched(int64_t zero, int64_t ranks) { return zero == 3 && ranks > 1; }
@@ -160,7 +165,8 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
   if (learner.place == learning_place::host_beside_card) {
     memory.add_to_card(learner.name + " weights",
                        eng::card_weight_bytes(learner.model, micro.weights_fetched, learner.type));
-    memory.add_to_card(learner.name + " gradients of a micro-batch", eng::card_gradient_bytes(learner.model), update);
+    memory.add_to_card(learner.name + " gradients in flight", eng::card_gradient_bytes(learner.model), update);
+    memory.add(learner.name + " gradients on their way", eng::pinned_gradient_bytes(learner.model));
   }
   if (learner.place != learning_place::host) {
     memory.add_to_card(learner.name + " activations",
@@ -240,7 +246,8 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
                         actors::weight_type_of(job.model), learning_place_of(job)};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
-  memory.add("checkpoint copy", learner.checkpoint_bytes() / job.place.ranks);
+  memory.add("checkpoint copy",
+             is_copied_for_checkpoints(job, learner) ? learner.checkpoint_bytes() / job.place.ranks : 0);
   add_saving(memory, model, gathered_to_save(learner));
   add_process(memory, job, model);
   phase_plan plan{.phase = std::string(io::to_string(phase)),
@@ -437,7 +444,8 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
                           const io::rank_list& on) const {
   const auto ranks = static_cast<int>(ranks_of(on, job_.place.ranks).size());
   eng::planned_batch batch = scored_;
-  batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks);
+  batch.weights_fetched = are_weights_fetched(job_.place.frozen_zero, ranks) ||
+                          (runs_on_cards(job_) && job_.place.frozen == io::memory_place::host);
   const dtype type = actors::weight_type_of(job_.model);
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero), type));
   if (runs_on_cards(job_)) {
@@ -471,7 +479,7 @@ held ppo_plan::memory_of(const roles& of) const {
       add_frozen(memory, "reward model " + name, judge, job_.place.reward_ranks);
     }
   }
-  memory.add("checkpoint copy", copy);
+  memory.add("checkpoint copy", is_copied_for_checkpoints(job_, policy_) ? copy : 0);
   add_process(memory, job_, policy_.model);
   return memory;
 }

@@ -115,8 +115,16 @@ std::vector<std::string> share_weights(io::job& job) {
   return options;
 }
 
+/// Of models that only score a card has the segments in use then.
+std::vector<std::string> stream_frozen(io::job& job) {
+  if (!job.has(io::phase::ppo) || std::exchange(job.place.frozen, io::memory_place::host) == io::memory_place::host) {
+    return {};
+  }
+  return {"--place.frozen host"};
+}
+
 std::vector<std::string> learn_on_host(io::job& job) {
-  if (std::exchange(job.place.optimizer, io::optimizer_place::host) == io::optimizer_place::host) {
+  if (std::exchange(job.place.optimizer, io::memory_place::host) == io::memory_place::host) {
     return {};
   }
   return {"--place.optimizer host"};
@@ -167,8 +175,8 @@ struct remedied {
 std::optional<std::vector<std::string>> options_that_fit_card(const io::job& job, int64_t card_bytes) {
   remedied all{job, {}};
   std::vector<remedy> steps;
-  for (const remedy change : {recompute_activations, halve_cache, share_weights, halve_micro_batches, round_weights,
-                              learn_on_host, take_two_ranks, share_weights}) {
+  for (const remedy change : {recompute_activations, halve_cache, share_weights, stream_frozen, halve_micro_batches,
+                              round_weights, learn_on_host, take_two_ranks, share_weights}) {
     while (!all.fits(card_bytes) && all.take(change)) {
       steps.push_back(change);
     }
@@ -202,13 +210,14 @@ std::vector<std::string> misfits_of_plan(const io::job& job, const std::vector<p
         "it does not fit the card, which has {}: {}. {}", bytes_text(there.card_bytes),
         worst_moment(plans, memory_kind::card),
         options ? fmt::format("It would with {}", fmt::join(*options, " "))
-                : "No option makes it fit: in an update a card holds float32 gradients of all weights of the model "
-                  "that learns, on however many ranks. Take larger cards, or a smaller model"));
+                : "No option makes it fit: while it generates, a card holds all weights of the policy (or its part of "
+                  "them, with place.tensor-parallel). Take larger cards, or a smaller model"));
   }
   if (there.host_bytes >= 0 && peak_of(plans, memory_kind::host) > there.host_bytes) {
     told.push_back(fmt::format("it does not fit the host's memory, {} for a rank: {}. More ranks divide what learns "
                                "(place.policy-zero, critic-zero and reward-zero 1 to 3) and the checkpoint's copy, "
-                               "where they are on hosts of their own",
+                               "where they are on hosts of their own; run.checkpoint-copy = false needs no copy of "
+                               "what learns in host memory, ppo.ema-decay = 0 no average",
                                bytes_text(there.host_bytes), worst_moment(plans, memory_kind::host)));
   }
   return told;

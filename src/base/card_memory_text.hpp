@@ -12,7 +12,8 @@ namespace troupe {
 /// `troupe plan` tries in turn (jobs/plan_fit.cpp).
 inline constexpr const char* options_for_less_card_memory =
     "run.activation-checkpointing = true, a smaller generation.cache-mib, place.policy-zero, reward-zero, critic-zero "
-    "and frozen-zero = 3 on several ranks, fewer micro-batch-tokens, model.dtype = bf16, place.optimizer = host";
+    "and frozen-zero = 3 on several ranks, place.frozen = host, fewer micro-batch-tokens, model.dtype = bf16, "
+    "place.optimizer = host";
 
 /// `card`: by card_name. `bytes` more for `holder` are not there; `total`: of the card.
 std::string no_card_memory_text(const std::string& card, int64_t bytes, const std::string& holder,

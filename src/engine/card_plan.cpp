@@ -10,6 +10,7 @@
 #include "kernels/card_logits.hpp"
 
 #include <algorithm>
+#include <vector>
 
 namespace troupe::engine {
 
@@ -38,21 +39,39 @@ int64_t logit_bytes(const model_description& model, int64_t rows, bool narrow_gr
 
 }  // namespace
 
+/// From segment `first` on.
+static int64_t most_of_two(const std::vector<arena_range>& segments, size_t first) {
+  int64_t most = 0;
+  for (size_t s = first; s + 1 < segments.size(); ++s) {
+    grow(most, segments[s].size() + segments[s + 1].size());
+  }
+  return most;
+}
+
 int64_t card_weight_bytes(const model_description& model, bool weights_fetched, dtype type) {
   parameter_layout layout;
   lay_out(model, layout);
-  if (!weights_fetched) {
-    return layout.arena_size() * size_of(type);
-  }
-  const std::vector<arena_range> segments = layout.segments();
-  int64_t most = 0;
-  for (size_t s = 0; s + 1 < segments.size(); ++s) {
-    grow(most, segments[s].size() + segments[s + 1].size());
-  }
-  return most * size_of(type);
+  return (weights_fetched ? most_of_two(layout.segments(), 0) : layout.arena_size()) * size_of(type);
 }
 
-int64_t card_gradient_bytes(const model_description& model) { return size_of(model).arena_bytes; }
+int64_t card_gradient_bytes(const model_description& model) {
+  parameter_layout layout;
+  const model_slots slots = lay_out(model, layout);
+  const std::vector<arena_range> segments = layout.segments();
+  const bool tied = slots.head.weight == slots.token_table.weight;
+  const int64_t values = tied ? segments.front().size() + most_of_two(segments, 1) : most_of_two(segments, 0);
+  return values * float_bytes;
+}
+
+int64_t pinned_gradient_bytes(const model_description& model) {
+  parameter_layout layout;
+  lay_out(model, layout);
+  int64_t largest = 0;
+  for (const arena_range segment : layout.segments()) {
+    grow(largest, segment.size());
+  }
+  return 3 * largest * float_bytes;
+}
 
 int64_t card_activation_bytes(const model_description& model, int64_t tokens, bool checkpointing, dtype type) {
   const int64_t saved = saved_activations::bytes_for(model, tokens, checkpointing) / float_bytes;

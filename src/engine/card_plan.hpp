@@ -11,12 +11,15 @@
 
 namespace troupe::engine {
 
-/// Weights (of `type`) while passes run: all of them; or, where they are fetched from other ranks, the two neighbouring
-/// segments that are the most.
+/// Weights (of `type`) while passes run: all of them; or, where they are fetched from other ranks or from host memory,
+/// the two neighbouring segments that are the most.
 int64_t card_weight_bytes(const model_description& model, bool weights_fetched, dtype type);
 
-/// Gradients of all weights, while the model trains.
+/// Gradients while the model trains, where sums are in host memory (train/card_gradients.hpp): those of the two
+/// neighbouring segments that are the most, and of the first where a tied head's gradient goes to it before all others.
 int64_t card_gradient_bytes(const model_description& model);
+/// And the pinned host memory through which they go: of the largest segment, two that go down and one that comes up.
+int64_t pinned_gradient_bytes(const model_description& model);
 
 /// What a model that trains keeps for a micro-batch: saved activations, hidden states, the rows that predict, and the
 /// gradients of these.

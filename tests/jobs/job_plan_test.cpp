@@ -1,4 +1,5 @@
 // What a job takes, against sums by hand for a Llama of two layers (tests/data/tiny/llama).
+#include "actors/models/model_files.hpp"
 #include "jobs/job_plan.hpp"
 #include "support/damage.hpp"
 #include "support/temporary_folder.hpp"
@@ -15,7 +16,8 @@ namespace {
 // feed-forward and two norms; the last norm.
 constexpr int64_t embedding = 512 * 64;
 constexpr int64_t layer_matrices = 4 * 64 * 64 + 3 * 64 * 128;
-constexpr int64_t parameters = 2 * embedding + 2 * (layer_matrices + 2 * 64) + 64;
+constexpr int64_t layer = layer_matrices + 2 * 64;
+constexpr int64_t parameters = 2 * embedding + 2 * layer + 64;
 
 io::job sft_job() {
   io::job job;
@@ -122,13 +124,14 @@ TEST(JobPlan, OnACardPassesTakeItsMemoryAndLearningTheHosts) {
   const phase_plan on_host = plan_job(job).front();
   EXPECT_EQ(on_host.card_peak_bytes(), 0);
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   job.model.type = io::weight_type::bf16;
   const phase_plan sft = plan_job(job).front();
   EXPECT_EQ(card_bytes_of(sft, "policy weights"), 2 * parameters);
   EXPECT_EQ(bytes_of(sft, "policy weights"), 4 * parameters) << "the optimizer's, of which the card's are rounded";
   EXPECT_EQ(bytes_of(sft, "policy masters"), 0);
-  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 4 * parameters);
+  EXPECT_EQ(card_bytes_of(sft, "policy gradients in flight"), 4 * 2 * layer) << "two layers'";
+  EXPECT_EQ(bytes_of(sft, "policy gradients on their way"), 4 * 3 * layer);
   EXPECT_EQ(card_bytes_of(sft, "policy activations"), 4 * 32 * card_token);
   for (const char* of_host : {"policy gradients", "policy moments", "checkpoint copy", "process"}) {
     EXPECT_EQ(bytes_of(sft, of_host), bytes_of(on_host, of_host)) << of_host;
@@ -145,12 +148,12 @@ TEST(JobPlan, OnACardThatLearnsTooTheHostHasWhatIsSavedAlone) {
   io::job job = sft_job();
   const phase_plan on_host = plan_job(job).front();
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::card;
+  job.place.optimizer = io::memory_place::card;
   job.model.type = io::weight_type::bf16;
   const phase_plan sft = plan_job(job).front();
   EXPECT_EQ(card_bytes_of(sft, "policy weights"), 2 * parameters);
   EXPECT_EQ(card_bytes_of(sft, "policy masters"), 4 * parameters);
-  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 0) << "they go straight onto the sums";
+  EXPECT_EQ(card_bytes_of(sft, "policy gradients in flight"), 0) << "they go straight onto the sums";
   for (const char* of_card : {"policy gradients", "policy moments"}) {
     EXPECT_EQ(card_bytes_of(sft, of_card), bytes_of(on_host, of_card)) << of_card;
   }
@@ -163,12 +166,11 @@ TEST(JobPlan, OnACardThatLearnsTooTheHostHasWhatIsSavedAlone) {
 TEST(JobPlan, OfSharedWeightsACardHasTheSegmentsInUse) {
   io::job job = sft_job();
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   job.place.ranks = 2;
   job.place.policy_zero = 3;
   const phase_plan sft = plan_job(job).front();
-  EXPECT_EQ(card_bytes_of(sft, "policy weights"), 4 * 2 * (layer_matrices + 2 * 64)) << "two layers";
-  EXPECT_EQ(card_bytes_of(sft, "policy gradients of a micro-batch"), 4 * parameters) << "of all weights";
+  EXPECT_EQ(card_bytes_of(sft, "policy weights"), 4 * 2 * layer) << "two layers";
 }
 
 TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
@@ -177,7 +179,7 @@ TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
   job.place.policy_zero = 3;
   EXPECT_GT(bytes_of(plan_job(job).front(), "policy weights to generate"), 0);
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   const phase_plan ppo = plan_job(job).front();
   EXPECT_EQ(bytes_of(ppo, "policy weights to generate"), 0);
   EXPECT_GT(card_bytes_of(ppo, "policy weights to generate"), 0);
@@ -186,7 +188,7 @@ TEST(JobPlan, SharedWeightsThatGoToACardToGenerateAreNeverWholeInHostMemory) {
 TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerates) {
   io::job job = ppo_job();
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   job.model.type = io::weight_type::bf16;
   job.generation.cache_mib = 1;
   job.evaluation.prompts = 0;
@@ -201,20 +203,44 @@ TEST(JobPlan, ACardHasEachModelsGradientsInItsOwnUpdateAndTheCacheWhileItGenerat
     sum += item.card_bytes;
   }
   const auto update_of = [&](const std::string& model) {
-    return card_bytes_of(ppo, model + " gradients of a micro-batch") + card_bytes_of(ppo, model + " activations");
+    return card_bytes_of(ppo, model + " gradients in flight") + card_bytes_of(ppo, model + " activations");
   };
   const int64_t policy = update_of("policy"), critic = update_of("critic");
   const int64_t rollout = card_bytes_of(ppo, "keys and values");
   // Of the job's 64 prompts steps of 16, 32 and 64 rows: logits, hidden states and the widths of a pass.
   EXPECT_EQ(card_bytes_of(ppo, "decoding"), 112 * (4 * 512 + 2 * (3 * 64 + 128 + 192 + 64 + 256 + 64)));
-  EXPECT_EQ(card_bytes_of(ppo, "policy gradients of a micro-batch"), 4 * parameters);
   EXPECT_EQ(ppo.card_peak_bytes(), sum - policy - critic - rollout + std::max(policy, rollout));
+}
+
+TEST(JobPlan, OfAModelThatIsStreamedACardHasTheSegmentsInUse) {
+  io::job job = ppo_job();
+  job.place.device = io::device_choice::cuda;
+  job.model.type = io::weight_type::bf16;
+  job.rewards.push_back({.name = "judge", .kind = io::reward_kind::model, .model = job.model.policy});
+  const phase_plan there = plan_job(job).front();
+  job.place.frozen = io::memory_place::host;
+  const phase_plan streamed = plan_job(job).front();
+  for (const char* frozen : {"reference weights", "reward model judge weights"}) {
+    EXPECT_EQ(card_bytes_of(streamed, frozen), 2 * 2 * layer) << frozen;
+    EXPECT_EQ(bytes_of(streamed, frozen), bytes_of(there, frozen)) << frozen;
+  }
+  EXPECT_EQ(card_bytes_of(streamed, "critic weights"), card_bytes_of(there, "critic weights")) << "it learns";
+}
+
+TEST(JobPlan, AFirstSegmentWithATiedHeadHasItsGradientForAllOfAPass) {
+  io::job job = sft_job();
+  job.place.device = io::device_choice::cuda;
+  job.place.optimizer = io::memory_place::host;
+  job.model.policy = test_data() + "/tiny/llama3";
+  const auto segments = engine::transformer(actors::shape_of(job.model.policy)).segments();
+  EXPECT_EQ(card_bytes_of(plan_job(job).front(), "policy gradients in flight"),
+            4 * (segments[0].size() + segments[1].size() + segments[2].size()));
 }
 
 TEST(JobPlan, ModelsOfACardShareItsScratch) {
   io::job job = ppo_job();
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   const int64_t once = card_bytes_of(plan_job(job).front(), "scratch of passes");
   job.rewards.push_back({.name = "judge", .kind = io::reward_kind::model, .model = job.model.policy});
   EXPECT_EQ(card_bytes_of(plan_job(job).front(), "scratch of passes"), once);

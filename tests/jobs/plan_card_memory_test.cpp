@@ -118,11 +118,12 @@ private:
 TEST_F(PlanCardMemory, OfSupervisedTraining) {
   expect_close("sft", {"--place.optimizer", "card", "--model.dtype", "bf16"});
   expect_close("sft", {"--place.optimizer", "host", "--model.dtype", "f32"});
+  expect_close("sft", {"--place.optimizer", "host", "--model.dtype", "bf16"});
 }
 
 TEST_F(PlanCardMemory, OfPpo) {
-  for (const char* learns : {"card", "host"}) {
-    expect_close("ppo", {"--place.optimizer", learns, "--model.dtype", "bf16"});
+  for (const char* where : {"card", "host"}) {
+    expect_close("ppo", {"--place.optimizer", where, "--place.frozen", where, "--model.dtype", "bf16"});
   }
 }
 

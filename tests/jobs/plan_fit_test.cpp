@@ -21,7 +21,7 @@ io::job sft_job() {
   job.run.phases = {io::phase::sft};
   job.model.policy = test_data() + "/tiny/llama";
   job.place.device = io::device_choice::cuda;
-  job.place.optimizer = io::optimizer_place::host;
+  job.place.optimizer = io::memory_place::host;
   job.length.max_tokens = 32;
   job.sft.training.batch = 64;
   job.sft.training.updates = 10;
@@ -53,7 +53,7 @@ TEST(OptionsThatFitCard, AreThoseThatTheErrorOfACardNames) {
   const std::string named = options_for_less_card_memory;
   io::job job = ppo_job();
   job.place.ranks = 2;
-  job.place.optimizer = io::optimizer_place::card;
+  job.place.optimizer = io::memory_place::card;
   job.ppo.micro_batch_tokens = 4096;
   int64_t card_bytes = card_peak(job);
   std::set<std::string> told;
@@ -103,9 +103,18 @@ TEST(OptionsThatFitCard, WhatLearnsGoesToTheHostWhereTheRestIsAsSmallAsItCanBe) 
   job.generation.cache_mib = 1;
   job.model.type = io::weight_type::bf16;
   const int64_t learned_on_host = card_peak(job);
-  job.place.optimizer = io::optimizer_place::card;
+  job.place.optimizer = io::memory_place::card;
   ASSERT_GT(card_peak(job), learned_on_host);
   EXPECT_EQ(all_of(*options_that_fit_card(job, learned_on_host)), "--place.optimizer host ");
+}
+
+TEST(OptionsThatFitCard, ModelsThatOnlyScoreAreStreamedBeforeNumbersChange) {
+  io::job job = ppo_job();
+  job.run.activation_checkpointing = true;
+  job.generation.cache_mib = 1;
+  io::job streamed = job;
+  streamed.place.frozen = io::memory_place::host;
+  EXPECT_EQ(all_of(*options_that_fit_card(job, card_peak(streamed))), "--place.frozen host ");
 }
 
 TEST(OptionsThatFitCard, ASecondRankSharesWeightsWhereNothingElseHelps) {
@@ -136,7 +145,7 @@ TEST(MisfitsOfPlan, SayWhatHoldsTheMostAtTheWorstMoment) {
   EXPECT_TRUE(contains(card[0], " while it generates (keys and values 67.1 MB, ")) << card[0];
   EXPECT_TRUE(contains(card[0], "It would with --generation.cache-mib ")) << card[0];
   const auto none = misfits_of_plan(job, plans, {.card_bytes = 100'000});
-  EXPECT_TRUE(contains(none[0], "No option makes it fit: in an update a card holds float32 gradients of all weights"))
+  EXPECT_TRUE(contains(none[0], "No option makes it fit: while it generates, a card holds all weights of the policy"))
       << none[0];
   const auto host = misfits_of_plan(job, plans, {.host_bytes = 1'000'000});
   ASSERT_EQ(host.size(), 1U);

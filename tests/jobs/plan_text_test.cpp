@@ -37,28 +37,27 @@ TEST(PlanText, OfAPhaseWithModelsOnRanksOfTheirOwn) {
 }
 
 TEST(PlanText, OnCardsHasTwoColumns) {
-  const phase_plan sft{
-      .phase = "sft",
-      .unit = "update",
-      .models = {{"policy", 1000}},
-      .on_cards = true,
-      .ranks = {{.ranks = {0},
-                 .memory = {{"policy weights", 4'000'000, held_in::always, 2'000'000},
-                            {"policy moments", 8'000'000, held_in::always},
-                            {"policy gradients of a micro-batch", 0, held_in::policy_update, 4'000'000}}}},
-      .flops_each = 6e9};
+  const phase_plan sft{.phase = "sft",
+                       .unit = "update",
+                       .models = {{"policy", 1000}},
+                       .on_cards = true,
+                       .ranks = {{.ranks = {0},
+                                  .memory = {{"policy weights", 4'000'000, held_in::always, 2'000'000},
+                                             {"policy moments", 8'000'000, held_in::always},
+                                             {"policy gradients in flight", 0, held_in::policy_update, 4'000'000}}}},
+                       .flops_each = 6e9};
   EXPECT_EQ(plan_text(sft, {}, 1), "sft\n"
                                    "  policy: 1000 parameters\n"
                                    "                                                  card        host\n"
                                    "    policy weights                              2.0 MB      4.0 MB\n"
                                    "    policy moments                                          8.0 MB\n"
-                                   "    policy gradients of a micro-batch           4.0 MB               in an update\n"
+                                   "    policy gradients in flight                  4.0 MB               in an update\n"
                                    "  memory of a rank                              6.0 MB     12.0 MB\n"
                                    "  work                             6e+09 FLOP per update\n\n")
       << "no pace, no time";
   const nlohmann::ordered_json plan = plan_json(sft, {}, 1);
   EXPECT_EQ(plan["card_memory_bytes"]["policy weights"], 2'000'000);
-  EXPECT_FALSE(plan["memory_bytes"].contains("policy gradients of a micro-batch"));
+  EXPECT_FALSE(plan["memory_bytes"].contains("policy gradients in flight"));
   EXPECT_EQ(plan["card_peak_bytes"], 6'000'000);
   EXPECT_EQ(plan["ranks"][0]["card_bytes"], 6'000'000);
   EXPECT_FALSE(plan.contains("seconds_each"));

@@ -54,9 +54,11 @@ TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
   expect_equal_to_undisturbed(run);
 }
 
+/// What learns, and what only scores, is sent to the card by segments.
 TEST_F(CardRun, LearnsTheSameInHostMemory) {
   const fs::path run = scratch_ / "run";
-  const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host"});
+  const program_result result = run_program(arguments(run, 1) + words{"--place.optimizer", "host", "--place.frozen",
+                                                                      "host", "--run.checkpoint-copy", "false"});
   ASSERT_EQ(result.status, 0) << result.output;
   expect_equal_to_undisturbed(run);
 }
@@ -68,7 +70,9 @@ TEST_F(CardRun, KilledAndResumedEndsInTheSameBytes) {
       arguments(run, 2) + words{"--place.policy-zero", "3", "--place.critic-zero", "3",  "--place.reward-zero", "3",
                                 "--place.frozen-zero", "3", "--recovery.restarts", "100"};
   for (const char* optimizer : {"card", "host"}) {
-    kill_rank_and_supervisor(command + words{"--place.optimizer", optimizer}, run, scratch_ / "output", 2, 2);
+    kill_rank_and_supervisor(
+        command + words{"--place.optimizer", optimizer, "--place.frozen", optimizer, "--run.checkpoint-copy", "false"},
+        run, scratch_ / "output", 2, 2);
   }
   const program_result last = run_program(command);
   ASSERT_EQ(last.status, 0) << last.output;

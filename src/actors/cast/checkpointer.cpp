@@ -31,18 +31,17 @@ key_map counters_of(const best_so_far& best) {
   return {{"best", best.counter}, {"best_metric", best.metric}, {"best_value", best.value}};
 }
 
-/// A shard as plain values under <prefix>/<parameter>; panels are taken apart when the file is written. Each piece
-/// that is written is a sign of life.
-void add_rows(io::checkpoint_content& content, const std::string& prefix,
-              const std::vector<engine::parameter_rows>& rows, const float* shard, pulse& written) {
+/// This rank's shard as plain values under <name>/<parameter>; panels are taken apart when the file is written. Each
+/// piece that is written is a sign of life.
+void add_rows(io::checkpoint_content& content, checkpointed_part& shard, pulse& written) {
   const auto plain = std::make_shared<std::vector<float>>();  // of one array at a time: they are written in order
-  for (const engine::parameter_rows& part : rows) {
+  for (const engine::parameter_rows& part : shard.divides->plan()->rows(shard.divides->rank())) {
     io::checkpoint_array array;
-    array.name = prefix + "/" + part.of->name;
+    array.name = shard.name + "/" + part.of->name;
     array.shape = part.of->shape;
     array.begin = part.begin();
     array.end = part.end();
-    array.fill = [part, at = shard + part.shard_offset, plain, &written](int64_t offset, std::span<float> out) {
+    array.fill = [part, at = shard.at(part), plain, &written](int64_t offset, std::span<float> out) {
       written.touch();
       if (offset == part.begin()) {
         plain->clear();
@@ -55,31 +54,39 @@ void add_rows(io::checkpoint_content& content, const std::string& prefix,
   }
 }
 
-void read_rows(const io::checkpoint_reader& reader, const std::string& prefix,
-               const std::vector<engine::parameter_rows>& rows, float* shard) {
+void read_rows(const io::checkpoint_reader& reader, checkpointed_part& shard) {
   std::vector<float> plain;
-  for (const engine::parameter_rows& part : rows) {
-    const std::string name = prefix + "/" + part.of->name;
+  for (const engine::parameter_rows& part : shard.divides->plan()->rows(shard.divides->rank())) {
+    const std::string name = shard.name + "/" + part.of->name;
     if (reader.shape(name) != part.of->shape) {
       throw error(errc::shape_mismatch, "checkpoint array {} has another shape than the model", name);
     }
     plain.resize(static_cast<size_t>(part.end() - part.begin()));
     reader.read(name, part.begin(), plain);
-    engine::write_rows(*part.of, part.last_row - part.first_row, plain, shard + part.shard_offset);
+    engine::write_rows(*part.of, part.last_row - part.first_row, plain, shard.at(part));
   }
 }
 
 }  // namespace
 
+float* checkpointed_part::at(const engine::parameter_rows& rows) {
+  if (is_copied) {
+    return copy.data() + rows.shard_offset;
+  }
+  return values + (places == engine::part_places::of_shard ? rows.shard_offset : rows.arena_offset);
+}
+
 void checkpointer_state::add_part(const std::string& name, const trained_model& of, float* values, bool is_shard,
                                   bool shared) {
   engine::learner& learner = *of.learner;
+  const bool is_copied = settings_->copies || learner.on() != nullptr;
   parts_.push_back({.name = name,
                     .divides = &learner,
                     .values = values,
                     .places = is_shard ? engine::part_places::of_shard : engine::part_places::of_arena,
                     .shared = shared,
-                    .copy = aligned_buffer<float>(learner.plan()->shard_size(learner.rank()))});
+                    .is_copied = is_copied,
+                    .copy = aligned_buffer<float>(is_copied ? learner.plan()->shard_size(learner.rank()) : 0)});
 }
 
 void checkpointer_state::open(checkpointer_settings settings) {
@@ -100,6 +107,9 @@ void checkpointer_state::open(checkpointer_settings settings) {
 
 void checkpointer_state::copy_parts() {
   for (checkpointed_part& part : parts_) {
+    if (!part.is_copied) {
+      continue;
+    }
     engine::fetch_parts(at(part), *part.divides->plan(), part.divides->rank(), part.values, part.places,
                         part.copy.data(), through_);
     settings_->on->pulse_of(role::checkpointer).touch();
@@ -116,16 +126,21 @@ std::deque<turn> checkpointer_state::take_turns(const char* operation) const {
 
 snapshot_reply checkpointer_state::snapshot(const phase_state& state) {
   constexpr const char* operation = "checkpoint copy";
-  const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
   const std::deque<turn> mine = take_turns(operation);
   const stopwatch watch;
-  copy_parts();
+  {
+    const operation_scope scope(settings_->on->pulse_of(role::checkpointer), operation);
+    copy_parts();
+  }
   counter_ = state.counter;
   scalars_ = {};
   for (const checkpointed_model& model : settings_->models) {
     scalars_.integers[model.name + "/updates"] = model.trained->learner->updates();
   }
   add_state(state.values, scalars_);
+  if (!writes_later()) {
+    write();
+  }
   return {.seconds = watch.seconds()};
 }
 
@@ -138,9 +153,8 @@ void checkpointer_state::write_snapshot() {
   const auto folder = io::checkpoint_folder(settings_->run.checkpoints(), phase_name(), settings_->unit,
                                             static_cast<int64_t>(counter_));
   io::checkpoint_content content = scalars_;
-  for (const checkpointed_part& part : parts_) {
-    add_rows(content, part.name, part.divides->plan()->rows(part.divides->rank()), part.copy.data(),
-             settings_->on->pulse_of(role::checkpointer));
+  for (checkpointed_part& part : parts_) {
+    add_rows(content, part, settings_->on->pulse_of(role::checkpointer));
   }
   io::checkpoint_file file = io::write_checkpoint(folder, content, rank(), ranks(), fence());
   last_ = {
@@ -226,8 +240,10 @@ void checkpointer_state::fill(const io::checkpoint_reader& reader) {
   for (checkpointed_part& part : parts_) {
     const engine::shard_plan& plan = *part.divides->plan();
     const int own = part.divides->rank();
-    read_rows(reader, part.name, plan.rows(own), part.copy.data());
-    engine::send_parts(at(part), plan, own, part.copy.data(), part.values, part.places, through_);
+    read_rows(reader, part);
+    if (part.is_copied) {
+      engine::send_parts(at(part), plan, own, part.copy.data(), part.values, part.places, through_);
+    }
     if (part.shared) {
       part.divides->gather(part.values);
     }
@@ -357,7 +373,9 @@ checkpointer_actor::behavior_type checkpointer(checkpointer_actor::stateful_poin
   return {
       replying_errors([self](snapshot_atom, const phase_state& state) {
         snapshot_reply reply = self->state.snapshot(state);
-        self->send(self, run_atom_v);
+        if (self->state.writes_later()) {
+          self->send(self, run_atom_v);
+        }
         return reply;
       }),
       [self](run_atom) { self->state.write(); },

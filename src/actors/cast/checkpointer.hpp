@@ -1,7 +1,7 @@
 /// The checkpointer: while training stands still, it copies what the next update depends on; while training goes on, it
-/// writes the copy to HDF5. Each rank writes the rows of its shards into a file of its own; when all files are durable,
-/// rank 0 commits them. A checkpoint exists as soon as its manifest does. Any number of ranks can read it, in any ZeRO
-/// stage.
+/// writes the copy to HDF5. Or it writes without a copy, and training stands still until that is done. Each rank writes
+/// the rows of its shards into a file of its own; when all files are durable, rank 0 commits them. A checkpoint exists
+/// as soon as its manifest does. Any number of ranks can read it, in any ZeRO stage.
 #pragma once
 
 #include "actors/cast/device.hpp"
@@ -48,6 +48,7 @@ struct checkpointer_settings {
   io::phase phase = io::phase::sft;
   std::string unit;  ///< what the phase counts
   int64_t keep = 3;
+  bool copies = true;                          ///< false: what lies in host memory is written from where it lies
   std::map<std::string, std::string> digests;  ///< of job, models and data
   device_ptr on;
   std::vector<checkpointed_model> models;           ///< that are on this rank
@@ -57,24 +58,30 @@ struct checkpointer_settings {
 };
 
 /// An arena that a checkpoint holds, and this rank's shard of it as the last snapshot or restore found it.
+/// Where that is not copied, it is read where it lies.
 struct checkpointed_part {
   std::string name;                    ///< "policy/first_moment"
   engine::learner* divides = nullptr;  ///< among ranks; it lies where the values do
   float* values = nullptr;
   engine::part_places places = engine::part_places::of_arena;
   bool shared = false;  ///< other ranks' parts are there too
-  aligned_buffer<float> copy;
+  bool is_copied = true;
+  aligned_buffer<float> copy = {};
+
+  /// Where such rows of this rank's shard stand in host memory.
+  float* at(const engine::parameter_rows& rows);
 };
 
 class checkpointer_state {
 public:
   static inline const char* name = "checkpointer";
 
-  /// Allocates the copy, so that the first snapshot takes no longer than others.
+  /// Allocates the copies, so that the first snapshot takes no longer than others.
   void open(checkpointer_settings settings);
 
   // The handlers of checkpointer_actor (interfaces.hpp), in its order.
   snapshot_reply snapshot(const phase_state& state);
+  bool writes_later() const { return settings_->copies; }  ///< else snapshot has written
   void write();
   written_file durable();
   durable_report commit(const commit_command& command);
@@ -88,13 +95,13 @@ private:
   void save(const saved_model& saved) const;
   void add_part(const std::string& name, const trained_model& of, float* values, bool is_shard, bool shared);
   context& at(const checkpointed_part& part) const { return settings_->on->at(part.divides->on()); }
-  /// Copies this rank's shards of all arenas to host memory: training stands still meanwhile.
+  /// Copies this rank's shards of the arenas that are copied to host memory: training stands still meanwhile.
   void copy_parts();
   /// Fills this rank's arenas from a checkpoint. Collective.
   void fill(const io::checkpoint_reader& reader);
   /// Errors  bad_argument: the data or models of the phase are not those that the checkpoint was made with.
   void require_same_inputs(const io::checkpoint_manifest& manifest) const;
-  /// Writes the copy to this rank's file.
+  /// Writes its shards to this rank's file.
   void write_snapshot();
   io::attempt_fence fence() const;
   std::string phase_name() const { return std::string(io::to_string(settings_->phase)); }

@@ -84,7 +84,7 @@ public:
       result.sums.add(micro_batch);
     }
     if (ctx().on != nullptr) {
-      workspace_.reset();  // generation needs the card's memory
+      workspace.give_back();
     }
     result.seconds = watch.seconds();
     return result;

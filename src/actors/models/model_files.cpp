@@ -88,7 +88,9 @@ blank make_blank(const io::model_folder& source, head_kind head, const model_loa
   shape->generation_config_json = read_if_there(source.path() / "generation_config.json");
   shape->folder = source.path();
   if (how.on_card) {
-    shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type, how.name + " weights");
+    shape->on_card = std::make_unique<engine::card_weights>(shape->net, how.type, how.name + " weights",
+                                                            how.streamed ? engine::weights_stay::in_host_memory
+                                                                         : engine::weights_stay::on_card);
   }
   if (how.has_masters()) {
     shape->masters =

@@ -78,6 +78,7 @@ struct model_loading {
   dtype type = dtype::f32;  ///< of the weights that passes read
   bool learns = false;      ///< where `type` is another than f32, there are float32 weights too
   bool on_card = false;     ///< passes read a copy on the rank's card, which is in `type`
+  bool streamed = false;    ///< of that copy only the segments in use; not of a model that learns
   /// Computes on the card that weights and masters lie on; null: they lie in host memory.
   context* lies_on = nullptr;
   std::string name = "model";  ///< where a card's memory runs out: "policy" has "policy weights"

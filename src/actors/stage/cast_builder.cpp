@@ -76,6 +76,7 @@ checkpointer_settings cast_builder::checkpointing(io::phase phase, const std::st
           .phase = phase,
           .unit = unit,
           .keep = job().run.keep_checkpoints,
+          .copies = job().run.checkpoint_copy,
           .digests = {{"job", job_digest(phase)}, {"data", digest_text(data.digest)}},
           .on = on(),
           .models = {},

@@ -68,7 +68,7 @@ std::vector<reward_judge> phase_loading::judges(const std::vector<io::reward_sou
         is_model ? ranks_.open_weights("reward " + source.name, settings_.job.place.frozen_zero, of) : nullptr;
     if (of.here()) {
       judges.push_back(load_judge(source, {.own_model = starts().reward,
-                                           .loading = frozen("reward " + source.name, shared, of),
+                                           .loading = scoring("reward " + source.name, shared, of),
                                            .waiting = [on = settings_.on] { on->pulse_of(role::reward).touch(); }}));
       touch();
     }

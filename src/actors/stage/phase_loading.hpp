@@ -32,7 +32,7 @@ public:
   /// Whether passes compute on a card.
   bool is_on_card() const { return settings_.on->card != nullptr; }
   /// Whether what learns lies there too.
-  bool learns_on_card() const { return is_on_card() && settings_.job.place.optimizer == io::optimizer_place::card; }
+  bool learns_on_card() const { return is_on_card() && settings_.job.place.optimizer == io::memory_place::card; }
   /// A model that learns; its groups are opened by rank_groups::open_learning, which names it.
   model_loading learned() const {
     return {.type = type(),
@@ -47,6 +47,12 @@ public:
             .name = std::move(name),
             .tells = of.first(),
             .group = std::move(shared)};
+  }
+  /// And of that nothing but scores is asked.
+  model_loading scoring(std::string name, engine::communicator_ptr shared, const seat& of) const {
+    model_loading how = frozen(std::move(name), std::move(shared), of);
+    how.streamed = settings_.job.place.frozen == io::memory_place::host;
+    return how;
   }
 
   /// Errors  those of load_model; bad_argument: the job's sequences are longer than the model's positions.

@@ -53,7 +53,7 @@ void ppo_cast::load_scorers() {
   const auto shared = build_.ranks().open_weights("reference", job_.place.frozen_zero, at_.reference);
   if (at_.reference.here()) {
     reference_ = build_.load().any(build_.load().starts().reference, head_kind::language_model,
-                                   build_.load().frozen("reference", shared, at_.reference));
+                                   build_.load().scoring("reference", shared, at_.reference));
   }
   judges_ = build_.load().judges(job_.rewards, at_.reward);
 }

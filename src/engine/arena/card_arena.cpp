@@ -129,21 +129,6 @@ template <class Body> void over_segment(const shard_plan& plan, int64_t s, const
   }
 }
 
-/// Of a unit as it stands on a card, and of the sums in the host's order.
-void add_unit(const float* from, int64_t count, int64_t inputs, float* sums) {
-  if (inputs == 0) {
-    for (int64_t i = 0; i < count; ++i) {
-      sums[i] += from[i];
-    }
-    return;
-  }
-  for (int64_t input = 0; input < inputs; ++input) {
-    for (int64_t output = 0; output < kernels::panel_width; ++output) {
-      sums[input * kernels::panel_width + output] += from[output * inputs + input];
-    }
-  }
-}
-
 }  // namespace
 
 std::byte* staging::room(context& ctx, int64_t bytes) {
@@ -180,18 +165,21 @@ void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals f
   });
 }
 
-void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through) {
-  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
-    const int64_t bytes = count * size_of(dtype::f32);
-    std::byte* const staged = through.room(ctx, bytes);
-    fetch(ctx, staged, from + at, bytes);
-    const float* const arrived = reinterpret_cast<const float*>(staged);
-    ctx.pool.parallel_for(units.size(), [&](int64_t i) {
-      const auto unit = static_cast<size_t>(units.first + i);
-      const arena_range range = plan.units()[unit];
-      add_unit(arrived + (range.first - at), range.size(), plan.unit_inputs()[unit], sums + range.first);
-    });
-  });
+/// Ranks' units follow each other.
+static void move_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to,
+                         order_change change) {
+  const arena_range units{plan.units_of(s, 0).first, plan.units_of(s, plan.ranks() - 1).last};
+  if (units.size() > 0) {
+    move_units(ctx, plan, units, from, to, change);
+  }
+}
+
+void to_card_order(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to) {
+  move_segment(ctx, plan, s, from, to, order_change::to_rows);
+}
+
+void to_host_order(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to) {
+  move_segment(ctx, plan, s, from, to, order_change::to_panels);
 }
 
 shard_plan undivided(const parameter_layout& layout) { return {layout, layout.segments(), 1}; }

@@ -47,8 +47,10 @@ void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals 
 /// The way back: rounded where the type of `to` is narrower.
 void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through);
 
-/// Segment s of sums in host memory += that of an arena on a card, value by value.
-void add_segment(context& ctx, const shard_plan& plan, int64_t s, const float* from, float* sums, staging& through);
+/// Segment s in the order of a card, from that of the host, and back; rounded where `to` is narrower. Both are in host
+/// memory, and their pointers are those of the segment's first value.
+void to_card_order(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
+void to_host_order(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to);
 
 /// Of one rank alone.
 shard_plan undivided(const parameter_layout& layout);

@@ -47,6 +47,7 @@ saved_activations::saved_activations(bool checkpointing) : storage_(std::make_un
 
 saved_activations::~saved_activations() = default;
 saved_activations::saved_activations(saved_activations&&) noexcept = default;
+saved_activations& saved_activations::operator=(saved_activations&&) noexcept = default;
 
 int64_t saved_activations::bytes() const { return storage_->bytes(); }
 

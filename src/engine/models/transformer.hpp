@@ -15,6 +15,7 @@ public:
   explicit saved_activations(bool checkpointing = false);
   ~saved_activations();
   saved_activations(saved_activations&&) noexcept;
+  saved_activations& operator=(saved_activations&&) noexcept;
   int64_t bytes() const;
 
   /// What it holds for a batch of so many tokens.

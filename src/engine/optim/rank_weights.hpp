@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace troupe::engine {
@@ -44,6 +45,9 @@ public:
 
   /// Gives back what others hold. For whoever has written whole parameters: a file's reader calls it after each.
   void drop_others();
+
+  /// What is here, of weights that are not sharded; of them nothing is left but their type.
+  paged_arena take_away() { return std::exchange(arena_, paged_arena(0, arena_.type())); }
 
   reals data() { return arena_.data(); }
   const_reals data() const { return arena_.data(); }

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace troupe::engine {
 
@@ -16,6 +15,9 @@ void begin_accumulation(learner& learns, int64_t n) {
     learns.discard();
     throw;
   }
+  if (are_brought_down()) {
+    on_card_.begin_step(lane_, learns_.segment_done(where_sums_are_));
+  }
 }
 
 void step_gradients::begin_step(int64_t j) { lane_ = learns_.gradients(where_sums_are_, j); }
@@ -23,33 +25,26 @@ void step_gradients::begin_step(int64_t j) { lane_ = learns_.gradients(where_sum
 float* step_gradients::onto() { return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_; }
 
 std::function<void(int64_t)> step_gradients::segment_done() {
-  std::function<void(int64_t)> summed = learns_.segment_done(where_sums_are_);
   if (!are_brought_down()) {
-    return summed;
+    return learns_.segment_done(where_sums_are_);
   }
-  if (!learns_.lane_ends()) {
-    return {};
-  }
-  return [this, summed = std::move(summed)](int64_t segment) {
-    on_card_.add_segment(ctx_, segment, lane_);
-    if (summed) {
-      summed(segment);
-    }
-  };
+  return [this](int64_t segment) { on_card_.segment_done(ctx_, segment); };
 }
 
 void step_gradients::bring_down() {
-  if (are_brought_down() && learns_.lane_ends()) {
-    on_card_.add_rest(ctx_, lane_);
+  if (are_brought_down()) {
+    on_card_.end_step(ctx_);
   }
 }
 
-void step_gradients::end_step() { learns_.end_step(where_sums_are_); }
-
-void step_gradients::finish() {
-  learns_.finish(where_sums_are_);
-  on_card_.give_back();  // generation needs the memory
+void step_gradients::end_step() {
+  if (learns_.lane_ends()) {
+    on_card_.end_lane();
+  }
+  learns_.end_step(where_sums_are_);
 }
+
+void step_gradients::finish() { learns_.finish(where_sums_are_); }
 
 std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::span<const std::byte> mine, size_t size,
                                          const std::optional<error>& failure) {

@@ -27,16 +27,16 @@ std::vector<std::byte> gather_statistics(const learner& learns, int64_t n, std::
 void begin_accumulation(learner& learns, int64_t n);
 
 /// Where the gradients of an update's steps go: onto the learner's sums. Where passes compute on a card and the sums
-/// are in host memory, a lane's micro-batches accumulate on the card, and are added to the lane when its last step is
-/// through with a segment; so bits depend on the lanes alone there too.
+/// are in host memory, they come and go by segments (card_gradients.hpp); bits depend on the lanes alone there too.
 class step_gradients {
 public:
   /// All outlive it. `of`: the model whose gradients they are.
   step_gradients(context& ctx, learner& learns, const trainee& of)
       : ctx_(ctx), where_sums_are_{ctx.pool, learns.on()}, learns_(learns), net_(of.net),
-        on_card_(of.workspace.gradients) {
-    on_card_.give_back();  // what an accumulation that broke off has left
-  }
+        on_card_(of.workspace.gradients) {}
+  step_gradients(const step_gradients&) = delete;
+  step_gradients& operator=(const step_gradients&) = delete;
+  ~step_gradients() { on_card_.give_back(); }  // generation needs the memory
 
   /// A step for micro-batch j.
   /// Errors  out_of_memory.
@@ -46,7 +46,7 @@ public:
   float* onto();
   /// For transformer::backward in this step.
   std::function<void(int64_t)> segment_done();
-  /// Brings down what the step has left on the card.
+  /// Returns when the sums have what the step has computed.
   /// Errors  device_failure.
   void bring_down();
   void end_step();
@@ -61,7 +61,7 @@ private:
   learner& learns_;
   const transformer& net_;
   card_gradients& on_card_;
-  float* lane_ = nullptr;  ///< of the learner's sums, that what is on the card goes to
+  float* lane_ = nullptr;  ///< of the learner's sums
 };
 
 /// Runs `objective(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their

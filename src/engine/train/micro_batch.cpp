@@ -178,6 +178,14 @@ int64_t train_workspace::bytes() const {
          drows_AD.size_bytes();
 }
 
+void train_workspace::give_back() {
+  saved = saved_activations(checkpointing_);
+  for (buffer* const of : {&hidden_ND, &dhidden_ND, &rows_AD, &drows_AD}) {
+    *of = buffer();
+  }
+  gradients.give_back();
+}
+
 void idle_micro_batch(context& ctx, const trainee& model) {
   if (model.weights.access == nullptr) {
     return;

@@ -19,7 +19,10 @@ namespace troupe::engine {
 
 /// Buffers that a model's micro-batches share; they grow to the largest and stay.
 struct train_workspace {
-  explicit train_workspace(bool checkpointing = false) : saved(checkpointing) {}
+  explicit train_workspace(bool checkpointing = false) : saved(checkpointing), checkpointing_(checkpointing) {}
+
+  /// All of a card's memory, which generation needs. Pinned memory stays: it takes long to pin.
+  void give_back();
 
   saved_activations saved;
   buffer hidden_ND, dhidden_ND;
@@ -29,6 +32,9 @@ struct train_workspace {
   int64_t bytes() const;
   /// Floats for a token of a micro-batch, beside `saved`.
   static int64_t row_floats(const model_description& description) { return 4 * description.embedding_width; }
+
+private:
+  bool checkpointing_;
 };
 
 /// The model to train and where its gradients go.

@@ -137,10 +137,10 @@ constexpr std::string_view word_of(device_choice value) {
   return {};
 }
 
-constexpr std::string_view word_of(optimizer_place value) {
+constexpr std::string_view word_of(memory_place value) {
   switch (value) {
-  case optimizer_place::card: return "card";
-  case optimizer_place::host: return "host";
+  case memory_place::card: return "card";
+  case memory_place::host: return "host";
   }
   return {};
 }
@@ -234,7 +234,7 @@ template std::span<const std::string_view> words_of<reward_scaling>();
 template std::span<const std::string_view> words_of<loss_mean>();
 template std::span<const std::string_view> words_of<on_divergence>();
 template std::span<const std::string_view> words_of<device_choice>();
-template std::span<const std::string_view> words_of<optimizer_place>();
+template std::span<const std::string_view> words_of<memory_place>();
 template std::span<const std::string_view> words_of<reward_kind>();
 template std::span<const std::string_view> words_of<valence_measure>();
 template std::span<const std::string_view> words_of<importance_rule>();

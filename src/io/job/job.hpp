@@ -44,7 +44,7 @@ enum class reward_scaling { none, running, batch };
 enum class loss_mean { token, sequence };
 enum class on_divergence { stop, rollback };
 enum class device_choice { automatic, cpu, cuda };
-enum class optimizer_place { card, host };
+enum class memory_place { card, host };
 enum class reward_kind { model, lexicon, answer, command };
 enum class valence_measure { sum, normalised, per_hundred_words };
 enum class importance_rule { none, truncated, masked, sequence_mask, geometric_mask };
@@ -63,9 +63,10 @@ struct run_section {
   int64_t threads = 0;            ///< 0: all cores
   int64_t checkpoint_every = 10;  ///< updates (sft, reward) or iterations (pairs, ppo)
   int64_t keep_checkpoints = 3;
-  bool keep_best = true;  ///< and the one with the best evaluation
-  bool exact = true;      ///< stop if a rollout log-prob differs from the training forward's
-  int64_t lanes = 1;      ///< a power of two
+  bool keep_best = true;        ///< and the one with the best evaluation
+  bool checkpoint_copy = true;  ///< training goes on while a copy is written
+  bool exact = true;            ///< stop if a rollout log-prob differs from the training forward's
+  int64_t lanes = 1;            ///< a power of two
   bool activation_checkpointing = false;
   int64_t log_every = 1;  ///< updates or iterations between two lines of progress in a log
   bool operator==(const run_section&) const = default;
@@ -311,7 +312,8 @@ std::string rank_text(std::span<const int64_t> ranks);
 struct place_section {
   int64_t ranks = 1;
   device_choice device = device_choice::automatic;
-  optimizer_place optimizer = optimizer_place::card;  ///< with device = cuda
+  memory_place optimizer = memory_place::card;  ///< with device = cuda; and
+  memory_place frozen = memory_place::card;     ///< of models that only score
   int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container

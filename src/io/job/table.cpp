@@ -98,6 +98,10 @@ void add_other_rows(std::vector<option>& table) {
                "Where, with device = cuda, what a model learns with lies (float32 weights, sums of gradients, moments, "
                "averages): card, or host: in host memory, for models that do not fit on a card with it. Both learn the "
                "same; cpu has no card, and keeps it in host memory.");
+  p.add_silent("frozen", &place_section::frozen,
+               "Where, with device = cuda, the weights of the reference and of reward models that judge stay: card, or "
+               "host: in host memory, and each pass has them sent, segment by segment, while it computes with the one "
+               "before. Both score the same; sending takes the longer, the fewer ppo.micro-batch-tokens there are.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",

@@ -19,6 +19,10 @@ static void add_run_section(std::vector<option>& table) {
       "keep-best", &run_section::keep_best,
       "Keep also the checkpoint with the best evaluation of its phase, and take one where an evaluation is the "
       "best so far: held-out perplexity (sft), held-out accuracy (reward), mean reward (ppo).");
+  run.add_silent(
+      "checkpoint-copy", &run_section::checkpoint_copy,
+      "true copies in host memory what a checkpoint holds, and writes it while training goes on. false has training "
+      "wait while it is written, and copies nothing that lies in host memory: for models that fill it.");
   run.add_silent("exact", &run_section::exact,
                  "Stop when the log-probability of a sampled token differs in any bit from the one "
                  "that training computes for it.");

@@ -28,7 +28,7 @@ struct rank_of_phase {
   std::shared_ptr<engine::weight_average> average;
   checkpointer_state checkpointer;
 
-  rank_of_phase(engine::world& here, const io::run_directory& run, int zero) {
+  rank_of_phase(engine::world& here, const io::run_directory& run, int zero, bool copies = true) {
     trained->of = load_model(test_data() + "/tiny/gpt2", head_kind::language_model,
                              {.group = zero == 3 ? here.open("weights") : nullptr});
     trained->learner = std::make_unique<engine::learner>(trained->of->net, engine::learner_settings{.zero = zero},
@@ -43,6 +43,7 @@ struct rank_of_phase {
                        .phase = io::phase::sft,
                        .unit = "update",
                        .keep = 2,
+                       .copies = copies,
                        .digests = {},
                        .on = std::make_shared<device>(1),
                        .models = {{"policy", trained}},
@@ -109,27 +110,37 @@ std::vector<std::pair<std::span<float>, std::vector<float>>> arrays_of(rank_of_p
           {{average.begin(), average.end()}, held_here(averaged, average)}};
 }
 
-/// All ranks write, then rank 0 commits.
-void write(const io::run_directory& run, int ranks, int zero) {
+/// All ranks write, then rank 0 commits. The files' digests.
+std::vector<std::string> write(const io::run_directory& run, int ranks, int zero, bool copies = true) {
   const auto worlds = engine::local_worlds(ranks, std::chrono::minutes(1));
   std::vector<std::unique_ptr<rank_of_phase>> phase;
   commit_command command{.counter = 3, .files = {}};
   for (const auto& world : worlds) {
-    phase.push_back(std::make_unique<rank_of_phase>(*world, run, zero));
+    phase.push_back(std::make_unique<rank_of_phase>(*world, run, zero, copies));
     rank_of_phase& one = *phase.back();
     for (const auto& [array, values] : arrays_of(one)) {
-      ASSERT_EQ(array.size(), values.size());
+      EXPECT_EQ(array.size(), values.size());
       std::copy(values.begin(), values.end(), array.begin());
     }
     one.trained->learner->set_updates(3);
     one.checkpointer.snapshot({.phase = io::phase::sft, .counter = 3, .values = {{"x", 1.5}}});
-    one.checkpointer.write();
+    if (one.checkpointer.writes_later()) {
+      for (const auto& [array, values] : arrays_of(one)) {
+        std::fill(array.begin(), array.end(), 0.0F);  // training goes on
+      }
+      one.checkpointer.write();
+    }
     command.files.push_back(one.checkpointer.durable());
     EXPECT_EQ(one.checkpointer.durable().name, "") << "told once";
   }
   const durable_report report = phase.front()->checkpointer.commit(command);
   EXPECT_EQ(report.path, "checkpoints/sft/update-000003");
   EXPECT_EQ(report.counter, 3U);
+  std::vector<std::string> digests;
+  for (const written_file& file : command.files) {
+    digests.push_back(file.digest);
+  }
+  return digests;
 }
 
 struct reader {
@@ -143,10 +154,11 @@ TEST_P(CheckpointOfRanks, IsReadByAnyNumberOfThemInAnyStage) {
   for (const reader writer : {reader{3, 2}, reader{3, 3}, reader{2, 0}, reader{1, 0}}) {
     const test::temporary_folder folder;
     const io::run_directory run = make_run(folder / "run");
-    write(run, writer.ranks, writer.zero);
+    const bool writer_copies = writer.zero % 2 == 0;
+    write(run, writer.ranks, writer.zero, writer_copies);
     constexpr uint64_t any = 1000;
     test::as_local_ranks(ranks, [&](engine::world& here) {  // they give each other what each has read
-      rank_of_phase one(here, run, zero);
+      rank_of_phase one(here, run, zero, !writer_copies);
       const located_checkpoint located = one.checkpointer.locate(any);
       ASSERT_TRUE(located.found && located.problem.empty()) << located.problem;
       const damage_report checked = one.checkpointer.verify(located);
@@ -167,6 +179,15 @@ INSTANTIATE_TEST_SUITE_P(Readers, CheckpointOfRanks,
                          [](const auto& info) {
                            return std::to_string(info.param.ranks) + "ranks_zero" + std::to_string(info.param.zero);
                          });
+
+TEST(Checkpointer, WritesTheSameFilesWithoutACopy) {
+  for (const reader writer : {reader{1, 0}, reader{2, 0}, reader{3, 1}, reader{3, 3}}) {
+    const test::temporary_folder folder;
+    EXPECT_EQ(write(make_run(folder / "copied"), writer.ranks, writer.zero),
+              write(make_run(folder / "in place"), writer.ranks, writer.zero, false))
+        << writer.ranks << " ranks, stage " << writer.zero;
+  }
+}
 
 TEST(Checkpointer, FindsNothingInANewRunAndStartsThere) {
   const test::temporary_folder folder;

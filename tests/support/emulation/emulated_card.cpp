@@ -338,7 +338,8 @@ public:
   explicit emulated_card(const card_options& options)
       : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed, options.name),
         queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
-        calls_(options.calls), failed_(options.failed), hangs_(options.hangs), name_(options.name) {
+        calls_(options.calls), failed_(options.failed), most_pinned_(options.most_pinned), hangs_(options.hangs),
+        name_(options.name) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
@@ -371,6 +372,9 @@ public:
   memory_use use() const override { return memory_.use(); }
   std::unique_ptr<pinned_memory> pin(int64_t bytes) override {
     note(card_call::pin);
+    if (bytes > most_pinned_) {
+      throw error(errc::out_of_memory, "emulated card: {} bytes of the host cannot be pinned", bytes);
+    }
     return std::make_unique<host_memory>(bytes);
   }
 
@@ -457,6 +461,7 @@ private:
   std::byte* scratch_;
   std::vector<card_call>* calls_;
   const bool* failed_;
+  int64_t most_pinned_;
   const bool* hangs_;
   std::string name_;
 };

@@ -34,6 +34,7 @@ struct card_options {
   /// Whether its pages are closed to the host between calls. That takes longer than most calls do, so that whole runs
   /// leave it away.
   bool closed = true;
+  int64_t most_pinned = int64_t{1} << 40;  ///< bytes of the host that can be pinned as one
 };
 
 /// What several host threads ask of it is done one after the other.
