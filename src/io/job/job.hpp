@@ -45,6 +45,7 @@ enum class loss_mean { token, sequence };
 enum class on_divergence { stop, rollback };
 enum class device_choice { automatic, cpu, cuda };
 enum class optimizer_place { card, host };
+enum class card_exchange { automatic, nccl, host };
 enum class reward_kind { model, lexicon, answer, command };
 enum class valence_measure { sum, normalised, per_hundred_words };
 enum class importance_rule { none, truncated, masked, sequence_mask, geometric_mask };
@@ -312,6 +313,7 @@ struct place_section {
   int64_t ranks = 1;
   device_choice device = device_choice::automatic;
   optimizer_place optimizer = optimizer_place::card;  ///< with device = cuda
+  card_exchange exchange = card_exchange::automatic;  ///< the same
   int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container

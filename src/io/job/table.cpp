@@ -96,6 +96,11 @@ void add_other_rows(std::vector<option>& table) {
                "Where, with device = cuda, what a model learns with lies (float32 weights, sums of gradients, moments, "
                "averages): card, or host: in host memory, for models that do not fit on a card with it. Both learn the "
                "same; cpu has no card, and keeps it in host memory.");
+  p.add_silent(
+      "exchange", &place_section::exchange,
+      "How, with device = cuda, ranks exchange what lies on their cards: nccl, from card to card, or host: "
+      "copied through host memory, over MPI. Both learn the same. auto means nccl where all ranks have it, and "
+      "the log says which it is.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",
