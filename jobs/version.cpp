@@ -33,7 +33,7 @@ std::string version_text(std::string_view build) {
     text +=
         fmt::format("card {:<9}{}\n", i, one.failure.empty() ? card_text(one.facts) : "cannot be used: " + one.failure);
   }
-  return text;
+  return text + fmt::format("between cards {}\n", cards.wires());
 }
 
 }  // namespace troupe

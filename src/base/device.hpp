@@ -2,11 +2,14 @@
 /// the tests emulate on the host.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +26,7 @@ struct device_facts {
   std::string libraries;  ///< "CUDA 13.0, cuBLAS 13.1.0"
   int major = 0, minor = 0, multiprocessors = 0;
   int64_t bytes = 0;  ///< of its memory
+  std::string uuid;   ///< of the card, whatever a process calls it; empty: not known
   std::string lacks;  ///< what of it does not work here, for one who runs on it; empty: nothing
 };
 
@@ -58,11 +62,43 @@ public:
   virtual void replay() = 0;  ///< in the compute queue
 };
 
+/// What one of a group of cards' ranks makes, and the others are told, so that they find each other.
+using wire_id = std::vector<std::byte>;
+
+/// What moves bytes between the memory of a group of cards, one for each rank, past the host. Calls put work into the
+/// wire queue of the rank's card, where it is done when all ranks that it concerns have it there. All ranks make their
+/// calls in the same order, those of several wires of one card included. One thread at a time, but for `failure`.
+/// Errors  device_failure: a call is refused; lost_peer.
+class wire {
+public:
+  /// Bytes that a rank is sent, or that come from it.
+  struct message {
+    int peer = 0;
+    std::byte* at = nullptr;
+    int64_t bytes = 0;  ///< above 0, and the same at the peer
+  };
+
+  virtual ~wire() = default;
+  /// All of them as one. The k-th message to a rank is what it receives as its k-th from this one, also in further
+  /// calls. What is sent is not written.
+  virtual void exchange(std::span<const message> sends, std::span<const message> receives) = 0;
+  /// Rank r has [offset_R1[r], offset_R1[r + 1]) of `whole`, in bytes; afterwards all have all of it.
+  virtual void all_gather(std::byte* whole, std::span<const int64_t> offset_R1) = 0;
+  virtual void broadcast(std::byte* at, int64_t bytes, int root) = 0;
+  /// What has gone wrong since, so that work does not end; empty: nothing. From any thread, also beside a call.
+  virtual std::string failure() = 0;
+  /// Ends what is under way, wherever it stands, from any thread. It may hang. Nothing but the end follows it.
+  virtual void abort() = 0;
+};
+
 /// What somebody keeps with a card for as long as it lives: it ends before the card does.
 class kept_with_device {
 public:
   virtual ~kept_with_device() = default;
 };
+
+/// What the engine keeps there.
+enum class kept_thing : uint8_t { wires, workspace };
 
 /// Errors  device_failure: the card cannot go on; every later call fails alike. Kernels: one thread at a time.
 class device {
@@ -84,30 +120,52 @@ public:
   virtual memory_use use() const = 0;
   virtual std::unique_ptr<pinned_memory> pin(int64_t bytes) = 0;
 
-  // Work. Nothing here waits but `finish`.
-  /// How long `finish` waits: longer than any work that a card is given at a time.
+  // Work. Nothing here waits but `finish`, and `join` below.
+  /// How long `finish` waits: longer than any work that a card is given at a time. While a wire waits for other ranks,
+  /// which whoever watches it tells, the time does not count: there are deadlines of theirs.
   void set_patience(std::chrono::milliseconds patience) { patience_ = patience; }
   std::chrono::milliseconds patience() const { return patience_; }
+  void set_waits_for_others(bool waits) { waits_for_others_.store(waits); }
+  bool waits_for_others() const { return waits_for_others_.load(); }
   virtual void copy(queue in, void* to, const void* from, int64_t bytes) = 0;
   virtual void zero(queue in, void* at, int64_t bytes) = 0;
   virtual mark record(queue in) = 0;
   virtual void await(queue in, mark moment) = 0;  ///< the queue waits, the host does not
+  /// Whether it has passed. Waits for nobody, whatever other threads are doing with the card.
+  virtual bool passed(mark moment) = 0;
   /// The host waits.
   /// Errors  device_failure: the card is not there yet when patience ends. It does nothing any more.
   virtual void finish(mark moment) = 0;
   /// What `calls` call is recorded, not done.
   virtual std::unique_ptr<recording> record_calls(const std::function<void()>& calls) = 0;
 
-  /// The engine keeps its scratch memory here.
-  kept_with_device* kept() const { return kept_.get(); }
-  void keep(std::unique_ptr<kept_with_device> what) { kept_ = std::move(what); }
+  // Other cards.
+  /// Why this card has no wire to cards of other processes, with its name, in a line; empty: it can have one.
+  virtual std::string why_no_wire() = 0;
+  /// Errors  unsupported: there is no wire; device_failure.
+  virtual wire_id new_wire_id() = 0;
+  /// This rank's end of a wire, which ends before the card. All ranks of the group join with the same id. `name` is
+  /// for errors.
+  /// Errors  lost_peer: not all have joined at the deadline; unsupported; device_failure.
+  virtual std::unique_ptr<wire> join(const wire_id& id, int rank, int ranks, const std::string& name,
+                                     std::chrono::milliseconds deadline) = 0;
+
+  kept_with_device* kept(kept_thing which) const { return kept_[static_cast<size_t>(which)].get(); }
+  void keep(kept_thing which, std::unique_ptr<kept_with_device> what) {
+    kept_[static_cast<size_t>(which)] = std::move(what);
+  }
 
 protected:
-  void drop_kept() { kept_.reset(); }  ///< for destructors of those who implement a card
+  void drop_kept() {  ///< for destructors of those who implement a card
+    for (std::unique_ptr<kept_with_device>& one : kept_) {
+      one.reset();
+    }
+  }
 
 private:
-  std::unique_ptr<kept_with_device> kept_;
+  std::array<std::unique_ptr<kept_with_device>, 2> kept_;
   std::chrono::milliseconds patience_ = std::chrono::minutes(10);
+  std::atomic<bool> waits_for_others_ = false;
 };
 
 }  // namespace troupe

@@ -21,6 +21,7 @@ public:
 private:
   friend class operation_scope;
   friend class waiting_scope;
+  friend class waiting_behind;
 
   std::atomic<uint64_t> count_{0};
   std::atomic<const char*> operation_{nullptr};
@@ -46,6 +47,7 @@ public:
 
 private:
   friend class waiting_scope;
+  friend class waiting_behind;
 
   /// Of this thread's innermost operation; null: it is in none.
   static pulse*& current() {
@@ -77,6 +79,27 @@ private:
   }
 
   pulse* pulse_;
+};
+
+/// The same for what a thread has begun and does not stand in: it belongs to the operation in which it was made, and
+/// whoever sees to it tells whether it waits. It ends before its operation's pulse does.
+class waiting_behind {
+public:
+  waiting_behind() : pulse_(operation_scope::current()) {}
+  ~waiting_behind() { set(false); }
+  waiting_behind(const waiting_behind&) = delete;
+  waiting_behind& operator=(const waiting_behind&) = delete;
+
+  void set(bool waits) {
+    if (pulse_ != nullptr && waits != waits_) {
+      waits_ = waits;
+      pulse_->waits_.fetch_add(waits ? 1 : -1, std::memory_order_relaxed);
+    }
+  }
+
+private:
+  pulse* pulse_;
+  bool waits_ = false;
 };
 
 }  // namespace troupe

@@ -16,6 +16,9 @@ struct device_module {
   int (*count)(std::string& why_none);         ///< cards that this process may use; 0: `why_none` tells why
   device_facts (*facts)(int index);            ///< without opening it. Errors  device_failure
   std::unique_ptr<device> (*open)(int index);  ///< Errors  unsupported, device_failure
+  /// By what its cards have wires to those of other processes: "NCCL 2.28.9". Empty: they have none, `why_none` tells
+  /// why.
+  std::string (*wires)(std::string& why_none);
 };
 
 /// The name of that function, and its type.

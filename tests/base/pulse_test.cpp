@@ -37,6 +37,33 @@ TEST(Pulse, WaitingIsOfTheOperationThatTheThreadIsIn) {
   EXPECT_TRUE(outer.waits()) << "what is outside is the thread's again";
 }
 
+TEST(Pulse, WhatWaitsBehindAThreadIsItsOperations) {
+  pulse watched;
+  {
+    const operation_scope work(watched, "update");
+    waiting_behind first;
+    const waiting_scope waiting;
+    {
+      waiting_behind second;
+      std::thread([&] {
+        first.set(true);
+        first.set(true);
+        first.set(false);
+        second.set(true);
+      }).join();
+    }
+  }
+  EXPECT_FALSE(watched.waits()) << "none is counted twice, or left";
+  waiting_behind nothing;
+  nothing.set(true);
+  EXPECT_FALSE(watched.waits());
+  const operation_scope work(watched, "update");
+  waiting_behind one;
+  EXPECT_FALSE(watched.waits());
+  std::thread([&] { one.set(true); }).join();
+  EXPECT_TRUE(watched.waits());
+}
+
 TEST(Pulse, AThreadWithoutAnOperationWaitsForNobodysFault) {
   pulse watched;
   const operation_scope work(watched, "update");

@@ -161,6 +161,22 @@ TEST(EmulatedCardTest, WorkMayBeAsLateAsItIsWaitedFor) {
   EXPECT_EQ(result, std::vector<float>(4, 2.0F));
 }
 
+TEST(EmulatedCardTest, AMarkPassesWhenItsWorkIsDone) {
+  const auto card = make_card({.late = true});
+  std::byte* at = card->reserve(page, "test");
+  card->map(at, page);
+  EXPECT_TRUE(card->passed(card->record(queue::compute)));
+  card->zero(queue::compute, at, page);
+  const mark zeroed = card->record(queue::compute);
+  EXPECT_FALSE(card->passed(zeroed));
+  card->await(queue::wire, zeroed);
+  const mark after = card->record(queue::wire);
+  while (!card->passed(after)) {  // whose work is done without anybody's wait, and then what it waits for
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(card->passed(zeroed));
+}
+
 TEST(EmulatedCardTest, NotesCallsInTheirOrder) {
   std::vector<emulation::card_call> calls;
   const auto card = make_card({.calls = &calls});

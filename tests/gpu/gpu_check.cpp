@@ -38,6 +38,7 @@ constexpr stage all_stages[] = {
     {"sanitizer", 80, "memory and races, as compute-sanitizer sees them", sanitizer},
     {"decode", 90, "tokens a second, and the share of what memory gives", decode},
     {"training", 40, "forward and backward, and the share of the largest product", training},
+    {"wires", 20, "what moves bytes between cards, with one rank", wires},
     {"ppo", 60, "one iteration of PPO, and the seconds of its parts", ppo},
 };
 

@@ -57,6 +57,7 @@ outcome exactness(subject& of);
 outcome sanitizer(subject& of);
 outcome decode(subject& of);
 outcome training(subject& of);
+outcome wires(subject& of);
 outcome ppo(subject& of);
 
 }  // namespace troupe::gpu_check

@@ -60,6 +60,9 @@ TEST(DeviceChoice, VersionListsCardsOrSaysWhyThereAreNone) {
   EXPECT_TRUE(contains(two.output, "\ncard 0        Card of the tests 0, 1.5 GiB, architecture 9.0, driver 1.2, none\n"
                                    "card 1        Card of the tests 1"))
       << two.output;
+  EXPECT_TRUE(contains(two.output, "\nbetween cards wires of the tests 1.2\n")) << two.output;
+  const auto emulated = with_module(TROUPE_MODULE_emulated, {"--version"});
+  EXPECT_TRUE(contains(emulated.output, "\nbetween cards none: an emulated card cannot be reached")) << emulated.output;
   const auto broken = with_module(TROUPE_MODULE_broken, {"--version"});
   EXPECT_EQ(broken.status, 0);
   EXPECT_TRUE(contains(broken.output, "\ncard 0        cannot be used: card 0 (of unknown model, host "))

@@ -22,8 +22,8 @@ TOPS = ["cmake", "docs", "jobs", "packaging", "slurm", "src", "tests"]
 # Folders that sources without an ending are named by. What else has a slash (`policy/loss`) is no file.
 ROOMS = ["base", "kernels", "io", "engine", "actors", "cast", "director", "hosts", "protocol", "stage", "supervisor"]
 
-# Names that the documents use for what is not there: a site's own file, and what NCCL would be.
-NOT_OURS = {"site.sh", "src/engine/parallel/nccl.cpp", "nccl_absent.cpp"}
+# Names that the documents use for what is not there: a site's own file.
+NOT_OURS = {"site.sh"}
 
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")

@@ -72,7 +72,7 @@ LIBRARIES = {
     r"mpi\.h": ["engine/parallel"],
     r"hwy/": ["kernels/cpu"],
     r"cuda|cublas|nccl": ["kernels/cuda"],
-    r"dlfcn\.h": ["engine/cards"],
+    r"dlfcn\.h": ["engine/cards", "kernels/cuda"],
     r"hdf5|H5": ["io/hdf5"],
     r"nlohmann/": ["io", "jobs"],
     r"boost/": ["io", "jobs"],

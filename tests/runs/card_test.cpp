@@ -52,6 +52,22 @@ TEST_F(CardRun, OnTwoRanksEndsInTheBytesOfOne) {
                                                                       "2", "--place.tensor-parallel", "2"});
   ASSERT_EQ(result.status, 0) << result.output;
   expect_equal_to_undisturbed(run);
+  EXPECT_NE(result.output.find("arrays on cards go from rank to rank through host memory: rank 0: emulated card: it "
+                               "cannot be reached by the card of another process"),
+            std::string::npos)
+      << result.output;
+}
+
+/// Before anything is learned, and only once.
+TEST_F(CardRun, RefusesWiresThatAreAskedForAndNotThere) {
+  const fs::path run = scratch_ / "run";
+  const program_result result = run_program(arguments(run, 2) + words{"--place.exchange", "nccl"});
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find("place.exchange = nccl: rank 0: emulated card: it cannot be reached by the card of "
+                               "another process (auto takes"),
+            std::string::npos)
+      << result.output;
+  EXPECT_FALSE(fs::exists(run / "metrics.jsonl") && fs::file_size(run / "metrics.jsonl") > 0);
 }
 
 /// What learns, and what only scores, is sent to the card by segments.

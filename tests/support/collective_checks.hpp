@@ -17,8 +17,13 @@ using findings = std::vector<std::string>;
 /// Every operation, alone, for many sizes and cuts into parts, in place and not.
 findings check_each_operation(engine::world& world);
 
-/// Operations in flight on several communicators, which each rank interleaves and waits for in an order of its own.
-findings check_many_in_flight(engine::world& world, uint64_t seed, int operations);
+/// In which order ranks call operations of several communicators.
+enum class calling_order { own, same };
+
+/// Operations in flight on several communicators, which each rank interleaves and waits for in an order of its own; or
+/// all call them in one order.
+findings check_many_in_flight(engine::world& world, uint64_t seed, int operations,
+                              calling_order order = calling_order::own);
 
 /// Groups that divide the ranks, in an order of members of their own, working
 /// at the same time; and ranks that are in none.

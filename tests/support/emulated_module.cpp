@@ -66,6 +66,11 @@ extern "C" const troupe::kernels::device_module* troupe_device_module() {
       .abi = troupe::kernels::device_module_abi(),
       .count = [](std::string&) { return 4; },
       .facts = [](int) { return troupe::emulation::make_card({.closed = false})->facts(); },
-      .open = troupe::open};
+      .open = troupe::open,
+      .wires =
+          [](std::string& why_none) {
+            why_none = "an emulated card cannot be reached by the card of another process";
+            return std::string();
+          }};
   return &face;
 }

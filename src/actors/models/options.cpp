@@ -1,6 +1,8 @@
 #include "actors/models/options.hpp"
 
+#include "actors/models/plan_options.hpp"
 #include "actors/models/rollout_lengths.hpp"
+#include "base/assert.hpp"
 #include "base/error.hpp"
 
 #include <algorithm>
@@ -70,6 +72,22 @@ engine::adamw_settings adamw_of(const io::optimizer_options& options) {
           .epsilon = options.epsilon,
           .weight_decay = options.weight_decay,
           .clip_norm = options.clip_norm};
+}
+
+static engine::card_exchange exchange_kind_of(io::card_exchange kind) {
+  switch (kind) {
+  case io::card_exchange::automatic:
+    return engine::card_exchange::automatic;
+  case io::card_exchange::nccl:
+    return engine::card_exchange::wires;
+  case io::card_exchange::host:
+    return engine::card_exchange::host;
+  }
+  assertion_failed("an exchange between cards without a name", __FILE__, __LINE__);
+}
+
+engine::exchange_settings exchange_of(const io::job& job) {
+  return {.wanted = exchange_kind_of(job.place.exchange), .deadline = patience_with_peers(job.recovery), .tell = {}};
 }
 
 static engine::pair_loss pair_loss_kind_of(io::reward_loss kind) {

@@ -6,6 +6,7 @@
 #include "engine/objectives/importance.hpp"
 #include "engine/objectives/pairwise.hpp"
 #include "engine/optim/learner.hpp"
+#include "engine/parallel/between_cards.hpp"
 #include "engine/train/experience.hpp"
 #include "io/job/job.hpp"
 
@@ -56,6 +57,8 @@ struct batch_options {
 batch_options batches_of(const io::job& job, io::phase phase);
 
 engine::adamw_settings adamw_of(const io::optimizer_options& options);
+/// How arrays on cards go from rank to rank; nobody is told yet.
+engine::exchange_settings exchange_of(const io::job& job);
 engine::pair_settings pair_loss_of(const io::reward_section& reward);
 engine::policy_settings policy_loss_of(const io::ppo_section& ppo, double kl_coefficient);
 engine::value_settings value_loss_of(const io::ppo_section& ppo);

@@ -1,8 +1,11 @@
 #include "actors/stage/stage.hpp"
 
+#include "actors/models/options.hpp"
 #include "actors/protocol/error_replies.hpp"
 #include "actors/stage/casts.hpp"
 #include "base/assert.hpp"
+
+#include <spdlog/spdlog.h>
 
 #include <utility>
 
@@ -30,6 +33,7 @@ cast stage_state::set(io::phase phase) {
     open_card();
     const operation_scope scope(signs, "join the other ranks");
     ranks_.emplace(settings_->join());
+    settle_exchange();
   }
   const operation_scope scope(signs, "load models and data");
   actors_.end_all();
@@ -42,6 +46,15 @@ void stage_state::open_card() {
   if (settings_->open_card && !settings_->on->card) {
     const operation_scope scope(settings_->on->pulse_of(role::stage), "open the card");
     settings_->on->compute_on(settings_->open_card());
+  }
+}
+
+/// Of what lies on the ranks' cards.
+void stage_state::settle_exchange() {
+  if (settings_->on->card && ranks_->size() > 1) {
+    engine::exchange_settings how = exchange_of(settings_->job);
+    how.tell = [](const std::string& line) { spdlog::info("{}", line); };
+    engine::settle_exchange(*ranks_->open("cards"), *settings_->on->card, how);
   }
 }
 

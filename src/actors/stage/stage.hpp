@@ -35,6 +35,7 @@ public:
 
 private:
   void open_card();
+  void settle_exchange();
   void leave_ranks();
 
   stage_actor::stateful_pointer<stage_state> self_;

@@ -101,6 +101,12 @@ const device_facts* card_module::first_facts() const {
   return first != answers_.end() ? &first->facts : nullptr;
 }
 
+std::string card_module::wires() const {
+  std::string why_none;
+  const std::string found = module_->wires(why_none);
+  return found.empty() ? fmt::format("none: {}", why_none) : found;
+}
+
 std::unique_ptr<device> card_module::open(int index) const {
   if (index < 0 || index >= cards()) {
     throw error(errc::bad_argument, "there is no card {}: {}", index,

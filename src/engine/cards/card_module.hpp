@@ -38,6 +38,8 @@ public:
   const std::string& why_none() const { return why_none_; }
   const std::vector<card_answer>& answers() const { return answers_; }  ///< of each card
   const device_facts* first_facts() const;                              ///< null: no card tells any
+  /// By what the cards have wires to those of other ranks: "NCCL 2.28.9"; "none: ...", with the reason. Of cards only.
+  std::string wires() const;
 
   /// Errors  bad_argument: there is no card of that number; unsupported; device_failure, also of a card that tells
   ///         nothing.

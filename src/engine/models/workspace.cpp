@@ -30,10 +30,10 @@ workspace& workspace_of(context& ctx) {
     static thread_local workspace scratch;
     return scratch;
   }
-  if (ctx.on->kept() == nullptr) {
-    ctx.on->keep(std::make_unique<card_workspace>());
+  if (ctx.on->kept(kept_thing::workspace) == nullptr) {
+    ctx.on->keep(kept_thing::workspace, std::make_unique<card_workspace>());
   }
-  return static_cast<card_workspace*>(ctx.on->kept())->scratch;
+  return static_cast<card_workspace*>(ctx.on->kept(kept_thing::workspace))->scratch;
 }
 
 }  // namespace troupe::engine

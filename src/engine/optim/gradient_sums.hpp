@@ -36,7 +36,7 @@ struct sums_division {
 class gradient_sums {
 public:
   /// `group`: the plan's ranks, which all call the same functions in the same order. Null: one rank alone. It takes
-  /// arrays that lie at `at` (parallel/staged.hpp). All calls have a context that computes there.
+  /// arrays that lie at `at` (parallel/between_cards.hpp). All calls have a context that computes there.
   /// Errors  bad_argument: lanes that are no power of two or no multiple of the ranks.
   gradient_sums(shard_plan_ptr plan, communicator_ptr group, const sums_division& division, const arena_place& at = {});
   gradient_sums(gradient_sums&&) = delete;  // operations under way hold its buffers

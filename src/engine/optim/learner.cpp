@@ -3,7 +3,7 @@
 #include "base/assert.hpp"
 #include "base/error.hpp"
 #include "engine/models/inference_model.hpp"
-#include "engine/parallel/staged.hpp"
+#include "engine/parallel/between_cards.hpp"
 #include "kernels/optimizer.hpp"
 #include "kernels/rows.hpp"
 
@@ -58,7 +58,7 @@ arena_range overlap(arena_range a, arena_range b) { return {std::max(a.first, b.
 learner::learner(const parameter_layout& layout, std::span<const arena_range> segments,
                  const learner_settings& settings, communicator_ptr group, const learner_place& at)
     : plan_(std::make_shared<shard_plan>(layout, segments, group ? group->size() : 1)), group_(std::move(group)),
-      arenas_(staged(group_, at.on)), rank_(group_ ? group_->rank() : 0), ranks_(plan_->ranks()),
+      arenas_(between_cards(group_, at.on)), rank_(group_ ? group_->rank() : 0), ranks_(plan_->ranks()),
       settings_(settings_for(checked(settings), ranks_)), first_moment_(moments(*plan_, rank_, settings_, at)),
       second_moment_(moments(*plan_, rank_, settings_, at)),
       sums_(plan_, arenas_, division_of(settings_), {at.on, at.model + " gradients"}) {

@@ -2,7 +2,7 @@
 
 #include "base/assert.hpp"
 #include "base/error.hpp"
-#include "engine/parallel/staged.hpp"
+#include "engine/parallel/between_cards.hpp"
 
 #include <algorithm>
 
@@ -30,7 +30,8 @@ void rank_weights::shard(shard_plan_ptr plan, communicator_ptr group) {
     return;
   }
   plan_ = std::move(plan);
-  group_ = staged(std::move(group), arena_.on());
+  group_ = std::move(group);
+  arenas_ = between_cards(group_, arena_.on());
   drop_others();
 }
 
@@ -107,8 +108,8 @@ void gathered_weights::fetch(int64_t segment) {
   drop_idle();
   const arena_range range = of_.plan_->segment(segment);
   of_.arena_.take(range.first, range.last);
-  state.fetching = of_.group_->all_gather(of_.data() + range.first, range.size(), of_.plan_->offset_R1(segment),
-                                          {.label = fmt::format("segment {}", segment)});
+  state.fetching = of_.arenas_->all_gather(of_.data() + range.first, range.size(), of_.plan_->offset_R1(segment),
+                                           {.label = fmt::format("segment {}", segment)});
   state.present = true;
   present_ += others_size(segment);
   peak_ = std::max(peak_, present_);

@@ -41,7 +41,7 @@ public:
   void shard(shard_plan_ptr plan, communicator_ptr group);
   bool sharded() const { return plan_ != nullptr; }
   const shard_plan_ptr& plan() const { return plan_; }      ///< null: all is here
-  const communicator_ptr& group() const { return group_; }  ///< null: all is here
+  const communicator_ptr& group() const { return group_; }  ///< as given; null: all is here
 
   /// Gives back what others hold. For whoever has written whole parameters: a file's reader calls it after each.
   void drop_others();
@@ -67,7 +67,8 @@ private:
   paged_arena arena_;
   shard_plan_ptr plan_;
   communicator_ptr group_;
-  bool gathered_ = false;  ///< by a gathered_weights
+  communicator_ptr arenas_;  ///< the same ranks, for what lies where the weights do
+  bool gathered_ = false;    ///< by a gathered_weights
 };
 
 /// The use of a model's weights by passes: of sharded ones, segments are in memory while it lives, and none

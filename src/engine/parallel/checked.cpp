@@ -114,6 +114,9 @@ private:
 checked_communicator::checked_communicator(std::string name, int rank, int size)
     : name_(std::move(name)), rank_(rank), size_(size), counter_(std::make_shared<counter>()) {}
 
+checked_communicator::checked_communicator(const checked_communicator& beside)
+    : name_(beside.name_), rank_(beside.rank_), size_(beside.size_), counter_(beside.counter_) {}
+
 std::string checked_communicator::describe(const call& made) const {
   std::string where = fmt::format("{} {}{} of '{}' on rank {} of {}", to_string(made.kind), made.number,
                                   made.label.empty() ? "" : fmt::format(" ({})", made.label), name_, rank_, size_);

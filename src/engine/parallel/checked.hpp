@@ -42,7 +42,10 @@ int place_among(const std::string& name, std::span<const int> members, int rank,
 class checked_communicator : public communicator {
 public:
   checked_communicator(std::string name, int rank, int size);
+  /// The same ranks, by another way: operations of both are numbered and counted together.
+  explicit checked_communicator(const checked_communicator& beside);
 
+  const std::string& name() const { return name_; }
   int rank() const final { return rank_; }
   int size() const final { return size_; }
   pending reduce_scatter(std::span<const float> whole, std::span<const int64_t> offset_R1, std::span<float> part,
@@ -58,7 +61,6 @@ public:
   traffic sent() const final;
 
 protected:
-  const std::string& name() const { return name_; }
   /// "all_gather 3 (segment 0) of 'policy weights' on rank 1 of 4"
   std::string describe(const call& made) const;
 

@@ -11,7 +11,8 @@
 ///          operation may be started long ahead of its use.
 /// Misuse   Ranks that call different operations, or with different labels or sizes, get bad_argument or
 ///          shape_mismatch from `wait` where the implementation can see it (local); with MPI it ends at the deadline.
-/// NCCL     would be a third implementation, beside local and MPI: docs/extending.md says what it must keep to.
+/// Memory   Arrays are in host memory. Those that lie on cards have a communicator over one of these
+///          (parallel/between_cards.hpp).
 #pragma once
 
 #include "base/reals.hpp"

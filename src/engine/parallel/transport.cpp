@@ -2,13 +2,12 @@
 
 #include "base/error.hpp"
 #include "base/pulse.hpp"
+#include "engine/parallel/end_process.hpp"
 
 #include <sys/prctl.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
 namespace troupe::engine {
@@ -26,14 +25,6 @@ constexpr microseconds longest_nap{100};
 constexpr microseconds idle_nap{5000};
 
 constexpr std::chrono::minutes patience_at_start{1};  // programs start one by one on a busy machine
-constexpr int exit_status = 70;                       // EX_SOFTWARE
-
-[[noreturn]] void end_process(const std::string& who, std::chrono::microseconds waited) {
-  std::fprintf(stderr, "troupe: %s: no end after %.1f s; the process ends, since it cannot be cancelled\n", who.c_str(),
-               std::chrono::duration<double>(waited).count());  // does not throw where nobody reads
-  std::fflush(stderr);
-  std::_Exit(exit_status);
-}
 
 }  // namespace
 
@@ -87,7 +78,7 @@ void transport::wait(std::future<void>& ended, const std::string& who, microseco
   int slept = 0;
   while (ended.wait_for(deadline / slices) != std::future_status::ready) {
     if (++slept == slices) {
-      end_process(who, deadline);
+      end_process(who, late_text(deadline));
     }
   }
   try {

@@ -145,6 +145,15 @@ constexpr std::string_view word_of(memory_place value) {
   return {};
 }
 
+constexpr std::string_view word_of(card_exchange value) {
+  switch (value) {
+  case card_exchange::automatic: return "auto";
+  case card_exchange::nccl:      return "nccl";
+  case card_exchange::host:      return "host";
+  }
+  return {};
+}
+
 constexpr std::string_view word_of(on_divergence value) {
   switch (value) {
   case on_divergence::stop:     return "stop";
@@ -235,6 +244,7 @@ template std::span<const std::string_view> words_of<loss_mean>();
 template std::span<const std::string_view> words_of<on_divergence>();
 template std::span<const std::string_view> words_of<device_choice>();
 template std::span<const std::string_view> words_of<memory_place>();
+template std::span<const std::string_view> words_of<card_exchange>();
 template std::span<const std::string_view> words_of<reward_kind>();
 template std::span<const std::string_view> words_of<valence_measure>();
 template std::span<const std::string_view> words_of<importance_rule>();

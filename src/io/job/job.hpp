@@ -45,6 +45,7 @@ enum class loss_mean { token, sequence };
 enum class on_divergence { stop, rollback };
 enum class device_choice { automatic, cpu, cuda };
 enum class memory_place { card, host };
+enum class card_exchange { automatic, nccl, host };
 enum class reward_kind { model, lexicon, answer, command };
 enum class valence_measure { sum, normalised, per_hundred_words };
 enum class importance_rule { none, truncated, masked, sequence_mask, geometric_mask };
@@ -312,8 +313,9 @@ std::string rank_text(std::span<const int64_t> ranks);
 struct place_section {
   int64_t ranks = 1;
   device_choice device = device_choice::automatic;
-  memory_place optimizer = memory_place::card;  ///< with device = cuda; and
-  memory_place frozen = memory_place::card;     ///< of models that only score
+  memory_place optimizer = memory_place::card;        ///< with device = cuda; and
+  memory_place frozen = memory_place::card;           ///< of models that only score
+  card_exchange exchange = card_exchange::automatic;  ///< between cards
   int64_t min_nodes = 0;  ///< with fewer left, the job goes back into the queue; 0: any that is left is enough
   bool shrink = false;    ///< fewer nodes: fewer ranks, rather than the same number packed
   std::string wrapper;    ///< words before each command that srun starts on a node: how it gets into a container

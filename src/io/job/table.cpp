@@ -102,6 +102,11 @@ void add_other_rows(std::vector<option>& table) {
                "Where, with device = cuda, the weights of the reference and of reward models that judge stay: card, or "
                "host: in host memory, and each pass has them sent, segment by segment, while it computes with the one "
                "before. Both score the same; sending takes the longer, the fewer ppo.micro-batch-tokens there are.");
+  p.add_silent(
+      "exchange", &place_section::exchange,
+      "How, with device = cuda, ranks exchange what lies on their cards: nccl, from card to card, or host: "
+      "copied through host memory, over MPI. Both learn the same. auto means nccl where all ranks have it, and "
+      "the log says which it is.");
   p.add_silent("min-nodes", &place_section::min_nodes,
                "Nodes that an attempt needs; with fewer left the job goes back into Slurm's queue. 0: any that is left "
                "is enough, and `troupe submit` asks for one fewer than its --nodes.",

@@ -9,6 +9,7 @@
 #include "kernels/cuda/failure.hpp"
 #include "kernels/cuda/lt_library.hpp"
 #include "kernels/cuda/matrix.hpp"
+#include "kernels/cuda/nccl_wire.hpp"
 #include "kernels/cuda/table.hpp"
 
 #include <cublasLt.h>
@@ -46,6 +47,16 @@ std::string driver_release() {
     }
   }
   return "";
+}
+
+/// "GPU-" and the digits, as nvidia-smi has it.
+std::string uuid_text(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    const bool begins_group = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+    text += fmt::format("{}{:02x}", begins_group ? "-" : "", static_cast<unsigned char>(uuid.bytes[i]));
+  }
+  return text;
 }
 
 class pinned final : public pinned_memory {
@@ -94,8 +105,8 @@ card& card_of(context& ctx) { return static_cast<card&>(*ctx.on); }
 
 void tell(const std::string& line) { std::fprintf(stderr, "troupe: %s\n", line.c_str()); }
 
-/// True: it has passed.
-bool has_passed(cudaEvent_t event) {
+/// True: it has happened.
+bool has_happened(cudaEvent_t event) {
   const cudaError_t result = cudaEventQuery(event);
   if (result == cudaErrorNotReady) {
     return false;
@@ -122,7 +133,8 @@ device_facts facts_of(int index) {
           .major = properties.major,
           .minor = properties.minor,
           .multiprocessors = properties.multiProcessorCount,
-          .bytes = static_cast<int64_t>(properties.totalGlobalMem)};
+          .bytes = static_cast<int64_t>(properties.totalGlobalMem),
+          .uuid = uuid_text(properties.uuid)};
 }
 
 card::card(int index) : index_(index), facts_(facts_of(index)) {
@@ -298,7 +310,7 @@ cudaEvent_t card::spare_event() {
 }
 
 void card::forget_passed(line& of) {
-  while (const auto event = of.marks.take_passed(has_passed)) {
+  while (const auto event = of.marks.take_passed(has_happened)) {
     spare_.push_back(*event);
   }
 }
@@ -308,6 +320,7 @@ mark card::record(queue in) {
   refuse_in_recording("a mark");
   const cudaStream_t stream = this->stream(in);
   line& of = lines_[static_cast<size_t>(in)];
+  const std::lock_guard marks_lock(marks_guard_);
   forget_passed(of);
   const cudaEvent_t event = spare_event();
   check(cudaEventRecord(event, stream), ", when a moment was marked");
@@ -316,27 +329,41 @@ mark card::record(queue in) {
 
 card::line& card::line_of(mark moment) { return lines_[moment % lines_.size()]; }
 
+bool card::has_passed(mark moment) {
+  const std::lock_guard lock(marks_guard_);
+  forget_passed(line_of(moment));
+  return !line_of(moment).marks.find(moment / lines_.size());
+}
+
+/// Without `guard_`, which a thread that waits for this very moment may hold.
+bool card::passed(mark moment) {
+  use_card(index_);
+  return has_passed(moment);
+}
+
 void card::await(queue in, mark moment) {
   const std::lock_guard lock(guard_);
   refuse_in_recording("a wait");
+  const std::lock_guard marks_lock(marks_guard_);
   if (const auto event = line_of(moment).marks.find(moment / lines_.size())) {
     check(cudaStreamWaitEvent(stream(in), *event, 0), ", when a queue was made to wait");
   }
 }
 
 void card::finish(mark moment) {
-  const auto begun = std::chrono::steady_clock::now();
+  auto begun = std::chrono::steady_clock::now();
   for (;;) {
     {
       const std::lock_guard lock(guard_);  // not over the sleep: others go on
       refuse_in_recording("a wait");
       use_card(index_);
-      forget_passed(line_of(moment));
-      if (!line_of(moment).marks.find(moment / lines_.size())) {
+      if (has_passed(moment)) {
         return;
       }
     }
-    const auto waited = std::chrono::steady_clock::now() - begun;
+    const auto now = std::chrono::steady_clock::now();
+    begun = waits_for_others() ? now : begun;
+    const auto waited = now - begun;
     if (waited > patience()) {
       give_up(index_, fmt::format("the work of its {} queue is not done after {} s",
                                   queue_names[static_cast<size_t>(moment % lines_.size())],
@@ -381,6 +408,18 @@ std::unique_ptr<recording> card::record_calls(const std::function<void()>& calls
   return std::make_unique<graph>(index_, compute, ready);
 }
 
+std::string card::why_no_wire() {
+  std::string why;
+  return nccl_version(why).empty() ? fmt::format("{}: {}", called(index_), why) : "";
+}
+
+wire_id card::new_wire_id() { return new_nccl_id(); }
+
+std::unique_ptr<wire> card::join(const wire_id& id, int rank, int ranks, const std::string& name,
+                                 std::chrono::milliseconds deadline) {
+  return join_nccl(index_, stream(queue::wire), id, rank, ranks, name, deadline);
+}
+
 /// The kernels of this folder, but for large products.
 const device_ops& card::ops() const {
   static const device_ops table = [] {
@@ -418,10 +457,7 @@ work_clock::moment card::now() {
 }
 
 bool card::passed(const moment& then) {
-  return std::all_of(then.begin(), then.end(), [&](mark one) {
-    forget_passed(line_of(one));
-    return !line_of(one).marks.find(one / lines_.size());
-  });
+  return std::all_of(then.begin(), then.end(), [&](mark one) { return has_passed(one); });
 }
 
 void card::wait(const moment& then) {

@@ -42,8 +42,14 @@ public:
   void zero(queue in, void* at, int64_t bytes) override;
   mark record(queue in) override;
   void await(queue in, mark moment) override;
+  bool passed(mark moment) override;
   void finish(mark moment) override;
   std::unique_ptr<recording> record_calls(const std::function<void()>& calls) override;
+
+  std::string why_no_wire() override;
+  wire_id new_wire_id() override;
+  std::unique_ptr<wire> join(const wire_id& id, int rank, int ranks, const std::string& name,
+                             std::chrono::milliseconds deadline) override;
 
   // For kernels: card_work.hpp.
   cudaStream_t stream(queue of);
@@ -62,6 +68,7 @@ private:
   void wait(const moment& then) override;
   line& line_of(mark moment);
   void forget_passed(line& of);
+  bool has_passed(mark moment);
   cudaEvent_t spare_event();
   void refuse_in_recording(const char* what) const;
   cudaError_t with_free_memory(const std::function<cudaError_t()>& call);
@@ -69,7 +76,7 @@ private:
 
   int index_;
   device_facts facts_;
-  std::array<line, 4> lines_;
+  std::array<line, 4> lines_;  ///< their marks, and `spare_`, under marks_guard_
   std::vector<cudaEvent_t> spare_;
   bool recording_ = false;  ///< calls of the compute queue are recorded, not done
   std::unique_ptr<page_source> source_;
@@ -78,6 +85,7 @@ private:
   std::unique_ptr<products> products_;
   std::byte* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0, scratch_mapped_ = 0;
+  std::mutex marks_guard_;              ///< never held over a wait
   mutable std::recursive_mutex guard_;  ///< actors call from threads of their own; `ranges_` asks for moments
 };
 

@@ -1,5 +1,6 @@
 // What the CUDA module exports.
 #include "kernels/cuda/card.hpp"
+#include "kernels/cuda/nccl_wire.hpp"
 #include "kernels/device_module.hpp"
 
 #include <fmt/format.h>
@@ -31,7 +32,10 @@ std::unique_ptr<device> open(int index) { return std::make_unique<card>(index); 
 
 extern "C" __attribute__((visibility("default"))) const troupe::kernels::device_module* troupe_device_module() {
   namespace cuda = troupe::kernels::cuda;
-  static const troupe::kernels::device_module face{
-      .abi = troupe::kernels::device_module_abi(), .count = cuda::count, .facts = cuda::facts_of, .open = cuda::open};
+  static const troupe::kernels::device_module face{.abi = troupe::kernels::device_module_abi(),
+                                                   .count = cuda::count,
+                                                   .facts = cuda::facts_of,
+                                                   .open = cuda::open,
+                                                   .wires = cuda::nccl_version};
   return &face;
 }

@@ -45,6 +45,17 @@ TEST(Options, OptimizersSettingsArriveOneByOne) {
   EXPECT_EQ(adamw.clip_norm, 2);
 }
 
+TEST(Options, CardsExchangeAsThePlaceSays) {
+  io::job job;
+  EXPECT_EQ(exchange_of(job).wanted, engine::card_exchange::automatic);
+  job.place.exchange = io::card_exchange::nccl;
+  EXPECT_EQ(exchange_of(job).wanted, engine::card_exchange::wires);
+  job.place.exchange = io::card_exchange::host;
+  job.recovery.worker_deadline_s = 2;
+  EXPECT_EQ(exchange_of(job).wanted, engine::card_exchange::host);
+  EXPECT_EQ(exchange_of(job).deadline, std::chrono::seconds(10));  // that of everything between ranks
+}
+
 TEST(Options, PairLossHasItsKindAndItsCentring) {
   EXPECT_EQ(pair_loss_of({.loss = io::reward_loss::end}).kind, engine::pair_loss::end_token);
   EXPECT_EQ(pair_loss_of({.loss = io::reward_loss::span}).kind, engine::pair_loss::span);

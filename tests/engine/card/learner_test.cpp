@@ -4,6 +4,7 @@
 #include "engine/optim/average.hpp"
 #include "engine/optim/learner.hpp"
 #include "engine/optim/rank_weights.hpp"
+#include "engine/parallel/between_cards.hpp"
 #include "engine/tensor/transfer.hpp"
 #include "kernels/activation.hpp"
 #include "support/emulation/emulated_card.hpp"
@@ -61,11 +62,13 @@ std::vector<float> gradient_of(const parameter_layout& layout, int64_t micro_bat
 
 /// Where a rank computes.
 struct place {
-  explicit place(bool on_card, int64_t bytes = int64_t{1} << 26)
+  explicit place(bool on_card, int64_t bytes = int64_t{1} << 26,
+                 std::shared_ptr<emulation::wire_network> network = nullptr)
       : card(on_card ? emulation::make_card({.bytes = bytes,
                                              .page_bytes = 4096,
                                              .threads = {.order = emulation::thread_order::shuffled, .seed = 3},
-                                             .late = true})
+                                             .late = true,
+                                             .network = std::move(network)})
                      : nullptr) {}
 
   int64_t held(const std::string& holder) const {
@@ -239,7 +242,9 @@ private:
 };
 
 /// By rank. `on_card` of an update: whether that one is made on cards; in between states go through host memory.
-std::vector<outcome> learn(const division& way, const std::vector<bool>& on_card) {
+/// `network`: cards exchange by its wires; null: through host memory.
+std::vector<outcome> learn(const division& way, const std::vector<bool>& on_card,
+                           const std::shared_ptr<emulation::wire_network>& network = nullptr) {
   const parameter_layout layout = small_layout();
   std::vector<outcome> by_rank(static_cast<size_t>(way.ranks));
   test::as_local_ranks(way.ranks, [&](world& here) {
@@ -247,7 +252,11 @@ std::vector<outcome> learn(const division& way, const std::vector<bool>& on_card
     std::vector<double> norms;
     size_t update = 0;
     while (update < on_card.size()) {
-      place at(on_card[update]);
+      place at(on_card[update], int64_t{1} << 26, network);
+      const bool by_wires = on_card[update] && network != nullptr;
+      if (by_wires) {
+        settle_exchange(*here.open("cards"), *at.card, {.wanted = card_exchange::wires});
+      }
       rank_learner one(at.ctx, layout, here, way);
       if (update > 0) {
         one.restore(mine);
@@ -257,6 +266,7 @@ std::vector<outcome> learn(const division& way, const std::vector<bool>& on_card
         ++update;
       } while (update < on_card.size() && on_card[update] == on_card[update - 1]);
       mine = one.found(norms);
+      EXPECT_EQ(by_wires, at.card != nullptr && at.held("arriving pieces") > 0);
     }
   });
   return by_rank;
@@ -276,6 +286,14 @@ TEST_P(CardLearner, HasTheBitsOfTheHosts) {
     EXPECT_EQ(on_card[rank].read, on_host[rank].read) << rank;
     EXPECT_EQ(on_card[rank].updates, 3);
     EXPECT_GT(on_host[rank].norms[0], 0.7) << "gradients are clipped";
+  }
+}
+
+/// And what passes from card to card by wires is what goes through host memory.
+TEST_P(CardLearner, HasTheSameBitsByWires) {
+  if (GetParam().ranks > 1) {
+    const std::vector<outcome> on_host = learn(GetParam(), {false, false});
+    EXPECT_EQ(learn(GetParam(), {true, true}, std::make_shared<emulation::wire_network>()), on_host);
   }
 }
 

@@ -7,14 +7,14 @@
 #include "kernels/cuda/card_work.hpp"
 #include "kernels/cuda/table.hpp"
 #include "support/emulation/cuda_on_host.hpp"
+#include "support/emulation/work_queues.hpp"
 
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
-#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -217,88 +217,25 @@ private:
 
 using work_list = std::vector<std::function<void()>>;
 
-/// The queues' work: done at once, or kept until it is waited for, each queue's in its order.
-class work_queues {
-public:
-  work_queues(card_memory& memory, const card_options& options) : memory_(memory) {
-    for (line& of : lines_) {
-      of.late = options.late;
-    }
-    line_of(queue::compute).late = options.late && !options.early_compute;
-  }
-
-  void add(queue in, std::function<void()> work) {
-    const std::lock_guard lock(mutex_);
-    line& of = line_of(in);
-    ++of.called;
-    of.waiting.push_back([this, work = std::move(work)] { memory_.run(work); });
-    if (!of.late) {
-      do_until(of, of.called);
-    }
-  }
-
-  mark record(queue in) {
-    const std::lock_guard lock(mutex_);
-    return line_of(in).called * lines_.size() + static_cast<size_t>(in);
-  }
-
-  void await(queue in, mark moment) {
-    const std::lock_guard lock(mutex_);
-    line& of = line_of(in);
-    ++of.called;
-    of.waiting.push_back([this, moment] { do_until(line_of(moment), moment / lines_.size()); });
-  }
-
-  void finish(mark moment) {
-    const std::lock_guard lock(mutex_);
-    do_until(line_of(moment), moment / lines_.size());
-  }
-
-  void finish_all() {
-    const std::lock_guard lock(mutex_);
-    for (line& of : lines_) {
-      do_until(of, of.called);
-    }
-  }
-
-private:
-  struct line {
-    bool late = false;
-    uint64_t called = 0, done = 0;
-    std::deque<std::function<void()>> waiting;
-  };
-
-  line& line_of(queue in) { return lines_[static_cast<size_t>(in)]; }
-  line& line_of(mark moment) { return lines_[moment % lines_.size()]; }
-
-  static void do_until(line& of, uint64_t call) {
-    TROUPE_ASSERT(call <= of.called);
-    while (of.done < call) {
-      const auto work = std::move(of.waiting.front());
-      of.waiting.pop_front();
-      ++of.done;
-      work();
-    }
-  }
-
-  card_memory& memory_;
-  std::array<line, 4> lines_;
-  std::recursive_mutex mutex_;  ///< a queue's work may be to wait for another's
-};
-
 /// The compute queue as kernels know it: or what records its calls.
 class work_stream : public CUstream_st {
 public:
-  explicit work_stream(work_queues& queues) : queues_(queues) {}
+  work_stream(card_memory& memory, work_queues& queues) : memory_(memory), queues_(queues) {}
 
   void add(std::function<void()> work) override {
-    recorded_ != nullptr ? recorded_->push_back(std::move(work)) : queues_.add(queue::compute, std::move(work));
+    recorded_ != nullptr ? recorded_->push_back(std::move(work)) : add_to(queue::compute, std::move(work));
+  }
+
+  /// With the card's pages open.
+  void add_to(queue in, std::function<void()> work) {
+    queues_.add(in, [this, work = std::move(work)] { memory_.run(work); });
   }
 
   bool records() const { return recorded_ != nullptr; }
   void record_into(work_list* list) { recorded_ = list; }
 
 private:
+  card_memory& memory_;
   work_queues& queues_;
   work_list* recorded_ = nullptr;
 };
@@ -331,15 +268,20 @@ private:
   std::vector<std::byte> bytes_;
 };
 
+std::string uuid_of_next() {
+  static std::atomic<int> last = 0;
+  return fmt::format("emulated-{}", ++last);
+}
+
 constexpr int64_t most_scratch_bytes = int64_t{1} << 32;  // of addresses, which cost nothing
 
 class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
       : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed, options.name),
-        queues_(memory_, options), stream_(queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")),
-        calls_(options.calls), failed_(options.failed), most_pinned_(options.most_pinned), hangs_(options.hangs),
-        name_(options.name) {
+        queues_({options.late && !options.early_compute, options.late, options.late, false}), stream_(memory_, queues_),
+        scratch_(memory_.reserve(most_scratch_bytes, "scratch")), network_(options.network), calls_(options.calls),
+        failed_(options.failed), most_pinned_(options.most_pinned), hangs_(options.hangs), name_(options.name) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";
@@ -347,6 +289,7 @@ public:
     facts_.major = 9;
     facts_.multiprocessors = 4;
     facts_.bytes = options.bytes;
+    facts_.uuid = uuid_of_next();
   }
 
   ~emulated_card() override { drop_kept(); }
@@ -393,6 +336,10 @@ public:
     TROUPE_ASSERT(!stream_.records());
     queues_.await(in, moment);
   }
+  bool passed(mark moment) override {
+    require_works();
+    return queues_.passed(moment);
+  }
   void finish(mark moment) override {
     require_works();
     TROUPE_ASSERT(!stream_.records());
@@ -420,6 +367,23 @@ public:
     return std::make_unique<emulated_recording>(stream_, std::move(work), [this] { note(card_call::replay); });
   }
 
+  std::string why_no_wire() override {
+    return network_ != nullptr ? "" : "emulated card: it cannot be reached by the card of another process";
+  }
+  wire_id new_wire_id() override { return new_fake_wire_id(); }
+  /// One rank alone needs nobody to reach it.
+  std::unique_ptr<wire> join(const wire_id& id, int rank, int ranks, const std::string& name,
+                             std::chrono::milliseconds deadline) override {
+    require_works();
+    if (network_ == nullptr && ranks > 1) {
+      throw error(errc::unsupported, why_no_wire());
+    }
+    return (network_ != nullptr ? network_ : std::make_shared<wire_network>())
+        ->join(id, rank, ranks, name, deadline,
+               {.enqueue = [this](std::function<void()> work) { queues_.add(queue::wire, std::move(work)); },
+                .open = [this](const std::function<void()>& work) { memory_.run(work); }});
+  }
+
   /// Waits.
   void read_back(void* to, const void* from, int64_t bytes) {
     copy(queue::compute, to, from, bytes);
@@ -444,7 +408,7 @@ private:
   /// While calls are recorded the other queues have no place in the recording.
   void do_in(queue in, std::function<void()> work) {
     TROUPE_ASSERT(in == queue::compute || !stream_.records());
-    in == queue::compute ? stream_.add(std::move(work)) : queues_.add(in, std::move(work));
+    in == queue::compute ? stream_.add(std::move(work)) : stream_.add_to(in, std::move(work));
   }
 
   void note(card_call call) {
@@ -459,6 +423,7 @@ private:
   work_queues queues_;
   work_stream stream_;
   std::byte* scratch_;
+  std::shared_ptr<wire_network> network_;
   std::vector<card_call>* calls_;
   const bool* failed_;
   int64_t most_pinned_;

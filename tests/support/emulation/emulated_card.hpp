@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/device.hpp"
+#include "support/emulation/fake_wire.hpp"
 #include "support/emulation/grid.hpp"
 
 #include <cstdint>
@@ -28,6 +29,7 @@ struct card_options {
   bool late = false;                        ///< work waits until it is waited for
   bool early_compute = false;               ///< where work is late: all but that of the compute queue
   std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order
+  std::shared_ptr<wire_network> network;    ///< of the cards that it has wires to; null: it has none
   const bool* failed = nullptr;             ///< once it is true, whatever is asked of the card fails, but `free`
   const bool* hangs = nullptr;              ///< once it is true, who waits for the card waits in vain
   std::string name = "emulated card";       ///< what errors call it

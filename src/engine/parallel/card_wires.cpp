@@ -1,0 +1,113 @@
+#include "engine/parallel/card_wires.hpp"
+
+#include "base/error.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+namespace troupe::engine {
+
+card_wires::~card_wires() {
+  for (const room& one : rooms_) {
+    on_.free(one.at);
+  }
+}
+
+void card_wires::call_now(std::span<const wire_operation_ptr> as_one, const std::function<void(wire&)>& calls) {
+  const mark begins = on_.record(queue::compute);
+  for (const wire_operation_ptr& one : as_one) {
+    watch_.begin(one, begins);
+  }
+  try {
+    on_.await(queue::wire, begins);
+    calls(*as_one.front()->by);
+    const mark ends = on_.record(queue::wire);
+    for (const wire_operation_ptr& one : as_one) {
+      watch_.called(*one, ends);
+    }
+  } catch (const error& failure) {
+    for (const wire_operation_ptr& one : as_one) {
+      watch_.drop(one);
+    }
+    throw error(failure.code(), "{}: {}", as_one.front()->who, failure.what());
+  }
+}
+
+void card_wires::call(const wire_operation_ptr& one, const std::function<void(wire&)>& calls) {
+  const std::lock_guard lock(mutex_);
+  send_letters();
+  call_now(std::span(&one, 1), calls);
+}
+
+void card_wires::post(letter one) {
+  const std::lock_guard lock(mutex_);
+  if (!letters_.empty() && letters_.front().group != one.group) {
+    send_letters();
+  }
+  letters_.push_back(std::move(one));
+}
+
+void card_wires::send_letters() {
+  if (letters_.empty()) {
+    return;
+  }
+  std::vector<letter> all = std::exchange(letters_, {});
+  std::stable_sort(all.begin(), all.end(), [](const letter& a, const letter& b) { return a.tag < b.tag; });
+  std::vector<wire_operation_ptr> operations;
+  std::vector<wire::message> sends, receives;
+  for (const letter& one : all) {
+    operations.push_back(one.what);
+    if (one.message.bytes > 0) {
+      (one.sends ? sends : receives).push_back(one.message);
+    }
+  }
+  call_now(operations, [&](wire& by) { by.exchange(sends, receives); });
+}
+
+void card_wires::await(wire_operation& one) {
+  const std::lock_guard lock(mutex_);
+  if (!one.ends) {
+    send_letters();
+  }
+  if (!one.ends) {
+    throw error(errc::device_failure, "{}: its call was refused", one.who);
+  }
+  watch_.await(one);
+  on_.await(queue::compute, *one.ends);
+}
+
+/// The smallest that is large enough, else one in the place of the largest.
+card_wires::room card_wires::take(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto smaller = [](const room& a, const room& b) { return a.bytes < b.bytes; };
+  std::sort(rooms_.begin(), rooms_.end(), smaller);
+  auto found = std::lower_bound(rooms_.begin(), rooms_.end(), room{.bytes = bytes}, smaller);
+  const bool fits = found != rooms_.end();
+  room taken;
+  if (!rooms_.empty()) {
+    found = fits ? found : std::prev(found);
+    taken = *found;
+    rooms_.erase(found);
+  }
+  if (!fits) {
+    if (taken.at != nullptr) {
+      on_.free(taken.at);
+    }
+    taken = {.at = on_.reserve(bytes, "arriving pieces"), .bytes = bytes};
+    try {
+      on_.map(taken.at, bytes);
+    } catch (...) {
+      on_.free(taken.at);
+      throw;
+    }
+  }
+  return taken;
+}
+
+void card_wires::give_back(room used) {
+  const std::lock_guard lock(mutex_);
+  rooms_.push_back(used);
+}
+
+}  // namespace troupe::engine

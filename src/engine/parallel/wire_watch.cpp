@@ -1,0 +1,112 @@
+#include "engine/parallel/wire_watch.hpp"
+
+#include "base/error.hpp"
+#include "engine/parallel/end_process.hpp"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+namespace troupe::engine {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+constexpr std::chrono::milliseconds nap{1};
+/// Of what passes between two looks no more counts: the process was suspended.
+constexpr std::chrono::milliseconds longest_step{50};
+
+}  // namespace
+
+wire_watch::~wire_watch() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void wire_watch::begin(const wire_operation_ptr& one, mark begins) {
+  const std::lock_guard lock(mutex_);
+  one->begins = begins;
+  under_way_.push_back(one);
+  if (!thread_.joinable()) {
+    thread_ = std::thread([this] { live(); });
+  }
+  changed_.notify_all();
+}
+
+void wire_watch::called(wire_operation& one, mark ends) {
+  const std::lock_guard lock(mutex_);
+  one.ends = ends;
+}
+
+void wire_watch::await(wire_operation& one) {
+  const std::lock_guard lock(mutex_);
+  one.awaited = true;
+}
+
+void wire_watch::drop(const wire_operation_ptr& one) {
+  const std::lock_guard lock(mutex_);
+  under_way_.remove(one);
+}
+
+void wire_watch::live() {
+  prctl(PR_SET_NAME, "wire watch");
+  std::unique_lock lock(mutex_);
+  clock::time_point last = clock::now();
+  while (!stopping_) {
+    if (under_way_.empty()) {
+      changed_.wait(lock);
+      last = clock::now();
+      continue;
+    }
+    const clock::time_point now = clock::now();
+    try {
+      look(std::min<microseconds>(std::chrono::duration_cast<microseconds>(now - last), longest_step));
+    } catch (const error&) {  // the card has failed: whoever uses it is told
+      under_way_.clear();
+      on_.set_waits_for_others(false);
+    }
+    last = now;
+    changed_.wait_for(lock, nap, [this] { return stopping_; });
+  }
+}
+
+void wire_watch::look(microseconds since_last) {
+  while (!under_way_.empty() && under_way_.front()->ends && on_.passed(*under_way_.front()->ends)) {
+    under_way_.front()->waits.set(false);
+    under_way_.front()->under_way.reset();
+    under_way_.pop_front();
+  }
+  bool awaited = false;
+  bool any_stands = false;
+  for (auto one = under_way_.rbegin(); one != under_way_.rend(); ++one) {
+    wire_operation& it = **one;
+    awaited = awaited || it.awaited || !it.ends;
+    const bool stands = awaited && on_.passed(it.begins);
+    any_stands = any_stands || stands;
+    it.waits.set(stands);
+    it.waited += stands ? since_last : microseconds(0);
+  }
+  on_.set_waits_for_others(any_stands);
+  for (const wire_operation_ptr& one : under_way_) {
+    if (const std::string failure = one->by->failure(); !failure.empty()) {
+      give_up(*one, failure);
+    }
+    if (one->waited > one->deadline) {
+      give_up(*one, late_text(one->deadline));
+    }
+  }
+}
+
+void wire_watch::give_up(const wire_operation& on, const std::string& why) {
+  end_process(on.who, why, [by = on.by] { by->abort(); });
+}
+
+}  // namespace troupe::engine
