@@ -15,14 +15,18 @@ void begin_accumulation(learner& learns, int64_t n) {
     learns.discard();
     throw;
   }
+}
+
+void step_gradients::begin_step() {
   if (are_brought_down()) {
-    on_card_.begin_step(lane_, learns_.segment_done(where_sums_are_));
+    on_card_.begin_step(learns_.segment_done(where_sums_are_));
   }
 }
 
-void step_gradients::begin_step(int64_t j) { lane_ = learns_.gradients(where_sums_are_, j); }
-
-float* step_gradients::onto() { return are_brought_down() ? on_card_.onto(ctx_, net_) : lane_; }
+float* step_gradients::onto(int64_t j) {
+  float* const lane = learns_.gradients(where_sums_are_, j);
+  return are_brought_down() ? on_card_.onto(ctx_, net_, lane) : lane;
+}
 
 std::function<void(int64_t)> step_gradients::segment_done() {
   if (!are_brought_down()) {

@@ -38,12 +38,10 @@ public:
   step_gradients& operator=(const step_gradients&) = delete;
   ~step_gradients() { on_card_.give_back(); }  // generation needs the memory
 
-  /// A step for micro-batch j.
-  /// Errors  out_of_memory.
-  void begin_step(int64_t j);
-  /// What to accumulate its gradient onto, where the passes compute.
+  void begin_step();
+  /// What to accumulate the gradient of this step's micro-batch j onto, where the passes compute.
   /// Errors  out_of_memory, device_failure.
-  float* onto();
+  float* onto(int64_t j);
   /// For transformer::backward in this step.
   std::function<void(int64_t)> segment_done();
   /// Returns when the sums have what the step has computed.
@@ -61,7 +59,6 @@ private:
   learner& learns_;
   const transformer& net_;
   card_gradients& on_card_;
-  float* lane_ = nullptr;  ///< of the learner's sums
 };
 
 /// Runs `objective(j, trainee) -> Statistics` for this rank's micro-batches of an update of n, accumulating their
@@ -84,6 +81,7 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
   begin_accumulation(learns, n);
   step_gradients gradients(ctx, learns, model);
   for (const int64_t j : learns.order(n)) {
+    gradients.begin_step();
     trainee step{.net = model.net,
                  .weights = model.weights,
                  .gradients = nullptr,
@@ -93,8 +91,7 @@ std::vector<Statistics> accumulate(context& ctx, learner& learns, int64_t n, con
       idle_micro_batch(ctx, step);
     } else {
       failure = error_to_share(passes_are_own, [&] {
-        gradients.begin_step(j);
-        step.gradients = gradients.onto();
+        step.gradients = gradients.onto(j);
         mine.push_back(objective(j, step));
       });
     }

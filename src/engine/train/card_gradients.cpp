@@ -13,14 +13,14 @@ int64_t card_gradients::room_bytes() const {
   return most;
 }
 
-void card_gradients::begin_step(float* lane, std::function<void(int64_t)> arrived) {
-  lane_ = lane;
+void card_gradients::begin_step(std::function<void(int64_t)> arrived) {
   arrived_ = std::move(arrived);
   computes_ = false;
   leaving_.clear();  // of a step that broke off
 }
 
-float* card_gradients::onto(context& ctx, const inference_model& net) {
+float* card_gradients::onto(context& ctx, const inference_model& net, float* lane) {
+  lane_ = lane;
   if (arena_ == nullptr) {
     plan_.emplace(undivided(net.layout()));
     on_ = ctx.on;

@@ -32,14 +32,15 @@ public:
   card_gradients(card_gradients&&) = delete;
   ~card_gradients() { give_back(); }
 
-  /// A step whose sums go to `lane`, a whole arena of the host's. `arrived(s)`: called once the lane has segment s, in
-  /// the order of segment_done, and later than that by the same number of segments on all ranks; may be empty.
-  void begin_step(float* lane, std::function<void(int64_t)> arrived);
+  /// `arrived(s)`: called once the step's lane has segment s, in the order of segment_done, and later than that by the
+  /// same number of segments on all ranks; may be empty.
+  void begin_step(std::function<void(int64_t)> arrived);
 
   /// For a step that computes: the arena onto which backward accumulates. The head's own segment is there at once; the
-  /// others are when segment_done has been called for the segment behind them.
+  /// others are when segment_done has been called for the segment behind them. What has become of them goes to `lane`,
+  /// a whole arena of the host's.
   /// Errors  out_of_memory, device_failure.
-  float* onto(context& ctx, const inference_model& net);
+  float* onto(context& ctx, const inference_model& net, float* lane);
 
   /// Segment s is complete: the last first, then all others in falling order.
   /// Errors  out_of_memory: for the next one but one. device_failure; those of `arrived`.
