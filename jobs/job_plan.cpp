@@ -449,7 +449,12 @@ void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::mode
   const dtype type = actors::weight_type_of(job_.model);
   memory.add(name + " weights", eng::pass_weight_bytes(model, ranks, static_cast<int>(job_.place.frozen_zero), type));
   if (runs_on_cards(job_)) {
-    memory.add_to_card(name + " weights", eng::card_weight_bytes(model, batch.weights_fetched, type));
+    const int64_t weights = eng::card_weight_bytes(model, batch.weights_fetched, type);
+    if (batch.weights_fetched) {
+      memory.add_to_card(name + " weights in flight", weights, held_in::rollout);  // answers are scored then
+    } else {
+      memory.add_to_card(name + " weights", weights);
+    }
     memory.scratch().add_forward(model, batch, type);
     return;
   }

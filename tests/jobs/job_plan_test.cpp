@@ -220,8 +220,9 @@ TEST(JobPlan, OfAModelThatIsStreamedACardHasTheSegmentsInUse) {
   const phase_plan there = plan_job(job).front();
   job.place.frozen = io::memory_place::host;
   const phase_plan streamed = plan_job(job).front();
-  for (const char* frozen : {"reference weights", "reward model judge weights"}) {
-    EXPECT_EQ(card_bytes_of(streamed, frozen), 2 * 2 * layer) << frozen;
+  for (const std::string frozen : {"reference weights", "reward model judge weights"}) {
+    EXPECT_EQ(card_bytes_of(streamed, frozen + " in flight"), 2 * 2 * layer) << frozen;
+    EXPECT_EQ(card_bytes_of(streamed, frozen), 0) << frozen;
     EXPECT_EQ(bytes_of(streamed, frozen), bytes_of(there, frozen)) << frozen;
   }
   EXPECT_EQ(card_bytes_of(streamed, "critic weights"), card_bytes_of(there, "critic weights")) << "it learns";

@@ -39,6 +39,7 @@ max-tokens = 64
 too-long = truncate
 [generation]
 max-new-tokens = 32
+step-tokens = 64
 cache-mib = 1
 [rewards.happiness]
 kind = lexicon

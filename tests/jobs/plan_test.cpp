@@ -204,7 +204,7 @@ TEST(Plan, PpoOf13BillionFitsOneCard) {
   constexpr double policy = 12853473280;
   constexpr double block = 12.0 * 5120 * 5120, table = 50272.0 * 5120 + 2050 * 5120;
   EXPECT_NEAR(ppo["card_memory_bytes"]["policy weights"].get<double>(), 2 * policy, 1e7);
-  EXPECT_NEAR(ppo["card_memory_bytes"]["reference weights"].get<double>(), 2 * 2 * block, 1e7);
+  EXPECT_NEAR(ppo["card_memory_bytes"]["reference weights in flight"].get<double>(), 2 * 2 * block, 1e7);
   EXPECT_NEAR(ppo["card_memory_bytes"]["policy gradients in flight"].get<double>(), 4 * (table + 2 * block), 2e7);
   EXPECT_NEAR(ppo["memory_bytes"]["policy gradients on their way"].get<double>(), 4 * 3 * block, 2e7);
   EXPECT_NEAR(ppo["memory_bytes"]["policy moments"].get<double>(), 8 * policy, 4e7);
