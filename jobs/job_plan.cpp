@@ -131,7 +131,11 @@ struct trained {
   eng::division_of_training division;
   dtype type;  ///< of the weights that passes read
   learning_place place;
+  io::card_exchange exchange;  ///< of what lies on cards
 
+  /// Where what other ranks send for a sum may arrive: in both memories, where it is not known yet.
+  bool reduces_on_card() const { return place == learning_place::card && exchange != io::card_exchange::host; }
+  bool reduces_on_host() const { return place != learning_place::card || exchange != io::card_exchange::nccl; }
   bool has_masters() const { return type != dtype::f32 && place != learning_place::host_beside_card; }
   /// A card's weights are rounded from the host's.
   dtype host_type() const { return place == learning_place::host_beside_card ? dtype::f32 : type; }
@@ -161,7 +165,8 @@ void add_trained(held& memory, const trained& learner, eng::planned_batch micro,
   add(" gradients", parts.gradient_bytes, learner.place == learning_place::card ? update : held_in::always);
   add(" moments", parts.moment_bytes);
   add(" gradients of a lane", parts.transient_bytes, update);
-  memory.add(learner.name + " reductions", parts.collective_bytes, update);  // a card's too go through the host
+  memory.add(learner.name + " reductions", learner.reduces_on_host() ? parts.collective_bytes : 0, update);
+  memory.add_to_card(learner.name + " arriving pieces", learner.reduces_on_card() ? parts.collective_bytes : 0);
   if (learner.place == learning_place::host_beside_card) {
     memory.add_to_card(learner.name + " weights",
                        eng::card_weight_bytes(learner.model, micro.weights_fetched, learner.type));
@@ -241,9 +246,12 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const bool checkpointing = job.run.activation_checkpointing;
   const eng::planned_batch micro =
       largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
-  const trained learner{pairs ? "reward model" : "policy", model,
+  const trained learner{pairs ? "reward model" : "policy",
+                        model,
                         division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero),
-                        actors::weight_type_of(job.model), learning_place_of(job)};
+                        actors::weight_type_of(job.model),
+                        learning_place_of(job),
+                        job.place.exchange};
   held memory;
   add_trained(memory, learner, micro, checkpointing);
   memory.add("checkpoint copy",
@@ -393,11 +401,18 @@ private:
 
 ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
     : job_(job), models_(models),
-      replayed_(job.has(io::phase::replay)), policy_{"policy", models.policy,
+      replayed_(job.has(io::phase::replay)), policy_{"policy",
+                                                     models.policy,
                                                      division_of(job, job.place.policy_zero, job.place.policy_ranks),
-                                                     actors::weight_type_of(job.model), learning_place_of(job)},
-      critic_{"critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks),
-              actors::weight_type_of(job.model), learning_place_of(job)},
+                                                     actors::weight_type_of(job.model),
+                                                     learning_place_of(job),
+                                                     job.place.exchange},
+      critic_{"critic",
+              models.critic,
+              division_of(job, job.place.critic_zero, job.place.critic_ranks),
+              actors::weight_type_of(job.model),
+              learning_place_of(job),
+              job.place.exchange},
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
       length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
       scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {

@@ -296,6 +296,25 @@ TEST(JobPlan, EveryModelWithoutAConfigIsNamed) {
   test::expect_error(errc::not_found, "model.critic = /no/critic", [&] { plan_job(job); });
 }
 
+TEST(JobPlan, WhatArrivesFromOtherCardsIsWhereTheyExchange) {
+  io::job job = sft_job();
+  job.place.device = io::device_choice::cuda;
+  job.place.ranks = 2;
+  job.run.lanes = 2;
+  const auto reductions = [&](io::card_exchange by) {
+    job.place.exchange = by;
+    const phase_plan plan = plan_job(job).front();
+    return std::pair(card_bytes_of(plan, "policy arriving pieces"), bytes_of(plan, "policy reductions"));
+  };
+  const auto [card, host] = reductions(io::card_exchange::automatic);
+  EXPECT_GT(card, 0);
+  EXPECT_EQ(host, card);
+  EXPECT_EQ(reductions(io::card_exchange::nccl), std::pair(card, int64_t{0}));
+  EXPECT_EQ(reductions(io::card_exchange::host), std::pair(int64_t{0}, host));
+  job.place.optimizer = io::memory_place::host;  // then it is host memory that ranks exchange
+  EXPECT_EQ(reductions(io::card_exchange::nccl), std::pair(int64_t{0}, host));
+}
+
 TEST(RankPlan, WhatIsNotHeldTogetherCountsOnce) {
   const rank_plan rank{.ranks = {0},
                        .memory = {{"weights", 100, held_in::always},
