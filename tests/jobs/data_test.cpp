@@ -70,7 +70,7 @@ protected:
   /// Whether one of the warnings has this in it.
   static bool warns(const json& of, const std::string& part) {
     for (const json& warning : of.at("warnings")) {
-      if (contains(warning, part)) {
+      if (contains(warning.get<std::string>(), part)) {
         return true;
       }
     }
@@ -105,10 +105,11 @@ TEST_F(Data, WhatIsLearnedFromIsMarked) {
   const json& pieces = example.at("chosen");
   ASSERT_EQ(pieces.size(), 2U);
   EXPECT_FALSE(pieces[0].at("learned"));
-  EXPECT_TRUE(contains(pieces[0].at("text"), "\n\nHuman: Say " + line + "\n\nAssistant:")) << pieces[0];
+  EXPECT_TRUE(contains(pieces[0].at("text").get<std::string>(), "\n\nHuman: Say " + line + "\n\nAssistant:"))
+      << pieces[0];
   EXPECT_TRUE(pieces[1].at("learned"));
-  EXPECT_TRUE(contains(pieces[1].at("text"), " It is number " + line + ".")) << pieces[1];
-  EXPECT_TRUE(contains(pieces[1].at("text"), "</s>")) << pieces[1];
+  EXPECT_TRUE(contains(pieces[1].at("text").get<std::string>(), " It is number " + line + ".")) << pieces[1];
+  EXPECT_TRUE(contains(pieces[1].at("text").get<std::string>(), "</s>")) << pieces[1];
 
   const program_result text = run("data", {"--examples", "1"});
   EXPECT_TRUE(contains(text.output, "Assistant:[[ It is number " + line + ".")) << text.output;

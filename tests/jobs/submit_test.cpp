@@ -283,7 +283,7 @@ TEST_F(Submit, WhatTheRunHasShownCountsMore) {
   fs::copy(run, odd, fs::copy_options::recursive);
   EXPECT_TRUE(contains(run_program({"plan", root / "job.ini", "--run.dir", odd}).output, "/r\\xff\n"));
   const json of_odd = json_output(run_program({"plan", root / "job.ini", "--run.dir", odd, "--json"}).output);
-  EXPECT_TRUE(contains(of_odd.at("pace"), "/r\xef\xbf\xbd")) << of_odd;
+  EXPECT_TRUE(contains(of_odd.at("pace").get<std::string>(), "/r\xef\xbf\xbd")) << of_odd;
 }
 
 TEST_F(Submit, EpochsAreCountedInTheDataWhereTheyAreHere) {
