@@ -15,7 +15,14 @@ namespace {
 
 int told_by_handler = -1;
 
+/// A second signal does not wait for what removes the folders.
 void tell(int number) {
+  static volatile std::sig_atomic_t is_ending = 0;
+  if (is_ending != 0) {
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
+  is_ending = 1;
   const int before = errno;
   const auto byte = static_cast<unsigned char>(number);
   [[maybe_unused]] const ssize_t written = ::write(told_by_handler, &byte, 1);

@@ -36,6 +36,7 @@ std::string collectives(subject& of, float* whole, size_t count) {
       *alone->open("cards"), of.card,
       {.wanted = of.card.why_no_wire().empty() ? engine::card_exchange::wires : engine::card_exchange::automatic,
        .deadline = patience,
+       .join_deadline = patience,
        .tell = [&](const std::string& line) { told = line; }});
   const auto group = engine::between_cards(alone->open("check"), &of.card);
   const std::vector<int64_t> all{0, static_cast<int64_t>(count)};

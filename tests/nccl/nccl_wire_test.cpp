@@ -88,8 +88,10 @@ TEST_F(NcclWire, TellsOfErrorsThatComeLater) {
   test::expect_error(errc::lost_peer, "NCCL: remote process exited (the last words), when a group of calls was made",
                      [&] { by->broadcast(memory_.data(), 1, 0); });
   STUB(stub_state)(ncclSystemError);
-  test::expect_error(errc::device_failure, "card 3: NCCL: unhandled system error (the last words), when a group",
+  test::expect_error(errc::lost_peer, "NCCL: unhandled system error (the last words), when a group",
                      [&] { by->broadcast(memory_.data(), 1, 0); });
+  STUB(stub_state)(ncclUnhandledCudaError);  // this one is of the card, which is counted
+  test::expect_error(errc::device_failure, "card 3: NCCL: ", [&] { by->broadcast(memory_.data(), 1, 0); });
   by->abort();
   EXPECT_EQ(by->failure(), "");
 }
@@ -129,7 +131,7 @@ TEST_F(NcclWire, ThatCannotBeJoinedSaysWhy) {
                      "NCCL: not all ranks came within 1000 ms, when 'weights' was joined on rank 1 of 2",
                      [] { join(1, 2, seconds(1)); });
   STUB(stub_next)(2, ncclSystemError);
-  test::expect_error(errc::device_failure, "card 3: NCCL: unhandled system error (the last words), when 'weights' was",
+  test::expect_error(errc::lost_peer, "NCCL: unhandled system error (the last words), when 'weights' was",
                      [] { join(1, 2); });
   test::expect_error(errc::bad_argument, "the id of a wire of NCCL has 3 bytes",
                      [] { join_nccl(3, nullptr, wire_id(3), 0, 1, "weights", seconds(1)); });

@@ -87,7 +87,10 @@ static engine::card_exchange exchange_kind_of(io::card_exchange kind) {
 }
 
 engine::exchange_settings exchange_of(const io::job& job) {
-  return {.wanted = exchange_kind_of(job.place.exchange), .deadline = patience_with_peers(job.recovery), .tell = {}};
+  return {.wanted = exchange_kind_of(job.place.exchange),
+          .deadline = patience_with_peers(job.recovery),
+          .join_deadline = patience_with_joining(job.recovery),
+          .tell = {}};
 }
 
 static engine::pair_loss pair_loss_kind_of(io::reward_loss kind) {

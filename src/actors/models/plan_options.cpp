@@ -68,6 +68,10 @@ std::chrono::milliseconds patience_with_card(const io::recovery_section& recover
   return milliseconds_of(recovery.worker_deadline_s) / 2;
 }
 
+std::chrono::milliseconds patience_with_joining(const io::recovery_section& recovery) {
+  return milliseconds_of(recovery.worker_deadline_s) / 4;
+}
+
 std::chrono::milliseconds patience_with_peers(const io::recovery_section& recovery) {
   constexpr std::chrono::seconds for_its_look{5};
   return milliseconds_of(recovery.worker_deadline_s) * 5 / 2 + for_its_look;

@@ -32,6 +32,9 @@ std::chrono::milliseconds silence_of(const io::recovery_section& recovery);
 /// Who waits for a card for so long has an error that names it, while the supervisor would only see a rank that hangs.
 std::chrono::milliseconds patience_with_card(const io::recovery_section& recovery);
 
+/// Ranks whose cards are not joined by then do without, before they count as ranks that hang.
+std::chrono::milliseconds patience_with_joining(const io::recovery_section& recovery);
+
 /// A rank that waits for so long in one operation of a communicator ends itself. The supervisor acts much earlier: it
 /// sees all ranks and can name the one that the others wait for, while a rank can only say that it waits. This
 /// deadline is for a supervisor that cannot act.

@@ -20,9 +20,10 @@ void card_weights::take_over(context& ctx, rank_weights& of) {
     return;
   }
   paged_arena weights = of.take_away();
+  std::vector<kept_segment> all;
   for (int64_t s = 0; s < plan_.segments(); ++s) {
     const arena_range range = plan_.segment(s);
-    kept_segment& kept = kept_.emplace_back();
+    kept_segment& kept = all.emplace_back();
     try {
       kept.pinned = ctx.on->pin(std::max<int64_t>(bytes_of(s), 1));
     } catch (const error& failure) {
@@ -34,6 +35,7 @@ void card_weights::take_over(context& ctx, rank_weights& of) {
     to_card_order(ctx, plan_, s, weights.data() + range.first, {kept.data(), type_});
     weights.release(range.first, range.last);
   }
+  kept_ = std::move(all);
 }
 
 /// To pages of its own, from what is kept.

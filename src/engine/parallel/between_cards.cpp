@@ -109,7 +109,7 @@ std::shared_ptr<wire> join(settled& here, checked_communicator& group) {
   std::shared_ptr<wire> made;
   if (!id.empty()) {
     try {
-      made = on.join(id, group.rank(), group.size(), group.name(), here.settings.deadline);
+      made = on.join(id, group.rank(), group.size(), group.name(), here.settings.join_deadline);
     } catch (const error& failure) {
       reason = failure.what();
     }

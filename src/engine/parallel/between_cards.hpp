@@ -19,7 +19,8 @@ enum class card_exchange : uint8_t {
 
 struct exchange_settings {
   card_exchange wanted = card_exchange::automatic;
-  std::chrono::milliseconds deadline{std::chrono::minutes(10)};  ///< of an operation, and of joining a wire
+  std::chrono::milliseconds deadline{std::chrono::minutes(10)};      ///< of an operation
+  std::chrono::milliseconds join_deadline{std::chrono::minutes(1)};  ///< of joining a wire
   /// Told in a line what is done and why, on rank 0 of those that do it alike.
   std::function<void(const std::string&)> tell = {};
 };

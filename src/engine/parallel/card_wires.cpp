@@ -15,6 +15,10 @@ card_wires::~card_wires() {
 }
 
 void card_wires::call_now(std::span<const wire_operation_ptr> as_one, const std::function<void(wire&)>& calls) {
+  if (!broken_.empty()) {
+    throw error(errc::out_of_memory, "{}: not called, since one before it had no memory: {}", as_one.front()->who,
+                broken_);
+  }
   const mark begins = on_.record(queue::compute);
   for (const wire_operation_ptr& one : as_one) {
     watch_.begin(one, begins);
@@ -26,11 +30,12 @@ void card_wires::call_now(std::span<const wire_operation_ptr> as_one, const std:
     for (const wire_operation_ptr& one : as_one) {
       watch_.called(*one, ends);
     }
-  } catch (const error& failure) {
+  } catch (const std::exception& failure) {
     for (const wire_operation_ptr& one : as_one) {
       watch_.drop(one);
     }
-    throw error(failure.code(), "{}: {}", as_one.front()->who, failure.what());
+    const auto* const known = dynamic_cast<const error*>(&failure);
+    throw error(known != nullptr ? known->code() : errc::out_of_memory, "{}: {}", as_one.front()->who, failure.what());
   }
 }
 
@@ -97,8 +102,9 @@ card_wires::room card_wires::take(int64_t bytes) {
     taken = {.at = on_.reserve(bytes, "arriving pieces"), .bytes = bytes};
     try {
       on_.map(taken.at, bytes);
-    } catch (...) {
+    } catch (const error& failure) {
       on_.free(taken.at);
+      broken_ = failure.what();
       throw;
     }
   }

@@ -48,7 +48,8 @@ public:
     std::byte* at = nullptr;
     int64_t bytes = 0;
   };
-  /// Errors  out_of_memory.
+  /// Errors  out_of_memory: then nothing more goes by the wires, since the other ranks have called what this one has
+  ///         not, and the next call would meet theirs.
   room take(int64_t bytes);
   void give_back(room used);
 
@@ -61,6 +62,7 @@ private:
   std::mutex mutex_;  ///< held over calls: their order is that of the work
   std::vector<letter> letters_;
   std::vector<room> rooms_;
+  std::string broken_;  ///< why nothing goes by the wires any more
   wire_watch watch_;
 };
 

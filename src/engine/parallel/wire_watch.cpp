@@ -15,6 +15,7 @@ using clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
 constexpr std::chrono::milliseconds nap{1};
+constexpr std::chrono::seconds head_start_of_the_dead{1};
 /// Of what passes between two looks no more counts: the process was suspended.
 constexpr std::chrono::milliseconds longest_step{50};
 
@@ -62,6 +63,7 @@ void wire_watch::live() {
   clock::time_point last = clock::now();
   while (!stopping_) {
     if (under_way_.empty()) {
+      on_.set_waits_for_others(false);
       changed_.wait(lock);
       last = clock::now();
       continue;
@@ -69,7 +71,7 @@ void wire_watch::live() {
     const clock::time_point now = clock::now();
     try {
       look(std::min<microseconds>(std::chrono::duration_cast<microseconds>(now - last), longest_step));
-    } catch (const error&) {  // the card has failed: whoever uses it is told
+    } catch (const std::exception&) {  // the card has failed: whoever uses it is told
       under_way_.clear();
       on_.set_waits_for_others(false);
     }
@@ -85,18 +87,21 @@ void wire_watch::look(microseconds since_last) {
     under_way_.pop_front();
   }
   bool awaited = false;
-  bool any_stands = false;
+  bool any_is_ready = false;
   for (auto one = under_way_.rbegin(); one != under_way_.rend(); ++one) {
     wire_operation& it = **one;
     awaited = awaited || it.awaited || !it.ends;
-    const bool stands = awaited && on_.passed(it.begins);
-    any_stands = any_stands || stands;
+    const bool is_ready = on_.passed(it.begins);
+    const bool stands = awaited && is_ready;
+    any_is_ready = any_is_ready || is_ready;
     it.waits.set(stands);
     it.waited += stands ? since_last : microseconds(0);
   }
-  on_.set_waits_for_others(any_stands);
+  on_.set_waits_for_others(any_is_ready);
   for (const wire_operation_ptr& one : under_way_) {
     if (const std::string failure = one->by->failure(); !failure.empty()) {
+      // The supervisor is to lose the rank that died before those that only noticed (crash_watch.hpp).
+      std::this_thread::sleep_for(head_start_of_the_dead);
       give_up(*one, failure);
     }
     if (one->waited > one->deadline) {

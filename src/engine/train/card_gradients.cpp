@@ -55,6 +55,7 @@ void card_gradients::bring(context& ctx, int64_t s) {
   std::byte* const room = up_.room(ctx, room_bytes());
   on_->finish(sent_up_);
   to_card_order(ctx, *plan_, s, const_reals(lane_ + plan_->segment(s).first), {room, dtype::f32});
+  on_->await(queue::upload, step_ended_);
   on_->copy(queue::upload, at(s), room, bytes_of(s));
   ready = sent_up_ = on_->record(queue::upload);
 }
@@ -113,7 +114,10 @@ void card_gradients::end_step(context& ctx) {
     take_oldest(ctx);
   }
   if (computes_) {
-    unmap_from(0);  // what was brought for a micro-batch that had nothing to learn
+    // What was brought for a micro-batch that had nothing to learn: the next step writes there by either queue.
+    on_->await(queue::compute, sent_up_);
+    step_ended_ = on_->record(queue::compute);
+    unmap_from(0);
     lane_has_sum_ = true;
   }
 }

@@ -85,7 +85,8 @@ private:
   std::array<staging, 2> down_;
   size_t next_room_ = 0;
   staging up_;
-  mark sent_up_ = 0;  ///< what up_ has is no longer read
+  mark sent_up_ = 0;     ///< what up_ has is no longer read
+  mark step_ended_ = 0;  ///< the last step that computed
 };
 
 }  // namespace troupe::engine

@@ -280,9 +280,9 @@ void atomic_folder::commit() {
   } else if (!exchange(staging_, target_)) {
     replace_in_two_steps();
   }
-  unfinished().paths.erase(staging_);
   sync_folder(target_.parent_path());
   remove_tree(staging_);  // the older folder by now, or nothing
+  unfinished().paths.erase(staging_);
 }
 
 }  // namespace troupe::io

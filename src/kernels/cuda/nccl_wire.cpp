@@ -28,12 +28,19 @@ const nccl_library& required() {
   return nccl();
 }
 
-/// A card is named where it may be the one that fails, and not where others do not come.
+/// A card is named where it is the one that fails: then it is counted. What a peer's death looks like depends on where
+/// it is met.
 [[noreturn]] void fail(int card, ncclResult_t result, const std::string& words, const std::string& doing) {
-  if (result == ncclRemoteError) {
+  switch (result) {
+  case ncclUnhandledCudaError:
+    throw error(errc::device_failure, "{}: NCCL: {}{}", called(card), words, doing);
+  case ncclRemoteError:
+  case ncclSystemError:
+  case ncclInternalError:
     throw error(errc::lost_peer, "NCCL: {}{}", words, doing);
+  default:
+    throw error(errc::device_failure, "NCCL: {}{}", words, doing);
   }
-  throw error(errc::device_failure, "{}: NCCL: {}{}", called(card), words, doing);
 }
 
 /// Calls of a communicator that does not block go on behind the host's back: this waits until the last is through.
@@ -61,7 +68,7 @@ public:
 
   /// What is on its way to others may need this end still.
   ~nccl_wire() override {
-    if (aborted_) {
+    if (aborted_ || has_failed(card_)) {  // one that hangs would be waited for
       return;
     }
     const nccl_library& library = nccl();

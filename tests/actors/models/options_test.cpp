@@ -54,6 +54,7 @@ TEST(Options, CardsExchangeAsThePlaceSays) {
   job.recovery.worker_deadline_s = 2;
   EXPECT_EQ(exchange_of(job).wanted, engine::card_exchange::host);
   EXPECT_EQ(exchange_of(job).deadline, std::chrono::seconds(10));  // that of everything between ranks
+  EXPECT_LT(exchange_of(job).join_deadline, std::chrono::seconds(2)) << "a rank that joins for longer counts as hung";
 }
 
 TEST(Options, PairLossHasItsKindAndItsCentring) {

@@ -199,6 +199,30 @@ TEST(DeviceRanks, TheTimeBeforeWaitDoesNotCount) {
   });
 }
 
+/// The peers have called what this rank has not: what it called next would meet that.
+TEST(DeviceRanks, WithoutMemoryForWhatArrivesNothingMoreIsCalled) {
+  const auto network = std::make_shared<wire_network>();
+  test::as_local_ranks(2, [&](world& here) {
+    wired_card mine(network, here);
+    const communicator_ptr group = between_cards(here.open("weights"), mine.card.get());
+    if (here.rank() == 1) {
+      return;
+    }
+    const card_floats whole(mine.ctx, 8, 1);
+    const int64_t free = mine.card->use().free;
+    std::byte* const all = mine.card->reserve(free, "somebody");
+    mine.card->map(all, free);
+    const std::vector<int64_t> halves{0, 4, 8};
+    test::expect_error(errc::out_of_memory, " for arriving pieces are not there", [&] {
+      group->reduce_scatter({whole.at(), 8}, halves, {whole.at(), 4});
+    });
+    mine.card->free(all);
+    test::expect_error(errc::out_of_memory, ": not called, since one before it had no memory: ", [&] {
+      group->broadcast(std::as_writable_bytes(std::span(whole.at(), 1)), 0);
+    });
+  });
+}
+
 /// What ranks 0 and 1 do where a fault is planted: they sum twice, and rank 1 may have `comes` to the second.
 void sum_twice(wire_fault planted, bool comes, std::chrono::milliseconds deadline, const operation_options& options) {
   const auto network = std::make_shared<wire_network>();
@@ -341,7 +365,7 @@ TEST(SettledExchange, KnowsWhatJoiningTells) {
       const auto card = emulation::make_card({.network = network});
       found.error_R[static_cast<size_t>(here.rank())] = test::error_text([&] {
         settle_exchange(*here.open("cards"), *card,
-                        {.wanted = wanted, .deadline = 200ms, .tell = [&](const std::string& line) {
+                        {.wanted = wanted, .join_deadline = 200ms, .tell = [&](const std::string& line) {
                            const std::lock_guard lock(guard);
                            found.told.push_back(line);
                          }});
