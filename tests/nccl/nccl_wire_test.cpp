@@ -18,6 +18,9 @@ namespace troupe::kernels::cuda {
 void use_card(int) {}
 std::string called(int index) { return fmt::format("card {}", index); }
 
+static bool card_has_failed = false;
+bool has_failed(int) { return card_has_failed; }
+
 namespace {
 
 using std::chrono::seconds;
@@ -103,6 +106,14 @@ TEST_F(NcclWire, IsAbortedOnce) {
     by->abort();
   }
   EXPECT_EQ(calls(), "join 1 of 2 by 7; abort");
+}
+
+TEST_F(NcclWire, OfACardThatHasFailedIsLeftAlone) {
+  auto by = join(1, 2);
+  card_has_failed = true;  // its queue may never end
+  by.reset();
+  card_has_failed = false;
+  EXPECT_EQ(calls(), "join 1 of 2 by 7");
 }
 
 /// Of a call that waits for others: whoever watches it ends it from a thread of its own.
