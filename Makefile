@@ -1,6 +1,6 @@
 # What a user types. The build itself is CMake's: see CMakePresets.json.
 .PHONY: all packages cluster-packages demo install package cuda cuda-table gpu-bundle gpu-check gpu-demo \
-  test test-asan test-emulated test-hostile test-tsan test-cluster test-slurm bench fuzz \
+  test test-asan test-emulated test-nccl test-hostile test-tsan test-cluster test-slurm bench fuzz \
   format check-format lint smollm2 clean
 
 PACKAGES := $(shell sed -e '/^\# \[cluster\]/,$$d' -e 's/\#.*//' packages.txt)
@@ -82,6 +82,11 @@ test-emulated: packages
 	cmake --preset asan
 	cmake --build build/asan --target emulated_tests
 	ctest --test-dir build/asan --output-on-failure -j 2 -R '^cuda_'
+
+# The module's calls of NCCL, against a library that stands in its place, and what of NCCL itself needs no card.
+test-nccl: cuda
+	cmake --build build/release --target nccl_tests
+	ctest --test-dir build/release --output-on-failure -R '^nccl_'
 
 # 100,000 hostile connections against the control port, alone and of a run that is going on: some minutes.
 test-hostile: packages

@@ -133,7 +133,7 @@ class Documents(unittest.TestCase):
 
     def test_tests_stand_in_the_folders_of_what_they_test(self):
         """And most bear the name of a source, as README says. tests/cuda and tests/engine/card have a card that is
-        emulated, for kernels and for the engine."""
+        emulated, for kernels and for the engine; tests/nccl is built with the module for cards."""
         sources = {path.relative_to(ROOT) for top in ("src", "jobs") for path in (ROOT / top).rglob("*.[ch]pp")}
         sources = {path.relative_to("src") if path.parts[0] == "src" else path for path in sources}
         folders = {path.parent for path in sources}
