@@ -71,13 +71,14 @@ def events_after(scene, kinds):
     return [event for event in scene.run.ledger() if event["event"] in kinds and event["time"] > scene.marked - 0.01]
 
 
-def newer_records(scene):
+def newer_records(scene, attempt):
+    """Of attempts after that one."""
     scene.run.watch_metrics()
-    return [record for record in scene.run.seen if record[0] > scene.attempt and record[3] > scene.marked - 0.01]
+    return [record for record in scene.run.seen if record[0] > attempt and record[3] > scene.marked - 0.01]
 
 
-def recovered(scene):
-    return newer_records(scene) or (scene.run.finished() and events_after(scene, ("run_finished",)))
+def recovered(scene, attempt):
+    return newer_records(scene, attempt) or (scene.run.finished() and events_after(scene, ("run_finished",)))
 
 
 def saved_counter(scene, phase):
@@ -96,7 +97,7 @@ def measure(scene, row):
     failures = events_after(scene, FAILURE_EVENTS)
     back = [event for event in events_after(scene, ("phase_started", "phase_resumed"))
             if event["attempt"] > scene.attempt]
-    records = newer_records(scene)
+    records = newer_records(scene, scene.attempt)
     if failures:
         row.detected = failures[0]["time"] - scene.marked
     if back:
@@ -116,8 +117,10 @@ def wait_for_recovery(scene, fault):
     if fault.harmless:
         time.sleep(2.0)
         return
+    failed = scene.attempt
     if fault.resubmit:
         wait_until("the job's end", scene.job.over, 90, pause=0.3)
+        failed = scene.run.attempt()  # the first job may have tried again, and have come to an update, before it ended
         if fault.heal:
             fault.heal(scene)
         scene.submit(scene)
@@ -126,7 +129,7 @@ def wait_for_recovery(scene, fault):
             wait_until("a failure", lambda: events_after(scene, FAILURE_EVENTS), 4)
         except Timeout:
             return
-    wait_until("the first new update", lambda: recovered(scene), 150 if fault.requeue else 60)
+    wait_until("the first new update", lambda: recovered(scene, failed), 150 if fault.requeue else 60)
 
 
 def judge(scene, fault, row):
