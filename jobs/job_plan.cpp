@@ -143,6 +143,11 @@ struct trained {
   int64_t checkpoint_bytes() const { return 3 * parameters() * static_cast<int64_t>(sizeof(float)); }
 };
 
+trained trained_by(const io::job& job, const std::string& name, const eng::model_description& model,
+                   const eng::division_of_training& division) {
+  return {name, model, division, actors::weight_type_of(job.model), learning_place_of(job), job.place.exchange};
+}
+
 /// What lies on a card always is.
 bool is_copied_for_checkpoints(const io::job& job, const trained& learner) {
   return job.run.checkpoint_copy || learner.place == learning_place::card;
@@ -246,12 +251,8 @@ phase_plan plan_supervised(const io::job& job, io::phase phase, const eng::model
   const bool checkpointing = job.run.activation_checkpointing;
   const eng::planned_batch micro =
       largest_micro_batch(training.micro_batch_tokens, training.batch, pairs ? 2 : 1, job.length.max_tokens);
-  const trained learner{pairs ? "reward model" : "policy",
-                        model,
-                        division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero),
-                        actors::weight_type_of(job.model),
-                        learning_place_of(job),
-                        job.place.exchange};
+  const trained learner = trained_by(job, pairs ? "reward model" : "policy", model,
+                                     division_of(job, pairs ? job.place.reward_zero : job.place.policy_zero));
   held memory;
   add_trained(memory, learner, micro, checkpointing);
   memory.add("checkpoint copy",
@@ -400,19 +401,11 @@ private:
 };
 
 ppo_plan::ppo_plan(const io::job& job, const cast_of_models& models)
-    : job_(job), models_(models),
-      replayed_(job.has(io::phase::replay)), policy_{"policy",
-                                                     models.policy,
-                                                     division_of(job, job.place.policy_zero, job.place.policy_ranks),
-                                                     actors::weight_type_of(job.model),
-                                                     learning_place_of(job),
-                                                     job.place.exchange},
-      critic_{"critic",
-              models.critic,
-              division_of(job, job.place.critic_zero, job.place.critic_ranks),
-              actors::weight_type_of(job.model),
-              learning_place_of(job),
-              job.place.exchange},
+    : job_(job), models_(models), replayed_(job.has(io::phase::replay)),
+      policy_(
+          trained_by(job, "policy", models.policy, division_of(job, job.place.policy_zero, job.place.policy_ranks))),
+      critic_(
+          trained_by(job, "critic", models.critic, division_of(job, job.place.critic_zero, job.place.critic_ranks))),
       sequences_(job.ppo.prompts * job.ppo.samples_per_prompt),
       length_(actors::longest_rollout(job, io::phase::ppo, models.policy.max_positions)),
       scored_(largest_micro_batch(job.ppo.micro_batch_tokens, sequences_, 1, length_)), learned_(scored_) {

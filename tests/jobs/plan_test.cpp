@@ -3,13 +3,13 @@
 #include "support/program.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/test_data.hpp"
+#include "support/words.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 namespace troupe::test {
 
@@ -176,30 +176,20 @@ TEST(Plan, WarnsWhereTheMachineIsTooSmall) {
   EXPECT_NE(result.output.find("does not fit here"), std::string::npos) << result.output;
 }
 
+static words ppo_of_13_billion() {
+  return {
+      recipes / "opt-13b.ini", "--run.phases", "ppo", "--model.reward", recipes / "opt-350m", "--model.dtype", "bf16",
+      "--place.device",        "cuda"};
+}
+
 /// A policy of 13 billion parameters on one card of 80 GiB and 256 GiB of its host, in bfloat16: its weights take 26 GB
 /// of the card, and of gradients and of the reference there are segments alone; learning takes 206 GB of the host, and
 /// the reference 26.
 TEST(Plan, PpoOf13BillionFitsOneCard) {
-  const std::vector<std::string> on_card = {recipes / "opt-13b.ini",
-                                            "--run.phases",
-                                            "ppo",
-                                            "--model.reward",
-                                            recipes / "opt-350m",
-                                            "--model.dtype",
-                                            "bf16",
-                                            "--place.device",
-                                            "cuda",
-                                            "--place.optimizer",
-                                            "host",
-                                            "--place.frozen",
-                                            "host",
-                                            "--device-gib",
-                                            "80",
-                                            "--host-gib",
-                                            "256"};
-  std::vector<std::string> words = on_card;
-  words.insert(words.end(), {"--run.checkpoint-copy", "false", "--ppo.ema-decay", "0"});
-  const json all = plan(words);
+  const words on_card = ppo_of_13_billion() + words{"--place.optimizer", "host", "--place.frozen", "host",
+                                                    "--device-gib",      "80",   "--host-gib",     "256"};
+  const words fitting = on_card + words{"--run.checkpoint-copy", "false", "--ppo.ema-decay", "0"};
+  const json all = plan(fitting);
   const json& ppo = phase(all, "ppo");
   constexpr double policy = 12853473280;
   constexpr double block = 12.0 * 5120 * 5120, table = 50272.0 * 5120 + 2050 * 5120;
@@ -214,11 +204,8 @@ TEST(Plan, PpoOf13BillionFitsOneCard) {
   EXPECT_EQ(all["card_bytes"], 80LL << 30);
   EXPECT_EQ(all["machine_bytes"], 256LL << 30);
   EXPECT_FALSE(all.contains("seconds")) << "nobody knows how fast a card is";
-  const auto text_of = [](std::vector<std::string> options) {
-    options.insert(options.begin(), "plan");
-    return run_program(options).output;
-  };
-  EXPECT_EQ(text_of(words).find("does not fit"), std::string::npos) << text_of(words);
+  const auto text_of = [](const words& options) { return run_program(words{"plan"} + options).output; };
+  EXPECT_EQ(text_of(fitting).find("does not fit"), std::string::npos) << text_of(fitting);
   const std::string more = text_of(on_card);
   EXPECT_EQ(more.find("does not fit the card"), std::string::npos) << more;
   EXPECT_NE(more.find("troupe plan: it does not fit the host's memory, 274.88 GB for a rank: "), std::string::npos);
@@ -227,33 +214,15 @@ TEST(Plan, PpoOf13BillionFitsOneCard) {
 
 /// What is named for a smaller card suffices there.
 TEST(Plan, PpoOf13BillionOnASmallerCardIsToldWhatToSet) {
-  const std::vector<std::string> words = {recipes / "opt-13b.ini",
-                                          "--run.phases",
-                                          "ppo",
-                                          "--model.reward",
-                                          recipes / "opt-350m",
-                                          "--model.dtype",
-                                          "bf16",
-                                          "--place.device",
-                                          "cuda",
-                                          "--device-gib",
-                                          "48"};
-  std::vector<std::string> told = words;
-  told.insert(told.begin(), "plan");
-  const std::string text = run_program(told).output;
+  const words small = ppo_of_13_billion() + words{"--device-gib", "48"};
+  const std::string text = run_program(words{"plan"} + small).output;
   EXPECT_NE(text.find("troupe plan: it does not fit the card, which has 51.54 GB: ppo needs "), std::string::npos);
   const size_t remedy = text.find("It would with ");
   ASSERT_NE(remedy, std::string::npos) << text;
   const std::string options = text.substr(remedy + 14, text.find('\n', remedy) - remedy - 15);
   EXPECT_NE(options.find("--place.frozen host"), std::string::npos) << options;
   EXPECT_NE(options.find("--place.optimizer host"), std::string::npos) << options;
-  std::vector<std::string> remedied = words;
-  for (std::istringstream in(options); in;) {
-    if (std::string word; in >> word) {
-      remedied.push_back(word);
-    }
-  }
-  EXPECT_LE(plan(remedied)["card_peak_bytes"], 48LL << 30) << options;
+  EXPECT_LE(plan(small + words_of(options))["card_peak_bytes"], 48LL << 30) << options;
 }
 
 TEST(Plan, ACardsMemoryIsNamedForJobsThatRunOnOne) {

@@ -12,10 +12,12 @@ constexpr int64_t crashes_without_progress = 2;
 constexpr int64_t crashes_with_progress = 3;
 
 void crash_watch::note_lost(const std::string& host, bool unforeseen, clock::time_point now) {
-  if (dead_.empty() && unforeseen) {
-    dead_ = {host};
-    died_ = now;
-  } else if (!dead_.empty() && now - died_ <= at_once) {
+  if (dead_.empty()) {
+    if (unforeseen) {
+      dead_ = {host};
+      died_ = now;
+    }
+  } else if (now - died_ <= at_once) {
     dead_.insert(host);
   }
 }

@@ -315,18 +315,20 @@ void supervisor_state::note_lost_director(const caf::error& reason) {
 }
 
 void supervisor_state::note_lost_rank(int64_t rank, const caf::error& reason) {
-  const errc told = is_told(reason) ? to_troupe_error(reason).code() : errc::io_failure;
-  const bool of_its_host = told != errc::device_failure && told != errc::lost_peer;  // but a card, or another rank
+  std::optional<error> told;  // an actor of its cast has failed
+  if (is_told(reason)) {
+    told = to_troupe_error(reason);
+  }
+  const bool is_of_others = told && (told->code() == errc::device_failure || told->code() == errc::lost_peer);
   const bool has_choice = settings_->given && settings_->given->hosts.size() > 1;
-  if (of_its_host && has_choice && !slurm_ends_ranks()) {
+  if (!is_of_others && has_choice && !slurm_ends_ranks()) {
     crashes_.note_lost(host_of(attempt_->plan(), rank), !attempt_->condemned(), now());
   }
-  if (is_told(reason)) {  // an actor of its cast has failed
-    const error why = to_troupe_error(reason);
+  if (told) {
     note_result({.attempt = attempt_->number(),
                  .outcome = outcome::failed,
-                 .code = why.code(),
-                 .text = fmt::format("rank {}: {}", rank, why.what())});
+                 .code = told->code(),
+                 .text = fmt::format("rank {}: {}", rank, told->what())});
   } else if (!lost_rank_) {
     lost_rank_.emplace(rank, now());
   }

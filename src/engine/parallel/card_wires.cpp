@@ -1,9 +1,9 @@
 #include "engine/parallel/card_wires.hpp"
 
 #include "base/error.hpp"
+#include "engine/parallel/best_fit.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace troupe::engine {
@@ -82,20 +82,10 @@ void card_wires::await(wire_operation& one) {
   on_.await(queue::compute, *one.ends);
 }
 
-/// The smallest that is large enough, else one in the place of the largest.
 card_wires::room card_wires::take(int64_t bytes) {
   const std::lock_guard lock(mutex_);
-  const auto smaller = [](const room& a, const room& b) { return a.bytes < b.bytes; };
-  std::sort(rooms_.begin(), rooms_.end(), smaller);
-  auto found = std::lower_bound(rooms_.begin(), rooms_.end(), room{.bytes = bytes}, smaller);
-  const bool fits = found != rooms_.end();
-  room taken;
-  if (!rooms_.empty()) {
-    found = fits ? found : std::prev(found);
-    taken = *found;
-    rooms_.erase(found);
-  }
-  if (!fits) {
+  room taken = take_best_fit(rooms_, bytes, [](const room& one) { return one.bytes; }).value_or(room());
+  if (taken.bytes < bytes) {
     if (taken.at != nullptr) {
       on_.free(taken.at);
     }

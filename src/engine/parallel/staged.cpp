@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "base/round_up.hpp"
+#include "engine/parallel/best_fit.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -49,19 +50,9 @@ public:
   }
 
 private:
-  /// The smallest that is large enough, else the largest.
   room take_free(int64_t bytes) {
     const std::lock_guard lock(mutex_);
-    const auto size = [](const room& one) { return one.memory->bytes(); };
-    std::sort(free_.begin(), free_.end(), [&](const room& a, const room& b) { return size(a) < size(b); });
-    auto found = std::find_if(free_.begin(), free_.end(), [&](const room& one) { return size(one) >= bytes; });
-    if (found == free_.end() && free_.empty()) {
-      return {};
-    }
-    found = found == free_.end() ? std::prev(found) : found;
-    room taken = std::move(*found);
-    free_.erase(found);
-    return taken;
+    return take_best_fit(free_, bytes, [](const room& one) { return one.memory->bytes(); }).value_or(room());
   }
 
   device& on_;

@@ -38,6 +38,7 @@ public:
   step_gradients& operator=(const step_gradients&) = delete;
   ~step_gradients() { on_card_.give_back(); }  // generation needs the memory
 
+  /// A step, with or without a micro-batch.
   void begin_step();
   /// What to accumulate the gradient of this step's micro-batch j onto, where the passes compute.
   /// Errors  out_of_memory, device_failure.

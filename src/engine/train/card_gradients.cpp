@@ -5,14 +5,6 @@
 
 namespace troupe::engine {
 
-int64_t card_gradients::room_bytes() const {
-  int64_t most = 0;
-  for (int64_t s = 0; s < plan_->segments(); ++s) {
-    most = std::max(most, bytes_of(s));
-  }
-  return most;
-}
-
 void card_gradients::begin_step(std::function<void(int64_t)> arrived) {
   arrived_ = std::move(arrived);
   computes_ = false;
@@ -23,6 +15,9 @@ float* card_gradients::onto(context& ctx, const inference_model& net, float* lan
   lane_ = lane;
   if (arena_ == nullptr) {
     plan_.emplace(undivided(net.layout()));
+    for (int64_t s = 0; s < plan_->segments(); ++s) {
+      largest_bytes_ = std::max(largest_bytes_, bytes_of(s));
+    }
     on_ = ctx.on;
     arena_ = reinterpret_cast<float*>(on_->reserve(plan_->arena_size() * size_of(dtype::f32), "gradients"));
   }
@@ -52,7 +47,7 @@ void card_gradients::bring(context& ctx, int64_t s) {
     on_->zero(queue::compute, at(s), bytes_of(s));
     return;
   }
-  std::byte* const room = up_.room(ctx, room_bytes());
+  std::byte* const room = up_.room(ctx, largest_bytes_);
   on_->finish(sent_up_);
   to_card_order(ctx, *plan_, s, const_reals(lane_ + plan_->segment(s).first), {room, dtype::f32});
   on_->await(queue::upload, step_ended_);
@@ -77,7 +72,7 @@ void card_gradients::segment_done(context& ctx, int64_t s) {
     return;
   }
   if (bytes_of(s) > 0) {
-    send_down(s, down_[next.room].room(ctx, room_bytes()));
+    send_down(s, down_[next.room].room(ctx, largest_bytes_));
   }
   next.down = on_->record(queue::download);
   unmap_from(s);
@@ -101,7 +96,7 @@ void card_gradients::take_oldest(context& ctx) {
   leaving_.pop_front();
   if (oldest.down) {
     on_->finish(*oldest.down);
-    const std::byte* const room = down_[oldest.room].room(ctx, room_bytes());
+    const std::byte* const room = down_[oldest.room].room(ctx, largest_bytes_);
     to_host_order(ctx, *plan_, oldest.segment, {room, dtype::f32}, lane_ + plan_->segment(oldest.segment).first);
   }
   if (arrived_) {

@@ -65,7 +65,6 @@ private:
 
   float* at(int64_t s) const { return arena_ + plan_->segment(s).first; }
   int64_t bytes_of(int64_t s) const { return plan_->segment(s).size() * size_of(dtype::f32); }
-  int64_t room_bytes() const;
   void bring(context& ctx, int64_t s);
   void enter(int64_t s);
   void send_down(int64_t s, std::byte* room);
@@ -73,6 +72,7 @@ private:
   void unmap_from(int64_t s);
 
   std::optional<shard_plan> plan_;  ///< of one rank: for its segments
+  int64_t largest_bytes_ = 0;       ///< of them, as float32
   device* on_ = nullptr;
   float* arena_ = nullptr;  ///< addresses on the card
 
