@@ -5,6 +5,7 @@
 #include "base/context.hpp"
 #include "base/device.hpp"
 #include "engine/tensor/buffer.hpp"
+#include "io/job/job.hpp"
 
 #include <boost/program_options.hpp>
 
@@ -13,14 +14,15 @@
 
 namespace troupe {
 
-/// --device cpu|cuda; cpu where it is not given.
+/// --device auto|cpu|cuda; auto, where it is not given: a card where there is one.
 /// Errors  usage_error, when arguments are parsed: another word.
-void add_device_option(boost::program_options::options_description& options, bool& on_card);
+void add_device_option(boost::program_options::options_description& options, io::device_choice& device);
 
 class compute_place {
 public:
-  /// Errors  unsupported: no card can be used (says why, and what to do).
-  compute_place(int threads, bool on_card);
+  /// Says on which card, where it takes one.
+  /// Errors  unsupported: no card can be used (says why, and what to do); device_failure.
+  compute_place(int threads, io::device_choice device);
 
   context& ctx() { return ctx_; }
   device* card() const { return card_.get(); }  ///< null: the host

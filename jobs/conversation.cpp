@@ -73,7 +73,7 @@ private:
 
 conversation::conversation(const std::string& folder, const sampling_options& options, const io::chat_settings& chat,
                            const std::string& system)
-    : options_(options), place_(options.threads, options.on_card),
+    : options_(options), place_(options.threads, options.device),
       model_(actors::load_model(folder, actors::head_kind::language_model, {.type = options.type})),
       weights_(place_, *model_), tokens_(folder, chat), stops_(options.stop), system_(system) {
   if (std::string end = io::end_of_turn_text(tokens_.format()); !end.empty()) {

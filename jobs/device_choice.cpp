@@ -1,5 +1,6 @@
 #include "jobs/device_choice.hpp"
 
+#include "io/run/job_of_run.hpp"
 #include "jobs/arguments.hpp"
 
 #include <fmt/format.h>
@@ -7,25 +8,88 @@
 
 namespace troupe {
 
-void settle_device(const io::place_section& place, bool hosts_are_given, const engine::module_places& places) {
-  if (place.device == io::device_choice::cpu) {
-    return;
+namespace {
+
+std::string too_few(const engine::card_module& cards, int64_t ranks) {
+  return fmt::format("each of the {} ranks (place.ranks) takes a card of its own, and this host has {}", ranks,
+                     cards.cards());
+}
+
+/// `why`: what of the job says that it has to be cards.
+void require_cards(const engine::card_module& cards, int64_t ranks, bool ranks_are_here, const std::string& why) {
+  if (cards.cards() == 0) {
+    throw usage_error("{}: {}", why, cards.why_none());
+  }
+  if (ranks_are_here && ranks > cards.cards()) {
+    throw usage_error("{}: {}: give --place.ranks {} or fewer, or run under Slurm", why, too_few(cards, ranks),
+                      cards.cards());
+  }
+}
+
+/// Why a run that may take cards takes none; empty: it takes them.
+std::string why_none_taken(const engine::card_module& cards, int64_t ranks,
+                           const std::optional<actors::allocation>& given) {
+  if (cards.cards() == 0) {
+    return cards.why_none();
+  }
+  if (given && !given->has_cards) {
+    return "Slurm gave this job none";
+  }
+  if (!given && ranks > cards.cards()) {
+    return too_few(cards, ranks);
+  }
+  for (const engine::card_answer& card : cards.answers()) {
+    if (!card.failure.empty() || !card.facts.lacks.empty()) {
+      return card.failure.empty() ? fmt::format("{}: {}", card.facts.name, card.facts.lacks) : card.failure;
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+io::device_choice settled_device(const io::place_section& place, std::optional<io::device_choice> before,
+                                 const std::optional<actors::allocation>& given, const engine::module_places& places) {
+  using io::device_choice;
+  if (place.device == device_choice::cpu) {
+    return device_choice::cpu;
   }
   const engine::card_module cards(places);
-  if (place.device == io::device_choice::automatic) {
-    if (const device_facts* const first = cards.first_facts()) {
-      spdlog::info("there is {}: auto computes on the CPU all the same, place.device = cuda there", card_text(*first));
+  const device_facts* const first = cards.first_facts();
+  if (place.device == device_choice::cuda) {
+    require_cards(cards, place.ranks, !given, "place.device = cuda");
+    return device_choice::cuda;
+  }
+  if (before == device_choice::cuda) {
+    require_cards(cards, place.ranks, !given,
+                  "place.device = auto, and the run has computed on cards so far (place.device = cpu goes on without)");
+    return device_choice::cuda;
+  }
+  if (before) {
+    if (first != nullptr) {
+      spdlog::info("there is {}: the run goes on on the CPU, where it began; place.device = cuda goes on there",
+                   card_text(*first));
     }
-    return;
+    return device_choice::cpu;
   }
-  if (cards.cards() == 0) {
-    throw usage_error("place.device = cuda: {}", cards.why_none());
+  const std::string reason = why_none_taken(cards, place.ranks, given);
+  if (reason.empty()) {
+    spdlog::info("each rank computes on a card: {}", card_text(*first));
+    return device_choice::cuda;
   }
-  if (!hosts_are_given && place.ranks > cards.cards()) {
-    throw usage_error("place.device = cuda: each of the {} ranks (place.ranks) takes a card of its own, and this host "
-                      "has {}: give --place.ranks {} or fewer, or run under Slurm",
-                      place.ranks, cards.cards(), cards.cards());
+  if (first != nullptr || (given && given->has_cards)) {
+    spdlog::warn("the run computes on the CPU and takes no card: {}", reason);
   }
+  return device_choice::cpu;
+}
+
+io::device_choice settled_device(const io::job& job) {
+  std::optional<io::device_choice> before;
+  if (const auto begun = io::begun_job(job.run.dir)) {
+    before = begun->place.device;
+  }
+  return settled_device(job.place, before, actors::read_allocation(actors::current_environment()),
+                        engine::usual_places());
 }
 
 std::string card_text(const device_facts& card) {

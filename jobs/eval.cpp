@@ -48,7 +48,7 @@ struct eval_options {
   int64_t max_tokens = 0, limit = 0;
   int threads = 0;
   dtype type = dtype::f32;
-  bool on_card = false;
+  io::device_choice device = io::device_choice::automatic;
 };
 
 struct loaded_examples {
@@ -239,7 +239,7 @@ int eval_command(int argc, char** argv) {
       "limit", po::value(&chosen.limit)->default_value(0), "use the first so many records; 0: all")(
       "threads", po::value(&chosen.threads)->default_value(0), "compute threads; 0: all cores");
   add_dtype_option(options, chosen.type);
-  add_device_option(options, chosen.on_card);
+  add_device_option(options, chosen.device);
   add_chat_options(options, chosen.chat);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
@@ -249,7 +249,7 @@ int eval_command(int argc, char** argv) {
   if (chosen.loss != "answers" && chosen.loss != "all") {
     throw usage_error("--loss is \"{}\": it is answers or all", chosen.loss);
   }
-  compute_place place(chosen.threads, chosen.on_card);
+  compute_place place(chosen.threads, chosen.device);
   chosen.folder = required_argument(values, "DIR");
   const io::job job = job_of(chosen);
   const io::data_format format = job.data.front().format;

@@ -30,7 +30,7 @@ class generate_filter {
 public:
   generate_filter(const std::string& folder, const sampling_options& options, const io::chat_settings& chat,
                   int64_t samples, bool ignore_eos)
-      : options_(options), samples_(samples), ignore_eos_(ignore_eos), place_(options.threads, options.on_card),
+      : options_(options), samples_(samples), ignore_eos_(ignore_eos), place_(options.threads, options.device),
         model_(actors::load_model(folder, actors::head_kind::language_model, {.type = options.type})),
         weights_(place_, *model_), tokens_(folder, chat) {}
 

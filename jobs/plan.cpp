@@ -7,6 +7,7 @@
 #include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/data_warnings.hpp"
+#include "jobs/device_choice.hpp"
 #include "jobs/epochs.hpp"
 #include "jobs/job_plan.hpp"
 #include "jobs/own_options.hpp"
@@ -168,7 +169,10 @@ int plan_command(int argc, char** argv) {
   if (const auto told = tell_usage(arguments, usage)) {
     return *told;
   }
-  const io::job job = checked_job(arguments, needed_files::configs);
+  io::job job = checked_job(arguments, needed_files::configs);
+  if (job.place.device == io::device_choice::automatic) {
+    job.place.device = named.device_gib > 0 ? io::device_choice::cuda : settled_device(job);
+  }
   if (named.device_gib > 0 && job.place.device != io::device_choice::cuda) {
     throw usage_error("--device-gib: this job does not run on cards: give --place.device cuda too");
   }

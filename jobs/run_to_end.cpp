@@ -1,6 +1,5 @@
 #include "jobs/run_to_end.hpp"
 
-#include "actors/hosts/allocation.hpp"
 #include "actors/hosts/many_tasks.hpp"
 #include "actors/supervisor/run.hpp"
 #include "base/printable.hpp"
@@ -14,6 +13,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 namespace troupe {
 
@@ -30,10 +30,10 @@ void refuse_copies() {
                     copies->launcher, copies->tasks);
 }
 
-int run_to_end(const io::job& job, const std::string& command) {
-  settle_device(job.place, actors::read_allocation(actors::current_environment()).has_value(), engine::usual_places());
+int run_to_end(io::job job, const std::string& command) {
+  job.place.device = settled_device(job);
   const auto result = actors::run_job(
-      {.job = job, .program = std::filesystem::read_symlink("/proc/self/exe"), .words = process_console()});
+      {.job = std::move(job), .program = std::filesystem::read_symlink("/proc/self/exe"), .words = process_console()});
   switch (result.outcome) {
   case actors::outcome::finished:
     return exit_ok;

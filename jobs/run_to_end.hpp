@@ -14,7 +14,7 @@ void refuse_copies();
 
 /// Runs all that is left of a job, and says how that ended where it did not finish. `command`: "troupe run". Returns
 /// the exit status.
-/// Errors  usage_error: place.device asks for a card.
-int run_to_end(const io::job& job, const std::string& command);
+/// Errors  those of settled_device.
+int run_to_end(io::job job, const std::string& command);
 
 }  // namespace troupe

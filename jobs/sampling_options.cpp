@@ -22,7 +22,7 @@ void add_sampling_options(po::options_description& options, sampling_options& ta
       "stop", po::value(&target.stop)->composing(), "a text that ends the answer; may be given again")(
       "threads", po::value(&target.threads)->default_value(0), "compute threads; 0: all cores");
   add_dtype_option(options, target.type);
-  add_device_option(options, target.on_card);
+  add_device_option(options, target.device);
 }
 
 void check_sampling_options(const sampling_options& options) {

@@ -3,6 +3,7 @@
 
 #include "base/dtype.hpp"
 #include "engine/generate/generator.hpp"
+#include "io/job/job.hpp"
 
 #include <boost/program_options.hpp>
 
@@ -19,7 +20,7 @@ struct sampling_options {
   std::vector<std::string> stop;
   int threads = 0;
   dtype type = dtype::f32;  ///< of the weights
-  bool on_card = false;
+  io::device_choice device = io::device_choice::automatic;
 };
 
 /// Adds --max-new-tokens, --temperature, --top-k, --top-p, --min-p, --repetition-penalty, --seed, --stop, --threads,

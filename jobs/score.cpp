@@ -35,8 +35,8 @@ constexpr const char* usage =
 
 class score_filter {
 public:
-  score_filter(const std::string& folder, bool special_tokens, dtype type, int threads, bool on_card)
-      : place_(threads, on_card), tokens_(folder), special_tokens_(special_tokens) {
+  score_filter(const std::string& folder, bool special_tokens, dtype type, int threads, io::device_choice device)
+      : place_(threads, device), tokens_(folder), special_tokens_(special_tokens) {
     const actors::model_ptr stored = actors::load_model(folder, actors::head_kind::as_stored, {.type = type});
     if (!stored->net.description().scalar_head) {
       language_.emplace(place_, stored);
@@ -114,7 +114,7 @@ int score_command(int argc, char** argv) {
   bool no_special_tokens = false;
   int threads = 0;
   dtype type = dtype::f32;
-  bool on_card = false;
+  io::device_choice device = io::device_choice::automatic;
   std::string experience;
   std::string target;
   po::options_description options("Options");
@@ -124,7 +124,7 @@ int score_command(int argc, char** argv) {
       "experience", po::value(&experience), "a folder of experience, or a file, without log-probabilities")(
       "to", po::value(&target), "with --experience: the folder to write");
   add_dtype_option(options, type);
-  add_device_option(options, on_card);
+  add_device_option(options, device);
   po::variables_map values;
   if (!parse_arguments(argc, argv, usage, options, {"DIR"}, values)) {
     return exit_ok;
@@ -133,7 +133,7 @@ int score_command(int argc, char** argv) {
   if (experience.empty() != target.empty()) {
     throw usage_error("--experience and --to go together: the experience, and the folder to write");
   }
-  if (!experience.empty() && on_card) {
+  if (!experience.empty() && device == io::device_choice::cuda) {
     throw usage_error("--experience is scored on the host: leave --device out");
   }
   if (!experience.empty()) {
@@ -141,7 +141,7 @@ int score_command(int argc, char** argv) {
     std::cout << printable(done) << '\n';
     return exit_ok;
   }
-  score_filter filter(required_argument(values, "DIR"), !no_special_tokens, type, threads, on_card);
+  score_filter filter(required_argument(values, "DIR"), !no_special_tokens, type, threads, device);
   return io::filter_jsonl(std::cin, std::cout, std::cerr, std::ref(filter));
 }
 

@@ -80,6 +80,25 @@ TEST(EmulatedCardTest, NewPagesHoldNothingThatIsANumber) {
   EXPECT_TRUE(std::isnan(values_at(*card, at, 1)[0]));
 }
 
+TEST(EmulatedCardTest, PagesLeaveWhenWhatWasCalledBeforeIsDone) {
+  const auto card = make_card({.bytes = 2 * page, .page_bytes = page, .late = true});
+  std::byte* at = card->reserve(2 * page, "test");
+  card->map(at, 2 * page);
+  card->zero(queue::compute, at, 2 * page);
+  card->unmap(at, 2 * page);
+  EXPECT_EQ(card->use().free, 2 * page);
+  card->map(at, page);  // before it has left: as the work that is called leaves it
+  EXPECT_EQ(values_at(*card, at, 1), std::vector<float>(1));
+  card->unmap(at, page);
+  card->map(at, page);
+  EXPECT_TRUE(std::isnan(values_at(*card, at, 1)[0]));
+  card->zero(queue::compute, at, page);
+  card->unmap(at, page);
+  std::byte* other = card->reserve(2 * page, "other");
+  card->map(other, 2 * page);  // waits for it
+  EXPECT_EQ(card->use().free, 0);
+}
+
 TEST(EmulatedCardDeathTest, TheHostCannotTouchItsMemory) {
   const auto card = make_card();
   std::byte* at = card->reserve(page, "test");

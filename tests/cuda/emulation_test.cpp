@@ -233,14 +233,15 @@ TEST(EmulationTest, MatrixUnitsMultiplyAndAdd) {
 }
 
 TEST(EmulationTest, MatrixUnitsCutWhereTheHardwareCuts) {
-  const auto dot = [](std::initializer_list<float> a, float each, float c) {
+  auto unit = emulation::matrix_unit::hopper;
+  const auto dot = [&unit](std::initializer_list<float> a, float each, float c) {
     uint16_t a16[16] = {}, b16[16] = {};
     size_t i = 0;
     for (const float value : a) {
       a16[i] = to_bf16(value).bits;
       b16[i++] = to_bf16(each).bits;
     }
-    return emulation::dot_16(a16, b16, c);
+    return emulation::dot_16(a16, b16, c, unit);
   };
   EXPECT_EQ(dot({1, 2, 3}, 0.5F, 4), 7.0F);
   EXPECT_EQ(dot({}, 1, 0), 0.0F);
@@ -260,6 +261,17 @@ TEST(EmulationTest, MatrixUnitsCutWhereTheHardwareCuts) {
   EXPECT_EQ(dot({0x1p-100F}, 0x1p-60F, 0), 0.0F);
   EXPECT_EQ(dot({0x1p100F}, 0x1p100F, 0), HUGE_VALF);
   EXPECT_EQ(dot({1}, HUGE_VALF, 0), HUGE_VALF);
+  // A zero weighs by the exponent of what it is multiplied with.
+  EXPECT_EQ(dot({0}, 0x1p100F, 0x1p-60F), 0.0F);
+
+  unit = emulation::matrix_unit::ampere;
+  EXPECT_EQ(dot({1, 2, 3}, 0.5F, 4), 7.0F);
+  EXPECT_EQ(dot({0x1p-24F, 0x1p-24F}, 1, 1), 1 + 0x1p-23F);
+  EXPECT_EQ(dot({0x1p-25F, 0x1p-25F, 0x1p-25F, 0x1p-25F}, 1, 1), 1.0F);
+  // What cancels in the first half is gone before the second comes; within a half nothing is cut in between.
+  EXPECT_EQ(dot({0x1p30F, -0x1p30F, 0, 0, 0, 0, 0, 0, 1}, 1, 0), 1.0F);
+  EXPECT_EQ(dot({0x1p30F, 0, 0, 0, 0, 0, 0, 0, -0x1p30F, 1}, 1, 1), 0.0F);
+  EXPECT_EQ(dot({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 1, 0.5F), 136.5F);
   EXPECT_TRUE(std::isnan(dot({1}, HUGE_VALF, -HUGE_VALF)));
   EXPECT_TRUE(std::isnan(dot({1}, 1, NAN)));
 }

@@ -27,7 +27,7 @@ operand random_weight(card_arrays& arrays, int64_t outputs, int64_t inputs, uint
 }
 
 /// y = x W^T by steps of 16 as the emulation has them.
-float chain(const float* x, const float* w, int64_t inputs) {
+float chain(const float* x, const float* w, int64_t inputs, emulation::matrix_unit unit) {
   float sum = 0;
   for (int64_t k = 0; k < inputs; k += 16) {
     uint16_t a[16] = {};
@@ -36,7 +36,7 @@ float chain(const float* x, const float* w, int64_t inputs) {
       a[i] = to_bf16(x[k + i]).bits;
       b[i] = to_bf16(w[k + i]).bits;
     }
-    sum = emulation::dot_16(a, b, sum);
+    sum = emulation::dot_16(a, b, sum, unit);
   }
   return sum;
 }
@@ -44,9 +44,11 @@ float chain(const float* x, const float* w, int64_t inputs) {
 }  // namespace
 
 outcome units(subject& of) {
-  if (of.card.facts().major != 9) {
+  const int major = of.card.facts().major;
+  if (major != 8 && major != 9) {
     return {.text = "left out: the arithmetic of this architecture's matrix units is not emulated"};
   }
+  const auto unit = major == 9 ? emulation::matrix_unit::hopper : emulation::matrix_unit::ampere;
   struct shape {
     int64_t n, outputs, inputs;
   };
@@ -67,7 +69,7 @@ outcome units(subject& of) {
     const std::vector<float> got = arrays.read(y, n * outputs);
     for (int64_t row = 0; row < n; ++row) {
       for (int64_t o = 0; o < outputs; ++o) {
-        const float want = chain(x.host.data() + row * inputs, w.host.data() + o * inputs, inputs);
+        const float want = chain(x.host.data() + row * inputs, w.host.data() + o * inputs, inputs, unit);
         different += std::bit_cast<uint32_t>(want) != std::bit_cast<uint32_t>(got[row * outputs + o]) ? 1 : 0;
         ++elements;
       }

@@ -1,3 +1,4 @@
+#include "io/run/run_directory.hpp"
 #include "jobs/device_choice.hpp"
 #include "support/program.hpp"
 #include "support/refusal.hpp"
@@ -9,6 +10,9 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace troupe {
 namespace {
@@ -26,27 +30,56 @@ test::program_result with_module(const char* module, const std::vector<std::stri
 
 using test::contains;
 
-TEST(DeviceChoice, ACardThatIsAskedForIsThereForEachRank) {
+constexpr auto automatic = io::device_choice::automatic, cpu = io::device_choice::cpu, cuda = io::device_choice::cuda;
+const engine::module_places with_a_broken_card{.driver = "libc.so.6", .modules = {TROUPE_MODULE_broken}};
+constexpr std::nullopt_t no_scheduler = std::nullopt, new_run = std::nullopt;
+
+actors::allocation of_slurm(bool has_cards) { return {.hosts = {"a", "b"}, .has_cards = has_cards}; }
+
+io::place_section placed(io::device_choice device, int64_t ranks) {
   io::place_section place;
-  place.device = io::device_choice::cuda;
-  const std::string none = test::refusal([&] { settle_device(place, false, without_driver); });
-  EXPECT_TRUE(contains(none, "place.device = cuda: this host has no NVIDIA driver (libno_such_driver.so.1: ")) << none;
-  place.ranks = 2;
-  settle_device(place, false, with_cards);
-  place.ranks = 3;
-  EXPECT_EQ(test::refusal([&] { settle_device(place, false, with_cards); }),
-            "place.device = cuda: each of the 3 ranks (place.ranks) takes a card of its own, and this host has 2: give "
-            "--place.ranks 2 or fewer, or run under Slurm");
-  settle_device(place, true, with_cards);  // some are on other hosts
+  place.device = device;
+  place.ranks = ranks;
+  return place;
 }
 
-TEST(DeviceChoice, WhoDoesNotAskForACardRunsOnTheCpu) {
-  for (const auto wanted : {io::device_choice::automatic, io::device_choice::cpu}) {
-    io::place_section place;
-    place.device = wanted;
-    settle_device(place, false, with_cards);
-    settle_device(place, false, without_driver);
-  }
+TEST(DeviceChoice, ACardThatIsAskedForIsThereForEachRank) {
+  const auto refused = [](int64_t ranks, const engine::module_places& places) {
+    return test::refusal([&] { settled_device(placed(cuda, ranks), new_run, no_scheduler, places); });
+  };
+  const std::string none = refused(1, without_driver);
+  EXPECT_TRUE(contains(none, "place.device = cuda: this host has no NVIDIA driver (libno_such_driver.so.1: ")) << none;
+  EXPECT_EQ(refused(3, with_cards),
+            "place.device = cuda: each of the 3 ranks (place.ranks) takes a card of its own, and this host has 2: give "
+            "--place.ranks 2 or fewer, or run under Slurm");
+  EXPECT_EQ(settled_device(placed(cuda, 2), cpu, no_scheduler, with_cards), cuda);
+  EXPECT_EQ(settled_device(placed(cuda, 3), new_run, of_slurm(true), with_cards), cuda);  // some are on other hosts
+}
+
+TEST(DeviceChoice, AutoTakesCardsWhereEachRankHasOne) {
+  const auto of_new_run = [](int64_t ranks, const std::optional<actors::allocation>& given,
+                             const engine::module_places& places) {
+    return settled_device(placed(automatic, ranks), new_run, given, places);
+  };
+  EXPECT_EQ(of_new_run(2, no_scheduler, with_cards), cuda);
+  EXPECT_EQ(of_new_run(3, no_scheduler, with_cards), cpu);
+  EXPECT_EQ(of_new_run(1, no_scheduler, without_driver), cpu);
+  EXPECT_EQ(of_new_run(1, no_scheduler, with_a_broken_card), cpu);
+  EXPECT_EQ(of_new_run(3, of_slurm(true), with_cards), cuda);
+  EXPECT_EQ(of_new_run(1, of_slurm(false), with_cards), cpu);  // the host's cards are others'
+  EXPECT_EQ(of_new_run(1, of_slurm(true), without_driver), cpu);
+  EXPECT_EQ(settled_device(placed(cpu, 1), cuda, no_scheduler, with_cards), cpu);
+}
+
+TEST(DeviceChoice, AutoGoesOnWhereTheRunBegan) {
+  EXPECT_EQ(settled_device(placed(automatic, 2), cpu, no_scheduler, with_cards), cpu);
+  EXPECT_EQ(settled_device(placed(automatic, 2), cuda, no_scheduler, with_cards), cuda);
+  const std::string refused =
+      test::refusal([&] { settled_device(placed(automatic, 2), cuda, no_scheduler, without_driver); });
+  EXPECT_TRUE(contains(refused,
+                       "place.device = auto, and the run has computed on cards so far (place.device = cpu goes "
+                       "on without): this host has no NVIDIA driver"))
+      << refused;
 }
 
 TEST(DeviceChoice, WhatACardLacksIsToldWithIt) {
@@ -75,32 +108,76 @@ TEST(DeviceChoice, VersionListsCardsOrSaysWhyThereAreNone) {
       << foreign.output;
 }
 
-TEST(DeviceChoice, ARunIsRefusedBeforeItsFolderIsThereAndAutoSaysOnceWhatItLeaves) {
+TEST(DeviceChoice, ARunIsRefusedBeforeItsFolderIsThere) {
   const test::temporary_folder folder;
   const std::string run = folder / "run";
   const std::string job = test_data() + "/jobs/tiny.ini";
-  const std::vector<std::string> command{
-      "run", job, "--run.dir", run, "--run.phases", "pairs", "--pairs.prompts", "8", "--pairs.prompts-per-iteration",
-      "8"};
-  auto cuda = command;
-  cuda.insert(cuda.end(), {"--place.device", "cuda"});
-  const auto refused = with_module(TROUPE_MODULE_empty, cuda);
+  const auto refused = with_module(TROUPE_MODULE_empty, {"run", job, "--run.dir", run, "--place.device", "cuda"});
   EXPECT_EQ(refused.status, 2);
   EXPECT_TRUE(contains(refused.output,
                        "place.device = cuda: the driver of this host's cards gives none: all of them are asleep\n"))
       << refused.output;
   EXPECT_FALSE(std::filesystem::exists(run));
-  const auto submitted = test::run_program({"submit", job, "--dry-run", "--run.dir", run, "--place.device", "cuda"});
-  EXPECT_EQ(submitted.status, 2);
-  EXPECT_TRUE(contains(submitted.output, "place.device = cuda: say how many cards of a node to ask Slurm for"))
-      << submitted.output;
+}
 
-  const std::string words = "auto computes on the CPU all the same";
-  const auto left = with_module(TROUPE_MODULE_two, command);
-  EXPECT_EQ(left.status, 0);
-  const size_t first = left.output.find(words);
-  EXPECT_NE(first, std::string::npos) << left.output;
-  EXPECT_EQ(left.output.find(words, first + 1), std::string::npos) << left.output;
+TEST(DeviceChoice, SubmitAsksForTheCardsThatItNames) {
+  const test::temporary_folder folder;
+  const std::string run = folder / "run";
+  const std::vector<std::string> submit = {"submit", test_data() + "/jobs/tiny.ini", "--dry-run", "--run.dir", run};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = submit;
+    all.insert(all.end(), more.begin(), more.end());
+    return test::run_program(all);
+  };
+  const auto refused = with({"--place.device", "cuda"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(contains(refused.output, "place.device = cuda: say how many cards of a node to ask Slurm for"))
+      << refused.output;
+  const auto asked = with({"--gpus-per-node", "2"});
+  EXPECT_EQ(asked.status, 0) << asked.output;
+  EXPECT_TRUE(contains(asked.output, "--place.device cuda")) << asked.output;
+  EXPECT_FALSE(contains(with({}).output, "--place.device")) << with({}).output;
+}
+
+/// What the log says, and what the run's job has.
+TEST(DeviceChoice, ARunStaysOnTheCardsThatItTook) {
+  const test::temporary_folder folder;
+  const auto run_with = [&](const char* module, const std::string& name, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command{"run",
+                                     test_data() + "/jobs/tiny.ini",
+                                     "--run.dir",
+                                     folder / name,
+                                     "--run.phases",
+                                     "pairs",
+                                     "--pairs.prompts",
+                                     "8",
+                                     "--pairs.prompts-per-iteration",
+                                     "8",
+                                     "--generation.max-new-tokens",
+                                     "4"};
+    command.insert(command.end(), more.begin(), more.end());
+    return with_module(module, command);
+  };
+  const auto device_of = [&](const std::string& name) {
+    return io::run_directory::open(folder / name).recorded_job().place.device;
+  };
+  const auto first = run_with(TROUPE_MODULE_emulated, "on_cards");
+  EXPECT_EQ(first.status, 0) << first.output;
+  EXPECT_TRUE(contains(first.output, "each rank computes on a card: emulated card")) << first.output;
+  EXPECT_EQ(device_of("on_cards"), cuda);
+  const auto without = run_with(TROUPE_MODULE_empty, "on_cards");
+  EXPECT_EQ(without.status, 2) << without.output;
+  EXPECT_TRUE(contains(without.output, "the run has computed on cards so far")) << without.output;
+  EXPECT_EQ(run_with(TROUPE_MODULE_empty, "on_cards", {"--place.device", "cpu"}).status, 0);
+
+  const auto too_many = run_with(TROUPE_MODULE_two, "on_cpu", {"--place.ranks", "3"});
+  EXPECT_EQ(too_many.status, 0) << too_many.output;
+  EXPECT_TRUE(contains(too_many.output, "the run computes on the CPU and takes no card: each of the 3 ranks"))
+      << too_many.output;
+  EXPECT_EQ(device_of("on_cpu"), cpu);
+  const auto again = run_with(TROUPE_MODULE_two, "on_cpu");
+  EXPECT_EQ(again.status, 0) << again.output;
+  EXPECT_TRUE(contains(again.output, "the run goes on on the CPU, where it began")) << again.output;
 }
 
 }  // namespace

@@ -212,6 +212,19 @@ TEST(Plan, PpoOf13BillionFitsOneCard) {
   EXPECT_NE(more.find("run.checkpoint-copy = false"), std::string::npos) << more;
 }
 
+/// And one of 6.7 billion with 128 GiB.
+TEST(Plan, PpoOf6Point7BillionFitsASmallerHost) {
+  const words options = ppo_of_13_billion() + words{"--model.policy",  "opt-6.7b", "--place.optimizer",     "host",
+                                                    "--place.frozen",  "host",     "--run.checkpoint-copy", "false",
+                                                    "--ppo.ema-decay", "0",        "--device-gib",          "80",
+                                                    "--host-gib",      "128"};
+  const json all = plan(options);
+  EXPECT_LE(all["card_peak_bytes"], 80LL << 30);
+  EXPECT_LE(all["peak_bytes"], 128LL << 30);
+  const std::string text = run_program(words{"plan"} + options).output;
+  EXPECT_EQ(text.find("does not fit"), std::string::npos) << text;
+}
+
 /// What is named for a smaller card suffices there.
 TEST(Plan, PpoOf13BillionOnASmallerCardIsToldWhatToSet) {
   const words small = ppo_of_13_billion() + words{"--device-gib", "48"};
@@ -226,11 +239,14 @@ TEST(Plan, PpoOf13BillionOnASmallerCardIsToldWhatToSet) {
 }
 
 TEST(Plan, ACardsMemoryIsNamedForJobsThatRunOnOne) {
-  const program_result refused = run_program({"plan", recipes / "demo.ini", "--device-gib", "80"});
+  const program_result refused =
+      run_program({"plan", recipes / "demo.ini", "--place.device", "cpu", "--device-gib", "80"});
   EXPECT_EQ(refused.status, 2);
   EXPECT_NE(refused.output.find("--device-gib: this job does not run on cards: give --place.device cuda too"),
             std::string::npos)
       << refused.output;
+  EXPECT_TRUE(plan({recipes / "demo.ini", "--device-gib", "80"}).contains("card_peak_bytes"));
+  EXPECT_FALSE(plan({recipes / "demo.ini"}).contains("card_peak_bytes"));
   const program_result host = run_program({"plan", recipes / "demo.ini", "--host-gib", "0.01"});
   EXPECT_NE(host.output.find("are needed, a rank has 10.7 MB"), std::string::npos) << host.output;
 }

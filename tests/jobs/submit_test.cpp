@@ -320,7 +320,7 @@ TEST_F(Submit, CardsAreAskedForWhereTheJobRunsOnThem) {
   const program_result none = submit({"--dry-run", "--place.device", "cuda"});
   EXPECT_EQ(none.status, 2);
   EXPECT_TRUE(contains(none.output, "--gpus-per-node N")) << none.output;
-  const program_result needless = submit({"--dry-run", "--gpus-per-node", "4"});
+  const program_result needless = submit({"--dry-run", "--place.device", "cpu", "--gpus-per-node", "4"});
   EXPECT_EQ(needless.status, 2);
   EXPECT_TRUE(contains(needless.output, "--place.device cuda")) << needless.output;
 }

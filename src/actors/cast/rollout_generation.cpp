@@ -3,7 +3,6 @@
 #include "actors/cast/stop_strings.hpp"
 #include "actors/models/special_tokens.hpp"
 #include "engine/models/workspace.hpp"
-#include "engine/optim/host_weights.hpp"
 #include "engine/parallel/division.hpp"
 
 #include <utility>
@@ -29,12 +28,14 @@ void rollout_generation::gather_weights() {
     return;
   }
   if (!columns_) {
-    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type());
+    columns_ =
+        std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type(), settings_.on->card.get(),
+                                               engine::arena_place{m.weights.on(), "policy weights"});
   }
-  engine::host_weights whole(settings_.on->host, m.weights, m.net);
+  engine::gathered_weights whole(m.weights);
   const engine::weights_view view = whole.view();
-  columns_->fill(settings_.on->host, view.data, view.access);
-  if (settings_.on->card) {
+  columns_->fill(columns_->on() != nullptr ? settings_.on->ctx : settings_.on->host, view.data, view.access);
+  if (columns_->on() == nullptr && settings_.on->card) {
     send_columns(m.type());
   }
 }

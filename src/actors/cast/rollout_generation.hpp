@@ -83,7 +83,7 @@ private:
   engine::stop_check stop_check_;
   std::unique_ptr<engine::column_model> columns_;          ///< this rank's part, where ranks generate together
   std::unique_ptr<engine::weights_in_use> weights_;        ///< all of them, while it generates alone
-  std::unique_ptr<engine::card_weights> columns_on_card_;  ///< those of columns_
+  std::unique_ptr<engine::card_weights> columns_on_card_;  ///< those of columns_ that lie in host memory
   const_reals columns_data_ = nullptr;                     ///< and where they stay
   std::unique_ptr<engine::generator> generator_;
   batch_handle prompts_;  ///< of all ranks; null before the first rollout

@@ -263,6 +263,8 @@ std::optional<allocation> read_allocation(const environment& variables) {
     given.cards_per_host = sum_of_cards(*cards);
   }
   given.cards_per_rank = find(variables, "SLURM_GPUS_PER_TASK") != nullptr;
+  given.has_cards = given.cards_per_host > 0 || given.cards_per_rank ||
+                    find(variables, "SLURM_GPUS_ON_NODE") != nullptr || find(variables, "SLURM_JOB_GPUS") != nullptr;
   const std::string* here = find(variables, "SLURMD_NODENAME");
   if (here != nullptr && std::find(given.hosts.begin(), given.hosts.end(), *here) != given.hosts.end()) {
     given.batch_host = *here;

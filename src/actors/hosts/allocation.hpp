@@ -39,12 +39,13 @@ struct allocation {
   std::string batch_host;          ///< where the batch script, and so the supervisor, runs; empty: not on one of hosts
   int64_t restarts = 0;            ///< how often the job was requeued
   int64_t cards_per_host = 0;      ///< the user's --gpus-per-node; 0: not given
+  bool has_cards = false;          ///< cards were given, however they were asked for
   bool cards_per_rank = false;     ///< --gpus-per-task: each rank is shown cards of its own, counted from 0
 };
 
 /// None outside of Slurm: no SLURM_JOB_ID, or this alone, as some shells inherit it or people set it to name a job.
 /// Reads SLURM_JOB_NODELIST, SLURM_JOB_CPUS_PER_NODE or else SLURM_CPUS_ON_NODE, SLURM_CPUS_PER_TASK, SLURMD_NODENAME,
-/// SLURM_RESTART_COUNT, SLURM_GPUS_PER_NODE, SLURM_GPUS_PER_TASK.
+/// SLURM_RESTART_COUNT, SLURM_GPUS_PER_NODE, SLURM_GPUS_PER_TASK, SLURM_GPUS_ON_NODE, SLURM_JOB_GPUS.
 /// Errors  bad_argument naming the variable: counts that do not match the nodes, not a number.
 std::optional<allocation> read_allocation(const environment& variables);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,6 +31,25 @@ int64_t checked_lanes(int64_t lanes, int ranks) {
 
 std::span<float> floats(float* arena, arena_range range) {
   return {arena + range.first, static_cast<size_t>(range.size())};
+}
+
+/// Segments for whose reductions there is memory where there is for all that are under way at a time: all of them; or,
+/// where each is reduced while the one before it is computed, the largest, and a second one no smaller than the smaller
+/// of any two neighbours.
+std::vector<int64_t> reduced_at_a_time(const shard_plan& plan, int rank, bool sharded) {
+  std::vector<int64_t> all(static_cast<size_t>(plan.segments()));
+  std::iota(all.begin(), all.end(), 0);
+  if (!sharded || all.size() < 3) {
+    return all;
+  }
+  const auto is_smaller = [&](int64_t a, int64_t b) { return plan.part(a, rank).size() < plan.part(b, rank).size(); };
+  int64_t second = 0;
+  for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
+    const int64_t smaller = std::min(s, s + 1, is_smaller);
+    second = s == 0 ? smaller : std::max(second, smaller, is_smaller);
+  }
+  const int64_t largest = *std::max_element(all.begin(), all.end(), is_smaller);
+  return {largest, second};
 }
 
 std::string label_of(int64_t segment) { return fmt::format("segment {}", segment); }
@@ -98,6 +118,13 @@ void gradient_sums::take_memory() {
   if (sharded_ && !steps_.empty()) {
     lane_arena();
     take_for_pass();
+  }
+  if (ranks_ > 1) {
+    std::vector<std::span<const int64_t>> reduced;
+    for (const int64_t s : reduced_at_a_time(*plan_, rank_, sharded_)) {
+      reduced.push_back(plan_->offset_R1(s));
+    }
+    group_->make_room(reduced);
   }
 }
 
@@ -286,21 +313,6 @@ static int64_t transient_floats(const shard_plan& plan) {
   return std::min(plan.arena_size(), plan.segment(0).size() + most);
 }
 
-/// R - 1 pieces of the rank's part of each segment that is being reduced (parallel/mpi.cpp): of all segments, or of
-/// two.
-static int64_t arriving_floats(const shard_plan& plan, int rank, bool sharded) {
-  int64_t all = 0;
-  int64_t two = 0;
-  int64_t before = 0;
-  for (int64_t s = 0; s < plan.segments(); ++s) {
-    const int64_t pieces = plan.part(s, rank).size() * (plan.ranks() - 1);
-    all += pieces;
-    two = std::max(two, before + pieces);
-    before = pieces;
-  }
-  return sharded ? two : all;
-}
-
 gradient_sums::memory gradient_sums::memory_of(const shard_plan& plan, int rank, const sums_division& division,
                                                int64_t micro_batches) {
   const int64_t ranks = plan.ranks();
@@ -309,8 +321,10 @@ gradient_sums::memory gradient_sums::memory_of(const shard_plan& plan, int rank,
   const int64_t lanes = lanes_for(division.lanes, ranks);
   const int64_t own_lanes = std::max<int64_t>(1, lanes / ranks);
   const int64_t buffers = lane_sums::buffers_for(std::clamp<int64_t>(visited, 1, own_lanes));
-  memory held{.sums = buffers * (sharded ? plan.shard_size(rank) : plan.arena_size()),
-              .arriving = arriving_floats(plan, rank, sharded)};
+  memory held{.sums = buffers * (sharded ? plan.shard_size(rank) : plan.arena_size())};
+  for (const int64_t s : reduced_at_a_time(plan, rank, sharded)) {
+    held.arriving += plan.part(s, rank).size() * (ranks - 1);
+  }
   if (sharded) {
     held.transient = micro_batches <= lanes ? transient_floats(plan) : plan.arena_size();
   }

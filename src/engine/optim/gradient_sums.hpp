@@ -48,8 +48,8 @@ public:
   /// Errors  bad_argument: what was accumulated before was neither used nor discarded.
   void begin(int64_t n);
 
-  /// Memory for what was begun, as far as it is held from its beginning to its end: where all ranks have that, none
-  /// stands without sums while the others reduce theirs.
+  /// Memory for what was begun, as far as it is held from its beginning to its end, and for what other ranks send:
+  /// where all ranks have that, none stands without sums while the others reduce theirs.
   /// Errors  out_of_memory.
   void take_memory();
 

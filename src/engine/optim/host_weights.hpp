@@ -1,5 +1,5 @@
 /// The use of a model's weights by what reads them in host memory, in the host's order, wherever they lie: saved
-/// models, digests, columns. See gathered_weights, whose rules hold here too.
+/// models, digests. See gathered_weights, whose rules hold here too.
 #pragma once
 
 #include "base/context.hpp"

@@ -82,8 +82,7 @@ void card_wires::await(wire_operation& one) {
   on_.await(queue::compute, *one.ends);
 }
 
-card_wires::room card_wires::take(int64_t bytes) {
-  const std::lock_guard lock(mutex_);
+card_wires::room card_wires::find_or_map(int64_t bytes) {
   room taken = take_best_fit(rooms_, bytes, [](const room& one) { return one.bytes; }).value_or(room());
   if (taken.bytes < bytes) {
     if (taken.at != nullptr) {
@@ -92,13 +91,36 @@ card_wires::room card_wires::take(int64_t bytes) {
     taken = {.at = on_.reserve(bytes, "arriving pieces"), .bytes = bytes};
     try {
       on_.map(taken.at, bytes);
-    } catch (const error& failure) {
+    } catch (const error&) {
       on_.free(taken.at);
-      broken_ = failure.what();
       throw;
     }
   }
   return taken;
+}
+
+card_wires::room card_wires::take(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  try {
+    return find_or_map(bytes);
+  } catch (const error& failure) {
+    broken_ = failure.what();
+    throw;
+  }
+}
+
+void card_wires::make_room(std::span<const int64_t> bytes) {
+  const std::lock_guard lock(mutex_);
+  std::vector<room> all;
+  try {
+    for (const int64_t one : bytes) {
+      all.push_back(find_or_map(one));
+    }
+  } catch (const error&) {
+    rooms_.insert(rooms_.end(), all.begin(), all.end());
+    throw;
+  }
+  rooms_.insert(rooms_.end(), all.begin(), all.end());
 }
 
 void card_wires::give_back(room used) {

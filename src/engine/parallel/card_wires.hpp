@@ -53,8 +53,12 @@ public:
   ///         not, and the next call would meet theirs.
   room take(int64_t bytes);
   void give_back(room used);
+  /// So that rooms of these sizes can be taken at a time without asking the card.
+  /// Errors  out_of_memory: nothing was called, and all can go on.
+  void make_room(std::span<const int64_t> bytes);
 
 private:
+  room find_or_map(int64_t bytes);
   void call_now(std::span<const wire_operation_ptr> as_one, const std::function<void(wire&)>& calls);
   void send_letters();
 

@@ -103,6 +103,11 @@ public:
   virtual pending send(std::span<const std::byte> data, int to, int tag, const operation_options& options = {}) = 0;
   virtual pending receive(std::span<std::byte> data, int from, int tag, const operation_options& options = {}) = 0;
 
+  /// What memory of a card reduce_scatters take beside their arrays, where those with these parts (each its offset_R1)
+  /// are under way at a time: it is taken now, so that they find it. Not collective.
+  /// Errors  out_of_memory.
+  virtual void make_room(std::span<const std::span<const int64_t>> /*offset_R1*/) {}
+
   virtual traffic sent() const = 0;
 };
 

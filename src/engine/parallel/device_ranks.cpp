@@ -56,6 +56,18 @@ public:
   wire_communicator(const checked_communicator& by, std::shared_ptr<wire> through, card_wires& over)
       : checked_communicator(by), by_(std::move(through)), over_(over) {}
 
+  void make_room(std::span<const std::span<const int64_t>> offset_R1) override {
+    std::vector<int64_t> bytes;
+    for (const std::span<const int64_t> each : offset_R1) {
+      const auto own = static_cast<size_t>(rank());
+      if (const int64_t part = (each[own + 1] - each[own]) * static_cast<int64_t>(sizeof(float));
+          part > 0 && size() > 1) {
+        bytes.push_back(part * (size() - 1));
+      }
+    }
+    over_.make_room(bytes);
+  }
+
 private:
   using messages = std::vector<wire::message>;
 
@@ -120,7 +132,7 @@ private:
 
   std::unique_ptr<pending::operation> reduce(call& made) {
     const auto own = static_cast<size_t>(rank());
-    const int64_t others = made.bytes * (size() - 1);
+    const int64_t others = made.bytes * (size() - 1);  // as make_room has them
     const card_wires::room room = others > 0 ? over_.take(others) : card_wires::room{};
     std::vector<const float*> pieces_R(static_cast<size_t>(size()));
     messages receives;

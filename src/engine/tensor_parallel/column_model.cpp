@@ -1,7 +1,9 @@
 #include "engine/tensor_parallel/column_model.hpp"
 
 #include "base/round_up.hpp"
+#include "engine/parallel/between_cards.hpp"
 #include "kernels/matrix.hpp"
+#include "kernels/rows.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -71,6 +73,19 @@ void copy_panel(const Real* whole, std::span<const int64_t> source, int64_t inpu
   }
 }
 
+/// On a card a matrix stands row after row.
+void copy_on_card(context& ctx, const parameter& from, const_reals whole, const std::vector<row_range>& ranges,
+                  reals to) {
+  const int64_t inputs = from.is_matrix() ? from.shape[1] : 1;
+  for (const row_range& range : ranges) {
+    kernels::copy_rows(ctx, {.to = to,
+                             .from = whole + range.first * inputs,
+                             .n = from.is_matrix() ? range.size() : 1,
+                             .width = from.is_matrix() ? inputs : range.size()});
+    to = to + range.size() * inputs;
+  }
+}
+
 template <class Real>
 void copy_parameter(context& ctx, const parameter& from, const Real* whole, std::span<const int64_t> source, Real* to) {
   if (!from.is_matrix()) {
@@ -83,19 +98,26 @@ void copy_parameter(context& ctx, const parameter& from, const Real* whole, std:
 
 }  // namespace
 
-column_model::column_model(const inference_model& whole, const communicator_ptr& group, dtype type)
+column_model::column_model(const inference_model& whole, const communicator_ptr& group, dtype type, device* computes,
+                           const arena_place& at)
     : whole_(whole), split_(split_columns(whole.description(), group->rank(), group->size())),
       net_(group->size() > 1
-               ? inference_model(whole.description(), split_, std::make_unique<column_exchange>(group, split_))
+               ? inference_model(whole.description(), split_,
+                                 std::make_unique<column_exchange>(between_cards(group, computes), split_))
                : inference_model(whole.description())),
-      arena_(net_.layout().arena_size(), type) {}
+      arena_(net_.layout().arena_size(), type, at) {}
 
 void column_model::copy(context& ctx, const_reals whole_weights, size_t index) {
   const parameter& from = whole_.layout().all()[index];
   const parameter& to = net_.layout().all()[index];
-  const std::vector<int64_t> source = sources_of(rows_of(whole_.description(), split_, from));
+  const std::vector<row_range> ranges = rows_of(whole_.description(), split_, from);
   const const_reals first = whole_weights + from.offset;
   const reals target = arena_.data() + to.offset;
+  if (arena_.on() != nullptr) {
+    copy_on_card(ctx, from, first, ranges, target);
+    return;
+  }
+  const std::vector<int64_t> source = sources_of(ranges);
   if (arena_.type() == dtype::bf16) {
     copy_parameter(ctx, from, first.as<bf16>(), source, target.as<bf16>());
   } else {
@@ -106,6 +128,7 @@ void column_model::copy(context& ctx, const_reals whole_weights, size_t index) {
 void column_model::fill(context& ctx, const_reals whole_weights, weight_access* access) {
   const std::vector<arena_range> segments = whole_.segments();
   const auto count = static_cast<int64_t>(segments.size());
+  arena_.take(0, arena_.size());
   if (access != nullptr) {
     access->prefetch(0);
   }

@@ -15,23 +15,26 @@ namespace troupe::engine {
 class column_model {
 public:
   /// Ranks of `group` generate with `whole`, which outlives this and whose weights are of `type`; one rank alone has
-  /// a copy of it.
-  /// Errors  bad_argument: those of split_columns.
-  column_model(const inference_model& whole, const communicator_ptr& group, dtype type = dtype::f32);
+  /// a copy of it. `group` exchanges host memory. `computes`: the card on which the part is run; null: the host.
+  /// `at`: where the whole model's weights lie, and so the part's. Collective.
+  /// Errors  bad_argument: those of split_columns; those of between_cards.
+  column_model(const inference_model& whole, const communicator_ptr& group, dtype type = dtype::f32,
+               device* computes = nullptr, const arena_place& at = {});
 
   /// What a generator on every rank of the group takes: given the same requests and settings, it makes the same calls
   /// everywhere. Where the cache's pages come from a budget of bytes, all count with the largest: rank 0's.
   const inference_model& net() const { return net_; }
   const_reals weights() const { return arena_.data(); }  ///< stays where it is, filled or not
 
-  /// Takes this rank's rows from the arena of `whole`, a segment at a time. Where `access` is not null, it fetches each
-  /// segment before; that is collective among the ranks that share `whole`.
-  /// Errors  lost_peer.
+  /// Takes this rank's rows from the arena of `whole`, a segment at a time; `ctx` computes where it lies. Where
+  /// `access` is not null, it fetches each segment before; that is collective among the ranks that share `whole`.
+  /// Errors  lost_peer, out_of_memory.
   void fill(context& ctx, const_reals whole_weights, weight_access* access);
 
   /// Gives the memory back.
   void release() { arena_.release(0, arena_.size()); }
 
+  device* on() const { return arena_.on(); }  ///< the card that the weights lie on; null: host memory
   int64_t bytes() const { return arena_.bytes(); }
 
 private:

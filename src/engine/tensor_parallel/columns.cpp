@@ -1,16 +1,19 @@
 #include "engine/tensor_parallel/columns.hpp"
 
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 #include "engine/tensor/transfer.hpp"
 #include "kernels/rows.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 namespace troupe::engine {
 
 namespace {
+
+/// Of a card: whatever computes there may read from here.
+constexpr int64_t block_alignment = 128;
 
 /// Where `parts` parts of `count` things begin, the first parts having one more.
 std::vector<int64_t> divide(int64_t count, int64_t parts) {
@@ -84,14 +87,20 @@ column_split split_columns(const model_description& whole, int rank, int ranks) 
   return split;
 }
 
-void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts,
-                    float* whole_NO) {
-  std::vector<int64_t> block_R1(offset_R1.begin(), offset_R1.end());
-  for (int64_t& offset : block_R1) {
-    offset *= n;
+std::vector<int64_t> column_blocks(const context& ctx, std::span<const int64_t> offset_R1, int64_t n) {
+  const int64_t alignment = ctx.on != nullptr ? block_alignment : 1;
+  std::vector<int64_t> block_R1 = {0};
+  for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
+    block_R1.push_back(block_R1[r] + round_up(n * (offset_R1[r + 1] - offset_R1[r]), alignment));
   }
-  group.all_gather({parts, static_cast<size_t>(block_R1.back())}, block_R1, {.label = "columns"}).wait();
-  if (parts == whole_NO) {
+  return block_R1;
+}
+
+void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, reals parts,
+                    reals whole_NO) {
+  const std::vector<int64_t> block_R1 = column_blocks(ctx, offset_R1, n);
+  group.all_gather(parts, block_R1.back(), block_R1, {.label = "columns"}).wait();
+  if (parts.data() == whole_NO.data()) {
     return;
   }
   const int64_t outputs = offset_R1.back();
@@ -137,91 +146,34 @@ const std::vector<int64_t>& column_exchange::offset_R1(divided_result of) const 
   return split_.token_R1;
 }
 
-/// The parts of a single row are the whole row.
-float* column_exchange::parts_of(int64_t n, int64_t columns, float* whole_NO) {
-  return n == 1 ? whole_NO : parts_NO_.reserve(n * columns);
+/// The parts of a single row are the whole row, unless there is room between them.
+reals column_exchange::parts_of(context& ctx, std::span<const int64_t> offset_R1, int64_t n, reals whole_NO) {
+  const int64_t values = column_blocks(ctx, offset_R1, n).back();
+  return n == 1 && values == offset_R1.back() ? whole_NO : parts_.room(ctx, whole_NO.type(), values);
 }
 
 reals column_exchange::own_columns(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
-  if (ctx.on != nullptr) {
-    const auto rank = static_cast<size_t>(split_.rank);
-    return own_NO_.room(ctx, whole_NO.type(), n * (columns_R1[rank + 1] - columns_R1[rank]));
-  }
-  return parts_of(n, columns_R1.back(), whole_NO) + n * columns_R1[static_cast<size_t>(split_.rank)];
+  return parts_of(ctx, columns_R1, n, whole_NO) + column_blocks(ctx, columns_R1, n)[static_cast<size_t>(split_.rank)];
 }
 
 void column_exchange::complete(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
-  if (ctx.on != nullptr) {
-    complete_on_card(ctx, columns_R1, n, whole_NO);
-    return;
-  }
-  gather_columns(ctx, *group_, columns_R1, n, parts_of(n, columns_R1.back(), whole_NO), whole_NO);
+  gather_columns(ctx, *group_, columns_R1, n, parts_of(ctx, columns_R1, n, whole_NO), whole_NO);
 }
 
-reals column_exchange::brought_down(context& ctx, const_reals own, arena_range mine, int64_t all) {
-  arriving_.resize(static_cast<size_t>(all * size_of(own.type())));
-  const reals parts(arriving_.data(), own.type());
-  fetch(ctx, (parts + mine.first).data(), own.data(), mine.size() * size_of(own.type()));
-  return parts;
-}
-
-void column_exchange::complete_on_card(context& ctx, const std::vector<int64_t>& offset_R1, int64_t n, reals whole_NO) {
-  std::vector<int64_t> block_R1 = offset_R1;
-  for (int64_t& offset : block_R1) {
-    offset *= n;
+std::span<const int32_t> column_exchange::on_host(context& ctx, std::span<const int32_t> token_N) {
+  if (ctx.on == nullptr) {
+    return token_N;
   }
-  const auto rank = static_cast<size_t>(split_.rank);
-  const reals parts = brought_down(ctx, own_NO_.data(), {block_R1[rank], block_R1[rank + 1]}, block_R1.back());
-  group_->all_gather(parts, block_R1.back(), block_R1, {.label = "columns"}).wait();
-  whole_.resize(arriving_.size());
-  const int64_t value = size_of(whole_NO.type());
-  for (size_t r = 0; r + 1 < offset_R1.size(); ++r) {
-    const auto width = static_cast<size_t>((offset_R1[r + 1] - offset_R1[r]) * value);
-    for (int64_t row = 0; row < n; ++row) {
-      std::memcpy(whole_.data() + (row * offset_R1.back() + offset_R1[r]) * value,
-                  arriving_.data() + block_R1[r] * value + row * static_cast<int64_t>(width), width);
-    }
-  }
-  send(ctx, whole_NO.data(), whole_.data(), static_cast<int64_t>(whole_.size()));
-}
-
-/// The rows are put in the call's order in host memory.
-void column_exchange::look_up_on_card(context& ctx, const token_turns& turns, int64_t width, reals y_NE,
-                                      const table_lookup& own) {
-  const auto rank = static_cast<size_t>(split_.rank);
-  const row_range mine = {turns.row_R1[rank], turns.row_R1[rank + 1]};
-  const auto index_bytes = static_cast<int64_t>(row_M_.size() * sizeof(int32_t));
-  std::byte* const row_M = index_.bytes(ctx, index_bytes);
-  send(ctx, row_M, row_M_.data(), index_bytes);
-  const reals found_ME = own_NO_.room(ctx, y_NE.type(), mine.size() * width);
-  if (!row_M_.empty()) {
-    own({reinterpret_cast<const int32_t*>(row_M), row_M_.size()}, found_ME);
-  }
-  const auto n = static_cast<int64_t>(turns.place_N.size());
-  const reals parts = brought_down(ctx, found_ME, {mine.first * width, mine.last * width}, n * width);
-  std::vector<int64_t> block_R1 = turns.row_R1;
-  for (int64_t& offset : block_R1) {
-    offset *= width;
-  }
-  group_->all_gather(parts, n * width, block_R1, {.label = "embeddings"}).wait();
-  whole_.resize(arriving_.size());
-  const auto row_bytes = static_cast<size_t>(width * size_of(y_NE.type()));
-  for (size_t i = 0; i < turns.place_N.size(); ++i) {
-    std::memcpy(whole_.data() + i * row_bytes, arriving_.data() + static_cast<size_t>(turns.place_N[i]) * row_bytes,
-                row_bytes);
-  }
-  send(ctx, y_NE.data(), whole_.data(), static_cast<int64_t>(whole_.size()));
+  token_N_.resize(token_N.size());
+  fetch(ctx, std::span(token_N_), token_N.data());
+  return token_N_;
 }
 
 void column_exchange::look_up(context& ctx, std::span<const int32_t> token_N, int64_t width, reals y_NE,
                               const table_lookup& own) {
-  if (ctx.on != nullptr) {
-    token_N_.resize(token_N.size());
-    fetch(ctx, std::span(token_N_), token_N.data());
-    token_N = token_N_;
-  }
+  token_N = on_host(ctx, token_N);
   token_turns turns = turns_of(split_, token_N);
   const auto n = static_cast<int64_t>(token_N.size());
   const row_range mine = {turns.row_R1[static_cast<size_t>(split_.rank)],
@@ -233,18 +185,20 @@ void column_exchange::look_up(context& ctx, std::span<const int32_t> token_N, in
       row_M_[static_cast<size_t>(place - mine.first)] = token_N[i] - static_cast<int32_t>(split_.tokens.first);
     }
   }
-  if (ctx.on != nullptr) {
-    look_up_on_card(ctx, turns, width, y_NE, own);
-    return;
+  sheet_.begin();
+  const size_t rows = sheet_.add<int32_t>(row_M_);
+  const size_t places = sheet_.add<int64_t>(turns.place_N);
+  sheet_.send(ctx);
+  const reals found_NE = n == 1 ? y_NE : parts_.room(ctx, y_NE.type(), n * width);
+  if (!row_M_.empty()) {
+    own({sheet_.at<int32_t>(rows), row_M_.size()}, found_NE + mine.first * width);
   }
-  float* found_NE = parts_of(n, width, y_NE);
-  own(row_M_, found_NE + mine.first * width);
   for (int64_t& offset : turns.row_R1) {
     offset *= width;
   }
-  group_->all_gather({found_NE, static_cast<size_t>(n * width)}, turns.row_R1, {.label = "embeddings"}).wait();
-  if (found_NE != y_NE) {
-    kernels::gather_rows(ctx, {y_NE, found_NE, turns.place_N.data(), n, width});
+  group_->all_gather(found_NE, n * width, turns.row_R1, {.label = "embeddings"}).wait();
+  if (n > 1) {
+    kernels::gather_rows(ctx, {y_NE, found_NE, sheet_.at<int64_t>(places), n, width});
   }
 }
 

@@ -11,7 +11,8 @@
 /// Tokens   Each rank looks up the tokens of its part; the rows found are gathered, and so are the logits of the
 ///          ranks' parts of the vocabulary: every rank draws from all of them, and draws the same.
 /// Whole    on every rank: position tables, norms and the projections of OPT-350m.
-/// Cards    The ranks bring each other their columns through host memory, in the type of the results.
+/// Cards    Columns go from card to card in the type of the results (parallel/between_cards.hpp). Which rank has a row
+///          of the token table is for the host to say, so that it waits for the tokens of each call.
 /// Traffic  A call of N rows gathers rows of the token table, and four times in each layer: behind attention, out,
 ///          activation and down; then logits, 32 rows at a time. Rank r, with H_r heads, F_r units, D_r columns, V_r
 ///          tokens, N_r of the call's rows looked up there and S rows drawn from, sends
@@ -19,14 +20,15 @@
 ///          half of it where a card computes in bfloat16, but for the logits.
 #pragma once
 
-#include "base/aligned.hpp"
+#include "base/context.hpp"
+#include "base/reals.hpp"
 #include "engine/arena/parameters.hpp"
 #include "engine/models/model_share.hpp"
 #include "engine/models/result_exchange.hpp"
 #include "engine/parallel/communicator.hpp"
 #include "engine/tensor/buffer.hpp"
+#include "engine/tensor/call_sheet.hpp"
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -44,12 +46,16 @@ struct column_split : model_share {
 /// Errors  bad_argument: more ranks than heads, units, columns or tokens; rank is not one of them.
 column_split split_columns(const model_description& whole, int rank, int ranks);
 
-/// whole_NO [N, O] := the ranks' parts side by side. Rank r's part [N, O_r] stands at N * offset_R1[r] of `parts`,
-/// O_r being offset_R1[r + 1] - offset_R1[r]; this rank's is there on entry. A single row's parts are the whole:
-/// `parts` may be it.
+/// Where each rank's columns of N rows begin among those of all, one rank's behind the other's, and where the last ones
+/// end: rank r's are [N, O_r], O_r being offset_R1[r + 1] - offset_R1[r]. On a card each begins where arrays may.
+std::vector<int64_t> column_blocks(const context& ctx, std::span<const int64_t> offset_R1, int64_t n);
+
+/// whole_NO [N, O] := the ranks' columns side by side, of which this rank's are in their block of `parts` on entry.
+/// `parts` may be whole_NO where that is the same: of a single row whose blocks have no room between them.
+/// `group` takes arrays that lie where `ctx` computes.
 /// Errors  lost_peer.
-void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, float* parts,
-                    float* whole_NO);
+void gather_columns(context& ctx, communicator& group, std::span<const int64_t> offset_R1, int64_t n, reals parts,
+                    reals whole_NO);
 
 /// How the rows of a call are looked up: in the order of the ranks that have them.
 struct token_turns {
@@ -63,6 +69,7 @@ token_turns turns_of(const column_split& split, std::span<const int32_t> token_N
 /// What the ranks of a group bring each other while they run one model.
 class column_exchange final : public result_exchange {
 public:
+  /// `group` takes arrays that lie where the model computes.
   column_exchange(communicator_ptr group, column_split split) : group_(std::move(group)), split_(std::move(split)) {}
 
   bool needs_host() const override { return true; }
@@ -74,22 +81,15 @@ public:
 
 private:
   const std::vector<int64_t>& offset_R1(divided_result of) const;
-  /// Where the ranks' columns stand, one rank's behind the other's, until they are in their places.
-  float* parts_of(int64_t n, int64_t columns, float* whole_NO);
-  /// This rank's rows or columns, `mine` of `all` values, from the card to where the others' come to.
-  reals brought_down(context& ctx, const_reals own, arena_range mine, int64_t all);
-  void complete_on_card(context& ctx, const std::vector<int64_t>& offset_R1, int64_t n, reals whole_NO);
-  void look_up_on_card(context& ctx, const token_turns& turns, int64_t width, reals y_NE, const table_lookup& own);
+  /// Where the ranks' columns stand until they are in their places.
+  reals parts_of(context& ctx, std::span<const int64_t> offset_R1, int64_t n, reals whole_NO);
+  std::span<const int32_t> on_host(context& ctx, std::span<const int32_t> token_N);
 
   communicator_ptr group_;
   column_split split_;
-  aligned_buffer<float> parts_NO_;
-  std::vector<int32_t> row_M_;
-
-  // Of a card: what this rank computes there, and the values of all ranks on their way.
-  buffer own_NO_, index_;
-  std::vector<int32_t> token_N_;
-  std::vector<std::byte> arriving_, whole_;
+  buffer parts_;
+  std::vector<int32_t> token_N_, row_M_;
+  call_sheet sheet_;  ///< which rows are looked up, and where each goes
 };
 
 }  // namespace troupe::engine

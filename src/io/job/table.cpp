@@ -91,9 +91,10 @@ void add_other_rows(std::vector<option>& table) {
 
   rows<place_section> p(table, "place", [](job& j, const std::string&) -> place_section& { return j.place; });
   p.add_silent("ranks", &place_section::ranks, "Worker processes.", between(1, 1e5));
-  p.add_silent("device", &place_section::device,
-               "What passes compute on: auto, cpu, or cuda: NVIDIA cards, one for each rank of a host (docs/cuda.md). "
-               "auto means cpu.");
+  p.add_silent(
+      "device", &place_section::device,
+      "What passes compute on: cpu, or cuda: NVIDIA cards, one for each rank of a host (docs/cuda.md). auto is "
+      "what the run began with; a new one takes cards where each of its ranks has one, and its log says so.");
   p.add_silent("optimizer", &place_section::optimizer,
                "Where, with device = cuda, what a model learns with lies (float32 weights, sums of gradients, moments, "
                "averages): card, or host: in host memory, for models that do not fit on a card with it. Both learn the "

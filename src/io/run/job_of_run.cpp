@@ -15,13 +15,22 @@ namespace troupe::io {
 
 namespace fs = std::filesystem;
 
-void settle_division(job& job) {
+std::optional<job> begun_job(const fs::path& root) {
   std::error_code ignored;
-  const fs::path root = job.run.dir;
-  if (job.split.phases.empty() && fs::exists(root / "attempt", ignored) && fs::exists(root / "job.ini", ignored)) {
-    const run_directory run = run_directory::open(root);
-    if (!phases_begun_of(read_ledger(run.ledger())).all().empty()) {
-      job.split.phases = run.recorded_job().split.phases;
+  if (!fs::exists(root / "attempt", ignored) || !fs::exists(root / "job.ini", ignored)) {
+    return std::nullopt;
+  }
+  const run_directory run = run_directory::open(root);
+  if (phases_begun_of(read_ledger(run.ledger())).all().empty()) {
+    return std::nullopt;
+  }
+  return run.recorded_job();
+}
+
+void settle_division(job& job) {
+  if (job.split.phases.empty()) {
+    if (const auto begun = begun_job(job.run.dir)) {
+      job.split.phases = begun->split.phases;
     }
   }
   job.split.phases = divided_phases(job);

@@ -8,14 +8,20 @@
 #include "io/job/job.hpp"
 #include "io/run/run_directory.hpp"
 
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace troupe::io {
 
+/// The job of the run in this folder, as it was last started; none: no phase has begun there.
+/// Errors  those of run_directory::recorded_job and read_ledger.
+std::optional<job> begun_job(const std::filesystem::path& root);
+
 /// Fills in what the job leaves to its run: the phases that prompts are divided among (split.phases) are those that the
 /// run in run.dir has settled, where one has begun there, and those of run.phases.
-/// Errors  those of run_directory::recorded_job.
+/// Errors  those of begun_job.
 void settle_division(job& job);
 
 /// To tell when a run begins: sets whose prompts could serve phases among which they are not divided. Once a phase has

@@ -1,5 +1,6 @@
 // What every communicator must do, with all arrays on cards that wires join: each rank is a thread with a card of its
 // own. And what happens where a wire or a rank does not do its part.
+#include "engine/card/wired_card.hpp"
 #include "engine/card/world_on_a_card.hpp"
 #include "engine/parallel/device_ranks.hpp"
 #include "support/collective_checks.hpp"
@@ -24,20 +25,8 @@ namespace {
 using emulation::wire_fault;
 using emulation::wire_network;
 using test::card_copy;
+using test::wired_card;
 using std::chrono_literals::operator""ms;
-
-/// A rank's card, which it exchanges by wires.
-struct wired_card {
-  wired_card(const std::shared_ptr<wire_network>& network, world& here, bool late = true,
-             std::chrono::milliseconds deadline = std::chrono::minutes(1))
-      : card(emulation::make_card({.page_bytes = 4096, .late = late, .network = network})) {
-    settle_exchange(*here.open("cards"), *card, {.wanted = card_exchange::wires, .deadline = deadline});
-  }
-
-  std::unique_ptr<device> card;
-  thread_pool pool{1};
-  context ctx{pool, card.get()};
-};
 
 template <class Check> void expect_nothing_found(int ranks, const Check& check) {
   for (const bool late : {true, false}) {
@@ -196,6 +185,32 @@ TEST(DeviceRanks, TheTimeBeforeWaitDoesNotCount) {
     }
     under_way.wait();
     EXPECT_EQ(there.values(), std::vector<float>{1});
+  });
+}
+
+TEST(DeviceRanks, MemoryForWhatArrivesCanBeTakenBefore) {
+  const auto network = std::make_shared<wire_network>();
+  test::as_local_ranks(2, [&](world& here) {
+    wired_card mine(network, here);
+    const communicator_ptr group = between_cards(here.open("gradients"), mine.card.get());
+    const card_floats whole(mine.ctx, 4096, 1);
+    const std::vector<int64_t> halves{0, 2048, 4096}, quarters{0, 1024, 2048};
+    const std::vector<std::span<const int64_t>> both{quarters, halves};
+    std::byte* const most = mine.card->reserve(mine.card->use().free, "somebody");
+    mine.card->map(most, mine.card->use().free - 8192);
+    test::expect_error(errc::out_of_memory, " for arriving pieces are not there", [&] { group->make_room(both); });
+    mine.card->free(most);
+    group->make_room(both);
+    EXPECT_EQ(held_by(*mine.card, "arriving pieces"), 8192 + 4096);
+    std::byte* const rest = mine.card->reserve(mine.card->use().free, "somebody");
+    mine.card->map(rest, mine.card->use().free);
+    for (int i = 0; i < 2; ++i) {
+      std::vector<pending> under_way;
+      under_way.push_back(group->reduce_scatter({whole.at(), 4096}, halves, {whole.at(), 2048}));
+      under_way.push_back(group->reduce_scatter({whole.at(), 2048}, quarters, {whole.at(), 1024}));
+    }
+    EXPECT_EQ(held_by(*mine.card, "arriving pieces"), 8192 + 4096);
+    mine.card->free(rest);
   });
 }
 

@@ -1,5 +1,6 @@
 // Learning with passes on an emulated card, and sums, moments and weights in host memory.
 #include "engine/card/card_model.hpp"
+#include "engine/card/wired_card.hpp"
 #include "engine/optim/card_weights.hpp"
 #include "engine/train/accumulate.hpp"
 #include "engine/train/micro_batch.hpp"
@@ -382,6 +383,35 @@ TEST(LearningOnACard, WhereItsMemoryDoesNotSufficeForSumsAllRanksSaySo) {
       test::expect_error(errc::out_of_memory, " for policy gradients are not there", update);
       EXPECT_EQ(card->use().free, free);
       learns.begin(8);  // nothing is left of it
+    });
+  }
+}
+
+/// Where the ranks agree on it: none finds later that there is none.
+TEST(LearningOnACard, MemoryForWhatArrivesIsThereBeforeThePasses) {
+  const test::loaded_model model = test::load_model("tiny/llama");
+  const transformer& net = model.net;
+  for (const int zero : {0, 2}) {
+    SCOPED_TRACE(zero);
+    const auto network = std::make_shared<emulation::wire_network>();
+    test::as_local_ranks(2, [&](world& here) {
+      test::wired_card mine(network, here);
+      const test::model_on_card weights(mine.ctx, model, dtype::f32);
+      const learner_settings settings{.lanes = 4, .zero = zero};
+      learner learns(net, settings, here.open("gradients"), {.on = mine.card.get(), .model = "policy"});
+      begin_accumulation(learns, 8);
+      const int64_t held = bytes_of(*mine.card, "arriving pieces");
+      const int64_t planned = learner_memory_of(*learns.plan(), here.rank(), settings, 8).arriving_bytes;
+      EXPECT_GE(held, planned);
+      EXPECT_LE(held, planned + mine.card->page_bytes() * learns.plan()->segments());
+      learns.discard();
+      train_workspace workspace;
+      accumulate<lm_statistics>(
+          mine.ctx, learns, 8, {net, weights.weights(), nullptr, workspace},
+          [&](int64_t j, const trainee& to) { return sft_micro_batch(mine.ctx, to, text(j), {.tokens = 20}); }, [] {});
+      learns.finish(mine.ctx);
+      EXPECT_EQ(bytes_of(*mine.card, "arriving pieces"), held);
+      learns.discard();
     });
   }
 }

@@ -118,6 +118,33 @@ TEST_P(ObjectivesOnACard, Critic) {
   });
 }
 
+/// From the first call of forward to the last of backward.
+TEST_P(ObjectivesOnACard, TheHostDoesNotWaitForTheCardInAPassOfALanguageModel) {
+  const test::loaded_model model = test::load_model("tiny/llama");
+  const auto card = emulation::make_card({.late = true});
+  context ctx{pool_, card.get()};
+  const test::model_on_card there(ctx, model, type());
+  const test::gradient_arena gradients(ctx, model.net.layout());
+  const std::vector<float> logprob_old(answers_, -4), advantage(answers_, 1);
+  const std::vector<double> weight(answers_, 1.0 / static_cast<double>(answers_));
+  train_workspace scratch;
+  mark begins = 0;
+  int64_t done = 0;
+  const auto pass = [&](const std::function<void(int64_t)>& segment_done) {
+    policy_micro_batch(ctx, {model.net, weights_view(there.weights()), gradients.data(), scratch, segment_done}, batch_,
+                       {}, {.logprob_old_A = logprob_old, .advantage_A = advantage, .weight_A = weight});
+  };
+  pass({});  // now its memory is there
+  card->zero(queue::compute, gradients.data(), sizeof(float));
+  begins = card->record(queue::compute);
+  pass([&](int64_t /*segment*/) {
+    EXPECT_FALSE(card->passed(begins));
+    ++done;
+  });
+  EXPECT_EQ(done, static_cast<int64_t>(model.net.segments().size()));
+  EXPECT_TRUE(card->passed(begins));  // what was found is in host memory
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, ObjectivesOnACard, testing::Values(dtype::f32, dtype::bf16),
                          [](const auto& info) { return std::string(to_string(info.param)); });
 

@@ -197,7 +197,7 @@ inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
         column_k[k] = static_cast<uint16_t>(all[4 * (2 * quarter + column) + lane].b[upper] >> shift);
       }
       float& element = d[2 * half + column];
-      element = emulation::dot_16(row_k, column_k, element);
+      element = emulation::dot_16(row_k, column_k, element, emulation::running->unit);
     }
   }
 }

@@ -32,7 +32,7 @@ class address_range {
 public:
   address_range(int64_t bytes, int64_t page_bytes, bool closed, std::string holder)
       : bytes_(round_up(std::max(bytes, int64_t{1}), page_bytes)), page_bytes_(page_bytes), closed_(closed),
-        holder_(std::move(holder)), mapped_(static_cast<size_t>(bytes_ / page_bytes)) {
+        holder_(std::move(holder)), departure_(static_cast<size_t>(bytes_ / page_bytes), gone) {
     void* at =
         mmap(nullptr, static_cast<size_t>(bytes_), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED) {
@@ -46,7 +46,13 @@ public:
 
   std::byte* base() const { return base_; }
   const std::string& holder() const { return holder_; }
-  int64_t mapped_bytes() const { return std::count(mapped_.begin(), mapped_.end(), true) * page_bytes_; }
+  /// Of pages that nobody has given back.
+  int64_t held_bytes() const {
+    return count([](uint64_t leaves) { return leaves == stays; });
+  }
+  int64_t mapped_bytes() const {
+    return count([](uint64_t leaves) { return leaves != gone; });
+  }
 
   /// [first, last) of the pages that [at, at + bytes) touches, or of those that lie wholly within.
   struct pages {
@@ -67,16 +73,23 @@ public:
   int64_t missing_bytes(pages wanted) const {
     int64_t missing = 0;
     for (size_t page = wanted.first; page < wanted.last; ++page) {
-      missing += mapped_[page] ? 0 : page_bytes_;
+      missing += departure_[page] == stays ? 0 : page_bytes_;
     }
     return missing;
+  }
+
+  /// Of those, what has no page at all.
+  int64_t new_bytes(pages wanted) const {
+    return std::count(departure_.begin() + static_cast<int64_t>(wanted.first),
+                      departure_.begin() + static_cast<int64_t>(wanted.last), gone) *
+           page_bytes_;
   }
 
   void map(pages wanted) {
     used_ = std::max(used_, wanted.last);
     for (size_t page = wanted.first; page < wanted.last; ++page) {
-      if (!mapped_[page]) {
-        mapped_[page] = true;
+      const uint64_t before = std::exchange(departure_[page], stays);
+      if (before == gone) {
         protect(page, page + 1, PROT_READ | PROT_WRITE);
         std::memset(at(page), 0xFF, static_cast<size_t>(page_bytes_));
         if (closed_) {
@@ -86,10 +99,19 @@ public:
     }
   }
 
-  void unmap(pages given_back) {
+  /// They are there until `departure` is over; who maps them again before that finds them as they are.
+  void unmap(pages given_back, uint64_t departure) {
     for (size_t page = given_back.first; page < given_back.last; ++page) {
-      if (mapped_[page]) {
-        mapped_[page] = false;
+      if (departure_[page] == stays) {
+        departure_[page] = departure;
+      }
+    }
+  }
+
+  void end(uint64_t departure) {
+    for (size_t page = 0; page < used_; ++page) {
+      if (departure_[page] == departure) {
+        departure_[page] = gone;
         madvise(at(page), static_cast<size_t>(page_bytes_), MADV_DONTNEED);
         protect(page, page + 1, PROT_NONE);
       }
@@ -100,7 +122,7 @@ public:
   void open(bool allowed) {
     for (size_t page = 0; page < used_;) {
       size_t end = page;
-      while (end < used_ && mapped_[end]) {
+      while (end < used_ && departure_[end] != gone) {
         ++end;
       }
       if (end > page) {
@@ -111,6 +133,9 @@ public:
   }
 
 private:
+  template <class Is> int64_t count(const Is& is) const {
+    return std::count_if(departure_.begin(), departure_.begin() + static_cast<int64_t>(used_), is) * page_bytes_;
+  }
   std::byte* at(size_t page) const { return base_ + static_cast<int64_t>(page) * page_bytes_; }
   void protect(size_t first, size_t last, int protection) {
     TROUPE_ASSERT(mprotect(at(first), (last - first) * static_cast<size_t>(page_bytes_), protection) == 0);
@@ -119,8 +144,9 @@ private:
   int64_t bytes_, page_bytes_;
   bool closed_;
   std::string holder_;
-  std::vector<bool> mapped_;
-  size_t used_ = 0;  ///< no page from here on has ever been mapped
+  static constexpr uint64_t stays = 0, gone = UINT64_MAX;
+  std::vector<uint64_t> departure_;  ///< of each page: the number of the one it leaves with
+  size_t used_ = 0;                  ///< no page from here on has ever been mapped
   std::byte* base_ = nullptr;
 };
 
@@ -167,10 +193,28 @@ public:
     range.map(pages);
   }
 
-  void unmap(std::byte* at, int64_t bytes) {
+  /// Whether there are pages for it, without those of others that are leaving.
+  bool has_pages_for(const std::byte* at, int64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const address_range& wanting = range_of(at);
+    int64_t mapped = wanting.new_bytes(wanting.touched(at, bytes));
+    for (const auto& [base, range] : ranges_) {
+      mapped += range->mapped_bytes();
+    }
+    return mapped <= bytes_;
+  }
+
+  void unmap(std::byte* at, int64_t bytes, uint64_t departure) {
     const std::lock_guard lock(mutex_);
     address_range& range = range_of(at);
-    range.unmap(range.within(at, bytes));
+    range.unmap(range.within(at, bytes), departure);
+  }
+
+  void end(uint64_t departure) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [base, range] : ranges_) {
+      range->end(departure);
+    }
   }
 
   memory_use use() const {
@@ -183,9 +227,9 @@ private:
     std::map<std::string, int64_t> bytes_of;
     memory_use use{.free = bytes_};
     for (const auto& [base, range] : ranges_) {
-      const int64_t mapped = range->mapped_bytes();
-      bytes_of[range->holder()] += mapped;
-      use.free -= mapped;
+      const int64_t held = range->held_bytes();
+      bytes_of[range->holder()] += held;
+      use.free -= held;
     }
     for (const auto& [name, bytes] : bytes_of) {
       use.holders.push_back({name, bytes});
@@ -286,7 +330,7 @@ public:
     facts_.name = "emulated card";
     facts_.driver = "none";
     facts_.libraries = "none";
-    facts_.major = 9;
+    facts_.major = options.threads.unit == matrix_unit::hopper ? 9 : 8;
     facts_.multiprocessors = 4;
     facts_.bytes = options.bytes;
     facts_.uuid = uuid_of_next();
@@ -300,12 +344,24 @@ public:
   std::byte* reserve(int64_t bytes, const std::string& holder) override { return memory_.reserve(bytes, holder); }
   void map(std::byte* at, int64_t bytes) override {
     require_works();
+    end_departures();
+    if (!memory_.has_pages_for(at, bytes)) {
+      queues_.finish_all();
+      end_departures();
+    }
     memory_.map(at, bytes);
   }
   void unmap(std::byte* at, int64_t bytes) override {
     require_works();
-    queues_.finish_all();
-    memory_.unmap(at, bytes);
+    {
+      const std::lock_guard lock(departing_);
+      departures_.push_back({++departed_, {}});
+      for (const queue each : {queue::compute, queue::upload, queue::download, queue::wire}) {
+        departures_.back().after.push_back(queues_.record(each));
+      }
+      memory_.unmap(at, bytes, departed_);
+    }
+    end_departures();
   }
   void free(std::byte* range) override {
     queues_.finish_all();
@@ -399,6 +455,24 @@ public:
   }
 
 private:
+  /// Pages that were given back, and when they leave: once all that was called before is done.
+  struct departure {
+    uint64_t number = 0;
+    std::vector<mark> after;
+  };
+
+  void end_departures() {
+    const std::lock_guard lock(departing_);
+    std::erase_if(departures_, [this](const departure& one) {
+      const bool over =
+          std::all_of(one.after.begin(), one.after.end(), [this](mark moment) { return queues_.passed(moment); });
+      if (over) {
+        memory_.end(one.number);
+      }
+      return over;
+    });
+  }
+
   void require_works() const {
     if (failed_ != nullptr && *failed_) {
       throw error(errc::device_failure, "{}: it has failed", name_);
@@ -422,6 +496,9 @@ private:
   card_memory memory_;
   work_queues queues_;
   work_stream stream_;
+  std::mutex departing_;
+  std::vector<departure> departures_;
+  uint64_t departed_ = 0;
   std::byte* scratch_;
   std::shared_ptr<wire_network> network_;
   std::vector<card_call>* calls_;

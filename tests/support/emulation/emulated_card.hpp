@@ -25,7 +25,7 @@ enum class card_call : uint8_t { finish, record_calls, replay, pin };
 struct card_options {
   int64_t bytes = int64_t{1} << 30;         ///< that can be mapped at a time
   int64_t page_bytes = int64_t{64} << 10;   ///< a multiple of the host's pages
-  settings threads;                         ///< the order in which kernels' threads run
+  settings threads;                         ///< the order in which kernels' threads run, and the matrix units
   bool late = false;                        ///< work waits until it is waited for
   bool early_compute = false;               ///< where work is late: all but that of the compute queue
   std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order

@@ -249,7 +249,8 @@ private:
                           .block_size = size,
                           .grid_size = shape_.grid,
                           .lane = static_cast<int>(n % lanes),
-                          .warp = static_cast<int>(n / lanes)};
+                          .warp = static_cast<int>(n / lanes),
+                          .unit = how_.unit};
       fibers_[i].start(all_stacks[i], &block_runner::run_thread);
     }
     ++counted().blocks;

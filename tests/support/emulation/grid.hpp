@@ -11,6 +11,8 @@
 /// It does not show weak memory order, blocks that run at the same time, bank conflicts, or speed.
 #pragma once
 
+#include "support/emulation/matrix_unit.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,6 +38,7 @@ enum class thread_order { rising, falling, shuffled };
 struct settings {
   thread_order order = thread_order::rising;
   uint64_t seed = 1;  ///< of shuffled
+  matrix_unit unit = matrix_unit::hopper;
 };
 
 struct launch_shape {
@@ -57,6 +60,7 @@ counters& counted();
 struct thread_view {
   dim3 thread, block, block_size, grid_size;
   int lane = 0, warp = 0;
+  matrix_unit unit = matrix_unit::hopper;
 };
 extern constinit thread_local const thread_view* running;
 
