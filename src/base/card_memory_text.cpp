@@ -18,10 +18,15 @@ std::string no_card_memory_text(const std::string& card, int64_t bytes, const st
   if (held.holders.empty()) {
     text += " nothing,";
   }
-  return text + fmt::format(" and others (the driver and other processes) {}. A job takes less with {}; `troupe plan "
-                            "JOB.ini --device-gib {}` names those by which it would fit",
-                            mib(held.others), options_for_less_card_memory,
-                            std::max<int64_t>(1, (total - held.others) >> 30));
+  text += fmt::format(" and others (the driver and other processes) {}", mib(held.others));
+  if (held.left_to_driver > 0) {
+    text += fmt::format("; {} are left free for what the driver takes later, such as the code of kernels",
+                        mib(held.left_to_driver));
+  }
+  return text + fmt::format(". A job takes less with {}; `troupe plan JOB.ini --device-gib {}` names those by which it "
+                            "would fit",
+                            options_for_less_card_memory,
+                            std::max<int64_t>(1, (total - held.others - held.left_to_driver) >> 30));
 }
 
 }  // namespace troupe

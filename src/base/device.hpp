@@ -45,6 +45,7 @@ struct memory_use {
   std::vector<holder> holders;  ///< of mapped pages, by the names that `reserve` was given
   int64_t free = 0;             ///< bytes that could be mapped
   int64_t others = 0;           ///< bytes that other processes hold
+  int64_t left_to_driver = 0;   ///< bytes that are not mapped though nobody holds them: the driver may need them
 };
 
 /// Host memory that a card copies from and to without waiting.
@@ -110,7 +111,8 @@ public:
   // Memory. A range keeps its address for life; its pages come and go, out of one pool.
   /// Addresses for `bytes`, without pages. `holder` is named where memory runs out.
   virtual std::byte* reserve(int64_t bytes, const std::string& holder) = 0;
-  /// Gives [at, at + bytes) pages, bounds rounded outwards; what has pages keeps them. Contents are undefined.
+  /// Gives [at, at + bytes) pages, bounds rounded outwards; what has pages keeps them. Contents are undefined. A
+  /// page just unmapped may come back while earlier work still uses it: use it in the compute queue, or after a wait.
   /// Errors  out_of_memory: who holds how much, and what to set.
   virtual void map(std::byte* at, int64_t bytes) = 0;
   /// Takes the pages that lie wholly within, once the work called so far is done.
@@ -127,6 +129,8 @@ public:
   std::chrono::milliseconds patience() const { return patience_; }
   void set_waits_for_others(bool waits) { waits_for_others_.store(waits); }
   bool waits_for_others() const { return waits_for_others_.load(); }
+  /// With memory of the host that is not pinned the call may itself wait for the work before it, and no patience ends
+  /// that: `finish` that work first.
   virtual void copy(queue in, void* to, const void* from, int64_t bytes) = 0;
   virtual void zero(queue in, void* at, int64_t bytes) = 0;
   virtual mark record(queue in) = 0;

@@ -20,7 +20,7 @@ class fake_library final : public product_library {
 public:
   explicit fake_library(device& card) : card_(card) {}
 
-  enum kind { exact = 66, other_bits = 21, refuses = 5 };
+  enum kind { exact = 66, other_bits = 21, other_later_rows = 22, refuses = 5 };
 
   std::vector<library_algorithm> algorithms(const library_product& product) override {
     asked.push_back(product);
@@ -60,7 +60,8 @@ public:
         }
         float& to = d[column * p.d_stride + row];
         const float more = p.bias ? bias[row] : p.accumulate ? to : 0.0F;
-        to = (algorithm.id == other_bits ? sum * 1.01F : sum) + more;
+        const bool other = algorithm.id == other_bits || (algorithm.id == other_later_rows && column >= 64);
+        to = (other ? sum * 1.01F : sum) + more;
       }
     }
     write(operands.d, p.d_type, d);
@@ -190,18 +191,19 @@ TEST_F(CudaProductsTest, TheFirstAlgorithmThatHasOurBitsIsTaken) {
   library.offered = {{.id = fake_library::refuses},
                      {.id = fake_library::exact, .stages = 1, .splits = 4},
                      {.id = fake_library::other_bits},
+                     {.id = fake_library::other_later_rows},
                      {.id = fake_library::exact, .stages = 7},
                      {.id = fake_library::exact, .stages = 8}};
   operand want = y;
   cuda::linear_forward(on.ctx, forward_args(want));
   by_library.forward(on.ctx, forward_args(y), true);
   EXPECT_EQ(y, want);
-  EXPECT_EQ(library.runs, 3 + 1) << "one that splits must not even be tried";
+  EXPECT_EQ(library.runs, 4 + 1) << "one that splits must not even be tried";
   EXPECT_EQ(library.asked.at(0).n, 128) << "algorithms are asked for by kinds of numbers of rows";
   ASSERT_EQ(by_library.choices().size(), 1U);
-  EXPECT_EQ(by_library.choices()[0], "y [40, 48] bf16 + bias, 128 rows: algorithm 66, stages 7, of 5");
+  EXPECT_EQ(by_library.choices()[0], "y [40, 48] bf16 + bias, 128 rows: algorithm 66, stages 7, of 6");
   by_library.forward(on.ctx, forward_args(y), true);
-  EXPECT_EQ(library.runs, 3 + 2) << "it is chosen once";
+  EXPECT_EQ(library.runs, 4 + 2) << "it is chosen once";
   EXPECT_EQ(library.asked.size(), 1U);
 }
 
@@ -214,6 +216,21 @@ TEST_F(CudaProductsTest, WithoutOneOurKernelComputesAll) {
   EXPECT_EQ(by_library.choices().at(0), "y [40, 48] bf16 + bias, 128 rows: our kernel, none of 2");
   by_library.forward(on.ctx, forward_args(y), true);
   EXPECT_EQ(library.runs, 1);
+}
+
+/// What is added to is the same for each that is tried, in all rows.
+TEST_F(CudaProductsTest, AnAlgorithmThatAddsToWhatIsThereIsTriedLikeOurKernel) {
+  library.offered = {{.id = fake_library::other_later_rows}, {.id = fake_library::exact, .stages = 3}};
+  linear_args args = forward_args(y);
+  args.bias_O = nullptr;
+  args.accumulate = true;
+  args.n = 300;  // beyond four times as many rows as differ
+  operand large_x{test::random_values(args.n * wide, 9), dtype::bf16};
+  operand large_y{test::random_values(args.n * wide, 10), dtype::bf16};
+  args.x_NI = large_x.data();
+  args.y_NO = large_y.data();
+  by_library.forward(on.ctx, args, true);
+  EXPECT_EQ(by_library.choices().at(0), "y [40, 48] bf16 +=, 512 rows: algorithm 66, stages 3, of 2");
 }
 
 TEST_F(CudaProductsTest, NothingIsTriedWhileCallsAreRecorded) {

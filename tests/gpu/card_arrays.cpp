@@ -20,6 +20,12 @@ void card_arrays::send(std::byte* to, const void* from, int64_t count) {
   finish(card_);
 }
 
+void card_arrays::fetch(void* to, const void* from, int64_t count) {
+  finish(card_);  // or the copy would wait, and no patience would end that
+  card_.copy(queue::compute, to, from, count);
+  finish(card_);
+}
+
 reals card_arrays::upload(std::span<const float> values, dtype type) {
   if (type == dtype::f32) {
     return upload_as_is(values);
@@ -45,13 +51,11 @@ operand card_arrays::zeros(int64_t count, dtype type) {
 std::vector<float> card_arrays::read(const_reals values, int64_t count) {
   std::vector<float> wide(static_cast<size_t>(count));
   if (values.type() == dtype::f32) {
-    card_.copy(queue::compute, wide.data(), values.data(), count * size_of(dtype::f32));
-    finish(card_);
+    fetch(wide.data(), values.data(), count * size_of(dtype::f32));
     return wide;
   }
   std::vector<bf16> narrow(wide.size());
-  card_.copy(queue::compute, narrow.data(), values.data(), count * size_of(dtype::bf16));
-  finish(card_);
+  fetch(narrow.data(), values.data(), count * size_of(dtype::bf16));
   std::transform(narrow.begin(), narrow.end(), wide.begin(), [](bf16 x) { return to_float(x); });
   return wide;
 }

@@ -48,13 +48,13 @@ public:
   std::vector<float> read(const_reals values, int64_t count);
   template <class T> std::vector<T> read_as_is(const T* values, int64_t count) {
     std::vector<T> all(static_cast<size_t>(count));
-    card_.copy(queue::compute, all.data(), values, count * static_cast<int64_t>(sizeof(T)));
-    finish(card_);
+    fetch(all.data(), values, count * static_cast<int64_t>(sizeof(T)));
     return all;
   }
 
 private:
   void send(std::byte* to, const void* from, int64_t count);
+  void fetch(void* to, const void* from, int64_t count);
 
   device& card_;
   std::vector<std::byte*> ranges_;

@@ -77,6 +77,10 @@ private:
 /// Appends what it finds.
 void decode_one(subject& of, const char* name, const engine::model_description& description, double memory_gb_per_s,
                 outcome& found) {
+  if (!of.has_time()) {
+    found.text += fmt::format("{} left out: no time; ", name);
+    return;
+  }
   const auto bytes = static_cast<double>(engine::transformer(description).layout().arena_size() * size_of(dtype::bf16));
   if (bytes > 0.8 * static_cast<double>(of.card.use().free)) {
     found.text += fmt::format("{} does not fit; ", name);
@@ -89,6 +93,10 @@ void decode_one(subject& of, const char* name, const engine::model_description& 
   for (const int64_t sequences : of.emulated ? std::vector<int64_t>{1, 3} : std::vector<int64_t>{1, 16, 64, 256}) {
     if (how.pages(sequences) * page_bytes > of.card.use().free / 10 * 8) {
       found.text += fmt::format(" {} do not fit", sequences);
+      continue;
+    }
+    if (!of.has_time()) {
+      found.text += fmt::format(" {} left out: no time", sequences);
       continue;
     }
     const rate reached = how.run(sequences, engine::generator_settings{}.steps_ahead);

@@ -6,6 +6,7 @@ case "$2" in
   racecheck) text="RACECHECK SUMMARY: ${FOUND:-0} hazards displayed (${FOUND:-0} errors, 0 warnings)" ;;
   *) echo "no such tool: $2"; exit 2 ;;
 esac
+[ "${TROUPE_CUDA_WHOLE_RANGES:-}" = 1 ] || exit 2  # or arrays end with their pages, and the tool does not see it
 while [ "${1#--}" != "$1" ]; do
   [ "$1" = --error-exitcode ] && error_exit=$2
   shift 2

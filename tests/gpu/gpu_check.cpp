@@ -5,6 +5,7 @@
 #include "engine/cards/card_module.hpp"
 #include "engine/cards/local_card.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,9 +15,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string_view>
 
 namespace troupe::gpu_check {
@@ -27,12 +30,12 @@ using steady = std::chrono::steady_clock;
 
 constexpr stage all_stages[] = {
     {"facts", 20, "what card this is, and what of its memory is free", facts},
-    {"ceilings", 25, "copies, the largest product, launches and replays, pages", ceilings},
-    {"units", 15, "the matrix unit against its emulation", units},
+    {"ceilings", 30, "copies, the largest product, launches and replays, pages", ceilings},
+    {"units", 20, "the matrix unit against its emulation", units},
     {"twins", 50, "each operation against the host's", twins},
     {"invariance", 20, "a row's bits in batches of other sizes", invariance},
     {"attention", 20, "against the host's, and decoded rows against packed ones", attention},
-    {"repeats", 15, "the same calls again, and replayed", repeats},
+    {"repeats", 20, "the same calls again, and replayed", repeats},
     {"models", 50, "whole models of every family against the host's", models},
     {"exactness", 60, "log-probs of a large model's drawn tokens against scored ones", exactness},
     {"sanitizer", 80, "memory and races, as compute-sanitizer sees them", sanitizer},
@@ -43,7 +46,7 @@ constexpr stage all_stages[] = {
 };
 
 /// What a card is lent for at a time leaves some for the start.
-constexpr int most_seconds = 570;
+constexpr int most_seconds = 585;
 static_assert(std::accumulate(std::begin(all_stages), std::end(all_stages), 0,
                               [](int sum, const stage& each) { return sum + each.seconds; }) <= most_seconds);
 /// An emulated card may be one of many things that a machine does.
@@ -53,9 +56,9 @@ struct request {
   std::string emulated;  ///< the module of a card that is emulated; empty: the real one
   std::string out = ".";
   std::vector<std::string> only;
-  int seconds = 0;          ///< for each stage; 0: its own limit
-  std::string child;        ///< the stage that this process is
-  bool under_tool = false;  ///< which sees an ordinary end
+  std::optional<int> seconds;  ///< for each stage; none: its own limit
+  std::string child;           ///< the stage that this process is
+  bool under_tool = false;     ///< which sees an ordinary end
 };
 
 [[noreturn]] void refuse(const std::string& text) {
@@ -126,14 +129,18 @@ std::string lines_of(const stage& of, bool emulated, const outcome& found, doubl
                      record);
 }
 
-std::unique_ptr<device> open_card(const request& wanted) {
+int limit_of(const request& wanted, const stage& of) {
+  return wanted.seconds.value_or(of.seconds * (wanted.emulated.empty() ? 1 : patience_with_emulation));
+}
+
+std::unique_ptr<device> open_card(const request& wanted, int seconds) {
   engine::module_places places = engine::usual_places();
   if (!wanted.emulated.empty()) {
     places = {.driver = "", .modules = {wanted.emulated}};
   }
   const engine::card_module module(places);
   auto card = module.open(module.cards() > 0 ? engine::local_card(std::getenv, module.cards()) : 0);
-  card->set_patience(std::chrono::seconds(60));  // within the limits of stages
+  card->set_patience(std::chrono::seconds(std::max(5, seconds / 2)));  // so that a stage can tell what hangs
   return card;
 }
 
@@ -145,13 +152,15 @@ int be_stage(const request& wanted) {
   thread_pool pool{static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)))};
   std::unique_ptr<device> card;
   try {
-    card = open_card(wanted);
+    card = open_card(wanted, limit_of(wanted, mine));
     subject of{.card = *card,
                .on_host = {pool},
                .on_card = {pool, card.get()},
                .emulated = !wanted.emulated.empty(),
                .out = wanted.out,
-               .module = wanted.emulated};
+               .module = wanted.emulated,
+               .seconds = limit_of(wanted, mine),
+               .begun = begun};
     found = mine.run(of);
   } catch (const std::exception& failure) {
     found = {.good = false, .text = failure.what()};
@@ -165,24 +174,22 @@ int be_stage(const request& wanted) {
   return found.good ? 0 : 1;
 }
 
-int limit_of(const request& wanted, const stage& of) {
-  return wanted.seconds > 0 ? wanted.seconds : of.seconds * (wanted.emulated.empty() ? 1 : patience_with_emulation);
-}
+enum class verdict { good, bad, late };
 
-/// True: it was good.
-bool run_stage(const request& wanted, const stage& each, std::FILE* records) {
-  std::vector<std::string> command{this_program(), "--stage", each.name, "--out", wanted.out};
+verdict run_stage(const request& wanted, const stage& each, std::FILE* records) {
+  const int limit = limit_of(wanted, each);
+  std::vector<std::string> command{this_program(),       "--stage", each.name, "--out", wanted.out, "--seconds",
+                                   std::to_string(limit)};
   if (!wanted.emulated.empty()) {
     command.insert(command.end(), {"--emulated", wanted.emulated});
   }
   const auto begun = steady::now();
-  ended_process ended = run_process(command, limit_of(wanted, each));
+  ended_process ended = run_process(command, limit);
   std::string& output = ended.output;
   size_t tab = output.rfind('\t');
   if (!ended.in_time || tab == std::string::npos) {
     const double seconds = std::chrono::duration<double>(steady::now() - begun).count();
-    const std::string text =
-        ended.in_time ? "its process has ended without a word" : "not done in its time, and killed";
+    const std::string text = ended.in_time ? "its process has ended without a word" : why_late(ended);
     output = lines_of(each, !wanted.emulated.empty(), {.good = false, .text = text}, seconds) + '\n';
     tab = output.rfind('\t');
   }
@@ -193,7 +200,20 @@ bool run_stage(const request& wanted, const stage& each, std::FILE* records) {
   std::fflush(stdout);
   std::fputs(output.c_str() + tab + 1, records);
   std::fflush(records);
-  return said.starts_with("ok");
+  return !ended.in_time ? verdict::late : said.starts_with("ok") ? verdict::good : verdict::bad;
+}
+
+/// A driver may put a card to rest when the last process that uses it ends, and bring it up again for the next: with
+/// this one beside it no stage has to wait for that. They are closed when it ends.
+void keep_cards_awake() {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev", none)) {
+    int number = 0;
+    char more = 0;
+    if (std::sscanf(entry.path().filename().c_str(), "nvidia%d%c", &number, &more) == 1) {
+      static_cast<void>(::open(entry.path().c_str(), O_RDWR | O_CLOEXEC));
+    }
+  }
 }
 
 int run(const request& wanted) {
@@ -205,10 +225,19 @@ int run(const request& wanted) {
   if (records == nullptr) {
     refuse(fmt::format("{} cannot be written", file));
   }
+  if (wanted.emulated.empty()) {
+    keep_cards_awake();
+  }
   bool good = true;
   for (const stage& each : stages()) {
-    if (wanted.only.empty() || std::find(wanted.only.begin(), wanted.only.end(), each.name) != wanted.only.end()) {
-      good = run_stage(wanted, each, records) && good;
+    if (!wanted.only.empty() && std::find(wanted.only.begin(), wanted.only.end(), each.name) == wanted.only.end()) {
+      continue;
+    }
+    const verdict found = run_stage(wanted, each, records);
+    good = good && found == verdict::good;
+    if (each.run == facts && found == verdict::bad) {
+      fmt::print("the other stages are left out: what has no card for one has none for any\n");
+      break;
     }
   }
   std::fclose(records);

@@ -6,6 +6,7 @@
 #include "base/device.hpp"
 #include "kernels/device_ops.hpp"
 
+#include <chrono>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,9 +31,14 @@ struct subject {
   bool emulated = false;
   std::string out = ".";    ///< the folder for what does not go into a line
   std::string module = {};  ///< of an emulated card
+  int seconds = 0;          ///< from `begun` on, after which this process is killed, and what it has found is lost
+  std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 
   /// Of two sizes the one for this card.
   int64_t size(int64_t real, int64_t small) const { return emulated ? small : real; }
+
+  /// Whether to begin another of several pieces of work. One that is begun later may not be done in time.
+  bool has_time() const { return std::chrono::steady_clock::now() - begun < std::chrono::seconds(seconds) * 7 / 10; }
 };
 
 struct stage {

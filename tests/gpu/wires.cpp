@@ -23,8 +23,9 @@ template <class Calls> std::vector<float> after(device& card, const std::byte* a
   calls();
   card.await(queue::compute, card.record(queue::wire));
   std::vector<float> values(count);
+  finish(card);  // or the copy would wait, and no patience would end that
   card.copy(queue::compute, values.data(), at, static_cast<int64_t>(count * sizeof(float)));
-  card.finish(card.record(queue::compute));
+  finish(card);
   return values;
 }
 

@@ -17,6 +17,9 @@ static void copy(context& ctx, void* to, const void* from, int64_t bytes) {
     std::memcpy(to, from, static_cast<size_t>(bytes));
     return;
   }
+  // Where host memory is not pinned the copy's call itself waits for what the queue has before it, and without a limit
+  // of time: so that is waited for first.
+  settle(ctx);
   ctx.on->copy(queue::compute, to, from, bytes);
   settle(ctx);
 }

@@ -28,6 +28,10 @@ using std::chrono_literals::operator""us;
 /// In which a thread that waits asks again and again, before it sleeps between two questions.
 constexpr auto eager = 50us;
 
+/// A kernel's code, and what it needs besides registers, goes to the card when it is first started. Where it finds no
+/// memory that start fails, and nothing tells the driver to ask the pool.
+constexpr int64_t left_to_driver = int64_t{512} << 20;
+
 constexpr const char* queue_names[] = {"compute", "upload", "download", "wire"};
 
 constexpr int code_for[] = {TROUPE_CUDA_ARCHITECTURES};
@@ -64,7 +68,7 @@ public:
   pinned(int card, void* at, int64_t bytes) : card_(card), bytes_(bytes), at_(static_cast<std::byte*>(at)) {}
   ~pinned() override {
     if (!has_failed(card_)) {  // else that might wait for ever, and the memory goes with the process
-      cudaSetDevice(card_);
+      use_card_at_the_end(card_);
       cudaFreeHost(at_);
     }
   }
@@ -84,7 +88,7 @@ class graph final : public recording {
 public:
   graph(int card, cudaStream_t stream, cudaGraphExec_t ready) : card_(card), stream_(stream), graph_(ready) {}
   ~graph() override {
-    cudaSetDevice(card_);
+    use_card_at_the_end(card_);
     cudaGraphExecDestroy(graph_);
   }
   graph(const graph&) = delete;
@@ -148,15 +152,19 @@ card::card(int index) : index_(index), facts_(facts_of(index)) {
     for (line& one : lines_) {
       check(cudaStreamCreateWithFlags(&one.stream, cudaStreamNonBlocking), ", when its queues were made");
     }
-    source_ = driver_memory(index);
-    if (source_ == nullptr) {
+    // For tools that look for writes past an array: in pages they would not see where it ends.
+    const bool whole = std::getenv("TROUPE_CUDA_WHOLE_RANGES") != nullptr;
+    source_ = whole ? nullptr : driver_memory(index);
+    const bool by_pages = source_ != nullptr;
+    if (!by_pages) {
       source_ = whole_ranges();
-      facts_.lacks = "its driver cannot give memory back page by page: each range keeps what it has once had";
-      scratch_bytes_ = int64_t{1} << 30;
-    } else {
-      scratch_bytes_ = facts_.bytes;
+      facts_.lacks =
+          fmt::format("{}: each range keeps what it has once had",
+                      whole ? "TROUPE_CUDA_WHOLE_RANGES is set" : "its driver cannot give memory back page by page");
     }
-    ranges_ = std::make_unique<page_ranges>(*source_, static_cast<work_clock&>(*this), name);
+    scratch_bytes_ = by_pages ? facts_.bytes : int64_t{1} << 30;
+    ranges_ =
+        std::make_unique<page_ranges>(*source_, static_cast<work_clock&>(*this), name, by_pages ? left_to_driver : 0);
     scratch_ = ranges_->reserve(scratch_bytes_, "scratch");
     library_ = open_cublaslt();
     const products::own_kernels own{linear_forward, linear_backward_input, linear_backward_weight};
@@ -181,7 +189,7 @@ void card::close() {
     static_cast<void>(ranges_.release());   // NOLINT(bugprone-unused-return-value)
     return;
   }
-  cudaSetDevice(index_);
+  use_card_at_the_end(index_);
   for (line& one : lines_) {
     if (one.stream != nullptr) {
       cudaStreamSynchronize(one.stream);
@@ -388,6 +396,7 @@ std::unique_ptr<recording> card::record_calls(const std::function<void()>& calls
   } catch (...) {
     recording_ = false;
     cudaStreamEndCapture(compute, &recorded);
+    static_cast<void>(cudaGetLastError());  // of a recording that is invalid, or the next launch would find it
     if (recorded != nullptr) {
       cudaGraphDestroy(recorded);
     }
@@ -398,7 +407,16 @@ std::unique_ptr<recording> card::record_calls(const std::function<void()>& calls
   cudaGraphExec_t ready = nullptr;
   cudaError_t result{};
   try {
-    result = with_free_memory([&] { return cudaGraphInstantiate(&ready, recorded, 0); });
+    result = with_free_memory([&] {
+      cudaError_t made = cudaGraphInstantiate(&ready, recorded, 0);
+      if (made == cudaSuccess) {
+        made = cudaGraphUpload(ready, compute);  // now, or the first replay would look for its memory
+        if (made != cudaSuccess) {
+          cudaGraphExecDestroy(ready);
+        }
+      }
+      return made;
+    });
   } catch (...) {  // of the wait for work that uses the memory
     cudaGraphDestroy(recorded);
     throw;
@@ -444,6 +462,9 @@ stream_t compute_stream(context& ctx) { return card_of(ctx).stream(queue::comput
 std::byte* scratch(context& ctx, int64_t bytes) { return card_of(ctx).scratch(bytes); }
 
 void read_back(context& ctx, void* to, const void* from, int64_t bytes) {
+  // A copy to memory that is not pinned returns when it is done, without a limit of time: so it begins when the work
+  // before it is through.
+  ctx.on->finish(ctx.on->record(queue::compute));
   ctx.on->copy(queue::compute, to, from, bytes);
   ctx.on->finish(ctx.on->record(queue::compute));
 }

@@ -1,6 +1,7 @@
 #include "kernels/cuda/driver_memory.hpp"
 
 #include "base/error.hpp"
+#include "base/round_up.hpp"
 #include "kernels/cuda/failure.hpp"
 
 #include <cuda.h>
@@ -66,31 +67,39 @@ public:
 
   std::byte* reserve(int64_t bytes) override {
     CUdeviceptr at = 0;
-    require(driver_.reserve(&at, static_cast<size_t>(bytes), static_cast<size_t>(large_piece), 0, 0), "addresses");
+    require(driver_.reserve(&at, whole_pages(bytes), static_cast<size_t>(large_piece), 0, 0), "addresses");
     return reinterpret_cast<std::byte*>(at);
   }
   void give_back(std::byte* at, int64_t bytes) override {
-    driver_.give_back(address(at), static_cast<size_t>(bytes));  // also of a card that has failed
+    driver_.give_back(address(at), whole_pages(bytes));  // also of a card that has failed
   }
   std::optional<piece> create(int64_t bytes) override {
     CUmemGenericAllocationHandle made = 0;
-    const CUresult result = driver_.create(&made, static_cast<size_t>(bytes), &kind_, 0);
-    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-      return std::nullopt;
-    }
-    require(result, "memory");
-    return made;
+    return there_is(driver_.create(&made, static_cast<size_t>(bytes), &kind_, 0), "memory") ? std::optional<piece>(made)
+                                                                                            : std::nullopt;
   }
   void destroy(piece memory) override { driver_.release(memory); }
-  void map(std::byte* at, int64_t bytes, piece memory) override {
-    require(driver_.map(address(at), static_cast<size_t>(bytes), 0, memory, 0), "pages");
-    require(driver_.set_access(address(at), static_cast<size_t>(bytes), &access_, 1), "pages");
+  bool map(std::byte* at, int64_t bytes, piece memory) override {
+    return there_is(driver_.map(address(at), static_cast<size_t>(bytes), 0, memory, 0), "pages");
+  }
+  bool open(std::byte* at, int64_t bytes) override {
+    return there_is(driver_.set_access(address(at), static_cast<size_t>(bytes), &access_, 1), "pages");
   }
   void unmap(std::byte* at, int64_t bytes) override { driver_.unmap(address(at), static_cast<size_t>(bytes)); }
   int64_t free() override { return free_and_total(false); }
   int64_t total() override { return free_and_total(true); }
 
 private:
+  static size_t whole_pages(int64_t bytes) { return static_cast<size_t>(round_up(bytes, page_size)); }
+
+  /// False: memory has run out.
+  bool there_is(CUresult result, const char* what) const {
+    if (result != CUDA_ERROR_OUT_OF_MEMORY) {
+      require(result, what);
+    }
+    return result == CUDA_SUCCESS;
+  }
+
   void require(CUresult result, const char* what) const {
     if (result != CUDA_SUCCESS) {
       const char* words = nullptr;
@@ -116,7 +125,8 @@ public:
   void give_back(std::byte* at, int64_t) override { cudaFree(at); }
   std::optional<piece> create(int64_t) override { return 0; }
   void destroy(piece) override {}
-  void map(std::byte*, int64_t, piece) override {}
+  bool map(std::byte*, int64_t, piece) override { return true; }
+  bool open(std::byte*, int64_t) override { return true; }
   void unmap(std::byte*, int64_t) override {}
   int64_t free() override { return free_and_total(false); }
   int64_t total() override { return free_and_total(true); }

@@ -110,6 +110,10 @@ void use_card(int index) {
   }
 }
 
+void use_card_at_the_end(int index) noexcept {
+  current = cudaSetDevice(index) == cudaSuccess ? std::optional(index) : std::nullopt;
+}
+
 void name_card(int index, std::string name) {
   const std::lock_guard lock(guard);
   states[index].name = std::move(name);

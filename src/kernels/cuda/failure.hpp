@@ -11,6 +11,9 @@ namespace troupe::kernels::cuda {
 /// Errors  device_failure: that card has failed before.
 void use_card(int index);
 
+/// The same where a destructor turns to a card, which asks no more of one that has failed: nothing is thrown.
+void use_card_at_the_end(int index) noexcept;
+
 /// What errors call a card from now on: "card 0 (NVIDIA H100, host x)".
 void name_card(int index, std::string name);
 

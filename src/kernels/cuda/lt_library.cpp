@@ -24,6 +24,11 @@ void check(cublasStatus_t status, const char* call) {
   }
 }
 
+/// The library has nothing for a product, which is no failure.
+bool has_none(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+}
+
 cudaDataType type_of(dtype type) { return type == dtype::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
 /// A product in cuBLASLt's words. Its parts live in it, so it is neither copied nor moved.
@@ -92,16 +97,20 @@ public:
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_, &said.product, &said.a, &said.b, &said.d,
                                                                  &said.d, &wish, most_algorithms, found.data(), &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED) {
-      check(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (has_none(status)) {
+      return {};
     }
+    check(status, "cublasLtMatmulAlgoGetHeuristic");
     std::vector<library_algorithm> all;
     for (int i = 0; i < count; ++i) {
-      const cublasLtMatmulAlgo_t& algorithm = found[static_cast<size_t>(i)].algo;
-      all.push_back({.opaque = std::bit_cast<std::array<uint64_t, 8>>(algorithm),
-                     .id = attribute_of(algorithm, CUBLASLT_ALGO_CONFIG_ID),
-                     .stages = attribute_of(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID),
-                     .splits = attribute_of(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)});
+      const cublasLtMatmulHeuristicResult_t& one = found[static_cast<size_t>(i)];
+      if (one.state != CUBLAS_STATUS_SUCCESS) {
+        continue;
+      }
+      all.push_back({.opaque = std::bit_cast<std::array<uint64_t, 8>>(one.algo),
+                     .id = attribute_of(one.algo, CUBLASLT_ALGO_CONFIG_ID),
+                     .stages = attribute_of(one.algo, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                     .splits = attribute_of(one.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)});
     }
     return all;
   }
@@ -115,7 +124,7 @@ public:
     const cublasStatus_t status =
         cublasLtMatmul(handle_, &said.product, &one, operands.a, &said.a, operands.b, &said.b, &kept, operands.d,
                        &said.d, operands.d, &said.d, &how, nullptr, 0, stream);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
+    if (has_none(status)) {
       return false;
     }
     check(status, "cublasLtMatmul");

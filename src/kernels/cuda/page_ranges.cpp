@@ -9,8 +9,8 @@
 
 namespace troupe::kernels::cuda {
 
-page_ranges::page_ranges(page_source& source, work_clock& clock, std::string card)
-    : source_(source), clock_(clock), card_(std::move(card)) {}
+page_ranges::page_ranges(page_source& source, work_clock& clock, std::string card, int64_t left_to_driver)
+    : source_(source), clock_(clock), card_(std::move(card)), left_to_driver_(left_to_driver) {}
 
 void page_ranges::free_all() {
   while (!ranges_.empty()) {
@@ -46,8 +46,9 @@ page_ranges::~page_ranges() {
 
 std::byte* page_ranges::reserve(int64_t bytes, const std::string& holder) {
   auto made = std::make_unique<range>();
-  made->bytes = round_up(std::max<int64_t>(bytes, 1), large_piece);
-  made->at = source_.reserve(made->bytes);
+  made->reserved = std::max<int64_t>(bytes, 1);
+  made->bytes = round_up(made->reserved, page_size);
+  made->at = source_.reserve(made->reserved);
   made->holder = holder;
   made->piece_P.resize(static_cast<size_t>(made->bytes / page_size));
   made->wanted_P.resize(made->piece_P.size());
@@ -68,86 +69,153 @@ void page_ranges::map(std::byte* at, int64_t bytes) {
   range& in = range_of(at, bytes);
   const int64_t first = (at - in.at) / page_size;
   const int64_t end = round_up(at + bytes - in.at, page_size) / page_size;
-  std::vector<int64_t> mapped;
-  if (!map_pages(in, first, end, mapped)) {
-    std::for_each(mapped.begin(), mapped.end(), [&](int64_t page) { unwant(in, page); });
+  // First, so that what is here still is not taken in the search for the rest.
+  const std::vector<int64_t> kept = want(in, first, end);
+  std::vector<mapped_piece*> made;
+  const auto undo = [&] {
+    std::for_each(made.begin(), made.end(), [&](mapped_piece* piece) { take_back(in, piece); });
+    unwant(in, kept);
+  };
+  bool all = false;
+  try {
+    all = put_missing(in, first, end, made) && open(in, made);
+  } catch (...) {
+    undo();
+    throw;
+  }
+  if (!all) {
+    undo();
     refuse(in, (end - first) * page_size);
   }
+  want(in, first, end);
 }
 
-/// `mapped` becomes the pages that nobody wanted before. False: memory has run out in between.
-bool page_ranges::map_pages(range& in, int64_t first, int64_t end, std::vector<int64_t>& mapped) {
+/// `made` becomes what is new, in the order of pages. False: memory has run out in between.
+bool page_ranges::put_missing(range& in, int64_t first, int64_t end, std::vector<mapped_piece*>& made) {
+  const auto none = [](const mapped_piece* piece) { return piece == nullptr; };
   for (int64_t page = first; page < end; ++page) {
-    if (in.piece_P[static_cast<size_t>(page)] == nullptr) {
-      const auto none = [](const mapped_piece* piece) { return piece == nullptr; };
-      const auto from = in.piece_P.begin() + page;
-      const bool whole = page % pages_of_large_piece == 0 && page + pages_of_large_piece <= end &&
-                         std::all_of(from, from + pages_of_large_piece, none);
-      if (!(whole && put(in, page, pages_of_large_piece)) && !put(in, page, 1)) {
-        return false;
-      }
+    const auto from = in.piece_P.begin() + page;
+    if (*from != nullptr) {
+      continue;
     }
-    want(in, page, mapped);
+    const bool whole = page + pages_of_large_piece <= end && std::all_of(from, from + pages_of_large_piece, none);
+    mapped_piece* piece = whole ? put(in, page, pages_of_large_piece) : nullptr;
+    piece = piece != nullptr ? piece : put(in, page, 1);
+    if (piece == nullptr) {
+      return false;
+    }
+    made.push_back(piece);
   }
   return true;
 }
 
-void page_ranges::want(range& in, int64_t page, std::vector<int64_t>& mapped) {
-  const auto at = static_cast<size_t>(page);
-  if (!in.wanted_P[at]) {
-    in.wanted_P[at] = true;
-    ++in.piece_P[at]->wanted;
-    mapped.push_back(page);
+/// Once for all pieces without a gap between them. False: there is no memory for it.
+bool page_ranges::open(const range& in, const std::vector<mapped_piece*>& made) {
+  for (size_t i = 0; i < made.size();) {
+    const int64_t first = made[i]->first;
+    int64_t end = first;
+    for (; i < made.size() && made[i]->first == end; ++i) {
+      end += made[i]->pages;
+    }
+    if (!source_.open(in.at + first * page_size, (end - first) * page_size)) {
+      return false;
+    }
   }
+  return true;
 }
 
-void page_ranges::unwant(range& in, int64_t page) {
-  const auto at = static_cast<size_t>(page);
-  in.wanted_P[at] = false;
-  mapped_piece* const piece = in.piece_P[at];
-  if (--piece->wanted == 0) {
-    piece->last_use = clock_.now();
-    if (!piece->leaves) {
-      piece->leaves = true;
-      leaving_.push_back({&in, piece});
+/// Of pages that have memory. Those that nobody wanted before.
+std::vector<int64_t> page_ranges::want(range& in, int64_t first, int64_t end) {
+  std::vector<int64_t> pages;
+  for (int64_t page = first; page < end; ++page) {
+    const auto at = static_cast<size_t>(page);
+    if (in.piece_P[at] != nullptr && !in.wanted_P[at]) {
+      in.wanted_P[at] = true;
+      ++in.piece_P[at]->wanted;
+      pages.push_back(page);
+    }
+  }
+  return pages;
+}
+
+/// What nobody wants any more goes when the work called so far is done: one moment for all of it, since each is a call
+/// to the driver for every queue.
+void page_ranges::unwant(range& in, const std::vector<int64_t>& pages) {
+  std::optional<work_clock::moment> now;
+  for (const int64_t page : pages) {
+    const auto at = static_cast<size_t>(page);
+    in.wanted_P[at] = false;
+    mapped_piece* const piece = in.piece_P[at];
+    if (--piece->wanted == 0) {
+      now = now ? now : clock_.now();
+      piece->last_use = *now;
+      if (!piece->leaves) {
+        piece->leaves = true;
+        leaving_.push_back({&in, piece});
+      }
     }
   }
 }
 
-/// False: there is no memory for it.
-bool page_ranges::put(range& in, int64_t page, int64_t pages) {
+/// Null: there is no memory for it.
+page_ranges::mapped_piece* page_ranges::put(range& in, int64_t page, int64_t pages) {
   const auto memory = take(pages);
   if (!memory) {
-    return false;
+    return nullptr;
   }
-  source_.map(in.at + page * page_size, pages * page_size, *memory);
+  bool mapped = false;
+  try {
+    mapped = source_.map(in.at + page * page_size, pages * page_size, *memory);
+  } catch (...) {
+    source_.destroy(*memory);
+    throw;
+  }
+  if (!mapped) {
+    source_.destroy(*memory);
+    return nullptr;
+  }
   // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): each of its pages points to it; `take_back` deletes it.
   auto* const piece = new mapped_piece{.memory = *memory, .first = page, .pages = pages};
   std::fill_n(in.piece_P.begin() + page, pages, piece);
-  return true;
+  return piece;
 }
 
 std::optional<page_source::piece> page_ranges::take(int64_t pages) {
   auto& spare = pages == 1 ? free_pages_ : free_large_;
   collect(false);
   do {
-    if (!spare.empty()) {
+    if (spare.empty()) {
+      if (const auto memory = create(pages * page_size)) {
+        return memory;
+      }
+    }
+    if (!spare.empty() || (pages == 1 && split_free())) {
       const page_source::piece memory = spare.back();
       spare.pop_back();
       return memory;
     }
-    if (const auto memory = source_.create(pages * page_size)) {
-      return memory;
-    }
-    if (pages == 1 && !free_large_.empty()) {  // one of which becomes single pages
-      source_.destroy(free_large_.back());
-      free_large_.pop_back();
-      if (const auto memory = source_.create(page_size)) {
-        return memory;
-      }
-    }
   } while (collect(true));
   return std::nullopt;
+}
+
+std::optional<page_source::piece> page_ranges::create(int64_t bytes) {
+  const bool leaves_enough = left_to_driver_ == 0 || source_.free() - bytes >= left_to_driver_;
+  return leaves_enough ? source_.create(bytes) : std::nullopt;
+}
+
+/// A free large piece becomes free pages. False: there is none.
+bool page_ranges::split_free() {
+  if (free_large_.empty()) {
+    return false;
+  }
+  source_.destroy(free_large_.back());
+  free_large_.pop_back();
+  for (int64_t i = 0; i < pages_of_large_piece; ++i) {
+    if (const auto memory = source_.create(page_size)) {
+      free_pages_.push_back(*memory);
+    }
+  }
+  return !free_pages_.empty();
 }
 
 /// Takes what was given up and whose moment has passed, or waits for the first of it. False: there is nothing.
@@ -181,11 +249,13 @@ void page_ranges::take_back(range& from, mapped_piece* piece) {
 void page_ranges::unmap(std::byte* at, int64_t bytes) {
   range& in = range_of(at, bytes);
   const int64_t end = (at + bytes - in.at) / page_size;
+  std::vector<int64_t> pages;
   for (int64_t page = round_up(at - in.at, page_size) / page_size; page < end; ++page) {
     if (in.wanted_P[static_cast<size_t>(page)]) {
-      unwant(in, page);
+      pages.push_back(page);
     }
   }
+  unwant(in, pages);
 }
 
 void page_ranges::free(std::byte* at) {
@@ -196,7 +266,7 @@ void page_ranges::free(std::byte* at) {
   while (std::any_of(leaving_.begin(), leaving_.end(), [&](const leaving& one) { return one.from == &gone; })) {
     collect(true);
   }
-  source_.give_back(gone.at, gone.bytes);
+  source_.give_back(gone.at, gone.reserved);
   ranges_.erase(found);
 }
 
@@ -219,7 +289,8 @@ memory_use page_ranges::use() {
   const int64_t pooled =
       static_cast<int64_t>(free_pages_.size()) * page_size + static_cast<int64_t>(free_large_.size()) * large_piece;
   const int64_t unheld = source_.free();
-  all.free = unheld + pooled + leaving_bytes;
+  all.free = std::max<int64_t>(0, unheld - left_to_driver_) + pooled + leaving_bytes;
+  all.left_to_driver = left_to_driver_;
   all.others = std::max<int64_t>(0, source_.total() - unheld - pooled - mapped_bytes);
   return all;
 }

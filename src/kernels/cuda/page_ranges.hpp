@@ -19,8 +19,8 @@ namespace troupe::kernels::cuda {
 
 inline constexpr int64_t page_size = int64_t{2} << 20;
 
-/// Pages that come and go as one where a whole one is mapped at once: a driver maps pieces of any size in the same
-/// time, and many small ones make it slow.
+/// Pages that come and go as one where so many are mapped at once, wherever they begin: a driver maps pieces of any
+/// size in the same time, and many small ones make it slow.
 inline constexpr int64_t pages_of_large_piece = 32;
 inline constexpr int64_t large_piece = pages_of_large_piece * page_size;
 
@@ -30,16 +30,20 @@ public:
   using piece = uint64_t;  ///< physical memory, one page or `large_piece`
 
   virtual ~page_source() = default;
-  /// Addresses, a multiple of `large_piece`, without memory.
+  /// Addresses without memory, for `bytes` rounded up to whole pages.
   virtual std::byte* reserve(int64_t bytes) = 0;
-  virtual void give_back(std::byte* at, int64_t bytes) = 0;
+  virtual void give_back(std::byte* at, int64_t bytes) = 0;  ///< as they were reserved
   /// Nothing: there is no more.
   virtual std::optional<piece> create(int64_t bytes) = 0;
   virtual void destroy(piece memory) = 0;
-  virtual void map(std::byte* at, int64_t bytes, piece memory) = 0;
-  virtual void unmap(std::byte* at, int64_t bytes) = 0;
-  virtual int64_t free() = 0;   ///< bytes that nobody holds
-  virtual int64_t total() = 0;  ///< bytes of the card
+  /// Puts a piece at whole pages, of which nobody may use any before `open`. False: there is no memory for the driver's
+  /// own tables.
+  virtual bool map(std::byte* at, int64_t bytes, piece memory) = 0;
+  /// Of pieces that lie one behind the other, all by one call. False: as in `map`.
+  virtual bool open(std::byte* at, int64_t bytes) = 0;
+  virtual void unmap(std::byte* at, int64_t bytes) = 0;  ///< of one piece, opened or not
+  virtual int64_t free() = 0;                            ///< bytes that nobody holds
+  virtual int64_t total() = 0;                           ///< bytes of the card
 };
 
 /// When memory that work still uses may go.
@@ -56,8 +60,9 @@ public:
 /// Not for several threads at once.
 class page_ranges {
 public:
-  /// `card` is what errors call it: "card 0 (NVIDIA H100, host x)".
-  page_ranges(page_source& source, work_clock& clock, std::string card);
+  /// `card` is what errors call it: "card 0 (NVIDIA H100, host x)". No page is made of the last `left_to_driver` bytes
+  /// that the source has: the driver takes memory by itself, and what it then calls for fails where there is none.
+  page_ranges(page_source& source, work_clock& clock, std::string card, int64_t left_to_driver);
   ~page_ranges();
   /// Of all ranges; for who wants to know whether that failed.
   void free_all();
@@ -85,7 +90,8 @@ private:
   };
   struct range {
     std::byte* at = nullptr;
-    int64_t bytes = 0;
+    int64_t reserved = 0;  ///< bytes
+    int64_t bytes = 0;     ///< of its pages
     std::string holder;
     std::vector<mapped_piece*> piece_P;  ///< of each page; null: it has none
     std::vector<bool> wanted_P;
@@ -96,11 +102,14 @@ private:
   };
 
   range& range_of(const std::byte* at, int64_t bytes);
-  bool map_pages(range& in, int64_t first, int64_t end, std::vector<int64_t>& mapped);
-  void want(range& in, int64_t page, std::vector<int64_t>& mapped);
-  void unwant(range& in, int64_t page);
-  bool put(range& in, int64_t page, int64_t pages);
+  bool put_missing(range& in, int64_t first, int64_t end, std::vector<mapped_piece*>& made);
+  bool open(const range& in, const std::vector<mapped_piece*>& made);
+  std::vector<int64_t> want(range& in, int64_t first, int64_t end);
+  void unwant(range& in, const std::vector<int64_t>& pages);
+  mapped_piece* put(range& in, int64_t page, int64_t pages);
   std::optional<page_source::piece> take(int64_t pages);
+  std::optional<page_source::piece> create(int64_t bytes);
+  bool split_free();
   void take_back(range& from, mapped_piece* piece);
   bool collect(bool wait);
   void destroy_free();
@@ -109,6 +118,7 @@ private:
   page_source& source_;
   work_clock& clock_;
   std::string card_;
+  int64_t left_to_driver_;
   std::map<const std::byte*, std::unique_ptr<range>> ranges_;  ///< by their first address
   std::deque<leaving> leaving_;                                ///< in the order in which they were given up
   std::vector<page_source::piece> free_pages_, free_large_;

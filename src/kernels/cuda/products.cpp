@@ -163,20 +163,30 @@ products::choice products::tried(context& ctx, const linear_args& args, int64_t 
   const dtype type = args.y_NO.type();
   const int64_t wide = std::max(args.outputs, args.inputs);
   const int64_t n = std::clamp(most_tried_values / wide, least_rows, rows);
-  room all(on, 2 * room::bytes_of(n * args.outputs, type) + room::bytes_of(n * args.inputs, dtype::bf16));
+  room all(on, room::bytes_of(n * args.inputs, dtype::bf16) + 2 * room::bytes_of(n * args.outputs, type) +
+                   room::bytes_of(tried_rows * args.outputs, type));
   const reals x = all.array(n * args.inputs, dtype::bf16);
   const reals own = all.array(n * args.outputs, type);
   const reals other = all.array(n * args.outputs, type);
+  const reals first_y = all.array(tried_rows * args.outputs, type);
   const auto rows_of_x = random_values(tried_rows * args.inputs, dtype::bf16, 1);
   const auto rows_of_y = random_values(tried_rows * args.outputs, type, 2);
-  const auto fill = [&](reals to, const std::vector<std::byte>& from, int64_t width) {
-    for (int64_t row = 0; row < n; row += tried_rows) {
-      on.copy(queue::compute, (to + row * width).data(), from.data(),
-              std::min(tried_rows, n - row) * width * size_of(to.type()));
+  wait(on);  // such copies would, without a limit of time
+  on.copy(queue::compute, x.data(), rows_of_x.data(), static_cast<int64_t>(rows_of_x.size()));
+  on.copy(queue::compute, first_y.data(), rows_of_y.data(), static_cast<int64_t>(rows_of_y.size()));
+  // The first rows are there.
+  const auto repeat = [&](reals rows_of, int64_t width) {
+    for (int64_t done = tried_rows; done < n; done *= 2) {
+      on.copy(queue::compute, (rows_of + done * width).data(), rows_of.data(),
+              std::min(done, n - done) * width * size_of(rows_of.type()));
     }
   };
-  fill(x, rows_of_x, args.inputs);
-  fill(own, rows_of_y, args.outputs);  // for products that accumulate
+  repeat(x, args.inputs);
+  const auto begin = [&](reals y) {  // for products that accumulate
+    on.copy(queue::compute, y.data(), first_y.data(), static_cast<int64_t>(rows_of_y.size()));
+    repeat(y, args.outputs);
+  };
+  begin(own);
   linear_args ours = args;
   ours.n = n;
   ours.x_NI = x;
@@ -184,13 +194,14 @@ products::choice products::tried(context& ctx, const linear_args& args, int64_t 
   ours.x_stride = ours.y_stride = 0;
   own_.forward(ctx, ours);
 
-  const auto read = [&](reals from) {
-    std::vector<std::byte> bytes(static_cast<size_t>(n * args.outputs * size_of(type)));
+  const auto read = [&](reals from, int64_t count) {
+    std::vector<std::byte> bytes(static_cast<size_t>(count * args.outputs * size_of(type)));
+    wait(on);
     on.copy(queue::compute, bytes.data(), from.data(), static_cast<int64_t>(bytes.size()));
     wait(on);
     return bytes;
   };
-  const auto want = read(own);
+  const auto same = [&](int64_t count) { return read(other, count) == read(own, count); };
   linear_args theirs = ours;
   theirs.y_NO = other;
   library_product product = forward_product(theirs);
@@ -202,10 +213,10 @@ products::choice products::tried(context& ctx, const linear_args& args, int64_t 
     if (algorithms[i].splits != 1) {
       continue;
     }
-    fill(other, rows_of_y, args.outputs);
+    begin(other);
     if (run(compute_stream(ctx), product,
             {.d = other.data(), .a = args.weight.data(), .b = x.data(), .bias = args.bias_O.data()}, algorithms[i]) &&
-        read(other) == want) {
+        same(tried_rows) && same(n)) {  // all of it takes long, and mostly the first rows tell
       chosen = algorithms[i];
     }
   }

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -31,6 +32,27 @@ TEST_F(CardBuffers, WhatCannotBeMappedIsNotTakenForRoom) {
   send(ctx_, numbers.floats(ctx_, 1000), values.data(), 4000);
   std::vector<float> back(1000);
   fetch(ctx_, std::span(back), numbers.data().data());
+  EXPECT_EQ(back, values);
+}
+
+/// The call of a copy to or from memory that is not pinned may wait, so that it is made only when nothing else is under
+/// way.
+TEST_F(CardBuffers, WhoWaitsForAHangingCardBeginsNoCopy) {
+  bool hangs = false;
+  const auto card = emulation::make_card({.hangs = &hangs, .name = "card 7"});
+  card->set_patience(std::chrono::milliseconds(20));
+  context ctx{pool_, card.get()};
+  buffer numbers;
+  std::vector<float> values(100, 1.0F);
+  float* const there = numbers.floats(ctx, 100);
+  send(ctx, there, values.data(), 400);
+  hangs = true;
+  std::vector<float> back(100, 2.0F);
+  test::expect_error(errc::device_failure, "card 7: its work is not done", [&] { fetch(ctx, std::span(back), there); });
+  EXPECT_EQ(back, std::vector<float>(100, 2.0F));
+  test::expect_error(errc::device_failure, "card 7: its work is not done", [&] { send(ctx, there, back.data(), 400); });
+  hangs = false;
+  fetch(ctx, std::span(back), there);
   EXPECT_EQ(back, values);
 }
 

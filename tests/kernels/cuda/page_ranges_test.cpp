@@ -1,3 +1,4 @@
+#include "base/round_up.hpp"
 #include "kernels/cuda/page_ranges.hpp"
 #include "support/errors.hpp"
 
@@ -5,6 +6,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 
 namespace troupe::kernels::cuda {
 namespace {
@@ -22,10 +24,9 @@ public:
   }
 
   std::byte* reserve(int64_t bytes) override {
-    EXPECT_EQ(bytes % large_piece, 0);
     next_ += large_piece;  // a gap, so that what runs past a range is seen
     auto* const at = reinterpret_cast<std::byte*>(next_);
-    next_ += bytes;
+    next_ += round_up(bytes, page);
     reserved_[at] = bytes;
     return at;
   }
@@ -42,19 +43,35 @@ public:
     return last_;
   }
   void destroy(piece memory) override { EXPECT_EQ(made_.erase(memory), 1U); }
-  void map(std::byte* at, int64_t bytes, piece memory) override {
+  bool map(std::byte* at, int64_t bytes, piece memory) override {
+    if (may_fail(map_fails_at)) {
+      return false;
+    }
     EXPECT_EQ(made_.at(memory), bytes);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(at) % static_cast<uintptr_t>(bytes), 0U);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(at) % static_cast<uintptr_t>(page), 0U);
     for (const auto& [other, held] : mapped_) {
       EXPECT_TRUE(at + bytes <= other || other + held.first <= at) << "mapped twice";
       EXPECT_NE(held.second, memory);
     }
     mapped_[at] = {bytes, memory};
     ++maps;
+    return true;
+  }
+  bool open(std::byte* at, int64_t bytes) override {
+    ++opens;
+    if (may_fail(open_fails_at)) {
+      return false;
+    }
+    for (const std::byte* const end = at + bytes; at < end; at += mapped_.at(at).first) {
+      EXPECT_TRUE(open_.insert(at).second) << "opened twice";
+      EXPECT_LE(at + mapped_.at(at).first, end) << "a part of a piece";
+    }
+    return true;
   }
   void unmap(std::byte* at, int64_t bytes) override {
     EXPECT_EQ(mapped_.at(at).first, bytes);
     mapped_.erase(at);
+    open_.erase(at);
   }
   int64_t free() override {
     int64_t left = total_ - by_others;
@@ -65,21 +82,38 @@ public:
   }
   int64_t total() override { return total_; }
 
+  /// And open.
   bool is_mapped(const std::byte* at) const {
     const auto after = mapped_.upper_bound(const_cast<std::byte*>(at));
-    return after != mapped_.begin() && at < std::prev(after)->first + std::prev(after)->second.first;
+    return after != mapped_.begin() && at < std::prev(after)->first + std::prev(after)->second.first &&
+           open_.count(std::prev(after)->first) == 1;
   }
 
   int64_t by_others = 0;
-  int created = 0, maps = 0;
+  int created = 0, maps = 0, opens = 0;
+  /// Of the calls of each from now on the one that fails: 1 is the next, 0 none.
+  int map_fails_at = 0, open_fails_at = 0;
+  bool out_of_memory = true;  ///< else it fails for another reason
 
 private:
+  /// Whether this call does, for want of memory.
+  bool may_fail(int& at) const {
+    if (at == 0 || --at > 0) {
+      return false;
+    }
+    if (!out_of_memory) {
+      throw error(errc::device_failure, "the driver gives no pages");
+    }
+    return true;
+  }
+
   int64_t total_;
   intptr_t next_ = large_piece;
   piece last_ = 0;
   std::map<std::byte*, int64_t> reserved_;
   std::map<piece, int64_t> made_;
   std::map<std::byte*, std::pair<int64_t, piece>> mapped_;
+  std::set<std::byte*> open_;
 };
 
 /// Work that is done when the test says so, or when somebody waits for it.
@@ -97,10 +131,11 @@ public:
 };
 
 struct card_memory {
-  explicit card_memory(int64_t pages) : driver(pages) {}
+  explicit card_memory(int64_t pages, int64_t left_to_driver = 0)
+      : driver(pages), ranges(driver, clock, "card 0", left_to_driver) {}
   fake_driver driver;
   fake_clock clock;
-  page_ranges ranges{driver, clock, "card 0"};
+  page_ranges ranges;
 };
 
 TEST(PageRanges, PagesComeAndGoWithoutTheirAddresses) {
@@ -138,11 +173,44 @@ TEST(PageRanges, WholePiecesAreMappedAtOnce) {
   EXPECT_EQ(on.driver.maps, 2 + 6 + 1);
 }
 
+TEST(PageRanges, APieceOfManyPagesBeginsAnywhere) {
+  card_memory on(200);
+  std::byte* const at = on.ranges.reserve(100 * page, "weights");
+  on.ranges.map(at + 5 * page, 50 * page);
+  EXPECT_EQ(on.driver.maps, 1 + 18);
+  EXPECT_EQ(on.driver.opens, 1) << "all that is new is opened at once";
+  EXPECT_FALSE(on.driver.is_mapped(at + 4 * page));
+  EXPECT_TRUE(on.driver.is_mapped(at + 5 * page));
+  EXPECT_TRUE(on.driver.is_mapped(at + 54 * page));
+  on.ranges.map(at, 100 * page);  // before and behind it: 5 pages, and 45
+  EXPECT_EQ(on.driver.maps, 1 + 18 + 5 + 1 + 13);
+  EXPECT_EQ(on.driver.opens, 3);
+  on.ranges.unmap(at + 10 * page, 60 * page);
+  on.clock.done = on.clock.called;
+  std::byte* const other = on.ranges.reserve(page, "scratch");
+  on.ranges.map(other, page);
+  EXPECT_TRUE(on.driver.is_mapped(at + 36 * page)) << "a part of a piece left alone";
+  EXPECT_FALSE(on.driver.is_mapped(at + 37 * page));
+  EXPECT_FALSE(on.driver.is_mapped(at + 54 * page));
+  EXPECT_TRUE(on.driver.is_mapped(at + 55 * page)) << "a part of a piece left alone";
+}
+
+TEST(PageRanges, WhatIsUnmappedAtOnceHasOneMoment) {
+  card_memory on(100);
+  std::byte* const at = on.ranges.reserve(50 * page, "weights");
+  on.ranges.unmap(at, 50 * page);
+  EXPECT_EQ(on.clock.called, 0U) << "nothing was mapped";
+  on.ranges.map(at, 50 * page);
+  on.ranges.unmap(at, 50 * page);
+  EXPECT_EQ(on.clock.called, 1U);
+}
+
 TEST(PageRanges, MemoryIsTakenBackWhenItsWorkIsDone) {
   card_memory on(2);
   std::byte* const at = on.ranges.reserve(4 * page, "weights");
   on.ranges.map(at, 2 * page);
-  on.ranges.unmap(at, 2 * page);
+  on.ranges.unmap(at, page);
+  on.ranges.unmap(at + page, page);
   EXPECT_TRUE(on.driver.is_mapped(at)) << "taken from work that may be running";
   on.clock.done = 1;  // page 0 is free, page 1 in use
   on.ranges.map(at + 2 * page, page);
@@ -179,7 +247,53 @@ TEST(PageRanges, APieceOfManyPagesBecomesPagesWhereThereIsNothingElse) {
   on.ranges.unmap(at, 32 * page);
   std::byte* const other = on.ranges.reserve(32 * page, "weights");
   on.ranges.map(other + page, 5 * page);
-  EXPECT_EQ(on.driver.free(), 27 * page);
+  EXPECT_EQ(on.ranges.use().free, 27 * page);
+  on.ranges.map(other + 6 * page, 26 * page);  // all of it is there for pages
+  EXPECT_EQ(on.ranges.use().free, page);
+}
+
+TEST(PageRanges, TheDriverIsLeftWhatItMayNeed) {
+  card_memory on(100, 10 * page);
+  EXPECT_EQ(on.ranges.use().free, 90 * page);
+  EXPECT_EQ(on.ranges.use().left_to_driver, 10 * page);
+  std::byte* const at = on.ranges.reserve(91 * page, "cache");
+  on.ranges.map(at, 90 * page);
+  test::expect_error(errc::out_of_memory, "; 20 MiB are left free for what the driver takes later",
+                     [&] { on.ranges.map(at, 91 * page); });
+  EXPECT_EQ(on.driver.free(), 10 * page);
+  on.driver.by_others = 5 * page;  // the driver has taken some of it
+  EXPECT_EQ(on.ranges.use().free, 0);
+  EXPECT_EQ(on.ranges.use().others, 5 * page);
+  on.ranges.unmap(at, 90 * page);
+  on.ranges.map(at + 40 * page, 51 * page);  // what the program has it keeps
+  EXPECT_EQ(on.driver.free(), 5 * page);
+}
+
+/// Where the driver fails midway, all is as it was before the call, and nothing is lost.
+TEST(PageRanges, AMapThatFailsLeavesNothing) {
+  for (const bool out_of_memory : {true, false}) {
+    for (const bool opening : {false, true}) {
+      SCOPED_TRACE(fmt::format("out of memory: {}, opening: {}", out_of_memory, opening));
+      card_memory on(100);
+      on.driver.out_of_memory = out_of_memory;
+      std::byte* const at = on.ranges.reserve(60 * page, "weights");
+      on.ranges.map(at, 2 * page);
+      on.ranges.map(at + 10 * page, page);
+      // The second of what is missing: between the two, and behind them.
+      (opening ? on.driver.open_fails_at : on.driver.map_fails_at) = 2;
+      test::expect_error(out_of_memory ? errc::out_of_memory : errc::device_failure,
+                         out_of_memory ? "for weights are not there" : "the driver gives no pages",
+                         [&] { on.ranges.map(at, 15 * page); });
+      EXPECT_TRUE(on.driver.is_mapped(at + page));
+      EXPECT_FALSE(on.driver.is_mapped(at + 2 * page));
+      EXPECT_TRUE(on.driver.is_mapped(at + 10 * page));
+      EXPECT_FALSE(on.driver.is_mapped(at + 11 * page));
+      EXPECT_EQ(on.ranges.use().free, 97 * page);
+      EXPECT_EQ(on.ranges.use().others, 0);
+      on.ranges.map(at, 60 * page);
+      EXPECT_TRUE(on.driver.is_mapped(at + 59 * page));
+    }
+  }
 }
 
 TEST(PageRanges, WhereMemoryRunsOutTheHoldersAreNamed) {
