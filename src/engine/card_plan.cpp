@@ -34,7 +34,7 @@ int64_t logit_bytes(const model_description& model, int64_t rows, bool narrow_gr
     return 0;
   }
   const kernels::card_logits most = kernels::card_logits_of(model.vocabulary);
-  return kernels::card_logit_bytes(std::min(rows, most.rows), most.stride, narrow_gradients);
+  return kernels::card_logit_room_of(std::min(rows, most.rows), most.stride, narrow_gradients).bytes;
 }
 
 }  // namespace

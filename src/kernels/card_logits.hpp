@@ -20,9 +20,19 @@ constexpr card_logits card_logits_of(int64_t vocabulary) {
   return {.rows = std::clamp<int64_t>(most_floats / stride / 64 * 64, 64, 1024), .stride = stride};
 }
 
-/// Bytes that `rows` rows take, with their gradients where these are of another type than float32.
-constexpr int64_t card_logit_bytes(int64_t rows, int64_t stride, bool narrow_gradients) {
-  return rows * (stride * (narrow_gradients ? 6 : 4) + static_cast<int64_t>(sizeof(softmax_statistics)));
+/// Where the arrays of `rows` rows stand behind each other, in bytes: logits first, then gradients in bfloat16 where
+/// there are such, then statistics. Each begins at a multiple of 16, whatever the number of rows: a row of logits or
+/// gradients takes one, and one of statistics may not.
+struct card_logit_room {
+  int64_t gradients = 0, statistics = 0;
+  int64_t bytes = 0;  ///< of all
+};
+
+constexpr card_logit_room card_logit_room_of(int64_t rows, int64_t stride, bool narrow_gradients) {
+  const int64_t logits = rows * stride * 4, gradients = narrow_gradients ? rows * stride * 2 : 0;
+  return {.gradients = logits,
+          .statistics = logits + gradients,
+          .bytes = logits + gradients + rows * static_cast<int64_t>(sizeof(softmax_statistics))};
 }
 
 }  // namespace troupe::kernels

@@ -382,5 +382,27 @@ TEST_P(CudaDecodedRowsTest, AbsentSequencesChangeNothingAndTouchNoPage) {
 INSTANTIATE_TEST_SUITE_P(Types, CudaDecodedRowsTest, testing::Values(dtype::bf16, dtype::f32),
                          [](const auto& info) { return std::string(to_string(info.param)); });
 
+/// More queries of one position than a warp has rows: still a decoded row, whose spans have blocks of their own.
+TEST(CudaDecodedHeadsTest, RowsOfManyHeadsOnOneKeyHeadAreDecodedToo) {
+  emulated_context card;
+  attention_case values({"", 32, 1, 8, {0, 520, 523}, true}, dtype::bf16);
+  values.forward(card.ctx);
+  paged_case paged(values, dtype::bf16);
+  const std::vector<piece> prompts{{0, 0, 519}, {1, 0, 2}};
+  ASSERT_EQ(bits(paged.attend(card.ctx, prompts)), bits(paged.packed(prompts)));
+  const std::vector<piece> alone{{0, 519, 520}}, two{{0, 519, 520}, {1, 2, 3}}, more{{0, 518, 520}, {1, 2, 3}};
+  const auto kernels_of = [&](const std::vector<piece>& pieces) {
+    const uint64_t before = emulation::counted().kernels;
+    EXPECT_EQ(bits(paged.attend(card.ctx, pieces)), bits(paged.packed(pieces)));
+    return emulation::counted().kernels - before;
+  };
+  EXPECT_EQ(kernels_of(alone), 3U);  // the third folds spans
+  EXPECT_EQ(kernels_of(two), 3U);
+  EXPECT_EQ(kernels_of(more), 2U);
+  const std::vector<piece> padded{two[0], absent, absent};
+  const std::vector<uint32_t> got = bits(paged.attend(card.ctx, padded, 2000)), want = bits(paged.packed(alone));
+  EXPECT_TRUE(std::equal(want.begin(), want.end(), got.begin()));
+}
+
 }  // namespace
 }  // namespace troupe::kernels

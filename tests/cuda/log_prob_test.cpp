@@ -1,4 +1,5 @@
 /// The head of a card against double, against the CPU, and its log-probabilities against each other, bit for bit.
+#include "kernels/card_logits.hpp"
 #include "kernels/log_prob.hpp"
 #include "kernels/matrix.hpp"
 #include "support/emulation/card_test.hpp"
@@ -196,6 +197,42 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaLogProbTest,
                            return std::to_string(s.n) + "x" + std::to_string(s.d) + "x" + std::to_string(s.vocabulary) +
                                   (s.amplitude > 1 ? "extreme_" : "_") + to_string(std::get<1>(info.param));
                          });
+
+/// Libraries and asynchronous copies take addresses that are multiples of 16.
+TEST(CudaLogProbRoomTest, ArraysBeginAtMultiplesOfSixteenForAnyNumberOfRows) {
+  for (const int64_t vocabulary : {1, 33, 151936}) {
+    const int64_t stride = card_logits_of(vocabulary).stride;
+    for (const int64_t rows : {1, 2, 3, 63, 65, 440}) {
+      const card_logit_room narrow = card_logit_room_of(rows, stride, true),
+                            wide = card_logit_room_of(rows, stride, false);
+      EXPECT_EQ(narrow.gradients % 16, 0);
+      EXPECT_EQ(narrow.statistics % 16, 0);
+      EXPECT_EQ(wide.statistics % 16, 0);
+      EXPECT_EQ(narrow.bytes, rows * (6 * stride + 8));
+      EXPECT_EQ(wide.bytes, rows * (4 * stride + 8));
+    }
+  }
+}
+
+/// One row more that does not count: from an odd number of rows to an even one.
+TEST(CudaLogProbBitsTest, GradientsDoNotDependOnTheNumberOfRowsBeingEven) {
+  for (const int64_t n : {1, 5, 69}) {
+    emulated_context card;
+    const auto train = [&](int64_t rows) {
+      head_case v({rows, 24, 40, 0.9F}, dtype::bf16);
+      v.weight_N.resize(static_cast<size_t>(n));
+      v.weight_N.resize(static_cast<size_t>(rows), 0.0);
+      log_prob_forward(card.ctx, v.forward_args());
+      v.train(card.ctx);
+      return v;
+    };
+    head_case odd = train(n), even = train(n + 1);
+    const std::vector<float> dx = even.dx.values();
+    EXPECT_EQ(bits(odd.dx.values()), bits(std::span(dx).first(static_cast<size_t>(n * 24)))) << n;
+    EXPECT_EQ(bits(odd.dweight), bits(even.dweight)) << n;
+    EXPECT_EQ(bits(odd.dbias), bits(even.dbias)) << n;
+  }
+}
 
 /// More rows than have logits at one time: the last ones are a part of their own.
 TEST(CudaLogProbBitsTest, ARowIsTheSameAloneAndInAnyPart) {

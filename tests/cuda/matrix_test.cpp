@@ -212,11 +212,14 @@ struct problem {
   int64_t apart, shift;
 };
 
-const std::vector<problem> problems = {
-    {"OneRow", {1, 32, 64}, 0, 0},      {"SevenInputs", {3, 5, 7}, 1, 1},      {"OddWidths", {9, 33, 172}, 0, 0},
-    {"Unaligned", {17, 20, 100}, 3, 0}, {"Shifted", {33, 40, 96}, 8, 1},       {"RaggedEnds", {33, 44, 60}, 4, 0},
-    {"LongInner", {2, 16, 4096}, 0, 0}, {"SixtyFourRows", {64, 48, 40}, 0, 8}, {"SixtyFiveRows", {65, 70, 33}, 1, 0},
-    {"ManyRows", {130, 40, 288}, 0, 0}, {"LargeTiles", {130, 136, 24}, 0, 0},  {"LargeTilesOdd", {129, 150, 9}, 5, 5}};
+const std::vector<problem> problems = {{"OneRow", {1, 32, 64}, 0, 0},         {"SevenInputs", {3, 5, 7}, 1, 1},
+                                       {"OddWidths", {9, 33, 172}, 0, 0},     {"Unaligned", {17, 20, 100}, 3, 0},
+                                       {"Shifted", {33, 40, 96}, 8, 1},       {"RaggedEnds", {33, 44, 60}, 4, 0},
+                                       {"LongInner", {2, 16, 4096}, 0, 0},    {"SixtyFourRows", {64, 48, 40}, 0, 8},
+                                       {"SixtyFiveRows", {65, 70, 33}, 1, 0}, {"ManyRows", {130, 40, 288}, 0, 0},
+                                       {"LargeTiles", {130, 136, 24}, 0, 0},  {"LargeTilesOdd", {129, 150, 9}, 5, 5},
+                                       {"WideTiles", {70, 300, 40}, 0, 0},    {"TallTiles", {300, 70, 24}, 0, 0},
+                                       {"AlignedRagged", {70, 33, 41}, 7, 0}, {"FewRowsRagged", {12, 20, 201}, 7, 0}};
 
 class CardMatrixTest : public testing::TestWithParam<problem> {
 protected:

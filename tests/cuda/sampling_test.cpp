@@ -233,6 +233,44 @@ TEST(CudaSamplingRowsTest, ARowWithoutADistributionSaysSoAndStopsNoOther) {
   }
 }
 
+/// Sums of one bucket pass 2^32 again and again: equal tokens are each drawn by their share of (0, 1).
+TEST(CudaSamplingRowsTest, SumsOfAnySizeAreWhole) {
+  constexpr int64_t vocabulary = 3000;
+  for (const emulation::thread_order order : test::thread_orders) {
+    emulated_context card(order);
+    // Rows of equal tokens; of such and as many that are 2^20 times as likely; of one with all the probability.
+    std::vector<float> logits(vocabulary, 0.5F);
+    for (int64_t v = 0; v < vocabulary; ++v) {
+      logits.push_back(v % 2 == 0 ? 0.0F : 13.862944F);
+    }
+    for (int64_t v = 0; v < vocabulary; ++v) {
+      logits.push_back(v == 1234 ? 0.0F : -1e4F);
+    }
+    std::vector<float> all;
+    std::vector<row_draw> draws;
+    std::vector<int32_t> expected;
+    const auto add = [&](int64_t row, double uniform, const sampling_settings& settings, int32_t token) {
+      all.insert(all.end(), logits.begin() + row * vocabulary, logits.begin() + (row + 1) * vocabulary);
+      draws.push_back({.settings = settings, .uniform = uniform});
+      expected.push_back(token);
+    };
+    for (const int32_t token : {0, 1, 1499, 2999}) {
+      add(0, (token + 0.5) / vocabulary, {}, token);
+      add(0, (token % 700 + 0.5) / 700, {.top_k = 700}, token % 700);
+      add(1, (token / 2 + 0.5) / 1500, {.top_p = 0.9999F}, token / 2 * 2 + 1);
+    }
+    for (const double uniform : {0.0, 0.5, 1 - 0x1p-53}) {
+      add(2, uniform, {}, 1234);
+      add(2, uniform, {.top_k = 2000, .top_p = 0.5F}, 1234);
+    }
+    rows_case c(vocabulary, all, draws);
+    c.sample(card.ctx);
+    for (size_t n = 0; n < expected.size(); ++n) {
+      EXPECT_EQ(c.tokens[n].token, expected[n]) << "row " << n;
+    }
+  }
+}
+
 TEST(CudaSamplingRowsTest, NoRowsAreNone) {
   emulated_context card;
   rows_case c(3, {}, {});

@@ -4,6 +4,8 @@
 #include "kernels/cuda/shared_rows.cuh"
 #include "kernels/cuda/thread.cuh"
 
+#include <algorithm>
+
 namespace troupe::kernels::cuda {
 namespace {
 
@@ -46,7 +48,7 @@ template <class Begin> __device__ inline int64_t last_begun(int64_t count, int64
   return low;
 }
 
-/// Packed sequences, 64 positions of one head a block: blockIdx.x is the tile, blockIdx.y the head.
+/// Packed sequences, 64 positions of one head a block: blockIdx.x is the tile, from the last one; blockIdx.y the head.
 template <class T> struct packed_rows {
   const T* qkv_NE = nullptr;
   head_layout layout;
@@ -56,13 +58,13 @@ template <class T> struct packed_rows {
 
   /// Returns false if the block has no rows.
   __device__ bool find(query_rows& rows) {
-    const packed_tile tile(offset_B1, tile_T2, blockIdx.x);
+    const packed_tile tile(offset_B1, tile_T2, block_from_last());
     start = tile.start;
     rows.position = tile.first;
     rows.row = start + tile.first;
     rows.count = tile.rows;
     rows.head = static_cast<int>(blockIdx.y);
-    rows.kv_head = static_cast<int>(rows.head / layout.group());
+    rows.kv_head = rows.head / layout.group;
     return rows.count > 0;
   }
   __device__ key_tile<T> tile(const query_rows& rows, int first) const {
@@ -72,24 +74,24 @@ template <class T> struct packed_rows {
 };
 
 /// New rows of sequences whose keys are in pages; all heads of a key/value head (blockIdx.y) together. A sequence of n
-/// queries has at most n / rows_a_block + 1 blocks: block b is of the last sequence that begins at it or before.
-template <class T> struct paged_rows {
+/// queries has at most n / RowsABlock + 1 blocks: block b is of the last sequence that begins at it or before.
+template <class T, int RowsABlock> struct paged_rows {
   head_layout layout;
   const T *keys = nullptr, *values = nullptr;
   page_map where;
-  int rows_a_block = 0;
   int64_t sequence = 0;
 
-  __device__ int64_t first_block(int64_t s) const { return s + where.row_S1[s] * layout.group() / rows_a_block; }
+  __device__ int64_t first_block(int64_t s) const { return s + where.row_S1[s] * layout.group / RowsABlock; }
 
   __device__ bool find(query_rows& rows) {
-    sequence = last_begun(where.sequences, blockIdx.x, [&](int64_t s) { return first_block(s); });
+    const int64_t block = block_from_last();
+    sequence = last_begun(where.sequences, block, [&](int64_t s) { return first_block(s); });
     rows.row = where.row_S1[sequence];
     rows.position = where.position_S[sequence];
-    rows.group = static_cast<int>(layout.group());
+    rows.group = layout.group;
     const auto queries = static_cast<int>((where.row_S1[sequence + 1] - rows.row) * rows.group);
-    rows.first = static_cast<int>(blockIdx.x - first_block(sequence)) * rows_a_block;
-    rows.count = queries - rows.first < rows_a_block ? queries - rows.first : rows_a_block;
+    rows.first = static_cast<int>(block - first_block(sequence)) * RowsABlock;
+    rows.count = queries - rows.first < RowsABlock ? queries - rows.first : RowsABlock;
     rows.kv_head = static_cast<int>(blockIdx.y);
     rows.head = rows.kv_head * rows.group;
     return rows.count > 0;
@@ -183,6 +185,24 @@ __device__ inline void keep_spans(const row_state<ValueWidth>& state, float (&fo
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       folded_o[4 * j + c][threadIdx.x] = state.o[j][c];
+    }
+  }
+}
+
+/// Begins to copy a block's queries, which stand at no fixed distance: heads of a position beside each other, positions
+/// a row apart. What is not there is 0.
+template <int Threads, int Width>
+__device__ inline void fetch_queries(shared_rows<tile_keys, Width>& to, const query_rows& rows, const bf16* qkv_NE,
+                                     const head_layout& layout, bool aligned) {
+  constexpr int pieces = Width / 8;
+  for (int i = static_cast<int>(threadIdx.x); i < Threads / 2 * pieces; i += Threads) {
+    const int r = i / pieces, column = i % pieces * 8;
+    const int values = r < rows.count ? values_of_piece(layout.width, column) : 0;
+    const bf16* from = qkv_NE + rows.row_of(r) * layout.row + rows.head_of(r) * layout.width + column;
+    if (aligned && values % 8 == 0) {
+      copy_async_16(to.at(r, column), from, values == 0);
+    } else {
+      copy_piece(to.at(r, column), from, values);
     }
   }
 }
@@ -324,9 +344,7 @@ __global__ void __launch_bounds__(Threads, 256 / Threads)
     return;
   }
   uint32_t q[Width / 16][4];
-  fetch_some_rows<Threads, Threads / 2>(memory.keys, layout.width, aligned, [&](int r) -> const bf16* {
-    return r < rows.count ? qkv_NE + rows.row_of(r) * layout.row + rows.head_of(r) * layout.width : nullptr;
-  });
+  fetch_queries<Threads>(memory.keys, rows, qkv_NE, layout, aligned);
   copy_async_commit();
   copy_async_wait<0>();
   __syncthreads();
@@ -339,17 +357,14 @@ __global__ void __launch_bounds__(Threads, 256 / Threads)
   const auto fetch_keys = [&](int first) {
     if (first < end) {
       const key_tile<bf16> tile = where.tile(rows, first);
-      fetch_rows<Threads>(memory.keys, layout.width, aligned, [&](int key) -> const bf16* {
-        return first + key < end ? tile.keys + key * tile.stride : nullptr;
-      });
+      fetch_rows<Threads>(memory.keys, {tile.keys, tile.stride, end - first, layout.width, aligned});
     }
     copy_async_commit();
   };
   const auto fetch_values = [&](int first) {
     const key_tile<bf16> tile = where.tile(rows, first);
-    fetch_rows<Threads>(memory.values, layout.width - value_column, aligned, [&](int key) -> const bf16* {
-      return first + key < end ? tile.values + key * tile.stride + value_column : nullptr;
-    });
+    const bf16* values = tile.values + value_column;
+    fetch_rows<Threads>(memory.values, {values, tile.stride, end - first, layout.width - value_column, aligned});
     copy_async_commit();
   };
   row_state<ValueWidth> state;
@@ -534,12 +549,11 @@ template <class T> packed_rows<T> packed_in(const attention_args& args) {
           .tile_T2 = args.tile_T2.data()};
 }
 
-template <class T> paged_rows<T> paged_in(const paged_attention_args& args, int rows_a_block) {
+template <class T, int RowsABlock> paged_rows<T, RowsABlock> paged_in(const paged_attention_args& args) {
   return {.layout = layout_of(args.shape),
           .keys = args.pages.keys.as<T>(),
           .values = args.pages.values.as<T>(),
-          .where = args.where,
-          .rows_a_block = rows_a_block};
+          .where = args.where};
 }
 
 template <class T> void append(context& ctx, const paged_attention_args& args, int32_t* spans_N = nullptr) {
@@ -560,14 +574,18 @@ void divide_spans(context& ctx, const paged_attention_args& args, results& to) {
   to.spans_N = reinterpret_cast<int32_t*>(to.part_sum + parts);
 }
 
+/// All sequences' blocks, and perhaps some without rows.
+template <int RowsABlock> int64_t paged_blocks(const paged_attention_args& args) {
+  return args.where.sequences + args.where.rows * layout_of(args.shape).group / RowsABlock;
+}
+
 template <int Warps> void attend_paged(context& ctx, const paged_attention_args& args, results to) {
-  const paged_rows<bf16> where = paged_in<bf16>(args, 16 * Warps);
-  const int64_t group = args.shape.heads / args.shape.kv_heads;
-  const int64_t blocks = args.where.sequences + args.where.rows * group / where.rows_a_block;
+  const auto where = paged_in<bf16, 16 * Warps>(args);
   const bf16* qkv = args.qkv_NE.as<bf16>();
   const bool aligned = heads_aligned({qkv, where.keys, where.values}, args.shape.head_width);
   with_head_width(args.shape.head_width, [&](auto width) {
-    attend<width(), Warps>(ctx, where, qkv, where.layout, aligned, to, blocks, args.shape.kv_heads);
+    attend<width(), Warps>(ctx, where, qkv, where.layout, aligned, to, paged_blocks<16 * Warps>(args),
+                           args.shape.kv_heads);
   });
 }
 
@@ -592,20 +610,22 @@ void attention_forward(context& ctx, const attention_args& args) {
 }
 
 void paged_attention_forward(context& ctx, const paged_attention_args& args) {
-  const int64_t rows = args.where.rows, group = args.shape.heads / args.shape.kv_heads;
+  const int64_t rows = args.where.rows;
   if (rows == 0) {
     return;
   }
   if (!is_bf16(args.qkv_NE)) {
     append<float>(ctx, args);
-    const paged_rows<float> where = paged_in<float>(args, row_warps);
-    const dim3 grid(static_cast<unsigned>(args.where.sequences + rows * group / row_warps),
-                    static_cast<unsigned>(args.shape.kv_heads));
-    return launch(attention_rows_kernel<paged_rows<float>>, grid, dim3(rows_threads), compute_stream(ctx), where,
-                  args.qkv_NE, where.layout, args.out_NHK, nullptr);
+    const auto where = paged_in<float, row_warps>(args);
+    const dim3 grid(static_cast<unsigned>(paged_blocks<row_warps>(args)), static_cast<unsigned>(args.shape.kv_heads));
+    return launch(attention_rows_kernel<paged_rows<float, row_warps>>, grid, dim3(rows_threads), compute_stream(ctx),
+                  where, args.qkv_NE, where.layout, args.out_NHK, nullptr);
   }
   results to{.out_NHK = args.out_NHK.as<bf16>()};
-  const bool prompts = rows * group > 16 * args.where.sequences;
+  // On average more queries of a sequence than a warp has rows. A single position's do not count as more, however many
+  // heads it has: all of them see the same keys, which decoding divides among blocks.
+  const int64_t queries = rows * std::min(layout_of(args.shape).group, 16);
+  const bool prompts = queries > 16 * args.where.sequences;
   const bool divided = !prompts && args.where.longest > attention_span;
   if (divided) {
     divide_spans(ctx, args, to);

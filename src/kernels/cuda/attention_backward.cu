@@ -32,6 +32,13 @@ template <class T> struct backward_call {
   __device__ const T* value(int64_t row, int64_t kv_head) const {
     return qkv_NE + row * layout.row + layout.value_column(kv_head);
   }
+  /// One head's rows of qkv, from `first` on.
+  __device__ row_source rows_from(const bf16* first, int rows) const {
+    return {first, layout.row, rows, layout.width, aligned};
+  }
+  __device__ row_source dout_rows_from(int64_t row, int64_t head, int rows) const {
+    return {dout(row, head), layout.heads * layout.width, rows, layout.width, aligned};
+  }
 };
 
 /// D of a tile (blockIdx.x) of one head (blockIdx.y).
@@ -137,31 +144,25 @@ __global__ void __launch_bounds__(backward_threads, 1) backward_keys_kernel(back
   const int64_t kv_head = blockIdx.y;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int column = static_cast<int>(blockIdx.z) * Columns;
-  const auto group = static_cast<int>(layout.group());
+  const int group = layout.group;
   const int steps_a_head = (tile.length - tile.first + Steps - 1) / Steps;
 
-  fetch_rows<backward_threads>(memory.keys, layout.width, call.aligned, [&](int r) -> const bf16* {
-    return r < tile.rows ? call.key(tile.start + tile.first + r, kv_head) : nullptr;
-  });
-  fetch_rows<backward_threads>(memory.values, layout.width, call.aligned, [&](int r) -> const bf16* {
-    return r < tile.rows ? call.value(tile.start + tile.first + r, kv_head) : nullptr;
-  });
+  const int64_t row0 = tile.start + tile.first;
+  fetch_rows<backward_threads>(memory.keys, call.rows_from(call.key(row0, kv_head), tile.rows));
+  fetch_rows<backward_threads>(memory.values, call.rows_from(call.value(row0, kv_head), tile.rows));
   const auto first_query = [&](int step) { return tile.first + step % steps_a_head * Steps; };
   const auto head_of = [&](int step) { return kv_head * group + step / steps_a_head; };
   const auto fetch = [&](int step) {
     if (step < group * steps_a_head) {
       const int first = first_query(step), stage = step % 2;
       const int64_t head = head_of(step);
-      fetch_rows<backward_threads>(memory.queries[stage], layout.width, call.aligned, [&](int r) -> const bf16* {
-        return first + r < tile.length ? call.query(tile.start + first + r, head) : nullptr;
-      });
-      fetch_rows<backward_threads>(memory.douts[stage], layout.width, call.aligned, [&](int r) -> const bf16* {
-        return first + r < tile.length ? call.dout(tile.start + first + r, head) : nullptr;
-      });
+      const int64_t row = tile.start + first;
+      fetch_rows<backward_threads>(memory.queries[stage], call.rows_from(call.query(row, head), tile.length - first));
+      fetch_rows<backward_threads>(memory.douts[stage], call.dout_rows_from(row, head, tile.length - first));
       const auto r = static_cast<int>(threadIdx.x);
       if (r < Steps) {
         const bool there = first + r < tile.length;
-        const int64_t at = (tile.start + first + r) * layout.heads + head;
+        const int64_t at = (row + r) * layout.heads + head;
         memory.lse[stage][r] = there ? call.lse_NH[at] : 0.0F;
         memory.delta[stage][r] = there ? call.delta_NH[at] : 0.0F;
       }
@@ -195,7 +196,7 @@ __global__ void __launch_bounds__(backward_threads, 1) backward_keys_kernel(back
     }
     __syncthreads();
   }
-  bf16* row = call.dqkv_NE + (tile.start + tile.first) * layout.row;
+  bf16* row = call.dqkv_NE + row0 * layout.row;
   write_sums<Columns>(dk, row + layout.key_column(kv_head), layout.row, tile.rows, column, layout.width);
   write_sums<Columns>(dv, row + layout.value_column(kv_head), layout.row, tile.rows, column, layout.width);
 }
@@ -205,35 +206,29 @@ template <int Width> struct queries_memory {
   shared_rows<step_rows, Width> keys[2], values[2];
 };
 
-/// dq of a tile of queries (blockIdx.x) of one head (blockIdx.y), Columns of it (blockIdx.z): keys in order.
+/// dq of a tile of queries (blockIdx.x, from the last) of one head (blockIdx.y), Columns of it (blockIdx.z): keys in
+/// order.
 template <int Width, int Columns>
 __global__ void __launch_bounds__(backward_threads, 1) backward_queries_kernel(backward_call<bf16> call) {
   auto& memory = block_dynamic_shared<queries_memory<Width>>();
   const head_layout& layout = call.layout;
-  const packed_tile tile(call.offset_B1, call.tile_T2, blockIdx.x);
+  const packed_tile tile(call.offset_B1, call.tile_T2, block_from_last());
   if (tile.rows <= 0) {
     return;
   }
-  const int64_t head = blockIdx.y, kv_head = head / layout.group(), row0 = tile.start + tile.first;
+  const int64_t head = blockIdx.y, kv_head = static_cast<int>(head) / layout.group, row0 = tile.start + tile.first;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int column = static_cast<int>(blockIdx.z) * Columns;
   const int end = tile.first + tile.rows;
 
-  fetch_rows<backward_threads>(memory.queries, layout.width, call.aligned, [&](int r) -> const bf16* {
-    return r < tile.rows ? call.query(row0 + r, head) : nullptr;
-  });
-  fetch_rows<backward_threads>(memory.douts, layout.width, call.aligned, [&](int r) -> const bf16* {
-    return r < tile.rows ? call.dout(row0 + r, head) : nullptr;
-  });
+  fetch_rows<backward_threads>(memory.queries, call.rows_from(call.query(row0, head), tile.rows));
+  fetch_rows<backward_threads>(memory.douts, call.dout_rows_from(row0, head, tile.rows));
   const auto fetch = [&](int first) {
     if (first < end) {
       const int stage = first / step_rows % 2;
-      fetch_rows<backward_threads>(memory.keys[stage], layout.width, call.aligned, [&](int r) -> const bf16* {
-        return first + r < end ? call.key(tile.start + first + r, kv_head) : nullptr;
-      });
-      fetch_rows<backward_threads>(memory.values[stage], layout.width, call.aligned, [&](int r) -> const bf16* {
-        return first + r < end ? call.value(tile.start + first + r, kv_head) : nullptr;
-      });
+      const int64_t row = tile.start + first;
+      fetch_rows<backward_threads>(memory.keys[stage], call.rows_from(call.key(row, kv_head), end - first));
+      fetch_rows<backward_threads>(memory.values[stage], call.rows_from(call.value(row, kv_head), end - first));
     }
     copy_async_commit();
   };
@@ -321,7 +316,7 @@ struct pair_slopes {
                          int distance) {
     const head_layout& layout = call.layout;
     const auto width = static_cast<int>(layout.width);
-    const int64_t kv_head = head / layout.group(), at = query_row * layout.heads + head;
+    const int64_t kv_head = head / layout.group, at = query_row * layout.heads + head;
     const float dot = dot_of(call.query(query_row, head), call.key(key_row, kv_head), width);
     const float z = __fmaf_rn(layout.slope(head), static_cast<float>(distance), __fmul_rn(dot, layout.scale));
     p = expf(__fsub_rn(z, call.lse_NH[at]));
@@ -335,7 +330,7 @@ __global__ void __launch_bounds__(backward_threads, 4) backward_query_rows_kerne
   const packed_tile tile(call.offset_B1, call.tile_T2, blockIdx.x);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const auto width = static_cast<int>(call.layout.width);
-  const int64_t head = blockIdx.y, kv_head = head / call.layout.group();
+  const int64_t head = blockIdx.y, kv_head = head / call.layout.group;
   for (int r = static_cast<int>(threadIdx.x) / 32; r < tile.rows; r += backward_warps) {
     const int position = tile.first + r;
     const int64_t row = tile.start + position;
@@ -357,7 +352,7 @@ __global__ void __launch_bounds__(backward_threads, 4) backward_key_rows_kernel(
   const packed_tile tile(call.offset_B1, call.tile_T2, blockIdx.x);
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const auto width = static_cast<int>(call.layout.width);
-  const int64_t kv_head = blockIdx.y, group = call.layout.group();
+  const int64_t kv_head = blockIdx.y, group = call.layout.group;
   for (int r = static_cast<int>(threadIdx.x) / 32; r < tile.rows; r += backward_warps) {
     const int position = tile.first + r;
     const int64_t row = tile.start + position;

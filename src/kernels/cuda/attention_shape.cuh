@@ -16,18 +16,27 @@ inline constexpr float minus_infinity = -__builtin_huge_valf();
 /// A row of qkv is H query heads, G key heads, G value heads, each `width` wide.
 struct head_layout {
   int64_t heads = 0, kv_heads = 0, width = 0, row = 0;  ///< row: values in a row
+  int group = 1;                                        ///< query heads of one key/value head
   float scale = 1.0F;
   const float* slope_H = nullptr;
 
-  __device__ int64_t group() const { return heads / kv_heads; }
   __device__ int64_t key_column(int64_t kv_head) const { return (heads + kv_head) * width; }
   __device__ int64_t value_column(int64_t kv_head) const { return (heads + kv_heads + kv_head) * width; }
   __device__ float slope(int64_t head) const { return slope_H != nullptr ? slope_H[head] : 0.0F; }
 };
 
 inline head_layout layout_of(const attention_shape& shape) {
-  return {shape.heads, shape.kv_heads, shape.head_width, shape.row_width(), shape.scale, shape.alibi_slope_H};
+  return {.heads = shape.heads,
+          .kv_heads = shape.kv_heads,
+          .width = shape.head_width,
+          .row = shape.row_width(),
+          .group = static_cast<int>(shape.heads / shape.kv_heads),
+          .scale = shape.scale,
+          .slope_H = shape.alibi_slope_H};
 }
+
+/// The block's number along x, from the last one: a sequence's last queries see most keys, and begin first.
+__device__ inline int64_t block_from_last() { return gridDim.x - 1 - blockIdx.x; }
 
 /// A tile of 64 positions of a packed sequence: entry `i` of the tiles.
 struct packed_tile {

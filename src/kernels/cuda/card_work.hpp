@@ -13,6 +13,9 @@ namespace troupe::kernels::cuda {
 
 using stream_t = CUstream_st*;  ///< cudaStream_t, without its header
 
+/// Shared memory that a block can have on a card of architecture 8.0; on one of 9.0 it is more.
+inline constexpr size_t most_shared_bytes = size_t{163} * 1024;
+
 /// The stream of the compute queue.
 stream_t compute_stream(context& ctx);
 

@@ -38,25 +38,32 @@ __device__ inline int64_t column_index() {
   return static_cast<int64_t>(blockIdx.y) * threads_by_element + static_cast<int64_t>(threadIdx.x);
 }
 
-/// Calls read(i) for the thread's elements_in_flight elements below `end`, then write(i, what was read) for them.
-/// `piece`: which of the blocks along the elements this is.
-template <class Read, class Write>
-__device__ inline void in_flight(unsigned piece, int64_t end, const Read& read, const Write& write) {
+/// Calls read(i) for `first` and the Count - 1 elements behind it, each `apart` from the one before, as far as they are
+/// below `end`; then write(i, what was read) for them.
+template <int Count, class Read, class Write>
+__device__ inline void read_then_write(int64_t first, int64_t apart, int64_t end, const Read& read,
+                                       const Write& write) {
   using values_read = decltype(read(int64_t{0}));
-  values_read values[elements_in_flight];
-  const int64_t first = static_cast<int64_t>(piece) * threads_by_element * elements_in_flight + threadIdx.x;
+  values_read values[Count];
 #pragma unroll
-  for (int k = 0; k < elements_in_flight; ++k) {
-    const int64_t i = first + k * threads_by_element;
+  for (int k = 0; k < Count; ++k) {
+    const int64_t i = first + k * apart;
     values[k] = i < end ? read(i) : values_read();
   }
 #pragma unroll
-  for (int k = 0; k < elements_in_flight; ++k) {
-    const int64_t i = first + k * threads_by_element;
+  for (int k = 0; k < Count; ++k) {
+    const int64_t i = first + k * apart;
     if (i < end) {
       write(i, values[k]);
     }
   }
+}
+
+/// The same for the thread's elements_in_flight elements. `piece`: which of the blocks along the elements this is.
+template <class Read, class Write>
+__device__ inline void in_flight(unsigned piece, int64_t end, const Read& read, const Write& write) {
+  const int64_t first = static_cast<int64_t>(piece) * threads_by_element * elements_in_flight + threadIdx.x;
+  read_then_write<elements_in_flight>(first, threads_by_element, end, read, write);
 }
 
 /// Rounds to the type of an element.

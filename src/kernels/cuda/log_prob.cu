@@ -1,8 +1,10 @@
+#include "base/assert.hpp"
 #include "kernels/card_logits.hpp"
 #include "kernels/cuda/elements.cuh"
 #include "kernels/cuda/log_prob.hpp"
 #include "kernels/cuda/matrix.hpp"
 #include "kernels/cuda/row_softmax.cuh"
+#include "kernels/cuda/shared_rows.cuh"
 #include "kernels/cuda/token_loss.hpp"
 
 #include <algorithm>
@@ -75,11 +77,13 @@ public:
     const card_logits most = card_logits_of(args.vocabulary);
     rows_ = most.rows;
     stride_ = most.stride;
-    const int64_t rows = std::min(rows_, args.n), values = rows * stride_;
     const bool narrow = gradients && args.x_ND.type() == dtype::bf16;
-    logits_ = reinterpret_cast<float*>(scratch(ctx, card_logit_bytes(rows, stride_, narrow)));
-    statistics_ = reinterpret_cast<softmax_statistics*>(logits_ + values);
-    gradients_ = narrow ? reals(reinterpret_cast<bf16*>(statistics_ + rows)) : reals(logits_);
+    const card_logit_room room = card_logit_room_of(std::min(rows_, args.n), stride_, narrow);
+    std::byte* place = scratch(ctx, room.bytes);
+    logits_ = reinterpret_cast<float*>(place);
+    statistics_ = reinterpret_cast<softmax_statistics*>(place + room.statistics);
+    gradients_ = narrow ? reals(reinterpret_cast<bf16*>(place + room.gradients)) : reals(logits_);
+    TROUPE_ASSERT(rows_aligned(gradients_.data(), stride_));  // else products would read them element by element
   }
 
   int64_t rows() const { return rows_; }

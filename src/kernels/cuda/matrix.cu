@@ -57,6 +57,11 @@ struct operand {
   const bf16* data = nullptr;
   int64_t stride = 0;
   bool aligned = false;
+
+  /// What is stored from a row and column on.
+  __device__ row_source at(int64_t row, int64_t column, int64_t rows, int64_t columns) const {
+    return {data + row * stride + column, stride, rows, columns, aligned};
+  }
 };
 
 struct product {
@@ -75,9 +80,7 @@ template <int Extent> struct operand_tile<Extent, false> {
 
   template <int Threads>
   __device__ void fetch(const operand& from, int64_t first, int64_t extent, int64_t k, int64_t end) {
-    fetch_rows<Threads>(values, end - k, from.aligned, [&](int row) -> const bf16* {
-      return first + row < extent ? from.data + (first + row) * from.stride + k : nullptr;
-    });
+    fetch_rows<Threads>(values, from.at(first, k, extent - first, end - k));
   }
   __device__ void a(uint32_t (&fragment)[4], int row, int k) { load_a(fragment, values, row, k); }
   __device__ b_pair b(int column, int k) { return load_b(values, column, k); }
@@ -88,9 +91,7 @@ template <int Extent> struct operand_tile<Extent, true> {
 
   template <int Threads>
   __device__ void fetch(const operand& from, int64_t first, int64_t extent, int64_t k, int64_t end) {
-    fetch_rows<Threads>(values, extent - first, from.aligned, [&](int row) -> const bf16* {
-      return k + row < end ? from.data + (k + row) * from.stride + first : nullptr;
-    });
+    fetch_rows<Threads>(values, from.at(k, first, end - k, extent - first));
   }
   __device__ void a(uint32_t (&fragment)[4], int row, int k) { load_a_transposed(fragment, values, k, row); }
   __device__ b_pair b(int column, int k) { return load_b_transposed(values, k, column); }
@@ -111,23 +112,29 @@ template <class Tiling, bool AByColumns, bool BByColumns> struct tile_memory {
   operand_tile<Tiling::tile, BByColumns> b[Tiling::stages];
 };
 
+/// Whether blockIdx.x counts tiles of m, and y those of n; else it is the other way round. Blocks begin along x, which
+/// is the shorter side of C: so the smaller operand stays in the cache, and the larger one is read about once.
+TROUPE_HD inline bool tiles_by_rows(const product& p) { return p.m < p.n; }
+
 template <class Tiling, bool AByColumns, bool BByColumns>
 __global__ void __launch_bounds__(Tiling::threads, 512 / Tiling::threads) tile_kernel(product p) {
   constexpr int threads = Tiling::threads, stages = Tiling::stages;
   auto& memory = block_dynamic_shared<tile_memory<Tiling, AByColumns, BByColumns>>();
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int64_t row0 = blockIdx.y * Tiling::tile;
-  const int64_t column0 = blockIdx.x * Tiling::tile;
+  const bool rows_first = tiles_by_rows(p);
+  const int64_t row0 = (rows_first ? blockIdx.x : blockIdx.y) * Tiling::tile;
+  const int64_t column0 = (rows_first ? blockIdx.y : blockIdx.x) * Tiling::tile;
   const int row = warp / Tiling::warp_columns * Tiling::rows, column = warp % Tiling::warp_columns * Tiling::columns;
   const bool idle = row0 + row >= p.m || column0 + column >= p.n;  // the warp has nothing to compute
 
+  int stage = 0, fetched = 0;  // the pieces of memory that are multiplied and fetched next
   const auto fetch = [&](int64_t k) {
     if (k < p.k) {
-      const auto stage = static_cast<int>(k / step % stages);
-      memory.a[stage].template fetch<threads>(p.a, row0, p.m, k, p.k);
-      memory.b[stage].template fetch<threads>(p.b, column0, p.n, k, p.k);
+      memory.a[fetched].template fetch<threads>(p.a, row0, p.m, k, p.k);
+      memory.b[fetched].template fetch<threads>(p.b, column0, p.n, k, p.k);
     }
     copy_async_commit();
+    fetched = next_stage<stages>(fetched);
   };
   for (int s = 0; s < stages - 1; ++s) {
     fetch(int64_t{s} * step);
@@ -137,7 +144,6 @@ __global__ void __launch_bounds__(Tiling::threads, 512 / Tiling::threads) tile_k
     copy_async_wait<stages - 2>();
     __syncthreads();
     fetch(k + (stages - 1) * step);
-    const auto stage = static_cast<int>(k / step % stages);
 #pragma unroll
     for (int inner = 0; inner < step; inner += 16) {
       if (idle || k + inner >= p.k) {
@@ -158,6 +164,7 @@ __global__ void __launch_bounds__(Tiling::threads, 512 / Tiling::threads) tile_k
         }
       }
     }
+    stage = next_stage<stages>(stage);
   }
 #pragma unroll
   for (int i = 0; i < Tiling::rows / 16; ++i) {
@@ -177,8 +184,9 @@ __global__ void __launch_bounds__(Tiling::threads, 512 / Tiling::threads) tile_k
 
 template <class Tiling, bool AByColumns, bool BByColumns> void multiply_by(context& ctx, const product& p) {
   using memory = tile_memory<Tiling, AByColumns, BByColumns>;
+  const unsigned by_m = blocks_for(p.m, Tiling::tile), by_n = blocks_for(p.n, Tiling::tile);
   launch_with_shared<memory>(tile_kernel<Tiling, AByColumns, BByColumns>,
-                             dim3(blocks_for(p.n, Tiling::tile), blocks_for(p.m, Tiling::tile)), dim3(Tiling::threads),
+                             tiles_by_rows(p) ? dim3(by_m, by_n) : dim3(by_n, by_m), dim3(Tiling::threads),
                              compute_stream(ctx), p);
 }
 
@@ -211,17 +219,14 @@ __global__ void __launch_bounds__(skinny_threads, 2) skinny_kernel(product p) {
   constexpr int most = (Rows + 31) / 32;  // groups of 8 rows in a warp
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int64_t output0 = static_cast<int64_t>(blockIdx.x) * 16;
+  int stage = 0, fetched = 0;  // as in tile_kernel
   const auto fetch = [&](int64_t k) {
     if (k < p.k) {
-      const auto stage = static_cast<int>(k / Step % Stages);
-      fetch_rows<skinny_threads>(memory.weight[stage], p.k - k, p.b.aligned, [&](int row) -> const bf16* {
-        return output0 + row < p.n ? p.b.data + (output0 + row) * p.b.stride + k : nullptr;
-      });
-      fetch_rows<skinny_threads>(memory.x[stage], p.k - k, p.a.aligned, [&](int row) -> const bf16* {
-        return row < p.m ? p.a.data + row * p.a.stride + k : nullptr;
-      });
+      fetch_rows<skinny_threads>(memory.weight[fetched], p.b.at(output0, k, p.n - output0, p.k - k));
+      fetch_rows<skinny_threads>(memory.x[fetched], p.a.at(0, k, p.m, p.k - k));
     }
     copy_async_commit();
+    fetched = next_stage<Stages>(fetched);
   };
   for (int s = 0; s < Stages - 1; ++s) {
     fetch(int64_t{s} * Step);
@@ -231,7 +236,6 @@ __global__ void __launch_bounds__(skinny_threads, 2) skinny_kernel(product p) {
     copy_async_wait<Stages - 2>();
     __syncthreads();
     fetch(k + (Stages - 1) * Step);
-    const auto stage = static_cast<int>(k / Step % Stages);
 #pragma unroll
     for (int inner = 0; inner < Step; inner += 32) {
       if (8 * warp >= p.m || k + inner >= p.k) {
@@ -251,6 +255,7 @@ __global__ void __launch_bounds__(skinny_threads, 2) skinny_kernel(product p) {
         }
       }
     }
+    stage = next_stage<Stages>(stage);
   }
 #pragma unroll
   for (int i = 0; i < most; ++i) {
@@ -375,7 +380,7 @@ __global__ void __launch_bounds__(sums_threads)
     return;
   }
   float sum = sum_O[column];
-#pragma unroll 8
+#pragma unroll 32
   for (int64_t row = 0; row < n; ++row) {
     sum = __fadd_rn(sum, to_float(rows_NO[row * stride + column]));
   }

@@ -19,6 +19,14 @@ template <class Body> __device__ inline void for_elements(int64_t d, const Body&
   }
 }
 
+/// The same where elements are written: reads some, then writes them. A write between two reads holds up the second.
+template <class Read, class Write>
+__device__ inline void for_elements(int64_t d, const Read& read, const Write& write) {
+  for (int64_t first = threadIdx.x; first < d; first += elements_in_flight * blockDim.x) {
+    read_then_write<elements_in_flight>(first, blockDim.x, d, read, write);
+  }
+}
+
 /// What a norm reads and writes, with the type of its operands. beta and mean are null for RMSNorm.
 template <class T> struct forward_operands {
   T* y;
@@ -37,12 +45,17 @@ template <class T, bool Centred> __global__ void __launch_bounds__(512) forward_
   T* x = args.x + row * d;
   const auto width = static_cast<float>(d);
   float sum = 0.0F;
-  for_elements(d, [&](int64_t i) {
-    if (args.add != nullptr) {
-      x[i] = rounded<T>(__fadd_rn(to_float(x[i]), to_float(args.add[row * d + i])));
-    }
-    sum = __fadd_rn(sum, to_float(x[i]));
-  });
+  for_elements(
+      d,
+      [&](int64_t i) {
+        return args.add == nullptr ? x[i] : rounded<T>(__fadd_rn(to_float(x[i]), to_float(args.add[row * d + i])));
+      },
+      [&](int64_t i, T value) {
+        if (args.add != nullptr) {
+          x[i] = value;
+        }
+        sum = __fadd_rn(sum, to_float(value));
+      });
   const float mean = Centred ? __fdiv_rn(block_sum(sum), width) : 0.0F;
   float squares = 0.0F;
   for_elements(d, [&](int64_t i) {
@@ -51,11 +64,14 @@ template <class T, bool Centred> __global__ void __launch_bounds__(512) forward_
   });
   const float variance = __fdiv_rn(block_sum(squares), width);
   const float rstd = __fdiv_rn(1.0F, __fsqrt_rn(__fadd_rn(variance, args.epsilon)));
-  for_elements(d, [&](int64_t i) {
-    const float unit = __fmul_rn(__fsub_rn(to_float(x[i]), mean), rstd);
-    const float gamma = to_float(args.gamma[i]);
-    args.y[row * d + i] = rounded<T>(Centred ? __fmaf_rn(unit, gamma, to_float(args.beta[i])) : __fmul_rn(unit, gamma));
-  });
+  for_elements(
+      d,
+      [&](int64_t i) {
+        const float unit = __fmul_rn(__fsub_rn(to_float(x[i]), mean), rstd);
+        const float gamma = to_float(args.gamma[i]);
+        return rounded<T>(Centred ? __fmaf_rn(unit, gamma, to_float(args.beta[i])) : __fmul_rn(unit, gamma));
+      },
+      [&](int64_t i, T value) { args.y[row * d + i] = value; });
   if (threadIdx.x == 0 && args.rstd != nullptr) {
     args.rstd[row] = rstd;
   }
@@ -110,11 +126,13 @@ __global__ void __launch_bounds__(512) backward_rows_kernel(backward_operands<T>
   const auto width = static_cast<float>(d);
   const float mean_along = __fdiv_rn(block_sum(along), width);
   const float mean_g = Centred ? __fdiv_rn(block_sum(total), width) : 0.0F;
-  for_elements(d, [&](int64_t i) {
-    T& dx = args.dx[row * d + i];
-    const float inner = __fmaf_rn(-unit(i), mean_along, __fsub_rn(gradient(i), mean_g));
-    dx = rounded<T>(__fmaf_rn(rstd, inner, to_float(dx)));
-  });
+  for_elements(
+      d,
+      [&](int64_t i) {
+        const float inner = __fmaf_rn(-unit(i), mean_along, __fsub_rn(gradient(i), mean_g));
+        return rounded<T>(__fmaf_rn(rstd, inner, to_float(args.dx[row * d + i])));
+      },
+      [&](int64_t i, T value) { args.dx[row * d + i] = value; });
 }
 
 constexpr int64_t rows_in_piece = 64;

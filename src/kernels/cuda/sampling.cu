@@ -10,8 +10,30 @@ using mass = unsigned long long;  ///< probability in units of 2^-62, or a count
 
 constexpr int buckets = 2048, buckets_a_thread = buckets / row_threads, row_warps = row_threads / 32;
 
+/// Sums to which all threads add. Shared memory adds 32 bits in one instruction, but 64 in a loop that tries until no
+/// other thread has come between. So a sum has two halves, and who makes the lower one overflow adds 1 to the upper.
+class bucket_sums {
+public:
+  __device__ void clear(int bucket) { low_[bucket] = high_[bucket] = 0; }
+  __device__ void add(unsigned bucket, mass value) {
+    const auto low = static_cast<unsigned>(value);
+    auto high = static_cast<unsigned>(value >> 32);
+    if (low != 0) {
+      high += atomicAdd(&low_[bucket], low) + low < low ? 1 : 0;
+    }
+    if (high != 0) {
+      atomicAdd(&high_[bucket], high);
+    }
+  }
+  /// Once all have added.
+  __device__ mass at(int bucket) const { return static_cast<mass>(high_[bucket]) << 32 | low_[bucket]; }
+
+private:
+  unsigned low_[buckets], high_[buckets];
+};
+
 struct sampling_memory {
-  mass bucket[buckets];
+  bucket_sums bucket;
   mass of_warp[row_warps];
   mass above;      ///< what stands before the place that was found
   unsigned found;  ///< bucket
@@ -104,13 +126,13 @@ __device__ inline place find_place(sampling_memory& memory, const row_view& row,
   for (int pass = 0; pass < 3; ++pass) {
     const int shift = pass == 0 ? 21 : pass == 1 ? 10 : 0, width = pass < 2 ? 11 : 10;
     for (int b = static_cast<int>(threadIdx.x); b < buckets; b += row_threads) {
-      memory.bucket[b] = 0;
+      memory.bucket.clear(b);
     }
     __syncthreads();
     for (int64_t v = threadIdx.x; v < row.vocabulary; v += row_threads) {
       const unsigned key = row.key(v);
       if (pass == 0 || key >> (shift + width) == at.key) {
-        atomicAdd(&memory.bucket[key >> shift & ((1U << width) - 1)], weight(v));
+        memory.bucket.add(key >> shift & ((1U << width) - 1), weight(v));
       }
     }
     __syncthreads();
@@ -118,13 +140,13 @@ __device__ inline place find_place(sampling_memory& memory, const row_view& row,
     const int first = buckets - 1 - static_cast<int>(threadIdx.x) * buckets_a_thread;
     mass mine = 0;
     for (int b = first; b > first - buckets_a_thread; --b) {
-      mine += memory.bucket[b];
+      mine += memory.bucket.at(b);
     }
     mass above = at.above + total_before(memory, mine);
     if (above <= target && target < above + mine) {
       int b = first;
-      while (above + memory.bucket[b] <= target) {
-        above += memory.bucket[b--];
+      while (above + memory.bucket.at(b) <= target) {
+        above += memory.bucket.at(b--);
       }
       memory.found = static_cast<unsigned>(b);
       memory.above = above;

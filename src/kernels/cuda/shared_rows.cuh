@@ -28,33 +28,55 @@ private:
   alignas(16) uint16_t bits_[Rows][pieces][8];
 };
 
-/// Begins to copy the first Count rows into `to`, by all threads of a block; what is not there is 0. Copies that are
-/// asynchronous are there after copy_async_commit and copy_async_wait, all of them after the barrier that follows.
-///   row_at(r)  where row r begins; null: there is none
-///   columns    how many values a row has, from its beginning on
-///   aligned    every row begins at a multiple of 16 bytes
-template <int Threads, int Count, int Rows, int Columns, class RowAt>
-__device__ inline void fetch_some_rows(shared_rows<Rows, Columns>& to, int64_t columns, bool aligned,
-                                       const RowAt& row_at) {
-  constexpr int pieces = shared_rows<Rows, Columns>::pieces;
-  for (int i = static_cast<int>(threadIdx.x); i < Count * pieces; i += Threads) {
-    const int row = i / pieces, column = i % pieces * 8;
-    bf16* piece = to.at(row, column);
-    const bf16* from = column < columns ? row_at(row) : nullptr;
-    if (from != nullptr && aligned) {
-      copy_async_16(piece, from + column, columns - column < 8 ? static_cast<int>(columns - column) * 2 : 16);
-      continue;
-    }
-    for (int v = 0; v < 8; ++v) {
-      piece[v] = from != nullptr && column + v < columns ? from[column + v] : bf16{};
-    }
+/// How many of the 8 values from `column` on are in a row of `columns`.
+__device__ inline int values_of_piece(int64_t columns, int column) {
+  return columns <= column ? 0 : columns - column < 8 ? static_cast<int>(columns - column) : 8;
+}
+
+/// Copies the first `values` of a piece, from any address; the others are 0.
+__device__ inline void copy_piece(bf16* piece, const bf16* from, int values) {
+  for (int v = 0; v < 8; ++v) {
+    piece[v] = v < values ? from[v] : bf16{};
   }
 }
 
-/// All rows.
-template <int Threads, int Rows, int Columns, class RowAt>
-__device__ inline void fetch_rows(shared_rows<Rows, Columns>& to, int64_t columns, bool aligned, const RowAt& row_at) {
-  fetch_some_rows<Threads, Rows>(to, columns, aligned, row_at);
+/// Rows in memory, one `stride` values behind the other.
+struct row_source {
+  const bf16* first = nullptr;
+  int64_t stride = 0;
+  int64_t rows = 0, columns = 0;  ///< that are there
+  bool aligned = false;           ///< every row begins at a multiple of 16 bytes
+};
+
+/// Begins to copy all rows into `to`, by all threads of a block; what is not there is 0. All of it is there after
+/// copy_async_commit, copy_async_wait and a barrier. A thread has one column of pieces, so that little changes from
+/// copy to copy: pieces that are whole and aligned are copied asynchronously.
+template <int Threads, int Rows, int Columns>
+__device__ inline void fetch_rows(shared_rows<Rows, Columns>& to, const row_source& from) {
+  constexpr int pieces = shared_rows<Rows, Columns>::pieces;
+  constexpr int apart = Threads / pieces;  // of a thread's rows
+  constexpr int turns = (Rows + apart - 1) / apart;
+  const int first_row = static_cast<int>(threadIdx.x) / pieces, column = static_cast<int>(threadIdx.x) % pieces * 8;
+  if (Threads % pieces != 0 && first_row == apart) {
+    return;  // too few threads for another row
+  }
+  const int values = values_of_piece(from.columns, column);
+  const int rows = values == 0 ? 0 : from.rows < Rows ? static_cast<int>(from.rows) : Rows;
+  const bf16* next = from.first + first_row * from.stride + column;
+  if (from.aligned && values % 8 == 0) {
+#pragma unroll 8
+    for (int i = 0; i < turns; ++i, next += apart * from.stride) {
+      const int row = first_row + i * apart;
+      if (Rows % apart == 0 || row < Rows) {
+        copy_async_16(to.at(row, column), next, row >= rows);
+      }
+    }
+  } else {
+#pragma unroll 1
+    for (int row = first_row; row < Rows; row += apart, next += apart * from.stride) {
+      copy_piece(to.at(row, column), next, row < rows ? values : 0);
+    }
+  }
 }
 
 /// multiply_add's first operand, 16 x 16: rows [row, row + 16), columns [column, column + 16).
@@ -93,6 +115,9 @@ __device__ inline b_pair load_b_transposed(shared_rows<Rows, Columns>& from, int
   load_matrices(b, from.at(row + lane % 16, column + lane / 16 * 8), true);
   return {{b[0], b[1]}, {b[2], b[3]}};
 }
+
+/// Which of Count pieces of memory comes after `stage`, where they go round.
+template <int Count> __device__ inline int next_stage(int stage) { return stage + 1 < Count ? stage + 1 : 0; }
 
 /// Fragments that multiply_add is to sum onto.
 template <int Count> __device__ inline void clear(float (&sums)[Count][4]) {

@@ -49,10 +49,11 @@ __device__ __forceinline__ unsigned shared_address(const void* at) {
   return static_cast<unsigned>(__cvta_generic_to_shared(at));
 }
 
-/// Begins to copy 16 bytes into shared memory. Both addresses are multiples of 16. Of `from` only the first
-/// `from_bytes` are read; the others become 0.
-__device__ __forceinline__ void copy_async_16(void* to, const void* from, int from_bytes = 16) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(from_bytes)
+/// Begins to copy 16 bytes into shared memory, or zeros, without a look at `from`. Both addresses are multiples of 16.
+__device__ __forceinline__ void copy_async_16(void* to, const void* from, bool zeros = false) {
+  asm volatile("{ .reg .pred zeros; setp.ne.u32 zeros, %2, 0; cp.async.cg.shared.global [%0], [%1], 16, zeros; }" ::"r"(
+                   shared_address(to)),
+               "l"(from), "r"(static_cast<unsigned>(zeros))
                : "memory");
 }
 /// The copies that this thread has begun since the last call become a group.
@@ -103,6 +104,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t strea
 template <class Shared, class... Parameters>
 void launch_with_shared(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t stream,
                         std::type_identity_t<Parameters>... arguments) {
+  static_assert(sizeof(Shared) <= most_shared_bytes);
   cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sizeof(Shared)));
   kernel<<<grid, block, sizeof(Shared), stream>>>(arguments...);
   check_launch(reinterpret_cast<const void*>(kernel));

@@ -155,9 +155,9 @@ template <class T> T& block_dynamic_shared() {
   return *static_cast<T*>(emulation::dynamic_shared_memory(sizeof(T), alignof(T)));
 }
 
-inline void copy_async_16(void* to, const void* from, int from_bytes = 16, const char* file = __builtin_FILE(),
+inline void copy_async_16(void* to, const void* from, bool zeros = false, const char* file = __builtin_FILE(),
                           int line = __builtin_LINE()) {
-  emulation::copy_async(to, from, 16, static_cast<size_t>(from_bytes), TROUPE_HERE);
+  emulation::copy_async(to, from, 16, zeros ? 0 : 16, TROUPE_HERE);
 }
 inline void copy_async_commit() { emulation::commit_copies(); }
 template <int GroupsLeft> void copy_async_wait() { emulation::wait_copies(GroupsLeft); }
@@ -211,6 +211,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t strea
 template <class Shared, class... Parameters>
 void launch_with_shared(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t stream,
                         std::type_identity_t<Parameters>... arguments) {
+  static_assert(sizeof(Shared) <= most_shared_bytes);
   stream->add([=] { emulation::run_grid({grid, block, sizeof(Shared)}, stream->how, [&] { kernel(arguments...); }); });
 }
 
