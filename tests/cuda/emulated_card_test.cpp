@@ -88,6 +88,7 @@ TEST(EmulatedCardTest, PagesLeaveWhenWhatWasCalledBeforeIsDone) {
   card->unmap(at, 2 * page);
   EXPECT_EQ(card->use().free, 2 * page);
   card->map(at, page);  // before it has left: as the work that is called leaves it
+  card->await(queue::download, card->record(queue::compute));
   EXPECT_EQ(values_at(*card, at, 1), std::vector<float>(1));
   card->unmap(at, page);
   card->map(at, page);
