@@ -36,13 +36,14 @@ constexpr stage all_stages[] = {
     {"invariance", 20, "a row's bits in batches of other sizes", invariance},
     {"attention", 20, "against the host's, and decoded rows against packed ones", attention},
     {"repeats", 20, "the same calls again, and replayed", repeats},
-    {"models", 50, "whole models of every family against the host's", models},
+    {"models", 45, "whole models of every family against the host's", models},
     {"exactness", 60, "log-probs of a large model's drawn tokens against scored ones", exactness},
-    {"sanitizer", 80, "memory and races, as compute-sanitizer sees them", sanitizer},
-    {"decode", 90, "tokens a second, and the share of what memory gives", decode},
+    {"sanitizer", 70, "memory and races, as compute-sanitizer sees them", sanitizer},
+    {"speeds", 30, "single operations and a checkpoint's copy, and the share of what the card does at most", speeds},
+    {"decode", 85, "tokens a second, and the share of what memory gives", decode},
     {"training", 40, "forward and backward, and the share of the largest product", training},
     {"wires", 20, "what moves bytes between cards, with one rank", wires},
-    {"ppo", 60, "one iteration of PPO, and the seconds of its parts", ppo},
+    {"ppo", 55, "one iteration of PPO, and the seconds of its parts", ppo},
 };
 
 /// What a card is lent for at a time leaves some for the start.

@@ -61,6 +61,7 @@ outcome repeats(subject& of);
 outcome models(subject& of);
 outcome exactness(subject& of);
 outcome sanitizer(subject& of);
+outcome speeds(subject& of);
 outcome decode(subject& of);
 outcome training(subject& of);
 outcome wires(subject& of);

@@ -1,16 +1,16 @@
 #include "engine/arena/card_arena.hpp"
 
 #include "base/device.hpp"
-#include "engine/tensor/transfer.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace troupe::engine {
 
 namespace {
 
-constexpr int64_t chunk_values = int64_t{8} << 20;  ///< on their way at a time
+constexpr int64_t chunk_values = int64_t{4} << 20;  ///< of two that are on their way at a time
 
 void assign(float value, float& to) { to = value; }
 void assign(float value, bf16& to) { to = to_bf16(value); }
@@ -83,31 +83,104 @@ int64_t place_of(const shard_plan& plan, int64_t s, int rank, part_places places
   return places == part_places::of_arena ? plan.part(s, rank).first : plan.shard_offset(s, rank);
 }
 
-/// `from` lies where `ctx` computes, `to` in host memory.
-void fetch_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to, int64_t count,
-                 staging& through) {
-  if (ctx.on == nullptr) {
-    move_units(ctx, plan, units, from, to, order_change::none);
-    return;
+/// Chunks from a card, or to it. What was called before may still write or read there.
+class chunk_queue {
+public:
+  chunk_queue(context& ctx, const shard_plan& plan, staging& through, queue in)
+      : ctx_(ctx), plan_(plan), through_(through), in_(in) {
+    if (ctx.on != nullptr) {
+      ctx.on->await(in, ctx.on->record(queue::compute));
+    }
   }
-  const int64_t bytes = count * size_of(from.type());
-  std::byte* const staged = through.room(ctx, bytes);
-  fetch(ctx, staged, from.data(), bytes);
-  move_units(ctx, plan, units, {staged, from.type()}, to, order_change::to_panels);
-}
 
-/// The way back.
-void send_units(context& ctx, const shard_plan& plan, arena_range units, const_reals from, reals to, int64_t count,
-                staging& through) {
-  if (ctx.on == nullptr) {
-    move_units(ctx, plan, units, from, to, order_change::none);
-    return;
+protected:
+  bool on_host() const { return ctx_.on == nullptr; }
+  std::byte* next_room(int64_t bytes) {
+    turn_ = 1 - turn_;
+    return through_.room(ctx_, bytes, turn_);
   }
-  const int64_t bytes = count * size_of(to.type());
-  std::byte* const staged = through.room(ctx, bytes);
-  move_units(ctx, plan, units, from, {staged, to.type()}, order_change::to_rows);
-  send(ctx, to.data(), staged, bytes);
-}
+  mark copy(void* to, const void* from, int64_t bytes) {
+    ctx_.on->copy(in_, to, from, bytes);
+    return ctx_.on->record(in_);
+  }
+  void move(arena_range units, const_reals from, reals to, order_change change) const {
+    move_units(ctx_, plan_, units, from, to, change);
+  }
+  size_t turn() const { return turn_; }
+  void wait_for(mark moment) const { ctx_.on->finish(moment); }
+
+private:
+  context& ctx_;
+  const shard_plan& plan_;
+  staging& through_;
+  queue in_;
+  size_t turn_ = 0;
+};
+
+/// To host memory: a chunk comes while the one before it is put in its place.
+class fetched_chunks : chunk_queue {
+public:
+  fetched_chunks(context& ctx, const shard_plan& plan, staging& through)
+      : chunk_queue(ctx, plan, through, queue::download) {}
+
+  /// `from` lies where the context computes.
+  void chunk(arena_range units, const_reals from, reals to, int64_t count) {
+    if (on_host()) {
+      move(units, from, to, order_change::none);
+      return;
+    }
+    const int64_t bytes = count * size_of(from.type());
+    std::byte* const room = next_room(bytes);
+    const arriving next{units, {room, from.type()}, to, copy(room, from.data(), bytes)};
+    finish();
+    last_ = next;
+  }
+
+  void finish() {
+    if (last_) {
+      wait_for(last_->there);
+      move(last_->units, last_->room, last_->to, order_change::to_panels);
+    }
+    last_.reset();
+  }
+
+private:
+  struct arriving {
+    arena_range units;
+    reals room, to;
+    mark there;
+  };
+  std::optional<arriving> last_;
+};
+
+/// The way back: a chunk goes while the next one is put in the card's order.
+class sent_chunks : chunk_queue {
+public:
+  sent_chunks(context& ctx, const shard_plan& plan, staging& through)
+      : chunk_queue(ctx, plan, through, queue::upload) {}
+
+  /// `to` lies where the context computes.
+  void chunk(arena_range units, const_reals from, reals to, int64_t count) {
+    if (on_host()) {
+      move(units, from, to, order_change::none);
+      return;
+    }
+    const int64_t bytes = count * size_of(to.type());
+    wait_for(sent_[1 - turn()]);
+    std::byte* const room = next_room(bytes);
+    move(units, from, {room, to.type()}, order_change::to_rows);
+    sent_[turn()] = copy(to.data(), room, bytes);
+  }
+
+  void finish() {
+    if (!on_host()) {
+      wait_for(sent_[turn()]);
+    }
+  }
+
+private:
+  std::array<mark, 2> sent_{};  ///< by rooms
+};
 
 /// Calls body(units, where they stand, where they stand in host memory, values) for all chunks of a rank's parts.
 template <class Body>
@@ -131,38 +204,45 @@ template <class Body> void over_segment(const shard_plan& plan, int64_t s, const
 
 }  // namespace
 
-std::byte* staging::room(context& ctx, int64_t bytes) {
-  if (!memory_ || memory_->bytes() < bytes) {
-    memory_.reset();
-    memory_ = ctx.on->pin(bytes);
+std::byte* staging::room(context& ctx, int64_t bytes, size_t which) {
+  std::unique_ptr<pinned_memory>& memory = memory_[which];
+  if (!memory || memory->bytes() < bytes) {
+    memory.reset();
+    memory = ctx.on->pin(bytes);
   }
-  return memory_->data();
+  return memory->data();
 }
 
 void fetch_parts(context& ctx, const shard_plan& plan, int rank, const_reals from, part_places places, reals host,
                  staging& through, part_places host_places) {
+  fetched_chunks chunks(ctx, plan, through);
   over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
-    fetch_units(ctx, plan, units, from + at, host + at_host, count, through);
+    chunks.chunk(units, from + at, host + at_host, count);
   });
+  chunks.finish();
 }
 
 void send_parts(context& ctx, const shard_plan& plan, int rank, const_reals host, reals to, part_places places,
                 staging& through, part_places host_places) {
+  sent_chunks chunks(ctx, plan, through);
   over_parts(plan, rank, places, host_places, [&](arena_range units, int64_t at, int64_t at_host, int64_t count) {
-    send_units(ctx, plan, units, host + at_host, to + at, count, through);
+    chunks.chunk(units, host + at_host, to + at, count);
   });
+  chunks.finish();
 }
 
 void fetch_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
-  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
-    fetch_units(ctx, plan, units, from + at, to + at, count, through);
-  });
+  fetched_chunks chunks(ctx, plan, through);
+  over_segment(plan, s,
+               [&](arena_range units, int64_t at, int64_t count) { chunks.chunk(units, from + at, to + at, count); });
+  chunks.finish();
 }
 
 void send_segment(context& ctx, const shard_plan& plan, int64_t s, const_reals from, reals to, staging& through) {
-  over_segment(plan, s, [&](arena_range units, int64_t at, int64_t count) {
-    send_units(ctx, plan, units, from + at, to + at, count, through);
-  });
+  sent_chunks chunks(ctx, plan, through);
+  over_segment(plan, s,
+               [&](arena_range units, int64_t at, int64_t count) { chunks.chunk(units, from + at, to + at, count); });
+  chunks.finish();
 }
 
 /// Ranks' units follow each other.

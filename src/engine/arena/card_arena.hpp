@@ -8,6 +8,8 @@
 #include "engine/arena/parameters.hpp"
 #include "engine/arena/shards.hpp"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -17,14 +19,16 @@ namespace troupe::engine {
 /// than a copy. It ends before the card does.
 class staging {
 public:
+  /// `which` of two: for who fills one while the other goes.
   /// Errors  out_of_memory.
-  std::byte* room(context& ctx, int64_t bytes);
+  std::byte* room(context& ctx, int64_t bytes, size_t which = 0);
 
 private:
-  std::unique_ptr<pinned_memory> memory_;
+  std::array<std::unique_ptr<pinned_memory>, 2> memory_;
 };
 
-// All of these return when the values are there. Errors of all: device_failure, out_of_memory.
+// All of these return when the values are there; while some are copied, the host turns others between rows and panels.
+// Errors of all: device_failure, out_of_memory.
 
 /// Where a rank's parts stand.
 enum class part_places : uint8_t {
