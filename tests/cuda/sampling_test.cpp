@@ -259,7 +259,11 @@ TEST(CudaSamplingRowsTest, SumsOfAnySizeAreWhole) {
       add(0, (token % 700 + 0.5) / 700, {.top_k = 700}, token % 700);
       add(1, (token / 2 + 0.5) / 1500, {.top_p = 0.9999F}, token / 2 * 2 + 1);
     }
-    for (const double uniform : {0.0, 0.5, 1 - 0x1p-53}) {
+    constexpr double last = 1 - 0x1p-53;  // where each unit of a sum counts
+    add(0, last, {}, 2999);
+    add(0, last, {.top_k = 700}, 699);
+    add(1, last, {.top_p = 0.9999F}, 2999);
+    for (const double uniform : {0.0, 0.5, last}) {
       add(2, uniform, {}, 1234);
       add(2, uniform, {.top_k = 2000, .top_p = 0.5F}, 1234);
     }
