@@ -1,5 +1,7 @@
 #include "jobs/compute_place.hpp"
 
+#include "actors/hosts/allocation.hpp"
+#include "base/error.hpp"
 #include "engine/arena/card_arena.hpp"
 #include "engine/cards/card_module.hpp"
 #include "engine/cards/local_card.hpp"
@@ -32,15 +34,29 @@ void add_device_option(boost::program_options::options_description& options, io:
                         "where the model computes; on a card with --dtype bf16 in bf16 throughout");
 }
 
-/// Null: the host.
-static std::unique_ptr<device> chosen_card(io::device_choice wanted) {
-  const bool must = wanted == io::device_choice::cuda;
-  if (wanted == io::device_choice::cpu ||
-      (!must && engine::card_module(engine::usual_places()).first_facts() == nullptr)) {
+/// A card that this process may take; null: there is none.
+static std::unique_ptr<device> card_if_any() {
+  const auto given = actors::read_allocation(actors::current_environment());
+  if ((given && !given->has_cards) || engine::card_module(engine::usual_places()).first_facts() == nullptr) {
     return nullptr;
   }
-  auto card = engine::open_local_card(must ? "--device cuda" : "--device auto (cpu leaves the card alone)");
-  spdlog::info("computes on {}", card_text(card->facts()));
+  try {
+    return engine::open_local_card("--device auto");
+  } catch (const error& failure) {
+    spdlog::warn("computes on the host: {}", failure.what());
+    return nullptr;
+  }
+}
+
+/// Null: the host.
+static std::unique_ptr<device> chosen_card(io::device_choice wanted) {
+  if (wanted == io::device_choice::cpu) {
+    return nullptr;
+  }
+  auto card = wanted == io::device_choice::cuda ? engine::open_local_card("--device cuda") : card_if_any();
+  if (card) {
+    spdlog::info("computes on {}", card_text(card->facts()));
+  }
   return card;
 }
 
@@ -50,10 +66,18 @@ compute_place::compute_place(int threads, io::device_choice device)
 placed_weights::placed_weights(compute_place& place, const actors::model& model) : data_(model.weights.data()) {
   if (place.card() != nullptr) {
     const engine::parameter_layout& layout = model.net.layout();
-    const reals copy = on_card_.room(place.ctx(), data_.type(), layout.arena_size());
-    engine::staging through;
-    engine::send_arena(place.ctx(), layout, data_, copy, through);
-    data_ = copy;
+    try {
+      const reals copy = on_card_.room(place.ctx(), data_.type(), layout.arena_size());
+      engine::staging through;
+      engine::send_arena(place.ctx(), layout, data_, copy, through);
+      data_ = copy;
+    } catch (const error& failure) {
+      if (failure.code() != errc::out_of_memory) {
+        throw;
+      }
+      throw error(errc::out_of_memory, "{}. --device cpu computes on the host, --dtype bf16 takes half",
+                  failure.what());
+    }
   }
 }
 

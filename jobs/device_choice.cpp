@@ -6,14 +6,11 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 namespace troupe {
 
 namespace {
-
-std::string too_few(const engine::card_module& cards, int64_t ranks) {
-  return fmt::format("each of the {} ranks (place.ranks) takes a card of its own, and this host has {}", ranks,
-                     cards.cards());
-}
 
 /// `why`: what of the job says that it has to be cards.
 void require_cards(const engine::card_module& cards, int64_t ranks, bool ranks_are_here, const std::string& why) {
@@ -21,8 +18,9 @@ void require_cards(const engine::card_module& cards, int64_t ranks, bool ranks_a
     throw usage_error("{}: {}", why, cards.why_none());
   }
   if (ranks_are_here && ranks > cards.cards()) {
-    throw usage_error("{}: {}: give --place.ranks {} or fewer, or run under Slurm", why, too_few(cards, ranks),
-                      cards.cards());
+    throw usage_error("{}: each of the {} ranks (place.ranks) takes a card of its own, and this host has {}: give "
+                      "--place.ranks {} or fewer, or run under Slurm",
+                      why, ranks, cards.cards(), cards.cards());
   }
 }
 
@@ -35,10 +33,14 @@ std::string why_none_taken(const engine::card_module& cards, int64_t ranks,
   if (given && !given->has_cards) {
     return "Slurm gave this job none";
   }
-  if (!given && ranks > cards.cards()) {
-    return too_few(cards, ranks);
+  const int64_t cards_given =
+      given ? static_cast<int64_t>(given->hosts.size()) * given->cards_per_host : int64_t{cards.cards()};
+  if (ranks > cards_given && (!given || given->cards_per_host > 0)) {
+    return fmt::format("each of the {} ranks (place.ranks) takes a card of its own, and {} {}", ranks,
+                       given ? "Slurm gave this job" : "this host has", cards_given);
   }
-  for (const engine::card_answer& card : cards.answers()) {
+  for (int64_t i = 0; i < std::min<int64_t>(ranks, cards.cards()); ++i) {
+    const engine::card_answer& card = cards.answers()[static_cast<size_t>(i)];
     if (!card.failure.empty() || !card.facts.lacks.empty()) {
       return card.failure.empty() ? fmt::format("{}: {}", card.facts.name, card.facts.lacks) : card.failure;
     }
@@ -84,12 +86,13 @@ io::device_choice settled_device(const io::place_section& place, std::optional<i
 }
 
 io::device_choice settled_device(const io::job& job) {
-  std::optional<io::device_choice> before;
-  if (const auto begun = io::begun_job(job.run.dir)) {
-    before = begun->place.device;
-  }
-  return settled_device(job.place, before, actors::read_allocation(actors::current_environment()),
+  return settled_device(job.place, device_so_far(job), actors::read_allocation(actors::current_environment()),
                         engine::usual_places());
+}
+
+std::optional<io::device_choice> device_so_far(const io::job& job) {
+  const std::optional<io::job> begun = io::begun_job(job.run.dir);
+  return begun ? std::optional(begun->place.device) : std::nullopt;
 }
 
 std::string card_text(const device_facts& card) {

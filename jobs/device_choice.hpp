@@ -22,6 +22,10 @@ io::device_choice settled_device(const io::place_section& place, std::optional<i
 /// Errors  those of settled_device; those of io::begun_job.
 io::device_choice settled_device(const io::job& job);
 
+/// What the run in run.dir has computed on so far; none: no phase has begun there.
+/// Errors  those of io::begun_job.
+std::optional<io::device_choice> device_so_far(const io::job& job);
+
 /// "NVIDIA H100 80GB HBM3, 79.1 GiB, architecture 9.0, driver 580.65, CUDA 13.0"
 std::string card_text(const device_facts& card);
 

@@ -277,6 +277,7 @@ struct rollout_plan {
   int64_t positions = 0;  ///< of the longest sequence
   int ranks = 1;
   std::optional<dtype> host_type;  ///< of the policy's weights in host memory, where it is not the passes'
+  bool lies_on_card = false;       ///< the policy, with all that it learns with
 };
 
 /// What a rollout needs of a rank beside the policy's own weights: of ranks
@@ -290,8 +291,10 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   const dtype type = actors::weight_type_of(job.model);
   const dtype host_type = wanted.host_type.value_or(type);
   const std::string weights = "policy weights to generate";
-  if (together > 1) {
+  if (together > 1 && !wanted.lies_on_card) {
     memory.add(weights, eng::column_weight_bytes(policy, together, host_type), held_in::rollout);
+  }
+  if (together > 1 && !runs_on_cards(job)) {
     memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
   } else if (!runs_on_cards(job)) {  // a card's are sent segment by segment, and each goes from host memory then
     memory.add(weights, eng::pass_weight_bytes(policy, 1, 0, host_type) - memory["policy weights"], held_in::rollout);
@@ -305,6 +308,7 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   memory.add_to_card("keys and values", eng::card_cache_bytes(part, job.generation.cache_mib, type), held_in::rollout);
   if (together > 1) {
     memory.add_to_card(weights, eng::column_weight_bytes(policy, together, type), held_in::rollout);
+    memory.add_to_card("columns gathered", eng::card_columns_bytes(policy, job.generation.step_tokens, type));
   } else {
     memory.add_to_card(weights, eng::card_weight_bytes(policy, false, type) - memory.on_card("policy weights"),
                        held_in::rollout);
@@ -445,7 +449,8 @@ void ppo_plan::add_rollout(held& memory) const {
                   .samples = more_held_out ? job_.evaluation.samples_per_prompt : job_.ppo.samples_per_prompt,
                   .positions = length_,
                   .ranks = policy_.division.ranks,
-                  .host_type = policy_.host_type()});
+                  .host_type = policy_.host_type(),
+                  .lies_on_card = runs_on_cards(job_) && job_.place.optimizer == io::memory_place::card});
 }
 
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,

@@ -171,7 +171,9 @@ int plan_command(int argc, char** argv) {
   }
   io::job job = checked_job(arguments, needed_files::configs);
   if (job.place.device == io::device_choice::automatic) {
-    job.place.device = named.device_gib > 0 ? io::device_choice::cuda : settled_device(job);
+    // A run is planned where it began, whatever this machine has.
+    const auto before = named.device_gib > 0 ? io::device_choice::cuda : device_so_far(job);
+    job.place.device = before ? *before : settled_device(job);
   }
   if (named.device_gib > 0 && job.place.device != io::device_choice::cuda) {
     throw usage_error("--device-gib: this job does not run on cards: give --place.device cuda too");

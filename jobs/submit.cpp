@@ -13,6 +13,7 @@
 #include "jobs/checked_job.hpp"
 #include "jobs/commands.hpp"
 #include "jobs/data_warnings.hpp"
+#include "jobs/device_choice.hpp"
 #include "jobs/own_options.hpp"
 #include "jobs/shell.hpp"
 #include "jobs/slurm_queue.hpp"
@@ -35,7 +36,7 @@ constexpr const char* usage =
     "  --nodes N            nodes, spares included (1); at least place.min-nodes, which is one fewer where the job\n"
     "                       does not say\n"
     "  --ranks-per-node N   ranks = nodes * N; without it place.ranks, or one a card, or one a node\n"
-    "  --gpus-per-node N    cards of a node, one for each rank, where place.device = cuda\n"
+    "  --gpus-per-node N    cards of a node, one for each rank: of a run on cards, which a new one is by this\n"
     "  --cpus-per-rank N    threads of a rank (run.threads, or 8)\n"
     "  --mem N              GiB of a node (from the plan)\n"
     "  --time T             as sbatch takes it: 4:00:00, 2-12 (from the plan)\n"
@@ -114,8 +115,12 @@ int submit_command(int argc, char** argv) {
   }
   const submit_request request = take_request(arguments);
   std::vector<std::string> untold;  // of formats: told when the job is read again, with its final ranks and nodes
-  const io::job written =
+  io::job written =
       from_user([&] { return io::load_job(arguments[0], std::span(arguments).subspan(1), io::recogniser(untold)); });
+  if (written.place.device == io::device_choice::automatic) {
+    written.place.device =
+        device_so_far(written).value_or(request.gpus_per_node > 0 ? io::device_choice::cuda : io::device_choice::cpu);
+  }
   const std::vector<std::string> command = run_arguments(arguments, written, request);
   std::vector<std::string> with_ranks = command;
   with_ranks[0] = arguments[0];

@@ -139,7 +139,7 @@ std::vector<std::string> run_arguments(std::vector<std::string> arguments, const
   arguments[0] = std::filesystem::absolute(arguments[0]).string();
   set_value(arguments, "--place.ranks", std::to_string(ranks_for(job, request)));
   set_value(arguments, "--place.min-nodes", std::to_string(least_nodes_for(job, request)));
-  if (job.place.device == io::device_choice::automatic && request.gpus_per_node > 0) {
+  if (job.place.device == io::device_choice::cuda) {
     set_value(arguments, "--place.device", "cuda");
   }
   return arguments;

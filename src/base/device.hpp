@@ -112,7 +112,8 @@ public:
   /// Addresses for `bytes`, without pages. `holder` is named where memory runs out.
   virtual std::byte* reserve(int64_t bytes, const std::string& holder) = 0;
   /// Gives [at, at + bytes) pages, bounds rounded outwards; what has pages keeps them. Contents are undefined. A
-  /// page just unmapped may come back while earlier work still uses it: use it in the compute queue, or after a wait.
+  /// page just unmapped may come back while work that was called before still uses it: use it in a queue that follows
+  /// that work.
   /// Errors  out_of_memory: who holds how much, and what to set.
   virtual void map(std::byte* at, int64_t bytes) = 0;
   /// Takes the pages that lie wholly within, once the work called so far is done.

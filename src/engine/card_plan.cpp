@@ -99,6 +99,11 @@ int64_t card_decoding_bytes(const model_description& model, int64_t sequences, d
   return rows * row;
 }
 
+int64_t card_columns_bytes(const model_description& model, int64_t step_tokens, dtype type) {
+  const int64_t widest = std::max({model.feed_forward, model.heads * model.head_width, model.width});
+  return std::max(step_tokens * widest * size_of(type), sampling_scratch_bytes(model));
+}
+
 void card_scratch::add_forward(const model_description& model, const planned_batch& batch, dtype weights) {
   const workspace_row row = row_on_card(model);
   grow(every_pass_, row.every_pass * batch.forward_tokens() * size_of(weights));

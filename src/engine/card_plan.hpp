@@ -32,6 +32,9 @@ int64_t card_cache_bytes(const model_description& model, int64_t budget_mib, dty
 /// come to as they end.
 int64_t card_decoding_bytes(const model_description& model, int64_t sequences, dtype type);
 
+/// Where ranks that generate together gather their columns, until each is in its place (tensor_parallel/columns.hpp).
+int64_t card_columns_bytes(const model_description& model, int64_t step_tokens, dtype type);
+
 /// Buffers that all models of a card share, since their passes follow each other: they grow to the largest and stay.
 class card_scratch {
 public:

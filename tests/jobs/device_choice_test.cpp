@@ -64,7 +64,11 @@ TEST(DeviceChoice, AutoTakesCardsWhereEachRankHasOne) {
   EXPECT_EQ(of_new_run(2, no_scheduler, with_cards), cuda);
   EXPECT_EQ(of_new_run(3, no_scheduler, with_cards), cpu);
   EXPECT_EQ(of_new_run(1, no_scheduler, without_driver), cpu);
-  EXPECT_EQ(of_new_run(1, no_scheduler, with_a_broken_card), cpu);
+  EXPECT_EQ(of_new_run(1, no_scheduler, with_a_broken_card), cpu);  // the first card is the one that it would take
+  actors::allocation two_each = of_slurm(true);
+  two_each.cards_per_host = 2;
+  EXPECT_EQ(of_new_run(4, two_each, with_cards), cuda);
+  EXPECT_EQ(of_new_run(5, two_each, with_cards), cpu);
   EXPECT_EQ(of_new_run(3, of_slurm(true), with_cards), cuda);
   EXPECT_EQ(of_new_run(1, of_slurm(false), with_cards), cpu);  // the host's cards are others'
   EXPECT_EQ(of_new_run(1, of_slurm(true), without_driver), cpu);
@@ -168,6 +172,14 @@ TEST(DeviceChoice, ARunStaysOnTheCardsThatItTook) {
   const auto without = run_with(TROUPE_MODULE_empty, "on_cards");
   EXPECT_EQ(without.status, 2) << without.output;
   EXPECT_TRUE(contains(without.output, "the run has computed on cards so far")) << without.output;
+  const auto planned = with_module(TROUPE_MODULE_empty, {"plan", test_data() + "/jobs/tiny.ini", "--run.dir",
+                                                         folder / "on_cards", "--run.phases", "pairs"});
+  EXPECT_EQ(planned.status, 0) << planned.output;
+  EXPECT_TRUE(contains(planned.output, "peak of a card")) << planned.output;
+  const auto submitted = with_module(TROUPE_MODULE_empty, {"submit", test_data() + "/jobs/tiny.ini", "--dry-run",
+                                                           "--run.dir", folder / "on_cards", "--run.phases", "pairs"});
+  EXPECT_EQ(submitted.status, 2) << submitted.output;
+  EXPECT_TRUE(contains(submitted.output, "--gpus-per-node N")) << submitted.output;
   EXPECT_EQ(run_with(TROUPE_MODULE_empty, "on_cards", {"--place.device", "cpu"}).status, 0);
 
   const auto too_many = run_with(TROUPE_MODULE_two, "on_cpu", {"--place.ranks", "3"});

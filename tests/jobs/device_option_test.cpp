@@ -113,6 +113,20 @@ TEST_F(DeviceOption, WithoutACardSaysWhyThereIsNone) {
   EXPECT_NE(result.output.find("troupe score: --device cuda: "), std::string::npos) << result.output;
   EXPECT_NE(result.output.find("/nowhere/module.so"), std::string::npos) << result.output;
   EXPECT_EQ(run_program({"score", model()}, "").status, 0);  // auto computes on the host then
+  ::setenv("TROUPE_CUDA_MODULE", TROUPE_MODULE_two, 1);      // whose cards do not open
+  const program_result closed = run_program({"score", model()}, std::string(story) + "\n");
+  EXPECT_EQ(closed.status, 0) << closed.output;
+  EXPECT_NE(closed.output.find("computes on the host: "), std::string::npos) << closed.output;
+  ::setenv("TROUPE_CUDA_MODULE", TROUPE_MODULE_emulated, 1);
+  ::setenv("SLURM_JOB_ID", "7", 1);
+  ::setenv("SLURM_JOB_NODELIST", "a", 1);
+  ::setenv("SLURM_JOB_CPUS_PER_NODE", "1", 1);
+  const program_result not_given = run_program({"score", model()}, std::string(story) + "\n");
+  EXPECT_EQ(not_given.status, 0) << not_given.output;
+  EXPECT_EQ(not_given.output.find("computes on "), std::string::npos) << not_given.output;
+  for (const char* name : {"SLURM_JOB_ID", "SLURM_JOB_NODELIST", "SLURM_JOB_CPUS_PER_NODE"}) {
+    ::unsetenv(name);
+  }
   const program_result unknown = run_program({"score", model(), "--device", "tpu"});
   EXPECT_EQ(unknown.status, 2);
   EXPECT_NE(unknown.output.find("--device is \"tpu\""), std::string::npos) << unknown.output;

@@ -35,6 +35,9 @@ std::string text_of(const fs::path& path) {
   return text.str();
 }
 
+/// Tests that name no card have none, wherever they run: those that have one name a module of their own.
+static const int no_real_cards = ::setenv("CUDA_VISIBLE_DEVICES", "", 1);
+
 static pid_t start(const std::vector<std::string>& arguments, const fs::path& output, const fs::path& input) {
   std::vector<std::string> all = {TROUPE_PROGRAM};
   all.insert(all.end(), arguments.begin(), arguments.end());

@@ -28,9 +28,8 @@ void rollout_generation::gather_weights() {
     return;
   }
   if (!columns_) {
-    columns_ =
-        std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type(), settings_.on->card.get(),
-                                               engine::arena_place{m.weights.on(), "policy weights"});
+    columns_ = std::make_unique<engine::column_model>(m.net, settings_.columns, m.weights.type(),
+                                                      engine::arena_place{m.weights.on(), "policy weights"});
   }
   engine::gathered_weights whole(m.weights);
   const engine::weights_view view = whole.view();

@@ -4,6 +4,7 @@
 #include "actors/models/special_tokens.hpp"
 #include "actors/models/weights_digest.hpp"
 #include "base/digest.hpp"
+#include "engine/parallel/between_cards.hpp"
 
 namespace troupe::actors {
 
@@ -107,6 +108,10 @@ replay_settings cast_builder::replaying(io::phase phase, std::shared_ptr<const i
           .run = settings_.run,
           .attempt = settings_.attempt,
           .group = work_};
+}
+
+engine::communicator_ptr cast_builder::open_generation(const seat& policy) const {
+  return engine::between_cards(ranks().open_generation(job().place, policy), on()->card.get());
 }
 
 rollout_settings cast_builder::rolling_out(io::phase phase, const model_ptr& of,

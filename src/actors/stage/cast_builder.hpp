@@ -93,7 +93,10 @@ public:
   /// neither data nor models.
   replay_settings replaying(io::phase phase, std::shared_ptr<const io::tokenizer> tokens) const;
 
-  /// How the policy generates on its ranks. Collective: `columns` are opened.
+  /// The neighbours that generate together with this rank, for arrays that lie where it computes; null: it generates
+  /// alone. Collective.
+  engine::communicator_ptr open_generation(const seat& policy) const;
+  /// How the policy generates on its ranks.
   rollout_settings rolling_out(io::phase phase, const model_ptr& of, std::shared_ptr<const io::tokenizer> tokens,
                                const seat& at, engine::communicator_ptr columns, const caf::actor& replay) const;
 

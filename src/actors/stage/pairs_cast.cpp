@@ -44,8 +44,8 @@ cast make_pairs_cast(cast_builder& build) {
                           .replay = untyped(replay_handle)};
   parts.reward = pointer(build.spawn<reward_actor>(reward, std::move(judging)));
   policy_settings generates{.on = build.on(), .trained = generating};
-  generates.rollout = build.rolling_out(io::phase::pairs, generating->of, tokens, all,
-                                        build.ranks().open_generation(job.place, all), untyped(replay_handle));
+  generates.rollout = build.rolling_out(io::phase::pairs, generating->of, tokens, all, build.open_generation(all),
+                                        untyped(replay_handle));
   const auto policy_handle = build.spawn<policy_actor>(policy, std::move(generates));
   parts.policy = pointer(policy_handle);
   parts.loader = build.spawn_loader(io::phase::pairs, std::move(data), untyped(policy_handle));

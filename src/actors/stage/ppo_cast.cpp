@@ -85,7 +85,7 @@ void ppo_cast::digest_models() {
 }
 
 void ppo_cast::load() {
-  columns_ = build_.ranks().open_generation(job_.place, at_.policy);
+  columns_ = build_.open_generation(at_.policy);
   load_scorers();
   require_fit();
   data_ = build_.load().data(io::phase::ppo, learners_.tokens());

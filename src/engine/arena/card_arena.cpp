@@ -1,6 +1,7 @@
 #include "engine/arena/card_arena.hpp"
 
 #include "base/device.hpp"
+#include "base/error.hpp"
 #include "kernels/matrix.hpp"
 
 #include <algorithm>
@@ -92,6 +93,17 @@ public:
       ctx.on->await(in, ctx.on->record(queue::compute));
     }
   }
+  chunk_queue(const chunk_queue&) = delete;
+  chunk_queue& operator=(const chunk_queue&) = delete;
+  /// Where something has failed: nothing is under way that uses the staging memory.
+  ~chunk_queue() {
+    try {
+      if (ctx_.on != nullptr) {
+        ctx_.on->finish(last_copy_);
+      }
+    } catch (const error&) {  // of a card that does nothing any more
+    }
+  }
 
 protected:
   bool on_host() const { return ctx_.on == nullptr; }
@@ -101,7 +113,7 @@ protected:
   }
   mark copy(void* to, const void* from, int64_t bytes) {
     ctx_.on->copy(in_, to, from, bytes);
-    return ctx_.on->record(in_);
+    return last_copy_ = ctx_.on->record(in_);
   }
   void move(arena_range units, const_reals from, reals to, order_change change) const {
     move_units(ctx_, plan_, units, from, to, change);
@@ -114,6 +126,7 @@ private:
   const shard_plan& plan_;
   staging& through_;
   queue in_;
+  mark last_copy_ = 0;
   size_t turn_ = 0;
 };
 

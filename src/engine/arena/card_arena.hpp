@@ -27,8 +27,8 @@ private:
   std::array<std::unique_ptr<pinned_memory>, 2> memory_;
 };
 
-// All of these return when the values are there; while some are copied, the host turns others between rows and panels.
-// Errors of all: device_failure, out_of_memory.
+// All of these return when the values are there. Large arrays go in chunks: while one is copied, the host turns another
+// from rows to panels or back. Errors of all: device_failure, out_of_memory.
 
 /// Where a rank's parts stand.
 enum class part_places : uint8_t {

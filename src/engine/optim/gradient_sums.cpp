@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <numeric>
 #include <span>
 #include <string>
@@ -33,23 +34,18 @@ std::span<float> floats(float* arena, arena_range range) {
   return {arena + range.first, static_cast<size_t>(range.size())};
 }
 
-/// Segments for whose reductions there is memory where there is for all that are under way at a time: all of them; or,
-/// where each is reduced while the one before it is computed, the largest, and a second one no smaller than the smaller
-/// of any two neighbours.
+/// Segments whose reductions are under way at a time, where they take the most: all of them; or, where each is reduced
+/// while the one before it is computed, two neighbours.
 std::vector<int64_t> reduced_at_a_time(const shard_plan& plan, int rank, bool sharded) {
   std::vector<int64_t> all(static_cast<size_t>(plan.segments()));
   std::iota(all.begin(), all.end(), 0);
   if (!sharded || all.size() < 3) {
     return all;
   }
-  const auto is_smaller = [&](int64_t a, int64_t b) { return plan.part(a, rank).size() < plan.part(b, rank).size(); };
-  int64_t second = 0;
-  for (int64_t s = 0; s + 1 < plan.segments(); ++s) {
-    const int64_t smaller = std::min(s, s + 1, is_smaller);
-    second = s == 0 ? smaller : std::max(second, smaller, is_smaller);
-  }
-  const int64_t largest = *std::max_element(all.begin(), all.end(), is_smaller);
-  return {largest, second};
+  const auto with_next = [&](int64_t s) { return plan.part(s, rank).size() + plan.part(s + 1, rank).size(); };
+  const int64_t most = *std::max_element(all.begin(), std::prev(all.end()),
+                                         [&](int64_t a, int64_t b) { return with_next(a) < with_next(b); });
+  return {most, most + 1};
 }
 
 std::string label_of(int64_t segment) { return fmt::format("segment {}", segment); }

@@ -1,18 +1,11 @@
 #include "engine/parallel/card_wires.hpp"
 
 #include "base/error.hpp"
-#include "engine/parallel/best_fit.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace troupe::engine {
-
-card_wires::~card_wires() {
-  for (const room& one : rooms_) {
-    on_.free(one.at);
-  }
-}
 
 void card_wires::call_now(std::span<const wire_operation_ptr> as_one, const std::function<void(wire&)>& calls) {
   if (!broken_.empty()) {
@@ -82,50 +75,28 @@ void card_wires::await(wire_operation& one) {
   on_.await(queue::compute, *one.ends);
 }
 
-card_wires::room card_wires::find_or_map(int64_t bytes) {
-  room taken = take_best_fit(rooms_, bytes, [](const room& one) { return one.bytes; }).value_or(room());
-  if (taken.bytes < bytes) {
-    if (taken.at != nullptr) {
-      on_.free(taken.at);
-    }
-    taken = {.at = on_.reserve(bytes, "arriving pieces"), .bytes = bytes};
-    try {
-      on_.map(taken.at, bytes);
-    } catch (const error&) {
-      on_.free(taken.at);
-      throw;
-    }
-  }
-  return taken;
-}
-
-card_wires::room card_wires::take(int64_t bytes) {
+arriving_room::piece card_wires::take(int64_t bytes) {
   const std::lock_guard lock(mutex_);
   try {
-    return find_or_map(bytes);
+    return arriving_.take(bytes);
   } catch (const error& failure) {
     broken_ = failure.what();
     throw;
   }
 }
 
-void card_wires::make_room(std::span<const int64_t> bytes) {
+void card_wires::give_back(const arriving_room::piece& used) {
   const std::lock_guard lock(mutex_);
-  std::vector<room> all;
-  try {
-    for (const int64_t one : bytes) {
-      all.push_back(find_or_map(one));
-    }
-  } catch (const error&) {
-    rooms_.insert(rooms_.end(), all.begin(), all.end());
-    throw;
-  }
-  rooms_.insert(rooms_.end(), all.begin(), all.end());
+  arriving_.give_back(used);
 }
 
-void card_wires::give_back(room used) {
+void card_wires::make_room(std::span<const int64_t> bytes) {
   const std::lock_guard lock(mutex_);
-  rooms_.push_back(used);
+  int64_t together = 0;
+  for (const int64_t one : bytes) {
+    together += arriving_room::rounded(one);
+  }
+  arriving_.reserve(together);
 }
 
 }  // namespace troupe::engine

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/device.hpp"
+#include "engine/parallel/arriving_room.hpp"
 #include "engine/parallel/wire_watch.hpp"
 
 #include <chrono>
@@ -17,8 +18,8 @@ namespace troupe::engine {
 
 class card_wires {
 public:
-  card_wires(device& on, std::chrono::milliseconds deadline) : on_(on), deadline_(deadline), watch_(on) {}
-  ~card_wires();
+  card_wires(device& on, std::chrono::milliseconds deadline)
+      : on_(on), deadline_(deadline), arriving_(on), watch_(on) {}
   card_wires(const card_wires&) = delete;
   card_wires& operator=(const card_wires&) = delete;
 
@@ -44,21 +45,16 @@ public:
   /// From now on what the compute queue is given follows the operation's end.
   void await(wire_operation& one);
 
-  /// Memory of the card, for what arrives. Whoever has given back what it was to compute from it may give it back.
-  struct room {
-    std::byte* at = nullptr;
-    int64_t bytes = 0;
-  };
+  /// Memory of the card, for what arrives.
   /// Errors  out_of_memory: then nothing more goes by the wires, since the other ranks have called what this one has
   ///         not, and the next call would meet theirs.
-  room take(int64_t bytes);
-  void give_back(room used);
-  /// So that rooms of these sizes can be taken at a time without asking the card.
+  arriving_room::piece take(int64_t bytes);
+  void give_back(const arriving_room::piece& used);
+  /// So that pieces of these sizes can be taken at a time without asking the card (arriving_room.hpp).
   /// Errors  out_of_memory: nothing was called, and all can go on.
   void make_room(std::span<const int64_t> bytes);
 
 private:
-  room find_or_map(int64_t bytes);
   void call_now(std::span<const wire_operation_ptr> as_one, const std::function<void(wire&)>& calls);
   void send_letters();
 
@@ -66,8 +62,8 @@ private:
   std::chrono::milliseconds deadline_;
   std::mutex mutex_;  ///< held over calls: their order is that of the work
   std::vector<letter> letters_;
-  std::vector<room> rooms_;
   std::string broken_;  ///< why nothing goes by the wires any more
+  arriving_room arriving_;
   wire_watch watch_;
 };
 

@@ -104,7 +104,8 @@ public:
   virtual pending receive(std::span<std::byte> data, int from, int tag, const operation_options& options = {}) = 0;
 
   /// What memory of a card reduce_scatters take beside their arrays, where those with these parts (each its offset_R1)
-  /// are under way at a time: it is taken now, so that they find it. Not collective.
+  /// are the most that are under way at a time: it is taken now, so that they find it. They are under way all together,
+  /// or two at a time, each called while the one before it is. Not collective.
   /// Errors  out_of_memory.
   virtual void make_room(std::span<const std::span<const int64_t>> /*offset_R1*/) {}
 

@@ -26,7 +26,7 @@ private:
 /// The pieces of this rank's part, of which the others' arrive in `room`.
 class joining_wait final : public wire_wait {
 public:
-  joining_wait(card_wires& over, wire_operation_ptr what, card_wires::room room, std::vector<const float*> pieces_R,
+  joining_wait(card_wires& over, wire_operation_ptr what, arriving_room::piece room, std::vector<const float*> pieces_R,
                int64_t count, float* sum)
       : wire_wait(over, std::move(what)), room_(room), pieces_R_(std::move(pieces_R)), count_(count), sum_(sum) {}
   ~joining_wait() override {
@@ -45,7 +45,7 @@ public:
   }
 
 private:
-  card_wires::room room_;
+  arriving_room::piece room_;
   std::vector<const float*> pieces_R_;
   int64_t count_;
   float* sum_;
@@ -133,7 +133,7 @@ private:
   std::unique_ptr<pending::operation> reduce(call& made) {
     const auto own = static_cast<size_t>(rank());
     const int64_t others = made.bytes * (size() - 1);  // as make_room has them
-    const card_wires::room room = others > 0 ? over_.take(others) : card_wires::room{};
+    const arriving_room::piece room = others > 0 ? over_.take(others) : arriving_room::piece{};
     std::vector<const float*> pieces_R(static_cast<size_t>(size()));
     messages receives;
     std::byte* next = room.at;

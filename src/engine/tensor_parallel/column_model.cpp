@@ -1,7 +1,6 @@
 #include "engine/tensor_parallel/column_model.hpp"
 
 #include "base/round_up.hpp"
-#include "engine/parallel/between_cards.hpp"
 #include "kernels/matrix.hpp"
 #include "kernels/rows.hpp"
 
@@ -98,12 +97,11 @@ void copy_parameter(context& ctx, const parameter& from, const Real* whole, std:
 
 }  // namespace
 
-column_model::column_model(const inference_model& whole, const communicator_ptr& group, dtype type, device* computes,
+column_model::column_model(const inference_model& whole, const communicator_ptr& group, dtype type,
                            const arena_place& at)
     : whole_(whole), split_(split_columns(whole.description(), group->rank(), group->size())),
       net_(group->size() > 1
-               ? inference_model(whole.description(), split_,
-                                 std::make_unique<column_exchange>(between_cards(group, computes), split_))
+               ? inference_model(whole.description(), split_, std::make_unique<column_exchange>(group, split_))
                : inference_model(whole.description())),
       arena_(net_.layout().arena_size(), type, at) {}
 

@@ -15,11 +15,11 @@ namespace troupe::engine {
 class column_model {
 public:
   /// Ranks of `group` generate with `whole`, which outlives this and whose weights are of `type`; one rank alone has
-  /// a copy of it. `group` exchanges host memory. `computes`: the card on which the part is run; null: the host.
-  /// `at`: where the whole model's weights lie, and so the part's. Collective.
-  /// Errors  bad_argument: those of split_columns; those of between_cards.
+  /// a copy of it. `group` takes arrays that lie where the part is run (parallel/between_cards.hpp). `at`: where the
+  /// whole model's weights lie, and so the part's.
+  /// Errors  bad_argument: those of split_columns.
   column_model(const inference_model& whole, const communicator_ptr& group, dtype type = dtype::f32,
-               device* computes = nullptr, const arena_place& at = {});
+               const arena_place& at = {});
 
   /// What a generator on every rank of the group takes: given the same requests and settings, it makes the same calls
   /// everywhere. Where the cache's pages come from a budget of bytes, all count with the largest: rank 0's.

@@ -102,6 +102,9 @@ job run_directory::recorded_job() const {
   if (recorded.split.phases.empty()) {  // by a version that divided prompts among all phases
     recorded.split.phases = {phase::sft, phase::reward, phase::ppo};
   }
+  if (recorded.place.device == device_choice::automatic) {  // by a version for which that meant the CPU
+    recorded.place.device = device_choice::cpu;
+  }
   return recorded;
 }
 

@@ -28,8 +28,8 @@ using std::chrono_literals::operator""us;
 /// In which a thread that waits asks again and again, before it sleeps between two questions.
 constexpr auto eager = 50us;
 
-/// A kernel's code, and what it needs besides registers, goes to the card when it is first started. Where it finds no
-/// memory that start fails, and nothing tells the driver to ask the pool.
+/// A kernel's code, and what it needs besides registers, goes to the card when it is first started. Where the
+/// driver finds no memory then, that start fails: it cannot ask the pool.
 constexpr int64_t left_to_driver = int64_t{512} << 20;
 
 constexpr const char* queue_names[] = {"compute", "upload", "download", "wire"};

@@ -69,6 +69,7 @@ void page_ranges::map(std::byte* at, int64_t bytes) {
   range& in = range_of(at, bytes);
   const int64_t first = (at - in.at) / page_size;
   const int64_t end = round_up(at + bytes - in.at, page_size) / page_size;
+  unheld_.reset();
   // First, so that what is here still is not taken in the search for the rest.
   const std::vector<int64_t> kept = want(in, first, end);
   std::vector<mapped_piece*> made;
@@ -199,8 +200,14 @@ std::optional<page_source::piece> page_ranges::take(int64_t pages) {
 }
 
 std::optional<page_source::piece> page_ranges::create(int64_t bytes) {
-  const bool leaves_enough = left_to_driver_ == 0 || source_.free() - bytes >= left_to_driver_;
-  return leaves_enough ? source_.create(bytes) : std::nullopt;
+  if (left_to_driver_ > 0) {
+    unheld_ = unheld_ ? unheld_ : source_.free();
+    if (*unheld_ - bytes < left_to_driver_) {
+      return std::nullopt;
+    }
+    *unheld_ -= bytes;
+  }
+  return source_.create(bytes);
 }
 
 /// A free large piece becomes free pages. False: there is none.

@@ -119,6 +119,7 @@ private:
   work_clock& clock_;
   std::string card_;
   int64_t left_to_driver_;
+  std::optional<int64_t> unheld_;  ///< bytes that the source has, asked for once for a call of `map`
   std::map<const std::byte*, std::unique_ptr<range>> ranges_;  ///< by their first address
   std::deque<leaving> leaving_;                                ///< in the order in which they were given up
   std::vector<page_source::piece> free_pages_, free_large_;

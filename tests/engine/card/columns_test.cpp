@@ -33,7 +33,7 @@ class ColumnsOnCards : public testing::TestWithParam<const char*> {};
 void expect_drawn(world& w, context& ctx, const test::loaded_model& model, dtype type,
                   const std::vector<generated_sequence>& expected) {
   context host{ctx.pool};
-  column_model part(model.net, w.open("columns"), dtype::f32, ctx.on);
+  column_model part(model.net, between_cards(w.open("columns"), ctx.on));
   part.fill(host, model.weights.data(), nullptr);
   card_weights sent(part.net(), type, "policy weights");
   const const_reals weights = sent.begin_use(ctx, part.weights()).data;
@@ -74,7 +74,7 @@ TEST_P(ColumnsOnCards, TakeTheirRowsOnTheCard) {
     const parameter_layout& layout = in_memory.net().layout();
     for (const dtype type : {dtype::f32, dtype::bf16}) {
       const test::model_on_card whole(card.ctx, model, type);
-      column_model there(model.net, group, type, card.ctx.on, {card.ctx.on, "policy weights"});
+      column_model there(model.net, group, type, {card.ctx.on, "policy weights"});
       for (int fill = 0; fill < 2; ++fill) {
         there.fill(card.ctx, whole.weights(), nullptr);
         aligned_buffer<float> got(layout.arena_size()), expected(layout.arena_size());

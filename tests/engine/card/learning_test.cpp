@@ -195,7 +195,10 @@ outcome learn_on(int ranks, bool on_cards, const way& how) {
   outcome first;
   std::mutex mutex;
   test::as_local_ranks(ranks, [&](world& here) {
-    const auto card = on_cards ? emulation::make_card({.page_bytes = 4096, .late = true}) : nullptr;
+    // Copies come as early as they may, or as late.
+    const bool early = ranks == 1 || here.rank() % 2 == 1;
+    const auto card =
+        on_cards ? emulation::make_card({.page_bytes = 4096, .late = true, .early_copies = early}) : nullptr;
     outcome mine = learn(here, card.get(), how);
     const std::lock_guard lock(mutex);
     if (here.rank() == 0) {

@@ -59,6 +59,9 @@ TEST(RunDirectoryTest, TheJobOfARunIsReadWithoutItsFiles) {
       << "a version that wrote none divided among all";
   original.split.phases = {phase::sft};
   std::ofstream(run.job()) << job_text(original);
+  EXPECT_EQ(run.recorded_job().place.device, device_choice::cpu) << "a version that chose nothing had no cards";
+  original.place.device = device_choice::cuda;
+  std::ofstream(run.job()) << job_text(original);
   EXPECT_EQ(run.recorded_job(), original) << "though neither model nor data are here";
 }
 

@@ -323,9 +323,11 @@ class emulated_card : public device {
 public:
   explicit emulated_card(const card_options& options)
       : page_bytes_(options.page_bytes), memory_(options.bytes, options.page_bytes, options.closed, options.name),
-        queues_({options.late && !options.early_compute, options.late, options.late, false}), stream_(memory_, queues_),
-        scratch_(memory_.reserve(most_scratch_bytes, "scratch")), network_(options.network), calls_(options.calls),
-        failed_(options.failed), most_pinned_(options.most_pinned), hangs_(options.hangs), name_(options.name) {
+        queues_({options.late && !options.early_compute, options.late && !options.early_copies,
+                 options.late && !options.early_copies, false}),
+        stream_(memory_, queues_), scratch_(memory_.reserve(most_scratch_bytes, "scratch")), network_(options.network),
+        calls_(options.calls), failed_(options.failed), most_pinned_(options.most_pinned), hangs_(options.hangs),
+        name_(options.name) {
     stream_.how = options.threads;
     facts_.name = "emulated card";
     facts_.driver = "none";

@@ -28,6 +28,7 @@ struct card_options {
   settings threads;                         ///< the order in which kernels' threads run, and the matrix units
   bool late = false;                        ///< work waits until it is waited for
   bool early_compute = false;               ///< where work is late: all but that of the compute queue
+  bool early_copies = false;                ///< the same of the upload and download queues
   std::vector<card_call>* calls = nullptr;  ///< such calls are noted there, in their order
   std::shared_ptr<wire_network> network;    ///< of the cards that it has wires to; null: it has none
   const bool* failed = nullptr;             ///< once it is true, whatever is asked of the card fails, but `free`
