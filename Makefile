@@ -74,14 +74,15 @@ test-asan: packages
 	cmake --build build/asan --target asan_tests
 	ctest --test-dir build/asan --output-on-failure -j 2 -R '^(base|io|kernels|cuda)_|^actors_control_hostile_peers_test$$'
 
-# The kernels for cards, run on the host: once at full speed, once under the sanitizers.
+# The kernels for cards, run on the host: once at full speed, once under the sanitizers. Then what all has shown.
 test-emulated: packages
 	cmake --preset release
 	cmake --build build/release --target emulated_tests emulated_engine_tests
-	ctest --test-dir build/release --output-on-failure -j 2 -R '^(cuda|engine_card)_'
+	ctest --test-dir build/release --output-on-failure -j 2 -R '^(cuda|engine_card)_|^emulated_report$$'
 	cmake --preset asan
 	cmake --build build/asan --target emulated_tests
 	ctest --test-dir build/asan --output-on-failure -j 2 -R '^cuda_'
+	@cat build/release/emulated.txt
 
 # The module's calls of NCCL, against a library that stands in its place, and what of NCCL itself needs no card.
 test-nccl: cuda

@@ -38,8 +38,8 @@ TEST_P(CudaActivationTest, ForwardAndBackwardAreNearTheirOracles) {
         want_y.push_back(test::activation_oracle(kind, static_cast<double>(xs[i])));
         want_dx.push_back(test::activation_slope(kind, static_cast<double>(xs[i])) * static_cast<double>(dys[i]));
       }
-      expect_near(y, want_y, twin_y);
-      expect_near(dx, want_dx, twin_dx);
+      expect_near("activation forward", y, want_y, twin_y);
+      expect_near("activation backward", dx, want_dx, twin_dx);
     }
   }
 }
@@ -75,8 +75,8 @@ TEST_P(CudaActivationTest, GatedFormIsTheProductWithUp) {
         want_dgate_up[at] = test::activation_slope(kind, gate) * up * dy_i;
         want_dgate_up[up_at] = test::activation_oracle(kind, gate) * dy_i;
       }
-      expect_near(y, want_y, twin_y);
-      expect_near(dgate_up, want_dgate_up, twin_gate_up);
+      expect_near("gated activation forward", y, want_y, twin_y);
+      expect_near("gated activation backward", dgate_up, want_dgate_up, twin_gate_up);
     }
   }
 }

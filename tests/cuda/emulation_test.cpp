@@ -1,5 +1,6 @@
 /// What the emulation of kernels finds, and what its operations give.
 #include "kernels/cuda/thread.cuh"
+#include "support/emulation/evidence.hpp"
 #include "support/random_values.hpp"
 
 #include <gtest/gtest.h>
@@ -56,12 +57,14 @@ TEST(EmulationTest, AMissingBarrierIsSeenByTheOrderOfThreads) {
   EXPECT_EQ(results[1][0], 63.0F);
   EXPECT_TRUE(std::isnan(results[1][63]));
   EXPECT_NE(std::isnan(results[2][5]), std::isnan(results[2][58]));
+  emulation::note_found_bug("no_barrier");
 }
 
 TEST(EmulationTest, ABarrierInABranchIsNamedWithItsLine) {
   std::vector<float> y(64);
   const std::string text = complaint([&](stream_t stream) { barrier_in_a_branch(stream, y.data()); });
   expect_all(text, {"thread (0, 0, 0) of block (0, 0, 0)", bug_place(), "24 of 64 have ended"});
+  emulation::note_found_bug("barrier_in_a_branch");
 }
 
 TEST(EmulationTest, TwoBarriersAreNotOne) {
@@ -69,12 +72,14 @@ TEST(EmulationTest, TwoBarriersAreNotOne) {
   const std::string text = complaint([&](stream_t stream) { two_barriers(stream, y.data()); });
   const std::string first = "planted_bugs.cu:" + std::to_string(bug_line - 3);
   expect_all(text, {"thread (32, 0, 0)", bug_place(), "others to the barrier of", first});
+  emulation::note_found_bug("two_barriers");
 }
 
 TEST(EmulationTest, AShuffleInABranchIsNamedWithItsLine) {
   std::vector<float> y(64);
   const std::string text = complaint([&](stream_t stream) { shuffle_in_a_branch(stream, y.data()); });
   expect_all(text, {"thread (0, 0, 0)", "shfl_xor", bug_place(), "for threads that do not come"});
+  emulation::note_found_bug("shuffle_in_a_branch");
 }
 
 TEST(EmulationTest, ACopyThatIsNotWaitedForIsNotThere) {
@@ -85,6 +90,7 @@ TEST(EmulationTest, ACopyThatIsNotWaitedForIsNotThere) {
   for (const float value : y) {
     EXPECT_TRUE(std::isnan(value));
   }
+  emulation::note_found_bug("copy_not_waited_for");
 }
 
 #ifdef __SANITIZE_ADDRESS__
@@ -93,12 +99,14 @@ TEST(EmulationDeathTest, WritesPastArraysAreForAddressSanitizer) {
   std::vector<float> y(64);
   EXPECT_DEATH(write_past_global_memory(&stream, y.data()),
                "heap-buffer-overflow(.|\n)*write_past_global_memory_kernel");
+  emulation::note_found_bug("write_past_global_memory");
   EXPECT_DEATH(write_past_shared_memory(&stream, y.data()),
                "heap-buffer-overflow(.|\n)*write_past_shared_memory_kernel");
+  emulation::note_found_bug("write_past_shared_memory");
 }
 #else
 TEST(EmulationTest, WritesPastArraysAreForAddressSanitizer) {
-  // Without it the same kernels run and say nothing: `make test-asan` has the test that finds them.
+  // Without it the same kernels run and say nothing: this test under AddressSanitizer finds them.
   plain_stream stream;
   std::vector<float> y(65);
   write_past_global_memory(&stream, y.data());

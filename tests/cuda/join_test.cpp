@@ -11,14 +11,14 @@
 namespace troupe::kernels {
 namespace {
 
-class CudaJoinTest : public testing::Test {
+class CudaJoinTest : public testing::TestWithParam<emulation::thread_order> {
 protected:
   thread_pool pool{1};
-  std::unique_ptr<device> card = emulation::make_card();
+  std::unique_ptr<device> card = emulation::make_card({.threads = {.order = GetParam(), .seed = 11}});
   context on_card{pool, card.get()};
 };
 
-TEST_F(CudaJoinTest, SumsHaveTheBitsOfTheHostAndOfTheTreesDefinition) {
+TEST_P(CudaJoinTest, SumsHaveTheBitsOfTheHostAndOfTheTreesDefinition) {
   for (const size_t ranks : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 17, 100, 255, 256}) {
     const int64_t count = 300;
     const std::vector<std::vector<float>> piece_R = test::join_pieces_of(ranks, count);
@@ -33,7 +33,7 @@ TEST_F(CudaJoinTest, SumsHaveTheBitsOfTheHostAndOfTheTreesDefinition) {
   }
 }
 
-TEST_F(CudaJoinTest, TheSumMayReplaceAnyPiece) {
+TEST_P(CudaJoinTest, TheSumMayReplaceAnyPiece) {
   for (size_t replaced = 0; replaced < 5; ++replaced) {
     std::vector<std::vector<float>> piece_R = test::join_pieces_of(5, 500);
     std::vector<float> want(500);
@@ -43,12 +43,14 @@ TEST_F(CudaJoinTest, TheSumMayReplaceAnyPiece) {
   }
 }
 
-TEST_F(CudaJoinTest, NoPiecesAndTooManyAreErrors) {
+TEST_P(CudaJoinTest, NoPiecesAndTooManyAreErrors) {
   const std::vector<const float*> many(257);
   test::expect_error(errc::bad_argument, "257 pieces; a card joins 256 at most",
                      [&] { join_pieces(on_card, many, 0, nullptr); });
   test::expect_error(errc::bad_argument, "0 pieces", [&] { join_pieces(on_card, {}, 0, nullptr); });
 }
+
+INSTANTIATE_TEST_SUITE_P(Orders, CudaJoinTest, testing::ValuesIn(test::thread_orders));
 
 }  // namespace
 }  // namespace troupe::kernels

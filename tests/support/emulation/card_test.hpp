@@ -3,11 +3,13 @@
 
 #include "base/reals.hpp"
 #include "support/emulation/emulated_card.hpp"
+#include "support/emulation/evidence.hpp"
 #include "support/random_values.hpp"
 
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -70,6 +72,48 @@ inline std::vector<uint32_t> bits(std::span<const float> values) {
   return all;
 }
 
+/// Whether an error against an oracle in double is below its limit. Both are noted for the report of all tests.
+inline testing::AssertionResult below_limit(const emulation::oracle_error& one) {
+  emulation::note_error(one);
+  if (one.error < one.limit) {
+    return testing::AssertionSuccess();
+  }
+  return testing::AssertionFailure() << one.operation << " in " << one.type << ": the " << one.measure << " error is "
+                                     << one.error << ", the limit " << one.limit;
+}
+
+/// By relative_error, which is normalised by the size of the oracle's values.
+inline testing::AssertionResult near_oracle(const char* operation, dtype type, std::span<const float> got,
+                                            std::span<const double> want, double limit) {
+  return below_limit({.operation = operation,
+                      .type = to_string(type),
+                      .measure = "normalised",
+                      .limit = limit,
+                      .error = relative_error(got, want),
+                      .values = static_cast<int64_t>(got.size())});
+}
+
+inline double largest_difference(std::span<const float> a, std::span<const double> b) {
+  EXPECT_EQ(a.size(), b.size());
+  double largest = 0;
+  for (size_t i = 0; i < b.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(a[i]) - b[i]);
+    largest = difference <= largest ? largest : difference;  // NaN stays
+  }
+  return largest;
+}
+
+/// By the largest difference.
+inline testing::AssertionResult each_near_oracle(const char* operation, dtype type, std::span<const float> got,
+                                                 std::span<const double> want, double limit) {
+  return below_limit({.operation = operation,
+                      .type = to_string(type),
+                      .measure = "largest",
+                      .limit = limit,
+                      .error = largest_difference(got, want),
+                      .values = static_cast<int64_t>(got.size())});
+}
+
 /// The type of operands, and the order in which the card's threads run.
 class CardTest : public testing::TestWithParam<std::tuple<dtype, emulation::thread_order>> {
 protected:
@@ -83,8 +127,9 @@ protected:
   double error_limit() const { return type() == dtype::bf16 ? 0x1p-16 : 1e-12; }
 
   /// Against an oracle, and against what the host's kernel gives.
-  void expect_near(const operand& got, const std::vector<double>& want, const operand& twin) const {
-    EXPECT_LT(relative_error(got.values(), want), error_limit());
+  void expect_near(const char* operation, const operand& got, const std::vector<double>& want,
+                   const operand& twin) const {
+    EXPECT_TRUE(near_oracle(operation, type(), got.values(), want, error_limit()));
     EXPECT_LT(relative_error(got.values(), to_double(twin.values())), error_limit());
   }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/card_work.hpp"
+#include "support/emulation/evidence.hpp"
 #include "support/emulation/grid.hpp"
 #include "support/emulation/matrix_unit.hpp"
 
@@ -202,16 +203,26 @@ inline void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
   }
 }
 
+/// Counts it each time that it runs: work that is recorded may do so often, or never.
+template <class... Parameters>
+void launch_in(const emulation::launch_shape& shape, void (*kernel)(Parameters...), stream_t stream,
+               std::type_identity_t<Parameters>... arguments) {
+  stream->add([=] {
+    emulation::note_launch(reinterpret_cast<const void*>(kernel), stream->how.order);
+    emulation::run_grid(shape, stream->how, [&] { kernel(arguments...); });
+  });
+}
+
 template <class... Parameters>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t stream,
             std::type_identity_t<Parameters>... arguments) {
-  stream->add([=] { emulation::run_grid({grid, block}, stream->how, [&] { kernel(arguments...); }); });
+  launch_in({grid, block}, kernel, stream, arguments...);
 }
 
 template <class Shared, class... Parameters>
 void launch_with_shared(void (*kernel)(Parameters...), dim3 grid, dim3 block, stream_t stream,
                         std::type_identity_t<Parameters>... arguments) {
-  stream->add([=] { emulation::run_grid({grid, block, sizeof(Shared)}, stream->how, [&] { kernel(arguments...); }); });
+  launch_in({grid, block, sizeof(Shared)}, kernel, stream, arguments...);
 }
 
 }  // namespace troupe::kernels::cuda
