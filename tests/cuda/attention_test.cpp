@@ -344,6 +344,20 @@ TEST_P(CudaDecodedRowsTest, InAnyBatchAndPastAnySpanTheyAreTheSame) {
   }
 }
 
+TEST_P(CudaDecodedRowsTest, TwoSpansAreTheSameInAnyOrderOfThreads) {
+  attention_case values({"", 1, 1, 8, {0, 520}}, GetParam());
+  const std::vector<piece> prompt{{0, 0, 519}}, next{{0, 519, 520}};
+  std::vector<std::vector<uint32_t>> decoded;
+  for (const emulation::thread_order order : test::thread_orders) {
+    emulated_context card(order);
+    paged_case paged(values, GetParam());
+    paged.attend(card.ctx, prompt);
+    decoded.push_back(bits(paged.attend(card.ctx, next)));
+  }
+  EXPECT_EQ(decoded[0], decoded[1]);
+  EXPECT_EQ(decoded[0], decoded[2]);
+}
+
 /// More sequences than a warp has lanes: each finds its own.
 TEST_P(CudaDecodedRowsTest, OfManySequencesEachFindsItsOwn) {
   emulated_context card;

@@ -359,16 +359,19 @@ TEST(CardMatrixRowsTest, ARowHasTheSameBitsInAnyBatch) {
 }
 
 TEST(CardMatrixRowsTest, AWeightInBfloat16GivesWhatItsValuesGive) {
-  emulated_context card;
   const layer l({5, 33, 40});
-  array x(l, l.x, dtype::f32), dy(l, l.dy, dtype::f32), weight(l, l.weight, dtype::bf16);
-  array y = before(l, l.n * l.outputs, dtype::f32), dx = before(l, l.n * l.inputs, dtype::f32);
-  linear_forward(card.ctx,
-                 {.y_NO = y.data(), .x_NI = x.data(), .weight = weight.data(), .n = 5, .outputs = 33, .inputs = 40});
-  linear_backward_input(
-      card.ctx, {.dx_NI = dx.data(), .dy_NO = dy.data(), .weight = weight.data(), .n = 5, .outputs = 33, .inputs = 40});
-  EXPECT_EQ(bits(y.values()), bits(forward(card, l, dtype::f32, dtype::f32, start::zero)));
-  EXPECT_EQ(bits(dx.values()), bits(backward_input(card, l, dtype::f32, false)));
+  for (const emulation::thread_order order : test::thread_orders) {
+    emulated_context card(order);
+    array x(l, l.x, dtype::f32), dy(l, l.dy, dtype::f32), weight(l, l.weight, dtype::bf16);
+    array y = before(l, l.n * l.outputs, dtype::f32), dx = before(l, l.n * l.inputs, dtype::f32);
+    linear_forward(card.ctx,
+                   {.y_NO = y.data(), .x_NI = x.data(), .weight = weight.data(), .n = 5, .outputs = 33, .inputs = 40});
+    linear_backward_input(
+        card.ctx,
+        {.dx_NI = dx.data(), .dy_NO = dy.data(), .weight = weight.data(), .n = 5, .outputs = 33, .inputs = 40});
+    EXPECT_EQ(bits(y.values()), bits(forward(card, l, dtype::f32, dtype::f32, start::zero)));
+    EXPECT_EQ(bits(dx.values()), bits(backward_input(card, l, dtype::f32, false)));
+  }
 }
 
 TEST(CardMatrixRowsTest, NoRowsWriteNothing) {
