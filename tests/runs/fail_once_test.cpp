@@ -123,8 +123,13 @@ protected:
         EXPECT_EQ(again.status, 0) << text_of(output) << "then\n" << again.output;
       }
     }
+    // Where a checkpoint could not be written, the next one may be there before anybody asks for it: the run goes on
+    // from that, and there is one checkpoint less.
+    const bool lost_one = text_of(run / "ledger.jsonl").find("checkpoint_failed") != std::string::npos;
     for (const std::string& difference : differences_of_runs(undisturbed(), run)) {
-      ADD_FAILURE() << difference << "\n" << text_of(output);
+      if (!lost_one || !difference.ends_with(": a checkpoint of the first only")) {
+        ADD_FAILURE() << difference << "\n" << text_of(output);
+      }
     }
     ++tried_;
     fs::remove_all(run);
