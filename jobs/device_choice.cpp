@@ -12,15 +12,18 @@ namespace troupe {
 
 namespace {
 
+std::string too_few(int64_t ranks, const char* who_has, int64_t cards) {
+  return fmt::format("each of the {} ranks (place.ranks) takes a card of its own, and {} {}", ranks, who_has, cards);
+}
+
 /// `why`: what of the job says that it has to be cards.
 void require_cards(const engine::card_module& cards, int64_t ranks, bool ranks_are_here, const std::string& why) {
   if (cards.cards() == 0) {
     throw usage_error("{}: {}", why, cards.why_none());
   }
   if (ranks_are_here && ranks > cards.cards()) {
-    throw usage_error("{}: each of the {} ranks (place.ranks) takes a card of its own, and this host has {}: give "
-                      "--place.ranks {} or fewer, or run under Slurm",
-                      why, ranks, cards.cards(), cards.cards());
+    throw usage_error("{}: {}: give --place.ranks {} or fewer, or run under Slurm", why,
+                      too_few(ranks, "this host has", cards.cards()), cards.cards());
   }
 }
 
@@ -36,8 +39,7 @@ std::string why_none_taken(const engine::card_module& cards, int64_t ranks,
   const int64_t cards_given =
       given ? static_cast<int64_t>(given->hosts.size()) * given->cards_per_host : int64_t{cards.cards()};
   if (ranks > cards_given && (!given || given->cards_per_host > 0)) {
-    return fmt::format("each of the {} ranks (place.ranks) takes a card of its own, and {} {}", ranks,
-                       given ? "Slurm gave this job" : "this host has", cards_given);
+    return too_few(ranks, given ? "Slurm gave this job" : "this host has", cards_given);
   }
   for (int64_t i = 0; i < std::min<int64_t>(ranks, cards.cards()); ++i) {
     const engine::card_answer& card = cards.answers()[static_cast<size_t>(i)];

@@ -294,12 +294,12 @@ void add_generation(held& memory, const io::job& job, const eng::model_descripti
   if (together > 1 && !wanted.lies_on_card) {
     memory.add(weights, eng::column_weight_bytes(policy, together, host_type), held_in::rollout);
   }
-  if (together > 1 && !runs_on_cards(job)) {
-    memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
-  } else if (!runs_on_cards(job)) {  // a card's are sent segment by segment, and each goes from host memory then
-    memory.add(weights, eng::pass_weight_bytes(policy, 1, 0, host_type) - memory["policy weights"], held_in::rollout);
-  }
-  if (!runs_on_cards(job)) {
+  if (!runs_on_cards(job)) {  // a card's are sent segment by segment, and each goes from host memory then
+    if (together > 1) {
+      memory.add("logits gathered", eng::sampling_scratch_bytes(policy), held_in::rollout);
+    } else {
+      memory.add(weights, eng::pass_weight_bytes(policy, 1, 0, host_type) - memory["policy weights"], held_in::rollout);
+    }
     memory.add("keys and values",
                std::min(eng::cache_bytes(part, sequences, wanted.positions), job.generation.cache_mib * mib),
                held_in::rollout);
@@ -450,7 +450,7 @@ void ppo_plan::add_rollout(held& memory) const {
                   .positions = length_,
                   .ranks = policy_.division.ranks,
                   .host_type = policy_.host_type(),
-                  .lies_on_card = runs_on_cards(job_) && job_.place.optimizer == io::memory_place::card});
+                  .lies_on_card = learning_place_of(job_) == learning_place::card});
 }
 
 void ppo_plan::add_frozen(held& memory, const std::string& name, const eng::model_description& model,

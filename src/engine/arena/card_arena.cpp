@@ -98,15 +98,19 @@ public:
   /// Where something has failed: nothing is under way that uses the staging memory.
   ~chunk_queue() {
     try {
-      if (ctx_.on != nullptr) {
-        ctx_.on->finish(last_copy_);
-      }
+      wait_for_last();
     } catch (const error&) {  // of a card that does nothing any more
     }
   }
 
 protected:
-  bool on_host() const { return ctx_.on == nullptr; }
+  /// True: both places are the host's, and nothing has to be copied.
+  bool move_on_host(arena_range units, const_reals from, reals to) const {
+    if (ctx_.on == nullptr) {
+      move(units, from, to, order_change::none);
+    }
+    return ctx_.on == nullptr;
+  }
   std::byte* next_room(int64_t bytes) {
     turn_ = 1 - turn_;
     return through_.room(ctx_, bytes, turn_);
@@ -120,6 +124,11 @@ protected:
   }
   size_t turn() const { return turn_; }
   void wait_for(mark moment) const { ctx_.on->finish(moment); }
+  void wait_for_last() const {
+    if (ctx_.on != nullptr) {
+      wait_for(last_copy_);
+    }
+  }
 
 private:
   context& ctx_;
@@ -138,8 +147,7 @@ public:
 
   /// `from` lies where the context computes.
   void chunk(arena_range units, const_reals from, reals to, int64_t count) {
-    if (on_host()) {
-      move(units, from, to, order_change::none);
+    if (move_on_host(units, from, to)) {
       return;
     }
     const int64_t bytes = count * size_of(from.type());
@@ -174,8 +182,7 @@ public:
 
   /// `to` lies where the context computes.
   void chunk(arena_range units, const_reals from, reals to, int64_t count) {
-    if (on_host()) {
-      move(units, from, to, order_change::none);
+    if (move_on_host(units, from, to)) {
       return;
     }
     const int64_t bytes = count * size_of(to.type());
@@ -185,11 +192,7 @@ public:
     sent_[turn()] = copy(to.data(), room, bytes);
   }
 
-  void finish() {
-    if (!on_host()) {
-      wait_for(sent_[turn()]);
-    }
-  }
+  void finish() { wait_for_last(); }
 
 private:
   std::array<mark, 2> sent_{};  ///< by rooms

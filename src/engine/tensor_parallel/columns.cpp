@@ -147,19 +147,20 @@ const std::vector<int64_t>& column_exchange::offset_R1(divided_result of) const 
 }
 
 /// The parts of a single row are the whole row, unless there is room between them.
-reals column_exchange::parts_of(context& ctx, std::span<const int64_t> offset_R1, int64_t n, reals whole_NO) {
-  const int64_t values = column_blocks(ctx, offset_R1, n).back();
-  return n == 1 && values == offset_R1.back() ? whole_NO : parts_.room(ctx, whole_NO.type(), values);
+reals column_exchange::parts_of(context& ctx, std::span<const int64_t> block_R1, int64_t columns, reals whole_NO) {
+  return block_R1.back() == columns ? whole_NO : parts_.room(ctx, whole_NO.type(), block_R1.back());
 }
 
 reals column_exchange::own_columns(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
-  return parts_of(ctx, columns_R1, n, whole_NO) + column_blocks(ctx, columns_R1, n)[static_cast<size_t>(split_.rank)];
+  const std::vector<int64_t> block_R1 = column_blocks(ctx, columns_R1, n);
+  return parts_of(ctx, block_R1, columns_R1.back(), whole_NO) + block_R1[static_cast<size_t>(split_.rank)];
 }
 
 void column_exchange::complete(context& ctx, divided_result of, int64_t n, reals whole_NO) {
   const std::vector<int64_t>& columns_R1 = offset_R1(of);
-  gather_columns(ctx, *group_, columns_R1, n, parts_of(ctx, columns_R1, n, whole_NO), whole_NO);
+  const std::vector<int64_t> block_R1 = column_blocks(ctx, columns_R1, n);
+  gather_columns(ctx, *group_, columns_R1, n, parts_of(ctx, block_R1, columns_R1.back(), whole_NO), whole_NO);
 }
 
 std::span<const int32_t> column_exchange::on_host(context& ctx, std::span<const int32_t> token_N) {

@@ -82,7 +82,7 @@ public:
 private:
   const std::vector<int64_t>& offset_R1(divided_result of) const;
   /// Where the ranks' columns stand until they are in their places.
-  reals parts_of(context& ctx, std::span<const int64_t> offset_R1, int64_t n, reals whole_NO);
+  reals parts_of(context& ctx, std::span<const int64_t> block_R1, int64_t columns, reals whole_NO);
   std::span<const int32_t> on_host(context& ctx, std::span<const int32_t> token_N);
 
   communicator_ptr group_;
